@@ -6,6 +6,22 @@
 
 const int natter_o_tmpfile = O_TMPFILE;
 
+static int argument_count;
+static char **arguments;
+
+static void note_arguments(int count, char **words, char **environment) {
+    (void)environment;
+    argument_count = count;
+    arguments = words;
+}
+
+// glibc calls the functions of .init_array with main's arguments, in static programs, too.
+__attribute__((section(".init_array"), used)) static void (*note)(int, char **, char **) = note_arguments;
+
+int natter_argument_count(void) { return argument_count; }
+
+const char *natter_argument(int index) { return index >= 0 && index < argument_count ? arguments[index] : NULL; }
+
 void natter_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
 
 const char *natter_error_text(int number) { return strerrordesc_np(number); }

@@ -6,6 +6,12 @@
 /// Open flags for a file without a name; see O_TMPFILE in open(2).
 extern const int natter_o_tmpfile;
 
+/// The number of words that this process was started with, its own name included.
+int natter_argument_count(void);
+
+/// One of these words; NULL behind the last.
+const char *natter_argument(int index);
+
 /// Gives the calling thread a name of at most 15 bytes, for `top -H` and core files.
 void natter_name_thread(const char *name);
 

@@ -42,6 +42,7 @@ public struct MessageBatch: Sendable {
     public var requests: [SendRequest] { items.dropFirst(doneCount).map(\.request) }
 
     public func number(at index: Int) -> Int64? { items.dropFirst(doneCount + index).first?.number }
+    public func request(at index: Int) -> SendRequest? { items.dropFirst(doneCount + index).first?.request }
 
     /// Removes the first messages, which are done.
     public mutating func removeFirst(_ count: Int = 1) {

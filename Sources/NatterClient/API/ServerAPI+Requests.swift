@@ -11,7 +11,7 @@ extension ServerAPI {
     /// - Returns: the tokens for programs that are still good.
     public func changePassword(old: String, new: String) throws(APIError) -> [TokenObject] {
         let answer: RemainingTokens = try decode(
-            try post("/v1/password", WireJSON.encode(PasswordRequest(old: old, new: new))))
+            try send(.post, "/v1/password", WireJSON.encode(PasswordRequest(old: old, new: new))))
         return answer.tokens ?? []
     }
 
@@ -19,21 +19,16 @@ extension ServerAPI {
 
     /// The current state of a conversation on the server.
     public func conversation(_ name: String) throws(APIError) -> ConversationObject {
-        try decode(try get(try "/v1/conversations/" + ServerAPI.segment(name, .noSuchConversation)))
-    }
-
-    /// All conversations that the user sees, in the server's order.
-    public func conversations() throws(APIError) -> [ConversationObject] {
-        try everything("/v1/conversations") { (page: ConversationList) in
-            (page.conversations, page.more ? .some(page.next) : nil)
-        }
+        try get(ServerAPI.path(ofConversation: name))
     }
 
     /// Marks a conversation as read up to a seq.
+    /// - Parameter id: decides which conversation is meant, if it is given.
     /// - Returns: the mark after that; it never goes back.
-    public func markRead(_ conversation: String, upTo seq: Seq) throws(APIError) -> Seq {
-        let path = try "/v1/conversations/\(ServerAPI.segment(conversation, .noSuchConversation))/read"
-        let answer: ReadAnswer = try decode(try send(.put, path, WireJSON.encode(ReadRequest(seq: seq.rawValue))))
+    public func markRead(_ conversation: String, id: ConversationID?, upTo seq: Seq) throws(APIError) -> Seq {
+        let path = try ServerAPI.path(ofConversation: conversation) + "/read"
+        let body = WireJSON.encode(ReadRequest(seq: seq.rawValue, conversationID: id))
+        let answer: ReadAnswer = try decode(try send(.put, path, body))
         return Seq(answer.read)
     }
 
@@ -53,10 +48,8 @@ extension ServerAPI {
         throw .refused(APIError.Refusal(status: 404, code: missing.rawValue, phrase: phrase))
     }
 
-    /// Sends a change: a request with a JSON body.
-    func send(_ method: HTTPMethod, _ path: String, _ body: [UInt8] = Array("{}".utf8)) throws(APIError) -> HTTPResponse
-    {
-        try perform(HTTPRequest(method, path, headers: [(name: "Content-Type", value: "application/json")], body: body))
+    static func path(ofConversation name: String) throws(APIError) -> String {
+        try "/v1/conversations/" + segment(name, .noSuchConversation)
     }
 }
 
@@ -85,12 +78,12 @@ extension ServerAPI {
 
     /// Deletes a group for all its members.
     public func deleteGroup(_ name: String) throws(APIError) {
-        _ = try perform(HTTPRequest(.delete, try ServerAPI.path(ofGroup: name)))
+        try delete(ServerAPI.path(ofGroup: name))
     }
 
     /// The members of a group, by name.
     public func members(ofGroup name: String) throws(APIError) -> [MemberObject] {
-        let list: MemberList = try decode(try get(try ServerAPI.path(ofGroup: name) + "/members"))
+        let list: MemberList = try get(ServerAPI.path(ofGroup: name) + "/members")
         return list.users
     }
 
@@ -109,7 +102,7 @@ extension ServerAPI {
 
     /// Removes a member from a group. Admins may remove others, and all members may remove themselves.
     public func removeMember(_ user: String, fromGroup name: String) throws(APIError) {
-        _ = try perform(HTTPRequest(.delete, try ServerAPI.path(ofGroup: name, member: user)))
+        try delete(ServerAPI.path(ofGroup: name, member: user))
     }
 
     private static func path(ofGroup name: String) throws(APIError) -> String {
@@ -125,7 +118,7 @@ extension ServerAPI {
 extension ServerAPI {
     /// The user's contacts, by name.
     public func contacts() throws(APIError) -> [UserObject] {
-        let list: UserList = try decode(try get("/v1/contacts"))
+        let list: UserList = try get("/v1/contacts")
         return list.users
     }
 
@@ -134,12 +127,12 @@ extension ServerAPI {
 
     /// Removes a contact. It is not an error if there is no such contact.
     public func removeContact(_ user: String) throws(APIError) {
-        _ = try perform(HTTPRequest(.delete, try path("contacts", user)))
+        try delete(path("contacts", user))
     }
 
     /// The users whose personal messages this user refuses, by name.
     public func blocked() throws(APIError) -> [UserObject] {
-        let list: UserList = try decode(try get("/v1/blocks"))
+        let list: UserList = try get("/v1/blocks")
         return list.users
     }
 
@@ -148,7 +141,7 @@ extension ServerAPI {
 
     /// Accepts a user's personal messages again.
     public func unblock(_ user: String) throws(APIError) {
-        _ = try perform(HTTPRequest(.delete, try path("blocks", user)))
+        try delete(path("blocks", user))
     }
 
     private func path(_ list: String, _ user: String) throws(APIError) -> String {
@@ -167,7 +160,7 @@ extension ServerAPI {
 
     /// The user's tokens for programs, oldest first, or the sessions instead.
     public func tokens(sessions: Bool) throws(APIError) -> [TokenObject] {
-        let list: TokenList = try decode(try get(sessions ? "/v1/sessions" : "/v1/tokens"))
+        let list: TokenList = try get(sessions ? "/v1/sessions" : "/v1/tokens")
         guard let found = sessions ? list.sessions : list.tokens else { throw foreign("its answer has no list") }
         return found
     }
@@ -177,7 +170,7 @@ extension ServerAPI {
     /// - Throws: `not_found` if the id is unknown.
     public func revokeToken(_ id: String, session: Bool) throws(APIError) {
         let path = try (session ? "/v1/sessions/" : "/v1/tokens/") + ServerAPI.segment(id, .notFound)
-        _ = try perform(HTTPRequest(.delete, path))
+        try delete(path)
     }
 }
 
@@ -185,7 +178,7 @@ extension ServerAPI {
 extension ServerAPI {
     /// All accounts, the last seen first.
     public func accounts() throws(APIError) -> [AdminUserObject] {
-        let list: AdminUserList = try decode(try get("/v1/admin/users"))
+        let list: AdminUserList = try get("/v1/admin/users")
         return list.users
     }
 
@@ -201,14 +194,14 @@ extension ServerAPI {
 
     /// The sessions of all users, oldest first.
     public func allSessions() throws(APIError) -> [TokenObject] {
-        let list: TokenList = try decode(try get("/v1/admin/sessions"))
+        let list: TokenList = try get("/v1/admin/sessions")
         guard let sessions = list.sessions else { throw foreign("its answer has no list") }
         return sessions
     }
 
     /// Ends the session of any user.
     public func endSession(_ id: String) throws(APIError) {
-        _ = try perform(HTTPRequest(.delete, try "/v1/admin/sessions/" + ServerAPI.segment(id, .notFound)))
+        try delete("/v1/admin/sessions/" + ServerAPI.segment(id, .notFound))
     }
 
     /// Removes texts and senders of messages for good.
@@ -216,7 +209,7 @@ extension ServerAPI {
         try decode(try send(.post, "/v1/admin/erase", WireJSON.encode(request)))
     }
 
-    public func statistics() throws(APIError) -> StatisticsObject { try decode(try get("/v1/admin/stats")) }
+    public func statistics() throws(APIError) -> StatisticsObject { try get("/v1/admin/stats") }
 
     /// Creates a code that lets one person register.
     ///

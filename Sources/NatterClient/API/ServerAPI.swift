@@ -57,14 +57,14 @@ public final class ServerAPI {
     public func register(name: String, password: String, invite: String?) throws(APIError) -> (String, Token) {
         var body = RegisterRequest(name: name, password: password, invite: invite)
         (body.host, body.program) = (Host.name, program)
-        return try session(from: try post("/v1/register", WireJSON.encode(body)))
+        return try session(from: try send(.post, "/v1/register", WireJSON.encode(body)))
     }
 
     /// Begins a session. The answer has the name as it was registered, which may be spelled differently.
     public func login(name: String, password: String) throws(APIError) -> (String, Token) {
         var body = LoginRequest(name: name, password: password)
         (body.host, body.program) = (Host.name, program)
-        return try session(from: try post("/v1/login", WireJSON.encode(body)))
+        return try session(from: try send(.post, "/v1/login", WireJSON.encode(body)))
     }
 
     /// Ends this session, or all sessions of the user.
@@ -72,11 +72,11 @@ public final class ServerAPI {
     @discardableResult
     public func logout(all: Bool) throws(APIError) -> [TokenObject] {
         let answer: RemainingTokens = try decode(
-            try post("/v1/logout", all ? Array(#"{"all":true}"#.utf8) : Array("{}".utf8)))
+            try send(.post, "/v1/logout", Array((all ? #"{"all":true}"# : "{}").utf8)))
         return answer.tokens ?? []
     }
 
-    public func whoami() throws(APIError) -> WhoamiAnswer { try decode(try get("/v1/whoami")) }
+    public func whoami() throws(APIError) -> WhoamiAnswer { try get("/v1/whoami") }
 
     private func session(from response: HTTPResponse) throws(APIError) -> (String, Token) {
         let answer: SessionAnswer = try decode(response)
@@ -93,7 +93,8 @@ public final class ServerAPI {
     ///
     /// - Parameter timeoutMilliseconds: the time for the whole request.
     public func send(_ message: SendRequest, timeoutMilliseconds: Int? = nil) throws(APIError) -> SentMessage {
-        let answer = try post("/v1/messages", WireJSON.encode(message), deadlineMilliseconds: timeoutMilliseconds)
+        let body = WireJSON.encode(message)
+        let answer = try send(.post, "/v1/messages", body, deadlineMilliseconds: timeoutMilliseconds)
         return SentMessage(
             object: answer.body, isRecipientAway: answer.header(RecipientHeader.name) == RecipientHeader.offline)
     }
@@ -102,17 +103,14 @@ public final class ServerAPI {
     ///
     /// - Parameter query: as in the HTTP API: `after`, `before`, `around`, `since`, `until`, `from`, `limit`.
     public func messages(
-        of conversation: String, query: [(name: String, value: String)], timeoutMilliseconds: Int? = nil
+        of conversation: String, query: [(name: String, value: String)]
     ) throws(APIError) -> MessageList {
-        let path = try "/v1/conversations/\(ServerAPI.segment(conversation, .noSuchConversation))/messages"
-        let response = try perform(
-            HTTPRequest(.get, path + HTTPRequest.encodeQuery(query)), deadlineMilliseconds: timeoutMilliseconds)
-        return try decode(response)
+        try get(ServerAPI.path(ofConversation: conversation) + "/messages" + HTTPRequest.encodeQuery(query))
     }
 
     /// Messages as provisional blocks, with everything that their hash chain needs.
     func blocks(of conversation: String, after: Seq, before: Seq) throws(APIError) -> [Block] {
-        let path = try "/v1/conversations/\(ServerAPI.segment(conversation, .noSuchConversation))/messages"
+        let path = try ServerAPI.path(ofConversation: conversation) + "/messages"
         let query = [("after", "\(after)"), ("before", "\(before)"), ("limit", "\(Limits.pageLimit)")]
         let response = try perform(
             HTTPRequest(
@@ -148,7 +146,7 @@ public final class ServerAPI {
         for _ in 0..<ServerAPI.pageCount {
             var query = [(name: "limit", value: "\(Limits.pageLimit)")]
             if let after { query.append(("after", after)) }
-            let page: Page = try decode(try get(path + HTTPRequest.encodeQuery(query)))
+            let page: Page = try get(path + HTTPRequest.encodeQuery(query))
             let (found, next) = read(page)
             entries += found
             guard let next else { return entries }
@@ -217,13 +215,20 @@ public final class ServerAPI {
         return response
     }
 
-    func get(_ path: String) throws(APIError) -> HTTPResponse { try perform(HTTPRequest(.get, path)) }
+    func get<Value: Decodable>(_ path: String) throws(APIError) -> Value {
+        try decode(try perform(HTTPRequest(.get, path)))
+    }
 
-    func post(_ path: String, _ body: [UInt8], deadlineMilliseconds: Int? = nil) throws(APIError) -> HTTPResponse {
+    /// Sends a change: a request with a JSON body.
+    func send(
+        _ method: HTTPMethod, _ path: String, _ body: [UInt8] = Array("{}".utf8), deadlineMilliseconds: Int? = nil
+    ) throws(APIError) -> HTTPResponse {
         let headers = [(name: "Content-Type", value: "application/json")]
         return try perform(
-            HTTPRequest(.post, path, headers: headers, body: body), deadlineMilliseconds: deadlineMilliseconds)
+            HTTPRequest(method, path, headers: headers, body: body), deadlineMilliseconds: deadlineMilliseconds)
     }
+
+    func delete(_ path: String) throws(APIError) { _ = try perform(HTTPRequest(.delete, path)) }
 
     func decode<Value: Decodable>(_ response: HTTPResponse) throws(APIError) -> Value {
         do throws(WireJSON.Failure) {
@@ -277,10 +282,9 @@ public final class ServerAPI {
                     retryAfterSeconds: response.header("Retry-After").flatMap(ServerAPI.pause)))
         }
         switch response.status {
-        // A proxy answered for a server that it could not reach.
+        // A proxy answered for a server that it could not reach, or that it had sent the request to.
         case 502, 503, 504:
-            return .transport(
-                .notReached("cannot reach '\(address)': a proxy answered \(response.status)"), server: address)
+            return .transport(.interrupted("a proxy answered \(response.status)"), server: address)
         default: return foreign("it answered \(response.status) without an error of ours")
         }
     }

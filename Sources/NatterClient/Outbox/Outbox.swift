@@ -9,9 +9,9 @@ public import NatterWire
 /// returned. An entry is removed only after the server has its message, or when the user drops it.
 ///
 /// Each change takes a lock and opens the file. Reading takes no lock. Several processes may do both at once.
-public struct Outbox: Sendable {
+public struct Outbox {
     private static let lockMilliseconds = 10_000
-    private static let columns = "number,queued,conversation,id,text,code,reason,about,tried"
+    private static let columns = "number,queued,conversation,id,text,code,reason,about,tried,conversation_id"
 
     /// `code` is NULL while an entry waits, otherwise the reason why the server refused it.
     private static let schema = Schema(steps: [
@@ -31,14 +31,22 @@ public struct Outbox: Sendable {
         "ALTER TABLE entry ADD COLUMN about INTEGER;",
         // When a server may have taken the message without an answer; NULL if none has.
         "ALTER TABLE entry ADD COLUMN tried INTEGER;",
+        // The digits of the conversation's id; NULL if only its name was known.
+        "ALTER TABLE entry ADD COLUMN conversation_id TEXT;",
     ])
 
     public let location: OutboxLocation
     let disk: any Disk
+    private let report: (Phrase) -> Void
 
     /// Does not open or create anything.
-    public init(_ location: OutboxLocation, disk: any Disk = PosixDisk()) {
-        (self.location, self.disk) = (location, disk)
+    ///
+    /// - Parameter report: gets a note if a damaged outbox was repaired.
+    public init(
+        _ location: OutboxLocation, disk: any Disk = PosixDisk(),
+        report: @escaping (Phrase) -> Void = { _ in }
+    ) {
+        (self.location, self.disk, self.report) = (location, disk, report)
     }
 
     // MARK: - Reading
@@ -49,21 +57,22 @@ public struct Outbox: Sendable {
     public func forEach(
         waitingOnly: Bool = false, after number: Int64 = 0, _ body: (OutboxEntry) -> Bool
     ) throws(OutboxError) {
-        do {
-            guard let connection = try reader() else { return }
+        var last = number
+        var isStopped = false
+        try read { connection in
             let rows = try connection.statement(
                 "SELECT \(Outbox.columns) FROM entry WHERE number>?\(waitingOnly ? " AND code IS NULL" : "") ORDER BY number"
             )
-            try rows.bind(number)
-            while try rows.step() {
-                guard body(OutboxEntry(rows)) else { return }
+            try rows.bind(last)
+            while try !isStopped && rows.step() {
+                let entry = OutboxEntry(rows)
+                last = entry.number
+                isStopped = !body(entry)
             }
-        } catch {
-            throw OutboxError(error)
         }
     }
 
-    /// How many entries wait, and how many were refused.
+    /// How many entries wait, and how many were refused. Does not repair a damaged outbox.
     public func counts() throws(OutboxError) -> (waiting: Int, refused: Int) {
         do {
             guard let connection = try reader() else { return (0, 0) }
@@ -84,7 +93,26 @@ public struct Outbox: Sendable {
         return found
     }
 
-    /// nil if the outbox was never used.
+    /// Reads the database, and once more if it was damaged and is repaired.
+    ///
+    /// - Returns: nil if the outbox was never used.
+    private func read<Result>(_ body: (Connection) throws -> Result) throws(OutboxError) -> Result? {
+        do {
+            do {
+                return try reader().map(body)
+            } catch let error as SQLiteError where error.reason == .corrupt {
+                try write { connection in
+                    let check = try connection.statement("PRAGMA integrity_check(1)")
+                    // Another process may have repaired it.
+                    guard try check.step(), check.text(0) == "ok" else { throw error }
+                }
+                return try reader().map(body)
+            }
+        } catch {
+            throw OutboxError(error)
+        }
+    }
+
     private func reader() throws -> Connection? {
         guard try disk.information(location.databasePath) != nil else { return nil }
         let connection = try Connection(path: location.databasePath, role: .reader, disk: disk)
@@ -111,10 +139,11 @@ public struct Outbox: Sendable {
             try requests.map { request in
                 let id = request.id ?? MessageID.make(at: time)
                 let request = SendRequest(
-                    conversation: request.conversation, text: request.text, id: id, about: request.about)
+                    conversation: request.conversation, conversationID: request.conversationID, text: request.text,
+                    id: id, about: request.about)
                 let known = try Outbox.entry(id: id, on: connection)
                 if let known {
-                    guard known.request.conversation == request.conversation,
+                    guard Outbox.isSameConversation(known.request, request),
                         known.request.text.utf8.elementsEqual(request.text.utf8),
                         known.request.about == request.about
                     else {
@@ -125,9 +154,11 @@ public struct Outbox: Sendable {
                 }
                 let tried = mayHaveArrived ? time : nil
                 try connection.statement(
-                    "INSERT INTO entry (queued,conversation,id,text,about,tried) VALUES (?,?,?,?,?,?)"
+                    "INSERT INTO entry (queued,conversation,conversation_id,id,text,about,tried) VALUES (?,?,?,?,?,?,?)"
                 )
-                .run(time.milliseconds, request.conversation, id, request.text, request.about, tried?.milliseconds)
+                .run(
+                    time.milliseconds, request.conversation, request.conversationID?.description, id, request.text,
+                    request.about, tried?.milliseconds)
                 let entry = OutboxEntry(
                     number: connection.lastInsertedRow, queued: time, request: request, state: .waiting, tried: tried)
                 return (entry, known == nil)
@@ -148,8 +179,13 @@ public struct Outbox: Sendable {
         try write { connection in
             for request in requests {
                 try connection.statement(
-                    "INSERT OR IGNORE INTO entry (queued,conversation,id,text,code,reason) VALUES (?,?,?,?,?,?)"
-                ).run(time.milliseconds, request.conversation, request.id, request.text, code, reason)
+                    """
+                    INSERT OR IGNORE INTO entry (queued,conversation,conversation_id,id,text,code,reason,about)
+                    VALUES (?,?,?,?,?,?,?,?)
+                    """
+                ).run(
+                    time.milliseconds, request.conversation, request.conversationID?.description, request.id,
+                    request.text, code, reason, request.about)
             }
         }
     }
@@ -244,10 +280,58 @@ public struct Outbox: Sendable {
             }
             // Closing the connection may checkpoint, so it must happen before the lock is released.
             defer { withExtendedLifetime(lock) {} }
-            return try Outbox.transaction(on: location.databasePath, disk, body)
+            do {
+                return try Outbox.transaction(on: location.databasePath, disk, body)
+            } catch let error as SQLiteError where error.reason == .corrupt {
+                try repair()
+                return try Outbox.transaction(on: location.databasePath, disk, body)
+            }
         } catch {
             throw OutboxError(error)
         }
+    }
+
+    /// Makes a new database of what can be read of a damaged one, which is kept under another name.
+    ///
+    /// - Throws: `.incomplete` after it is done, if not all could be read.
+    private func repair() throws {
+        let path = location.databasePath
+        let staged = path + ".new"
+        var kept = path + ".damaged"
+        while try disk.information(kept) != nil { kept += "+" }
+        func remove(_ path: String) throws {
+            for name in [path, path + "-wal", path + "-shm"] where try disk.information(name) != nil {
+                try disk.remove(name)
+            }
+        }
+        try remove(staged)
+        var isComplete = false
+        do {
+            let target = try Connection(path: staged, role: .writer, disk: disk)
+            do {
+                let source = try Connection(path: path, role: .reader, disk: disk)
+                // Otherwise SQLite refuses all of a file that is shorter than its header says.
+                try source.execute("PRAGMA writable_schema=ON")
+                // Rows of an earlier natter get the columns that they lack afterwards.
+                let version = try Outbox.schema.check(source)
+                try Schema(steps: Array(Outbox.schema.steps.prefix(version))).migrate(target)
+                isComplete =
+                    try version > 0 && target.transaction { try TableSalvage.copy("entry", from: source, to: target) }
+            } catch let error as SQLiteError where error.reason == .corrupt && error.path == path {}
+            try Outbox.schema.migrate(target)
+            try target.checkpoint(.truncating)
+        }
+        for end in ["-wal", ""] {
+            guard let size = try disk.information(path + end)?.size else { continue }
+            let bytes = try disk.contents(of: path + end, limit: Int(clamping: size))
+            try disk.replaceContents(of: kept + end, with: bytes)
+        }
+        // SQLite must never apply the old write-ahead log to the new database.
+        for end in ["-wal", "-shm"] where try disk.information(path + end) != nil { try disk.remove(path + end) }
+        try disk.rename(staged, to: path)
+        try disk.syncDirectory(location.directory)
+        guard isComplete else { throw OutboxError.incomplete(kept) }
+        report("the outbox was damaged and is repaired; all of its messages are there")
     }
 
     private static func transaction<Result>(
@@ -259,9 +343,18 @@ public struct Outbox: Sendable {
         let connection = try Connection(path: path, role: .writer, disk: disk)
         try schema.migrate(connection)
         let result = try connection.transaction { () throws -> Result in try body(connection) }
-        // While a reader is active, closing the connection would leave everything in the WAL.
-        try connection.checkpoint(.passive)
+        // While a reader is active, closing the connection would leave everything in the WAL. If it fails, as on a full
+        // disk, the log has what was changed, and the next process tries again.
+        try? connection.checkpoint(.passive)
         return result
+    }
+
+    /// Whether two messages go to one conversation. Ids decide, because a name may have changed its meaning.
+    private static func isSameConversation(_ one: SendRequest, _ other: SendRequest) -> Bool {
+        guard let id = one.conversationID, let otherID = other.conversationID else {
+            return one.conversation == other.conversation
+        }
+        return id == otherID
     }
 
     private static func entry(id: String, on connection: Connection) throws -> OutboxEntry? {
@@ -294,57 +387,10 @@ extension OutboxEntry {
         number = row.int64(0)
         queued = Timestamp(milliseconds: row.int64(1))
         request = SendRequest(
-            conversation: row.text(2), text: row.text(4), id: row.text(3), about: row.isNull(7) ? nil : row.uint64(7))
+            conversation: row.text(2), conversationID: row.optionalText(9).flatMap { ConversationID(hex: $0) },
+            text: row.text(4), id: row.text(3), about: row.isNull(7) ? nil : row.uint64(7))
         tried = row.isNull(8) ? nil : Timestamp(milliseconds: row.int64(8))
         state = row.optionalText(5).map { .refused(code: $0, reason: row.text(6)) } ?? .waiting
-    }
-}
-
-/// A message that waits to be sent or was refused.
-public struct OutboxEntry: Sendable {
-    public enum State: Sendable, Equatable {
-        /// Will be sent once the server is reached, after all entries before it.
-        case waiting
-        /// The server refused it. It is parked until the user decides, and other entries do not wait for it.
-        case refused(code: String, reason: String)
-    }
-
-    /// Its place in the order, counted from 1. A number is never used twice.
-    public let number: Int64
-    public let queued: Timestamp
-    /// The message, which has an id.
-    public let request: SendRequest
-    public let state: State
-    /// When a server may have taken it first, without an answer; nil if none has.
-    public let tried: Timestamp?
-}
-
-/// An entry as shown by `--json`.
-public struct OutboxObject: Encodable, Sendable {
-    private struct Reason: Encodable {
-        let code: String
-        let message: String
-    }
-
-    private let entry: OutboxEntry
-
-    public init(_ entry: OutboxEntry) { self.entry = entry }
-
-    private enum CodingKeys: String, CodingKey { case number, id, conversation, text, queued, state, error }
-
-    public func encode(to encoder: any Encoder) throws {
-        var container = encoder.container(keyedBy: CodingKeys.self)
-        try container.encode(entry.number, forKey: .number)
-        try container.encodeIfPresent(entry.request.id, forKey: .id)
-        try container.encode(entry.request.conversation, forKey: .conversation)
-        try container.encode(entry.request.text, forKey: .text)
-        try container.encode(entry.queued.rfc3339, forKey: .queued)
-        switch entry.state {
-        case .waiting: try container.encode("waiting", forKey: .state)
-        case .refused(let code, let reason):
-            try container.encode("refused", forKey: .state)
-            try container.encode(Reason(code: code, message: reason), forKey: .error)
-        }
     }
 }
 
@@ -352,10 +398,17 @@ public struct OutboxObject: Encodable, Sendable {
 public enum OutboxError: Error, Equatable, PhraseConvertible {
     /// Another process has held the lock for too long.
     case locked(path: String)
+    /// A file or a directory can't be made, written or read.
+    case disk(DiskError)
     /// The disk is full; nothing was changed.
     case full(Phrase)
-    /// The disk or the database failed.
+    /// The database failed.
     case storage(Phrase)
+    /// The database is damaged.
+    case damaged(Phrase)
+    /// The outbox was damaged and is repaired, but for messages that could not be read. The file with this path has what
+    /// there was.
+    case incomplete(String)
     /// The id is already in the outbox with other content.
     case idReused(String)
     /// No entry has this number or id.
@@ -364,10 +417,14 @@ public enum OutboxError: Error, Equatable, PhraseConvertible {
     public var phrase: Phrase {
         switch self {
         case .locked(let path): "another natter is using '\(path)'; try again later"
+        case .disk(let error): error.phrase
         case .full(let what), .storage(let what): what
+        case .damaged(let what): "\(what); 'natter outbox ls' repairs it"
+        case .incomplete(let path):
+            "the outbox was damaged, and some of its messages could not be read; the others wait as before, and '\(path)' is what it was"
         case .idReused(let id):
             "the id '\(id)' belongs to another message in the outbox; 'natter outbox ls' shows it"
-        case .noEntry(let what): "nothing in the outbox is called '\(what)'; 'natter outbox ls' lists what waits"
+        case .noEntry(let what): "the outbox has no message '\(what)'; 'natter outbox ls' lists what waits"
         }
     }
 
@@ -376,9 +433,10 @@ public enum OutboxError: Error, Equatable, PhraseConvertible {
         self =
             switch error {
             case let error as OutboxError: error
-            case let error as DiskError where error.isFull: .full("\(error)")
+            case let error as DiskError: .disk(error)
             case let error as SQLiteError where error.reason == .full: .full("\(error)")
             case let error as SQLiteError where error.reason == .busy: .locked(path: error.path)
+            case let error as SQLiteError where error.reason == .corrupt: .damaged("\(error)")
             default: .storage(Phrase(describing: error))
             }
     }

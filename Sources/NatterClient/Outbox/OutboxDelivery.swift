@@ -118,10 +118,10 @@ public struct OutboxDelivery {
             let offered = rest.prefix(batch.count)
             var refusal: APIError.Refusal?
             var failure: (any Error)?
-            let progress = Progress(offered)
+            var unanswered = offered
             do {
                 refusal = try sender.send(&batch) { message in
-                    if let entry = progress.next() { onSent(entry, message) }
+                    if let entry = unanswered.popFirst() { onSent(entry, message) }
                 }
             } catch {
                 failure = error
@@ -139,11 +139,5 @@ public struct OutboxDelivery {
             case let error?: throw OutboxError(error)
             }
         }
-    }
-
-    private final class Progress {
-        private var rest: ArraySlice<OutboxEntry>
-        init(_ entries: ArraySlice<OutboxEntry>) { rest = entries }
-        func next() -> OutboxEntry? { rest.popFirst() }
     }
 }

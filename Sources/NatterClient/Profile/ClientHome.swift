@@ -47,6 +47,12 @@ public struct ClientHome: Sendable {
         ReplicaLocation(home: path, store: store, user: user)
     }
 
+    /// The replica of an account; nil before a login has told its name and store.
+    public func replica(of account: Account) -> ReplicaLocation? {
+        guard let name = account.name, let store = account.store else { return nil }
+        return replica(store: store, user: name)
+    }
+
     /// The known account of a token from a file, so that the server need not be asked each time.
     public func tokenAccount(_ token: Token) -> TokenAccount {
         TokenAccount(directory: "\(path)/tokens", fingerprint: Hex.encode(Array(token.digest.bytes.prefix(16))))
@@ -64,17 +70,7 @@ extension ClientHome {
     /// - Throws: `ProfileError.unsafe` if others could have changed it, because it may name the server to send a
     ///   token to.
     public func settings() throws -> String? {
-        let bytes: [UInt8]
-        do throws(PrivateFile.Problem) {
-            bytes = try PrivateFile.read(settingsPath, .readable)
-        } catch {
-            switch error {
-            case .missing: return nil
-            case .unsafe(let problem, let remedy):
-                throw ProfileError.unsafe(path: settingsPath, problem: problem, remedy: remedy)
-            case .failed(let error): throw error
-            }
-        }
+        guard let bytes = try PrivateFile.read(settingsPath, .readable) else { return nil }
         guard let text = String(validating: bytes, as: UTF8.self) else {
             throw ProfileError.unsafe(path: settingsPath, problem: "is not UTF-8", remedy: "remove it and set all anew")
         }

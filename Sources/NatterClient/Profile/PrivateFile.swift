@@ -12,44 +12,43 @@ public enum PrivateFile {
         case readable
     }
 
-    /// Why a file is refused, in words that follow its path.
-    enum Problem: Error {
-        case missing
-        case unsafe(problem: Phrase, remedy: Phrase)
-        case failed(DiskError)
-    }
-
     private static let limitBytes = 16_384
 
     /// Reads the whole file through one descriptor, so that the file that is checked is the file that is read.
-    static func read(_ path: String, _ exposure: Exposure) throws(Problem) -> [UInt8] {
+    ///
+    /// - Returns: nil if there is no file.
+    /// - Throws: `ProfileError.unsafe`, `DiskError`.
+    static func read(_ path: String, _ exposure: Exposure) throws -> [UInt8]? {
+        func refusal(_ problem: Phrase, remedy: Phrase) -> ProfileError {
+            .unsafe(path: path, problem: problem, remedy: remedy)
+        }
         // Without O_NONBLOCK, opening a pipe would wait for a writer.
         let flags = O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK
         let descriptor = repeating { open(path, flags) }
         guard descriptor >= 0 else {
             switch errno {
-            case ENOENT, ENOTDIR: throw .missing
-            case ELOOP: throw .unsafe(problem: "is a symbolic link", remedy: "put the file itself there")
-            default: throw .failed(DiskError(operation: "open", path: path))
+            case ENOENT, ENOTDIR: return nil
+            case ELOOP: throw refusal("is a symbolic link", remedy: "put the file itself there")
+            default: throw DiskError(operation: "open", path: path)
             }
         }
         defer { close(descriptor) }
         var status = stat()
-        guard fstat(descriptor, &status) == 0 else { throw .failed(DiskError(operation: "look at", path: path)) }
+        guard fstat(descriptor, &status) == 0 else { throw DiskError(operation: "look at", path: path) }
         guard status.st_mode & S_IFMT == S_IFREG else {
-            throw .unsafe(problem: "is no regular file", remedy: "put a file there")
+            throw refusal("is no regular file", remedy: "put a file there")
         }
         guard status.st_uid == geteuid() else {
-            throw .unsafe(problem: "belongs to another user", remedy: "make it your own")
+            throw refusal("belongs to another user", remedy: "make it your own")
         }
         let forbidden: mode_t = exposure == .secret ? 0o077 : 0o022
         guard status.st_mode & forbidden == 0 else {
-            throw .unsafe(
-                problem: exposure == .secret ? "can be read or changed by others" : "can be changed by others",
+            throw refusal(
+                exposure == .secret ? "can be read or changed by others" : "can be changed by others",
                 remedy: "use 'chmod 600' on it")
         }
         guard status.st_size <= limitBytes else {
-            throw .failed(DiskError(code: .fileTooLarge, operation: "read", path: path))
+            throw DiskError(code: .fileTooLarge, operation: "read", path: path)
         }
         var failure: DiskError?
         let bytes = [UInt8](unsafeUninitializedCapacity: limitBytes) { buffer, count in
@@ -62,7 +61,7 @@ public enum PrivateFile {
                 count += got
             }
         }
-        if let failure { throw .failed(failure) }
+        if let failure { throw failure }
         return bytes
     }
 

@@ -33,7 +33,7 @@ public struct Profile: Sendable {
     /// The account; nil if none was stored. The server stays known after a logout.
     public func account() throws -> Account? {
         try checkDirectory()
-        guard let bytes = try Profile.read(accountPath, .readable) else { return nil }
+        guard let bytes = try PrivateFile.read(accountPath, .readable) else { return nil }
         guard let account = Account(parsing: bytes) else {
             throw ProfileError.malformed(path: accountPath, problem: "is not as natter writes it")
         }
@@ -53,7 +53,7 @@ public struct Profile: Sendable {
     public func credentials() throws -> (account: Account, token: Token) {
         for _ in 0..<100 {
             let account = try loggedIn()
-            let token = try Profile.read(tokenPath, .secret).map { try Profile.token(parsing: $0, path: tokenPath) }
+            let token = try PrivateFile.read(tokenPath, .secret).map { try Profile.token(parsing: $0, path: tokenPath) }
             if let token, try self.account() == account { return (account, token) }
             // A login removes the account first and writes it last.
             if try self.account() == account { break }
@@ -68,12 +68,14 @@ public struct Profile: Sendable {
             if try PosixDisk().information(path)?.isDirectory == true {
                 throw DiskError(code: .isDirectory, operation: "read", path: path)
             }
-            guard let bytes = try read(path, .secret) else {
+            guard let bytes = try PrivateFile.read(path, .secret) else {
                 throw DiskError(code: .noSuchFileOrDirectory, operation: "open", path: path)
             }
             return try token(parsing: bytes, path: path)
         } catch let error as DiskError {
             throw ProfileError.unreadable(error)
+        } catch ProfileError.malformed {
+            throw ProfileError.noToken(path: path)
         }
     }
 
@@ -141,19 +143,6 @@ public struct Profile: Sendable {
         guard lstat(directory, &status) == 0, status.st_mode & S_IFMT == S_IFLNK else { return }
         throw ProfileError.unsafe(
             path: directory, problem: "is a symbolic link", remedy: "put the directory itself there")
-    }
-
-    private static func read(_ path: String, _ exposure: PrivateFile.Exposure) throws -> [UInt8]? {
-        do throws(PrivateFile.Problem) {
-            return try PrivateFile.read(path, exposure)
-        } catch {
-            switch error {
-            case .missing: return nil
-            case .unsafe(let problem, let remedy):
-                throw ProfileError.unsafe(path: path, problem: problem, remedy: remedy)
-            case .failed(let error): throw error
-            }
-        }
     }
 
     private static func token(parsing bytes: [UInt8], path: String) throws -> Token {
@@ -229,6 +218,8 @@ public enum ProfileError: Error, Equatable, PhraseConvertible {
     case malformed(path: String, problem: Phrase)
     /// A token file that the user has named.
     case unreadable(DiskError)
+    /// The same, without a token.
+    case noToken(path: String)
     /// Another command holds the profile for longer than one that goes well.
     case locked(path: String)
 
@@ -244,6 +235,9 @@ public enum ProfileError: Error, Equatable, PhraseConvertible {
             return "'\(name)' cannot be the name of a profile; use 1 to 64 letters, digits, '.', '_' and '-'"
         case .malformed(let path, let problem): return "'\(path)' \(problem); use 'natter login NAME' again"
         case .unreadable(let error): return error.phrase
+        case .noToken(let path):
+            return
+                "the token file '\(path)' holds no token; it should hold the last word that 'natter token create' prints"
         case .locked(let path): return "'\(path)' is held by another command; try again"
         }
     }

@@ -53,9 +53,9 @@ final class ConversationChange {
     /// The name and the reason for being gone in the database; nil for a new conversation.
     private var stored: (name: String, gone: String?)?
 
-    init(new number: Int64, _ line: SyncedConversation) {
-        (self.number, id, kind, name, isNew) = (number, line.id, line.kind, line.name, true)
-        headHash = HashChain.start(of: line.id)
+    init(new number: Int64, _ id: ConversationID, _ kind: ConversationKind, _ name: String) {
+        (self.number, self.id, self.kind, self.name, isNew) = (number, id, kind, name, true)
+        headHash = HashChain.start(of: id)
         sealedHash = headHash
     }
 
@@ -183,7 +183,7 @@ final class ConversationChange {
 
     /// Removes every row of a conversation. Call inside a transaction.
     static func erase(_ number: Int64, on connection: Connection) throws(SQLiteError) {
-        for table in ["tail", "gap", "block", "segment", "relation"] {
+        for table in ["tail", "gap", "block", "segment", "relation", "own_erased"] {
             try connection.statement("DELETE FROM \(table) WHERE conversation=?").run(number)
         }
         let conversation = try connection.statement("DELETE FROM conversation WHERE number=?")

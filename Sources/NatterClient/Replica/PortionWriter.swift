@@ -31,7 +31,7 @@ struct PortionWriter {
             case .block(let id, let block): try take(block, of: id)
             case .damaged(let id, let name, let range): try take(range, of: id, named: name)
             case .gone(let id, let reason): try take(gone: id, reason: reason)
-            case .read(let id, let seq): try take(read: seq, of: id)
+            case .read(let id, let seq, let unread): try take(read: seq, unread: unread, of: id)
             case .erased(let id, let seqs): try take(erased: seqs, of: id)
             case .end(let line): state.end = line
             case .unknown: break
@@ -130,13 +130,16 @@ struct PortionWriter {
         return true
     }
 
-    private mutating func take(read seq: Seq, of id: ConversationID) throws {
+    /// - Parameter unread: the server's count. An older server leaves it out.
+    private mutating func take(read seq: Seq, unread: UInt64?, of id: ConversationID) throws {
         guard let conversation = try session.conversation(id), seq > conversation.read else { return }
         conversation.read = seq
-        conversation.unread = 0
+        conversation.unread = unread ?? 0
+        if unread != nil { return }
         guard seq < conversation.head, let stored = try session.replica.conversation(id) else { return }
         var filter = MessageFilter(after: seq)
         filter.excludedSender = session.location.user
+        filter.excludedErased = try session.replica.ownErased(of: [stored])
         filter.isFolded = true
         let deleted = Set(try RelationRows.deleted(after: seq, in: conversation.number, on: session.connection))
         try session.replica.forward(stored, filter) { piece in

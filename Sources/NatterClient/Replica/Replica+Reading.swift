@@ -90,11 +90,28 @@ extension Replica {
         }
     }
 
+    /// The texts of the user that were erased after the replica got them, for readers that leave out one's own messages.
+    public func ownErased(
+        of conversations: [ReplicaConversation]
+    ) throws(ReplicaError) -> [ConversationID: Set<Seq>] {
+        try ReplicaError.translate {
+            // A replica of an older natter that was not synced since.
+            guard try Schema.version(of: connection) >= ReplicaSchema.ownErasedStep else { return [:] }
+            var found: [ConversationID: Set<Seq>] = [:]
+            for conversation in conversations {
+                let rows = try connection.statement("SELECT seq FROM own_erased WHERE conversation=?")
+                try rows.bind(conversation.number)
+                while try rows.step() { found[conversation.id, default: []].insert(Seq(rows.uint64(0))) }
+            }
+            return found
+        }
+    }
+
     /// The numbers of the records of a kind that are about a message, lowest first.
     public func seqs(
         of kind: MessageKind, about seq: Seq, in conversation: ReplicaConversation
     ) throws(ReplicaError) -> [Seq] {
-        try storage {
+        try ReplicaError.translate {
             try RelationRows.seqs(
                 of: kind, about: seq, in: conversation.number, limit: Limits.pageLimit, on: connection)
         }
@@ -104,43 +121,40 @@ extension Replica {
     public func start(
         ofNewest count: Int, _ conversation: ReplicaConversation, _ filter: MessageFilter
     ) throws(ReplicaError) -> Seq {
-        try storage { try reader(of: conversation).start(ofNewest: count, filter) }
+        try ReplicaError.translate { try reader(of: conversation).start(ofNewest: count, filter) }
     }
 
     /// The seqs of `count` messages around one; see `LogReader.window`.
     public func window(
         around seq: Seq, count: Int, _ conversation: ReplicaConversation, _ filter: MessageFilter
     ) throws(ReplicaError) -> ClosedRange<Seq>? {
-        try storage { try reader(of: conversation).window(around: seq, count: count, filter) }
+        try ReplicaError.translate { try reader(of: conversation).window(around: seq, count: count, filter) }
     }
 
     /// The same for the newest messages of several conversations; see `LogMerge.starts`.
     public func starts(
-        ofNewest count: Int, _ conversations: [ReplicaConversation], _ filter: MessageFilter,
-        after: [ConversationID: Seq] = [:]
+        ofNewest count: Int, _ conversations: [ReplicaConversation], _ filter: MessageFilter
     ) throws(ReplicaError) -> [ConversationID: Seq] {
-        try storage { try LogMerge(conversations.map(reader(of:)), filter).starts(ofNewest: count, after: after) }
+        try ReplicaError.translate {
+            try LogMerge(conversations.map(reader(of:)), filter).starts(ofNewest: count)
+        }
     }
 
     /// The hash chain after a message; see `LogReader.hash`.
     public func hash(at seq: Seq, of conversation: ReplicaConversation) throws(ReplicaError) -> Digest? {
-        try storage { try reader(of: conversation).hash(at: seq) }
+        try ReplicaError.translate { try reader(of: conversation).hash(at: seq) }
     }
 
     /// The cursor that stands for "everything up to this message has been seen"; nil if `hash(at:of:)` is.
     public func cursor(at seq: Seq, of conversation: ReplicaConversation) throws(ReplicaError) -> MessageCursor? {
-        try storage { try reader(of: conversation).cursor(at: seq) }
+        try ReplicaError.translate { try reader(of: conversation).cursor(at: seq) }
     }
 
     /// Whether a reader may continue from a cursor.
     public func standing(
         of cursor: MessageCursor, in conversation: ReplicaConversation
     ) throws(ReplicaError) -> CursorStanding {
-        try storage { try reader(of: conversation).standing(of: cursor) }
-    }
-
-    private func storage<Result>(_ body: () throws -> Result) throws(ReplicaError) -> Result {
-        do { return try body() } catch { throw ReplicaError(error) }
+        try ReplicaError.translate { try reader(of: conversation).standing(of: cursor) }
     }
 
     private func translate<Result>(_ body: () throws -> Result) throws -> Result {

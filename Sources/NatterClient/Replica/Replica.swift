@@ -24,15 +24,35 @@ public final class Replica {
     /// - Throws: `ReplicaError.storage`.
     public static func open(at location: ReplicaLocation, disk: any Disk = PosixDisk()) throws(ReplicaError) -> Replica?
     {
-        do {
+        try ReplicaError.translate {
             guard try disk.information(location.databasePath) != nil else { return nil }
             let connection = try Connection(path: location.databasePath, role: .reader, disk: disk)
             guard try Schema.version(of: connection) > 0 else { return nil }
             try ReplicaSchema.current.check(connection)
             return Replica(location: location, disk: disk, connection: connection)
-        } catch {
-            throw ReplicaError(error)
         }
+    }
+
+    /// Does the same for a command that reads without a sync, and checks that no commit is missing.
+    ///
+    /// SQLite reads a write-ahead log up to the first damaged frame, as if a crash had cut it short. `DurableCommit` is
+    /// written after a commit was synced, so it is never ahead of a whole database.
+    ///
+    /// - Parameter replica: the same replica, if the caller has opened it.
+    /// - Throws: `ReplicaError.behind`.
+    public static func openWhole(
+        at location: ReplicaLocation, replica: Replica? = nil, disk: any Disk = PosixDisk()
+    ) throws(ReplicaError) -> Replica? {
+        // Read first, because another process may commit meanwhile.
+        let durable = DurableCommit.read(location, on: disk) ?? 0
+        let opened: Replica?
+        if let replica { opened = replica } else { opened = try open(at: location, disk: disk) }
+        guard durable > 0 else { return opened }
+        let commits = try ReplicaError.translate {
+            try opened.map { try ReplicaMeta.number(DurableCommit.key, on: $0.connection) } ?? 0
+        }
+        guard commits >= durable else { throw .behind(path: location.databasePath) }
+        return opened
     }
 
     // MARK: Conversations
@@ -50,13 +70,11 @@ public final class Replica {
     }
 
     private func select(_ rest: String) throws(ReplicaError) -> [ReplicaConversation] {
-        do {
+        try ReplicaError.translate {
             let rows = try connection.statement("SELECT \(ReplicaConversation.columns) FROM conversation \(rest)")
             var found: [ReplicaConversation] = []
             while try rows.step() { found.append(try ReplicaConversation(rows, path: connection.path)) }
             return found
-        } catch {
-            throw ReplicaError(error)
         }
     }
 
@@ -64,7 +82,7 @@ public final class Replica {
     /// was deleted and created again) it is the one that the user belongs to, or else the latest.
     public func conversation(named name: String) throws(ReplicaError) -> ReplicaConversation? {
         let wanted = NameRule.caseKey(name) == "@me" ? "@" + location.user : name
-        do {
+        return try ReplicaError.translate {
             let exact = try connection.statement(
                 """
                 SELECT \(ReplicaConversation.columns) FROM conversation WHERE name=?
@@ -79,8 +97,6 @@ public final class Replica {
             let key = NameRule.caseKey(wanted)
             let alike = try conversations(includingGone: true).filter { NameRule.caseKey($0.name) == key }
             return alike.last { !$0.isGone } ?? alike.max { $0.number < $1.number }
-        } catch {
-            throw ReplicaError(error)
         }
     }
 
@@ -90,19 +106,17 @@ public final class Replica {
     }
 
     public func conversation(_ id: ConversationID) throws(ReplicaError) -> ReplicaConversation? {
-        do {
+        try ReplicaError.translate {
             let row = try connection.statement("SELECT \(ReplicaConversation.columns) FROM conversation WHERE id=?")
             try row.bind(id.bytes)
             return try row.step() ? ReplicaConversation(row, path: connection.path) : nil
-        } catch {
-            throw ReplicaError(error)
         }
     }
 
     /// The messages that the server could not send and may send later, lowest first.
     public func gaps(of conversation: ReplicaConversation) throws(ReplicaError) -> [ClosedRange<Seq>] {
         guard conversation.gapCount > 0 else { return [] }
-        do {
+        return try ReplicaError.translate {
             let rows = try connection.statement(
                 "SELECT from_seq,to_seq FROM gap WHERE conversation=? ORDER BY from_seq")
             try rows.bind(conversation.number)
@@ -112,8 +126,6 @@ public final class Replica {
                 if from <= to, to >= conversation.serverFirst { gaps.append(from...to) }
             }
             return gaps
-        } catch {
-            throw ReplicaError(error)
         }
     }
 
@@ -125,23 +137,21 @@ public final class Replica {
     }
 
     private func hasGaps() throws(ReplicaError) -> Bool {
-        do { return try connection.statement("SELECT 1 FROM gap LIMIT 1").step() } catch { throw ReplicaError(error) }
+        try ReplicaError.translate { try connection.statement("SELECT 1 FROM gap LIMIT 1").step() }
     }
 
     // MARK: The last sync
 
     /// The cursor for the next sync; nil before the first complete one.
     public func cursor() throws(ReplicaError) -> String? {
-        do { return try ReplicaMeta.text("cursor", on: connection) } catch { throw ReplicaError(error) }
+        try ReplicaError.translate { try ReplicaMeta.text("cursor", on: connection) }
     }
 
     /// The time at which the replica begins: older messages stay on the server. nil if the replica has all messages.
     public func earliest() throws(ReplicaError) -> Timestamp? {
-        do {
+        try ReplicaError.translate {
             let milliseconds = try ReplicaMeta.text("earliest", on: connection).flatMap { Int64($0) }
             return milliseconds.map(Timestamp.init(milliseconds:))
-        } catch {
-            throw ReplicaError(error)
         }
     }
 

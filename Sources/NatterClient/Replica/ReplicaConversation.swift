@@ -38,6 +38,8 @@ public struct ReplicaConversation: Sendable, Hashable {
     let sealedSeq: Seq
 
     public var isGone: Bool { goneReason != nil }
+    /// The id, if this is a group. The name of any other conversation always means the same one.
+    public var groupID: ConversationID? { kind == .group ? id : nil }
 }
 
 extension ReplicaConversation {

@@ -47,9 +47,24 @@ extension ReplicaSession {
         // A crash may have left blocks in the last file that are not recorded yet.
         try prepare(conversation)
         try sealTail(conversation)
-        try commit {}
+        let own = try ownTexts(among: seqs, of: conversation)
+        try commit {
+            let row = try connection.statement("INSERT OR IGNORE INTO own_erased VALUES (?,?)")
+            for seq in own { try row.run(conversation.number, seq.rawValue) }
+        }
         let rewriter = SegmentRewriter(conversation.identity(for: location.user), replica.archive, logs)
         try rewrite(conversation, try rewriter.plan(erasing: seqs), rewriter)
+    }
+
+    /// The texts that are not unread for the user, who typed them.
+    private func ownTexts(among seqs: Set<Seq>, of conversation: ConversationChange) throws -> [Seq] {
+        guard let stored = try replica.conversation(conversation.id) else { return [] }
+        let reader = replica.reader(of: stored)
+        let user = Array(location.user.utf8)
+        return seqs.filter { seq in
+            guard let record = readable(seq, of: stored, reader)?[seq] else { return false }
+            return record.kind == .text && record.via == nil && record.sender == user
+        }
     }
 
     /// Removes what a killed process may have left of a conversation, once in each session, before a message of it is erased:
@@ -60,6 +75,7 @@ extension ReplicaSession {
         conversation.isWiped = true
         let id = conversation.id
         _ = try Quarantine(root: location.directory, disk: disk).wipe(id)
+        try ReplicaRebuild.wipe(at: location, disk)
         let segments =
             try ArchiveRows.segments(of: conversation.number, on: connection) + conversation.written.map(\.segment)
         let named = Set(segments.map { $0.name(of: id) })

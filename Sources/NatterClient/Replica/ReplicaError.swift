@@ -9,6 +9,8 @@ internal import NatterSystem
 public enum ReplicaError: Error, Equatable, PhraseConvertible {
     /// Another process is writing to the replica; try again later.
     case locked(path: String)
+    /// The database has fewer commits than were durable, or 'verify' has found it damaged. A sync mends it.
+    case behind(path: String)
     /// The disk, the database or a log file failed.
     case storage(ArchiveError)
     /// The server's answer is malformed. Nothing from that point on was kept.
@@ -19,11 +21,23 @@ public enum ReplicaError: Error, Equatable, PhraseConvertible {
     public var phrase: Phrase {
         switch self {
         case .locked(let path): "another natter is using '\(Path.directory(of: path))'; try again later"
+        case .behind(let path):
+            "the database '\(path)' is damaged and may lack messages that were synced; run 'natter sync' to fetch them again"
         case .storage(let error): error.phrase
         case .malformedAnswer(let what): "the server's answer is malformed: \(what)"
         case .hole(let conversation, let from, let to):
             "the server left out messages \(from) to \(to) of '\(conversation)' without saying why"
         }
+    }
+
+    /// Whether the replica's database is damaged.
+    public var isDamagedDatabase: Bool {
+        if case .storage(.index(let error)) = self { error.reason == .corrupt } else { false }
+    }
+
+    /// Whether 'verify' and then 'sync' can mend what failed.
+    public var isDamage: Bool {
+        if case .storage(.damaged) = self { true } else { isDamagedDatabase }
     }
 
     /// Runs `body` and converts its errors to this type.

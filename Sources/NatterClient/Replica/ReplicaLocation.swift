@@ -31,6 +31,8 @@ public struct ReplicaLocation: Sendable, Equatable {
     var durableCommitPath: String { directory + "/last-commit" }
     /// The names of the user's groups, a line each.
     var groupNamesPath: String { directory + "/groups" }
+    /// A damaged database, while what can be read of it moves to a new one.
+    var rebuildDirectory: String { directory + "/rebuild" }
     var divergedDirectory: String { directory + "/diverged" }
 }
 
@@ -48,6 +50,7 @@ extension ReplicaLocation {
     ///   directory that no command looks at.
     public func remove() throws {
         let disk = PosixDisk()
+        defer { removeRemains() }
         guard try disk.information(directory) != nil else { return }
         let lock: FileLock?
         do throws(DiskError) {
@@ -65,6 +68,16 @@ extension ReplicaLocation {
         try disk.rename(directory, to: removed)
         try disk.syncDirectory(Path.directory(of: directory))
         try ReplicaLocation.delete(removed, disk)
+    }
+
+    /// Deletes what a killed `remove()` has left.
+    func removeRemains() {
+        let disk = PosixDisk()
+        let parent = Path.directory(of: directory)
+        for name in (try? disk.list(parent)) ?? [] where name.hasPrefix(directoryName + ".removed-") {
+            // Another process may be doing the same.
+            try? ReplicaLocation.delete("\(parent)/\(name)", disk)
+        }
     }
 
     private static func delete(_ path: String, _ disk: PosixDisk) throws {

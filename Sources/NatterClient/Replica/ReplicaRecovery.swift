@@ -21,10 +21,11 @@ struct ReplicaRecovery {
             disk: session.disk)
     }
 
-    func run() throws {
+    /// - Parameter generation: of the first file that is not recorded.
+    func run(from generation: Int = 0) throws {
         try recoverLastSegment()
         // Files that were created but never recorded.
-        var generation = 0
+        var generation = generation
         for _ in 0..<0xFFFF {
             let seq = conversation.sealedSeq.next
             let name = Segment.name(of: conversation.id, firstSeq: seq, generation: generation)

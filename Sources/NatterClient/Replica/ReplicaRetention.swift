@@ -44,6 +44,7 @@ extension ReplicaSession {
             for sql: StaticString in [
                 "DELETE FROM gap WHERE conversation=? AND to_seq<?",
                 "DELETE FROM relation WHERE conversation=? AND seq<?",
+                "DELETE FROM own_erased WHERE conversation=? AND seq<?",
             ] {
                 try connection.statement(sql).run(conversation.number, cut.rawValue)
             }

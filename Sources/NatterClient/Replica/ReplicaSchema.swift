@@ -48,7 +48,17 @@ enum ReplicaSchema {
             """,
         // The lowest seq that the server keeps.
         RetiredFiles.table + "ALTER TABLE conversation ADD COLUMN server_first INTEGER NOT NULL DEFAULT 1;",
+        // Texts of the user that were erased. Their records do not say any more whose they were.
+        """
+        CREATE TABLE own_erased (
+            conversation INTEGER NOT NULL,
+            seq INTEGER NOT NULL,
+            PRIMARY KEY (conversation, seq)
+        ) WITHOUT ROWID;
+        """,
     ])
+    /// How many steps a file needs to have the table `own_erased`.
+    static let ownErasedStep = 3
 }
 
 /// Single values of the replica's database.

@@ -29,49 +29,67 @@ final class ReplicaSession {
     private(set) var conversations: [ConversationID: ConversationChange] = [:]
     private var nextNumber: Int64?
     /// The number of commits made by all processes.
-    private var commits: UInt64 = 0
+    private(set) var commits: UInt64 = 0
+    /// Where the damaged files of the database are now, if this session has made it anew.
+    var setAside: String?
 
-    private init(_ location: ReplicaLocation, disk: any Disk, clock: any WallClock, epoch: Epoch) throws {
+    private init(_ location: ReplicaLocation, disk: any Disk, clock: any WallClock, epoch: Epoch, mendsLoss: Bool)
+        throws
+    {
         (self.location, self.disk, self.clock) = (location, disk, clock)
         connection = try Connection(path: location.databasePath, role: .writer, disk: disk)
         connection.leaveWALOnClose()
         replica = Replica(location: location, disk: disk, connection: connection)
         logs = ArchiveWriter(
             directory: location.directory, store: location.store, epoch: epoch, disk: disk, clock: clock)
-        try makeDurable()
+        let isLost = try makeDurable(mendsLoss: mendsLoss)
         try ReplicaSchema.current.migrate(connection)
+        if isLost { try ReplicaRebuild(session: self).run() }
         try removeRetiredFiles()
     }
 
     /// Makes the commits of an earlier process durable before anything relies on them or is written behind them.
-    private func makeDurable() throws {
+    ///
+    /// - Returns: whether commits are missing. Then the note stays until the next commit.
+    private func makeDurable(mendsLoss: Bool) throws -> Bool {
         let version = try ReplicaSchema.current.check(connection)
         let isCurrent = version == ReplicaSchema.current.steps.count
         if version > 0 { commits = try ReplicaMeta.number(DurableCommit.key, on: connection) }
-        if isCurrent, commits == DurableCommit.read(location, on: disk) { return }
+        let durable = DurableCommit.read(location, on: disk)
+        if isCurrent, commits == durable { return false }
+        // Only a sync fetches again what is lost. Until then, the note tells of the loss.
+        if let durable, durable > commits, !mendsLoss { throw ReplicaError.behind(path: location.databasePath) }
         try Connection.makeLogDurable(of: location.databasePath, on: disk)
+        if try durable ?? 0 > commits || version == 0 && ReplicaRebuild.isWaiting(at: location, disk) { return true }
         // A migration is a commit without a number, so its note is removed first. A note that cannot be read is replaced.
         try DurableCommit.forget(location, on: disk)
         if isCurrent { DurableCommit.write(commits, location, on: disk) }
+        return false
     }
 
     /// Takes the lock, runs `body` and releases the lock. The session must not escape from `body`.
     ///
-    /// - Parameter timeoutMilliseconds: how long to wait for another process.
+    /// - Parameters:
+    ///   - mendsLoss: whether `body` records a sync, which fetches what a damaged database has lost.
+    ///   - timeoutMilliseconds: how long to wait for another process.
     /// - Throws: `ReplicaError.locked`; errors of `body` as a `ReplicaError`.
     static func run<Result>(
         at location: ReplicaLocation, disk: any Disk, clock: any WallClock, epoch: Epoch = Epoch(rawValue: 0),
-        timeoutMilliseconds: Int = lockMilliseconds, _ body: (ReplicaSession) throws -> Result
+        mendsLoss: Bool = false, timeoutMilliseconds: Int = lockMilliseconds, _ body: (ReplicaSession) throws -> Result
     ) throws(ReplicaError) -> Result {
         try ReplicaError.translate {
             // If the database exists, so does its directory. Checking the directory would cost a sync.
-            if try disk.information(location.databasePath) == nil { try disk.makeDirectories(location.directory) }
+            if try disk.information(location.databasePath) == nil {
+                try disk.makeDirectories(location.directory)
+                if disk is PosixDisk { location.removeRemains() }
+            }
             guard let lock = try disk.lock(location.lockPath, timeoutMilliseconds: timeoutMilliseconds) else {
                 throw ReplicaError.locked(path: location.lockPath)
             }
             // Closing the connection may checkpoint, so it must happen before the lock is released.
             defer { withExtendedLifetime(lock) {} }
-            return try body(ReplicaSession(location, disk: disk, clock: clock, epoch: epoch))
+            return try body(
+                ReplicaSession(location, disk: disk, clock: clock, epoch: epoch, mendsLoss: mendsLoss))
         }
     }
 
@@ -87,12 +105,16 @@ final class ReplicaSession {
 
     /// The conversation of a line, new if the replica does not know it.
     func conversation(for line: SyncedConversation) throws -> ConversationChange {
-        if let known = try conversation(line.id) { return known }
+        try conversation(line.id) ?? add(line.id, line.kind, line.name)
+    }
+
+    /// Adds a conversation that the replica does not know.
+    func add(_ id: ConversationID, _ kind: ConversationKind, _ name: String) throws -> ConversationChange {
         // A number is never used twice: readers cache blocks by it.
         let number = try nextNumber ?? ReplicaMeta.text("next_number", on: connection).flatMap { Int64($0) } ?? 1
         nextNumber = number + 1
-        let made = ConversationChange(new: number, line)
-        conversations[line.id] = made
+        let made = ConversationChange(new: number, id, kind, name)
+        conversations[id] = made
         return made
     }
 

@@ -14,7 +14,8 @@ public struct ReplicaSurplus: Sendable {
         public let text: String
         /// The same on all machines of the user, so that the message is sent once.
         public let id: String
-        public let time: Timestamp
+        /// The message that it answers, if the server still has that.
+        public let about: Seq?
     }
 
     public let conversation: ConversationID
@@ -73,11 +74,15 @@ public struct ReplicaSurplus: Sendable {
         var lines: [UInt8] = []
         var count = 0
         var own: [Lost] = []
+        var first: Seq?
         var seen: Set<Digest> = []
         for record in try records() {
             let digest = HashChain.content(of: record)
             guard !known.contains(digest), seen.insert(digest).inserted else { continue }
             count += 1
+            // From here on, a number stands for another message now.
+            let firstLost = first ?? record.seq
+            first = firstLost
             let message = Message(
                 conversation: now.name, conversationID: conversation, seq: record.seq,
                 cursor: MessageCursor(conversation: conversation, seq: record.seq, hashPrefix: 0), time: record.time,
@@ -86,7 +91,10 @@ public struct ReplicaSurplus: Sendable {
                 isImported: record.isImported)
             lines += WireJSON.encode(ExportLine(message)) + [0x0A]
             if record.kind == .text, !record.isImported, message.sender == user {
-                own.append(Lost(text: message.text, id: "lost-\(digest.description.prefix(32))", time: record.time))
+                own.append(
+                    Lost(
+                        text: message.text, id: "lost-\(digest.description.prefix(32))",
+                        about: record.about.flatMap { $0 < firstLost ? $0 : nil }))
             }
         }
         try keep(own)

@@ -33,7 +33,7 @@ extension Replica {
     }
 
     private func names(_ sql: String, _ start: String, _ limit: Int) throws(ReplicaError) -> [String] {
-        do {
+        try ReplicaError.translate {
             let rows = try connection.statement(sql)
             try rows.bind(start, Int64(limit))
             var names: [String] = []
@@ -42,8 +42,6 @@ extension Replica {
                 if (try? NameRule.checkForm(name)) != nil { names.append(name) }
             }
             return names
-        } catch {
-            throw ReplicaError(error)
         }
     }
 }
@@ -71,19 +69,17 @@ public struct ReplicaUsers: Sendable {
 extension Replica {
     /// The time of the last fetch; nil if the list was never fetched.
     public func usersFetched() throws(ReplicaError) -> Timestamp? {
-        do {
-            return try ReplicaMeta.text(ReplicaUsers.timeKey, on: connection).flatMap { Int64($0) }.map {
+        try ReplicaError.translate {
+            try ReplicaMeta.text(ReplicaUsers.timeKey, on: connection).flatMap { Int64($0) }.map {
                 Timestamp(milliseconds: $0)
             }
-        } catch {
-            throw ReplicaError(error)
         }
     }
 
     /// The users; nil if they were never fetched.
     public func users() throws(ReplicaError) -> ReplicaUsers? {
         guard let fetched = try usersFetched() else { return nil }
-        do {
+        return try ReplicaError.translate {
             let rows = try connection.statement("SELECT name,online,last_seen FROM user ORDER BY name")
             var users: [ReplicaUsers.User] = []
             while try rows.step() {
@@ -93,8 +89,6 @@ extension Replica {
                         lastSeen: rows.isNull(2) ? nil : Timestamp(milliseconds: rows.int64(2))))
             }
             return ReplicaUsers(users: users, fetched: fetched)
-        } catch {
-            throw ReplicaError(error)
         }
     }
 }

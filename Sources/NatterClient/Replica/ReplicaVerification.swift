@@ -4,12 +4,15 @@ internal import NatterSQLite
 public import NatterLanguage
 internal import NatterLog
 public import NatterModel
+public import NatterSystem
 
 /// The result of checking every byte of a conversation in the replica.
 public struct ReplicaVerification: Sendable {
     public struct Finding: Sendable, Equatable {
         public let range: ClosedRange<Seq>
         public let reason: Phrase
+        /// Whether the bytes can't be read, rather than that they are other messages than expected.
+        let isUnreadable: Bool
     }
 
     public let conversation: ReplicaConversation
@@ -40,8 +43,8 @@ public struct ReplicaVerification: Sendable {
         chain = nil
     }
 
-    mutating func note(damaged range: ClosedRange<Seq>, _ reason: Phrase) {
-        damaged.append(Finding(range: range, reason: reason))
+    mutating func note(damaged range: ClosedRange<Seq>, _ reason: Phrase, isUnreadable: Bool = false) {
+        damaged.append(Finding(range: range, reason: reason, isUnreadable: isUnreadable))
         chain = nil
     }
 
@@ -63,11 +66,8 @@ public struct ReplicaVerification: Sendable {
 extension Replica {
     /// Reads every message of a conversation, checks all checksums, and recomputes the hash chain.
     ///
-    /// - Parameter progress: called now and then with the seq that was reached.
     /// - Throws: `ReplicaError` for any failure other than damage.
-    public func verify(
-        _ conversation: ReplicaConversation, progress: ((Seq) -> Void)? = nil
-    ) throws(ReplicaError) -> ReplicaVerification {
+    public func verify(_ conversation: ReplicaConversation) throws(ReplicaError) -> ReplicaVerification {
         var result = ReplicaVerification(conversation)
         result.begin(with: conversation.first == Seq(1) ? HashChain.start(of: conversation.id) : nil)
         var seq = conversation.first
@@ -76,12 +76,11 @@ extension Replica {
                 seq = try verify(from: seq, of: conversation, &result)
             } catch ArchiveError.damaged(let from, let to, let detail) {
                 let range = max(from, seq)...max(to, seq)
-                result.note(damaged: range, detail)
+                result.note(damaged: range, detail, isUnreadable: true)
                 seq = range.upperBound.next
             } catch {
                 throw ReplicaError(error)
             }
-            progress?(seq.previous)
         }
         if let computed = result.hash, let known = conversation.hash, computed != known {
             result.note(damaged: conversation.head...conversation.head, "the chain at the head is not the one recorded")
@@ -106,7 +105,7 @@ extension Replica {
             if known {
                 result.note(missing: seq...through)
             } else {
-                result.note(damaged: seq...through, "no block holds them")
+                result.note(damaged: seq...through, "no block holds them", isUnreadable: true)
             }
             return through.next
         case .tail(let part):
@@ -128,5 +127,59 @@ extension Replica {
             throw ArchiveError.damaged(from: block.header.firstSeq, to: block.header.lastSeq, detail: error.reason)
         }
         return block.header.lastSeq.next
+    }
+}
+
+extension Replica {
+    /// Checks every page of the database. If one is damaged, the next sync makes the database anew.
+    ///
+    /// - Parameter distrusts: false to change nothing.
+    public func checkDatabase(distrusts: Bool) throws(ReplicaError) {
+        do {
+            try connection.checkIntegrity()
+        } catch {
+            if distrusts, error.reason == .corrupt { DurableCommit.distrust(location, on: disk) }
+            throw ReplicaError(error)
+        }
+    }
+}
+
+extension ReplicaVerification {
+    /// Records the unreadable messages as gaps, so that each sync asks the server for them. Their blocks stay in the log
+    /// file, but nothing reads them any more.
+    ///
+    /// - Returns: whether a sync asks for all of them. It can't ask for those of a conversation that the user has left.
+    public func requestAgain(
+        at location: ReplicaLocation, disk: any Disk = PosixDisk(), clock: any WallClock = SystemClock()
+    ) throws(ReplicaError) -> Bool {
+        let ranges = damaged.filter(\.isUnreadable).map(\.range)
+        guard !ranges.isEmpty, !conversation.isGone else { return damaged.isEmpty }
+        return try ReplicaSession.run(at: location, disk: disk, clock: clock) { session in
+            guard let change = try session.conversation(conversation.id) else { return false }
+            let connection = session.connection
+            let asked = ranges.filter { range in
+                // What the server does not keep would only vanish. A tail that can't be read is fetched again anyway.
+                range.upperBound <= change.sealedSeq && range.lowerBound >= max(change.first, change.serverFirst)
+            }
+            guard !asked.isEmpty else { return false }
+            // The blocks of one file must be consecutive.
+            if var last = try ArchiveRows.lastSegment(of: change.number, on: connection), !last.isClosed {
+                last.isClosed = true
+                change.segmentUpdates.append(last)
+            }
+            change.newGaps = asked
+            try session.commit {
+                for range in asked {
+                    for sql: StaticString in [
+                        "DELETE FROM block WHERE conversation=? AND first_seq BETWEEN ? AND ?",
+                        "DELETE FROM relation WHERE conversation=? AND seq BETWEEN ? AND ?",
+                    ] {
+                        try connection.statement(sql).run(
+                            change.number, range.lowerBound.rawValue, range.upperBound.rawValue)
+                    }
+                }
+            }
+            return asked.count == damaged.count
+        }
     }
 }

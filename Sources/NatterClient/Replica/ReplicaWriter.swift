@@ -69,7 +69,7 @@ public final class ReplicaWriter {
                 cursor: try replica.cursor(), portions: portions,
                 resets: try ReplicaMeta.number("resets", on: replica.connection),
                 commits: try ReplicaMeta.number(DurableCommit.key, on: replica.connection),
-                earliest: portions == 0 ? earliest : try replica.earliest())
+                earliest: try replica.earliest() ?? (portions == 0 ? earliest : nil))
         }
     }
 
@@ -129,12 +129,14 @@ public final class ReplicaWriter {
             state.start.cursor.flatMap { SealedCursor($0)?.epoch ?? StoreCursor($0)?.epoch } ?? Epoch(rawValue: 0)
         // The state changes only if the portion was recorded.
         state = try ReplicaSession.run(
-            at: location, disk: disk, clock: clock, epoch: epoch, timeoutMilliseconds: lockMilliseconds
+            at: location, disk: disk, clock: clock, epoch: epoch, mendsLoss: true, timeoutMilliseconds: lockMilliseconds
         ) { session in
             session.received = dictionaries
             var portionWriter = PortionWriter(session: session, state: state)
             try portionWriter.apply(portion)
-            return portionWriter.state
+            var state = portionWriter.state
+            state.report.setAside = session.setAside ?? state.report.setAside
+            return state
         }
         try finish()
     }
@@ -151,12 +153,14 @@ public final class ReplicaWriter {
             !state.isWhole, !state.hasRecorded
         else { return false }
         guard line.cursor == state.cursorSent || !isOld() else { return false }
-        // The commits that the request relied on may be only in the kernel's memory. Opening a session makes them
-        // durable. A replica that was removed meanwhile is not created again.
-        let isDurable = (DurableCommit.read(location, on: disk).map { $0 >= state.start.commits }) ?? false
-        if !isDurable, (try? disk.information(location.databasePath)) ?? nil != nil {
-            try ReplicaSession.run(at: location, disk: disk, clock: clock, timeoutMilliseconds: lockMilliseconds) { _ in
-            }
+        // The commits that the request relied on may be only in the kernel's memory, or some before them were lost that
+        // brought no messages. Opening a session makes them durable and settles which is the last. A replica that was
+        // removed meanwhile is not created again.
+        let isSettled = DurableCommit.read(location, on: disk) == state.start.commits
+        if !isSettled, (try? disk.information(location.databasePath)) ?? nil != nil {
+            try ReplicaSession.run(
+                at: location, disk: disk, clock: clock, mendsLoss: true, timeoutMilliseconds: lockMilliseconds
+            ) { _ in }
         }
         state.end = line
         try finish()

@@ -67,6 +67,9 @@ enum DurableCommit {
         try? UnsyncedNote(path: location.durableCommitPath, disk: disk).write(text)
     }
 
+    /// Notes that the database is damaged, so that the next sync checks all of it.
+    static func distrust(_ location: ReplicaLocation, on disk: any Disk) { write(.max, location, on: disk) }
+
     /// Removes the note, whatever it contains.
     static func forget(_ location: ReplicaLocation, on disk: any Disk) throws(DiskError) {
         guard let found = try disk.information(location.durableCommitPath), !found.isDirectory else { return }

@@ -62,6 +62,21 @@ public final class SyncClient {
     public func sync(
         _ limits: Limits = Limits(), replica: Replica? = nil, progress: ((SyncProgress) -> Void)? = nil
     ) throws(SyncError) -> SyncReport {
+        do throws(SyncError) {
+            return try sync(limits, replica, progress)
+        } catch .replica(let error) where error.isDamagedDatabase {
+            do { try ReplicaRebuild.begin(at: location, disk: disk, clock: clock) } catch {
+                throw .replica(ReplicaError(error))
+            }
+            return try sync(limits, nil, progress)
+        } catch {
+            throw error
+        }
+    }
+
+    private func sync(
+        _ limits: Limits, _ replica: Replica?, _ progress: ((SyncProgress) -> Void)?
+    ) throws(SyncError) -> SyncReport {
         let writer = ReplicaWriter(location, replica: replica, disk: disk, clock: clock)
         let run = SyncRun(api: api, writer: writer, limits: limits, progress: progress)
         do {
@@ -200,7 +215,6 @@ public final class SyncClient {
             case .refused(let refusal)
             where hadCursor && (refusal.code == "cursor_expired" || refusal.code == "bad_cursor"):
                 isWhole = true
-                writer.note { $0.wasExpired = true }
                 return true
             case .transport:
                 try writer.flush()

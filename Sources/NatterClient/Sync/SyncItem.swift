@@ -10,7 +10,7 @@ enum SyncItem {
     case block(ConversationID, Block)
     case damaged(ConversationID, name: String, ClosedRange<Seq>)
     case gone(ConversationID, reason: String)
-    case read(ConversationID, Seq)
+    case read(ConversationID, Seq, unread: UInt64?)
     /// Messages that were erased and are not kept any more.
     case erased(ConversationID, [Seq])
     case end(SyncEnd)
@@ -35,10 +35,11 @@ enum SyncItem {
             }
             self = .gone(try SyncItem.id(gone.conversationID), reason: gone.reason)
         case .read(let read):
-            guard read.read <= Limits.seqs.upperBound.rawValue else {
+            let limit = Limits.seqs.upperBound.rawValue
+            guard read.read <= limit, read.unread ?? 0 <= limit else {
                 throw FormatViolation("a read mark is out of range")
             }
-            self = .read(try SyncItem.id(read.conversationID), Seq(read.read))
+            self = .read(try SyncItem.id(read.conversationID), Seq(read.read), unread: read.unread)
         case .erased(let erased):
             guard erased.seqs.allSatisfy({ $0 > 0 && $0 < UInt64(Int64.max) }) else {
                 throw FormatViolation("a number of an erased message is out of range")

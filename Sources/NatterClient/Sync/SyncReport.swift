@@ -43,10 +43,8 @@ public struct SyncReport: Sendable {
     public internal(set) var gone: [Gone] = []
     public internal(set) var damaged: [Damage] = []
     public internal(set) var diverged: [Diverged] = []
-    /// Whether the server no longer knew the cursor, so that everything was compared.
-    public internal(set) var wasExpired = false
-    /// The size of the answers in bytes.
-    public internal(set) var receivedBytes = 0
+    /// Where the files of a damaged database are now, if the replica's database was made anew.
+    public internal(set) var setAside: String?
 
     public var messageCount: Int { news.reduce(0) { $0 + $1.count } }
 

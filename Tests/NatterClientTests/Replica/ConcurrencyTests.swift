@@ -14,8 +14,7 @@ struct ConcurrencyTests {
     func missingAfterOther() throws {
         // Given a process that got the first page of everything
         let server = try TestStore(users: ["alice", "bob", "carol"])
-        let home = try TemporaryDirectory()
-        let location = server.location(home, "alice")
+        let location = server.location(of: "alice")
         for name in ["general", "@bob", "@carol"] {
             try server.mustPost((0..<40).map { "\($0) for \(name)" }, to: name, by: "alice")
         }
@@ -39,8 +38,7 @@ struct ConcurrencyTests {
     func missingDuringAnswer() throws {
         // Given a whole answer that is not applied yet
         let server = try TestStore(users: ["alice", "bob"])
-        let home = try TemporaryDirectory()
-        let location = server.location(home, "alice")
+        let location = server.location(of: "alice")
         try server.mustPost(["one"], to: "general", by: "alice")
         let writer = ReplicaWriter(location)
         writer.begin(from: try writer.start())
@@ -60,8 +58,7 @@ struct ConcurrencyTests {
     func missing() throws {
         // Given a replica with a conversation of a history that the server lost, which it gives in pages
         let server = try TestStore(users: ["alice", "bob", "carol"])
-        let home = try TemporaryDirectory()
-        let location = server.location(home, "alice")
+        let location = server.location(of: "alice")
         for name in ["general", "@bob", "@carol"] {
             try server.mustPost((0..<40).map { "\($0) for \(name)" }, to: name, by: "alice")
         }
@@ -97,8 +94,7 @@ struct ConcurrencyTests {
     func stale(isCursorMoved: Bool) throws {
         // Given a replica, and an answer by which one still belongs to a conversation
         let server = try TestStore(users: ["alice", "bob"])
-        let home = try TemporaryDirectory()
-        let location = server.location(home, "alice")
+        let location = server.location(of: "alice")
         try server.mustPost(["one"], to: "general", by: "bob")
         try server.sync("alice", location)
         try server.mustPost(["two"], to: "general", by: "bob")
@@ -135,8 +131,7 @@ struct ConcurrencyTests {
     func deadline() throws {
         // Given a process that is at the replica, and an answer for another that has little time
         let server = try TestStore(users: ["alice"])
-        let home = try TemporaryDirectory()
-        let location = server.location(home, "alice")
+        let location = server.location(of: "alice")
         try server.mustPost(["one"], to: "general", by: "alice")
         try server.sync("alice", location)
         try server.mustPost(["two"], to: "general", by: "alice")
@@ -160,8 +155,7 @@ struct ConcurrencyTests {
     func removed() throws {
         // Given a sync that has an answer and a removal, which both wait for another process
         let server = try TestStore(users: ["alice"])
-        let home = try TemporaryDirectory()
-        let location = server.location(home, "alice")
+        let location = server.location(of: "alice")
         try server.mustPost(["one"], to: "general", by: "alice")
         try server.sync("alice", location)
         try server.mustPost(["two"], to: "general", by: "alice")

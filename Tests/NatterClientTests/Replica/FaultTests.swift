@@ -100,8 +100,7 @@ struct FaultTests {
     func overtaken() throws {
         // Given a replica with messages that the server has lost
         let server = try TestStore(users: ["alice", "bob"])
-        let home = try TemporaryDirectory()
-        let location = server.location(home, "alice")
+        let location = server.location(of: "alice")
         try server.mustPost((1...20).map { "both \($0)" }, to: "general", by: "alice")
         let copy = try TemporaryDirectory()
         try server.reopen { try Files.copy($0, to: copy.path + "/data") }
@@ -160,8 +159,7 @@ struct FaultTests {
     func damage() throws {
         // Given a server with a damaged block in the middle of its log
         let server = try TestStore(users: ["alice"])
-        let home = try TemporaryDirectory()
-        let location = server.location(home, "alice")
+        let location = server.location(of: "alice")
         let filling = String(repeating: "some text to fill a block with, ", count: 20)
         for round in 0..<3 {
             try server.mustPost((0..<90).map { "\(round) \($0) \(filling)" }, to: "general", by: "alice")
@@ -225,8 +223,7 @@ struct FaultTests {
     func several() throws {
         // Given a server with new messages, and eight clients that sync and read
         let server = try TestStore(users: ["alice", "bob"])
-        let home = try TemporaryDirectory()
-        let location = server.location(home, "alice")
+        let location = server.location(of: "alice")
         let failures = Monitor<[String]>([])
 
         let counts = Monitor(0)

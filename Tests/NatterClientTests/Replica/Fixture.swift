@@ -23,6 +23,11 @@ extension TestStore {
         ReplicaLocation(home: home.path, store: store.id, user: user)
     }
 
+    /// The same in a home beside the store's data.
+    func location(of user: String) -> ReplicaLocation {
+        ReplicaLocation(home: Path.directory(of: directory) + "/home", store: store.id, user: user)
+    }
+
     /// The frames of an answer, as the server's handler makes them.
     func answer(_ cursor: String?, for user: String, limit: Int = 16 << 20) throws -> [SyncFrame] {
         let position: SyncPosition

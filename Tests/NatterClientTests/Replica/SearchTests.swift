@@ -28,8 +28,7 @@ struct ReplicaSearchTests {
         // Given a replica that is indexed now and then, for a moment
         var random = SeededGenerator(seed: seed)
         let server = try TestStore(users: ["alice", "bob"])
-        let home = try TemporaryDirectory()
-        let location = server.location(home, "alice")
+        let location = server.location(of: "alice")
         let words = ["apple", "pear", "plum", "fig"]
         for _ in 0..<20 {
             let target = ["general", "@bob", "@me"].randomElement(using: &random) ?? "general"
@@ -81,8 +80,7 @@ struct ReplicaSearchTests {
     func events() throws {
         // Given a group whose first event and first message have a word in common
         let server = try TestStore(users: ["alice"])
-        let home = try TemporaryDirectory()
-        let location = server.location(home, "alice")
+        let location = server.location(of: "alice")
         let text = "the group was created"
         let alice = try server.user("alice")
         _ = try waitFor { server.store.createGroup("team", isOpen: false, by: alice, $0) }.get()

@@ -18,8 +18,7 @@ struct SyncTests {
         try server.mustPost(
             (1...4_000).map { "message \($0) \($0 &* 7_919) with a little text" }, to: "general", by: "alice")
         try server.seal("general", as: "alice")
-        let home = try TemporaryDirectory()
-        let location = server.location(home, "alice")
+        let location = server.location(of: "alice")
         var frames = try server.answer(nil, for: "alice")
         let blocks = frames.indices.filter { frames[$0].kind == .block }
         #expect(blocks.count > 2)
@@ -38,8 +37,7 @@ struct SyncTests {
         // Given a replica, and an answer whose next block follows another history, under the right numbers
         let server = try TestStore(users: ["alice"])
         try server.mustPost(["one", "two"], to: "general", by: "alice")
-        let home = try TemporaryDirectory()
-        let location = server.location(home, "alice")
+        let location = server.location(of: "alice")
         try server.sync("alice", location)
         try server.mustPost(["three"], to: "general", by: "alice")
         let writer = ReplicaWriter(location)
@@ -79,8 +77,7 @@ struct SyncTests {
         try server.mustPost(["after the seal"], to: "general", by: "bob")
         try server.mustPost(["hello bob", "how are you?"], to: "@bob", by: "alice")
         try server.mustPost(["a note"], to: "@me", by: "alice")
-        let home = try TemporaryDirectory()
-        let location = server.location(home, "alice")
+        let location = server.location(of: "alice")
         #expect(try Replica.open(at: location) == nil)
         // When it is synced twice
         let first = try server.sync("alice", location)

@@ -1,0 +1,13 @@
+internal import CSystem
+
+/// The command line of this process, as the C library hands it to `main`.
+///
+/// Swift's `CommandLine` reads it from /proc instead. Without a free descriptor or without /proc it is empty there, and a
+/// command would be taken for one without words.
+public enum ProcessArguments {
+    /// The number of words, the program's name included.
+    public static var count: Int { Int(natter_argument_count()) }
+
+    /// A word, or nil behind the last one. Word 0 is the program's name.
+    public static func word(_ index: Int) -> UnsafePointer<CChar>? { natter_argument(Int32(index)) }
+}

@@ -1,0 +1,226 @@
+import Glibc
+import NatterModel
+import NatterSystem
+import ServerSupport
+import Testing
+import TestSupport
+
+@testable import NatterClient
+
+@Suite("What is damaged in a replica is found, and mended by a sync")
+struct ReplicaDamageTests {
+    private let server: TestServer
+    private let alice: Person
+    private let location: ReplicaLocation
+
+    init() throws {
+        server = try TestServer()
+        alice = try server.user("alice")
+        location = ReplicaLocation(home: alice.home, store: alice.store, user: "alice")
+    }
+
+    private func size(_ path: String) throws -> UInt64 { try PosixDisk().information(path)?.size ?? 0 }
+
+    private func flip(_ path: String, at offset: UInt64) throws {
+        let file = try PosixDisk().open(path, .readWrite)
+        try file.write(try file.read(count: 4, at: offset).map { ~$0 }, at: offset)
+    }
+
+    /// Text that does not get small.
+    private func long(_ number: Int) -> String {
+        (1...3_000).map { String(UInt64(number) &* 1_000_003 &* $0 &* 0x9E37_79B9_7F4A_7C15, radix: 36) }
+            .joined(separator: " ")
+    }
+
+    /// A user with a group that she was removed from, and with messages in log files and in tails.
+    private func fill() throws {
+        let bob = try server.user("bob")
+        #expect(bob("group", "create", "team").code == 0)
+        #expect(bob("group", "add", "team", "alice").code == 0)
+        for number in 1...4 { #expect(bob("send", "-c", "team", long(number)).code == 0) }
+        #expect(alice("sync").code == 0)
+        #expect(bob("send", "-c", "team", "the last one").code == 0)
+        #expect(alice("sync").code == 0)
+        #expect(bob("group", "remove", "team", "alice").code == 0)
+        for number in 5...8 { #expect(alice("send", long(number)).code == 0) }
+        #expect(alice("sync").code == 0)
+        for number in 1...3 { #expect(alice("send", "short \(number)").code == 0) }
+        #expect(alice("send", "-c", "@bob", "hello").code == 0)
+        #expect(alice("sync").code == 0)
+    }
+
+    /// Syncs until everything is in the database and nothing in its log.
+    private func checkpoint() throws {
+        for number in 1...100 {
+            #expect(alice("pm", "me", "note \(number)").code == 0)
+            #expect(alice("sync").code == 0)
+            if try size(location.databasePath + "-wal") == 0 { return }
+        }
+        Issue.record("no checkpoint")
+    }
+
+    @Test("a damaged write-ahead log: no command shows less than was synced as if it were all")
+    func writeAheadLog() throws {
+        try fill()
+        let log = location.databasePath + "-wal"
+        let whole = alice("log", "--all", "--offline", "--json")
+        let team = alice("log", "team", "--offline", "--json")
+        #expect(team.lines.count > 5)
+        let length = try size(log)
+        let bytes = try PosixDisk().contents(of: log, limit: 1 << 24)
+        #expect(length > 10_000)
+        for offset in [20, 1_000, length / 2, length - 5_000] {
+            // Given a bit of the log that rots
+            try PosixDisk().replaceContents(of: log, with: bytes)
+            DurableCommit.write(try commits(), location, on: PosixDisk())
+            try flip(log, at: offset)
+            // Then every command that reads names the remedy, also after others
+            #expect(alice("users").code == 0)
+            for words in [
+                ["log", "--all", "--offline"], ["search", "short"], ["export", "general", "--offline"],
+                ["ls", "--offline"], ["status"], ["verify"], ["log", "--server", "http://127.0.0.1:1"],
+            ] {
+                let outcome = alice.run(words)
+                #expect(outcome.code == 74 && outcome.output.isEmpty, "\(words) at \(offset): \(outcome)")
+                #expect(outcome.errors.contains("replica.db' is damaged") && outcome.errors.contains("'natter sync'"))
+            }
+            let doctor = alice("doctor")
+            #expect(doctor.code == 1 && doctor.output.contains("replica.db' is damaged"))
+            // And a sync mends it
+            #expect(alice("sync").code == 0, "at \(offset)")
+            #expect(alice("log", "--all", "--offline", "--json") == whole, "at \(offset)")
+            #expect(alice("log", "team", "--offline", "--json") == team, "at \(offset)")
+            #expect(alice("verify").code == 0)
+        }
+    }
+
+    private func commits() throws -> UInt64 {
+        let replica = try #require(try Replica.open(at: location))
+        return try ReplicaMeta.number(DurableCommit.key, on: replica.connection)
+    }
+
+    @Test("a process that was killed before it noted its last commit raises no alarm")
+    func killed() throws {
+        try fill()
+        let last = try commits()
+        for noted in [last - 1, 1, nil] {
+            try DurableCommit.forget(location, on: PosixDisk())
+            if let noted { DurableCommit.write(noted, location, on: PosixDisk()) }
+            #expect(alice("log", "--offline").code == 0)
+            #expect(alice("verify").code == 0)
+            #expect(alice("doctor").code == 0)
+            #expect(alice("sync").code == 0)
+            #expect(try commits() == DurableCommit.read(location, on: PosixDisk()))
+        }
+    }
+
+    @Test("a damaged page: verify and doctor find it, and a sync makes the database anew")
+    func page() throws {
+        try fill()
+        try checkpoint()
+        #expect(alice("verify").code == 0)
+        let path = location.databasePath
+        let bytes = try PosixDisk().contents(of: path, limit: 1 << 24)
+        let whole = alice("log", "--all", "--offline", "--json")
+        #expect(whole.lines.count > 10)
+        var found = 0
+        for page in 0..<UInt64(bytes.count / 4_096) {
+            try restore(bytes)
+            try flip(path, at: page * 4_096 + 2_000)
+            // Then it is found, unless nothing leads to that page
+            let verify = alice("verify")
+            guard verify.code != 0 else { continue }
+            found += 1
+            #expect(verify.code == 74 && verify.errors.contains("'natter sync'"), "page \(page): \(verify)")
+            #expect(alice("doctor").code == 1)
+            #expect(alice("log", "--offline").code == 74)
+            // And the next sync mends it and says where the damaged one is
+            let sync = alice("sync")
+            #expect(sync.code == 0 && sync.errors.contains("/quarantine/replica-"), "page \(page): \(sync)")
+            #expect(alice("log", "--all", "--offline", "--json") == whole, "page \(page)")
+            #expect(alice("verify").code == 0)
+            // And what no server sends again is there, as far as it lay in log files
+            let texts = alice("log", "team", "--offline", "--format", "%m").lines.filter { $0.utf8.count > 1_000 }
+            #expect(texts == (1...4).map(long), "page \(page)")
+            #expect(alice("sync") == .silent)
+        }
+        #expect(found > 5)
+    }
+
+    /// Puts a database back and takes it for whole.
+    private func restore(_ bytes: [UInt8]) throws {
+        for end in ["-wal", "-shm"] { unlink(location.databasePath + end) }
+        try PosixDisk().replaceContents(of: location.databasePath, with: bytes)
+        try DurableCommit.forget(location, on: PosixDisk())
+    }
+
+    @Test("a damaged page that a sync meets by itself is mended at once, and the group that was left stays whole")
+    func leftGroup() throws {
+        try fill()
+        try checkpoint()
+        let whole = alice("log", "team", "--offline", "--json")
+        #expect(whole.lines.count > 5)
+        // Given the page that has the cursor
+        let bytes = try PosixDisk().contents(of: location.databasePath, limit: 1 << 24)
+        let key = Array("portions".utf8)
+        let place = try #require(bytes.indices.last { bytes[$0...].starts(with: key) })
+        try flip(location.databasePath, at: UInt64(place))
+        #expect(alice("log", "general", "--quiet").code == 0)
+        #expect(alice("log", "team", "--offline", "--json") == whole)
+        #expect(alice("ls").code == 0 && !alice("ls").output.contains("team"))
+    }
+
+    @Test("a damaged block: verify notes it, and a sync fetches it again")
+    func block() throws {
+        try fill()
+        let whole = alice("log", "--all", "--offline", "--json")
+        let general = try #require(try Replica.open(at: location)?.conversation(named: "general"))
+        let logs = location.directory + "/logs/" + general.id.description.prefix(2) + "/" + general.id.description
+        let file = try #require(try PosixDisk().list(logs).first)
+        try flip("\(logs)/\(file)", at: try size("\(logs)/\(file)") / 2)
+        let log = alice("log", "--offline")
+        #expect(log.code == 74 && log.errors.contains("run 'natter verify', then 'natter sync'"))
+        let verify = alice("verify", "--offline")
+        #expect(verify.code == 74 && verify.output.hasPrefix("general: message"))
+        #expect(verify.errors.contains("'natter sync'") && !verify.errors.contains("--forget"))
+        #expect(alice("log", "--offline").code == 74)
+        #expect(alice("sync").code == 0)
+        #expect(alice("log", "--all", "--offline", "--json") == whole)
+        #expect(alice("verify") == .silent)
+        // But what the server no longer gives stays as it is
+        let team = try #require(try Replica.open(at: location)?.conversation(named: "team"))
+        let others = location.directory + "/logs/" + team.id.description.prefix(2) + "/" + team.id.description
+        let other = try #require(try PosixDisk().list(others).first)
+        try flip("\(others)/\(other)", at: try size("\(others)/\(other)") / 2)
+        let left = alice("verify", "team")
+        #expect(left.code == 74 && left.errors.contains("no longer gives you 'team'"))
+        #expect(alice("sync").code == 0)
+        #expect(alice("log", "team", "--offline").lines.contains { $0.hasSuffix("the last one") })
+    }
+
+    @Test("what a killed 'logout --forget' has left goes with the next one, and with the first sync afterwards")
+    func remains() throws {
+        #expect(alice("sync").code == 0)
+        let left = location.directory + ".removed-17"
+        try PosixDisk().makeDirectories(left + "/logs")
+        try PosixDisk().replaceContents(of: left + "/logs/a", with: [1])
+        try location.remove()
+        #expect(try PosixDisk().information(left) == nil)
+        try PosixDisk().makeDirectories(location.directory + ".removed-18")
+        #expect(alice("sync").code == 0)
+        #expect(try PosixDisk().information(location.directory + ".removed-18") == nil)
+    }
+
+    @Test("an error of the database names the system's reason, and doctor the permission")
+    func reasons() throws {
+        try fill()
+        // Root may read everything.
+        guard geteuid() != 0 else { return }
+        chmod(location.databasePath, 0)
+        #expect(alice("log", "--offline").errors.contains("permission denied"))
+        chmod(location.databasePath, 0o600)
+        chmod(location.lockPath, 0o400)
+        let doctor = alice("doctor")
+        #expect(doctor.output.contains("make sure that") && !doctor.output.contains("natter verify"))
+    }
+}
