@@ -26,11 +26,18 @@ public struct CommandFailure: Error, Equatable, PhraseConvertible {
     public init(_ error: DiskError) {
         switch error.operation {
         // Reading a file that is too large sets the same errno as a file that cannot grow.
-        case let operation where error.isFull && operation != "read":
-            self.init(.temporary, code: "disk_full", error.phrase)
+        case let operation where error.code == .fileTooLarge && operation != "read":
+            self.init(
+                .temporary, code: "disk_full", "\(error.phrase); raise the limit with 'ulimit -f' and try again")
+        case let operation where error.isFull && operation != "read": self.init(full: error.phrase)
         case "create", "create directory": self.init(.cannotCreate, code: "cannot_create", error.phrase)
         default: self.init(.inputOutput, code: "io_error", error.phrase)
         }
+    }
+
+    /// A disk of this machine that is full.
+    public init(full what: Phrase) {
+        self.init(.temporary, code: "disk_full", "\(what); free some space and try again")
     }
 
     /// A file that the user named and that can't be read: 66, or 74 if the disk could not return what it holds.

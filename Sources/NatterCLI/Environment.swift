@@ -54,13 +54,8 @@ public struct Environment: Sendable {
     public func configHome() throws(CommandFailure) -> String { try directory("XDG_CONFIG_HOME", else: ".config") }
 
     /// Ignores relative paths, as the XDG Base Directory Specification requires.
-    private func absolute(_ name: String) throws(CommandFailure) -> String? {
-        guard let path = try path(name), path.hasPrefix("/") else { return nil }
-        return path
-    }
-
     private func directory(_ name: String, else fallback: String) throws(CommandFailure) -> String {
-        if let path = try absolute(name) { return path }
+        if let path = try path(name), path.hasPrefix("/") { return path }
         let home = try home()
         return home.hasSuffix("/") ? home + fallback : "\(home)/\(fallback)"
     }

@@ -31,14 +31,7 @@ public enum LocalTime {
     /// For people: `2026-11-20 07:24:05`.
     public static func text(_ time: Timestamp) -> String { text(civil(time)) }
 
-    public static func text(_ civil: CivilTime) -> String {
-        "\(digits(civil.year, 4))-\(digits(civil.month, 2))-\(digits(civil.day, 2)) \(clock(civil))"
-    }
-
-    /// `07:24:05`.
-    public static func clock(_ civil: CivilTime) -> String {
-        "\(digits(civil.hour, 2)):\(digits(civil.minute, 2)):\(digits(civil.second, 2))"
-    }
+    public static func text(_ civil: CivilTime) -> String { "\(civil.date) \(civil.clock)" }
 
     /// `Friday, 20 November 2026`.
     public static func day(_ civil: CivilTime) -> Phrase {
@@ -46,15 +39,14 @@ public enum LocalTime {
     }
 
     private static func weekday(_ civil: CivilTime) -> Phrase {
-        // 1 January 1970 was a Thursday.
-        switch (civil.daysSinceEpoch % 7 + 7) % 7 {
-        case 0: "Thursday"
-        case 1: "Friday"
-        case 2: "Saturday"
-        case 3: "Sunday"
-        case 4: "Monday"
-        case 5: "Tuesday"
-        default: "Wednesday"
+        switch civil.weekday {
+        case 0: "Sunday"
+        case 1: "Monday"
+        case 2: "Tuesday"
+        case 3: "Wednesday"
+        case 4: "Thursday"
+        case 5: "Friday"
+        default: "Saturday"
         }
     }
 
@@ -74,8 +66,15 @@ public enum LocalTime {
         default: "December"
         }
     }
+}
 
-    private static func digits(_ value: some BinaryInteger, _ count: Int) -> String {
+extension CivilTime {
+    /// `07:24:05`.
+    public var clock: String { "\(CivilTime.digits(hour)):\(CivilTime.digits(minute)):\(CivilTime.digits(second))" }
+    /// `2026-11-20`.
+    public var date: String { "\(CivilTime.digits(Int(year), 4))-\(CivilTime.digits(month))-\(CivilTime.digits(day))" }
+
+    static func digits(_ value: Int, _ count: Int = 2) -> String {
         let text = String(value)
         return String(repeating: "0", count: max(0, count - text.utf8.count)) + text
     }

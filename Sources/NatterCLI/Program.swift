@@ -109,8 +109,8 @@ public enum Program {
     /// - Throws: if an argument is not UTF-8. Repairing it silently could name another file or text.
     static func processWords(program: String) throws(UsageError) -> [String] {
         var words: [String] = []
-        for index in 1..<max(1, Int(CommandLine.argc)) {
-            guard let pointer = CommandLine.unsafeArgv[index] else { break }
+        for index in 1..<max(1, ProcessArguments.count) {
+            guard let pointer = ProcessArguments.word(index) else { break }
             guard let word = String(validatingCString: pointer) else {
                 throw UsageError("word \(index) of the command line is not UTF-8", remedy: "see '\(program) help'")
             }

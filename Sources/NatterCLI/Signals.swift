@@ -3,16 +3,19 @@ internal import Synchronization
 
 /// How a command reacts to signals.
 public enum Signals {
-    /// Call this first. After that, writing to a closed pipe is an error of that write, and SIGINT exits with 130.
-    /// Files that are opened later never get the number of a closed standard descriptor.
+    /// Call this first. After that, writing to a closed pipe or beyond the limit of a file's size is an error of that
+    /// write, and SIGINT exits with 130. Files that are opened later never get the number of a closed standard descriptor.
     ///
-    /// A child process inherits the ignored SIGPIPE, so code that starts one must restore the default
+    /// A child process inherits ignored signals, so code that starts one must restore the default of `ignored`
     /// (`posix_spawnattr_setsigdefault`).
     public static func prepareProcess() {
         reserveStandardDescriptors()
-        _ = signal(SIGPIPE, SIG_IGN)
+        for number in ignored { _ = signal(number, SIG_IGN) }
         exitOnInterrupt()
     }
+
+    /// The signals that `prepareProcess` ignores, because the error of the call tells more.
+    public static let ignored: [Int32] = [SIGPIPE, SIGXFSZ]
 
     /// Makes SIGINT restore a hidden terminal and exit, unless SIGINT is ignored, as in a background job.
     public static func exitOnInterrupt() {

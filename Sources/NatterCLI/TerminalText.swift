@@ -43,11 +43,6 @@ public enum TerminalText {
         append(escaping: text.utf8, rule, to: &output)
     }
 
-    /// The text of one message as `log` prints it in a pipe, without a final newline.
-    public static func appendMessageText(_ text: some Sequence<UInt8>, to output: inout [UInt8]) {
-        append(escaping: text, .message, to: &output)
-    }
-
     /// - Parameter bytes: need not be valid UTF-8.
     public static func append(escaping bytes: some Sequence<UInt8>, _ rule: Rule, to output: inout [UInt8]) {
         let isDone: Void? = bytes.withContiguousStorageIfAvailable { append($0, rule, to: &output) }

@@ -65,9 +65,7 @@ struct TimeWords {
         case .now: return now
         case .daysAgo(let days): start = TimeWords.midnight(today, minus: days)
         case .weekday(let wanted):
-            // 1 January 1970 was a Thursday.
-            let current = Int(((today.daysSinceEpoch + 4) % 7 + 7) % 7)
-            start = TimeWords.midnight(today, minus: (current - wanted + 7) % 7)
+            start = TimeWords.midnight(today, minus: (today.weekday - wanted + 7) % 7)
         case .ago(let count, let unit):
             guard let moment = TimeWords.moment(count, unit, before: now, today) else { return nil }
             guard clock != nil else { return moment }

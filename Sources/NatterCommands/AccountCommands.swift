@@ -27,10 +27,12 @@ enum RegisterCommand {
         run: run)
 
     private static let run: CommandBody = { arguments, console in
-        try SessionStart(Context(arguments, console), prompt: "Password", again: "Repeat it") { api, password in
+        try startSession(Context(arguments, console), again: "Repeat it") { api, password in
             try api.register(
                 name: arguments.operand("NAME") ?? "", password: password, invite: arguments.value("invite"))
-        }.run { "registered and logged in as '\($0)' at \($1)" }
+        } done: {
+            "registered and logged in as '\($0)' at \($1)"
+        }
     }
 }
 
@@ -50,53 +52,42 @@ enum LoginCommand {
         run: run)
 
     private static let run: CommandBody = { arguments, console in
-        try SessionStart(Context(arguments, console), prompt: "Password", again: nil) { api, password in
+        try startSession(Context(arguments, console)) { api, password in
             try api.login(name: arguments.operand("NAME") ?? "", password: password)
-        }.run { "logged in as '\($0)' at \($1)" }
+        } done: {
+            "logged in as '\($0)' at \($1)"
+        }
     }
 }
 
 /// The part that `register` and `login` share: from the password to the stored session.
-private struct SessionStart {
-    let context: Context
-    let prompt: Phrase
-    let again: Phrase?
-    let begin: (ServerAPI, String) throws -> (String, Token)
-
-    init(
-        _ context: Context, prompt: Phrase, again: Phrase?,
-        begin: @escaping (ServerAPI, String) throws -> (String, Token)
-    ) {
-        (self.context, self.prompt, self.again, self.begin) = (context, prompt, again, begin)
-    }
-
-    func run(done: (_ name: String, _ address: ServerAddress) -> Phrase) throws -> ExitCode {
-        let input = try PasswordInput(context.arguments)
-        let profile = try context.profile()
-        // A profile that cannot be read must not prevent a new login.
-        let former = try? profile.credentials()
-        let address = try context.address(remembered: (try? profile.account())?.server)
-        let api = try context.api(at: address, token: nil)
-        api.program = "natter/\(NatterProgram.version)"
-        // Fail before the server creates an account whose token cannot be stored, because nobody could use it.
-        try profile.prepare()
-        let password = try input.read(prompt: prompt, again: again)
-        let (name, token) = try begin(api, password)
-        var settings = (try? profile.account())?.settings ?? [:]
-        if let file = context.arguments.value("ca-file") { settings["ca-file"] = Path.absolute(file) }
-        try profile.store(
-            Account(server: address.description, name: name, store: api.store, settings: settings), token)
-        try endFormerSession(former, at: address)
-        try context.writeJSON(SessionAnswer(name: name, token: nil))
-        context.confirm(done(name, address))
-        return .success
-    }
-
-    /// Ends the former session. Errors are ignored, because its token is no longer stored.
-    private func endFormerSession(_ former: (account: Account, token: Token)?, at address: ServerAddress) throws {
-        guard let former, former.account.server == address.description else { return }
+///
+/// - Parameter again: the prompt for repeating the password; nil to ask once.
+private func startSession(
+    _ context: Context, again: Phrase? = nil, begin: (ServerAPI, String) throws -> (String, Token),
+    done: (_ name: String, _ address: ServerAddress) -> Phrase
+) throws -> ExitCode {
+    let input = try PasswordInput(context.arguments)
+    let profile = try context.profile()
+    // A profile that cannot be read must not prevent a new login.
+    let former = try? profile.credentials()
+    let address = try context.address(remembered: (try? profile.account())?.server)
+    let api = try context.api(at: address, token: nil)
+    api.program = "natter/\(NatterProgram.version)"
+    // Fail before the server creates an account whose token cannot be stored, because nobody could use it.
+    try profile.prepare()
+    let password = try input.read(prompt: "Password", again: again)
+    let (name, token) = try begin(api, password)
+    var settings = (try? profile.account())?.settings ?? [:]
+    if let file = context.arguments.value("ca-file") { settings["ca-file"] = Path.absolute(file) }
+    try profile.store(Account(server: address.description, name: name, store: api.store, settings: settings), token)
+    // Errors at the end of the former session are ignored, because its token is no longer stored.
+    if let former, former.account.server == address.description {
         _ = try? context.api(at: address, token: former.token).logout(all: false)
     }
+    try context.writeJSON(SessionAnswer(name: name, token: nil))
+    context.confirm(done(name, address))
+    return .success
 }
 
 /// `logout`: ends the session here and on the server.
@@ -124,14 +115,10 @@ enum LogoutCommand {
         var remaining: [TokenObject] = []
         let forget = {
             if context.tokenFile == nil { try context.profile().forget(login.token) }
-            if arguments.flag("forget"), let name = login.account.name, let store = login.account.store {
-                try context.home().replica(store: store, user: name).remove()
-            }
+            if arguments.flag("forget") { try context.home().replica(of: login.account)?.remove() }
         }
         do {
-            let address = try context.address(remembered: login.account.server)
-            remaining = try context.api(at: address, token: login.token, of: login.account)
-                .logout(all: arguments.flag("all"))
+            remaining = try context.api(of: login).logout(all: arguments.flag("all"))
         } catch APIError.refused(let refusal) where refusal.status == 401 {
             context.note("the session had already ended")
         } catch {

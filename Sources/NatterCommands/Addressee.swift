@@ -42,7 +42,7 @@ struct Addressee {
     }
 
     private func isGroup(_ name: String) throws -> Bool {
-        if let known = try location()?.hasGroup(name) { return known }
+        if let known = try context.home().replica(of: login.account)?.hasGroup(name) { return known }
         guard let replica = try replica() else {
             // A single word without a text is more often a text than a forgotten -c, and sending it costs one request.
             guard context.arguments.operands.count > 1 else { return false }
@@ -53,12 +53,9 @@ struct Addressee {
         return conversation.kind == .group && !conversation.isGone
     }
 
-    private func location() throws -> ReplicaLocation? {
-        guard let user = login.account.name, let store = login.account.store else { return nil }
-        return try context.home().replica(store: store, user: user)
+    private func replica() throws -> Replica? {
+        try context.home().replica(of: login.account).flatMap { try Replica.open(at: $0) }
     }
-
-    private func replica() throws -> Replica? { try location().flatMap { try Replica.open(at: $0) } }
 
     private func isOnServer(_ name: String) throws -> Bool {
         guard let api else { return false }

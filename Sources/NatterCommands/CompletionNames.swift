@@ -11,8 +11,7 @@ enum CompletionNames {
     ) throws -> [String] {
         let context = Context(arguments, console)
         let account = try context.offlineAccount()
-        guard let user = account.name, let store = account.store,
-            let replica = try Replica.open(at: try context.home().replica(store: store, user: user))
+        guard let location = try context.home().replica(of: account), let replica = try Replica.open(at: location)
         else { return [] }
         switch kind {
         case .users: return try users(replica, from: start)

@@ -64,6 +64,13 @@ struct Delivery {
             "the message may have been sent or not: \(error.reason); repeat it with --id \(Delivery.quoted(id))")
     }
 
+    /// Checks an id that the user has chosen.
+    static func check(id: String) throws(CommandFailure) {
+        guard IdempotencyKey(id) == nil else { return }
+        throw CommandFailure(
+            .invalidData, code: "bad_id", "the id '\(id)' is not valid; use 1 to 64 printable ASCII characters")
+    }
+
     /// A word, quoted for a shell if necessary.
     static func quoted(_ id: String) -> String {
         let isPlain = id.utf8.allSatisfy { byte in
@@ -76,5 +83,15 @@ struct Delivery {
         }
         if isPlain, !id.isEmpty { return id }
         return "'" + id.split(separator: "'", omittingEmptySubsequences: false).joined(separator: #"'\''"#) + "'"
+    }
+}
+
+extension SentMessage {
+    /// The object that the server has answered.
+    func message() throws(APIError) -> MessageObject {
+        guard let message: MessageObject = try? WireJSON.decode(answer: object) else {
+            throw .foreign("the server does not answer like a natter server: its answer is not a message")
+        }
+        return message
     }
 }

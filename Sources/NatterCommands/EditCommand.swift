@@ -53,8 +53,15 @@ enum EditCommand {
             let key = arguments.value("id")
             if key != nil, seqs.count > 1 { throw arguments.error("--id names one message; give one SEQ") }
             let sender = try Sender(context)
-            for seq in seqs {
-                try sender.send(.delete, of: seq, text: "", id: key)
+            for (index, seq) in seqs.enumerated() {
+                do {
+                    try sender.send(.delete, of: seq, text: "", id: key)
+                } catch  where index > 0 {
+                    let failure = ExitCodes.translate(error)
+                    throw CommandFailure(
+                        failure.exitCode, code: failure.code,
+                        "\(failure.message); the messages before \(seq) are deleted")
+                }
                 context.confirm("deleted message \(seq) of '\(sender.conversation)'")
             }
             return .success
@@ -72,22 +79,21 @@ enum EditCommand {
         {
             throw arguments.error("SEQ takes a whole number, not '\(text)'; did you mean '-c \(text)'?")
         }
-        return Seq(UInt64(try arguments.integer(text, of: "SEQ", in: 1...Int64.max)))
+        return try arguments.seq(text)
     }
 
     private struct Sender {
         let context: Context
         let conversation: String
+        private let conversationID: ConversationID?
         private let delivery: Delivery
 
         init(_ context: Context) throws {
             self.context = context
             conversation = context.arguments.value("conversation") ?? NameRule.general
-            if let key = context.arguments.value("id"), IdempotencyKey(key) == nil {
-                throw CommandFailure(
-                    .invalidData, code: "bad_id", "the id '\(key)' is not valid; use 1 to 64 printable ASCII characters"
-                )
-            }
+            if let key = context.arguments.value("id") { try Delivery.check(id: key) }
+            // The number is one of the conversation that the replica shows under this name.
+            conversationID = context.groupID(named: conversation)
             delivery = Delivery(
                 api: try context.api(), timeoutMilliseconds: try context.timeoutMilliseconds(),
                 isTrying: context.tellTrying)
@@ -96,13 +102,10 @@ enum EditCommand {
         func send(_ kind: MessageKind, of seq: Seq, text: String, id: String?) throws {
             let answer = try delivery.send(
                 SendRequest(
-                    conversation: conversation, text: text, id: id ?? MessageID.make(at: context.now), kind: kind.name,
-                    about: seq.rawValue))
+                    conversation: conversation, conversationID: conversationID, text: text,
+                    id: id ?? MessageID.make(at: context.now), kind: kind.name, about: seq.rawValue))
             guard context.wantsJSON else { return }
-            guard let message: MessageObject = try? WireJSON.decode(answer: answer.object) else {
-                throw APIError.foreign("the server does not answer like a natter server: its answer is not a message")
-            }
-            try context.console.output.writeJSON(WireJSON.encode(message))
+            try context.console.output.writeJSON(WireJSON.encode(answer.message()))
             try context.console.output.flush()
         }
     }
@@ -124,18 +127,15 @@ enum ShowCommand {
         run: { arguments, console in
             let context = Context(arguments, console)
             let name = arguments.operand("CONV") ?? ""
-            let seq = Seq(UInt64(try arguments.integer(arguments.operand("SEQ") ?? "", of: "SEQ", in: 1...Int64.max)))
+            let seq = try arguments.seq(arguments.operand("SEQ") ?? "")
             let synced = try SyncedReplica(context)
             let state = try synced.refresh(.completely)
-            guard let replica = try synced.replica() else { throw synced.nothingThere(state) }
-            let known = try replica.conversation(named: name)
-            if known == nil { try synced.checkExistence(of: name, replica, state) }
+            let replica = try synced.replica(after: state)
+            let known = try synced.conversation(named: name, in: replica, state)
             guard let conversation = known,
                 let message = try replica.message(seq, in: conversation, folds: !arguments.flag("raw"))
             else {
-                throw CommandFailure(
-                    .notFound, code: "no_such_message",
-                    "there is no message \(seq) in '\(name)'; the newest has number \(known?.head ?? .zero)")
+                throw CommandFailure.noMessage(seq, in: name, known)
             }
             let replies = try replica.seqs(of: .text, about: seq, in: conversation)
             let edits = try replica.seqs(of: .edit, about: seq, in: conversation)

@@ -1,6 +1,8 @@
-internal import NatterHTTP
+internal import NatterArchive
 internal import NatterCLI
 internal import NatterClient
+internal import NatterHTTP
+internal import NatterLog
 internal import NatterModel
 internal import NatterPattern
 internal import NatterSystem
@@ -30,7 +32,7 @@ enum ExitCodes {
         case .notLoggedIn: CommandFailure(.refused, code: "not_logged_in", "\(error)")
         case .unsafe: CommandFailure(.refused, code: "unsafe_file", "\(error)")
         case .badName: CommandFailure(.usage, code: "usage", "\(error)")
-        case .malformed: CommandFailure(.configuration, code: "bad_configuration", "\(error)")
+        case .malformed, .noToken: CommandFailure(.configuration, code: "bad_configuration", "\(error)")
         case .unreadable(let error): CommandFailure(unreadable: error)
         case .locked: CommandFailure(.temporary, code: "locked", "\(error)")
         }
@@ -48,8 +50,10 @@ enum ExitCodes {
     private static func translate(_ error: OutboxError) -> CommandFailure {
         switch error {
         case .locked: CommandFailure(.temporary, code: "locked", "\(error)")
-        case .full: CommandFailure(.temporary, code: "disk_full", "\(error)")
+        case .disk(let error): CommandFailure(error)
+        case .full: CommandFailure(full: "\(error)")
         case .storage: CommandFailure(.inputOutput, code: "io_error", "\(error)")
+        case .damaged, .incomplete: CommandFailure(.inputOutput, code: "damaged", "\(error)")
         case .idReused: CommandFailure(.invalidData, code: "id_reused", "\(error)")
         case .noEntry: CommandFailure(.notFound, code: "not_in_outbox", "\(error)")
         }
@@ -65,7 +69,11 @@ enum ExitCodes {
     private static func translate(_ error: ReplicaError) -> CommandFailure {
         switch error {
         case .locked: CommandFailure(.temporary, code: "locked", "\(error)")
-        case .storage: CommandFailure(.inputOutput, code: "io_error", "\(error)")
+        case .storage(.disk(let error)), .storage(.log(.disk(let error))): CommandFailure(error)
+        case .storage(let error) where error.isFull: CommandFailure(full: "\(error)")
+        case .storage where error.isDamage:
+            CommandFailure(.inputOutput, code: "io_error", "\(error); run 'natter verify', then 'natter sync'")
+        case .behind, .storage: CommandFailure(.inputOutput, code: "io_error", "\(error)")
         case .malformedAnswer, .hole: CommandFailure(.badProtocol, code: "bad_protocol", "\(error)")
         }
     }

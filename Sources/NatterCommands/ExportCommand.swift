@@ -26,10 +26,9 @@ enum ExportCommand {
         let name = arguments.operand("CONV") ?? ""
         let synced = try SyncedReplica(context)
         let state = try synced.refresh(.completely)
-        guard let replica = try synced.replica() else { throw synced.nothingThere(state) }
+        let replica = try synced.replica(after: state)
         let format = HistoryFormat(arguments)
-        guard let conversation = try replica.conversation(named: name) else {
-            try synced.checkExistence(of: name, replica, state)
+        guard let conversation = try synced.conversation(named: name, in: replica, state) else {
             var writer = format.writer(for: name, nil)
             try put(to: console) { writer?.begin(&$0) }
             try put(to: console) { writer?.end(&$0) }
@@ -37,11 +36,14 @@ enum ExportCommand {
         }
         var writer = format.writer(for: conversation.name, conversation.id)
         try put(to: console) { writer?.begin(&$0) }
-        var isWhole = conversation.first == Seq(1)
+        // What retention has removed is nowhere any more, so an export without it is whole.
+        var isWhole = conversation.first <= conversation.serverFirst
         if !isWhole {
-            console.note(
-                "messages 1 to \(conversation.first.previous) of '\(name)' are not in the replica, which begins later")
-            try put(to: console) { writer?.missing(from: Seq(1), to: conversation.first.previous, &$0) }
+            let (from, to) = (conversation.serverFirst, conversation.first.previous)
+            console.note("messages \(from) to \(to) of '\(name)' are not in the replica, which begins later")
+            try put(to: console) { writer?.missing(from: from, to: to, &$0) }
+        } else if conversation.first > Seq(1) {
+            context.note("older messages are not kept: the first of '\(conversation.name)' is \(conversation.first)")
         }
         var gaps = ExportGaps(before: conversation.first)
         var filter = MessageFilter()
@@ -57,6 +59,9 @@ enum ExportCommand {
                         try put(to: console) { writer?.write(HistoryMessage(message), to: &$0) }
                     }
                 }
+            case .missing(_, let range, .notKept):
+                gaps.add(range)
+                context.note("messages \(range.lowerBound) to \(range.upperBound) of '\(name)' are not kept any more")
             case .missing(_, let range, _):
                 isWhole = false
                 gaps.add(range)

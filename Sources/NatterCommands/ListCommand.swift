@@ -21,7 +21,7 @@ enum ListCommand {
         let context = Context(arguments, console)
         let synced = try SyncedReplica(context)
         let state = try synced.refresh(.quickly)
-        guard let replica = try synced.replica() else { throw synced.nothingThere(state) }
+        let replica = try synced.replica(after: state)
         let conversations = try replica.conversations().sorted {
             ($0.latestTime, $1.name) > ($1.latestTime, $0.name)
         }
@@ -52,6 +52,8 @@ enum ListCommand {
         if message.kind == MessageKind.event.name {
             return "* \(message.sender) \(output.word(EventText.phrase(message.text)))"
         }
+        // An erased message has no sender any more.
+        if message.sender.isEmpty { return firstLine(of: message) }
         let sender = message.via.map { "\(message.sender)/\($0)" } ?? message.sender
         switch (message.kind, message.about) {
         case ("delete", let about?): return "\(sender) (deletes \(about))"

@@ -64,3 +64,10 @@ extension Context {
         return LocalTime.text(moment)
     }
 }
+
+extension Arguments {
+    /// The number of a message, from an operand.
+    func seq(_ text: String) throws(UsageError) -> Seq {
+        Seq(UInt64(try integer(text, of: "SEQ", in: 1...Int64.max)))
+    }
+}

@@ -26,27 +26,22 @@ enum MarkCommand {
 
     private static let run: CommandBody = { arguments, console in
         let context = Context(arguments, console)
-        let seq = try arguments.operand("SEQ").map {
-            Seq(UInt64(try arguments.integer($0, of: "SEQ", in: 1...Int64.max)))
-        }
+        let seq = try arguments.operand("SEQ").map(arguments.seq)
         let synced = try SyncedReplica(context)
         let api = try synced.api()
         if let name = arguments.operand("CONV") {
-            let target = try seq ?? newest(name, synced, api)
-            try report(name, try api.markRead(name, upTo: target), context)
+            let known = try synced.replica()?.conversation(named: name)
+            let target = try seq ?? known?.head ?? Seq(api.conversation(name).head)
+            let id = known?.isGone == false ? known?.groupID : nil
+            try report(name, try api.markRead(name, id: id, upTo: target), context)
             return .success
         }
         guard let replica = try synced.replica() else { return .success }
         for conversation in try replica.conversations() where conversation.head > conversation.read {
-            try report(conversation.name, try api.markRead(conversation.name, upTo: conversation.head), context)
+            let read = try api.markRead(conversation.name, id: conversation.groupID, upTo: conversation.head)
+            try report(conversation.name, read, context)
         }
         return .success
-    }
-
-    /// The newest message that the user can have seen.
-    private static func newest(_ name: String, _ synced: SyncedReplica, _ api: ServerAPI) throws -> Seq {
-        if let known = try synced.replica()?.conversation(named: name) { return known.head }
-        return Seq(try api.conversation(name).head)
     }
 
     private struct Mark: Encodable {

@@ -52,10 +52,12 @@ enum SearchCommand {
 
         let synced = try SyncedReplica(context, needsServer: false)
         filter.sender = synced.sender(arguments.value("from"))
-        guard let replica = try synced.replica() else {
+        guard let replica = try synced.unsyncedReplica() else {
             throw CommandFailure(.unavailable, code: "nothing_synced", "nothing has been synced yet; run 'natter sync'")
         }
-        let conversation = try arguments.value("conversation").map { try find($0, replica, synced) }
+        let conversation = try arguments.value("conversation").map {
+            try synced.conversation(named: $0, in: replica, .offline)
+        }
         for note in subject.notes { context.note(note) }
         if let earliest = try replica.earliest(), filter.since.map({ $0 < earliest }) ?? true {
             context.note("this replica begins on \(LocalTime.text(earliest)); older messages were not searched")
@@ -65,14 +67,8 @@ enum SearchCommand {
         if printer.paint.isOn { printer.highlight = subject.highlighter() }
         // A number that you see is one that you can answer.
         printer.showsNumbers = console.output.isTerminal
-        var hits = SearchHits(replica: replica, printer: printer, around: around)
+        var hits = SearchHits(replica: replica, printer: printer, around: around, console)
         defer { hits.pager?.finish() }
-        hits.startPager = {
-            guard let pager = Pager.start(console) else { return nil }
-            var paged = MessagePrinter(context, showsConversation: true, hasDayLines: false, pager: pager)
-            (paged.reader, paged.highlight, paged.showsNumbers) = (printer.reader, printer.highlight, true)
-            return (pager, paged)
-        }
 
         // An empty conversation is not in the replica.
         if let conversation, conversation == nil { return .nothingFound }
@@ -149,39 +145,31 @@ enum SearchCommand {
             }
         }
     }
-
-    /// - Returns: nil for a conversation that is known to be empty.
-    /// - Throws: 67 for an unknown conversation.
-    private static func find(_ name: String, _ replica: Replica, _ synced: SyncedReplica) throws -> ReplicaConversation?
-    {
-        if let conversation = try replica.conversation(named: name) { return conversation }
-        try synced.checkExistence(of: name, replica, .offline)
-        return nil
-    }
 }
 
 /// Prints what a search found: the messages as people see them now.
 private struct SearchHits {
     let replica: Replica
     private(set) var printer: MessagePrinter
-    /// Starts a pager when there is something to print.
-    var startPager: (() -> (Pager, MessagePrinter)?)?
+    /// Where a pager starts when there is something to print; nil after that.
+    private var console: Console?
     private(set) var pager: Pager?
     /// How many messages to print before and after each.
     let around: Int
     private var isFirst = true
 
-    init(replica: Replica, printer: MessagePrinter, around: Int) {
-        (self.replica, self.printer, self.around) = (replica, printer, around)
+    init(replica: Replica, printer: MessagePrinter, around: Int, _ console: Console) {
+        (self.replica, self.printer, self.around, self.console) = (replica, printer, around, console)
     }
 
     mutating func write(_ run: MessageRun) throws {
-        if let start = startPager {
-            startPager = nil
-            if let (pager, printer) = start() { (self.pager, self.printer) = (pager, printer) }
+        if let console {
+            self.console = nil
+            pager = Pager.start(console)
+            if let pager { printer.turn(to: pager) }
         }
         if around == 0, !printer.isDetailed, run.positions.allSatisfy({ run.records.kind(at: $0) != .edit }) {
-            return try write(run, of: nil)
+            return try print(run)
         }
         for position in run.positions {
             let record = run.records[position]
@@ -190,7 +178,7 @@ private struct SearchHits {
             guard around > 0 || record.kind == .edit || printer.isDetailed,
                 let conversation = try replica.conversation(run.conversation.id)
             else {
-                try write(run.only([position]), of: nil)
+                try print(run.only([position]))
                 continue
             }
             guard around > 0 else {
@@ -206,14 +194,14 @@ private struct SearchHits {
             for (filter, limit) in [(before, Int.max), (behind, around)] {
                 try replica.forward(conversation, filter, limit: limit) { piece in
                     guard case .messages(let run) = piece else { return true }
-                    try write(run, of: conversation)
+                    try print(run)
                     return true
                 }
             }
         }
     }
 
-    private func write(_ run: MessageRun, of conversation: ReplicaConversation?) throws {
+    private func print(_ run: MessageRun) throws {
         if let messages = try replica.changed(run, folds: true) {
             _ = try printer.write(messages.filter { !$0.kind.isChange })
         } else {

@@ -1,7 +1,6 @@
 internal import Glibc
 internal import NatterCLI
 internal import NatterClient
-internal import NatterHTTP
 internal import NatterModel
 internal import NatterSystem
 internal import NatterWire
@@ -54,7 +53,7 @@ enum SendCommand {
             repeatParagraph,
         ],
         examples: [
-            Example("natter pm bob Lunch at noon?", "write to bob alone"),
+            Example("natter pm bob 'Lunch at noon?'", "write to bob alone"),
             Example("natter pm me buy milk", "write a note to yourself"),
         ],
         run: { arguments, console in
@@ -106,15 +105,11 @@ enum SendCommand {
             throw context.arguments.error("--re takes one message; leave out --lines and --ndjson")
         }
         let key = context.arguments.value("id")
-        if let key { try check(key, form) }
+        if let key { if form == nil { try Delivery.check(id: key) } else { try SendLines.check(key: key) } }
         // Report a missing login before the user types the message.
         let login = try context.login()
         let isQueueing = context.arguments.flag("queue")
-        let api =
-            isQueueing && context.isOffline
-            ? nil
-            : try context.api(
-                at: try context.address(remembered: login.account.server), token: login.token, of: login.account)
+        let api = isQueueing && context.isOffline ? nil : try context.api(of: login)
         let conversation = chosen ?? NameRule.general
         if chosen == nil, let first = words.first, !context.arguments.isLiteral(at: 0) {
             try Addressee(context, login, api: api, mayBeAway: isQueueing).check(first)
@@ -134,8 +129,11 @@ enum SendCommand {
             do { try TextError.check(text) } catch {
                 throw CommandFailure(.invalidData, code: "bad_text", "\(error); nothing was sent")
             }
+            // A number is one of the conversation that the replica shows under this name.
             let request = SendRequest(
-                conversation: conversation, text: text, id: key ?? MessageID.make(at: context.now), about: about)
+                conversation: conversation,
+                conversationID: about == nil ? nil : context.groupID(named: conversation), text: text,
+                id: key ?? MessageID.make(at: context.now), about: about)
             let code = try send(request, isQueueing: isQueueing, outbox, api, context)
             draft?.remove()
             return code
@@ -168,13 +166,6 @@ enum SendCommand {
         return isLines ? .texts : .objects
     }
 
-    private static func check(_ key: String, _ form: LineMessages.Form?) throws {
-        if form != nil { return try SendLines.check(key: key) }
-        guard IdempotencyKey(key) == nil else { return }
-        throw CommandFailure(
-            .invalidData, code: "bad_id", "the id '\(key)' is not valid; use 1 to 64 printable ASCII characters")
-    }
-
     /// Sends the outbox first. If the server does not accept it, it will not accept more messages.
     private static func sendWaiting(_ outbox: Outbox, _ api: ServerAPI, _ context: Context) throws {
         let timeout = try context.timeoutMilliseconds()
@@ -204,7 +195,7 @@ enum SendCommand {
     private static func tell(_ answer: SentMessage, of request: SendRequest, _ context: Context) throws {
         // In a pipe the message is not printed, so it is not decoded.
         if context.wantsJSON || context.console.output.isTerminal {
-            let message = try message(in: answer.object)
+            let message = try answer.message()
             do throws(OutputError) {
                 if context.wantsJSON {
                     try context.console.output.writeJSON(WireJSON.encode(message))
@@ -229,12 +220,5 @@ enum SendCommand {
         guard words.isEmpty || words == ["-"] else { return words.joined(by: " ") }
         if Terminal.isTerminal(input) { context.note("type the message, then press Ctrl-D") }
         return try StandardInput.message(descriptor: input)
-    }
-
-    private static func message(in answer: [UInt8]) throws -> MessageObject {
-        guard let message: MessageObject = try? WireJSON.decode(answer: answer) else {
-            throw APIError.foreign("the server does not answer like a natter server: its answer is not a message")
-        }
-        return message
     }
 }

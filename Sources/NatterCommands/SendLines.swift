@@ -17,7 +17,8 @@ final class SendLines {
     private let sender: BatchSender?
     /// The queue, or nil without `--queue`.
     private let queue: LineQueue?
-    private let meter: SyncMeter
+    private let groups: NamedGroups
+    private let meter: ProgressLine
 
     private var batch = MessageBatch()
     /// How many messages the server has, and the line of the last one.
@@ -38,8 +39,10 @@ final class SendLines {
             form: form, conversation: conversation, key: key ?? MessageID.make(at: context.now))
         let timeout = try context.timeoutMilliseconds()
         sender = api.map { BatchSender(api: $0, timeoutMilliseconds: timeout) }
-        queue = try outbox.map { try LineQueue($0, api: api, context) }
-        meter = SyncMeter(context)
+        let groups = NamedGroups(context)
+        self.groups = groups
+        queue = try outbox.map { try LineQueue($0, api: api, groups, context) }
+        meter = ProgressLine(context)
     }
 
     /// Checks a key that the user has chosen.
@@ -68,7 +71,8 @@ final class SendLines {
             switch item {
             case .line(let line):
                 do throws(LineMessages.Problem) {
-                    guard let request = try messages.message(line, number: lines.number) else { continue }
+                    guard var request = try messages.message(line, number: lines.number) else { continue }
+                    request.conversationID = groups.id(named: request.conversation)
                     batch.append(request, number: lines.number)
                 } catch {
                     try stop(at: lines.number, error)
@@ -105,11 +109,9 @@ final class SendLines {
 
     /// Tells SIGINT what to say: how far the lines were sent, and how to continue.
     private func prepareForInterrupt() {
-        let sent: Phrase =
-            sentCount > 0 ? "all lines up to \(sentLine) were sent" : "it is unknown whether anything was sent"
-        let how: Phrase = hasOwnKey ? "repeat the same command" : "repeat the command with --id \(messages.key)"
         let failure = CommandFailure(
-            .interrupted, code: "interrupted", "interrupted; \(sent). To continue, \(how): nothing is sent twice")
+            .interrupted, code: "interrupted",
+            "interrupted; \(outcome). To continue, \(continuation): nothing is sent twice")
         let text = Output.memory()
         FailureReport.write(failure, json: context.wantsJSON, program: context.console.program, to: text)
         Signals.sayOnInterrupt(text.collected)
@@ -119,13 +121,17 @@ final class SendLines {
         guard let sender else { return }
         let before = batch.count
         let first = batch
-        let console = context.console
+        let output = context.wantsJSON ? context.console.output : nil
+        let groups = groups
+        var answered = 0
         let refusal: APIError.Refusal?
         do {
             defer { count(before - batch.count, of: first) }
-            refusal =
-                try context.wantsJSON
-                ? sender.send(&batch) { try console.output.writeJSON(Array($0)) } : sender.send(&batch)
+            refusal = try sender.send(&batch) { answer in
+                if let request = first.request(at: answered) { groups.learn(request.conversation, from: answer) }
+                answered += 1
+                try output?.writeJSON(Array(answer))
+            }
         } catch let error as APIError {
             if QueueRule.allows(error), let queue {
                 queue.begin(because: error.reason)
@@ -185,12 +191,18 @@ final class SendLines {
         let failure = ExitCodes.translate(error)
         let isUnknown = error.isOutcomeUnknown || failure.exitCode == .unavailable && sentCount > 0
         guard sentCount > 0 || isUnknown, let line = batch.firstNumber else { return error }
-        let sent: Phrase =
-            sentCount > 0 ? "all lines up to \(sentLine) were sent" : "it is unknown whether anything was sent"
-        let how: Phrase =
-            hasOwnKey ? "repeat the same command" : "repeat the command with --id \(messages.key)"
         return CommandFailure(
             failure.exitCode, code: isUnknown ? "outcome_unknown" : failure.code,
-            "stopped at line \(line): \(failure.message); \(sent). To continue, \(how): nothing is sent twice")
+            "stopped at line \(line): \(failure.message); \(outcome). To continue, \(continuation): nothing is sent twice"
+        )
+    }
+
+    /// How far the lines were sent, after an interruption.
+    private var outcome: Phrase {
+        sentCount > 0 ? "all lines up to \(sentLine) were sent" : "it is unknown whether anything was sent"
+    }
+
+    private var continuation: Phrase {
+        hasOwnKey ? "repeat the same command" : "repeat the command with --id \(messages.key)"
     }
 }

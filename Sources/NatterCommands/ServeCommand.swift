@@ -13,8 +13,8 @@ enum ServeCommand {
         examples: [Example("natter serve --listen 127.0.0.1:0", "run a server on a free port")],
         run: { arguments, console in
             let words = ["natterd", "serve"] + arguments.operands
-            // natterd would inherit an ignored signal, but it must decide that itself.
-            _ = signal(SIGPIPE, SIG_DFL)
+            // natterd would inherit ignored signals, but it must decide that itself.
+            for number in Signals.ignored { _ = signal(number, SIG_DFL) }
             for path in candidates(console.environment) where access(path, X_OK) == 0 {
                 let code = execute(path, words)
                 if code != ENOENT, code != EACCES {

@@ -64,9 +64,7 @@ enum StatusCommand {
         var status = Status(
             name: account.name ?? "", server: try context.address(remembered: account.server).description,
             lastSync: nil, unread: 0, waiting: 0, parked: 0, aside: 0)
-        if let name = account.name, let store = account.store,
-            let replica = try Replica.open(at: try context.home().replica(store: store, user: name))
-        {
+        if let location = try context.home().replica(of: account), let replica = try Replica.openWhole(at: location) {
             status.lastSync = replica.lastSync()?.rfc3339
             status.earliest = try replica.earliest()?.rfc3339
             status.aside = try ReplicaSurplus.all(at: replica.location).count

@@ -43,8 +43,9 @@ enum SyncCommand {
 
         func run() throws -> ExitCode {
             let deadline = MonotonicClock.now() + waitMilliseconds
-            let meter = SyncMeter(context)
-            let obstacle = try synced.deliverOutbox()
+            let meter = ProgressLine(context)
+            let obstacle: (any Error)?
+            do { obstacle = try synced.deliverOutbox() } catch let error as OutboxError { obstacle = error }
             try checkBeginning()
             var wanted = Wanted(names: context.arguments.operands("CONV"))
             var found = try pull(waitSeconds: wanted.names.isEmpty ? seconds(until: deadline) : 0, meter)
@@ -52,6 +53,7 @@ enum SyncCommand {
             found.keep(wanted)
             while found.isEmpty, seconds(until: deadline) > 0 {
                 found = try pull(waitSeconds: seconds(until: deadline), meter)
+                try wanted.resolveNew(synced)
                 found.keep(wanted)
             }
             meter.clear()
@@ -88,7 +90,7 @@ enum SyncCommand {
             return min(Limits.waitSeconds.upperBound, Int((left + 999) / 1_000))
         }
 
-        private func pull(waitSeconds: Int, _ meter: SyncMeter) throws -> Found {
+        private func pull(waitSeconds: Int, _ meter: ProgressLine) throws -> Found {
             var report = try synced.pull(waitSeconds: waitSeconds, earliest: earliest, progress: meter.show)
             var found = Found()
             found.add(report)
@@ -152,6 +154,8 @@ enum SyncCommand {
     private struct Wanted {
         let names: [String]
         private var ids: Set<ConversationID> = []
+        /// The names of personal conversations that begin only with their first message.
+        private var unknown: [String] = []
 
         init(names: [String]) { self.names = names }
 
@@ -159,12 +163,20 @@ enum SyncCommand {
         mutating func resolve(_ synced: SyncedReplica) throws {
             guard !names.isEmpty, let replica = try synced.replica() else { return }
             for name in names {
-                if let conversation = try replica.conversation(named: name) {
-                    ids.insert(conversation.id)
-                    if let reason = conversation.goneReason { synced.tell(gone: conversation.name, reason: reason) }
-                } else {
-                    try synced.checkExistence(of: name, replica, .current)
+                guard let conversation = try synced.conversation(named: name, in: replica, .current) else {
+                    unknown.append(name)
+                    continue
                 }
+                ids.insert(conversation.id)
+                if let reason = conversation.goneReason { synced.tell(gone: conversation.name, reason: reason) }
+            }
+        }
+
+        /// Looks up what a sync may have brought.
+        mutating func resolveNew(_ synced: SyncedReplica) throws {
+            guard !unknown.isEmpty, let replica = try synced.replica() else { return }
+            for name in unknown {
+                if let conversation = try replica.conversation(named: name) { ids.insert(conversation.id) }
             }
         }
 
@@ -172,24 +184,17 @@ enum SyncCommand {
     }
 }
 
-/// The progress of a sync or verification, on one line of the terminal.
-struct SyncMeter {
-    private let line: ProgressLine
-
-    init(_ context: Context) {
-        line = ProgressLine(context.console, isWanted: !context.arguments.flag("quiet") && !context.wantsJSON)
+extension ProgressLine {
+    /// The progress of a command that prints nothing else meanwhile.
+    convenience init(_ context: Context) {
+        self.init(context.console, isWanted: !context.arguments.flag("quiet") && !context.wantsJSON)
     }
 
-    func show(_ progress: SyncProgress) {
+    fileprivate func show(_ progress: SyncProgress) {
         show(
             .plural(
                 progress.messages,
                 "\(progress.messages) message, \(progress.receivedBytes >> 10) KiB: \(progress.conversation)",
                 "\(progress.messages) messages, \(progress.receivedBytes >> 10) KiB: \(progress.conversation)"))
     }
-
-    /// - Parameter text: computed only if it is shown.
-    func show(_ text: @autoclosure () -> Phrase) { line.show(text()) }
-
-    func clear() { line.clear() }
 }

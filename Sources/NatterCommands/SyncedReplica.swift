@@ -64,10 +64,10 @@ final class SyncedReplica {
                 (account, knownLogin, knownAPI) = try SyncedReplica.identify(context)
             }
         }
-        guard let name = account.name, let store = account.store else {
+        guard let location = try context.home().replica(of: account) else {
             throw ProfileError.notLoggedIn(profile: Profile.defaultName)
         }
-        location = try context.home().replica(store: store, user: name)
+        self.location = location
     }
 
     /// The account of the session. With a token file, it may have to ask the server.
@@ -125,6 +125,22 @@ final class SyncedReplica {
         return opened
     }
 
+    /// The replica after a refresh.
+    ///
+    /// - Throws: 69 if nothing has been synced.
+    func replica(after state: State) throws -> Replica {
+        guard let replica = try replica() else { throw nothingThere(state) }
+        return replica
+    }
+
+    /// The same without a sync before it, so that nothing has fetched again what a damaged database lacks.
+    ///
+    /// - Throws: `ReplicaError.behind`.
+    func unsyncedReplica() throws -> Replica? {
+        opened = try Replica.openWhole(at: location, replica: opened)
+        return opened
+    }
+
     // MARK: - Syncing
 
     /// Syncs once.
@@ -139,7 +155,9 @@ final class SyncedReplica {
             deadlineMilliseconds: milliseconds, bytes: bytes, waitSeconds: waitSeconds, earliest: earliest)
         limits.followsRetention = try context.setting(.retention) == Setting.followingRetention
         // Without a replica that can be opened, the sync finds out why.
-        return try client.sync(limits, replica: try? replica(), progress: progress)
+        let report = try client.sync(limits, replica: try? replica(), progress: progress)
+        if report.setAside != nil { opened = nil }
+        return report
     }
 
     /// Updates the replica before it is read. If the server is not reached, or the disk is full or read-only, it prints
@@ -147,7 +165,10 @@ final class SyncedReplica {
     ///
     /// - Throws: 69 if the server is not reached and nothing has been synced, 75 if not everything could be fetched.
     func refresh(_ depth: Depth) throws -> State {
-        if context.isOffline { return .offline }
+        if context.isOffline {
+            _ = try unsyncedReplica()
+            return .offline
+        }
         if let reason = whyReadOnly(), let state = try stale(reason) { return state }
         var report: SyncReport
         do {
@@ -183,8 +204,8 @@ final class SyncedReplica {
     ///
     /// - Returns: nil if there was no complete sync yet.
     private func stale(_ reason: Phrase) throws -> State? {
-        guard let time = try replica()?.lastSync() else { return nil }
-        context.note("\(reason); this is as of \(Age.text(of: time, now: context.now))")
+        guard let time = try unsyncedReplica()?.lastSync() else { return nil }
+        context.note("\(reason); the replica was synced \(Age.text(of: time, now: context.now))")
         return .stale(reason: reason)
     }
 
@@ -209,6 +230,11 @@ final class SyncedReplica {
             let note: Phrase =
                 "the server cannot read messages \(range.lowerBound) to \(range.upperBound) of '\(damage.name)'; each "
                 + "sync asks for them again"
+            if told.insert(note.english).inserted { context.console.note(note) }
+        }
+        if let directory = report.setAside {
+            let note: Phrase =
+                "the replica's database was damaged and has been made anew; the damaged one is in '\(directory)'"
             if told.insert(note.english).inserted { context.console.note(note) }
         }
         for diverged in report.diverged {
@@ -240,7 +266,7 @@ final class SyncedReplica {
     }
 
     /// The error if there is no replica.
-    func nothingThere(_ state: State) -> CommandFailure {
+    private func nothingThere(_ state: State) -> CommandFailure {
         switch state {
         case .stale(let reason):
             CommandFailure(
@@ -280,10 +306,18 @@ final class SyncedReplica {
 
     // MARK: - Names
 
-    /// Checks a conversation that is not in the replica. A personal conversation without messages exists and is empty.
+    /// A conversation in the replica.
     ///
+    /// - Returns: nil for one that is empty. A personal conversation without messages exists.
     /// - Throws: 67 if there is no such conversation.
-    func checkExistence(of name: String, _ replica: Replica, _ state: State) throws {
+    func conversation(named name: String, in replica: Replica, _ state: State) throws -> ReplicaConversation? {
+        if let conversation = try replica.conversation(named: name) { return conversation }
+        try checkExistence(of: name, replica, state)
+        return nil
+    }
+
+    /// Checks a conversation that is not in the replica.
+    private func checkExistence(of name: String, _ replica: Replica, _ state: State) throws {
         let key = NameRule.caseKey(name)
         // 'general' and the user's own notes always exist, but a token may not permit them.
         let isAlwaysThere = key == "general" || key == "@me" || key == NameRule.caseKey("@" + location.user)
@@ -358,7 +392,11 @@ extension SyncedReplica {
             let count = try aside.list(against: replica, now, own: location.user) { lost in
                 offered = lost.count
                 try outbox.park(
-                    lost.map { SendRequest(conversation: now.name, text: $0.text, id: $0.id) }, code: "lost",
+                    lost.map {
+                        SendRequest(
+                            conversation: now.name, conversationID: now.groupID, text: $0.text, id: $0.id,
+                            about: $0.about?.rawValue)
+                    }, code: "lost",
                     reason: "the server lost it when it was restored from a backup", at: context.now)
             }
             guard count > 0 else { continue }
@@ -405,5 +443,22 @@ struct SetAside {
             .invalidData, code: "cursor_expired",
             "the server was restored from a backup, and '\(name)' continues differently; the former messages are in "
                 + "'\(aside.directory)'. Run the command again")
+    }
+}
+
+extension CommandFailure {
+    /// There is no message with this number in the replica.
+    ///
+    /// - Parameter conversation: nil if it has no messages.
+    static func noMessage(_ seq: Seq, in name: String, _ conversation: ReplicaConversation?) -> CommandFailure {
+        let reason: Phrase =
+            if let conversation, seq < conversation.serverFirst {
+                "message \(seq) of '\(name)' is not kept any more"
+            } else if let conversation, seq < conversation.first {
+                "message \(seq) of '\(name)' is not in this replica, which begins with \(conversation.first); the server has it"
+            } else {
+                "there is no message \(seq) in '\(name)'; the newest has number \(conversation?.head ?? .zero)"
+            }
+        return CommandFailure(.notFound, code: "no_such_message", reason)
     }
 }

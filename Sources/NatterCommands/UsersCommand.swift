@@ -47,11 +47,11 @@ enum UsersCommand {
             do {
                 return (try synced.api().users(), true)
             } catch  where SyncedReplica.isNotReached(error) {
-                guard try synced.replica()?.usersFetched() != nil else { throw error }
+                guard try synced.unsyncedReplica()?.usersFetched() != nil else { throw error }
                 reason = SyncedReplica.reason(of: error)
             }
         }
-        guard let kept = try synced.replica()?.users() else {
+        guard let kept = try synced.unsyncedReplica()?.users() else {
             throw CommandFailure(
                 .unavailable, code: "nothing_synced", "the users have never been fetched; leave out --offline")
         }

@@ -13,7 +13,8 @@ enum VerifyCommand {
             "Read every message of the replica, check all checksums and recompute the hash chain. The hash at the head "
                 + "must equal the server's, if the server is reached and has no newer messages, or else the hash "
                 + "of the last sync. It does not sync first.",
-            "Print each damaged range and exit with status 74. If there is no damage, print nothing in a pipe; on a "
+            "Print each damaged range and exit with status 74. The next 'natter sync' fetches damaged messages again, and "
+                + "makes a damaged database anew. If there is no damage, print nothing in a pipe; on a "
                 + "terminal and with --verbose, print a line for each conversation.",
         ],
         examples: [Example("natter verify", "check the whole replica")], run: run)
@@ -21,9 +22,13 @@ enum VerifyCommand {
     private static let run: CommandBody = { arguments, console in
         let context = Context(arguments, console)
         let synced = try SyncedReplica(context, needsServer: false)
-        guard let replica = try synced.replica() else {
+        guard let replica = try synced.unsyncedReplica() else {
             throw CommandFailure(
                 .unavailable, code: "nothing_synced", "nothing has been synced yet; run 'natter sync'")
+        }
+        do throws(ReplicaError) { try replica.checkDatabase(distrusts: true) } catch {
+            guard error.isDamagedDatabase else { throw error }
+            throw CommandFailure(.inputOutput, code: "io_error", "\(error); run 'natter sync' to make it anew")
         }
         let chosen: [ReplicaConversation]
         if let name = arguments.operand("CONV") {
@@ -37,22 +42,34 @@ enum VerifyCommand {
         }
         var server = ServerHeads(synced)
         var isSound = true
-        var isDamaged = false
+        var isRequested = false
         for conversation in chosen {
             let verification = try replica.verify(conversation)
             let report = VerifyReport(verification, server: try server.head(of: conversation))
             if !report.isSound { isSound = false }
-            if !report.damaged.isEmpty { isDamaged = true }
             try write(report, context)
+            guard !report.damaged.isEmpty else { continue }
+            if try verification.requestAgain(at: synced.location) {
+                isRequested = true
+            } else {
+                tellRemedy(conversation, context)
+            }
         }
-        if isDamaged {
-            context.note("to fetch damaged messages again, run 'natter logout --forget', log in and run 'natter sync'")
-        }
+        if isRequested { context.note("run 'natter sync' to fetch damaged messages again") }
         for aside in try ReplicaSurplus.all(at: synced.location)
         where chosen.contains(where: { $0.id == aside.conversation }) {
             context.note("messages that the server lost are kept in '\(aside.directory)'")
         }
         return isSound ? .success : .inputOutput
+    }
+
+    /// Prints what helps if a sync does not.
+    private static func tellRemedy(_ conversation: ReplicaConversation, _ context: Context) {
+        context.note(
+            conversation.isGone
+                ? "the server no longer gives you '\(conversation.name)'; only a backup of this replica has what is damaged"
+                : "to fetch '\(conversation.name)' again, run 'natter logout --forget', log in and run 'natter sync'; that also "
+                    + "deletes conversations that you have left, watches, and messages that were set aside")
     }
 
     private static func write(_ report: VerifyReport, _ context: Context) throws {
@@ -65,7 +82,9 @@ enum VerifyCommand {
                 try output.writeLine(TerminalText.escaped(report.summary.text))
             }
             for gap in report.missing {
-                context.note("messages \(gap.from) to \(gap.to) of '\(report.conversation)' were never received")
+                context.note(
+                    "messages \(gap.from) to \(gap.to) of '\(report.conversation)' are missing; each sync asks for them"
+                )
             }
         }
         // The next conversation may take long.
@@ -92,7 +111,10 @@ private struct ServerHeads {
             return answer.id == conversation.id.description ? answer : nil
         } catch {
             switch error as? APIError {
-            case .refused(let refusal)? where refusal.status == 404: return nil
+            // The user may have left the group since the last sync. An open one is still there for everyone.
+            case .refused(let refusal)?
+            where refusal.status == 404 || refusal.code == ErrorCode.notAMember.rawValue:
+                return nil
             case let error? where error.isNotReached: stop(error.reason)
             default: throw error
             }

@@ -54,10 +54,6 @@ class ChatLog {
 ///
 /// - SeeAlso: irssi's documentation, "Logging"; `themes/default.theme` for the forms of lines.
 final class IrssiLog: ChatLog {
-    private static let months = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ]
-
     private var day: CivilTime?
 
     func read(into sink: any HistorySink) throws {
@@ -81,7 +77,7 @@ final class IrssiLog: ChatLog {
     private func noteDay(_ line: String) -> Bool {
         let words = line.split(separator: " ")
         guard words.count >= 7, ["opened", "changed"].contains(words[2]),
-            let month = IrssiLog.months.firstIndex(of: String(words[4])), let date = Int(words[5]),
+            let month = CivilTime.monthNames.firstIndex(of: String(words[4])), let date = Int(words[5]),
             let last = words.last, let year = Int64(last)
         else { return line.hasPrefix("--- Log closed ") }
         let civil = CivilTime(year: year, month: month + 1, day: date)

@@ -65,10 +65,13 @@ final class MailFolder {
         // Lines of mail end so, and a text of ours is as it was.
         if mail["Natter-Seq"] == nil { text = text.replacing("\r\n", with: "\n") }
         sink.skip("file_contents", count: attachments)
-        while text.last?.isNewline == true {
-            text.removeLast()
-            // A message of ours is as long as it was. In mail, empty lines at the end mean nothing.
-            if mail["Natter-Seq"] != nil { break }
+        if mail["Natter-Seq"] == nil {
+            // In mail, empty lines at the end mean nothing.
+            let scalars = text.unicodeScalars
+            text = scalars.lastIndex { !Character($0).isNewline }.map { String(scalars[...$0]) } ?? ""
+        } else if text.unicodeScalars.last == "\n" {
+            // A message of ours is as long as it was: a return before the newline of the file belongs to it.
+            text.unicodeScalars.removeLast()
         }
         let answers = mail["In-Reply-To"].flatMap(MailFolder.firstID) ?? mail["References"].flatMap(MailFolder.lastID)
         let subject = EncodedWords.decode(mail["Subject"] ?? "")
@@ -108,9 +111,6 @@ final class MailFolder {
 ///
 /// - SeeAlso: RFC 5322, sections 3.3 and 4.3.
 enum MailDate {
-    private static let months = [
-        "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
-    ]
     private static let zones = [
         "est": -5, "edt": -4, "cst": -6, "cdt": -5, "mst": -7, "mdt": -6, "pst": -8, "pdt": -7,
     ]
@@ -121,7 +121,8 @@ enum MailDate {
         var words = plain.replacing(",", with: " ").split { $0 == " " || $0 == "\t" }[...]
         if words.first?.first?.isNumber == false { words = words.dropFirst() }
         guard words.count >= 4, let day = Int(words[words.startIndex]),
-            let month = months.firstIndex(of: String(words[words.startIndex + 1].prefix(3).lowercased())),
+            case let name = words[words.startIndex + 1].prefix(3).lowercased(),
+            let month = CivilTime.monthNames.firstIndex(where: { $0.lowercased() == name }),
             let year = Int64(words[words.startIndex + 2]), (0...9_999).contains(year)
         else { return nil }
         let clock = words[words.startIndex + 3].split(separator: ":").map { Int($0) }

@@ -1,5 +1,6 @@
 internal import Glibc
 internal import NatterModel
+internal import NatterSystem
 
 /// A mail, or a part of one: its headers and its body.
 ///
@@ -116,18 +117,32 @@ struct MailPart {
 
     /// What is left of HTML without its tags. Only a mail without plain text needs it.
     private static func withoutTags(_ html: String) -> String {
-        var text = ""
-        var rest = html[...]
-        while let open = rest.firstIndex(of: "<") {
-            text += rest[..<open]
-            guard let close = rest[open...].firstIndex(of: ">") else { break }
-            let tag = rest[open..<close].dropFirst().prefix { $0.isLetter || $0 == "/" }.lowercased()
-            rest = rest[rest.index(after: close)...]
-            if ["br", "/p", "/div", "/tr", "/li", "/h"].contains(tag) { text += "\n" }
-            if tag == "style" || tag == "script", let end = rest.firstRange(of: "</\(tag)") {
-                rest = rest[end.lowerBound...]
+        let bytes = Array(html.utf8)
+        let small = bytes.map(\.asciiLowercased)
+        var kept: [UInt8] = []
+        var rest = bytes[...]
+        // Tags that are not closed any more. Each is looked for once only, or many of them would take very long.
+        var open: Set<String> = []
+        while let start = rest.firstIndex(of: UInt8(ascii: "<")),
+            let end = rest[start...].firstIndex(of: UInt8(ascii: ">"))
+        {
+            kept += rest[..<start]
+            rest = rest[(end + 1)...]
+            let name = small[(start + 1)..<end].prefix(8).prefix { $0.isASCIILetter || $0 == UInt8(ascii: "/") }
+            let tag = String(decoding: name, as: UTF8.self)
+            switch tag {
+            case "br", "/p", "/div", "/tr", "/li", "/h": kept.append(0x0A)
+            case "style", "script":
+                guard !open.contains(tag) else { break }
+                if let distance = small[rest.startIndex...].offset(ofPart: Array("</\(tag)".utf8)[...]) {
+                    rest = rest.dropFirst(distance)
+                } else {
+                    open.insert(tag)
+                }
+            default: break
             }
         }
+        var text = String(decoding: kept + rest, as: UTF8.self)
         for (entity, character) in [
             ("&nbsp;", " "), ("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&amp;", "&"),
         ] { text = text.replacing(entity, with: character) }
@@ -194,51 +209,49 @@ enum TransferCoding {
 ///
 /// - SeeAlso: RFC 2047.
 enum EncodedWords {
+    /// The longest word that is looked for, in bytes. The RFC allows 75, and some programs write more. Without a limit, many
+    /// beginnings without an end would take very long.
+    private static let limit = 1_024
+
     static func decode(_ text: String) -> String {
         var output = ""
-        var rest = text[...]
+        let bytes = Array(text.utf8)
+        var rest = bytes[...]
         var isAfterWord = false
-        while let start = rest.firstRange(of: "=?") {
-            let before = rest[..<start.lowerBound]
-            guard let (word, end) = word(rest[start.upperBound...]) else {
-                output += rest[..<start.upperBound]
-                rest = rest[start.upperBound...]
+        while let start = rest.offset(ofPart: mark) {
+            let before = rest.prefix(start)
+            rest = rest.dropFirst(start + mark.count)
+            guard let (word, end) = word(rest.prefix(limit)) else {
+                output += String(decoding: before + mark, as: UTF8.self)
                 isAfterWord = false
                 continue
             }
             // White space between two words only separates them.
-            if !isAfterWord || !before.allSatisfy(\.isWhitespace) { output += before }
+            let separates = before.allSatisfy { $0 == 0x20 || (0x09...0x0D).contains($0) }
+            if !isAfterWord || !separates { output += String(decoding: before, as: UTF8.self) }
             output += word
             rest = rest[end...]
             isAfterWord = true
         }
-        return output + rest
+        return CombiningRun.split(output + String(decoding: rest, as: UTF8.self))
     }
 
-    /// `UTF-8?B?…?=`.
-    private static func word(_ text: Substring) -> (String, Substring.Index)? {
-        guard let end = text.firstRange(of: "?=", after: 2) else { return nil }
-        let parts = text[..<end.lowerBound].split(separator: "?", maxSplits: 2, omittingEmptySubsequences: false)
-        guard parts.count == 3 else { return nil }
-        let bytes: [UInt8]
-        switch parts[1].lowercased() {
-        case "b": bytes = TransferCoding.base64(parts[2].utf8)
-        case "q": bytes = TransferCoding.quotedPrintable(parts[2].utf8, isHeader: true)
+    private static let mark = Array("=?".utf8)[...]
+    private static let endMark = Array("?=".utf8)[...]
+
+    /// `UTF-8?B?…?=`, and the place behind it. In `UTF-8?Q?=41?=` the text `?=` begins twice.
+    private static func word(_ bytes: ArraySlice<UInt8>) -> (String, Int)? {
+        let parts = bytes.split(separator: UInt8(ascii: "?"), maxSplits: 2, omittingEmptySubsequences: false)
+        guard parts.count == 3, let count = parts[2].offset(ofPart: endMark) else { return nil }
+        let content = parts[2].prefix(count)
+        let decoded: [UInt8]
+        switch parts[1].map(\.asciiLowercased) {
+        case [UInt8(ascii: "b")]: decoded = TransferCoding.base64(content)
+        case [UInt8(ascii: "q")]: decoded = TransferCoding.quotedPrintable(content, isHeader: true)
         default: return nil
         }
-        return (Charset.decode(bytes, String(parts[0].prefix { $0 != "*" })), end.upperBound)
-    }
-}
-
-extension Substring {
-    /// The first place of a text behind `count` question marks. In `UTF-8?Q?=41?=` the text `?=` begins twice.
-    fileprivate func firstRange(of mark: String, after count: Int) -> Range<Substring.Index>? {
-        var rest = self
-        for _ in 0..<count {
-            guard let question = rest.firstIndex(of: "?") else { return nil }
-            rest = rest[rest.index(after: question)...]
-        }
-        return rest.firstRange(of: mark)
+        let charset = String(decoding: parts[0].prefix { $0 != UInt8(ascii: "*") }, as: UTF8.self)
+        return (Charset.decode(decoded, charset), content.endIndex + endMark.count)
     }
 }
 

@@ -37,10 +37,12 @@ extension SyncFrame {
         case .dictionary(let record): return SyncFrame(.dictionary, record)
         case .block(let block): return SyncFrame(.block, block)
         case .provisional(let block): return SyncFrame(.provisional, block)
-        case .read(let name, let id, let seq):
+        case .read(let name, let id, let seq, let unread):
             return SyncFrame(
                 .line,
-                WireJSON.encode(SyncRead(conversation: name, conversationID: id.description, read: seq.rawValue)))
+                WireJSON.encode(
+                    SyncRead(
+                        conversation: name, conversationID: id.description, read: seq.rawValue, unread: unread)))
         case .gone(let name, let id, let reason):
             return SyncFrame(
                 .line, WireJSON.encode(SyncGone(conversation: name, conversationID: id.description, reason: reason)))

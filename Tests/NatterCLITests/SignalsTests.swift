@@ -46,6 +46,15 @@ struct SignalsTests {
         }
     }
 
+    @Test("a file beyond the limit of its size is an error of the write")
+    func fileSize() async {
+        await #expect(processExitsWith: .exitCode(7)) {
+            Signals.prepareProcess()
+            raise(SIGXFSZ)
+            exit(7)
+        }
+    }
+
     @Test("no file takes the place of a closed standard descriptor")
     func descriptors() async {
         await #expect(processExitsWith: .exitCode(7)) {

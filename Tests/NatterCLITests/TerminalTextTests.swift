@@ -35,7 +35,7 @@ struct TerminalTextTests {
     @Test("further lines of a message begin with a tab")
     func messages() {
         var bytes: [UInt8] = Array("bob: ".utf8)
-        TerminalText.appendMessageText("one\ntwo\n\nalice: three\u{1B}".utf8, to: &bytes)
+        TerminalText.append(escaping: "one\ntwo\n\nalice: three\u{1B}", .message, to: &bytes)
         #expect(String(decoding: bytes, as: UTF8.self) == "bob: one\n\ttwo\n\t\n\talice: three\\x1b")
     }
 

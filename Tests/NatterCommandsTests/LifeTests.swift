@@ -97,6 +97,7 @@ struct LifeCommandTests {
         #expect(lines(alice("log", "--around", "1", "-n", "3")) == (1...3).map { "alice: walrus \($0) (edited)" })
         #expect(lines(alice("log", "--around", "24", "-n", "3")) == (4...6).map { "alice: walrus \($0) (edited)" })
         #expect(alice("log", "--around", "9", "-n", "3", "--raw").lines.count == 3)
+        #expect(alice("log", "--around", "9", "--grep", "walrus").code == 64)
         #expect(lines(alice("search", "walrus 3", "-C", "1")) == (2...4).map { "general alice: walrus \($0) (edited)" })
     }
 

@@ -129,7 +129,9 @@ struct LogTests {
         server.stop()
         let outcome = alice("log")
         #expect(outcome.code == 0 && outcome.lines.count == 1)
-        #expect(outcome.errors.contains("cannot reach '\(server.url)'") && outcome.errors.contains("this is as of "))
+        #expect(
+            outcome.errors.contains("cannot reach '\(server.url)'")
+                && outcome.errors.contains("the replica was synced "))
         #expect(alice("log", "--quiet").errors == "")
         #expect(alice("log", "--offline").errors == "")
         #expect(bob("log").code == 69)

@@ -52,14 +52,16 @@ struct VerifyCommandTests {
         let file = try PosixDisk().open(path, .readWrite)
         let middle = try file.size() / 2
         try file.write(try file.read(count: 1, at: middle).map { ~$0 }, at: middle)
-        // Then it is found, offline and online, on standard output
-        for words in [["verify"], ["verify", "general", "--offline"]] {
-            let outcome = alice.run(words)
-            #expect(outcome.code == 74)
-            #expect(outcome.output.hasPrefix("general: message"))
-        }
-        let json = alice("verify", "--json")
-        #expect(json.code == 74 && json.output.contains(#""damaged":[{"from":"#))
+        // Then it is found, on standard output
+        let found = alice("verify", "general", "--offline")
+        #expect(found.code == 74 && found.output.hasPrefix("general: message"))
+        #expect(found.errors.contains("natter sync"))
+        // And from then on those messages are missing, until a sync has fetched them
+        let missing = alice("verify", "--json")
+        #expect(missing.output.contains(#""damaged":[]"#) && missing.output.contains(#""missing":[{"from":"#))
+        #expect(alice("log", "--offline").code == 74)
+        #expect(alice("sync").code == 0)
+        #expect(alice("verify", "--json").output.contains(#""missing":[]"#))
     }
 
     /// The only log file of a replica.

@@ -118,6 +118,28 @@ struct ChatTests {
         #expect(try world.alice.texts("log") == ["one", "two"])
     }
 
+    @Test("the window stays with its group when that gets another name and another group takes the old one")
+    func renamed() throws {
+        let world = try World()
+        try expect(world.alice("group", "create", "ops"))
+        try expect(world.alice("group", "add", "ops", "bob"))
+        let chat = try Screen.start(world.bob, ["chat", "ops"], columns: 80)
+        try chat.output(until: "ops> ")
+        try expect(world.alice("group", "rename", "ops", "crew"))
+        try expect(world.alice("group", "create", "ops"))
+        try expect(world.alice("group", "add", "ops", "bob"))
+        try world.alice.sends("psst", to: "ops")
+        try chat.output(until: "[1 unread] crew> ")
+        chat.type("secret\n")
+        try chat.output(until: "bob\u{1B}[m: secret")
+        chat.type(ChatTests.up + " plan\n")
+        try chat.output(until: "secret plan")
+        chat.type(ChatTests.end)
+        #expect(chat.finish().code == 0)
+        #expect(try world.alice.texts("log", "crew").last == "secret plan")
+        #expect(try world.alice.texts("log", "ops").last == "psst")
+    }
+
     @Test("Ctrl-C ends with 130 and leaves the terminal as it was")
     func interrupt() throws {
         let world = try World()

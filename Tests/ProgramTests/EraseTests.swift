@@ -84,4 +84,48 @@ struct EraseTests {
         #expect(log.last?[bool: "erased"] == true && log.last?[string: "text"] == "")
         #expect(try world.carol("verify").code == 0)
     }
+
+    @Test("an own message counts as read after it was erased; 'ls' shows an erased message as 'log' does")
+    func unread() throws {
+        let world = try World()
+        try world.bob.sends("one")
+        try world.alice.sends(Self.secret)
+        try world.bob.sends("three")
+        func count(_ person: Person) throws -> Int? { try person("ls", "--json").objects().first?[int: "unread"] }
+        #expect(try world.alice("sync").code == 0 && count(world.alice) == 2)
+        #expect(try world.natterd("erase", "general", "2-3").code == 0)
+        #expect(try count(world.alice) == 2)
+        try expect(world.alice("mark", "general", "1"), hasNotes: true)
+        #expect(try count(world.alice) == 1)
+        #expect(try world.alice("log", "--unread", "--format", "%n").lines == ["3"])
+        let copy = try world.alice.copyOfHome(world.directory)
+        #expect(try world.alice("--home", copy, "ls", "--json").objects().first?[int: "unread"] == 1)
+        #expect(try world.alice("ls").output.hasSuffix(" (erased)\n"))
+        #expect(try !world.alice("ls").output.contains(":  (erased)"))
+    }
+
+    @Test("nobody can write to an erased account any more, not even who wrote to it before")
+    func erasedRecipient() throws {
+        let world = try World()
+        for text in ["one", "two"] { try world.alice.sends(text, to: "@carol") }
+        #expect(try world.natterd("user", "erase", "carol").code == 0)
+        for person in [world.alice, world.bob] {
+            let refused = try person("pm", "carol", "hi")
+            #expect(refused.code == 67 && isOneLine(refused.errors), "\(refused)")
+            #expect(refused.errors.contains("no user is named 'carol'"))
+        }
+        // What alice wrote is still hers
+        try expect(world.alice("delete", "-c", "@carol", "1"), hasNotes: true)
+        try expect(world.alice("edit", "-c", "@carol", "2", "zwei"), hasNotes: true)
+        #expect(try world.alice.texts("log", "@carol") == ["", "zwei"])
+    }
+
+    @Test("where one of several deletions is refused, the error says that the others are done")
+    func partial() throws {
+        let world = try World()
+        try world.alice.sends("one", "two")
+        let refused = try world.alice("delete", "2", "1", "38")
+        #expect(refused.code == 65 && refused.errors.hasSuffix("; the messages before 38 are deleted\n"), "\(refused)")
+        #expect(try world.alice.texts("log") == ["", ""])
+    }
 }

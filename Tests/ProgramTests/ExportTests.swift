@@ -209,4 +209,35 @@ struct ExportTests {
         #expect(exported.errors.contains("\(from) to \(to)"))
         #expect(try exported.objects().map { Line($0) } == whole.filter { !(from...to).contains($0.seq ?? 0) })
     }
+
+    @Test(
+        "what retention has removed is no loss: export says where it begins, and ends with 0",
+        arguments: [[], ["--format", "mbox"], ["--format", "html"]])
+    func retained(options: [String]) throws {
+        let world = try World()
+        let old = (1...5_000).map { number in
+            JSON.line(ts: 1_700_000_000_000 + number, sender: "x", text: "old \(number) \(number * 7_919)")
+        }
+        try world.importGeneral(old.joined())
+        try world.alice.sends("new")
+        try expect(world.natterd("retain", "general", "5d"), isSilent: false, hasNotes: true)
+        let exported = try world.bob.run(["export", "general"] + options)
+        #expect(exported.code == 0 && exported.output.contains("new"), "\(exported.code) \(exported.errors)")
+        #expect(isOneLine(exported.errors) && exported.errors.contains("older messages are not kept"))
+        let list = try world.bob("export", "general").objects()
+        #expect(list.count < 5_000 && list.last?[string: "text"] == "new")
+    }
+
+    @Test("verify goes on after an open group that was left on another machine")
+    func left() throws {
+        let world = try World()
+        try expect(world.alice("group", "create", "--open", "op"), hasNotes: true)
+        try expect(world.bob("group", "join", "op"), hasNotes: true)
+        _ = try world.bob("sync")
+        let copy = try world.bob.copyOfHome(world.directory)
+        try expect(world.bob("--home", copy, "group", "leave", "op"), hasNotes: true)
+        let outcome = try world.bob("verify", "--verbose")
+        #expect(outcome.code == 0, "\(outcome)")
+        #expect(outcome.lines.contains { $0.hasPrefix("general: ") } || outcome.lines.contains { $0.hasPrefix("op: ") })
+    }
 }

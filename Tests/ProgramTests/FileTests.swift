@@ -133,11 +133,81 @@ struct FileTests {
             #expect(outcome.code == 0 && outcome.output.contains("one"), "\(outcome)")
             guard command[0] != "search" else { continue }
             let isTold = outcome.errors.contains("full") || outcome.errors.contains("no space")
-            #expect(isOneLine(outcome.errors) && isTold && outcome.errors.contains("as of"), "\(outcome)")
+            #expect(isOneLine(outcome.errors) && isTold && outcome.errors.contains("was synced"), "\(outcome)")
         }
         let refused = try run(["sync"], world, in: namespace)
-        #expect(refused.code == 74 && isOneLine(refused.errors), "\(refused)")
+        #expect(refused.code == 75 && isOneLine(refused.errors), "\(refused)")
+        #expect(refused.errors.contains("free some space"), "\(refused)")
         #expect(try world.alice.texts("log").count == 6)
+    }
+
+    private static let withoutProc = mounting(#"mount -t tmpfs tmpfs /proc && exec "$@""#)
+
+    @Test(
+        "a command line is read without /proc",
+        .enabled(if: FileTests.withoutProc != nil, "nobody may mount anything here"))
+    func noProc() throws {
+        let world = try World()
+        let sent = try run(["send", "one"], world, in: try #require(FileTests.withoutProc))
+        #expect(sent.code == 0 && sent.output.isEmpty, "\(sent)")
+        #expect(try world.alice.texts("log") == ["one"])
+    }
+
+    /// Runs a command of alice's after a command of the shell.
+    private func run(_ words: [String], _ world: World, after limit: String) throws -> Outcome {
+        try ChildProcess(
+            "/bin/sh", ["-c", "\(limit); exec \"$0\" \"$@\"", try Programs.path("natter")] + words,
+            environment: ["HOME": world.alice.home, "NATTER_SERVER": world.url, "SWIFT_BACKTRACE": "enable=no"]
+        ).finish()
+    }
+
+    @Test("with few descriptors a command does its work or says what is missing", arguments: 5...12)
+    func fewDescriptors(count: Int) throws {
+        let world = try World()
+        try world.alice.sends("one")
+        try expect(world.alice("sync"))
+        for words in [["log", "general", "-n", "1"], ["whoami"], ["search", "one"], ["sync"]] {
+            let outcome = try run(words, world, after: "ulimit -n \(count)")
+            // 127: not even the libraries could be loaded.
+            #expect([0, 69, 74, 127].contains(outcome.code), "\(words): \(outcome)")
+            #expect(outcome.code == 0 || isOneLine(outcome.errors), "\(words): \(outcome)")
+        }
+    }
+
+    @Test("a limit of the size of files is an error, and what was there before stays", arguments: [0, 8, 64, 256])
+    func smallFiles(blocks: Int) throws {
+        let world = try World()
+        try world.alice.sends("one")
+        try expect(world.alice("sync"))
+        for _ in 1...5 { try world.bob.sends(String(repeating: "long ", count: 10_000)) }
+        for words in [["sync"], ["search", "one"], ["send", "--offline", "--queue", "two"]] {
+            let outcome = try run(words, world, after: "ulimit -f \(blocks)")
+            #expect([0, 74, 75].contains(outcome.code), "\(words): \(outcome)")
+            #expect(outcome.code == 0 || isOneLine(outcome.errors), "\(words): \(outcome)")
+        }
+        try expect(world.alice("sync"))
+        #expect(try world.alice.texts("log").first == "one")
+        #expect(try world.alice("verify").code == 0)
+        world.stopServing()
+        let lines = (1...5_000).map { JSON.line(ts: 1_700_000_000_000 + $0, sender: "x", text: "line \($0)") }
+        let file = try world.directory.write("in", lines.joined())
+        let taken = try ChildProcess(
+            "/bin/sh",
+            ["-c", "ulimit -f \(blocks); exec \"$0\" \"$@\"", try Programs.path("natterd"), "import", "general", file],
+            environment: World.store(of: world.data).merging([
+                "HOME": world.directory.path, "NATTERD_DATA": world.data, "SWIFT_BACKTRACE": "enable=no",
+            ]) { $1 }
+        ).finish()
+        #expect([0, 73, 74, 75].contains(taken.code), "\(taken)")
+        #expect(try world.natterd("fsck").code == 0)
+    }
+
+    /// Runs natterd in a namespace of mounts, which changes the data directory.
+    private func natterd(_ words: [String], _ world: World, in namespace: [String]) throws -> Outcome {
+        try ChildProcess(
+            "/usr/bin/unshare", namespace + [world.data, try Programs.path("natterd"), "--data", world.data] + words,
+            environment: ["HOME": world.directory.path, "PATH": FileTests.systemPath]
+        ).finish()
     }
 
     @Test(
@@ -146,13 +216,7 @@ struct FileTests {
     func fullData() throws {
         let world = try World(isServing: false)
         let namespace = try #require(FileTests.withoutRoom)
-        func run(_ words: [String]) throws -> Outcome {
-            try ChildProcess(
-                "/usr/bin/unshare",
-                namespace + [world.data, try Programs.path("natterd"), "--data", world.data] + words,
-                environment: ["HOME": world.directory.path, "PATH": FileTests.systemPath]
-            ).finish()
-        }
+        func run(_ words: [String]) throws -> Outcome { try natterd(words, world, in: namespace) }
         for words in [["status"], ["user", "list"], ["export", "general"]] {
             let outcome = try run(words)
             #expect(outcome.code == 0, "\(words): \(outcome)")
@@ -182,6 +246,8 @@ struct FileTests {
         #expect(isOneLine(noted.errors) && noted.errors.contains("read-only"), "\(noted)")
         #expect(try run(["send", "three"]).code == 0)
         #expect(try run(["show", "general", "1"]).output.contains("one"))
+        let queued = try run(["send", "--offline", "--queue", "four"])
+        #expect(queued.code == 73 && isOneLine(queued.errors), "\(queued)")
         let refused = try run(["sync"])
         #expect(refused.code == 74 && isOneLine(refused.errors), "\(refused)")
         #expect(Files.below(world.alice.home) == before)
@@ -201,11 +267,7 @@ struct FileTests {
         for words in [
             ["status"], ["user", "list"], ["fsck"], ["export", "general"], ["backup", world.directory("copy")],
         ] {
-            let outcome = try ChildProcess(
-                "/usr/bin/unshare",
-                namespace + [world.data, try Programs.path("natterd"), "--data", world.data] + words,
-                environment: ["HOME": world.directory.path, "PATH": FileTests.systemPath]
-            ).finish()
+            let outcome = try natterd(words, world, in: namespace)
             #expect(outcome.code == 74 && isOneLine(outcome.errors), "\(words): \(outcome)")
             #expect(outcome.errors.contains("read-only"), "\(words): \(outcome)")
         }

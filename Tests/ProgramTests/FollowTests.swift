@@ -67,4 +67,46 @@ struct FollowTests {
         let end = following.finish()
         #expect(end.code != 0 && end.errors.isEmpty)
     }
+
+    @Test("a renamed group is followed further, with one note, and another group of its former name is not")
+    func renamed() throws {
+        let world = try World()
+        try expect(world.alice("group", "create", "ops"), hasNotes: true)
+        try expect(world.alice("group", "add", "ops", "bob"), hasNotes: true)
+        try world.alice.sends("text one", to: "ops")
+        let following = try world.bob.start(["log", "-f", "ops", "--grep", "^text", "--format", "%c %m"])
+        #expect(try following.line() == "ops text one")
+        try expect(world.alice("group", "rename", "ops", "ops2"), hasNotes: true)
+        try expect(world.alice("group", "create", "ops"), hasNotes: true)
+        try expect(world.alice("group", "add", "ops", "bob"), hasNotes: true)
+        try world.alice.sends("text of the other", to: "ops")
+        try world.alice.sends("text two", to: "ops2")
+        #expect(try following.line() == "ops2 text two")
+        try world.alice.sends("text three", to: "ops2")
+        #expect(try following.line() == "ops2 text three")
+        following.signal(SIGINT)
+        let end = following.finish()
+        #expect(end.bytes.isEmpty && isOneLine(end.errors), "\(end)")
+        #expect(end.errors.contains("'ops' is now called 'ops2'"))
+    }
+
+    @Test("a replica that begins late prints changes of earlier messages, too, as they come and with a cursor file")
+    func lateReplica() throws {
+        let world = try World()
+        try world.alice.sends("one", "two", "three")
+        let last = try #require(try world.alice("log", "--json").objects().last?[string: "time"])
+        try expect(world.bob("sync", "--since", last), hasNotes: true)
+        #expect(try world.bob.texts("log", "--offline") == ["three"])
+        let file = world.directory("seen")
+        _ = try world.bob("log", "--cursor-file", file)
+        let following = try world.bob.start(["log", "-f", "-n", "1", "--format", "%k %a %m"])
+        #expect(try following.line() == "text  three")
+        try expect(world.alice("edit", "1", "uno"), hasNotes: true)
+        #expect(try following.line() == "edit 1 uno")
+        try expect(world.alice("delete", "2"), hasNotes: true)
+        #expect(try following.line() == "delete 2 ")
+        #expect(
+            try world.bob("log", "--cursor-file", file).lines.map { $0.split(separator: " ", maxSplits: 1).last }
+                == ["alice (edits 1): uno", "alice (deletes 2)"])
+    }
 }

@@ -133,7 +133,8 @@ struct ForeignImportTests {
             ])
         #expect(try skipped(outcome) == ["file_contents": 1])
         let texts = [
-            "plain", "", "From here\n>From there\n", "é\r\nb ", String(repeating: "long ", count: 400), "=?x?=",
+            "plain", "", "From here\n>From there\n", "é\r\nb ", "abc\r", "\r\n", String(repeating: "long ", count: 400),
+            "=?x?=",
         ]
         let senders = ["bob", "Маша \"M\" Ивановна", " a, b "]
         let lines = texts.enumerated().map { index, text in
@@ -242,6 +243,52 @@ struct ForeignImportTests {
         #expect(outcome.code == 0, "\(outcome.code) \(outcome.errors.prefix(300))")
         let kept = try history("Us", in: world).first ?? ""
         #expect(kept.unicodeScalars.filter { $0 == "\u{301}" }.count == 15_000)
+    }
+
+    @Test(
+        "a mail full of beginnings without an end takes no minutes",
+        arguments: [
+            ("Subject: " + String(repeating: "=?a ", count: 75_000) + "\n\nend", "end"),
+            (
+                "Content-Type: text/html\n\nbegin<br>" + String(repeating: "<style>\n<script>", count: 20_000)
+                    + "<!-- -->end", "end"
+            ),
+            ("Content-Type: text/html\n\nx" + String(repeating: "<", count: 300_000) + "end", "end"),
+            ("\nend" + String(repeating: "\n", count: 900_000), "end"),
+        ])
+    func unclosed(mail: String, end: String) throws {
+        let world = try World(isServing: false)
+        let text =
+            "From a@b Tue Nov 14 22:13:00 2023\nDate: Tue, 14 Nov 2023 22:13:00 +0000\nFrom: Alice <a@b>\n\(mail)\n"
+        let file = try world.directory.write("Us.mbox", text)
+        // The command is given 8 s of processor time. 50 KB of such headers took 36 s.
+        let outcome = try ChildProcess(
+            "/bin/sh",
+            [
+                "-c", "ulimit -t 8; exec \"$0\" \"$@\"", Programs.path("natterd"), "--data", world.data, "import",
+                "--json", "--from", "mbox", file,
+            ], environment: World.store(of: world.data).merging(["HOME": world.directory.path, "TZ": "UTC"]) { $1 }
+        ).finish()
+        #expect(outcome.code == 0, "\(outcome.code) \(outcome.errors.prefix(300))")
+        #expect(try history("Us", in: world).last?.hasSuffix(end) == true)
+    }
+
+    @Test("the text of HTML: without tags, styles and scripts, and with what stands behind the last tag")
+    func html() throws {
+        let world = try World(isServing: false)
+        let mail = """
+            From a@b Tue Nov 14 22:13:00 2023
+            Date: Tue, 14 Nov 2023 22:13:00 +0000
+            From: =?UTF-8?Q?J=C3=B6rg?= <a@b>
+            Subject: =?utf-8?b?0J/RgNC4?=  =?utf-8?q?_x?= =?odd =?
+            Content-Type: text/html; charset=utf-8
+
+            <STYLE>p { }</STYLE><p>one &lt; two</p><script>x</script><b>three</b> four
+            """
+        let file = try world.directory.write("h.mbox", mail + "\n")
+        #expect(try take("mbox", file, in: world).code == 0)
+        #expect(
+            try history("h", in: world) == ["1699999980000 Jörg: При x =?odd =?\n\none < two\nthree four"])
     }
 
     @Test("the sample of whatsapp")

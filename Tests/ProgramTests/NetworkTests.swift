@@ -190,6 +190,7 @@ struct NetworkTests {
         // Each file that the document names is there, for ever the same, and smaller if compressed.
         let paths = answer.text.matches(of: /"(\/page\/[0-9a-f]+\/[a-z.]+)"/).map { String($0.1) }
         #expect(paths.count > 5)
+        var bytes = answer.body.count
         for path in paths {
             let plain = try RawRequest.send("GET", path, to: world.url)
             #expect(plain.status == 200 && plain.head.contains("Cache-Control: public, max-age=31536000, immutable"))
@@ -197,7 +198,13 @@ struct NetworkTests {
             #expect(small.head.contains("Content-Encoding: gzip") && small.body.count < plain.body.count)
             let refused = try RawRequest.send("GET", path, to: world.url, headers: ["Accept-Encoding: gzip;q=0"])
             #expect(refused.body == plain.body)
+            bytes += small.body.count
+            // A text over several lines would lose its indentation.
+            let lines = plain.text.split(separator: "\n")
+            #expect(!path.hasSuffix(".js") || lines.allSatisfy { $0.count { $0 == "`" } % 2 == 0 }, "\(path)")
         }
+        // Its goal is 60 KB with the first messages and with 300 bytes for the head of each answer.
+        #expect(bytes + 300 * paths.count < 53_000, "\(bytes)")
         #expect(try RawRequest.send("GET", "/page/0123456789abcdef/app.js", to: world.url).status == 404)
         let head = try RawRequest.send("HEAD", "/", to: world.url)
         #expect(

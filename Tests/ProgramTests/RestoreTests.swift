@@ -123,4 +123,22 @@ struct RestoreTests {
             #expect(end.errors.contains("the server was restored from a backup"))
         }
     }
+
+    @Test("a lost answer is offered as one to the message that the server still has, and else as a plain message")
+    func answers() throws {
+        let world = try World()
+        try world.alice.sends("one")
+        #expect(try world.natterd("backup", world.directory("backup")).code == 0)
+        for words in [["--re", "1", "to one"], ["two"], ["--re", "3", "to two"]] {
+            #expect(try world.alice.run(["send"] + words).code == 0)
+        }
+        #expect(try world.alice("sync").code == 0)
+        world.stopServing()
+        try putBack(world, byHand: false)
+        try world.bob.sends("another two")
+        for words in [["sync"], ["outbox", "retry"]] { #expect(try world.alice.run(words).code == 0) }
+        let found = try world.alice("log", "--json").objects().map { ($0[string: "text"] ?? "", $0[int: "about"]) }
+        #expect(found.map(\.0) == ["one", "another two", "to one", "two", "to two"])
+        #expect(found.map(\.1) == [nil, nil, 1, nil, nil])
+    }
 }

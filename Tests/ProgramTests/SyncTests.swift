@@ -50,6 +50,19 @@ struct SyncTests {
         #expect(try world.bob("sync", "--wait", "x").code == 64)
     }
 
+    @Test("--wait sees the first message of a user")
+    func firstOfUser() throws {
+        let world = try World()
+        _ = try world.bob("sync")
+        let waiting = try world.bob.start(["sync", "--wait", "30", "--exit-code", "@carol"])
+        // It waits long before this.
+        usleep(1_500_000)
+        try world.alice.sends("of no interest")
+        try world.carol.sends("first", to: "@bob")
+        #expect(waiting.finish().code == 0)
+        #expect(try world.bob.texts("log", "--offline", "@carol") == ["first"])
+    }
+
     @Test("--since: a replica begins late, and says so wherever something older was asked for")
     func late() throws {
         let world = try World()
@@ -84,6 +97,19 @@ struct SyncTests {
         // And the newest that it is too short for come from the server
         let page = try world.bob("log", "-n", "5002")
         #expect(page.errors.isEmpty && texts(page.output).first?.hasPrefix("old 1 ") == true)
+        #expect(try texts(world.bob("log", "-n", "1", "--before", "3").output) == ["old 2 15838"])
+        #expect(try texts(world.bob("log", "-n", "1", "--until", "2005-01-01").output).first?.hasPrefix("old ") == true)
+        // What the server cannot choose comes from the replica, with the note
+        for words in [["--grep", "no such"], ["--mentions"], ["--since", "2030-01-01"]] {
+            let none = try world.bob.run(["log", "-n", "2", "--exit-code"] + words)
+            #expect(none.code == 1 && none.output.isEmpty, "\(words): \(none)")
+        }
+        #expect(try world.bob("log", "-n", "2", "--grep", "old 1 ").errors.contains("are not in this replica"))
+        // And a single message that is too old is not said to be missing
+        for words in [["log", "--thread", "5"], ["show", "general", "5"]] {
+            let missing = try world.bob.run(words)
+            #expect(missing.code == 67 && missing.errors.contains("the server has it"), "\(words): \(missing)")
+        }
         // And it continues from there with all new messages
         try world.alice.sends("new three")
         let next = try world.bob("sync", "--since", "-2d")

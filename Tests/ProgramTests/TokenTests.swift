@@ -159,4 +159,15 @@ struct TokenTests {
         #expect(outcome.code == code && isOneLine(outcome.errors) && outcome.bytes.isEmpty, "\(outcome)")
         #expect(try tokens(world).isEmpty)
     }
+
+    @Test("an empty token file: the error names it and what it should hold")
+    func emptyFile() throws {
+        let world = try World()
+        try world.directory.write("empty", "\n")
+        let file = world.directory("empty")
+        chmod(file, 0o600)
+        let outcome = try robot(world, file, ["whoami"])
+        #expect(outcome.code == 78 && isOneLine(outcome.errors), "\(outcome)")
+        #expect(outcome.errors.contains(file) && outcome.errors.contains("'natter token create'"))
+    }
 }

@@ -140,6 +140,94 @@ struct WatchTests {
         #expect(try Set([own.line(), own.line()]).isSubset(of: ["mine", "of carol", "for all", "for bob"]))
         #expect(try alice.line() == "for bob")
     }
+
+    @Test(
+        "a renamed group is watched further, also by a later start with its new name; an older natter's place is kept")
+    func renamed() throws {
+        let world = try World()
+        for words in [["create", "ops"], ["add", "ops", "bob"]] {
+            try expect(world.alice.run(["group"] + words), hasNotes: true)
+        }
+        let command = "echo \"$NATTER_CONVERSATION $(cat)\""
+        let watching = try watch(world.bob, command, "ops")
+        try world.alice.sends("one", to: "ops")
+        #expect(try watching.line() == "ops one")
+        for words in [["rename", "ops", "ops2"], ["create", "ops"], ["add", "ops", "bob"]] {
+            try expect(world.alice.run(["group"] + words), hasNotes: true)
+        }
+        try world.alice.sends("of the other", to: "ops")
+        try world.alice.sends("two", to: "ops2")
+        #expect(try watching.line() == "ops2 two")
+        try watching.waitForErrors("'ops' is now called 'ops2'")
+        watching.signal(SIGINT)
+        _ = watching.finish()
+        // When it starts again, it has not lost its place, and 'ops' is another watch
+        try world.alice.sends("three", to: "ops2")
+        let again = try world.bob.start(["watch", "ops2", "--exec", command])
+        var line = try again.line()
+        // The interrupt may have come before the place was stored.
+        if line == "ops2 two" { line = try again.line() }
+        #expect(line == "ops2 three")
+        again.signal(SIGINT)
+        _ = again.finish()
+        let listed = try world.bob("watch", "ls", "--json").objects()
+        #expect(listed.count == 1)
+        #expect(try world.bob("watch", "ls").lines.map { $0.hasSuffix(" ops2") } == [true])
+        #expect(try world.bob("watch", "--failed", "ops2").code == 0)
+        #expect(try world.bob("watch", "--failed", "ops").code == 67)
+        // An older natter knew 'ops2' by its name
+        let key = try #require(listed.first?[string: "name"])
+        for path in Files.below(world.bob.natterHome) where path.contains("/watches/\(key)") {
+            try FileManager.default.moveItem(
+                atPath: path, toPath: path.replacingOccurrences(of: key, with: Self.formerKey))
+        }
+        try world.alice.sends("four", to: "ops2")
+        let late = try world.bob.start(["watch", "ops2", "--exec", command])
+        line = try late.line()
+        if line == "ops2 three" { line = try late.line() }
+        #expect(line == "ops2 four")
+        #expect(try world.bob("watch", "ls").lines.count == 1)
+    }
+
+    /// The name of the file in which natter once kept a watch of the conversation 'ops2'.
+    private static let formerKey = "23562e89a2f0e2fa"
+
+    @Test("each run has the fields of its own message, and none of another or of natter's environment")
+    func ownFields() throws {
+        let world = try World()
+        let file = world.directory("token")
+        try world.directory.write("token", world.alice("token", "create", "--label", "robot").bytes)
+        chmod(file, 0o600)
+        let before = cursorFiles(of: world.bob)
+        let watching = try world.bob.start(
+            ["watch", "--exec", "echo $NATTER_SEQ ${NATTER_ABOUT-none} ${NATTER_VIA-none}"],
+            environment: ["NATTER_ABOUT": "99", "NATTER_VIA": "nobody"])
+        try eventually("a cursor file of watch") { cursorFiles(of: world.bob) != before }
+        try world.alice.sends("one")
+        try expect(world.alice("send", "--quiet", "--re", "1", "two"))
+        try expect(world.alice("send", "--quiet", "--token-file", file, "three"))
+        try world.alice.sends("four")
+        for line in ["1 none none", "2 1 none", "3 none robot", "4 none none"] {
+            #expect(try watching.line() == line)
+        }
+    }
+
+    @Test("a watch that is not there has no failures to print: 67; a name in 'ls' is one word")
+    func names() throws {
+        let world = try World()
+        let watching = try watch(world.bob, "cat", "--name", "a b")
+        #expect(try world.bob("watch", "ls").output.hasPrefix("a_b "))
+        #expect(try world.bob("watch", "ls", "--json").objects().first?[string: "name"] == "a b")
+        #expect(try world.bob("watch", "--failed", "--name", "a b").code == 0)
+        for words in [["--name", "nosuch"], ["nosuch"], []] {
+            let outcome = try world.bob.run(["watch", "--failed"] + words)
+            #expect(outcome.code == 67 && isOneLine(outcome.errors) && outcome.bytes.isEmpty, "\(words): \(outcome)")
+        }
+        watching.signal(SIGKILL)
+        _ = watching.finish()
+        try expect(world.bob("watch", "drop", "a_b"))
+        #expect(try world.bob("watch", "ls").bytes.isEmpty)
+    }
 }
 
 @Suite("wrap")

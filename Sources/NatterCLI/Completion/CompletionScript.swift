@@ -111,8 +111,9 @@ extension CommandSpec {
             "completion", "print a shell's completion script", group: group, isHidden: isHidden,
             operands: [.required("SHELL", oneOf: Shell.allCases.map(\.rawValue), "the shell")],
             description: [
-                "Print the completion script of a shell. It completes commands, options, their values and files. Names "
-                    + "of users and conversations come from the last sync, without a request.",
+                "Print the completion script of a shell. It completes commands, options, files, and values of which there "
+                    + "are only a few, such as those of --color. Names of users and conversations come from the last sync, "
+                    + "without a request.",
                 "'make install' and the Debian package put the scripts in the directories that the shells search.",
             ],
             examples: [

@@ -65,15 +65,3 @@ public protocol HistoryWriter: Sendable {
     mutating func missing(from first: Seq, to last: Seq, _ output: inout [UInt8])
     mutating func end(_ output: inout [UInt8])
 }
-
-extension CivilTime {
-    /// `20:07:45`.
-    var clock: String { "\(CivilTime.digits(hour)):\(CivilTime.digits(minute)):\(CivilTime.digits(second))" }
-    /// `2026-11-20`.
-    var date: String { "\(CivilTime.digits(Int(year), 4))-\(CivilTime.digits(month))-\(CivilTime.digits(day))" }
-
-    static func digits(_ value: Int, _ count: Int = 2) -> String {
-        let text = String(value)
-        return String(repeating: "0", count: max(0, count - text.utf8.count)) + text
-    }
-}

@@ -10,10 +10,7 @@ struct MailWriter: HistoryWriter {
     /// The longest line of mail, in bytes.
     private static let lineLimit = 998
     private static let subjectLimit = 72
-    private static let days = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"]
-    private static let months = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ]
+    private static let days = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"]
 
     private let conversation: String
     /// Makes the ids of mails unique and the same each time. A personal conversation without messages has no id.
@@ -30,8 +27,8 @@ struct MailWriter: HistoryWriter {
 
     func write(_ message: HistoryMessage, to output: inout [UInt8]) {
         let time = CivilTime(milliseconds: message.time.milliseconds)
-        let day = MailWriter.days[Int((time.daysSinceEpoch % 7 + 7) % 7)]
-        let month = MailWriter.months[min(max(time.month, 1), 12) - 1]
+        let day = MailWriter.days[time.weekday]
+        let month = CivilTime.monthNames[min(max(time.month, 1), 12) - 1]
         let year = CivilTime.digits(Int(time.year), 4)
         let address = MailWriter.address(message.sender)
         let body = Array(message.text.utf8)

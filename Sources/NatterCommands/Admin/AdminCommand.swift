@@ -98,9 +98,7 @@ enum AdminCommand {
         run: { arguments, console in
             let context = Context(arguments, console)
             let name = arguments.operand("CONV") ?? ""
-            let seqs = try arguments.operands("SEQ").map {
-                UInt64(try arguments.integer($0, of: "SEQ", in: 1...Int64.max))
-            }
+            let seqs = try arguments.operands("SEQ").map { try arguments.seq($0).rawValue }
             try Question.confirmErasing(of: name, arguments, console)
             let done = try context.api().erase(EraseRequest(conversation: name, seqs: seqs))
             try context.writeJSON(done)

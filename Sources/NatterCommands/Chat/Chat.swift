@@ -14,7 +14,10 @@ final class Chat: LineEditorOwner {
     private static let recallReach = 200
 
     private let context: Context
-    private let conversation: String
+    /// What the conversation is called now. A group may get another name while the window is open.
+    private var conversation: String
+    /// nil until the replica knows the conversation.
+    private var id: ConversationID?
     private let synced: SyncedReplica
     private let feed: ChatFeed
     private var walk: LogWalk
@@ -34,10 +37,9 @@ final class Chat: LineEditorOwner {
         let state = try synced.refresh(.quickly)
         isOffline = !state.isReached
         asides = try SetAside(synced.location)
-        guard let replica = try synced.replica() else { throw synced.nothingThere(state) }
-        let known = try replica.conversation(named: conversation)
-        if known == nil { try synced.checkExistence(of: conversation, replica, state) }
-        self.conversation = known?.name ?? conversation
+        let replica = try synced.replica(after: state)
+        let known = try synced.conversation(named: conversation, in: replica, state)
+        (self.conversation, id) = (known?.name ?? conversation, known?.id)
         var printer = MessagePrinter(context, showsConversation: false)
         printer.reader = synced.location.user
         printer.showsChanges = true
@@ -54,8 +56,15 @@ final class Chat: LineEditorOwner {
         } + (arguments.flag("insecure") ? ["--insecure"] : [])
     }
 
+    /// The conversation of this window in the replica.
+    private func current() throws -> ReplicaConversation? {
+        let found = try id.map { try walk.replica.conversation($0) } ?? walk.replica.conversation(named: conversation)
+        if let found { (conversation, id) = (found.name, found.id) }
+        return found
+    }
+
     func run() throws -> ExitCode {
-        if let found = try walk.replica.conversation(named: conversation) {
+        if let found = try current() {
             if let reason = found.goneReason { synced.tell(gone: found.name, reason: reason) }
             try walk.placeBeforeNewest(Chat.firstCount, [found])
             try walk.forward([found])
@@ -107,7 +116,7 @@ final class Chat: LineEditorOwner {
     }
 
     func recall() -> String? {
-        guard let found = try? walk.replica.conversation(named: conversation) else { return nil }
+        guard let found = try? current() else { return nil }
         var seq = found.head
         for _ in 0..<Chat.recallReach where seq >= found.first && seq > .zero {
             if let message = try? walk.replica.message(seq, in: found, folds: true),
@@ -141,7 +150,8 @@ final class Chat: LineEditorOwner {
         do {
             try TextError.check(line)
             let request = SendRequest(
-                conversation: conversation, text: line, id: MessageID.make(at: context.now),
+                conversation: conversation, conversationID: NameRule.isGroup(conversation) ? id : nil, text: line,
+                id: MessageID.make(at: context.now),
                 kind: edited == nil ? nil : MessageKind.edit.name, about: edited?.seq.rawValue)
             let sending = QueuedSend(
                 outbox: try context.outbox(of: try context.login()), api: context.isOffline ? nil : try synced.api(),
@@ -189,8 +199,8 @@ final class Chat: LineEditorOwner {
     private func printNews() throws {
         let before = prompt
         isOffline = false
+        let known = try current()
         try countUnread()
-        let known = try walk.replica.conversation(named: conversation)
         if let known, let reason = known.goneReason {
             editor?.above { synced.tell(gone: known.name, reason: reason) }
         }
@@ -206,14 +216,14 @@ final class Chat: LineEditorOwner {
     }
 
     private func countUnread() throws {
-        unread = try walk.replica.conversations().reduce(0) { $0 + ($1.name == conversation ? 0 : $1.unread) }
+        unread = try walk.replica.conversations().reduce(0) { $0 + ($1.id == id ? 0 : $1.unread) }
     }
 
     /// Tells the server what was shown. A failure costs nothing but the mark.
     private func markRead() {
-        guard !isOffline, let found = try? walk.replica.conversation(named: conversation),
+        guard !isOffline, let found = try? current(),
             let seq = walk.shown[found.id], seq > found.read
         else { return }
-        _ = try? synced.api().markRead(conversation, upTo: seq)
+        _ = try? synced.api().markRead(found.name, id: found.groupID, upTo: seq)
     }
 }

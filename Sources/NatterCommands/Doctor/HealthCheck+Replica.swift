@@ -13,30 +13,33 @@ extension HealthCheck {
     mutating func checkReplica(_ location: ReplicaLocation) {
         let disk = PosixDisk()
         do {
-            guard try disk.information(location.directory) != nil, let replica = try Replica.open(at: location) else {
+            guard try disk.information(location.directory) != nil, let replica = try Replica.openWhole(at: location)
+            else {
                 return tell("replica: nothing has been synced yet")
             }
             checkMode(location.directory, forbidden: 0o077, allowed: "700")
-            try checkLock(location)
+            checkLock(location)
             try checkSizes(location, disk)
+            try replica.checkDatabase(distrusts: false)
             try checkContent(replica)
             try checkIndex(replica)
         } catch {
             add(
                 Finding(
                     .replica, error,
-                    else:
-                        "run 'natter verify'; to fetch what cannot be read again, run 'natter logout --forget' and log "
-                        + "in"
-                ))
+                    else: "make sure that '\(location.directory)' can be read and written, then run 'natter verify'"))
         }
     }
 
-    private mutating func checkLock(_ location: ReplicaLocation) throws {
-        if try FileLock.take(location.lockPath, timeoutMilliseconds: HealthCheck.lockMilliseconds) == nil {
-            add(
-                .replica, "another natter process has held '\(location.lockPath)' for over 2 s",
-                "wait for it; 'fuser' shows the process")
+    private mutating func checkLock(_ location: ReplicaLocation) {
+        do {
+            if try FileLock.take(location.lockPath, timeoutMilliseconds: HealthCheck.lockMilliseconds) == nil {
+                add(
+                    .replica, "another natter process has held '\(location.lockPath)' for over 2 s",
+                    "wait for it; 'fuser' shows the process")
+            }
+        } catch {
+            add(Finding(.replica, error, else: "make sure that '\(location.directory)' can be read and written"))
         }
     }
 
@@ -74,9 +77,11 @@ extension HealthCheck {
             add(
                 .replica,
                 .plural(
-                    count, "\(count) message of '\(conversation.name)' is missing because the server could not read it",
-                    "\(count) messages of '\(conversation.name)' are missing because the server could not read them"),
-                "ask the administrator to run 'natterd fsck', then run 'natter sync'")
+                    count,
+                    "\(count) message of '\(conversation.name)' is missing, because it was damaged here or on the server",
+                    "\(count) messages of '\(conversation.name)' are missing, because they were damaged here or on the server"
+                ),
+                "run 'natter sync'; if it does not fetch them, ask the administrator to run 'natterd fsck'")
         }
         if let time = replica.lastSync() { tell("replica: synced \(Age.text(of: time, now: context.now))") }
     }

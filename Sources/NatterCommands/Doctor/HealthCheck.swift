@@ -39,9 +39,7 @@ struct HealthCheck {
         } else if let name = try checkServer(login), let known = account, known.name == nil {
             account = Account(server: known.server, name: name.user, store: name.store)
         }
-        if let account, let name = account.name, let store = account.store {
-            checkReplica(home.replica(store: store, user: name))
-        }
+        if let location = account.flatMap({ home.replica(of: $0) }) { checkReplica(location) }
         checkOutbox()
     }
 

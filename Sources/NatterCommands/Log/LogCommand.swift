@@ -86,7 +86,9 @@ private struct Log {
         self.context = context
         request = try LogRequest(context)
         printer = MessagePrinter(context, format: request.format, showsConversation: request.scope == .all)
-        configure(&printer)
+        printer.showsNumbers = request.showsNumbers
+        // Where they have no line, they are not even read.
+        printer.showsChanges = true
         places = try request.cursorFile.map { path in
             try LogPlaces(path: path, scope: request.scope, startsAtFirst: context.arguments.flag("from-first")) {
                 context.console.note($0)
@@ -104,20 +106,19 @@ private struct Log {
         if case .partial = state, case .conversation(let name) = request.scope,
             case .newest(let count) = request.selection
         {
-            let page = try ServerPage(api: synced.api(), conversation: name, filter: request.filter)
-            return try run(page, count: count, synced, follow)
+            return try printPage(of: name, count: count, synced, follow)
         }
-        guard let replica = try synced.replica() else { throw synced.nothingThere(state) }
+        let replica = try synced.replica(after: state)
         let conversations = try conversations(in: replica, synced, state)
         if let conversation = conversations.first, case .newest(let count) = request.selection, state.isCurrent,
-            case .conversation(let name) = request.scope, conversation.lacks(newest: count), !request.marks
+            case .conversation(let name) = request.scope, request.isPage, !request.marks,
+            conversation.mayLack(newest: count, request.filter)
         {
-            let page = try ServerPage(api: synced.api(), conversation: name, filter: request.filter)
-            return try run(page, count: count, synced, follow)
+            return try printPage(of: name, count: count, synced, follow)
         }
         // A pager without a line would only clear the screen.
         if conversations.contains(where: { $0.head > .zero }) { startPager() }
-        var walk = makeWalk(replica)
+        var walk = try makeWalk(replica)
         if let thread = request.thread { return try print(thread, &walk, conversations) }
         if request.isUnread { for conversation in conversations { walk.place(conversation.id, at: conversation.read) } }
         try printFirst(&walk, conversations, isCurrent: state.isCurrent)
@@ -126,13 +127,18 @@ private struct Log {
         if request.marks { try mark(walk, conversations, synced) }
         if let follow {
             if places == nil { try placeGone(&walk) }
-            try follow.run(&walk, places: &places)
+            try follow.run(&walk, places: &places, of: conversations.first?.id)
         }
         if let damage = walk.damage {
             // With --json the notes of the holes are left out, so the object of the error names them.
             throw CommandFailure(
                 .inputOutput, code: "damaged",
-                context.wantsJSON ? damage : "some messages could not be read; the rest was printed")
+                context.wantsJSON
+                    ? damage
+                    : places == nil
+                        ? "some messages could not be read, the rest was printed; run 'natter verify', then 'natter sync'"
+                        : "some messages could not be read, and --cursor-file stops before them; run 'natter verify', then 'natter sync'"
+            )
         }
         if walk.printed == 0, !request.follows {
             context.confirm(
@@ -179,17 +185,7 @@ private struct Log {
     private mutating func startPager() {
         guard !request.follows, let started = Pager.start(context.console) else { return }
         pager = started
-        let reader = printer.reader
-        printer = MessagePrinter(
-            context, format: request.format, showsConversation: request.scope == .all, pager: started)
-        configure(&printer)
-        printer.reader = reader
-    }
-
-    private func configure(_ printer: inout MessagePrinter) {
-        printer.showsNumbers = request.showsNumbers
-        // Where they have no line, they are not even read.
-        printer.showsChanges = true
+        printer.turn(to: started)
     }
 
     private var mode: LogWalk.Mode {
@@ -198,11 +194,14 @@ private struct Log {
         return context.wantsJSON ? .records : .news
     }
 
-    private func makeWalk(_ replica: Replica) -> LogWalk {
+    private func makeWalk(_ replica: Replica) throws -> LogWalk {
         let context = context
         var filter = request.filter
         filter.text = textCondition(replica.location.user)
-        if request.isUnread { filter.excludedSender = replica.location.user }
+        if request.isUnread {
+            filter.excludedSender = replica.location.user
+            filter.excludedErased = try replica.ownErased(of: replica.conversations())
+        }
         return LogWalk(
             replica, printer: printer, filter: filter, mode: mode, keepsPlace: request.cursorFile != nil,
             note: { context.console.note($0) })
@@ -232,7 +231,7 @@ private struct Log {
     private func mark(_ walk: LogWalk, _ conversations: [ReplicaConversation], _ synced: SyncedReplica) throws {
         for conversation in conversations {
             guard let seq = walk.shown[conversation.id], seq > conversation.read else { continue }
-            _ = try synced.api().markRead(conversation.name, upTo: seq)
+            _ = try synced.api().markRead(conversation.name, id: conversation.groupID, upTo: seq)
         }
     }
 
@@ -241,15 +240,9 @@ private struct Log {
         -> [ReplicaConversation]
     {
         guard case .conversation(let name) = request.scope else { return try replica.conversations() }
-        if let conversation = try replica.conversation(named: name) {
-            if let reason = conversation.goneReason {
-                synced.tell(gone: conversation.name, reason: reason)
-            }
-            return [conversation]
-        }
-        // A personal conversation without messages exists and is empty.
-        try synced.checkExistence(of: name, replica, state)
-        return []
+        guard let conversation = try synced.conversation(named: name, in: replica, state) else { return [] }
+        if let reason = conversation.goneReason { synced.tell(gone: conversation.name, reason: reason) }
+        return [conversation]
     }
 
     private func printFirst(
@@ -277,10 +270,8 @@ private struct Log {
     private mutating func print(
         _ thread: Seq, _ walk: inout LogWalk, _ conversations: [ReplicaConversation]
     ) throws -> ExitCode {
-        guard let conversation = conversations.first, thread <= conversation.head else {
-            throw CommandFailure(
-                .notFound, code: "no_such_message",
-                "there is no message \(thread); the newest has number \(conversations.first?.head ?? .zero)")
+        guard let conversation = conversations.first, thread >= conversation.first, thread <= conversation.head else {
+            throw noMessage(thread, conversations)
         }
         var seqs = try walk.replica.thread(thread, in: conversation, limit: Log.threadLimit)
         if request.isReversed { seqs.reverse() }
@@ -289,13 +280,16 @@ private struct Log {
         return .success
     }
 
+    private func noMessage(_ seq: Seq, _ conversations: [ReplicaConversation]) -> CommandFailure {
+        guard case .conversation(let name) = request.scope else { return .noMessage(seq, in: "", nil) }
+        return .noMessage(seq, in: name, conversations.first)
+    }
+
     private func printAround(
         _ seq: Seq, _ count: Int, _ walk: inout LogWalk, _ conversations: [ReplicaConversation]
     ) throws {
-        let head = conversations.first?.head ?? .zero
-        guard let conversation = conversations.first, seq <= head else {
-            throw CommandFailure(
-                .notFound, code: "no_such_message", "there is no message \(seq); the newest has number \(head)")
+        guard let conversation = conversations.first, seq <= conversation.head else {
+            throw noMessage(seq, conversations)
         }
         var filter = MessageFilter()
         filter.isFolded = walk.mode != .records
@@ -317,9 +311,10 @@ private struct Log {
     }
 
     /// Prints the newest messages from the server, if syncing up to them would take too long.
-    private mutating func run(
-        _ page: ServerPage, count: Int, _ synced: SyncedReplica, _ follow: LogFollow?
+    private mutating func printPage(
+        of name: String, count: Int, _ synced: SyncedReplica, _ follow: LogFollow?
     ) throws -> ExitCode {
+        let page = try ServerPage(api: synced.api(), conversation: name, filter: request.filter)
         // This request comes first, so that a message that arrives between the two requests is not missed.
         let place = try follow.flatMap { _ in try page.head() }
         let messages = try page.newest(count)
@@ -327,20 +322,24 @@ private struct Log {
         _ = try printer.write(request.isReversed ? messages.reversed() : messages)
         try printer.output.flush()
         if let follow {
-            guard let replica = try synced.replica() else { throw synced.nothingThere(.partial) }
-            var walk = makeWalk(replica)
-            if let conversation = place?.conversation ?? messages.last?.conversationID {
+            let replica = try synced.replica(after: .partial)
+            var walk = try makeWalk(replica)
+            let conversation = place?.conversation ?? messages.last?.conversationID
+            if let conversation {
                 walk.place(conversation, at: max(place?.seq ?? .zero, messages.last?.seq ?? .zero))
             }
-            try follow.run(&walk, places: &places)
+            try follow.run(&walk, places: &places, of: conversation)
         }
         return messages.isEmpty && request.saysNothingNew ? .nothingFound : .success
     }
 }
 
 extension ReplicaConversation {
-    /// True if the replica begins so late that it has fewer than `count` messages.
-    fileprivate func lacks(newest count: Int) -> Bool {
-        first > Seq(1) && head.distance(after: first.previous) < count
+    /// True if the replica begins so late that `count` messages that pass a filter are perhaps not all in it.
+    fileprivate func mayLack(newest count: Int, _ filter: MessageFilter) -> Bool {
+        guard first > serverFirst else { return false }
+        if filter.sender != nil || filter.until != nil { return true }
+        let newest = min(head, filter.before?.previous ?? head)
+        return newest < first || newest.distance(after: first.previous) < count
     }
 }

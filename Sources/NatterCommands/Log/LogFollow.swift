@@ -18,8 +18,12 @@ struct LogFollow {
     }
 
     /// Returns only when the requested number of messages is printed, or the reader has closed the output.
-    func run(_ walk: inout LogWalk, places: inout LogPlaces?) throws {
+    ///
+    /// - Parameter conversation: the requested conversation, if there is one already; nil with `--all`.
+    func run(_ walk: inout LogWalk, places: inout LogPlaces?, of conversation: ConversationID?) throws {
         var connection = Reconnection()
+        var followed: NamedConversation?
+        if case .conversation(let name) = request.scope { followed = NamedConversation(name: name, id: conversation) }
         while try left(walk) > 0 {
             var isCurrent = false
             do {
@@ -30,7 +34,7 @@ struct LogFollow {
             } catch  where SyncedReplica.isTransient(error) {
                 connection.pause(after: error, context)
             }
-            try printNews(&walk, places: &places, isCurrent: isCurrent)
+            try printNews(&walk, places: &places, of: &followed, isCurrent: isCurrent)
             // It may have begun while they were printed.
             try asides.check(walk)
             if context.console.output.isReaderGone { throw OutputError.closedPipe }
@@ -42,12 +46,15 @@ struct LogFollow {
         return max(0, count - walk.printed)
     }
 
-    private func printNews(_ walk: inout LogWalk, places: inout LogPlaces?, isCurrent: Bool) throws {
-        var conversations: [ReplicaConversation] = []
-        switch request.scope {
-        case .conversation(let name):
-            if let found = try walk.replica.conversation(named: name) { conversations = [found] }
-        case .all: conversations = try walk.replica.conversations()
+    /// - Parameter followed: the only conversation, or nil for all.
+    private func printNews(
+        _ walk: inout LogWalk, places: inout LogPlaces?, of followed: inout NamedConversation?, isCurrent: Bool
+    ) throws {
+        var conversations: [ReplicaConversation]
+        if followed != nil {
+            conversations = try followed?.find(in: walk.replica, context).map { [$0] } ?? []
+        } else {
+            conversations = try walk.replica.conversations()
         }
         try asides.check(walk)
         // The file may have a position for a conversation that the user rejoined or that the replica lacked at the

@@ -81,7 +81,8 @@ struct LogRequest {
         }
         let exclusive: [(String, [String])] = [
             ("reverse", ["follow", "cursor-file"]), ("follow", ["before", "until", "around", "offline"]),
-            ("around", ["after", "before", "since", "until", "from", "cursor-file"]), ("cursor-file", ["after"]),
+            ("around", ["after", "before", "since", "until", "from", "grep", "mentions", "cursor-file"]),
+            ("cursor-file", ["after"]),
             ("unread", ["after", "around", "cursor-file", "follow"]), ("mark", ["offline", "follow", "around"]),
             ("format", ["json"]),
             (

@@ -47,7 +47,7 @@ struct MessagePrinter {
         case format(MessageFormat)
     }
 
-    let output: Output
+    private(set) var output: Output
     let style: Style
     /// Colours for `plain` and `terminal`. `--color always` only adds colours to a line.
     let paint: Paint
@@ -74,22 +74,18 @@ struct MessagePrinter {
 
     init(
         output: Output, style: Style, paint: Paint = Paint(isOn: false), showsConversation: Bool,
-        hasDayLines: Bool = true,
-        escapes: Bool? = nil
+        hasDayLines: Bool = true
     ) {
         (self.output, self.style, self.paint, self.showsConversation) = (output, style, paint, showsConversation)
         days = hasDayLines ? DayLines() : nil
-        self.escapes = escapes ?? output.isTerminal
+        escapes = output.isTerminal
     }
 
     /// A printer configured by the options of a command.
     ///
-    /// - Parameters:
-    ///   - hasDayLines: whether messages are ordered by time, so that each day gets one line.
-    ///   - pager: the pager, if there is one.
+    /// - Parameter hasDayLines: whether messages are ordered by time, so that each day gets one line.
     init(
-        _ context: Context, format: MessageFormat? = nil, showsConversation: Bool, hasDayLines: Bool = true,
-        pager: Pager? = nil
+        _ context: Context, format: MessageFormat? = nil, showsConversation: Bool, hasDayLines: Bool = true
     ) {
         let output = context.console.output
         let style: Style =
@@ -103,9 +99,12 @@ struct MessagePrinter {
                 .plain
             }
         self.init(
-            output: pager?.output ?? output, style: style, paint: context.paint, showsConversation: showsConversation,
-            hasDayLines: hasDayLines, escapes: output.isTerminal)
+            output: output, style: style, paint: context.paint, showsConversation: showsConversation,
+            hasDayLines: hasDayLines)
     }
+
+    /// Writes to a pager from now on, in the form of the terminal on which the pager shows it.
+    mutating func turn(to pager: Pager) { output = pager.output }
 
     /// True if messages of this kind are shown. Programs receive every kind and skip unknown ones.
     func shows(_ kind: MessageKind) -> Bool {
@@ -195,7 +194,7 @@ struct MessagePrinter {
             bytes += paint.closing
             bytes.append(UInt8(ascii: "\n"))
         }
-        appendLine(fields, LocalTime.clock(civil), text, to: &bytes)
+        appendLine(fields, civil.clock, text, to: &bytes)
     }
 
     private func appendLine(
@@ -334,8 +333,8 @@ enum EventText {
         case ("promoted", 2): "made \(words[1]) an admin"
         case ("demoted", 2): "made \(words[1]) a plain member again"
         case ("deleted", 1): "deleted the group"
-        case ("retained", 2) where words[1] == "forever": "set that messages are kept for ever"
-        case ("retained", 2): "set that messages are kept for \(words[1])"
+        case ("retained", 2) where words[1] == "forever": "set the retention to forever"
+        case ("retained", 2): "set the retention to \(words[1])"
         default: Phrase(verbatim: text)
         }
     }

@@ -11,10 +11,6 @@ struct ServerPage {
     let conversation: String
     let filter: MessageFilter
 
-    init(api: ServerAPI, conversation: String, filter: MessageFilter) {
-        (self.api, self.conversation, self.filter) = (api, conversation, filter)
-    }
-
     /// The newest messages that pass the filter, oldest first.
     func newest(_ count: Int) throws -> [Message] {
         var pages: [[Message]] = []

@@ -9,7 +9,7 @@ extension Context {
 
     /// The outbox of a session. Nothing is opened yet.
     func outbox(of login: Login) throws -> Outbox {
-        if tokenFile != nil { return Outbox(try home().outbox(of: login.token)) }
+        if tokenFile != nil { return outbox(at: try home().outbox(of: login.token)) }
         return try outbox(of: login.account)
     }
 
@@ -23,7 +23,11 @@ extension Context {
         guard let name = account.name, let store = account.store else {
             throw ProfileError.notLoggedIn(profile: Profile.defaultName)
         }
-        return Outbox(try home().outbox(store: store, user: name))
+        return outbox(at: try home().outbox(store: store, user: name))
+    }
+
+    private func outbox(at location: OutboxLocation) -> Outbox {
+        Outbox(location) { [console] in console.note($0) }
     }
 
     /// Sends the outbox before a command does its own work. The command never fails because of it.

@@ -15,6 +15,8 @@ enum OutboxCommand {
                 + "of them.",
             "If the server refuses a message, it is parked in the outbox with the reason, and the messages behind it "
                 + "are still sent.",
+            "A message stays with its group. If the group is renamed while the message waits, and another group takes its "
+                + "name, the message still goes to the one that the replica knew by that name when you queued it.",
             "If no answer came to a message, the server may have it, and the same id keeps it from arriving twice. After "
                 + "30 days the server may have forgotten the id: the message is parked as 'unknown'. Look for it in the "
                 + "conversation before you retry or drop it.",

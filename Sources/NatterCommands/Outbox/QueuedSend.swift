@@ -32,28 +32,32 @@ struct QueuedSend {
     }
 
     private func queue(_ request: SendRequest, reason: Phrase, mayHaveArrived: Bool = false) throws -> Outcome {
-        guard let (entry, _) = try outbox.add([request], at: context.now, mayHaveArrived: mayHaveArrived).first else {
-            throw OutboxError.storage("the outbox did not take the message")
-        }
-        return .queued(entry, reason: reason)
+        .queued(try add(request, mayHaveArrived: mayHaveArrived).entry, reason: reason)
+    }
+
+    private func add(
+        _ request: SendRequest, mayHaveArrived: Bool = false
+    ) throws(OutboxError) -> (entry: OutboxEntry, isNew: Bool) {
+        let request = NamedGroups(context).identified(request)
+        let added = try outbox.add([request], at: context.now, mayHaveArrived: mayHaveArrived).first
+        guard let added else { throw .storage("the outbox did not take the message") }
+        return added
     }
 
     /// Queues the message first, so that the order stays correct whichever process delivers it.
     private func sendBehindOthers(_ request: SendRequest, _ api: ServerAPI) throws -> Outcome {
-        guard let (own, isNew) = try outbox.add([request], at: context.now).first else {
-            throw OutboxError.storage("the outbox did not take the message")
-        }
+        let (own, isNew) = try add(request)
         let timeout = try context.timeoutMilliseconds()
-        let answer = Answer()
+        var answer: [UInt8]?
         var report = try OutboxDelivery(outbox, api: api).run(
             timeoutMilliseconds: timeout, lockMilliseconds: timeout
         ) { entry, message in
-            if entry.number == own.number { answer.message = Array(message) }
+            if entry.number == own.number { answer = Array(message) }
         }
         let refusal = report.refused.first { $0.entry.number == own.number }?.refusal
         report.refused.removeAll { $0.entry.number == own.number }
         context.tell(report)
-        if let message = answer.message { return .sent(SentMessage(object: message)) }
+        if let answer { return .sent(SentMessage(object: answer)) }
         if let refusal {
             // The refusal is reported now, so the entry is not needed for a later report.
             if isNew { try outbox.withdraw(own) }
@@ -69,10 +73,6 @@ struct QueuedSend {
         }
         return .queued(own, reason: "another command is delivering what waits before it")
     }
-
-    private final class Answer {
-        var message: [UInt8]?
-    }
 }
 
 /// Handles the batches of `send --lines --queue` that cannot be sent. After the first such batch, everything goes
@@ -83,6 +83,7 @@ final class LineQueue {
 
     private let outbox: Outbox
     private let api: ServerAPI?
+    private let groups: NamedGroups
     private let timeoutMilliseconds: Int
     private var isQueueing: Bool
     private var nextAttempt: Int64 = 0
@@ -92,8 +93,8 @@ final class LineQueue {
     /// Why these messages were not sent.
     private(set) var reason: Phrase
 
-    init(_ outbox: Outbox, api: ServerAPI?, _ context: Context) throws {
-        (self.outbox, self.api) = (outbox, api)
+    init(_ outbox: Outbox, api: ServerAPI?, _ groups: NamedGroups, _ context: Context) throws {
+        (self.outbox, self.api, self.groups) = (outbox, api, groups)
         timeoutMilliseconds = try context.timeoutMilliseconds()
         isQueueing = try api == nil || outbox.hasWaiting()
         reason = api == nil ? "--offline was given" : "others wait before them"
@@ -125,7 +126,8 @@ final class LineQueue {
     func add(
         _ batch: inout MessageBatch, at time: Timestamp, mayHaveArrived: Bool = false
     ) throws(OutboxError) -> [OutboxEntry] {
-        let entries = try outbox.add(batch.requests, at: time, mayHaveArrived: mayHaveArrived).map(\.entry)
+        let requests = batch.requests.map { groups.identified($0) }
+        let entries = try outbox.add(requests, at: time, mayHaveArrived: mayHaveArrived).map(\.entry)
         count += entries.count
         batch.removeAll()
         return entries

@@ -10,8 +10,9 @@ enum TokenCommand {
         subcommands: [create, list, revoke],
         description: [
             "A token lets a program act in your name without logging in, within its scope, until it expires or you "
-                + "revoke it. It stays valid when you log out or change your password. Put it into a file that "
-                + "only the program can read, and pass that with --token-file."
+                + "revoke it. A send: or read: token outlives your sessions and your password; one with the scope all "
+                + "ends when you change your password or log out with --all. Put it into a file that only the program can "
+                + "read, and pass that with --token-file."
         ],
         examples: [
             Example(

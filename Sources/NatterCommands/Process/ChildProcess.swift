@@ -17,8 +17,8 @@ struct ChildProcess {
 
     /// The program and its arguments. The program is looked up on `PATH`.
     let words: [String]
-    /// Added to the environment of this process.
-    var environment: [(name: String, value: String)] = []
+    /// Replaces variables of this process's environment, for the program alone. nil removes one.
+    var environment: [(name: String, value: String?)] = []
     /// The program's standard input, written before its output is read. With nil it inherits ours.
     var input: [UInt8]?
     /// How many output bytes to keep. All output is also passed on. With 0 the program inherits our streams, and
@@ -48,8 +48,7 @@ struct ChildProcess {
                 watched.append((ends.reading, sink))
             }
         }
-        for variable in environment { setenv(variable.name, variable.value, 1) }
-        let process = try Spawn.start(words, &actions)
+        let process = try Spawn.start(words, &actions, environment: environment)
         if getsSignals { Signals.passOn(to: process) }
         pipes.closeChildEnds(keeping: (feeding.map { [$0] } ?? []) + watched.map(\.source))
         if let feeding, let input { pipes.feed(input, to: feeding) }
@@ -147,31 +146,52 @@ private struct Pipes {
 
 /// Starts other programs.
 enum Spawn {
-    /// Starts a program with this process's environment and with default signal actions, because we ignore SIGPIPE and
-    /// may handle SIGINT.
+    /// Starts a program with this process's environment, but for the variables named, and with default signal actions,
+    /// because we ignore some signals and may handle SIGINT.
     ///
     /// - Parameter words: the program, looked up on `PATH`, and its arguments.
     /// - Throws: `DiskError` if it cannot be started.
     static func start(
-        _ words: [String], _ actions: inout posix_spawn_file_actions_t
+        _ words: [String], _ actions: inout posix_spawn_file_actions_t,
+        environment changes: [(name: String, value: String?)] = []
     ) throws(DiskError) -> pid_t {
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }
         var defaults = sigset_t()
         sigemptyset(&defaults)
-        sigaddset(&defaults, SIGPIPE)
+        for number in Signals.ignored { sigaddset(&defaults, number) }
         sigaddset(&defaults, SIGINT)
         posix_spawnattr_setsigdefault(&attributes, &defaults)
         posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGDEF))
         var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) }
         arguments.append(nil)
         defer { for argument in arguments { free(argument) } }
+        let variables = changes.isEmpty ? nil : Spawn.environment(changes)
+        defer { for variable in variables ?? [] { free(variable) } }
         var process: pid_t = 0
         let code = CoreFiles.allowed {
-            posix_spawnp(&process, words.first ?? "", &actions, &attributes, arguments, environ)
+            if var variables {
+                return posix_spawnp(&process, words.first ?? "", &actions, &attributes, arguments, &variables)
+            }
+            return posix_spawnp(&process, words.first ?? "", &actions, &attributes, arguments, environ)
         }
         guard code == 0 else { throw DiskError(code: Errno(rawValue: code), operation: "run", path: words.first ?? "") }
         return process
+    }
+
+    /// This process's variables with changes, ended by nil. They are copies, which the caller frees.
+    private static func environment(_ changes: [(name: String, value: String?)]) -> [UnsafeMutablePointer<CChar>?] {
+        var variables: [UnsafeMutablePointer<CChar>?] = []
+        var next = environ
+        while let variable = next.pointee {
+            let isChanged = changes.contains { strncmp(variable, "\($0.name)=", $0.name.utf8.count + 1) == 0 }
+            if !isChanged { variables.append(strdup(variable)) }
+            next += 1
+        }
+        for change in changes {
+            if let value = change.value { variables.append(strdup("\(change.name)=\(value)")) }
+        }
+        return variables + [nil]
     }
 }

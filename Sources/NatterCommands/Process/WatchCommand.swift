@@ -5,6 +5,7 @@ internal import NatterClient
 internal import NatterCrypto
 internal import NatterModel
 internal import NatterSystem
+internal import NatterWire
 
 /// `watch [CONV…] --exec CMD`: runs a command for each new message.
 enum WatchCommand {
@@ -35,7 +36,8 @@ enum WatchCommand {
                 + "so on up to a minute, and later messages of its conversation wait. After --tries N runs it is kept for "
                 + "'watch --failed', and the next message comes. So CMD runs at least once for each message, even if "
                 + "the watch was stopped in between.",
-            "'natter watch ls' lists your watches, and 'natter watch drop NAME' forgets one.",
+            "'natter watch ls' lists your watches, with the name of each in the first column; 'natter watch drop NAME' forgets "
+                + "one.",
         ],
         examples: [
             Example("natter watch ops --exec 'logger -t natter \"$NATTER_SENDER: $(cat)\"'", "log messages to syslog")
@@ -55,7 +57,8 @@ enum WatchCommand {
     private struct Run {
         let context: Context
         let synced: SyncedReplica
-        let names: [String]
+        /// The watched conversations; none for all.
+        private var named: [NamedConversation]
         let command: String
         /// Whether records that are no texts count.
         private let takesEvents: Bool
@@ -72,7 +75,6 @@ enum WatchCommand {
         private let file: CursorFile
         /// The time when this watch was first started. In a conversation that appears later, older messages are not
         /// new.
-        private let start: StartFile
         private var since = Timestamp(milliseconds: 0)
         private var positions: [ConversationID: Seq] = [:]
         /// The content of the file: the last position of each conversation at which the hash chain was known. It
@@ -80,8 +82,7 @@ enum WatchCommand {
         private var cursors: [ConversationID: MessageCursor] = [:]
         /// Conversations whose position is beyond the replica's head.
         private var ahead: Set<ConversationID> = []
-        /// nil before the first sync.
-        private var asides: SetAside?
+        private let asides: SetAside
         private var pauses: [ConversationID: Pause] = [:]
 
         /// The pause of a conversation whose next message failed.
@@ -92,31 +93,46 @@ enum WatchCommand {
 
         init(_ context: Context) throws {
             self.context = context
-            names = context.arguments.operands("CONV")
             command = context.arguments.value("exec") ?? ""
             guard !command.isEmpty else { throw context.arguments.error("--exec needs a command") }
-            synced = try SyncedReplica(context)
+            let synced = try SyncedReplica(context)
+            self.synced = synced
             takesEvents = context.arguments.flag("events")
             mention = context.arguments.flag("mentions") ? Mention(of: synced.location.user) : nil
             sender = synced.sender(context.arguments.value("from"))
             (isPersonal, takesOwn) = (context.arguments.flag("personal"), context.arguments.flag("own"))
             tries = try context.arguments.integer("tries", in: 1...1_000_000) ?? WatchCommand.standardTries
+            // Take the time before the sync, because messages after it are new.
+            let now = context.now
+            let state = try synced.refresh(.completely)
+            asides = try SetAside(synced.location)
+            let replica = try synced.replica(after: state)
+            let words = context.arguments.operands("CONV")
+            let found = try words.map { try Run.conversation($0, synced, replica, state) }
+            named = found
             let directory = WatchPlace.directory(of: synced.location)
             try PosixDisk().makeDirectories(directory)
-            place = try WatchPlace(directory, name: context.arguments.value("name"), conversations: names)
-            try place.takeOver(command: command)
-            guard let lock = try FileLock.take(place.path + ".lock", timeoutMilliseconds: 0) else {
-                throw CommandFailure(
-                    .temporary, code: "locked",
-                    "the watch '\(place.title)' is running already; give this one another --name")
-            }
-            self.lock = lock
+            place = WatchPlace(
+                directory, name: context.arguments.value("name"), words: words, conversations: found)
+            lock = try place.lock()
+            try place.takeOver(words: words, command: command)
             file = CursorFile(path: place.path)
-            start = StartFile(path: place.path + ".start", about: place.description)
+            try begin(replica, isCurrent: state.isCurrent, at: now)
+        }
+
+        /// The conversation that the user named.
+        ///
+        /// - Throws: 67 if there is none.
+        private static func conversation(
+            _ word: String, _ synced: SyncedReplica, _ replica: Replica, _ state: SyncedReplica.State
+        ) throws -> NamedConversation {
+            if let found = try synced.conversation(named: word, in: replica, state) { return NamedConversation(found) }
+            // A personal conversation has its id even before its first message.
+            let object = state.isReached ? try? synced.api().conversation(word) : nil
+            return NamedConversation(name: object?.name ?? word, id: object.flatMap { ConversationID(hex: $0.id) })
         }
 
         mutating func forever() throws {
-            try begin()
             while true {
                 try work()
                 try wait()
@@ -124,22 +140,17 @@ enum WatchCommand {
         }
 
         /// Loads the positions of this watch, or starts at the newest messages.
-        private mutating func begin() throws {
-            // Take the time before the sync, because messages after it are new.
-            let now = context.now
-            let state = try synced.refresh(.completely)
-            asides = try SetAside(synced.location)
-            guard let replica = try synced.replica() else { throw synced.nothingThere(state) }
-            for name in names where try replica.conversation(named: name) == nil {
-                try synced.checkExistence(of: name, replica, state)
-            }
+        private mutating func begin(_ replica: Replica, isCurrent: Bool, at now: Timestamp) throws {
+            let start = StartFile(path: place.path + ".start")
             if case .all(_, let known) = try file.read() {
                 cursors = known
-                since = try start.read() ?? start.write(now)
+                since = try start.read()?.time ?? now
+                try start.write(since, place.description)
                 positions = known.mapValues(\.seq)
-                return try check(watched(replica), in: replica, isCurrent: state.isCurrent)
+                return try check(watched(replica), in: replica, isCurrent: isCurrent)
             }
-            since = try start.write(now)
+            since = now
+            try start.write(since, place.description)
             for conversation in try replica.conversations() {
                 positions[conversation.id] = conversation.head
                 cursors[conversation.id] = try replica.cursor(at: conversation.head, of: conversation)
@@ -175,16 +186,16 @@ enum WatchCommand {
                     + "its place; remove '\(file.path)' to start at the newest messages")
         }
 
-        private func watched(_ replica: Replica) throws -> [ReplicaConversation] {
-            if names.isEmpty { return try replica.conversations() }
-            return try names.compactMap { try replica.conversation(named: $0) }
+        private mutating func watched(_ replica: Replica) throws -> [ReplicaConversation] {
+            if named.isEmpty { return try replica.conversations() }
+            return try named.indices.compactMap { try named[$0].find(in: replica, context) }
         }
 
         /// Runs the command for the new messages.
         private mutating func work() throws {
             guard let replica = try synced.replica() else { return }
             let conversations = try watched(replica)
-            if let aside = try asides?.first(where: { id in conversations.contains { $0.id == id } }),
+            if let aside = try asides.first(where: { id in conversations.contains { $0.id == id } }),
                 let replaced = conversations.first(where: { $0.id == aside.conversation })
             {
                 throw expired(replaced.name)
@@ -214,9 +225,13 @@ enum WatchCommand {
                                 return false
                             }
                             try self.place.keep(failed: message)
+                            let command = self.place.failedCommand
                             context.note(
-                                "message \(message.seq) of '\(message.conversation)' has failed \(count) times; "
-                                    + "'natter watch --failed' has it")
+                                .plural(
+                                    count,
+                                    "message \(message.seq) of '\(message.conversation)' has failed \(count) time; '\(command)' prints it",
+                                    "message \(message.seq) of '\(message.conversation)' has failed \(count) times; '\(command)' prints it"
+                                ))
                         }
                         failures[conversation.id] = nil
                         try move(conversation, to: message.seq, in: replica)
@@ -253,10 +268,9 @@ enum WatchCommand {
                 ("NATTER_CONVERSATION", message.conversation), ("NATTER_SEQ", message.seq.description),
                 ("NATTER_SENDER", message.sender), ("NATTER_TIME", message.time.rfc3339),
                 ("NATTER_TS", String(message.time.milliseconds)), ("NATTER_CURSOR", message.cursor.description),
-                ("NATTER_KIND", message.kind.name),
+                ("NATTER_KIND", message.kind.name), ("NATTER_ABOUT", message.about?.description),
+                ("NATTER_VIA", message.via),
             ]
-            if let about = message.about { child.environment.append(("NATTER_ABOUT", about.description)) }
-            if let via = message.via { child.environment.append(("NATTER_VIA", via)) }
             child.input = Array(message.text.utf8)
             let status = try child.run().status
             if status != 0 {
@@ -297,31 +311,5 @@ enum WatchCommand {
             guard report.isComplete, !ahead.isEmpty, let replica = try synced.replica() else { return }
             try check(watched(replica).filter { ahead.contains($0.id) }, in: replica, isCurrent: true)
         }
-    }
-}
-
-/// The file with the time when a watch was first started: one line with Unix milliseconds. It is next to the file with
-/// the watch's positions.
-struct StartFile {
-    private static let limitBytes = 64 << 10
-
-    let path: String
-    /// Further lines, for the list of watches.
-    var about = ""
-
-    /// - Returns: nil if the file is missing or natter did not write it.
-    /// - Throws: `DiskError`.
-    func read() throws -> Timestamp? {
-        let disk = PosixDisk()
-        guard try disk.information(path) != nil else { return nil }
-        let text = String(decoding: try disk.contents(of: path, limit: StartFile.limitBytes), as: UTF8.self)
-        return text.split(separator: "\n").first.flatMap { Int64($0) }.map { Timestamp(milliseconds: $0) }
-    }
-
-    /// - Returns: the time written.
-    /// - Throws: `DiskError`.
-    func write(_ time: Timestamp) throws -> Timestamp {
-        try PrivateFile.replace(path, with: Array("\(time.milliseconds)\n\(about)".utf8))
-        return time
     }
 }

@@ -13,37 +13,102 @@ struct WatchPlace {
     let path: String
     /// The name, or the beginning of the key.
     let title: String
-    private let name: String?
-    private let conversations: [String]
-    private let directory: String
+    /// The lines about the watch behind the time of its start: its name, and each conversation with its id.
+    let description: String
+    /// Prints what has failed.
+    let failedCommand: String
+    /// Where an older natter, which knew the conversations by their names, kept a watch without a name.
+    private let formerPath: String?
 
     static func directory(of location: ReplicaLocation) -> String { location.directory + "/watches" }
 
     /// The same name, or else the same conversations, identify the same watch, in whichever directory it is started.
-    init(_ directory: String, name: String?, conversations: [String]) throws {
-        (self.directory, self.name, self.conversations) = (directory, name, conversations)
-        let identity = name.map { ["name", $0] } ?? ["conversations"] + conversations.map(NameRule.caseKey).sorted()
-        let key = WatchPlace.key(identity)
+    ///
+    /// - Parameter words: the names of the conversations, as the user wrote them.
+    init(_ directory: String, name: String?, words: [String], conversations: [NamedConversation]) {
+        let ids = conversations.map { $0.id.map { "#\($0)" } ?? NameRule.caseKey($0.name) }
+        let key = WatchPlace.key(name.map { ["name", $0] } ?? ["conversations"] + ids.sorted())
         (path, title) = ("\(directory)/\(key)", name ?? key)
+        let lines = conversations.map { $0.name + ($0.id.map { " \($0)" } ?? "") + "\n" }
+        description = "\(name ?? "")\n" + lines.joined()
+        let selection = name.map { ["--name", $0] } ?? words
+        failedCommand = (["natter", "watch", "--failed"] + selection.map { Delivery.quoted($0) }).joined(separator: " ")
+        let formerKey = WatchPlace.key(["conversations"] + words.map(NameRule.caseKey).sorted())
+        formerPath = name == nil && formerKey != key ? "\(directory)/\(formerKey)" : nil
+    }
+
+    private init(path: String, title: String) {
+        (self.path, self.title, description, failedCommand, formerPath) = (path, title, "", "", nil)
     }
 
     private static func key(_ words: [String]) -> String {
         String(Digest(of: Array(words.joined(separator: "\0").utf8)).description.prefix(16))
     }
 
-    /// Continues a watch of an older natter, which was its conversations and its command.
-    func takeOver(command: String) throws {
+    /// The watches that were started and not dropped, in the order of their files.
+    static func all(in directory: String) throws -> [(place: WatchPlace, start: StartFile.Content)] {
         let disk = PosixDisk()
-        let former = "\(directory)/\(WatchPlace.key(conversations.sorted() + [command]))"
-        guard try disk.information(path) == nil, try disk.information(former) != nil else { return }
-        if try disk.information(former + ".start") != nil { try disk.rename(former + ".start", to: path + ".start") }
-        try disk.rename(former, to: path)
-        try disk.syncDirectory(directory)
+        guard try disk.information(directory) != nil else { return [] }
+        let names = try disk.list(directory).filter { $0.hasSuffix(".start") && !$0.hasPrefix(".") }.sorted()
+        return try names.compactMap { file in
+            let path = "\(directory)/\(file.dropLast(".start".count))"
+            guard let start = try StartFile(path: path + ".start").read() else { return nil }
+            let key = String(file.dropLast(".start".count))
+            return (WatchPlace(path: path, title: start.name.isEmpty ? key : start.name), start)
+        }
     }
 
-    /// The lines about the watch behind the time of its start.
-    var description: String {
-        "\(name ?? "")\n" + conversations.map { $0 + "\n" }.joined()
+    /// The files of a watch that was started; nil if there is none.
+    func existing() throws -> WatchPlace? {
+        let paths = [path] + (formerPath.map { [$0] } ?? [])
+        let disk = PosixDisk()
+        let found = try paths.first { try disk.information($0 + ".start") != nil }
+        return found.map { WatchPlace(path: $0, title: title) }
+    }
+
+    /// Takes the watch for this process alone.
+    ///
+    /// - Throws: 75 if it is running.
+    func lock() throws -> FileLock {
+        guard let lock = try FileLock.take(path + ".lock", timeoutMilliseconds: 0) else {
+            throw CommandFailure(
+                .temporary, code: "locked", "the watch '\(title)' is running already; give this one another --name")
+        }
+        return lock
+    }
+
+    /// Continues a watch of an older natter, which was the names of its conversations, or these and its command. Call it
+    /// with the lock held.
+    ///
+    /// - Throws: 75 if that one is running.
+    func takeOver(words: [String], command: String) throws {
+        let disk = PosixDisk()
+        guard try disk.information(path) == nil else { return }
+        let oldest = "\(Path.directory(of: path))/\(WatchPlace.key(words.sorted() + [command]))"
+        let candidates = (formerPath.map { [$0] } ?? []) + [oldest]
+        guard let formerPath = try candidates.first(where: { try disk.information($0) != nil }) else { return }
+        let lock = try WatchPlace(path: formerPath, title: title).lock()
+        defer { withExtendedLifetime(lock) {} }
+        // The positions come last: a crash before that begins again here.
+        for suffix in [".start", ".failed", ""] where try disk.information(formerPath + suffix) != nil {
+            try disk.rename(formerPath + suffix, to: path + suffix)
+        }
+        try disk.remove(formerPath + ".lock")
+        try disk.syncDirectory(Path.directory(of: path))
+    }
+
+    /// Removes the files.
+    ///
+    /// - Throws: 75 if the watch is running.
+    func drop() throws {
+        guard let lock = try FileLock.take(path + ".lock", timeoutMilliseconds: 0) else {
+            throw CommandFailure(.temporary, code: "locked", "the watch '\(title)' is running; stop it first")
+        }
+        defer { withExtendedLifetime(lock) {} }
+        let disk = PosixDisk()
+        for suffix in ["", ".failed", ".lock", ".start"] where try disk.information(path + suffix) != nil {
+            try disk.remove(path + suffix)
+        }
     }
 
     /// Keeps a message for `watch --failed`.
@@ -64,96 +129,5 @@ struct WatchPlace {
 
     func failed() throws -> [MessageObject] {
         try failedLines().split(separator: UInt8(ascii: "\n")).compactMap { try? WireJSON.decode(from: $0) }
-    }
-}
-
-/// `watch ls`, `watch drop NAME`, `watch --failed`.
-struct WatchList {
-    private struct WatchObject: Encodable {
-        var name: String
-        var conversations: [String]
-        var started: String
-        var failed: Int
-    }
-
-    private let context: Context
-    private let directory: String
-
-    init(_ context: Context) throws {
-        self.context = context
-        directory = WatchPlace.directory(of: try SyncedReplica(context, needsServer: false).location)
-    }
-
-    func run() throws -> ExitCode {
-        let arguments = context.arguments
-        let words = arguments.operands("CONV")
-        if arguments.flag("failed") {
-            try printFailed(WatchPlace(directory, name: arguments.value("name"), conversations: words))
-            return .success
-        }
-        switch words.first {
-        case "ls" where words.count == 1, "list" where words.count == 1: try list()
-        case "drop" where words.count == 2, "rm" where words.count == 2: try drop(words[1])
-        default: throw arguments.error("'watch' needs --exec CMD")
-        }
-        return .success
-    }
-
-    private func printFailed(_ place: WatchPlace) throws {
-        for message in try place.failed() {
-            if try context.writeJSON(message) { continue }
-            let line = "\(message.time) \(message.conversation) \(message.sender): \(message.text)"
-            try context.console.output.writeLine(TerminalText.escaped(line))
-        }
-    }
-
-    /// The watches by the names of their files.
-    private func watches() throws -> [(key: String, object: WatchObject)] {
-        let disk = PosixDisk()
-        guard try disk.information(directory) != nil else { return [] }
-        let names = try disk.list(directory).filter { $0.hasSuffix(".start") && !$0.hasPrefix(".") }.sorted()
-        return try names.map { file in
-            let key = String(file.dropLast(".start".count))
-            let text = String(decoding: try disk.contents(of: "\(directory)/\(file)", limit: 64 << 10), as: UTF8.self)
-            let lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
-            let started = lines.first.flatMap { Int64($0) }.map { Timestamp(milliseconds: $0).rfc3339 }
-            let name = lines.dropFirst().first ?? ""
-            let conversations = lines.dropFirst(2).filter { !$0.isEmpty }
-            let place = try WatchPlace(
-                directory, name: name.isEmpty ? nil : name, conversations: Array(conversations))
-            return (
-                key,
-                WatchObject(
-                    name: name.isEmpty ? key : name, conversations: Array(conversations), started: started ?? "",
-                    failed: try place.failed().count)
-            )
-        }
-    }
-
-    private func list() throws {
-        try context.list(
-            try watches().map(\.object),
-            [
-                Column("NAME") { $0.name }, Column("STARTED") { context.age($0.started) },
-                Column("FAILED", .right) { "\($0.failed)" },
-                Column("CONVERSATIONS") { $0.conversations.joined(separator: " ") },
-            ])
-    }
-
-    private func drop(_ name: String) throws {
-        guard let (key, _) = try watches().first(where: { $0.object.name == name }) else {
-            throw CommandFailure(
-                .notFound, code: "no_such_watch", "there is no watch '\(name)'; 'natter watch ls' lists them")
-        }
-        let path = "\(directory)/\(key)"
-        guard let lock = try FileLock.take(path + ".lock", timeoutMilliseconds: 0) else {
-            throw CommandFailure(.temporary, code: "locked", "the watch '\(name)' is running; stop it first")
-        }
-        defer { withExtendedLifetime(lock) {} }
-        let disk = PosixDisk()
-        for suffix in ["", ".failed", ".lock", ".start"] where try disk.information(path + suffix) != nil {
-            try disk.remove(path + suffix)
-        }
-        context.confirm("forgot the watch '\(name)'")
     }
 }

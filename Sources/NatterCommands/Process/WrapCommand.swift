@@ -1,7 +1,6 @@
 internal import Glibc
 internal import NatterCLI
 internal import NatterClient
-internal import NatterHTTP
 internal import NatterModel
 internal import NatterSystem
 internal import NatterWire
@@ -36,7 +35,7 @@ enum WrapCommand {
         let context = Context(arguments, console)
         let words = arguments.operands("CMD")
         // Report a missing login or a wrong conversation now, not after a command that may run for an hour.
-        let report = try Report(context)
+        var report = try Report(context)
         try report.check()
         Signals.leaveInterruptToChild()
         let start = MonotonicClock.now()
@@ -60,6 +59,8 @@ enum WrapCommand {
     private struct Report {
         private let context: Context
         private let conversation: String
+        /// The group that had this name when the command began.
+        private var conversationID: ConversationID?
         private let api: ServerAPI?
         private let outbox: Outbox
 
@@ -67,24 +68,21 @@ enum WrapCommand {
             self.context = context
             conversation = context.arguments.value("c") ?? NameRule.general
             let login = try context.login()
-            api =
-                context.isOffline
-                ? nil
-                : try context.api(
-                    at: try context.address(remembered: login.account.server), token: login.token, of: login.account)
+            api = context.isOffline ? nil : try context.api(of: login)
             outbox = try context.outbox(of: login)
         }
 
         /// Asks the server whether the message can be sent. Without an answer, the command runs.
         ///
         /// - Throws: 67 if there is no such conversation, 77 if the user may not write there.
-        func check() throws {
-            guard let api else { return }
+        mutating func check() throws {
+            guard let api else { return conversationID = context.groupID(named: conversation) }
             do throws(APIError) {
-                _ = try api.conversation(conversation)
+                let found = try api.conversation(conversation)
+                if NameRule.isGroup(conversation) { conversationID = ConversationID(hex: found.id) }
             } catch {
                 guard case .refused(let refusal) = error, [400, 401, 403, 404, 422].contains(refusal.status) else {
-                    return
+                    return conversationID = context.groupID(named: conversation)
                 }
                 // A token that may only send cannot look, but its scope names the conversation.
                 if refusal.code == ErrorCode.forbidden.rawValue, try mayOnlySend(api) { return }
@@ -101,7 +99,9 @@ enum WrapCommand {
         ///
         /// - Returns: false if the server refused it, so that somebody must look at the outbox.
         func send(_ text: String) -> Bool {
-            let request = SendRequest(conversation: conversation, text: text, id: MessageID.make(at: context.now))
+            let request = SendRequest(
+                conversation: conversation, conversationID: conversationID, text: text,
+                id: MessageID.make(at: context.now))
             do {
                 return try deliver(request)
             } catch {

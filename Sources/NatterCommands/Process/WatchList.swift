@@ -1,0 +1,96 @@
+internal import NatterCLI
+internal import NatterClient
+internal import NatterModel
+internal import NatterWire
+
+/// `watch ls`, `watch drop NAME`, `watch --failed`.
+struct WatchList {
+    private struct WatchObject: Encodable {
+        var name: String
+        var conversations: [String]
+        var started: String
+        var failed: Int
+    }
+
+    private let context: Context
+    private let synced: SyncedReplica
+    private let directory: String
+
+    init(_ context: Context) throws {
+        self.context = context
+        synced = try SyncedReplica(context, needsServer: false)
+        directory = WatchPlace.directory(of: synced.location)
+    }
+
+    func run() throws -> ExitCode {
+        let arguments = context.arguments
+        let words = arguments.operands("CONV")
+        if arguments.flag("failed") {
+            try printFailed(words)
+            return .success
+        }
+        switch words.first {
+        case "ls" where words.count == 1, "list" where words.count == 1: try list()
+        case "drop" where words.count == 2, "rm" where words.count == 2: try drop(words[1])
+        default: throw arguments.error("'watch' needs --exec CMD")
+        }
+        return .success
+    }
+
+    private func printFailed(_ words: [String]) throws {
+        let name = context.arguments.value("name")
+        let replica = try synced.replica()
+        let conversations = try words.map { word in
+            try replica?.conversation(named: word).map { NamedConversation($0) } ?? NamedConversation(name: word)
+        }
+        let wanted = WatchPlace(directory, name: name, words: words, conversations: conversations)
+        guard let place = try wanted.existing() else {
+            if let name { throw noSuchWatch(name) }
+            throw CommandFailure(
+                .notFound, code: "no_such_watch",
+                words.isEmpty
+                    ? "there is no watch of all conversations; 'natter watch ls' lists them"
+                    : "there is no watch of '\(words.joined(separator: " "))'; 'natter watch ls' lists them")
+        }
+        for message in try place.failed() {
+            if try context.writeJSON(message) { continue }
+            let line = "\(message.time) \(message.conversation) \(message.sender): \(message.text)"
+            try context.console.output.writeLine(TerminalText.escaped(line))
+        }
+    }
+
+    private func noSuchWatch(_ name: String) -> CommandFailure {
+        CommandFailure(.notFound, code: "no_such_watch", "there is no watch '\(name)'; 'natter watch ls' lists them")
+    }
+
+    private func list() throws {
+        let replica = try synced.replica()
+        let watches = try WatchPlace.all(in: directory).map { place, start in
+            let names = try start.conversations.map { conversation in
+                try conversation.id.flatMap { try replica?.conversation($0)?.name } ?? conversation.name
+            }
+            return WatchObject(
+                name: place.title, conversations: names, started: start.time.rfc3339, failed: try place.failed().count)
+        }
+        let isTerminal = context.console.output.isTerminal
+        try context.list(
+            watches,
+            [
+                Column("NAME") { isTerminal ? $0.name : WatchList.word($0.name) },
+                Column("STARTED") { context.age($0.started) },
+                Column("FAILED", .right) { "\($0.failed)" },
+                Column("CONVERSATIONS") { $0.conversations.joined(separator: " ") },
+            ])
+    }
+
+    /// A name as one word, because a script splits the line at its blanks.
+    private static func word(_ name: String) -> String { String(name.map { $0.isWhitespace ? "_" : $0 }) }
+
+    private func drop(_ name: String) throws {
+        let places = try WatchPlace.all(in: directory).map(\.place)
+        let named = places.first { $0.title == name } ?? places.first { WatchList.word($0.title) == name }
+        guard let place = named else { throw noSuchWatch(name) }
+        try place.drop()
+        context.confirm("forgot the watch '\(name)'")
+    }
+}
