@@ -42,7 +42,7 @@ help:
 	@echo "make serve    build, then run a server in the foreground, with its page; ARGS=... for its options"
 	@echo "make bench    build, then measure; ROWS=... for some rows of BENCHMARKS.md"
 	@echo "make torture  faults on simulated disks for SECONDS=1800, or of SEED=N alone; then kills, several"
-	@echo "              servers, changed requests and libFuzzer in proportion, two and a half hours in all;"
+	@echo "              servers, changed requests and libFuzzer in proportion, three and a half hours in all;"
 	@echo "              PARTS='disks kills bits ...' for some"
 	@echo "make mutants  remove one safeguard at a time: do the tests notice? NAMES=... for some of them"
 	@echo "make install  programs, man pages, completions, systemd units, below DESTDIR and PREFIX ($(PREFIX))"
@@ -94,6 +94,8 @@ serve: build
 test: export NATTER_BIN = $(CURDIR)/$(programs)
 test: export NATTER_CORPUS := $(corpus)
 test: lint build $(corpus)
+# 'make lint' has checked the other pages; these are rendered by the programs.
+	mandoc -T lint -W warning .build/man/*
 	scripts/check/hardened $(programs)/natterd
 	scripts/check/run-tests $(if $(FILTER),--filter $(FILTER))
 	@$(if $(corpus),,echo "make test: left out the tests of a large conversation; NATTER_CORPUS=FILE names one")
