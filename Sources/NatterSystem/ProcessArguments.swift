@@ -2,8 +2,8 @@ internal import CSystem
 
 /// The command line of this process, as the C library hands it to `main`.
 ///
-/// Swift's `CommandLine` reads it from /proc instead. Without a free descriptor or without /proc it is empty there, and a
-/// command would be taken for one without words.
+/// Swift's `CommandLine` reads it from /proc instead. Without a free descriptor it is empty there, and a command would be
+/// taken for one without words.
 public enum ProcessArguments {
     /// The number of words, the program's name included.
     public static var count: Int { Int(natter_argument_count()) }

@@ -141,18 +141,6 @@ struct FileTests {
         #expect(try world.alice.texts("log").count == 6)
     }
 
-    private static let withoutProc = mounting(#"mount -t tmpfs tmpfs /proc && exec "$@""#)
-
-    @Test(
-        "a command line is read without /proc",
-        .enabled(if: FileTests.withoutProc != nil, "nobody may mount anything here"))
-    func noProc() throws {
-        let world = try World()
-        let sent = try run(["send", "one"], world, in: try #require(FileTests.withoutProc))
-        #expect(sent.code == 0 && sent.output.isEmpty, "\(sent)")
-        #expect(try world.alice.texts("log") == ["one"])
-    }
-
     /// Runs a command of alice's after a command of the shell.
     private func run(_ words: [String], _ world: World, after limit: String) throws -> Outcome {
         try ChildProcess(
