@@ -38,8 +38,13 @@ enum MarkCommand {
         }
         guard let replica = try synced.replica() else { return .success }
         for conversation in try replica.conversations() where conversation.head > conversation.read {
-            let read = try api.markRead(conversation.name, id: conversation.groupID, upTo: conversation.head)
-            try report(conversation.name, read, context)
+            do {
+                let read = try api.markRead(conversation.name, id: conversation.groupID, upTo: conversation.head)
+                try report(conversation.name, read, context)
+            } catch APIError.refused(let refusal) where refusal.status == 404 {
+                // It was left or deleted since the last sync, and the next one says so.
+                continue
+            }
         }
         return .success
     }

@@ -87,6 +87,18 @@ struct ChatTests {
         #expect(chat.finish().code == 0)
         #expect(try world.bob("sync").code == 0)
         #expect(try world.alice.texts("log") == ["before", "later"])
+        // Up brings the last own message back; without the server the edit waits, too.
+        let again = try Screen.start(world.bob.alone, ["chat"], columns: 80)
+        try again.output(until: "[offline] general> ")
+        again.type("\u{1B}[A")
+        try again.output(until: "edit 2> later")
+        again.type("!\n")
+        try again.output(until: "queued as message 2 of the outbox")
+        again.type(ChatTests.end)
+        #expect(again.finish().code == 0)
+        #expect(try world.bob.alone.lines("outbox", "ls", "--json").first?["kind"] == "edit")
+        #expect(try world.bob("sync").code == 0)
+        #expect(try world.alice.texts("log") == ["before", "later! (edited)"])
         // A group that deletes its member meanwhile
         _ = try world.alice("group", "create", "crew")
         _ = try world.alice("group", "add", "crew", "bob")

@@ -11,7 +11,7 @@ public import NatterWire
 /// Each change takes a lock and opens the file. Reading takes no lock. Several processes may do both at once.
 public struct Outbox {
     private static let lockMilliseconds = 10_000
-    private static let columns = "number,queued,conversation,id,text,code,reason,about,tried,conversation_id"
+    private static let columns = "number,queued,conversation,id,text,code,reason,about,tried,conversation_id,kind"
 
     /// `code` is NULL while an entry waits, otherwise the reason why the server refused it.
     private static let schema = Schema(steps: [
@@ -33,6 +33,8 @@ public struct Outbox {
         "ALTER TABLE entry ADD COLUMN tried INTEGER;",
         // The digits of the conversation's id; NULL if only its name was known.
         "ALTER TABLE entry ADD COLUMN conversation_id TEXT;",
+        // 'edit' for an edit; NULL for a text.
+        "ALTER TABLE entry ADD COLUMN kind TEXT;",
     ])
 
     public let location: OutboxLocation
@@ -138,14 +140,13 @@ public struct Outbox {
         try write { connection in
             try requests.map { request in
                 let id = request.id ?? MessageID.make(at: time)
-                let request = SendRequest(
-                    conversation: request.conversation, conversationID: request.conversationID, text: request.text,
-                    id: id, about: request.about)
+                var request = request
+                request.id = id
                 let known = try Outbox.entry(id: id, on: connection)
                 if let known {
                     guard Outbox.isSameConversation(known.request, request),
                         known.request.text.utf8.elementsEqual(request.text.utf8),
-                        known.request.about == request.about
+                        known.request.about == request.about, known.request.kind == request.kind
                     else {
                         throw OutboxError.idReused(id)
                     }
@@ -154,11 +155,13 @@ public struct Outbox {
                 }
                 let tried = mayHaveArrived ? time : nil
                 try connection.statement(
-                    "INSERT INTO entry (queued,conversation,conversation_id,id,text,about,tried) VALUES (?,?,?,?,?,?,?)"
-                )
-                .run(
+                    """
+                    INSERT INTO entry (queued,conversation,conversation_id,id,text,kind,about,tried)
+                    VALUES (?,?,?,?,?,?,?,?)
+                    """
+                ).run(
                     time.milliseconds, request.conversation, request.conversationID?.description, id, request.text,
-                    request.about, tried?.milliseconds)
+                    request.kind, request.about, tried?.milliseconds)
                 let entry = OutboxEntry(
                     number: connection.lastInsertedRow, queued: time, request: request, state: .waiting, tried: tried)
                 return (entry, known == nil)
@@ -388,7 +391,8 @@ extension OutboxEntry {
         queued = Timestamp(milliseconds: row.int64(1))
         request = SendRequest(
             conversation: row.text(2), conversationID: row.optionalText(9).flatMap { ConversationID(hex: $0) },
-            text: row.text(4), id: row.text(3), about: row.isNull(7) ? nil : row.uint64(7))
+            text: row.text(4), id: row.text(3), kind: row.optionalText(10),
+            about: row.isNull(7) ? nil : row.uint64(7))
         tried = row.isNull(8) ? nil : Timestamp(milliseconds: row.int64(8))
         state = row.optionalText(5).map { .refused(code: $0, reason: row.text(6)) } ?? .waiting
     }

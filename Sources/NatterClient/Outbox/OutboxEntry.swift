@@ -32,7 +32,7 @@ public struct OutboxObject: Encodable, Sendable {
     public init(_ entry: OutboxEntry) { self.entry = entry }
 
     private enum CodingKeys: String, CodingKey {
-        case number, id, conversation, text, queued, state, error
+        case number, id, conversation, kind, about, text, queued, state, error
         case conversationID = "conversation_id"
     }
 
@@ -42,6 +42,8 @@ public struct OutboxObject: Encodable, Sendable {
         try container.encodeIfPresent(entry.request.id, forKey: .id)
         try container.encode(entry.request.conversation, forKey: .conversation)
         try container.encodeIfPresent(entry.request.conversationID, forKey: .conversationID)
+        try container.encodeIfPresent(entry.request.kind, forKey: .kind)
+        try container.encodeIfPresent(entry.request.about, forKey: .about)
         try container.encode(entry.request.text, forKey: .text)
         try container.encode(entry.queued.rfc3339, forKey: .queued)
         switch entry.state {
