@@ -81,6 +81,24 @@ struct ConversationsTests {
         #expect(try listed(world.bob) == ["general 2 later"])
     }
 
+    @Test("mark alone passes over a group that was left elsewhere, and marks the others")
+    func markLeft() throws {
+        let world = try World()
+        for group in ["crew", "ops"] {
+            try expect(world.bob("group", "create", group))
+            try expect(world.bob("group", "add", group, "alice"))
+            try world.bob.sends("news", to: group)
+        }
+        try expect(world.alice("sync"))
+        for group in ["crew", "ops"] {
+            let removed = group == "crew" ? ["remove", "crew", "alice"] : ["add", "ops", "carol"]
+            try expect(world.bob.run(["group"] + removed))
+        }
+        let outcome = try world.alice("mark", "--json")
+        #expect(outcome.code == 0 && outcome.errors.isEmpty, "\(outcome)")
+        #expect(try outcome.objects().map { $0[string: "conversation"] } == ["ops"])
+    }
+
     @Test("mark CONV SEQ: the mark only rises, and stops at the head; --json prints it")
     func markOne() throws {
         let world = try spoken()
