@@ -19,27 +19,28 @@ struct TailParts: Sendable {
 
     private var full: [Part] = []
     private var last: Part
-    /// The highest seq; the seq before the first if there is no message. This and the extent are stored, because asking a part
-    /// of another object's tail copies all of it first.
+
+    // Stored, because asking a part of another object's tail copies all of the part first, and the sealer asks every tail.
+    private(set) var firstSeq: Seq
+    /// The seq before the first if there is no message.
     private(set) var lastSeq: Seq
+    private(set) var firstCommit: Commit?
+    private(set) var lastCommit: Commit?
+    /// The chain after the last message.
+    private(set) var hash: Digest
+    /// The approximate length of the uncompressed columns.
+    private(set) var estimatedBytes = 0
     /// The extent of a tail with one part; nil for any other.
     private(set) var onlyExtent: RunExtent?
 
     /// - Parameter hash: the chain before `firstSeq`.
     init(firstSeq: Seq, hashBefore hash: Digest) {
         last = Part(records: Records(firstSeq: firstSeq), hashBefore: hash)
-        lastSeq = firstSeq.previous
+        (self.firstSeq, lastSeq, self.hash) = (firstSeq, firstSeq.previous, hash)
     }
 
-    var isEmpty: Bool { last.records.isEmpty }
-    var firstSeq: Seq { full.first?.records.firstSeq ?? last.records.firstSeq }
+    var isEmpty: Bool { firstCommit == nil }
     var count: Int { lastSeq.distance(after: firstSeq.previous) }
-    /// The chain after the last message.
-    var hash: Digest { last.hashes.last ?? last.hashBefore }
-    /// The approximate length of the uncompressed columns.
-    var estimatedBytes: Int { full.count * Block.targetRawBytes + last.records.estimatedBytes }
-    var firstCommit: Commit? { (full.first ?? last).records.firstCommit }
-    var lastCommit: Commit? { isEmpty ? nil : last.records.commit(at: last.records.count - 1) }
     var newest: (record: Record, hash: Digest)? { isEmpty ? nil : (last.records[last.records.count - 1], hash) }
 
     /// All parts, lowest first.
@@ -73,7 +74,9 @@ struct TailParts: Sendable {
         }
         last.records.append(record)
         last.hashes.append(hash)
-        lastSeq = record.seq
+        (lastSeq, lastCommit, self.hash) = (record.seq, record.commit, hash)
+        firstCommit = firstCommit ?? record.commit
+        estimatedBytes = full.count * Block.targetRawBytes + last.records.estimatedBytes
         if !full.isEmpty {
             onlyExtent = nil
         } else if let extent = onlyExtent {
@@ -99,6 +102,9 @@ struct TailParts: Sendable {
             last = TailParts.rest(of: last, after: seq, hash)
         }
         onlyExtent = full.isEmpty ? RunExtent(last.records) : nil
+        let first = (full.first ?? last).records
+        (firstSeq, firstCommit) = (first.firstSeq, first.firstCommit)
+        estimatedBytes = full.count * Block.targetRawBytes + last.records.estimatedBytes
     }
 
     private static func rest(of part: Part, after seq: Seq, _ hash: Digest) -> Part {
