@@ -81,6 +81,7 @@ enum DaemonFailure {
         case let error as OperatorSocketError: of(error)
         case OperatorStreamError.malformed, is WireJSON.Failure: OperatorClient.otherVersion
         case let error as TLSError: of(error)
+        case let error where StoreError(error) == .diskFull: CommandFailure(full: "\(error)")
         default: CommandFailure(.inputOutput, code: "io_error", "\(error)")
         }
     }

@@ -105,6 +105,12 @@ enum ServeCommand {
                     [("message", "anyone who reaches this address can create accounts; see --registration invite")]))
         }
 
+        if let mode = try? store.disk.information(directory)?.mode, mode & 0o022 != 0 {
+            log.write(
+                Event(
+                    .warning, "open_directory",
+                    [("message", "others can replace files of the data directory; run 'chmod go-w' on it")]))
+        }
         let isOver = Monitor(false)
         let serving = try SystemThread(name: "natter-http") {
             server.run()

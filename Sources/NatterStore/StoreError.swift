@@ -88,7 +88,7 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
     }
 
     /// Converts an error of the rooms below.
-    init(_ error: any Error) {
+    public init(_ error: any Error) {
         if let error = error as? StoreError {
             self = error
             return

@@ -25,7 +25,7 @@ public struct MessageObject: Codable, Sendable, Equatable {
     public var edited: String?
     /// True if it was deleted, or is an edit of a deleted message. Then the text is empty.
     public var deleted: Bool?
-    /// True if text and sender were removed from the log.
+    /// True if text and sender were removed from the log. An event that named an erased account still says what happened.
     public var erased: Bool?
     /// The seqs of its replies and of its edits, if it was asked for alone.
     public var replies: [UInt64]?
@@ -57,7 +57,7 @@ public struct MessageObject: Codable, Sendable, Equatable {
         written = message.written?.milliseconds
         edited = message.edited?.rfc3339
         deleted = message.isDeleted ? true : nil
-        erased = message.isErased ? true : nil
+        erased = message.isErased && message.kind != .event ? true : nil
         self.type = type
     }
 
@@ -162,7 +162,7 @@ public struct ExportLine: Codable, Sendable, Equatable {
         via = message.via
         written = message.written?.milliseconds
         deleted = message.isDeleted ? true : nil
-        erased = message.isErased ? true : nil
+        erased = message.isErased && message.kind != .event ? true : nil
     }
 
     /// A line of a message that is not deleted.
@@ -176,6 +176,6 @@ public struct ExportLine: Codable, Sendable, Equatable {
         self.about = about?.rawValue
         self.via = via.map { String(decoding: $0, as: UTF8.self) }
         self.written = written?.milliseconds
-        erased = isErased ? true : nil
+        erased = isErased && kind != .event ? true : nil
     }
 }

@@ -379,6 +379,16 @@ struct FirstDayTests {
         }
     }
 
+    @Test("a data directory that others can write to is warned of", arguments: [(0o777, true), (0o755, false)])
+    func openDirectory(mode: UInt32, warns: Bool) throws {
+        let world = try World()
+        world.stopServing()
+        #expect(chmod(world.data, mode) == 0)
+        try world.serve()
+        world.stopServing()
+        #expect((Files.text("\(world.data).log") ?? "").contains("open_directory") == warns)
+    }
+
     // MARK: - Profiles and sessions
 
     @Test("profiles are kept as git keeps remotes; a moved server keeps its sessions")

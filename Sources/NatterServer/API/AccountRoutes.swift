@@ -11,6 +11,7 @@ enum AccountRoutes {
         try checkLength(request.password)
         let origin = try origin(host: request.host, program: request.program, call)
         let invite = try invitation(request, call)
+        try checkSite(of: call, asksForCookie: request.cookie)
         guard try translate(call.store.isNameFree(name.text)) else { throw APIError(StoreError.nameTaken(name.text)) }
         try hash(request.password, call) { hash in
             let token = Token.random()
@@ -72,6 +73,7 @@ enum AccountRoutes {
     // MARK: Passwords
 
     static func login(_ call: Call, _: Void, _ request: LoginRequest) throws(APIError) {
+        try checkSite(of: call, asksForCookie: request.cookie)
         let origin = try origin(host: request.host, program: request.program, call)
         // Cut before the limiter and the store compare it: comparing, too, takes time that grows with the square.
         let name = Normalization.formC(request.name)
@@ -158,10 +160,20 @@ enum AccountRoutes {
         _ token: Token, of name: UserName, _ call: Call, status: Int, inCookie: Bool = false
     ) -> Reply {
         call.log("session_begun", [("user", name.text), ("address", call.head.remoteAddress)])
+        // A session begins with a visit, even if its token is never used.
+        _ = call.store.authenticate(token, address: call.head.remoteAddress)
         var reply = Reply.json(SessionAnswer(name: name.text, token: inCookie ? nil : token.text), status: status)
         reply.note = name.text
         if inCookie { reply.headers.append(("Set-Cookie", cookie(token.text, seconds: 31_536_000, call))) }
         return reply
+    }
+
+    /// - Throws: 403 if a page of another site asks for a cookie. It would log its reader in as somebody else.
+    private static func checkSite(of call: Call, asksForCookie: Bool?) throws(APIError) {
+        guard asksForCookie == true, let site = call.head.header("sec-fetch-site"),
+            site != "same-origin", site != "none"
+        else { return }
+        throw APIError(.forbidden, "a page of another site cannot begin a session by cookie")
     }
 
     private static func cookie(_ token: String, seconds: Int, _ call: Call) -> String {

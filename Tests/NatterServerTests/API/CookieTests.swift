@@ -33,6 +33,21 @@ struct CookieTests {
         #expect(attributes.contains("path=/"))
     }
 
+    @Test(
+        "a page of another site begins no session by cookie",
+        arguments: [
+            ("same-origin", "200"), ("none", "200"), ("same-site", "403 forbidden"), ("cross-site", "403 forbidden"),
+        ])
+    func foreign(site: String, outcome: String) throws {
+        let server = try TestServer()
+        try server.account("alice")
+        let body = #"{"name":"alice","password":"\#(TestServer.password)","cookie":true}"#
+        let answer = try RawClient(port: server.port).request(
+            "POST", "/v1/login", headers: ["Sec-Fetch-Site: \(site)"], body: Array(body.utf8))
+        #expect(answer.outcome == outcome)
+        #expect((answer.header("Set-Cookie") != nil) == (outcome == "200"))
+    }
+
     private static func name(_ server: TestServer) -> String { "natter-\(server.storeID.description.prefix(8))" }
 
     @Test("register gives a cookie, too, and the session tells where it was begun")
