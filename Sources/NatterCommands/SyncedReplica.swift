@@ -255,6 +255,8 @@ final class SyncedReplica {
         case "removed": "you were removed from '\(name)'; the messages that you have synced stay"
         case "left": "you have left '\(name)'; the messages that you have synced stay"
         case "deleted": "'\(name)' was deleted; the messages that you have synced stay"
+        case "missing":
+            "the server was restored from a backup and does not have '\(name)'; the messages that you have synced stay"
         default: "'\(name)' gets no new messages (\(reason)); the messages that you have synced stay"
         }
     }
