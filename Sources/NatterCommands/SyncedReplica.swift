@@ -76,8 +76,9 @@ final class SyncedReplica {
         let api = try context.api(of: login)
         if login.account.name != nil { return (login.account, login, api) }
         let answer = try api.whoami()
-        let account = Account(server: api.address.description, name: answer.name, store: api.store)
-        try context.home().tokenAccount(login.token).store(account)
+        var account = Account(server: api.address.description, name: answer.name, store: api.store)
+        account.scope = answer.scope
+        account = try context.home().tokenAccount(login.token).store(account)
         return (account, Context.Login(account: account, token: login.token), api)
     }
 
