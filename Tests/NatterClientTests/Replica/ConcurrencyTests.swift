@@ -1,5 +1,6 @@
 import Glibc
 @testable import NatterClient
+import NatterLog
 import NatterModel
 import NatterStore
 import NatterSystem
@@ -63,7 +64,8 @@ struct ConcurrencyTests {
         let alice = try server.user("alice")
         _ = try waitFor { server.store.createGroup("team", isOpen: false, by: alice, $0) }.get()
         for name in ["general", "@bob", "@carol", "team"] {
-            try server.mustPost((0..<40).map { "\($0) for \(name)" }, to: name, by: "alice")
+            let rest = name == "@carol" ? String(repeating: " and so on", count: 300) : ""
+            try server.mustPost((0..<40).map { "\($0) for \(name)\(rest)" }, to: name, by: "alice")
         }
         try server.sync("alice", location)
         let replica = try #require(try Replica.open(at: location))
@@ -73,22 +75,26 @@ struct ConcurrencyTests {
             if case .conversation(let line)? = try? SyncItem(line: frame.payload) { return lost.contains(line.id) }
             return false
         }
-        // When everything is asked for again, page by page
-        let writer = ReplicaWriter(location)
-        var isWhole = true
         var pages = 0
-        repeat {
-            let start = try writer.start()
-            writer.begin(from: start, isWhole: isWhole)
-            let frames = try server.answer(isWhole ? nil : start.cursor, for: "alice", limit: 1)
-            isWhole = false
-            pages += 1
-            var isLeftOut = false
-            for frame in frames {
-                if frame.kind == .line { isLeftOut = isLost(frame) }
-                if !isLeftOut { try writer.apply(frame) }
-            }
-        } while writer.end?.more == true
+        func syncWhole() throws -> ReplicaWriter {
+            let writer = ReplicaWriter(location)
+            var isWhole = true
+            repeat {
+                let start = try writer.start()
+                writer.begin(from: start, isWhole: isWhole)
+                let frames = try server.answer(isWhole ? nil : start.cursor, for: "alice", limit: 1)
+                isWhole = false
+                pages += 1
+                var isLeftOut = false
+                for frame in frames {
+                    if frame.kind == .line { isLeftOut = isLost(frame) }
+                    if !isLeftOut { try writer.apply(frame) }
+                }
+            } while writer.end?.more == true
+            return writer
+        }
+        // When everything is asked for again, page by page
+        let writer = try syncWhole()
         // Then the group is marked, and the other is empty now; nothing else has changed
         #expect(pages > 1)
         #expect(writer.report.gone.map(\.name) == ["team"])
@@ -96,6 +102,14 @@ struct ConcurrencyTests {
         let rest = try #require(try Replica.open(at: location)).conversations()
         #expect(rest.filter { $0.head == .zero }.map(\.name) == ["@carol"])
         #expect(Set(rest.map(\.name)) == ["general", "@bob", "@carol"])
+        // and the same happens again if the process was killed before it moved the log files, and not without them
+        let aside = try #require(writer.report.diverged.first?.directory)
+        let logs = location.directory + "/" + Segment.directory(of: lost[0])
+        try PosixDisk().rename(aside + "/logs", to: logs)
+        #expect(try Replica.open(at: location)?.cursor() == nil)
+        #expect(try syncWhole().report.diverged.map(\.name) == ["@carol"])
+        #expect(try PosixDisk().information(logs) == nil)
+        #expect(try syncWhole().report.diverged.isEmpty)
     }
 
     @Test("an old answer does not undo a newer one, and is fetched again", arguments: [false, true])
