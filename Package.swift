@@ -180,9 +180,9 @@ let testTargets = [
     tests(
         "NatterClientTests",
         of: [
-            "NatterModel", "NatterSystem", "NatterCrypto", "NatterLog", "NatterSearch", "NatterArchive", "NatterStore",
-            "NatterWire", "NatterServer", "NatterHTTP", "NatterClient", "NatterCLI", "NatterCommands", "TestSupport",
-            "SystemSupport", "StoreSupport", "ServerSupport", "FaultSimulation",
+            "NatterModel", "NatterSystem", "NatterCrypto", "NatterLog", "NatterSQLite", "NatterSearch", "NatterArchive",
+            "NatterStore", "NatterWire", "NatterServer", "NatterHTTP", "NatterClient", "NatterCLI", "NatterCommands",
+            "TestSupport", "SystemSupport", "StoreSupport", "ServerSupport", "FaultSimulation",
         ]),
     tests("NatterCLITests", of: basics + ["NatterCLI", "TestSupport", "SystemSupport"]),
     tests(

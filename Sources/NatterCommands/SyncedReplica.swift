@@ -76,8 +76,9 @@ final class SyncedReplica {
         let api = try context.api(of: login)
         if login.account.name != nil { return (login.account, login, api) }
         let answer = try api.whoami()
-        let account = Account(server: api.address.description, name: answer.name, store: api.store)
-        try context.home().tokenAccount(login.token).store(account)
+        var account = Account(server: api.address.description, name: answer.name, store: api.store)
+        account.scope = answer.scope
+        account = try context.home().tokenAccount(login.token).store(account)
         return (account, Context.Login(account: account, token: login.token), api)
     }
 
@@ -255,6 +256,8 @@ final class SyncedReplica {
         case "removed": "you were removed from '\(name)'; the messages that you have synced stay"
         case "left": "you have left '\(name)'; the messages that you have synced stay"
         case "deleted": "'\(name)' was deleted; the messages that you have synced stay"
+        case "missing":
+            "the server was restored from a backup and does not have '\(name)'; the messages that you have synced stay"
         default: "'\(name)' gets no new messages (\(reason)); the messages that you have synced stay"
         }
     }

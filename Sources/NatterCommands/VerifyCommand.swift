@@ -13,8 +13,8 @@ enum VerifyCommand {
             "Read every message of the replica, check all checksums and recompute the hash chain. The hash at the head "
                 + "must equal the server's, if the server is reached and has no newer messages, or else the hash "
                 + "of the last sync. It does not sync first.",
-            "Print each damaged range and exit with status 74. The next 'natter sync' fetches damaged messages again, and "
-                + "makes a damaged database anew. If there is no damage, print nothing in a pipe; on a "
+            "Print each range that is damaged or missing and exit with status 74. The next 'natter sync' fetches these messages "
+                + "again, and makes a damaged database anew. If there is no damage, print nothing in a pipe; on a "
                 + "terminal and with --verbose, print a line for each conversation.",
         ],
         examples: [Example("natter verify", "check the whole replica")], run: run)
@@ -48,14 +48,14 @@ enum VerifyCommand {
             let report = VerifyReport(verification, server: try server.head(of: conversation))
             if !report.isSound { isSound = false }
             try write(report, context)
-            guard !report.damaged.isEmpty else { continue }
-            if try verification.requestAgain(at: synced.location) {
+            guard !(report.damaged.isEmpty && report.missing.isEmpty) else { continue }
+            if try !conversation.isGone && verification.requestAgain(at: synced.location) {
                 isRequested = true
             } else {
                 tellRemedy(conversation, context)
             }
         }
-        if isRequested { context.note("run 'natter sync' to fetch damaged messages again") }
+        if isRequested { context.note("run 'natter sync' to fetch what is damaged or missing") }
         for aside in try ReplicaSurplus.all(at: synced.location)
         where chosen.contains(where: { $0.id == aside.conversation }) {
             context.note("messages that the server lost are kept in '\(aside.directory)'")
@@ -80,11 +80,6 @@ enum VerifyCommand {
             for problem in report.problems { try output.writeLine(TerminalText.escaped(problem.text)) }
             if report.isSound, output.isTerminal || context.arguments.flag("verbose") {
                 try output.writeLine(TerminalText.escaped(report.summary.text))
-            }
-            for gap in report.missing {
-                context.note(
-                    "messages \(gap.from) to \(gap.to) of '\(report.conversation)' are missing; each sync asks for them"
-                )
             }
         }
         // The next conversation may take long.
@@ -180,7 +175,7 @@ struct VerifyReport: Encodable {
         }
     }
 
-    var isSound: Bool { damaged.isEmpty && server != .different && server != .shorter }
+    var isSound: Bool { damaged.isEmpty && missing.isEmpty && server != .different && server != .shorter }
 
     /// The problems, one line for each.
     var problems: [Phrase] {
@@ -188,6 +183,11 @@ struct VerifyReport: Encodable {
             range.from == range.to
                 ? "\(conversation): message \(range.from) is damaged: \(range.reason ?? "")"
                 : "\(conversation): messages \(range.from) to \(range.to) are damaged: \(range.reason ?? "")"
+        }
+        lines += missing.map { range in
+            range.from == range.to
+                ? "\(conversation): message \(range.from) is missing"
+                : "\(conversation): messages \(range.from) to \(range.to) are missing"
         }
         switch server {
         case .different:

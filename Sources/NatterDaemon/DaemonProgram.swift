@@ -144,7 +144,7 @@ enum DaemonFailure {
             case .nameTaken: (.invalidData, "name_taken")
             case .badName: (.invalidData, "bad_name")
             case .forbidden: (.refused, "forbidden")
-            case .diskFull: (.temporary, "disk_full")
+            case .diskFull, .notDropped: (.temporary, "disk_full")
             case .busy, .databaseAway: (.temporary, "busy")
             case .damaged: (.inputOutput, "damaged")
             default: (.inputOutput, "io_error")

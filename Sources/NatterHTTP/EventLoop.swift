@@ -12,6 +12,7 @@ final class EventLoop {
         // libevent would print its warnings to standard error, which belongs to the program.
         event_set_log_callback { _, _ in }
         event_set_fatal_callback { _ in EventLoop.giveUp() }
+        try EventLoop.checkDescriptors()
         let configuration = event_config_new()
         defer { if let configuration { event_config_free(configuration) } }
         if let configuration { event_config_set_flag(configuration, Int32(EVENT_BASE_FLAG_NOLOCK.rawValue)) }
@@ -30,13 +31,27 @@ final class EventLoop {
         event_base_free(base)
     }
 
+    /// Checks that there are descriptors for the loop, which takes three, and for a connection.
+    private static func checkDescriptors() throws(TransportError) {
+        var ends: [Int32] = []
+        defer { for end in ends { close(end) } }
+        for _ in 0..<2 {
+            var pair: [Int32] = [0, 0]
+            guard pipe(&pair) == 0 else { throw .tooFewFiles(tooFew(Errno.current)) }
+            ends += pair
+        }
+    }
+
+    private static func tooFew(_ reason: Errno) -> Phrase {
+        "cannot wait for the network: \(reason.phrase); raise the limit with 'ulimit -n' and try again"
+    }
+
     /// Ends the process, because libevent does so after this in any case, and with status 1. That would mean "nothing found".
-    /// It happens if there is no descriptor left for the loop itself.
+    /// It happens if there is no descriptor left for the loop itself, because another thread took the last ones.
     private static func giveUp() -> Never {
-        let reason = Errno.current.phrase
+        let reason = tooFew(Errno.current)
         let program = ProcessArguments.word(0).map { Path.name(of: String(cString: $0)) } ?? "natter"
-        let what: Phrase = "cannot wait for the network: \(reason); raise the limit with 'ulimit -n' and try again"
-        let line = Array("\(program): \(what.text)\n".utf8)
+        let line = Array("\(program): \(reason.text)\n".utf8)
         _ = write(STDERR_FILENO, line, line.count)
         // EX_IOERR
         _exit(74)

@@ -192,6 +192,8 @@ public enum TransportError: Error, PhraseConvertible {
     case certificate(Phrase)
     /// The file of certificates to trust can't be read; nothing was sent.
     case unreadable(Phrase)
+    /// This process may not open enough files; nothing was sent.
+    case tooFewFiles(Phrase)
     /// Too long without any progress, or past the deadline; `sent` if a part of the request had gone out.
     case timedOut(sent: Bool)
     /// The connection broke after a part of the request was sent, so it is unknown whether the server acted on it.
@@ -204,7 +206,7 @@ public enum TransportError: Error, PhraseConvertible {
     /// Whether the server may have acted on the request although no answer was received.
     public var isOutcomeUnknown: Bool {
         switch self {
-        case .notReached, .certificate, .unreadable, .timedOut(sent: false): false
+        case .notReached, .certificate, .unreadable, .tooFewFiles, .timedOut(sent: false): false
         case .timedOut(sent: true), .interrupted, .protocolError, .aborted: true
         }
     }
@@ -212,7 +214,7 @@ public enum TransportError: Error, PhraseConvertible {
     public var phrase: Phrase {
         switch self {
         case .notReached(let what), .certificate(let what), .unreadable(let what), .interrupted(let what),
-            .protocolError(let what):
+            .tooFewFiles(let what), .protocolError(let what):
             what
         case .timedOut(sent: false): "the server was not reached in time"
         case .timedOut(sent: true): "the server did not answer in time"

@@ -17,6 +17,8 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
     case databaseAway
     /// The disk is full; nothing was done.
     case diskFull
+    /// How long messages of a conversation are kept was stored, but the disk is too full to drop those that are due.
+    case notDropped(String)
     /// The token was revoked or has expired, or its account was disabled.
     case unauthorized
     case noSuchUser(String)
@@ -59,6 +61,8 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
         case .databaseAway: "the server can't reach its database; try again in a moment"
         case .outcomeUnknown: "it is not known whether this was stored; ask for it, or repeat it with the same id"
         case .diskFull: "the server's disk is full; nothing was stored"
+        case .notDropped(let name):
+            "the time is set, but old messages of '\(name)' are still there, because the disk is full; free some space and repeat the command"
         case .unauthorized: "the session has ended, or the token was revoked"
         case .noSuchUser(let name): "no user is named '\(name)'"
         case .notInGroup(let name, let group): "'\(name)' is not in '\(group)'"

@@ -19,6 +19,7 @@ public struct Errno: RawRepresentable, Hashable, Sendable, PhraseConvertible {
     public static let notDirectory = Errno(rawValue: ENOTDIR)
     public static let isDirectory = Errno(rawValue: EISDIR)
     public static let invalidArgument = Errno(rawValue: EINVAL)
+    public static let tooManyOpenFiles = Errno(rawValue: EMFILE)
     public static let fileTooLarge = Errno(rawValue: EFBIG)
     public static let noSpace = Errno(rawValue: ENOSPC)
     public static let readOnlyFileSystem = Errno(rawValue: EROFS)

@@ -57,11 +57,16 @@ struct VerifyCommandTests {
         #expect(found.code == 74 && found.output.hasPrefix("general: message"))
         #expect(found.errors.contains("natter sync"))
         // And from then on those messages are missing, until a sync has fetched them
+        let again = alice("verify", "general")
+        #expect(again.code == 74 && again.output.contains("missing") && again.errors.contains("natter sync"))
         let missing = alice("verify", "--json")
+        #expect(missing.code == 74)
         #expect(missing.output.contains(#""damaged":[]"#) && missing.output.contains(#""missing":[{"from":"#))
-        #expect(alice("log", "--offline").code == 74)
+        let log = alice("log", "--offline")
+        #expect(log.code == 74 && log.errors.contains("missing here; 'natter sync' fetches"))
         #expect(alice("sync").code == 0)
-        #expect(alice("verify", "--json").output.contains(#""missing":[]"#))
+        let mended = alice("verify", "--json")
+        #expect(mended.code == 0 && mended.output.contains(#""missing":[]"#))
     }
 
     /// The only log file of a replica.

@@ -11,7 +11,7 @@ func makeClient(_ url: String, timeoutMilliseconds: Int = 60_000, caFile: String
 
 /// A transport error without its values, so that tests can compare.
 enum Kind: Equatable {
-    case notReached, certificate, unreadable, timedOut(sent: Bool), interrupted, protocolError, aborted
+    case notReached, certificate, unreadable, tooFewFiles, timedOut(sent: Bool), interrupted, protocolError, aborted
 
     init(_ error: TransportError) {
         self =
@@ -19,6 +19,7 @@ enum Kind: Equatable {
             case .notReached: .notReached
             case .certificate: .certificate
             case .unreadable: .unreadable
+            case .tooFewFiles: .tooFewFiles
             case .timedOut(let sent): .timedOut(sent: sent)
             case .interrupted: .interrupted
             case .protocolError: .protocolError

@@ -52,6 +52,28 @@ struct FaultTests {
         #expect(try store.damages() == [])
     }
 
+    @Test("a retention that finds no room to drop old messages says so, each time, until there is room")
+    func noRoomToDrop() throws {
+        // Given blocks of which only some are due, so that a file has to be written anew
+        let disk = FaultyDisk()
+        let store = try TestStore(disk: disk)
+        try store.fill(3_000, label: "old")
+        store.clock.advance(milliseconds: 80 * 86_400_000)
+        try store.fill(3_000, label: "new")
+        try store.seal()
+        func retain() throws -> RetentionView {
+            try waitFor { store.store.setRetention(Retention(days: 70), of: "general", by: "alice", $0) }.get()
+        }
+        // When there is no room for it
+        disk.set(failures: [.write: ENOSPC])
+        for _ in 1...2 { #expect(throws: StoreError.notDropped("general")) { try retain() } }
+        // Then nothing is lost, and it is done when there is
+        disk.set(failures: [:])
+        #expect(try store.all().count == 6_000)
+        #expect(try retain().first > Seq(1))
+        #expect(try store.all().map(\.text).suffix(3_000).allSatisfy { $0.contains("new") })
+    }
+
     @Test("what keeps a store from working is told while it lasts: a full disk, a failing sealer")
     func troubles() throws {
         let disk = FaultyDisk()

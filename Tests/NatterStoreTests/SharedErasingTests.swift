@@ -142,7 +142,7 @@ struct SharedErasingTests {
         #expect(try one.post(["tail"]).first?.message?.seq == Seq(3_052))
         one.clock.advance(milliseconds: 20 * Self.day)
         let general = one.store.state.withLock { $0.general }
-        try waitFor { done in one.store.dropDueMessages(of: [general]) { done(()) } }
+        try waitFor { done in one.store.dropDueMessages(of: [general]) { _ in done(()) } }
         try two.store.catchUp()
         #expect(try two.store.conversation("general", for: try two.user("alice")).first == Seq(3_053))
         #expect((one.reports.lines + two.reports.lines).isEmpty, "\(one.reports.lines + two.reports.lines)")

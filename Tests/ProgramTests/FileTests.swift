@@ -159,6 +159,12 @@ struct FileTests {
             // 127: not even the libraries could be loaded.
             #expect([0, 69, 74, 127].contains(outcome.code), "\(words): \(outcome)")
             #expect(outcome.code == 0 || isOneLine(outcome.errors), "\(words): \(outcome)")
+            // With --json the error is an object, and never says that there is no server
+            let object = try run(["--json"] + words, world, after: "ulimit -n \(count)")
+            guard ![0, 127].contains(object.code) else { continue }
+            let error = try JSON(parsing: object.errors)[object: "error"]
+            #expect(error?[int: "exit"] == 74 && object.code == 74, "\(words): \(object)")
+            #expect(error?[string: "message"]?.contains("too many open files") == true, "\(words): \(object)")
         }
     }
 

@@ -141,4 +141,40 @@ struct RestoreTests {
         #expect(found.map(\.0) == ["one", "another two", "to one", "two", "to two"])
         #expect(found.map(\.1) == [nil, nil, 1, nil, nil])
     }
+
+    @Test("messages of conversations that the backup lacks are offered, too; a lost group stays readable")
+    func lostConversations() throws {
+        // Given a backup without any message, and messages since in conversations of every kind
+        let world = try World()
+        #expect(try world.natterd("backup", world.directory("backup")).code == 0)
+        #expect(try world.alice("group", "create", "team").code == 0)
+        for conversation in ["general", "@bob", "@me", "team"] {
+            try world.alice.sends("to \(conversation)", to: conversation)
+        }
+        try world.bob.sends("from bob", to: "@alice")
+        for person in [world.alice, world.bob] { #expect(try person("sync").code == 0) }
+        world.stopServing()
+        try putBack(world, byHand: false)
+        // When she syncs
+        let sync = try world.alice("sync")
+        #expect(sync.code == 0 && sync.errors.contains("does not have 'team'"), "\(sync)")
+        // Then her own are offered once, and nothing looks as if the server had them
+        let texts: Set = ["to general", "to @bob", "to @me"]
+        for _ in 1...2 {
+            #expect(Set(try world.alice("outbox", "ls", "--json").objects().map { $0[string: "text"] }) == texts)
+            #expect(try world.alice("sync").errors.isEmpty)
+        }
+        #expect(try world.bob("sync").code == 0)
+        #expect(try world.bob("outbox", "ls", "--json").objects().map { $0[string: "text"] } == ["from bob"])
+        for name in ["general", "@bob", "@me"] { #expect(try world.alice.texts("log", name).isEmpty) }
+        #expect(try world.alice.texts("log", "team").last == "to team")
+        #expect(try world.alice("verify").code == 0)
+        // and they come back when both say so
+        for person in [world.alice, world.bob] { #expect(try person("outbox", "retry").code == 0) }
+        for person in [world.alice, world.bob] { #expect(try person("sync").code == 0) }
+        #expect(try world.alice.texts("log", "@bob", "--offline") == ["to @bob", "from bob"])
+        #expect(try world.bob.texts("log", "@alice", "--offline") == ["to @bob", "from bob"])
+        #expect(try world.alice.texts("log", "general", "--offline") == ["to general"])
+        #expect(try world.alice("verify").code == 0)
+    }
 }

@@ -75,6 +75,27 @@ struct TokenTests {
         #expect(try robot(world, file, ["log"]).code == 77)
     }
 
+    @Test("what a token for one conversation reads in its owner's home leaves the owner's replica as it is")
+    func ownReplica() throws {
+        let world = try World()
+        try world.bob.sends("one")
+        try expect(world.alice("sync"))
+        let file = try token(world, "--scope", "read:general")
+        // Given news that the token gets, and news that it may not see
+        try world.bob.sends("for alice", to: "@alice")
+        try world.bob.sends("two")
+        for words in [["log"], ["sync"], ["log", "--offline"]] {
+            #expect(try world.alice.run(words + ["--token-file", file]).code == 0)
+        }
+        #expect(try world.alice.texts("log", "--offline", "--token-file", file) == ["one", "two"])
+        let hidden = try world.alice("log", "@bob", "--token-file", file)
+        #expect(hidden.code != 0 && hidden.bytes.isEmpty && isOneLine(hidden.errors), "\(hidden)")
+        // Then the owner gets all of them
+        #expect(try world.alice.texts("log", "@bob") == ["for alice"])
+        #expect(try world.alice.texts("log") == ["one", "two"])
+        #expect(try world.alice("verify").code == 0)
+    }
+
     @Test("the token is the last word, and is shown only there; with --json it is in the object")
     func secret() throws {
         let world = try World()

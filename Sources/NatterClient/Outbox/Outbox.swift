@@ -14,7 +14,7 @@ public struct Outbox {
     private static let columns = "number,queued,conversation,id,text,code,reason,about,tried,conversation_id,kind"
 
     /// `code` is NULL while an entry waits, otherwise the reason why the server refused it.
-    private static let schema = Schema(steps: [
+    static let schema = Schema(steps: [
         """
         CREATE TABLE entry (
             number INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -43,14 +43,16 @@ public struct ClientHome: Sendable {
 
     /// The replica of a user of a store. Another address of the store or another profile leads to the same replica,
     /// but another user never does.
-    public func replica(store: StoreID, user: String) -> ReplicaLocation {
-        ReplicaLocation(home: path, store: store, user: user)
+    ///
+    /// - Parameter limitedToken: the fingerprint of a token that has its own replica.
+    public func replica(store: StoreID, user: String, limitedToken: String? = nil) -> ReplicaLocation {
+        ReplicaLocation(home: path, store: store, user: user, limitedToken: limitedToken)
     }
 
     /// The replica of an account; nil before a login has told its name and store.
     public func replica(of account: Account) -> ReplicaLocation? {
         guard let name = account.name, let store = account.store else { return nil }
-        return replica(store: store, user: name)
+        return replica(store: store, user: name, limitedToken: account.limitedToken)
     }
 
     /// The known account of a token from a file, so that the server need not be asked each time.
@@ -98,16 +100,24 @@ public struct TokenAccount: Sendable {
 
     private var path: String { "\(directory)/\(fingerprint)" }
 
-    /// nil if the server was not asked yet.
+    /// nil if the server was not asked yet, or by an earlier natter, which did not keep the scope.
     public func load() -> Account? {
         guard let bytes = try? PrivateFile.read(path, .readable), let account = Account(parsing: bytes),
-            account.name != nil
+            account.name != nil, account.scope != nil
         else { return nil }
-        return account
+        return limited(account)
     }
 
-    public func store(_ account: Account) throws {
+    /// - Returns: the account as `load` gives it from now on.
+    public func store(_ account: Account) throws -> Account {
         try PosixDisk().makeDirectories(directory)
         try PrivateFile.replace(path, with: Array(account.text.utf8))
+        return limited(account)
+    }
+
+    private func limited(_ account: Account) -> Account {
+        var account = account
+        account.limitedToken = account.scope == "all" ? nil : fingerprint
+        return account
     }
 }

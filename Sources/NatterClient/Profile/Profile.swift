@@ -162,6 +162,11 @@ public struct Account: Equatable, Sendable {
     public var name: String?
     /// The server's store at the login. Store and name identify a replica.
     public var store: StoreID?
+    /// What a token from a file is good for; nil for a session, which can do all.
+    public var scope: String?
+    /// The fingerprint of a token that can't do all. Such a token syncs only what it may see, so it has its own replica:
+    /// in that of the login, its cursor would pass what it does not get.
+    var limitedToken: String?
     /// The settings of this profile alone: `ca-file`, `lang`, `color`.
     public var settings: [String: String] = [:]
     /// The settings that a profile may have besides its server.
@@ -176,6 +181,7 @@ public struct Account: Equatable, Sendable {
         var text = "server=\(server)\n"
         if let name { text += "name=\(name)\n" }
         if let store { text += "store=\(store)\n" }
+        if let scope { text += "scope=\(scope)\n" }
         for (key, value) in settings.sorted(by: { $0.key < $1.key }) { text += "\(key)=\(value)\n" }
         return text
     }
@@ -200,6 +206,7 @@ public struct Account: Equatable, Sendable {
             case "store":
                 guard let id = StoreID(hex: value) else { return nil }
                 store = id
+            case "scope": scope = value
             case let key where Account.settingNames.contains(key): settings[key] = value
             default: break
             }

@@ -12,7 +12,7 @@ struct PortionWriter {
     /// A smaller sealed block goes to the tail as long as the tail is small too. A file for each small conversation
     /// would cost three syncs.
     static let leastLogBytes = 16 << 10
-    /// The reason of a conversation that a whole answer did not name.
+    /// The reason of a group that a whole answer did not name.
     static let missing = "missing"
 
     let session: ReplicaSession
@@ -340,6 +340,13 @@ struct PortionWriter {
         close(conversation)
     }
 
+    /// Moves a conversation aside of which the server has no message. An empty one stays, because every personal
+    /// conversation exists from the beginning.
+    private mutating func empty(_ conversation: ConversationChange) throws {
+        try setAside(conversation)
+        _ = try session.add(conversation.id, conversation.kind, conversation.name)
+    }
+
     // MARK: The end
 
     /// If both sides have the same head, both must have the same chain.
@@ -357,7 +364,15 @@ struct PortionWriter {
         guard try isCurrent() else { return }
         // A conversation that a whole answer does not name no longer exists on the server, or lost all its messages.
         for known in try session.replica.conversations() where !state.named.contains(known.id) {
-            guard known.head > .zero, let conversation = try session.conversation(known.id) else { continue }
+            guard let conversation = try session.conversation(known.id) else { continue }
+            if known.kind != .group {
+                // It can't be deleted, so the server lost its messages. If a process was killed before it moved the
+                // log files, they are still there.
+                if known.head == .zero { try session.prepare(conversation) }
+                if conversation.head > .zero { try empty(conversation) }
+                continue
+            }
+            guard known.head > .zero else { continue }
             conversation.gone = PortionWriter.missing
             state.report.gone.append(
                 SyncReport.Gone(name: known.name, id: known.id, reason: PortionWriter.missing))
@@ -377,8 +392,7 @@ struct PortionWriter {
         for conversation in diverged { try conversation.keepTail() }
         if !diverged.isEmpty { try ReplicaIndexing.discard(at: session.location, disk: session.disk) }
         let connection = session.connection
-        try session.commit {
-            for conversation in diverged { try ConversationChange.erase(conversation.number, on: connection) }
+        try session.commit(erasing: diverged.map(\.number)) {
             let portions = try ReplicaMeta.number("portions", on: connection)
             let resets = try ReplicaMeta.number("resets", on: connection)
             try ReplicaMeta.set("portions", "\(portions &+ 1)", on: connection)

@@ -28,8 +28,8 @@ public struct ReplicaConversation: Sendable, Hashable {
     public let read: Seq
     /// How many messages after `read` are not the user's own, as of the last sync.
     public let unread: UInt64
-    /// `removed`, `left`, `deleted`, or `missing` if a restored server does not know the conversation; nil while the user
-    /// belongs to it.
+    /// `removed`, `left`, `deleted`, or `missing` if a restored server does not know the group; nil while the user belongs
+    /// to it.
     public let goneReason: String?
     /// The highest time of any message.
     public let latestTime: Timestamp

@@ -123,11 +123,14 @@ final class ReplicaSession {
     // MARK: Recording
 
     /// Records all changes in one transaction, together with what `also` writes.
-    func commit(_ also: () throws -> Void) throws {
+    ///
+    /// - Parameter erased: the numbers of conversations to remove. New ones may have their ids.
+    func commit(erasing erased: [Int64] = [], _ also: () throws -> Void) throws {
         for conversation in conversations.values { try writeWaiting(conversation) }
         let changesGroups = try conversations.values.contains { $0.changesGroups } || isLackingGroupNames()
         if changesGroups { try GroupNames.forget(location, on: disk) }
         try connection.transaction { () throws -> Void in
+            for number in erased { try ConversationChange.erase(number, on: connection) }
             for conversation in conversations.values { try conversation.record(on: connection) }
             if let nextNumber { try ReplicaMeta.set("next_number", "\(nextNumber)", on: connection) }
             try ReplicaMeta.set(DurableCommit.key, "\(commits &+ 1)", on: connection)

@@ -205,8 +205,9 @@ struct LogWalk {
         case .notStored:
             tell(
                 from == to
-                    ? "message \(from) of '\(name)' is missing: the server could not read it"
-                    : "messages \(from) to \(to) of '\(name)' are missing: the server could not read them")
+                    ? "message \(from) of '\(name)' is missing here; 'natter sync' fetches it if the server can read it"
+                    : "messages \(from) to \(to) of '\(name)' are missing here; 'natter sync' fetches them if the server can read "
+                        + "them")
         case .damaged(let detail, _):
             tell(
                 from == to

@@ -26,7 +26,7 @@ struct APIError: Error {
             switch error {
             case .busy, .databaseAway: .busy
             case .outcomeUnknown: .outcomeUnknown
-            case .diskFull: .diskFull
+            case .diskFull, .notDropped: .diskFull
             case .unauthorized: .unauthorized
             case .noSuchUser, .notInGroup: .noSuchUser
             case .noSuchConversation: .noSuchConversation

@@ -21,6 +21,9 @@ enum TokenRoutes {
             throw APIError(.badRequest, "'scope' must be 'all', 'send:CONVERSATION' or 'read:CONVERSATION'")
         }
         let expires = try request.expires.map(expiry)
+        if let expires, expires <= call.store.now {
+            throw APIError(.badRequest, "'expires' must be a time to come")
+        }
         guard labelBytes.contains(request.label.utf8.count) else {
             throw APIError(.badRequest, "'label' has 1 to \(labelBytes.upperBound) bytes")
         }

@@ -144,16 +144,21 @@ extension Store {
         dropDueMessages(of: [number])
     }
 
-    func dropDueMessages(of numbers: [Int64], _ completion: @escaping @Sendable () -> Void = {}) {
-        guard engine.sealsTails, !numbers.isEmpty else { return completion() }
+    /// - Parameter completion: gets the last error.
+    func dropDueMessages(
+        of numbers: [Int64], _ completion: @escaping @Sendable (StoreError?) -> Void = { _ in }
+    ) {
+        guard engine.sealsTails, !numbers.isEmpty else { return completion(nil) }
         let isTaken = sealer.submit { [self] writer in
-            defer { completion() }
+            var failure: StoreError?
+            defer { completion(failure) }
             var dropped: [ConversationID] = []
             for number in numbers where !isFailed {
                 do {
                     guard try tryingAgain({ try RetentionRun(self, writer).run(number) }) else { continue }
                     dropped += state.withLock { [$0.conversations[number]?.identity.id].compactMap { $0 } }
                 } catch {
+                    failure = StoreError(error)
                     report("cannot drop old messages of conversation \(number): \(error)")
                     stopIfDiskFailed(error)
                 }
@@ -161,7 +166,7 @@ extension Store {
             // The search index holds words of what is gone, and the write-ahead log its blocks' texts.
             if !dropped.isEmpty { finishErasing(isShared ? dropped : []) }
         }
-        if !isTaken { completion() }
+        if !isTaken { completion(.busy) }
     }
 
     /// Sets how long the messages of a conversation are kept, and drops what is due.
@@ -185,7 +190,9 @@ extension Store {
         } _: { [self] error in
             if let error { return completion(.failure(error)) }
             let number = found.withLock { $0 } ?? 0
-            dropDueMessages(of: [number]) { [self] in
+            dropDueMessages(of: [number]) { [self] failure in
+                // What can't be dropped for another reason, such as damage, stays and is reported.
+                if failure == .diskFull { return completion(.failure(.notDropped(name))) }
                 let view = state.withLock { state in
                     state.conversations[number].map {
                         RetentionView(conversation: name, retention: state.retention(of: $0), first: $0.first)

@@ -1,10 +1,12 @@
 import Glibc
 @testable import NatterClient
+import NatterLog
 import NatterModel
 import NatterStore
 import NatterSystem
 import NatterWire
 import StoreSupport
+import SystemSupport
 import Testing
 import TestSupport
 
@@ -54,40 +56,60 @@ struct ConcurrencyTests {
         #expect(try contents(location) == server.export(for: "alice"))
     }
 
-    @Test("a full sync removes conversations that no page named")
+    @Test("a full sync marks a group that no page named, and sets aside what it has of a personal conversation")
     func missing() throws {
-        // Given a replica with a conversation of a history that the server lost, which it gives in pages
+        // Given a replica with conversations of a history that the server lost, which it gives in pages
         let server = try TestStore(users: ["alice", "bob", "carol"])
         let location = server.location(of: "alice")
-        for name in ["general", "@bob", "@carol"] {
-            try server.mustPost((0..<40).map { "\($0) for \(name)" }, to: name, by: "alice")
+        let alice = try server.user("alice")
+        _ = try waitFor { server.store.createGroup("team", isOpen: false, by: alice, $0) }.get()
+        for name in ["general", "@bob", "@carol", "team"] {
+            let rest = name == "@carol" ? String(repeating: " and so on", count: 300) : ""
+            try server.mustPost((0..<40).map { "\($0) for \(name)\(rest)" }, to: name, by: "alice")
         }
         try server.sync("alice", location)
-        let lost = try #require(try Replica.open(at: location)?.conversation(named: "@carol")?.id)
+        let replica = try #require(try Replica.open(at: location))
+        let lost = try ["@carol", "team"].map { try #require(try replica.conversation(named: $0)?.id) }
         func isLost(_ frame: SyncFrame) -> Bool {
             guard frame.kind == .line else { return false }
-            if case .conversation(let line)? = try? SyncItem(line: frame.payload) { return line.id == lost }
+            if case .conversation(let line)? = try? SyncItem(line: frame.payload) { return lost.contains(line.id) }
             return false
         }
-        // When everything is asked for again, page by page
-        let writer = ReplicaWriter(location)
-        var isWhole = true
         var pages = 0
-        repeat {
-            let start = try writer.start()
-            writer.begin(from: start, isWhole: isWhole)
-            let frames = try server.answer(isWhole ? nil : start.cursor, for: "alice", limit: 1)
-            isWhole = false
-            pages += 1
-            var isLeftOut = false
-            for frame in frames {
-                if frame.kind == .line { isLeftOut = isLost(frame) }
-                if !isLeftOut { try writer.apply(frame) }
-            }
-        } while writer.end?.more == true
-        // Then it is marked, and nothing else
+        func syncWhole() throws -> ReplicaWriter {
+            let writer = ReplicaWriter(location)
+            var isWhole = true
+            repeat {
+                let start = try writer.start()
+                writer.begin(from: start, isWhole: isWhole)
+                let frames = try server.answer(isWhole ? nil : start.cursor, for: "alice", limit: 1)
+                isWhole = false
+                pages += 1
+                var isLeftOut = false
+                for frame in frames {
+                    if frame.kind == .line { isLeftOut = isLost(frame) }
+                    if !isLeftOut { try writer.apply(frame) }
+                }
+            } while writer.end?.more == true
+            return writer
+        }
+        // When everything is asked for again, page by page
+        let writer = try syncWhole()
+        // Then the group is marked, and the other is empty now; nothing else has changed
         #expect(pages > 1)
-        #expect(writer.report.gone.map(\.name) == ["@carol"])
+        #expect(writer.report.gone.map(\.name) == ["team"])
+        #expect(writer.report.diverged.map(\.name) == ["@carol"] && writer.mustRestart)
+        let rest = try #require(try Replica.open(at: location)).conversations()
+        #expect(rest.filter { $0.head == .zero }.map(\.name) == ["@carol"])
+        #expect(Set(rest.map(\.name)) == ["general", "@bob", "@carol"])
+        // and the same happens again if the process was killed before it moved the log files, and not without them
+        let aside = try #require(writer.report.diverged.first?.directory)
+        let logs = location.directory + "/" + Segment.directory(of: lost[0])
+        try PosixDisk().rename(aside + "/logs", to: logs)
+        #expect(try Replica.open(at: location)?.cursor() == nil)
+        #expect(try syncWhole().report.diverged.map(\.name) == ["@carol"])
+        #expect(try PosixDisk().information(logs) == nil)
+        #expect(try syncWhole().report.diverged.isEmpty)
     }
 
     @Test("an old answer does not undo a newer one, and is fetched again", arguments: [false, true])
