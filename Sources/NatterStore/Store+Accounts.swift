@@ -7,8 +7,6 @@ public import NatterModel
 extension Store {
     /// A user without requests for this long is no longer online.
     static let onlineMilliseconds: Int64 = 60_000
-    /// How often visits are written to disk.
-    static let presenceMilliseconds: Int64 = 60_000
 
     /// - Parameters:
     ///   - invite: a code that the registration uses up; nil if none is required.

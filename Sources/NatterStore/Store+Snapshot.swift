@@ -10,7 +10,6 @@ struct Tail: LogTail {
     /// The lowest seq that is kept.
     let first: Seq
     let sealedSeq: Seq
-    let sealedHash: Digest
     /// The commit of the last sealed message.
     let sealedCommit: Commit
     let parts: TailParts
@@ -19,8 +18,7 @@ struct Tail: LogTail {
 
     init(_ conversation: ConversationState) {
         first = conversation.first
-        (sealedSeq, sealedHash) = (conversation.sealedSeq, conversation.sealedHash)
-        sealedCommit = conversation.sealedCommit
+        (sealedSeq, sealedCommit) = (conversation.sealedSeq, conversation.sealedCommit)
         parts = conversation.tail
         newest = parts.newest ?? conversation.newest.map { ($0.record, $0.hash) }
     }

@@ -78,10 +78,6 @@ public struct AdminUserList: Codable, Sendable {
     public var users: [AdminUserObject]
     public var more: Bool
     @OrNull public var next: String?
-
-    public init(users: [AdminUserObject], more: Bool, next: String?) {
-        (self.users, self.more, self.next) = (users, more, next)
-    }
 }
 
 /// A server's parameters, counts and sizes.

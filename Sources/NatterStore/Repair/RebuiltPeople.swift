@@ -7,7 +7,6 @@ internal import NatterSQLite
 /// Recreates accounts and conversations that only the logs still know.
 final class RebuiltPeople {
     private let connection: Connection
-    private let store: StoreID
     private let now: Timestamp
     private var accounts: [String: Int64] = [:]
     private var groups: Set<String> = []
@@ -35,10 +34,10 @@ final class RebuiltPeople {
     ///   - journal: may have messages of conversations whose rows are lost.
     ///   - erased: accounts that stay erased, with their numbers, which events in the logs name.
     init(
-        _ connection: Connection, store: StoreID, now: Timestamp, journal: JournalContents,
+        _ connection: Connection, now: Timestamp, journal: JournalContents,
         erased: [RememberedErasures.Account]
     ) throws(SQLiteError) {
-        (self.connection, self.store, self.now) = (connection, store, now)
+        (self.connection, self.now) = (connection, now)
         func highest(_ columns: [(table: String, name: String)]) throws(SQLiteError) -> Int64 {
             var found: Int64 = 0
             for column in columns {

@@ -129,7 +129,7 @@ public final class StoreRebuild {
         let former = try database.lastCommit(journal)
         return try connection.transaction {
             let people = try RebuiltPeople(
-                connection, store: store, now: clock.now(), journal: journal,
+                connection, now: clock.now(), journal: journal,
                 erased: RememberedErasures(root, disk).accounts())
             var logs: [(identity: ConversationIdentity, label: String, log: RebuiltLog)] = []
             for conversation in known {
