@@ -162,16 +162,6 @@ public struct InviteObject: Codable, Sendable, Equatable {
     }
 }
 
-public struct InviteList: Codable, Sendable {
-    public var invites: [InviteObject]
-    public var more: Bool
-    @OrNull public var next: String?
-
-    public init(invites: [InviteObject], more: Bool, next: String?) {
-        (self.invites, self.more, self.next) = (invites, more, next)
-    }
-}
-
 /// An entry of the audit trail.
 public struct AuditObject: Codable, Sendable, Equatable {
     public var time: String

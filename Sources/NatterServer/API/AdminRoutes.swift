@@ -125,10 +125,13 @@ enum AdminRoutes {
     }
 
     static func invites(_ call: Call, _: Principal, _: Void) {
-        let objects = call.store.invites().map {
-            InviteObject(id: $0.id, maker: $0.maker, created: $0.created.rfc3339, expires: $0.expires.rfc3339)
-        }
-        call.respond(list: objects, InviteList(invites: objects, more: false, next: objects.last?.id))
+        call.respond(
+            whole: call.store.invites(), as: "invites",
+            { invites in
+                invites.map {
+                    InviteObject(id: $0.id, maker: $0.maker, created: $0.created.rfc3339, expires: $0.expires.rfc3339)
+                }
+            }, place: \.id)
     }
 
     static func revokeInvite(_ call: Call, _ principal: Principal) {
