@@ -97,7 +97,7 @@ extension Store {
 
     /// A personal conversation before its first message. It looks like an empty one.
     private func unwritten(_ own: AccountState, _ peer: AccountState) -> ConversationState {
-        let users = [own.name.text, peer.name.text].sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        let users = ConversationID.inOrder([own.name.text, peer.name.text])
         let id = ConversationID.derived(store: self.id, kind: .personal, users: users)
         return ConversationState(
             identity: ConversationIdentity(number: 0, id: id, kind: .personal, name: "", users: users), isOpen: false,

@@ -88,11 +88,10 @@ struct TokenState: Sendable {
 
 /// Two accounts, lower number first.
 struct AccountPair: Hashable, Sendable {
-    let first: Int64
-    let second: Int64
+    let first: AccountID
+    let second: AccountID
     init(_ one: AccountID, _ other: AccountID) {
-        first = min(one.rawValue, other.rawValue)
-        second = max(one.rawValue, other.rawValue)
+        (first, second) = one.rawValue <= other.rawValue ? (one, other) : (other, one)
     }
 }
 
@@ -274,11 +273,10 @@ struct StoreState {
                 accounts[AccountID(rawValue: member)]?.conversations.insert(number)
             }
         case .personal:
-            guard let (first, second) = conversation.accounts else { return }
-            let pair = AccountPair(AccountID(rawValue: first), AccountID(rawValue: second))
+            guard let pair = conversation.accounts else { return }
             personal[pair] = number
-            accounts[AccountID(rawValue: first)]?.conversations.insert(number)
-            accounts[AccountID(rawValue: second)]?.conversations.insert(number)
+            accounts[pair.first]?.conversations.insert(number)
+            accounts[pair.second]?.conversations.insert(number)
         }
     }
 
@@ -347,10 +345,7 @@ struct StoreState {
 
     /// The account's name for a conversation.
     func displayName(of conversation: ConversationState, for account: AccountID) -> String {
-        guard conversation.identity.kind == .personal, let (first, second) = conversation.accounts else {
-            return conversation.name
-        }
-        let peer = AccountID(rawValue: first == account.rawValue ? second : first)
+        guard let peer = Authority.peer(of: account, in: conversation) else { return conversation.name }
         return "@" + (accounts[peer]?.name.text ?? "?")
     }
 

@@ -114,8 +114,7 @@ final class RebuiltPeople {
         let number = highest.conversation
         try insert.run(
             number, id.bytes, Int(origin.kind.rawValue), name, NameRule.caseKey(name), origin.history.isOpen,
-            pair?.first,
-            pair?.second, origin.history.isDeleted, HashChain.start(of: id).bytes)
+            pair?.first.rawValue, pair?.second.rawValue, origin.history.isDeleted, HashChain.start(of: id).bytes)
         if origin.kind == .group { try addMembers(origin.history, to: number) }
         return ConversationIdentity(number: number, id: id, kind: origin.kind, name: name, users: origin.users)
     }

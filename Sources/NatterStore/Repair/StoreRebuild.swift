@@ -174,7 +174,7 @@ public final class StoreRebuild {
         let pair = AccountPair(
             AccountID(rawValue: try people.account(users[0])), AccountID(rawValue: try people.account(users[1])))
         let update = try connection.statement("UPDATE conversation SET user_a=?, user_b=? WHERE number=?")
-        try update.run(pair.first, pair.second, identity.number)
+        try update.run(pair.first.rawValue, pair.second.rawValue, identity.number)
         return ConversationIdentity(
             number: identity.number, id: identity.id, kind: .personal, name: identity.name, users: users)
     }
