@@ -361,24 +361,23 @@ struct StoreState {
         }
     }
 
-    /// All conversations that an account sees, in no particular order.
-    func visible(to principal: Principal) -> [ConversationState] { visible(to: principal, after: .zero) }
+    /// A conversation if the principal sees it.
+    func visible(_ number: Int64, to principal: Principal) -> ConversationState? {
+        conversations[number].flatMap { Authority.sees(principal, $0) ? $0 : nil }
+    }
 
-    /// Those of them that may have messages after a commit, or that the principal may have joined since.
-    func visible(to principal: Principal, after commit: Commit) -> [ConversationState] {
+    /// All conversations that a principal sees, in no particular order. After a commit, those of them that may have
+    /// messages after it, or that the principal may have joined since.
+    func visible(to principal: Principal, after commit: Commit = .zero) -> [ConversationState] {
         let account = principal.account
         guard let own = accounts[account] else { return [] }
         // A change of the account may be that it joined an old conversation.
         if commit > .zero, own.lastChange <= commit,
             let changed = commitOrder?.changed(after: commit, most: own.conversations.count)
         {
-            return changed.compactMap { number in
-                conversations[number].flatMap { Authority.sees(principal, $0) ? $0 : nil }
-            }
+            return changed.compactMap { visible($0, to: principal) }
         }
-        return mayBeVisible(to: account).compactMap { number in
-            conversations[number].flatMap { Authority.sees(principal, $0) ? $0 : nil }
-        }
+        return mayBeVisible(to: account).compactMap { visible($0, to: principal) }
     }
 
     /// The conversations among which are all that an account sees.
