@@ -204,7 +204,8 @@ public final class Store: Sendable {
         waiting { submit(.upkeep(body, $0)) }
     }
 
-    private func waiting(_ ask: (@escaping @Sendable (StoreError?) -> Void) -> Void) -> StoreError? {
+    /// Waits for the answer to `ask`.
+    func waiting(_ ask: (@escaping @Sendable (StoreError?) -> Void) -> Void) -> StoreError? {
         let result = Monitor<Result<Void, StoreError>?>(nil)
         ask { error in result.signal { $0 = error.map { .failure($0) } ?? .success(()) } }
         if case .failure(let error) = result.wait(until: { $0 }) { return error }
