@@ -41,7 +41,7 @@ enum AdminRoutes {
         if password != nil { words.append("password") }
         let change = AccountChange(isDisabled: request.disabled, isAdmin: request.admin, password: password)
         call.store.change(
-            call.name(0), change, by: principal.name.text, action: nil,
+            call.name(0), change, by: principal.name.text,
             call.completion { [words] account in
                 var fields = [(key: "admin", value: principal.name.text), ("user", account.name)]
                 if !words.isEmpty { fields.append(("change", words.joined(separator: ","))) }
