@@ -80,6 +80,11 @@ final class RebuiltPeople {
         return highest.account
     }
 
+    /// The accounts of two names.
+    func pair(_ one: String, _ other: String) throws(SQLiteError) -> AccountPair {
+        AccountPair(AccountID(rawValue: try account(one)), AccountID(rawValue: try account(other)))
+    }
+
     /// A conversation as its log describes it.
     struct Origin {
         let kind: ConversationKind
@@ -101,9 +106,7 @@ final class RebuiltPeople {
                 groups.insert(NameRule.caseKey(name))
             }
         case .personal:
-            let users = [origin.users.first ?? "", origin.users.last ?? ""]
-            pair = AccountPair(
-                AccountID(rawValue: try account(users[0])), AccountID(rawValue: try account(users[1])))
+            pair = try self.pair(origin.users.first ?? "", origin.users.last ?? "")
         }
         let insert = try connection.statement(
             """

@@ -171,8 +171,7 @@ public final class StoreRebuild {
             let users = survey.files.first(where: { $0.header?.conversation == identity.id })?.header?.users,
             users.count == 2
         else { return identity }
-        let pair = AccountPair(
-            AccountID(rawValue: try people.account(users[0])), AccountID(rawValue: try people.account(users[1])))
+        let pair = try people.pair(users[0], users[1])
         let update = try connection.statement("UPDATE conversation SET user_a=?, user_b=? WHERE number=?")
         try update.run(pair.first.rawValue, pair.second.rawValue, identity.number)
         return ConversationIdentity(
