@@ -12,14 +12,6 @@ public final class ArchiveCache: Sendable {
         let conversation: Int64
         let firstSeq: Seq
         let generation: Int
-
-        init(conversation: Int64, firstSeq: Seq, generation: Int) {
-            (self.conversation, self.firstSeq, self.generation) = (conversation, firstSeq, generation)
-        }
-
-        init(_ row: SegmentRow) {
-            self.init(conversation: row.conversation, firstSeq: row.firstSeq, generation: row.generation)
-        }
     }
     struct BlockKey: Hashable {
         let conversation: Int64

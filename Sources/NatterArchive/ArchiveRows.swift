@@ -181,21 +181,6 @@ public enum ArchiveRows {
         return try statement.step() ? BlockRow(statement) : nil
     }
 
-    /// For each block of a conversation, lowest first: its first seq, and the highest time up to its end.
-    public static func highestTimes(
-        of conversation: Int64, on connection: Connection
-    ) throws(SQLiteError) -> [(firstSeq: Seq, highest: Timestamp)] {
-        let statement = try connection.statement(
-            "SELECT first_seq,high_time FROM block WHERE conversation=? ORDER BY first_seq")
-        try statement.bind(conversation)
-        var times: [(firstSeq: Seq, highest: Timestamp)] = []
-        while try statement.step() {
-            let time = Timestamp(milliseconds: statement.int64(1))
-            times.append((Seq(statement.uint64(0)), max(time, times.last?.highest ?? time)))
-        }
-        return times
-    }
-
     /// All blocks of a conversation, lowest first.
     public static func allBlocks(of conversation: Int64, on connection: Connection) throws(SQLiteError) -> [BlockRow] {
         try blocks(Seq(1)...Seq(UInt64(Int64.max)), of: conversation, on: connection)

@@ -10,14 +10,13 @@ public import NatterSystem
 /// the journal on a server, or from the tail's rows on a client. The caller also decides what happens to other bytes;
 /// `Quarantine` can keep them.
 public struct LogRecovery {
-    let directory: String
     let store: StoreID
     let conversation: ConversationID
     let disk: any Disk
     public let quarantine: Quarantine
 
     public init(directory: String, store: StoreID, conversation: ConversationID, disk: any Disk) {
-        (self.directory, self.store, self.conversation, self.disk) = (directory, store, conversation, disk)
+        (self.store, self.conversation, self.disk) = (store, conversation, disk)
         quarantine = Quarantine(root: directory, disk: disk)
     }
 

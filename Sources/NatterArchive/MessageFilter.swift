@@ -176,7 +176,7 @@ private struct CaselessSenderMatch {
         exact = Array(name.utf8)
         key = NameRule.caseKey(name)
         isASCII = exact.allSatisfy { $0 < 0x80 }
-        lowered = exact.map(CaselessSenderMatch.lowered)
+        lowered = exact.map(\.asciiLowercased)
     }
 
     func matches(_ sender: [UInt8]) -> Bool {
@@ -184,8 +184,6 @@ private struct CaselessSenderMatch {
         guard isASCII, sender.allSatisfy({ $0 < 0x80 }) else {
             return NameRule.caseKey(String(decoding: sender, as: UTF8.self)) == key
         }
-        return sender.count == lowered.count && zip(sender, lowered).allSatisfy { Self.lowered($0) == $1 }
+        return sender.count == lowered.count && zip(sender, lowered).allSatisfy { $0.asciiLowercased == $1 }
     }
-
-    private static func lowered(_ byte: UInt8) -> UInt8 { (0x41...0x5A).contains(byte) ? byte | 0x20 : byte }
 }

@@ -87,14 +87,6 @@ public struct MessageRun: Sendable {
         return positions.map { chain[$0 - lowest] }
     }
 
-    /// The cursors of the messages at `positions`.
-    public func cursors() -> [MessageCursor] {
-        zip(positions, hashes()).map { position, hash in
-            MessageCursor(
-                conversation: conversation.id, seq: records.firstSeq.advanced(by: position), hashPrefix: hash.prefix)
-        }
-    }
-
     /// The messages at `positions`.
     public func messages() -> [Message] {
         zip(positions, hashes()).map { position, hash in

@@ -145,12 +145,17 @@ enum ServeCommand {
             let store =
                 try shared.map { try Store.open($0, cache: directory, clock: clock, options: options) }
                 ?? Store.open(directory, clock: clock, options: options)
-            store.use(settings.limits)
-            store.eraseDeleted(after: settings.eraseDeletedDays)
-            store.use(settings.retention)
-            store.dropDueMessages()
+            apply(settings, to: store)
             return store
         }
+    }
+
+    /// Tells the store what a reload may change.
+    private static func apply(_ settings: ServeSettings, to store: Store) {
+        store.use(settings.limits)
+        store.eraseDeleted(after: settings.eraseDeletedDays)
+        store.use(settings.retention)
+        store.dropDueMessages()
     }
 
     /// What to tell about a system's clock that is not followed.
@@ -246,10 +251,7 @@ enum ServeCommand {
             if old.tls != nil, let files = settings.tls { server.use(try load(files, log, console.clock.now())) }
             log.use(settings.log)
             server.use(settings.registration)
-            store.use(settings.limits)
-            store.eraseDeleted(after: settings.eraseDeletedDays)
-            store.use(settings.retention)
-            store.dropDueMessages()
+            apply(settings, to: store)
             server.use(hosts: settings.hosts)
             log.write(Event(.info, "reloaded", [("registration", settings.registration.rawValue)]))
             let fixed = settings.namesOfFixed(differingFrom: old) + (isElsewhere ? ["store"] : [])

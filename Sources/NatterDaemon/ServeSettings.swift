@@ -152,22 +152,14 @@ struct ServeSettings: Equatable {
             if let limit = try filled.integer(name, in: range) { limits[keyPath: field] = Int(clamping: limit) }
         }
         if let text = filled.value("erase-deleted") {
-            if text == "never" {
-                eraseDeletedDays = nil
-            } else if text == "0" {
-                eraseDeletedDays = 0
-            } else if text.hasSuffix("d"), let days = Int(text.dropLast()), ServeSettings.idleDays.contains(days) {
-                eraseDeletedDays = days
-            } else {
+            eraseDeletedDays = text == "0" ? 0 : ServeSettings.days(text)
+            guard eraseDeletedDays != nil || text == "never" else {
                 throw filled.error("--erase-deleted takes days, such as '30d', '0' or 'never', not '\(text)'")
             }
         }
         if let text = filled.value("session-idle") {
-            if text == "never" {
-                limits.sessionIdleDays = nil
-            } else if text.hasSuffix("d"), let days = Int(text.dropLast()), ServeSettings.idleDays.contains(days) {
-                limits.sessionIdleDays = days
-            } else {
+            limits.sessionIdleDays = ServeSettings.days(text)
+            guard limits.sessionIdleDays != nil || text == "never" else {
                 throw filled.error("--session-idle takes days, such as '90d', or 'never', not '\(text)'")
             }
         }
@@ -180,7 +172,12 @@ struct ServeSettings: Equatable {
         return String(rest)
     }
 
-    private static let idleDays = 1...36_500
+    /// Days as in `30d`; nil for anything else.
+    private static func days(_ text: String) -> Int? {
+        guard text.hasSuffix("d"), let days = Int(text.dropLast()), (1...36_500).contains(days) else { return nil }
+        return days
+    }
+
     /// The largest message must fit into the bytes of a day.
     private static var limitOptions:
         [(name: String, field: WritableKeyPath<AccountLimits, Int?>, range: ClosedRange<Int64>)]

@@ -19,7 +19,8 @@ final class Exchange {
     private static let interimLimit = 8
 
     private let times: TimeLimits
-    private let bodyLimit: Int
+    /// The longest body in bytes.
+    let bodyLimit: Int
     private let onBody: ((UnsafeRawBufferPointer) throws -> Void)?
 
     /// Whether the connection is established, including TLS.

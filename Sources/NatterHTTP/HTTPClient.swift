@@ -79,7 +79,7 @@ public final class HTTPClient {
         if let kept = connection, kept.isAlive {
             let exchange = Exchange(times: times, connectLimit: nil, bodyLimit: bodyLimit, onBody: onBody)
             do {
-                return try kept.perform(request, headers: headers, in: exchange, bodyLimit: bodyLimit)
+                return try kept.perform(request, headers: headers, in: exchange)
             } catch {
                 let isBroken =
                     switch error {
@@ -115,7 +115,7 @@ public final class HTTPClient {
             let limit = times.connectLimit(addressesLeft: addresses.count - index)
             let exchange = Exchange(times: times, connectLimit: limit, bodyLimit: bodyLimit, onBody: onBody)
             do {
-                let response = try fresh.perform(request, headers: headers, in: exchange, bodyLimit: bodyLimit)
+                let response = try fresh.perform(request, headers: headers, in: exchange)
                 (connection, knownAddress) = (fresh, address)
                 return response
             } catch .notReached(let reason) {

@@ -74,7 +74,7 @@ final class HTTPConnection {
     ///
     /// - Throws: `.notReached` with only the reason if the connection was not established.
     func perform(
-        _ request: HTTPRequest, headers: [(name: String, value: String)], in exchange: Exchange, bodyLimit: Int
+        _ request: HTTPRequest, headers: [(name: String, value: String)], in exchange: Exchange
     ) throws(TransportError) -> HTTPResponse {
         guard let handle else { throw .notReached("the connection is closed") }
         self.exchange = exchange
@@ -86,7 +86,7 @@ final class HTTPConnection {
         if isOpen { exchange.didConnect() }
         // With this flag, an early refusal of a large body is read although the rest of the body can't be sent.
         evhttp_connection_set_flags(handle, EVHTTP_CON_READ_ON_WRITE_ERROR)
-        evhttp_connection_set_max_body_size(handle, bodyLimit)
+        evhttp_connection_set_max_body_size(handle, exchange.bodyLimit)
         try start(request, headers: headers, on: handle)
         if !loop.run(until: { exchange.isDone }, limit: { exchange.progressLimit }) {
             exchange.fail(.timedOut(sent: exchange.hasSent))

@@ -52,7 +52,6 @@ enum JSON: Decodable {
     }
     var integer: Int64? { word.flatMap { Int64($0) } }
     var items: [JSON] { if case .array(let items) = self { items } else { [] } }
-    var isTrue: Bool { if case .bool(true) = self { true } else { false } }
 }
 
 /// Reads a JSON document of any length. It makes values only of the parts that are wanted, each of bounded size.

@@ -56,8 +56,6 @@ public enum SaltSource: Equatable, Sendable {
         case .erased: nil
         }
     }
-
-    public var isErased: Bool { if case .erased = self { true } else { false } }
 }
 
 /// The salts of consecutive messages, by runs. A message costs no memory of its own as long as nothing is erased.

@@ -3,7 +3,6 @@ internal import NatterCrypto
 
 /// A file of the web page, ready to be sent.
 public struct PageFile: Sendable {
-    public let name: String
     public let type: String
     public let bytes: [UInt8]
     /// The same, compressed by gzip. Empty if zlib had no memory.
@@ -11,8 +10,8 @@ public struct PageFile: Sendable {
     /// Names the content. The compressed form has a tag of its own, because a strong tag stands for bytes.
     public let tag: String
 
-    init(name: String, type: String, bytes: [UInt8]) {
-        (self.name, self.type, self.bytes) = (name, type, bytes)
+    init(type: String, bytes: [UInt8]) {
+        (self.type, self.bytes) = (type, bytes)
         compressed = Gzip.compress(bytes, .once) ?? []
         tag = String(Digest(of: bytes).description.prefix(32))
     }
@@ -50,13 +49,13 @@ public struct Page: Sendable {
             if name == Page.documentName {
                 document = (type, String(decoding: bytes, as: UTF8.self))
             } else {
-                files[name] = PageFile(name: name, type: type, bytes: bytes)
+                files[name] = PageFile(type: type, bytes: bytes)
             }
         }
         let release = String(Digest(of: all).description.prefix(16))
         let text = document.text.split(separator: Page.placeholder, omittingEmptySubsequences: false)
             .joined(separator: release)
-        self.document = PageFile(name: Page.documentName, type: document.type, bytes: Array(text.utf8))
+        self.document = PageFile(type: document.type, bytes: Array(text.utf8))
         (self.files, self.release) = (files, release)
     }
 

@@ -323,3 +323,10 @@ extension Connection {
         guard finished == SQLITE_OK else { throw copy.error(finished) }
     }
 }
+
+extension Disk {
+    /// Removes a database, and the files that SQLite has beside it, as far as they are there. No connection may be open.
+    public func removeDatabase(_ path: String) throws(DiskError) {
+        for end in ["", "-wal", "-shm"] where try information(path + end) != nil { try remove(path + end) }
+    }
+}

@@ -15,11 +15,7 @@ public struct Statement: ~Copyable {
     deinit { connection.giveBack(handle, sql: sql) }
 
     /// Binds the values to the parameters 1, 2, 3 …
-    public borrowing func bind(_ values: any SQLValue...) throws(SQLiteError) {
-        for (index, value) in values.enumerated() {
-            try check(value.bind(to: Parameter(statement: handle, index: Int32(index + 1))))
-        }
-    }
+    public borrowing func bind(_ values: any SQLValue...) throws(SQLiteError) { try bind(all: values) }
 
     /// Moves to the next row.
     /// - Returns: false at the end.
@@ -33,9 +29,7 @@ public struct Statement: ~Copyable {
 
     /// Runs a statement that returns no rows.
     public borrowing func run(_ values: any SQLValue...) throws(SQLiteError) {
-        for (index, value) in values.enumerated() {
-            try check(value.bind(to: Parameter(statement: handle, index: Int32(index + 1))))
-        }
+        try bind(all: values)
         while try step() {}
         sqlite3_reset(handle)
     }
@@ -97,12 +91,9 @@ public struct Statement: ~Copyable {
     /// Binds a list of values in order.
     public borrowing func bind(all values: [any SQLValue]) throws(SQLiteError) {
         for (index, value) in values.enumerated() {
-            try check(value.bind(to: Parameter(statement: handle, index: Int32(index + 1))))
+            let code = value.bind(to: Parameter(statement: handle, index: Int32(index + 1)))
+            if code != SQLITE_OK { throw connection.error(code) }
         }
-    }
-
-    private borrowing func check(_ code: Int32) throws(SQLiteError) {
-        if code != SQLITE_OK { throw connection.error(code) }
     }
 }
 

@@ -19,6 +19,18 @@ public struct AccountLimits: Sendable, Equatable {
 
     public init() {}
 
+    subscript(kind: LimitReport.Kind) -> Int? {
+        switch kind {
+        case .tokens: tokens
+        case .sessions: sessions
+        case .groups: groups
+        case .membersPerDay: membersPerDay
+        case .messagesPerMinute: messagesPerMinute
+        case .bytesPerDay: bytesPerDay
+        case .requestsPerSecond: requestsPerSecond
+        }
+    }
+
     var sessionIdleMilliseconds: Int64? { sessionIdleDays.map { Int64($0) * 86_400_000 } }
 }
 
@@ -91,19 +103,8 @@ final class Quotas: Sendable {
 
     var report: [LimitReport] {
         state.withLock { state in
-            let limits = state.limits
-            return LimitReport.Kind.allCases.map { kind in
-                let limit: Int? =
-                    switch kind {
-                    case .tokens: limits.tokens
-                    case .sessions: limits.sessions
-                    case .groups: limits.groups
-                    case .membersPerDay: limits.membersPerDay
-                    case .messagesPerMinute: limits.messagesPerMinute
-                    case .bytesPerDay: limits.bytesPerDay
-                    case .requestsPerSecond: limits.requestsPerSecond
-                    }
-                return LimitReport(kind: kind, limit: limit, refused: state.refused[kind] ?? 0)
+            LimitReport.Kind.allCases.map { kind in
+                LimitReport(kind: kind, limit: state.limits[kind], refused: state.refused[kind] ?? 0)
             }
         }
     }
@@ -115,19 +116,19 @@ final class Quotas: Sendable {
 
     /// Throws if the account has as many robots' tokens as it may have.
     func checkTokens(_ count: Int) throws(StoreError) {
-        try check(.tokens, count, \.tokens) { "you have \($0) tokens, as many as you may; revoke one first" }
+        try check(.tokens, count) { "you have \($0) tokens, as many as you may; revoke one first" }
     }
 
     /// Throws if the account has created as many groups as it may have.
     func checkGroups(_ count: Int) throws(StoreError) {
-        try check(.groups, count, \.groups) { "you have created \($0) groups, as many as you may; delete one first" }
+        try check(.groups, count) { "you have created \($0) groups, as many as you may; delete one first" }
     }
 
     private func check(
-        _ kind: LimitReport.Kind, _ count: Int, _ limit: (AccountLimits) -> Int?, _ phrase: (Int) -> Phrase
+        _ kind: LimitReport.Kind, _ count: Int, _ phrase: (Int) -> Phrase
     ) throws(StoreError) {
         try state.withLock { state throws(StoreError) in
-            guard let limit = limit(state.limits), count >= limit else { return }
+            guard let limit = state.limits[kind], count >= limit else { return }
             state.refused[kind, default: 0] += 1
             throw .slowDown(phrase(count), seconds: Quotas.longWaitSeconds)
         }
@@ -141,28 +142,26 @@ final class Quotas: Sendable {
             let limitsMessages = state.limits.messagesPerMinute != nil || state.limits.bytesPerDay != nil
             guard limitsMessages || members > 0 && state.limits.membersPerDay != nil else { return }
             var usage = state.usage[account] ?? Usage()
-            if let limit = state.limits.messagesPerMinute,
-                let seconds = usage.messages.wait(
-                    for: messages, limit: limit, length: Quotas.minute, now: now.milliseconds)
-            {
-                state.refused[.messagesPerMinute, default: 0] += 1
-                throw .slowDown(
-                    "you may send \(limit) messages a minute; try again in \(seconds) seconds", seconds: seconds)
+            func check(
+                _ kind: LimitReport.Kind, _ window: inout Window, _ amount: Int, _ length: Int64,
+                _ phrase: (_ limit: Int, _ seconds: Int) -> Phrase
+            ) throws(StoreError) {
+                guard let limit = state.limits[kind],
+                    let seconds = window.wait(for: amount, limit: limit, length: length, now: now.milliseconds)
+                else { return }
+                state.refused[kind, default: 0] += 1
+                throw .slowDown(phrase(limit, seconds), seconds: seconds)
             }
-            if let limit = state.limits.bytesPerDay,
-                let seconds = usage.bytes.wait(for: bytes, limit: limit, length: Quotas.day, now: now.milliseconds)
-            {
-                state.refused[.bytesPerDay, default: 0] += 1
-                throw .slowDown(
-                    "you may send \(limit) bytes a day; try again in \(seconds) seconds", seconds: seconds)
+            try check(.messagesPerMinute, &usage.messages, messages, Quotas.minute) {
+                "you may send \($0) messages a minute; try again in \($1) seconds"
             }
-            if members > 0, let limit = state.limits.membersPerDay,
-                let seconds = usage.members.wait(
-                    for: members, limit: limit, length: Quotas.day, now: now.milliseconds)
-            {
-                state.refused[.membersPerDay, default: 0] += 1
-                throw .slowDown(
-                    "you may add \(limit) users to groups in a day; try again in \(seconds) seconds", seconds: seconds)
+            try check(.bytesPerDay, &usage.bytes, bytes, Quotas.day) {
+                "you may send \($0) bytes a day; try again in \($1) seconds"
+            }
+            if members > 0 {
+                try check(.membersPerDay, &usage.members, members, Quotas.day) {
+                    "you may add \($0) users to groups in a day; try again in \($1) seconds"
+                }
             }
             usage.messages.spend(messages)
             usage.bytes.spend(bytes)

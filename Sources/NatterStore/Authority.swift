@@ -167,12 +167,10 @@ enum Authority {
 
     /// The other user of a personal conversation.
     static func peer(of account: AccountID, in conversation: ConversationState) -> AccountID? {
-        guard let (first, second) = conversation.accounts else { return nil }
-        return AccountID(rawValue: first == account.rawValue ? second : first)
+        conversation.accounts.map { $0.first == account ? $0.second : $0.first }
     }
 
     private static func isParty(_ account: AccountID, to conversation: ConversationState) -> Bool {
-        guard let (first, second) = conversation.accounts else { return false }
-        return account.rawValue == first || account.rawValue == second
+        conversation.accounts.map { $0.first == account || $0.second == account } ?? false
     }
 }

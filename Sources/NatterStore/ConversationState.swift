@@ -12,8 +12,8 @@ final class ConversationState {
     private(set) lazy var nameKey = NameRule.caseKey(name)
     var isOpen: Bool
     var isDeleted = false
-    /// The accounts of a personal conversation, the lower number first.
-    let accounts: (Int64, Int64)?
+    /// The accounts of a personal conversation.
+    let accounts: AccountPair?
     /// The account that created a group; nil if an import did, or a version that did not record it.
     var maker: AccountID?
     /// The members of a group by account.
@@ -61,7 +61,7 @@ final class ConversationState {
     var isBeingSealed = false
 
     init(
-        identity: ConversationIdentity, isOpen: Bool, accounts: (Int64, Int64)?, sealedSeq: Seq, sealedHash: Digest,
+        identity: ConversationIdentity, isOpen: Bool, accounts: AccountPair?, sealedSeq: Seq, sealedHash: Digest,
         sealedCommit: Commit, lastServerTime: Timestamp
     ) {
         self.identity = identity

@@ -16,6 +16,8 @@ struct SealedContent: Sendable {
 
     init(_ records: Records) { add(records) }
 
+    init(_ parts: [OpenBlock]) { for part in parts { add(part.records) } }
+
     mutating func add(_ other: SealedContent) {
         if let highest = other.serverTime { serverTime = max(serverTime ?? highest, highest) }
         for (sender, count) in other.sent { sent[sender, default: 0] += count }

@@ -254,12 +254,6 @@ final class Sealer: Sendable {
         /// The log files that the blocks continue.
         let mark: ConversationState.FilesMark
         let isBacklogged: Bool
-
-        var content: SealedContent {
-            var content = SealedContent()
-            for part in parts { content.add(part.records) }
-            return content
-        }
     }
 
     /// How much of a tail is sealed.
@@ -289,7 +283,9 @@ final class Sealer: Sendable {
                 continue
             }
             do {
-                written.append((piece, try write(piece, store, writer)))
+                let blocks = try store.write(
+                    piece.parts, of: piece.identity, effort: piece.isBacklogged ? .brisk : .best, with: writer)
+                written.append((piece, blocks))
             } catch {
                 failure = Sealer.isRace(error) && store.isShared ? .busy : StoreError(error)
                 note(
@@ -302,13 +298,12 @@ final class Sealer: Sendable {
         guard !written.isEmpty else { return failure }
         let finished = written
         // Counted here, so that the writer's thread does not visit each message.
-        let contents = finished.map(\.piece.content)
+        let contents = finished.map { SealedContent($0.piece.parts) }
         let recorded = store.record(freesRoom: true) { builder in
             var decision = Decision()
             for ((piece, blocks), content) in zip(finished, contents) {
                 // Another server may have sealed it first, or erased texts that these files or their dictionary hold.
-                let mark = store.state.withLock { $0.conversations[piece.identity.number]?.filesMark }
-                guard mark == piece.mark else { throw StoreError.busy }
+                try store.checkFiles(of: piece.identity.number, are: piece.mark)
                 decision.append(.tailSealed(Change.SealedTail(blocks, content)))
                 decision.blocks.append(blocks)
             }
@@ -388,15 +383,6 @@ final class Sealer: Sendable {
             return Piece(
                 identity: conversation.identity, parts: parts, mark: conversation.filesMark,
                 isBacklogged: parts.count >= Sealer.burstParts || state.journalBytes > 2 * journalBytes)
-        }
-    }
-
-    private func write(_ piece: Piece, _ store: Store, _ writer: ArchiveWriter) throws -> WrittenBlocks {
-        try store.withReader { reader in
-            let last = try ArchiveRows.lastSegment(of: piece.identity.number, on: reader.connection)
-            return try writer.seal(
-                piece.parts, of: piece.identity, last: last, effort: piece.isBacklogged ? .brisk : .best,
-                earlierText: { try reader.textBefore(piece.parts[0].records.firstSeq, of: piece.identity) })
         }
     }
 
@@ -496,5 +482,19 @@ final class Sealer: Sendable {
             return decision
         }
         if let failure { store.report("cannot tidy the journal: \(failure)") }
+    }
+}
+
+extension Store {
+    /// Writes parts of a conversation's tail, at least one, behind its last block. They still have to be recorded.
+    func write(
+        _ parts: [OpenBlock], of identity: ConversationIdentity, effort: Block.Effort, with writer: ArchiveWriter
+    ) throws -> WrittenBlocks {
+        try withReader { reader in
+            let last = try ArchiveRows.lastSegment(of: identity.number, on: reader.connection)
+            return try writer.seal(
+                parts, of: identity, last: last, effort: effort,
+                earlierText: { try reader.textBefore(parts[0].records.firstSeq, of: identity) })
+        }
     }
 }

@@ -7,8 +7,6 @@ public import NatterModel
 extension Store {
     /// A user without requests for this long is no longer online.
     static let onlineMilliseconds: Int64 = 60_000
-    /// How often visits are written to disk.
-    static let presenceMilliseconds: Int64 = 60_000
 
     /// - Parameters:
     ///   - invite: a code that the registration uses up; nil if none is required.
@@ -200,18 +198,11 @@ extension Store {
                     state.dirtyAccounts.insert(id)
                 }
             }
-            var seen: [Change.Visit] = []
-            for id in state.dirtyAccounts {
-                guard let account = state.accounts[id] else { continue }
-                seen.append(
-                    Change.Visit(
-                        number: id.rawValue, time: account.lastSeen ?? .zero, address: account.lastAddress))
+            let seen = state.dirtyAccounts.compactMap { state.accounts[$0] }.map {
+                Change.Visit(number: $0.id.rawValue, time: $0.lastSeen ?? .zero, address: $0.lastAddress)
             }
-            var used: [Change.Visit] = []
-            for digest in state.dirtyTokens {
-                guard let token = state.tokens[digest] else { continue }
-                used.append(
-                    Change.Visit(number: token.number, time: token.lastUsed ?? .zero, address: token.lastAddress))
+            let used = state.dirtyTokens.compactMap { state.tokens[$0] }.map {
+                Change.Visit(number: $0.number, time: $0.lastUsed ?? .zero, address: $0.lastAddress)
             }
             (state.dirtyAccounts, state.dirtyTokens) = ([], [])
             return (seen, used)
@@ -221,7 +212,8 @@ extension Store {
         if let failure, failure != .outcomeUnknown { report("cannot record when users were last seen: \(failure)") }
     }
 
-    private static func result<Value>(_ error: StoreError?, _ value: Value?) -> Result<Value, StoreError> {
+    /// The answer to a change: its error, or else the value that the change has left for its completion.
+    static func result<Value>(_ error: StoreError?, _ value: Value?) -> Result<Value, StoreError> {
         if let error { return .failure(error) }
         guard let value else { return .failure(.failed("the store gave no answer")) }
         return .success(value)

@@ -71,7 +71,7 @@ extension Store {
     /// Changes an account. Disabling it or setting its password ends all its sessions at once. Enabling it does not
     /// restore them.
     public func change(
-        _ name: String, _ change: AccountChange, by actor: String, action: String? = nil,
+        _ name: String, _ change: AccountChange, by actor: String,
         _ completion: @escaping Completion<AccountView>
     ) {
         let found = Box<AccountID>()
@@ -89,7 +89,7 @@ extension Store {
             } else if change.password != nil {
                 decision.changes += state.endingSessions(of: account.id, keeping: nil).changes
             }
-            for word in action.map({ [$0] }) ?? Store.actions(change) {
+            for word in Store.actions(change) {
                 decision.append(builder.audited(actor, word, account.name.text))
             }
             return decision
@@ -157,9 +157,7 @@ extension Store {
             made.value = invite
             return Decision(.inviteAdded(code.digest, invite), builder.audited(maker, "invite_made", ""))
         } _: { error in
-            if let error { return completion(.failure(error)) }
-            guard let invite = made.value else { return completion(.failure(.failed("no invitation was made"))) }
-            completion(.success((code, InviteView(code.digest, invite))))
+            completion(Store.result(error, made.value.map { (code, InviteView(code.digest, $0)) }))
         }
     }
 
@@ -182,7 +180,7 @@ extension Store {
             wasThere.value = true
             return Decision(.inviteUsed(digest), builder.audited(actor, "invite_revoked", invite.maker))
         } _: { error in
-            completion(error.map { .failure($0) } ?? .success(wasThere.value ?? false))
+            completion(Store.result(error, wasThere.value ?? false))
         }
     }
 }

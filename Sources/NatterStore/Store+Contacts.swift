@@ -52,7 +52,7 @@ extension Store {
             // So the account's other devices hear of it.
             Decision(try decide(peer), .noted(principal.account, conversation: 0, .contacts, data: nil))
         } _: { error in
-            completion(error.map { .failure($0) } ?? .success(view))
+            completion(Store.result(error, view))
         }
     }
 }

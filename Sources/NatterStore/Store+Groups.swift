@@ -150,7 +150,7 @@ extension Store {
             }
             return decision
         } _: { error in
-            completion(error.map { .failure($0) } ?? .success(()))
+            completion(Store.result(error, ()))
         }
     }
 
@@ -210,7 +210,7 @@ extension Store {
                 isSelf ? .left : .removed(account.name.text), in: group.identity.number, by: principal)
             return decision
         } _: { error in
-            completion(error.map { .failure($0) } ?? .success(()))
+            completion(Store.result(error, ()))
         }
     }
 

@@ -18,8 +18,10 @@ extension Store {
             }
         }
         submit(
-            StoreWriter.Posting(
-                messages: messages[...], principal: principal, stopAtRefusal: stopAtRefusal, completion: completion))
+            .posting(
+                StoreWriter.Posting(
+                    messages: messages[...], principal: principal, stopAtRefusal: stopAtRefusal, completion: completion)
+            ))
     }
 
     /// Reads the message that a new one is about.

@@ -22,7 +22,7 @@ extension Store {
             numbers = state.withLock { $0.mayBeVisible(to: principal.account) }
         }
         let logs = lookUp(numbers) { state, number in
-            visible(number, to: principal, state).flatMap { $0.head > .zero ? SearchedLog($0) : nil }
+            state.visible(number, to: principal).flatMap { $0.head > .zero ? SearchedLog($0) : nil }
         }
         do {
             return try withReader { archive in
@@ -38,14 +38,10 @@ extension Store {
         }
     }
 
-    private func visible(_ number: Int64, to principal: Principal, _ state: StoreState) -> ConversationState? {
-        state.conversations[number].flatMap { Authority.sees(principal, $0) ? $0 : nil }
-    }
-
     /// - Returns: nil if the account does not see the conversation any more.
     private func reader(_ log: SearchedLog, for principal: Principal, _ archive: ArchiveReader) -> LogReader? {
         state.withLock { state in
-            visible(log.number, to: principal, state).map { conversation in
+            state.visible(log.number, to: principal).map { conversation in
                 let name = state.displayName(of: conversation, for: principal.account)
                 return LogReader(Tail(conversation).log(of: conversation.identity, named: name), archive)
             }

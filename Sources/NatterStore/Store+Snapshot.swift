@@ -10,7 +10,6 @@ struct Tail: LogTail {
     /// The lowest seq that is kept.
     let first: Seq
     let sealedSeq: Seq
-    let sealedHash: Digest
     /// The commit of the last sealed message.
     let sealedCommit: Commit
     let parts: TailParts
@@ -19,8 +18,7 @@ struct Tail: LogTail {
 
     init(_ conversation: ConversationState) {
         first = conversation.first
-        (sealedSeq, sealedHash) = (conversation.sealedSeq, conversation.sealedHash)
-        sealedCommit = conversation.sealedCommit
+        (sealedSeq, sealedCommit) = (conversation.sealedSeq, conversation.sealedCommit)
         parts = conversation.tail
         newest = parts.newest ?? conversation.newest.map { ($0.record, $0.hash) }
     }
@@ -99,7 +97,7 @@ extension Store {
 
     /// A personal conversation before its first message. It looks like an empty one.
     private func unwritten(_ own: AccountState, _ peer: AccountState) -> ConversationState {
-        let users = [own.name.text, peer.name.text].sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        let users = ConversationID.inOrder([own.name.text, peer.name.text])
         let id = ConversationID.derived(store: self.id, kind: .personal, users: users)
         return ConversationState(
             identity: ConversationIdentity(number: 0, id: id, kind: .personal, name: "", users: users), isOpen: false,

@@ -19,39 +19,37 @@ extension Store {
         if earliest == nil, let last = try lastChange(of: plan, for: principal) {
             plan = try self.plan(position, upTo: last, principal)
         }
-        guard case .changed(let from, let target, let continuation, let snapshots) = plan.kind else {
+        let (from, target) = (plan.from, plan.cursor.commit)
+        func answer(_ steps: [SyncAnswer.Step], rest: StoreCursor.Continuation? = nil) -> SyncAnswer {
+            let cursor =
+                rest.map { StoreCursor(store: id, epoch: plan.cursor.epoch, commit: from, continuation: $0) }
+                ?? plan.cursor
             return SyncAnswer(
-                store: self, form: form, steps: [], cursor: plan.cursor, more: plan.cursor.commit < plan.commit,
+                store: self, form: form, steps: steps, cursor: cursor, more: rest != nil || target < plan.commit,
                 commit: plan.commit)
         }
+        // Without a reader, because nearly every request that waits finds nothing at first.
+        guard plan.hasChanges || !plan.conversations.isEmpty else { return answer([]) }
         do {
             return try withReader { reader in
                 var room = limitBytes
-                // Only the first answer has them, not those that continue it.
                 var steps =
-                    continuation == nil && plan.hasChanges
-                    ? try changes(after: from, upTo: target, of: principal, reader.connection) : []
-                for (snapshot, joinedAfter) in snapshots {
-                    let start = continuation.flatMap { $0.conversation == snapshot.identity.id ? $0.seq : nil }
+                    plan.hasChanges ? try changes(after: from, upTo: target, of: principal, reader.connection) : []
+                for (snapshot, joinedAfter) in plan.conversations {
+                    let id = snapshot.identity.id
                     var walk = Walk(
                         archive: reader, snapshot: snapshot, form: form, room: room, from: joinedAfter ? .zero : from,
-                        target: target, start: start, earliest: earliest)
+                        target: target, start: plan.continuation.flatMap { $0.conversation == id ? $0.seq : nil },
+                        earliest: earliest)
                     let reached = try walk.run()
                     steps += walk.steps
                     room = walk.room
                     if let reached {
-                        let rest = StoreCursor.Continuation(
-                            target: target, conversation: snapshot.identity.id, seq: reached)
-                        return SyncAnswer(
-                            store: self, form: form, steps: steps,
-                            cursor: StoreCursor(
-                                store: id, epoch: plan.cursor.epoch, commit: plan.start, continuation: rest),
-                            more: true, commit: plan.commit)
+                        return answer(
+                            steps, rest: StoreCursor.Continuation(target: target, conversation: id, seq: reached))
                     }
                 }
-                return SyncAnswer(
-                    store: self, form: form, steps: steps, cursor: plan.cursor, more: target < plan.commit,
-                    commit: plan.commit)
+                return answer(steps)
             }
         } catch {
             throw StoreError(error)
@@ -60,19 +58,16 @@ extension Store {
 
     /// The content of an answer, as far as memory knows it.
     private struct Plan {
-        enum Kind {
-            case nothing
-            /// Conversations in the order of their ids, and for each whether the reader joined it after the cursor.
-            case changed(
-                from: Commit, target: Commit, continuation: StoreCursor.Continuation?, [(Snapshot, Bool)])
-        }
-
-        let kind: Kind
+        /// What the reader has, apart from the part of an earlier answer that this one continues.
+        let from: Commit
+        let continuation: StoreCursor.Continuation?
         /// The cursor after the whole answer.
         let cursor: StoreCursor
         let commit: Commit
-        let start: Commit
-        /// Whether the table `change` may have rows for this account.
+        /// Those with news in the order of their ids, and for each whether the reader joined it after the cursor.
+        let conversations: [(Snapshot, Bool)]
+        /// Whether the table `change` may have rows for this account. Only the first answer has them, not those that
+        /// continue it.
         let hasChanges: Bool
     }
 
@@ -81,7 +76,7 @@ extension Store {
 
     /// The commit at which an answer must end because there are too many changes of the account; nil if there are not.
     private func lastChange(of plan: Plan, for principal: Principal) throws(StoreError) -> Commit? {
-        guard plan.hasChanges, case .changed(let from, let target, _, _) = plan.kind else { return nil }
+        guard plan.hasChanges else { return nil }
         do {
             return try withReader { reader in
                 let row = try reader.connection.statement(
@@ -90,7 +85,7 @@ extension Store {
                     WHERE account=? AND commit_number>? AND commit_number<? ORDER BY commit_number LIMIT 1 OFFSET ?
                     """)
                 try row.bind(
-                    principal.account.rawValue, from.rawValue, target.rawValue, Store.changeLimit - 1)
+                    principal.account.rawValue, plan.from.rawValue, plan.cursor.commit.rawValue, Store.changeLimit - 1)
                 return try row.step() ? Commit(rawValue: row.uint64(0)) : nil
             }
         } catch {
@@ -193,10 +188,8 @@ extension Store {
         let hasChanges = lastChange > from && continuation == nil
         changed.sort { $0.0.identity.id < $1.0.identity.id }
         return Plan(
-            kind: changed.isEmpty && !hasChanges
-                ? .nothing
-                : .changed(from: from, target: target, continuation: continuation, changed),
-            cursor: end, commit: commit, start: from, hasChanges: hasChanges)
+            from: from, continuation: continuation, cursor: end, commit: commit, conversations: changed,
+            hasChanges: hasChanges)
     }
 
     /// Plans one conversation from the reader's position to the target commit, as far as there is room.

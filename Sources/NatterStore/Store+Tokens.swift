@@ -59,9 +59,7 @@ extension Store {
                 expires: expires, lastUsed: nil, lastAddress: nil, origin: SessionOrigin(), isCurrent: false)
             return Decision(.tokenAdded(token.digest, new))
         } _: { error in
-            if let error { return completion(.failure(error)) }
-            guard let view = made.value else { return completion(.failure(.failed("no token was made"))) }
-            completion(.success((token, view)))
+            completion(Store.result(error, made.value.map { (token, $0) }))
         }
     }
 
@@ -116,7 +114,7 @@ extension Store {
             user.value = name
             return Decision(.tokensRemoved([digest]), builder.audited(actor, "session_ended", name))
         } _: { error in
-            completion(error.map { .failure($0) } ?? .success(user.value))
+            completion(Store.result(error, user.value))
         }
     }
 }

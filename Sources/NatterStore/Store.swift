@@ -145,10 +145,8 @@ public final class Store: Sendable {
 
     // MARK: Changes
 
-    /// Hands messages to the writer.
-    func submit(_ posting: StoreWriter.Posting) {
-        if !writer.submit(.posting(posting)) { posting.completion(posting.messages.map { _ in .refused(.busy) }) }
-    }
+    /// Hands an item to the writer, or refuses it if too much is waiting.
+    func submit(_ item: StoreWriter.Item) { if !writer.submit(item) { item.refuse(.busy) } }
 
     /// Makes bulk wait if the sealer has to shorten the journal first.
     func holdBulk(journalBytes: Int) {
@@ -170,7 +168,7 @@ public final class Store: Sendable {
         let operation = StoreWriter.Operation(
             decide: { [self] builder in try state.withLock { try decide($0, builder) } }, completion: completion,
             endsBatch: true, freesRoom: freesRoom)
-        if !writer.submit(.operation(operation)) { completion(.busy) }
+        submit(.operation(operation))
     }
 
     /// Makes changes that nothing after them depends on, so that many of them share a batch.
@@ -178,8 +176,7 @@ public final class Store: Sendable {
         freesRoom: Bool = false, _ decide: @escaping @Sendable (BatchBuilder) throws -> Decision,
         _ completion: @escaping @Sendable (StoreError?) -> Void
     ) {
-        let operation = StoreWriter.Operation(decide: decide, completion: completion, freesRoom: freesRoom)
-        if !writer.submit(.operation(operation)) { completion(.busy) }
+        submit(.operation(StoreWriter.Operation(decide: decide, completion: completion, freesRoom: freesRoom)))
     }
 
     /// Does the same and waits. Must not be called on the writer's thread.
@@ -198,16 +195,17 @@ public final class Store: Sendable {
             let operation = StoreWriter.Operation(
                 decide: decide, completion: completion, endsBatch: true, beginsBatch: true,
                 freesRoom: freesRoom)
-            if !writer.submit(.operation(operation)) { completion(.busy) }
+            submit(.operation(operation))
         }
     }
 
     /// Runs `body` on the engine between two batches, and waits. Must not be called on the writer's thread.
     func upkeep(_ body: @escaping @Sendable (WriterCore) throws -> Void) -> StoreError? {
-        waiting { completion in if !writer.submit(.upkeep(body, completion)) { completion(.busy) } }
+        waiting { submit(.upkeep(body, $0)) }
     }
 
-    private func waiting(_ ask: (@escaping @Sendable (StoreError?) -> Void) -> Void) -> StoreError? {
+    /// Waits for the answer to `ask`.
+    func waiting(_ ask: (@escaping @Sendable (StoreError?) -> Void) -> Void) -> StoreError? {
         let result = Monitor<Result<Void, StoreError>?>(nil)
         ask { error in result.signal { $0 = error.map { .failure($0) } ?? .success(()) } }
         if case .failure(let error) = result.wait(until: { $0 }) { return error }
@@ -218,7 +216,7 @@ public final class Store: Sendable {
     ///
     /// - Parameter number: of an entry that must be applied; nil if it is not known.
     private func follow(to number: UInt64?, _ completion: @escaping @Sendable (StoreError?) -> Void) {
-        if !writer.submit(.follow(to: number, completion)) { completion(.busy) }
+        submit(.follow(to: number, completion))
     }
 
     /// Whether other servers write to this store as well.

@@ -193,8 +193,8 @@ final class StoreSearch: Sendable {
         let index = try SearchIndex.openForWriting(path: StoreSearch.path(store.directory), disk: store.disk)
         try check(index, store)
         if try isOlderThanErasure(index, store) { try index.empty() }
-        queue.signal { $0.isChecked = true }
         queue.signal { queue in
+            queue.isChecked = true
             queue.conversations.formUnion(store.state.withLock { Array($0.conversations.keys) })
         }
         while let number = queue.wait(until: { queue -> Int64?? in

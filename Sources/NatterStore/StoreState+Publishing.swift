@@ -36,9 +36,9 @@ extension StoreState {
             if conversation.tail.estimatedBytes >= Sealer.ripeBytes, !conversation.isBeingSealed {
                 published.ripe.append(tail.conversation)
             }
-            if let (first, second) = conversation.accounts {
-                accounts.insert(AccountID(rawValue: first))
-                accounts.insert(AccountID(rawValue: second))
+            if let pair = conversation.accounts {
+                accounts.insert(pair.first)
+                accounts.insert(pair.second)
             } else if conversation.identity.kind == .general {
                 isForAll = true
             } else {

@@ -88,11 +88,10 @@ struct TokenState: Sendable {
 
 /// Two accounts, lower number first.
 struct AccountPair: Hashable, Sendable {
-    let first: Int64
-    let second: Int64
+    let first: AccountID
+    let second: AccountID
     init(_ one: AccountID, _ other: AccountID) {
-        first = min(one.rawValue, other.rawValue)
-        second = max(one.rawValue, other.rawValue)
+        (first, second) = one.rawValue <= other.rawValue ? (one, other) : (other, one)
     }
 }
 
@@ -274,11 +273,10 @@ struct StoreState {
                 accounts[AccountID(rawValue: member)]?.conversations.insert(number)
             }
         case .personal:
-            guard let (first, second) = conversation.accounts else { return }
-            let pair = AccountPair(AccountID(rawValue: first), AccountID(rawValue: second))
+            guard let pair = conversation.accounts else { return }
             personal[pair] = number
-            accounts[AccountID(rawValue: first)]?.conversations.insert(number)
-            accounts[AccountID(rawValue: second)]?.conversations.insert(number)
+            accounts[pair.first]?.conversations.insert(number)
+            accounts[pair.second]?.conversations.insert(number)
         }
     }
 
@@ -347,10 +345,7 @@ struct StoreState {
 
     /// The account's name for a conversation.
     func displayName(of conversation: ConversationState, for account: AccountID) -> String {
-        guard conversation.identity.kind == .personal, let (first, second) = conversation.accounts else {
-            return conversation.name
-        }
-        let peer = AccountID(rawValue: first == account.rawValue ? second : first)
+        guard let peer = Authority.peer(of: account, in: conversation) else { return conversation.name }
         return "@" + (accounts[peer]?.name.text ?? "?")
     }
 
@@ -366,24 +361,23 @@ struct StoreState {
         }
     }
 
-    /// All conversations that an account sees, in no particular order.
-    func visible(to principal: Principal) -> [ConversationState] { visible(to: principal, after: .zero) }
+    /// A conversation if the principal sees it.
+    func visible(_ number: Int64, to principal: Principal) -> ConversationState? {
+        conversations[number].flatMap { Authority.sees(principal, $0) ? $0 : nil }
+    }
 
-    /// Those of them that may have messages after a commit, or that the principal may have joined since.
-    func visible(to principal: Principal, after commit: Commit) -> [ConversationState] {
+    /// All conversations that a principal sees, in no particular order. After a commit, those of them that may have
+    /// messages after it, or that the principal may have joined since.
+    func visible(to principal: Principal, after commit: Commit = .zero) -> [ConversationState] {
         let account = principal.account
         guard let own = accounts[account] else { return [] }
         // A change of the account may be that it joined an old conversation.
         if commit > .zero, own.lastChange <= commit,
             let changed = commitOrder?.changed(after: commit, most: own.conversations.count)
         {
-            return changed.compactMap { number in
-                conversations[number].flatMap { Authority.sees(principal, $0) ? $0 : nil }
-            }
+            return changed.compactMap { visible($0, to: principal) }
         }
-        return mayBeVisible(to: account).compactMap { number in
-            conversations[number].flatMap { Authority.sees(principal, $0) ? $0 : nil }
-        }
+        return mayBeVisible(to: account).compactMap { visible($0, to: principal) }
     }
 
     /// The conversations among which are all that an account sees.

@@ -12,11 +12,9 @@ public struct Errno: RawRepresentable, Hashable, Sendable, PhraseConvertible {
 
     public static let notPermitted = Errno(rawValue: EPERM)
     public static let noSuchFileOrDirectory = Errno(rawValue: ENOENT)
-    public static let interrupted = Errno(rawValue: EINTR)
     public static let ioError = Errno(rawValue: EIO)
     public static let permissionDenied = Errno(rawValue: EACCES)
     public static let fileExists = Errno(rawValue: EEXIST)
-    public static let notDirectory = Errno(rawValue: ENOTDIR)
     public static let isDirectory = Errno(rawValue: EISDIR)
     public static let invalidArgument = Errno(rawValue: EINVAL)
     public static let tooManyOpenFiles = Errno(rawValue: EMFILE)
@@ -24,7 +22,6 @@ public struct Errno: RawRepresentable, Hashable, Sendable, PhraseConvertible {
     public static let noSpace = Errno(rawValue: ENOSPC)
     public static let readOnlyFileSystem = Errno(rawValue: EROFS)
     public static let brokenPipe = Errno(rawValue: EPIPE)
-    public static let fileNameTooLong = Errno(rawValue: ENAMETOOLONG)
     public static let tooManySymbolicLinkLevels = Errno(rawValue: ELOOP)
     /// A call that gave up after the time limit of its socket.
     public static let tryAgain = Errno(rawValue: EAGAIN)

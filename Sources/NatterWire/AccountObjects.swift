@@ -110,8 +110,4 @@ public struct MemberList: Codable, Sendable {
     public var users: [MemberObject]
     public var more: Bool
     @OrNull public var next: String?
-
-    public init(users: [MemberObject], more: Bool, next: String?) {
-        (self.users, self.more, self.next) = (users, more, next)
-    }
 }

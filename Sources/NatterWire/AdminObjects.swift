@@ -78,10 +78,6 @@ public struct AdminUserList: Codable, Sendable {
     public var users: [AdminUserObject]
     public var more: Bool
     @OrNull public var next: String?
-
-    public init(users: [AdminUserObject], more: Bool, next: String?) {
-        (self.users, self.more, self.next) = (users, more, next)
-    }
 }
 
 /// A server's parameters, counts and sizes.
@@ -163,16 +159,6 @@ public struct InviteObject: Codable, Sendable, Equatable {
 
     public init(id: String, maker: String, created: String, expires: String) {
         (self.id, self.maker, self.created, self.expires) = (id, maker, created, expires)
-    }
-}
-
-public struct InviteList: Codable, Sendable {
-    public var invites: [InviteObject]
-    public var more: Bool
-    @OrNull public var next: String?
-
-    public init(invites: [InviteObject], more: Bool, next: String?) {
-        (self.invites, self.more, self.next) = (invites, more, next)
     }
 }
 

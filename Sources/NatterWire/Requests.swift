@@ -31,7 +31,6 @@ public struct LoginRequest: Codable, Sendable {
 
 public struct LogoutRequest: Codable, Sendable {
     public var all: Bool?
-    public init(all: Bool?) { self.all = all }
 }
 
 public struct PasswordRequest: Codable, Sendable {

@@ -134,6 +134,18 @@ struct ChangeTests {
         }
     }
 
+    @Test("an entry may have millions of changes, as an import of a long history with replies makes it")
+    func manyChanges() throws {
+        // Given an entry with more than a million changes, the shortest there are
+        let changes = [Change](repeating: .runEnded(1), count: (1 << 20) + 1)
+        let author = LogEntry.Author(node: 4, attempt: 5)
+        let entry = LogEntry(before: .start, author: author, commit: Commit(3), changes: changes)
+        // When another server reads it
+        let read = try LogEntry(decoding: entry.encode(), before: .start, author: author)
+        // Then all are there
+        #expect(read.changes.count == changes.count)
+    }
+
     @Test("rows and memory say the same: what is loaded again is what was there", arguments: TestEngine.all)
     func rowsAndMemory(engine: TestEngine) throws {
         let store = try engine.open()

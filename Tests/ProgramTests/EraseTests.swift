@@ -32,6 +32,9 @@ struct EraseTests {
             let refused = try world.natterd(["erase"] + words)
             #expect(refused.code == code && isOneLine(refused.errors) && refused.bytes.isEmpty, "\(words): \(refused)")
         }
+        // More numbers than a server takes at once
+        let many = try world.natterd(["erase", "general"] + (1...90_000).map(String.init))
+        #expect(many.code == (isServing ? 64 : 67) && isOneLine(many.errors), "\(many)")
         #expect(try world.natterd("erase", "general", "1").code == 0)
         if !isServing { try world.serve() }
         #expect(holding(world.data) == [])

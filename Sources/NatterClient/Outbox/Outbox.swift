@@ -302,12 +302,7 @@ public struct Outbox {
         let staged = path + ".new"
         var kept = path + ".damaged"
         while try disk.information(kept) != nil { kept += "+" }
-        func remove(_ path: String) throws {
-            for name in [path, path + "-wal", path + "-shm"] where try disk.information(name) != nil {
-                try disk.remove(name)
-            }
-        }
-        try remove(staged)
+        try disk.removeDatabase(staged)
         var isComplete = false
         do {
             let target = try Connection(path: staged, role: .writer, disk: disk)

@@ -58,13 +58,9 @@ struct Hook: Codable, Sendable, Equatable {
 
     /// Whether all values are what a hook can have. Somebody may have edited the file.
     var isSound: Bool {
-        guard let since = failingSince else { return areValuesSound }
-        return areValuesSound && Timestamp.range.contains(Timestamp(milliseconds: since))
-    }
-
-    private var areValuesSound: Bool {
         ConversationID(hex: conversationID) != nil && (try? HookAddress(url)) != nil && seq <= UInt64(Int64.max)
             && (0...Hook.failureLimit).contains(failures) && log.count <= Hook.logLimit
+            && failingSince.map { Timestamp.range.contains(Timestamp(milliseconds: $0)) } ?? true
     }
 
     /// Notes that a message was delivered.

@@ -49,7 +49,7 @@ final class HookRegistry: Sendable {
     }
 
     func add(_ hook: Hook) throws {
-        try change { hooks in
+        try hooks.withLock { hooks in
             guard hooks.count < HookRegistry.limit else {
                 throw CommandFailure(
                     .invalidData, code: "too_many", "there are \(HookRegistry.limit) hooks, the most that a server has")
@@ -62,7 +62,7 @@ final class HookRegistry: Sendable {
 
     func remove(_ id: String) throws {
         _ = try hook(id)
-        try change { hooks in
+        try hooks.withLock { hooks in
             hooks[id] = nil
             try disk.remove(path(id))
             try disk.syncDirectory(directory)
@@ -74,17 +74,13 @@ final class HookRegistry: Sendable {
     /// - Returns: the hook; nil if it is not there any more.
     @discardableResult
     func update(_ id: String, _ change: (inout Hook) -> Void) throws -> Hook? {
-        try self.change { hooks in
+        try hooks.withLock { hooks in
             guard var hook = hooks[id] else { return nil }
             change(&hook)
             try save(hook)
             hooks[id] = hook
             return hook
         }
-    }
-
-    private func change<Result: Sendable>(_ body: (inout [String: Hook]) throws -> Result) throws -> Result {
-        try hooks.withLock { try body(&$0) }
     }
 
     private func save(_ hook: Hook) throws(DiskError) {

@@ -94,7 +94,7 @@ struct OperationRunner {
     }
 
     private func change(_ name: String, _ change: AccountChange, _ channel: some OperationChannel) throws {
-        let account = try answer { store.change(name, change, by: actor, action: nil, $0) }
+        let account = try answer { store.change(name, change, by: actor, $0) }
         try channel.reply(.user(AdminUserObject(account)))
     }
 

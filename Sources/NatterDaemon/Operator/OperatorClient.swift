@@ -42,9 +42,7 @@ struct OperatorClient {
                 if let alone { return try performHere(alone) }
                 let store = try DataDirectory.openStore(arguments, console)
                 defer { store.close() }
-                let code = try OperationRunner(store: store, uid: geteuid()).run(operation, OwnChannel(client: self))
-                try console.output.flush()
-                return code
+                return try performHere { try OperationRunner(store: store, uid: geteuid()).run(operation, $0) }
             } catch StoreOpenError.locked(let directory) {
                 // Another command has the store, or a server is starting or stopping.
                 guard MonotonicClock.now() < deadline else { throw StoreOpenError.locked(directory) }

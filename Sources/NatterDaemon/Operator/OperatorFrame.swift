@@ -1,3 +1,4 @@
+internal import NatterCLI
 internal import NatterLanguage
 internal import NatterWire
 
@@ -91,7 +92,15 @@ final class FrameStream {
         try frame.withUnsafeBytes { try stream.write($0) }
     }
 
+    /// - Throws: 64 for an object that is longer than a frame. The other side would take it for nonsense and hang up.
     func write(_ kind: OperatorFrame.Kind, json value: some Encodable) throws {
-        try write(kind, WireJSON.encode(value))
+        let body = WireJSON.encode(value)
+        guard body.count <= OperatorFrame.bodyLimit else {
+            throw CommandFailure(
+                .usage, code: "usage",
+                "this is too long for one command: \(body.count) bytes of at most \(OperatorFrame.bodyLimit); do it in parts"
+            )
+        }
+        try write(kind, body)
     }
 }

@@ -41,7 +41,7 @@ enum AdminRoutes {
         if password != nil { words.append("password") }
         let change = AccountChange(isDisabled: request.disabled, isAdmin: request.admin, password: password)
         call.store.change(
-            call.name(0), change, by: principal.name.text, action: nil,
+            call.name(0), change, by: principal.name.text,
             call.completion { [words] account in
                 var fields = [(key: "admin", value: principal.name.text), ("user", account.name)]
                 if !words.isEmpty { fields.append(("change", words.joined(separator: ","))) }
@@ -125,10 +125,13 @@ enum AdminRoutes {
     }
 
     static func invites(_ call: Call, _: Principal, _: Void) {
-        let objects = call.store.invites().map {
-            InviteObject(id: $0.id, maker: $0.maker, created: $0.created.rfc3339, expires: $0.expires.rfc3339)
-        }
-        call.respond(list: objects, InviteList(invites: objects, more: false, next: objects.last?.id))
+        call.respond(
+            whole: call.store.invites(), as: "invites",
+            { invites in
+                invites.map {
+                    InviteObject(id: $0.id, maker: $0.maker, created: $0.created.rfc3339, expires: $0.expires.rfc3339)
+                }
+            }, place: \.id)
     }
 
     static func revokeInvite(_ call: Call, _ principal: Principal) {

@@ -31,19 +31,10 @@ enum BlockRoutes {
         if call.head.header("authorization") != nil {
             reply.headers += [("Cache-Control", "private, immutable, max-age=31536000"), ("Vary", "Authorization")]
         }
-        if let known = call.head.header("if-none-match"), isMatch(known, tag) { return call.respond(reply) }
+        if call.head.hasCopy(tag) { return call.respond(reply) }
         reply.status = 200
         reply.headers.append(("Content-Type", "application/octet-stream"))
         reply.body = .bytes(found.bytes)
         call.respond(reply)
-    }
-
-    /// The weak comparison of RFC 9110, section 13.1.2.
-    private static func isMatch(_ header: String, _ tag: String) -> Bool {
-        let blank = UInt8(ascii: " ")
-        return header.utf8.split(separator: UInt8(ascii: ",")).contains { part in
-            let candidate = part.drop { $0 == blank }.prefix { $0 != blank }
-            return ["*", tag, "W/" + tag].contains { candidate.elementsEqual($0.utf8) }
-        }
     }
 }

@@ -7,15 +7,6 @@ internal import NatterWire
 
 /// Conversations, pages of their messages, and search.
 enum ConversationRoutes {
-    struct ListQuery {
-        let limit: Int
-        let after: String?
-    }
-
-    static func listQuery(_ call: Call) throws(APIError) -> ListQuery {
-        ListQuery(limit: try call.query.limit(), after: call.query.name("after"))
-    }
-
     static func list(_ call: Call, _ principal: Principal, _ query: ListQuery) throws(APIError) {
         let page = try translate(call.store.conversations(of: principal, after: query.after, limit: query.limit))
         let objects = page.conversations.map { ConversationObject($0) }

@@ -51,16 +51,7 @@ enum PeopleRoutes {
 
     // MARK: Groups
 
-    struct GroupQuery {
-        let after: String?
-        let limit: Int
-    }
-
-    static func groupQuery(_ call: Call) throws(APIError) -> GroupQuery {
-        GroupQuery(after: call.query.name("after"), limit: try call.query.limit())
-    }
-
-    static func groups(_ call: Call, _ principal: Principal, _ query: GroupQuery) {
+    static func groups(_ call: Call, _ principal: Principal, _ query: ListQuery) {
         let page = call.store.groups(of: principal, after: query.after, limit: query.limit)
         let objects = page.groups.map {
             GroupObject(

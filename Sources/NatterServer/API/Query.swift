@@ -86,6 +86,17 @@ struct Query {
     }
 }
 
+/// A page of a list in the order of names.
+struct ListQuery {
+    let limit: Int
+    /// The name behind which the page begins; nil for the first page.
+    let after: String?
+
+    static func read(_ call: Call) throws(APIError) -> ListQuery {
+        ListQuery(limit: try call.query.limit(), after: call.query.name("after"))
+    }
+}
+
 /// Unicode normalization form C. The server stores names in this form.
 public enum Normalization {
     /// Normalizes a name that comes from outside.

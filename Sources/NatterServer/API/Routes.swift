@@ -25,7 +25,7 @@ enum Routes {
             "POST", "v1/messages", .token { .send(conversation: $1.conversation, id: $1.conversationID) }, .message,
             on: .loop, MessageRoutes.post),
         Route(
-            "GET", "v1/conversations", .token(.readAny), .read(ConversationRoutes.listQuery), ConversationRoutes.list),
+            "GET", "v1/conversations", .token(.readAny), .read(ListQuery.read), ConversationRoutes.list),
         Route(
             "GET", "v1/conversations/*", .token { call, _ in .read(conversation: call.name(0)) }, ConversationRoutes.one
         ),
@@ -56,7 +56,7 @@ enum Routes {
         Route("GET", "v1/blocks", .token(.all), .list, PeopleRoutes.blocked),
         Route("PUT", "v1/blocks/*", .token(.all), on: .loop, PeopleRoutes.block),
         Route("DELETE", "v1/blocks/*", .token(.all), on: .loop, PeopleRoutes.unblock),
-        Route("GET", "v1/groups", .token(.all), .read(PeopleRoutes.groupQuery), PeopleRoutes.groups),
+        Route("GET", "v1/groups", .token(.all), .read(ListQuery.read), PeopleRoutes.groups),
         Route(
             "POST", "v1/groups", .token(.all), .json(PeopleRoutes.NewGroup.self), on: .loop, PeopleRoutes.createGroup),
         Route(

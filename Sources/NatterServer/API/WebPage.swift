@@ -44,19 +44,8 @@ enum WebPage {
             ("Content-Type", file.type), ("ETag", tag), Reply.dependsOnEncoding, ("Referrer-Policy", "no-referrer"),
             ("Cross-Origin-Resource-Policy", "same-origin"),
         ]
-        if matches(call.head, tag) { return Reply(status: 304, headers: headers) }
+        if call.head.hasCopy(tag) { return Reply(status: 304, headers: headers) }
         if isCompressed { headers.append(Reply.isGzip) }
         return Reply(status: 200, headers: headers, body: .bytes(isCompressed ? file.compressed : file.bytes))
-    }
-
-    /// - SeeAlso: RFC 9110, section 13.1.2.
-    private static func matches(_ head: RequestHead, _ tag: String) -> Bool {
-        guard let header = head.header("if-none-match") else { return false }
-        return header.utf8.split(separator: UInt8(ascii: ",")).contains { item in
-            var given = item.drop { $0 == UInt8(ascii: " ") }
-            while given.last == UInt8(ascii: " ") { given.removeLast() }
-            if given.starts(with: "W/".utf8) { given = given.dropFirst(2) }
-            return given.elementsEqual(tag.utf8) || given.elementsEqual("*".utf8)
-        }
     }
 }

@@ -31,6 +31,16 @@ public struct RequestHead: Sendable {
         return nil
     }
 
+    /// Whether the client has what this entity tag names: the weak comparison of RFC 9110, section 13.1.2.
+    func hasCopy(_ tag: String) -> Bool {
+        guard let known = header("if-none-match") else { return false }
+        let blank = UInt8(ascii: " ")
+        return known.utf8.split(separator: UInt8(ascii: ",")).contains { part in
+            let candidate = part.drop { $0 == blank }.prefix { $0 != blank }
+            return ["*", tag, "W/" + tag].contains { candidate.elementsEqual($0.utf8) }
+        }
+    }
+
     /// Why the body must not be collected in memory, or nil if it may be.
     func violation(collecting limit: Int) -> HTTPViolation? {
         if isChunked {

@@ -125,10 +125,7 @@ public final class StoreBackup {
             // The mark comes first, so that a retry knows that the directory holds a backup.
             try disk.replaceContents(of: mark, with: [])
         }
-        for name in [stagedDatabase, stagedDatabase + "-wal", stagedDatabase + "-shm"]
-        where try disk.information(name) != nil {
-            try disk.remove(name)
-        }
+        try disk.removeDatabase(stagedDatabase)
         return former
     }
 

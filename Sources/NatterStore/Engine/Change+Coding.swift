@@ -76,8 +76,8 @@ extension Change {
             output.put(new.isOpen)
             output.list(new.users) { $0.put($1) }
             output.optional(new.accounts) { output, pair in
-                output.put(pair.first)
-                output.put(pair.second)
+                output.put(pair.first.rawValue)
+                output.put(pair.second.rawValue)
             }
             if let maker = new.maker { output.put(maker.rawValue) }
         case .groupChanged(let number, let name, let isOpen):

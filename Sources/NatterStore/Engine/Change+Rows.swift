@@ -174,7 +174,8 @@ extension Change {
                 INSERT INTO conversation (number,id,kind,name,name_key,is_open,user_a,user_b,sealed_hash,maker)
                 VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10)
                 """, new.number, new.id.bytes, Int(new.kind.rawValue), new.name, NameRule.caseKey(new.name), new.isOpen,
-                new.accounts?.first, new.accounts?.second, HashChain.start(of: new.id).bytes, new.maker?.rawValue)
+                new.accounts?.first.rawValue, new.accounts?.second.rawValue, HashChain.start(of: new.id).bytes,
+                new.maker?.rawValue)
         case .groupChanged(let number, let name, let isOpen):
             try rows.run(
                 "UPDATE conversation SET name=$1, name_key=$2, is_open=$3 WHERE number=$4", name,

@@ -92,7 +92,7 @@ enum Change: Sendable {
         func makeState() -> ConversationState {
             let state = ConversationState(
                 identity: ConversationIdentity(number: number, id: id, kind: kind, name: name, users: users),
-                isOpen: isOpen, accounts: accounts.map { ($0.first, $0.second) }, sealedSeq: .zero,
+                isOpen: isOpen, accounts: accounts, sealedSeq: .zero,
                 sealedHash: HashChain.start(of: id), sealedCommit: .zero, lastServerTime: .zero)
             state.maker = maker
             return state
@@ -335,9 +335,7 @@ extension StoreState {
     /// The members of a group, or the two users of a personal conversation.
     fileprivate func readers(of number: Int64) -> [AccountID] {
         guard let conversation = conversations[number] else { return [] }
-        if let (first, second) = conversation.accounts {
-            return [AccountID(rawValue: first), AccountID(rawValue: second)]
-        }
+        if let pair = conversation.accounts { return [pair.first, pair.second] }
         return conversation.members.keys.map { AccountID(rawValue: $0) }
     }
 }

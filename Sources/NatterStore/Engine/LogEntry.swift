@@ -43,8 +43,6 @@ struct LogEntry: Sendable {
     var journalBytes: Int { messages.rawByteCount + movedTails.rawByteCount }
 
     private static let version: UInt8 = 1
-    /// The most changes that an entry may have.
-    private static let maximumChanges = 1 << 20
 
     /// The bytes of the entry in a shared log: version, commit, number of changes, changes, both batches with their
     /// lengths, and CRC-32C over all of it. Place and author are stored beside them.
@@ -78,7 +76,8 @@ struct LogEntry: Sendable {
             guard reader.byte() == LogEntry.version else {
                 throw FormatViolation("an entry of the log has an unknown version", isNewer: true)
             }
-            guard let commit = reader.leb128(), let count = reader.leb128(), count <= UInt64(LogEntry.maximumChanges)
+            // An import has a change for each reply, so only the bytes limit how many there are: each takes one at least.
+            guard let commit = reader.leb128(), let count = reader.leb128(), count <= UInt64(reader.remaining)
             else { throw FormatViolation("an entry of the log is cut short") }
             var changes: [Change] = []
             for _ in 0..<Int(count) { changes.append(try Change.decode(&reader)) }

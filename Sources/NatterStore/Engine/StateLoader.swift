@@ -103,10 +103,12 @@ struct StateLoader {
                 throw StoreOpenError.damaged(
                     "the database '\(connection.path)' has a malformed row for conversation \(conversations.int64(0))")
             }
-            let accounts = kind == .personal ? (conversations.int64(5), conversations.int64(6)) : nil
-            let users = accounts.map { accounts in
-                ConversationID.inOrder(
-                    [accounts.0, accounts.1].compactMap { state.accounts[AccountID(rawValue: $0)]?.name.text })
+            let accounts =
+                kind == .personal
+                ? AccountPair(
+                    AccountID(rawValue: conversations.int64(5)), AccountID(rawValue: conversations.int64(6))) : nil
+            let users = accounts.map { pair in
+                ConversationID.inOrder([pair.first, pair.second].compactMap { state.accounts[$0]?.name.text })
             }
             let conversation = ConversationState(
                 identity: ConversationIdentity(

@@ -82,11 +82,7 @@ final class ImportRecord: Sendable {
     }
 
     private func seal() throws(StoreError) {
-        let result = Monitor<Result<Void, StoreError>?>(nil)
-        store.sealer.requestWhole(identity.number) { error in
-            result.signal { $0 = error.map { .failure($0) } ?? .success(()) }
-        }
-        try result.wait { $0 }?.get()
+        if let failure = store.waiting({ store.sealer.requestWhole(identity.number, $0) }) { throw failure }
     }
 
     // MARK: On the writer's thread
@@ -109,9 +105,7 @@ final class ImportRecord: Sendable {
         let tailBlocks = tail.isEmpty ? nil : try seal(tail.blocks)
         if let tailBlocks {
             decision.blocks.append(tailBlocks)
-            var content = SealedContent()
-            for part in tail.blocks { content.add(part.records) }
-            decision.append(.tailSealed(Change.SealedTail(tailBlocks, content)))
+            decision.append(.tailSealed(Change.SealedTail(tailBlocks, SealedContent(tail.blocks))))
         }
         let place = StagedFiles.Place(
             firstSeq: tail.lastSeq.next, hashBefore: tail.hash, commit: builder.commit)
@@ -188,12 +182,7 @@ final class ImportRecord: Sendable {
     }
 
     private func seal(_ parts: [OpenBlock]) throws -> WrittenBlocks {
-        let written = try store.withReader { reader in
-            let last = try ArchiveRows.lastSegment(of: identity.number, on: reader.connection)
-            return try writer.seal(
-                parts, of: identity, last: last, effort: .brisk,
-                earlierText: { try reader.textBefore(parts[0].records.firstSeq, of: identity) })
-        }
+        let written = try store.write(parts, of: identity, effort: .brisk, with: writer)
         progress.withLock { $0.sealed = written }
         return written
     }

@@ -176,20 +176,20 @@ extension Store {
         _ retention: Retention, of name: String, by actor: String,
         _ completion: @escaping Completion<RetentionView>
     ) {
-        let found = Monitor<Int64?>(nil)
+        let found = Box<Int64>()
         // Who shortens it wants room.
         change(freesRoom: true) { [self] state, builder throws(StoreError) in
             guard let conversation = try StoreExporter.find(name, in: state) else {
                 throw .noSuchConversation(name)
             }
             let decision = try decide(retention, for: conversation, state)
-            found.signal { $0 = conversation.identity.number }
+            found.value = conversation.identity.number
             guard var decision else { return .nothing }
             decision.append(builder.audited(actor, "retention_set", "\(name) \(retention)"))
             return decision
         } _: { [self] error in
             if let error { return completion(.failure(error)) }
-            let number = found.withLock { $0 } ?? 0
+            let number = found.value ?? 0
             dropDueMessages(of: [number]) { [self] failure in
                 // What can't be dropped for another reason, such as damage, stays and is reported.
                 if failure == .diskFull { return completion(.failure(.notDropped(name))) }

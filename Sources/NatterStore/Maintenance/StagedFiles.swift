@@ -180,11 +180,10 @@ final class StagedFiles {
             (header.firstSeq, header.hashBefore) = (seq, hash)
             try segment.replaceHeader(header)
             let (target, generation) = try freeName(at: seq)
-            var row = SegmentRow(
+            let row = SegmentRow(
                 conversation: number, firstSeq: seq, generation: generation, size: file.size,
                 dictionary: segment.dictionary.id, isClosed: file.size >= Segment.maximumBytes)
             var rows: [BlockRow] = []
-            row.conversation = number
             for (packed, offset) in file.blocks {
                 var header = packed
                 (header.firstSeq, header.hashBefore, header.lastCommit) = (seq, hash, place.commit)

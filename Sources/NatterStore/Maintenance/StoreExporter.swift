@@ -129,11 +129,8 @@ public struct ExportedMessages {
 
     public var count: Int { records.count - start }
 
-    /// Everything about a message except its sender and its text.
+    /// What only some messages have.
     public struct Fields {
-        public let seq: Seq
-        public let time: Timestamp
-        public let kind: MessageKind
         public let about: Seq?
         public let via: [UInt8]?
         public let written: Timestamp?
@@ -147,9 +144,7 @@ public struct ExportedMessages {
     public func fields(at place: Int) -> Fields? {
         guard place >= 0, place < count else { return nil }
         let record = records[start + place]
-        return Fields(
-            seq: record.seq, time: record.time, kind: record.kind, about: record.about, via: record.via,
-            written: record.written, isErased: record.isErased)
+        return Fields(about: record.about, via: record.via, written: record.written, isErased: record.isErased)
     }
 
     /// Calls `body` with each imported message: time, sender, text. The text is valid only during the call.

@@ -16,8 +16,6 @@ struct JournalContents {
     /// The commit of the first damaged batch.
     private(set) var firstDamaged: Commit?
 
-    init() {}
-
     /// - Parameter sealed: where the log of each conversation ends, according to the index.
     init(_ connection: Connection, sealed: [Int64: Seq]) throws {
         var tops = sealed

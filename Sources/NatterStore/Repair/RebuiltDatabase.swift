@@ -39,9 +39,7 @@ final class RebuiltDatabase {
         }
         isStaged = true
         (wasMissing, hasUnknownLoss) = (!exists, !exists)
-        for end in ["", "-wal", "-shm"] where try disk.information(database + ".rebuilt" + end) != nil {
-            try disk.remove(database + ".rebuilt" + end)
-        }
+        try disk.removeDatabase(database + ".rebuilt")
         let connection = try Connection(path: database + ".rebuilt", role: .writer, disk: disk)
         open = connection
         if exists { try salvage(database, connection) }

@@ -7,7 +7,6 @@ internal import NatterSQLite
 /// Recreates accounts and conversations that only the logs still know.
 final class RebuiltPeople {
     private let connection: Connection
-    private let store: StoreID
     private let now: Timestamp
     private var accounts: [String: Int64] = [:]
     private var groups: Set<String> = []
@@ -35,10 +34,10 @@ final class RebuiltPeople {
     ///   - journal: may have messages of conversations whose rows are lost.
     ///   - erased: accounts that stay erased, with their numbers, which events in the logs name.
     init(
-        _ connection: Connection, store: StoreID, now: Timestamp, journal: JournalContents,
+        _ connection: Connection, now: Timestamp, journal: JournalContents,
         erased: [RememberedErasures.Account]
     ) throws(SQLiteError) {
-        (self.connection, self.store, self.now) = (connection, store, now)
+        (self.connection, self.now) = (connection, now)
         func highest(_ columns: [(table: String, name: String)]) throws(SQLiteError) -> Int64 {
             var found: Int64 = 0
             for column in columns {
@@ -81,6 +80,11 @@ final class RebuiltPeople {
         return highest.account
     }
 
+    /// The accounts of two names.
+    func pair(_ one: String, _ other: String) throws(SQLiteError) -> AccountPair {
+        AccountPair(AccountID(rawValue: try account(one)), AccountID(rawValue: try account(other)))
+    }
+
     /// A conversation as its log describes it.
     struct Origin {
         let kind: ConversationKind
@@ -102,9 +106,7 @@ final class RebuiltPeople {
                 groups.insert(NameRule.caseKey(name))
             }
         case .personal:
-            let users = [origin.users.first ?? "", origin.users.last ?? ""]
-            pair = AccountPair(
-                AccountID(rawValue: try account(users[0])), AccountID(rawValue: try account(users[1])))
+            pair = try self.pair(origin.users.first ?? "", origin.users.last ?? "")
         }
         let insert = try connection.statement(
             """
@@ -115,8 +117,7 @@ final class RebuiltPeople {
         let number = highest.conversation
         try insert.run(
             number, id.bytes, Int(origin.kind.rawValue), name, NameRule.caseKey(name), origin.history.isOpen,
-            pair?.first,
-            pair?.second, origin.history.isDeleted, HashChain.start(of: id).bytes)
+            pair?.first.rawValue, pair?.second.rawValue, origin.history.isDeleted, HashChain.start(of: id).bytes)
         if origin.kind == .group { try addMembers(origin.history, to: number) }
         return ConversationIdentity(number: number, id: id, kind: origin.kind, name: name, users: origin.users)
     }

@@ -304,11 +304,7 @@ extension Store {
     private func checkCopy(_ visit: @escaping (StoreDamage) -> Void) throws -> StoreCheck.Summary {
         var random = SystemRandomNumberGenerator()
         let copy = Store.databasePath(directory) + ".check-\(random.next() as UInt32)"
-        defer {
-            for end in ["", "-wal", "-shm"] where (try? disk.information(copy + end)) != .some(nil) {
-                try? disk.remove(copy + end)
-            }
-        }
+        defer { try? disk.removeDatabase(copy) }
         let files = try StoreCheck.logFiles(directory, disk)
         do { try withReader { try $0.connection.copy(to: copy, disk: disk) } } catch let error as SQLiteError
             where error.reason == .corrupt

@@ -129,7 +129,7 @@ public final class StoreRebuild {
         let former = try database.lastCommit(journal)
         return try connection.transaction {
             let people = try RebuiltPeople(
-                connection, store: store, now: clock.now(), journal: journal,
+                connection, now: clock.now(), journal: journal,
                 erased: RememberedErasures(root, disk).accounts())
             var logs: [(identity: ConversationIdentity, label: String, log: RebuiltLog)] = []
             for conversation in known {
@@ -171,10 +171,9 @@ public final class StoreRebuild {
             let users = survey.files.first(where: { $0.header?.conversation == identity.id })?.header?.users,
             users.count == 2
         else { return identity }
-        let pair = AccountPair(
-            AccountID(rawValue: try people.account(users[0])), AccountID(rawValue: try people.account(users[1])))
+        let pair = try people.pair(users[0], users[1])
         let update = try connection.statement("UPDATE conversation SET user_a=?, user_b=? WHERE number=?")
-        try update.run(pair.first, pair.second, identity.number)
+        try update.run(pair.first.rawValue, pair.second.rawValue, identity.number)
         return ConversationIdentity(
             number: identity.number, id: identity.id, kind: .personal, name: identity.name, users: users)
     }

@@ -82,7 +82,7 @@ final class PostgresEngine: StoreEngine {
     func closeAndDiscard() {
         release()
         // While it is still locked, because another check may wait for the directory.
-        try? RowCopy.discard(Store.databasePath(directory))
+        try? PosixDisk().removeDatabase(Store.databasePath(directory))
         try? PosixDisk().remove(directory + "/store.lock")
         lock.signal { $0 = nil }
     }

@@ -24,17 +24,10 @@ struct RowCopy {
 
     /// Creates an empty database in place of the last one.
     init(path: String, retentionDays: Int) throws {
-        try RowCopy.discard(path)
+        try PosixDisk().removeDatabase(path)
         connection = try Connection(path: path, role: .writer, durability: .normal)
         try StoreSchema.current.migrate(connection)
         keys = try KeyTables(connection: connection, retentionDays: retentionDays)
-    }
-
-    static func discard(_ path: String) throws(DiskError) {
-        let disk = PosixDisk()
-        for suffix in ["", "-wal", "-shm"] where try disk.information(path + suffix) != nil {
-            try disk.remove(path + suffix)
-        }
     }
 
     // MARK: Loading
