@@ -181,6 +181,11 @@ extension Store {
             if old == nil {
                 let event: GroupEvent = account.id == principal.account ? .joined : .added(account.name.text)
                 decision.append(event, in: number, by: principal)
+                // It gives access to a private group without any of its admins.
+                if !group.isOpen, principal.isAdmin, Authority.isOrphan(group, state) {
+                    let subject = "\(account.name.text) \(group.name)"
+                    decision.append(builder.audited(principal.name.text, "member_added", subject))
+                }
             }
             if new.isAdmin != (old?.isAdmin ?? false) {
                 let event: GroupEvent = new.isAdmin ? .promoted(account.name.text) : .demoted(account.name.text)

@@ -338,6 +338,19 @@ struct PeopleTests {
         #expect(try root.get("/v1/admin/audit").lines.first?["action"] == "user_enabled")
     }
 
+    @Test("an admin of the server who adds a member to a private group without an active admin is in the audit trail")
+    func orphan() throws {
+        let server = try TestServer()
+        let (root, alice) = (try server.account("root"), try server.account("alice"))
+        try makeAdmin("root", on: server)
+        _ = try alice.post("/v1/groups", ["name": "crew"])
+        #expect(try json(.put, "/v1/groups/crew/members/root", by: root).outcome == "404 not_found")
+        #expect(try json(.patch, "/v1/admin/users/alice", ["disabled": true], by: root).status == 200)
+        #expect(try json(.put, "/v1/groups/crew/members/root", by: root).status == 200)
+        let entry = try root.get("/v1/admin/audit").lines.first
+        #expect(entry?["action"] == "member_added" && entry?["actor"] == "root" && entry?["subject"] == "root crew")
+    }
+
     @Test("a token of one group is shown with the group's name, also after it got another and after a restart")
     func renamedScope() throws {
         let server = try TestServer()
