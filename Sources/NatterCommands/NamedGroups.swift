@@ -9,8 +9,8 @@ extension Context {
     ///
     /// - Returns: nil also if there is no replica or it cannot be read. Then the message goes by the name.
     func groupID(named name: String) -> ConversationID? {
-        guard NameRule.isGroup(name), let account = try? login().account, let user = account.name,
-            let store = account.store, let location = try? home().replica(store: store, user: user),
+        guard NameRule.isGroup(name), let account = try? login().account,
+            let location = try? home().replica(of: account),
             let found = try? Replica.open(at: location)?.conversation(named: name), !found.isGone
         else { return nil }
         return found.groupID

@@ -47,7 +47,7 @@ public struct TableSalvage {
     }
 
     private func halve(_ low: Int64, _ high: Int64, depth: Int) throws {
-        guard high - low > 1, depth < TableSalvage.deepest else { return }
+        guard high &- low > 1, depth < TableSalvage.deepest else { return }
         let middle = low + (high - low) / 2
         let key = keys[0]
         let (reached, upward) = try read("WHERE \(key)>? AND \(key)<?", [middle, high], descending: false)

@@ -79,6 +79,7 @@ struct ReplicaRebuild {
         try disk.syncDirectory(location.rebuildDirectory)
         return target
     }
+
     /// Removes damaged databases that were set aside, because they may hold an erased text.
     static func wipe(at location: ReplicaLocation, _ disk: any Disk) throws(DiskError) {
         let directory = Quarantine(root: location.directory, disk: disk).directory
