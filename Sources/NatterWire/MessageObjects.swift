@@ -57,7 +57,7 @@ public struct MessageObject: Codable, Sendable, Equatable {
         written = message.written?.milliseconds
         edited = message.edited?.rfc3339
         deleted = message.isDeleted ? true : nil
-        erased = message.isErased && message.kind != .event ? true : nil
+        erased = message.isErased && (message.kind != .event || message.text.isEmpty) ? true : nil
         self.type = type
     }
 
@@ -162,7 +162,7 @@ public struct ExportLine: Codable, Sendable, Equatable {
         via = message.via
         written = message.written?.milliseconds
         deleted = message.isDeleted ? true : nil
-        erased = message.isErased && message.kind != .event ? true : nil
+        erased = message.isErased ? true : nil
     }
 
     /// A line of a message that is not deleted.
@@ -176,6 +176,6 @@ public struct ExportLine: Codable, Sendable, Equatable {
         self.about = about?.rawValue
         self.via = via.map { String(decoding: $0, as: UTF8.self) }
         self.written = written?.milliseconds
-        erased = isErased && kind != .event ? true : nil
+        erased = isErased ? true : nil
     }
 }

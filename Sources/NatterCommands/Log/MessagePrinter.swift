@@ -25,7 +25,7 @@ struct MessageFields {
     init(_ record: Record, in conversation: String) {
         (self.conversation, seq, time, sender) = (conversation, record.seq, record.time, record.sender)
         (kind, about, via, written) = (record.kind, record.about, record.via, record.written)
-        isErased = record.isErased && record.kind != .event
+        isErased = record.isErased && (record.kind != .event || record.text.isEmpty)
     }
 
     init(_ message: Message) {
