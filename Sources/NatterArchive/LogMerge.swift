@@ -257,6 +257,8 @@ private final class MergeStream {
             var keys: [Timestamp] = []
             var high = run.highBefore
             let start = records.index(of: run.seqs.lowerBound) ?? 0
+            positions.reserveCapacity(records.count - start)
+            keys.reserveCapacity(records.count - start)
             for position in start..<records.count {
                 let seq = records.firstSeq.advanced(by: position)
                 guard seq <= last else { break }

@@ -52,24 +52,26 @@ public enum LZ4 {
         _ bytes: UnsafeRawBufferPointer, wanted: Int, isPart: Bool = false, _ dictionary: [UInt8] = [],
         isDamaged: Bool = false
     ) -> [UInt8]? {
+        // LZ4 is twice as fast if the dictionary stands just before the output.
+        let known = dictionary.count
         var length: Int32 = -1
-        let unpacked = [UInt8](unsafeUninitializedCapacity: wanted) { output, filled in
+        let unpacked = [UInt8](unsafeUninitializedCapacity: known + wanted) { room, filled in
+            _ = room.initialize(fromContentsOf: dictionary)
+            let output = UnsafeMutableBufferPointer(rebasing: room[known...])
             if isDamaged { output.initialize(repeating: 0) }
-            output.withMemoryRebound(to: CChar.self) { output in
-                dictionary.withUnsafeBytes { dictionary in
-                    let source = bytes.bindMemory(to: CChar.self).baseAddress
-                    let start = dictionary.bindMemory(to: CChar.self).baseAddress
-                    let (count, room, known) = (Int32(bytes.count), Int32(wanted), Int32(dictionary.count))
-                    length =
-                        isPart
-                        ? LZ4_decompress_safe_partial_usingDict(
-                            source, output.baseAddress, count, room, room, start, known)
-                        : LZ4_decompress_safe_usingDict(source, output.baseAddress, count, room, start, known)
-                }
+            room.withMemoryRebound(to: CChar.self) { room in
+                guard let start = room.baseAddress else { return }
+                let source = bytes.bindMemory(to: CChar.self).baseAddress
+                let (count, wanted, size) = (Int32(bytes.count), Int32(wanted), Int32(known))
+                length =
+                    isPart
+                    ? LZ4_decompress_safe_partial_usingDict(source, start + known, count, wanted, wanted, start, size)
+                    : LZ4_decompress_safe_usingDict(source, start + known, count, wanted, start, size)
             }
-            filled = isDamaged ? wanted : Int(max(0, length))
+            filled = known + (isDamaged ? wanted : Int(max(0, length)))
         }
-        return isDamaged || Int(length) == wanted ? unpacked : nil
+        guard isDamaged || Int(length) == wanted else { return nil }
+        return known == 0 ? unpacked : Array(unpacked[known...])
     }
 
     // MARK: Without a dictionary

@@ -311,14 +311,19 @@ public struct ReplicaPatternSearch: Sendable {
                 search.missing.append(UnsearchedRun(conversation: conversation, seqs: seqs))
             case .messages(let run):
                 let records = run.records
-                let possible =
-                    pattern.hasRequiredText
-                    ? Set(records.positions { pattern.possiblePlaces(in: $0, visit: $1) }) : nil
+                var possible =
+                    pattern.hasRequiredText ? records.positions { pattern.possiblePlaces(in: $0, visit: $1) } : []
+                /// Positions are asked for in falling order.
+                func isPossible(_ position: Int) -> Bool {
+                    guard pattern.hasRequiredText else { return true }
+                    while let last = possible.last, last > position { possible.removeLast() }
+                    return possible.last == position
+                }
                 let folder = MessageFolder(LogReader(run.conversation, replica.archive), folds: true)
                 lazy var areUnchanged = Result { try folder.areUnchanged(records) }
                 var positions: [Int] = []
-                for position in run.positions where SearchFeed.isSearchable(records.kind(at: position)) {
-                    guard possible?.contains(position) ?? true,
+                for position in run.positions {
+                    guard isPossible(position), SearchFeed.isSearchable(records.kind(at: position)),
                         try records.withText(at: position, { try pattern.matches($0, isChecked: true) }),
                         try records.kind(at: position) == .text && !records.isErased(at: position)
                             && areUnchanged.get() || folder.isCurrent(records[position])
