@@ -268,7 +268,7 @@ public enum ArchiveRows {
     public static func put(_ dictionary: LogDictionary, on connection: Connection) throws(SQLiteError) {
         guard dictionary.id != .none else { return }
         let statement = try connection.statement("INSERT OR IGNORE INTO dictionary VALUES (?,?)")
-        try statement.run(dictionary.id.bytes, dictionary.encode())
+        try statement.run(dictionary.id.bytes, dictionary.record)
     }
 }
 

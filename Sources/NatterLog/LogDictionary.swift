@@ -39,16 +39,20 @@ public struct LogDictionary: Sendable, Equatable {
 
     public let id: DictionaryID
     public let bytes: [UInt8]
+    /// As it is stored and sent. It is kept, because packing it takes milliseconds, and a dictionary is sent to each new reader.
+    /// Empty if there is no dictionary.
+    public let record: [UInt8]
 
     public static let none = LogDictionary()
 
-    private init() { (id, bytes) = (.none, []) }
+    private init() { (id, bytes, record) = (.none, [], []) }
 
     /// - Parameter bytes: of more than 65,536 bytes, the last 65,536 are used. No bytes at all give `none`.
     public init(_ bytes: some Collection<UInt8>) {
         let kept = Array(bytes.suffix(LogDictionary.maximumBytes))
         self.bytes = kept
         id = kept.isEmpty ? .none : LogDictionary.id(of: kept)
+        record = kept.isEmpty ? [] : LogDictionary.encode(kept, id)
     }
 
     private static func id(of bytes: [UInt8]) -> DictionaryID {
@@ -56,7 +60,7 @@ public struct LogDictionary: Sendable, Equatable {
         DictionaryID(bytes: Array(Digest(of: bytes).bytes.prefix(DictionaryID.byteCount))) ?? .none
     }
 
-    public func encode() -> [UInt8] {
+    private static func encode(_ bytes: [UInt8], _ id: DictionaryID) -> [UInt8] {
         let packed = LZ4.compress(bytes, dictionary: [], level: LZ4.bestLevel)
         let stored = packed ?? bytes
         let codec = packed == nil ? BlockHeader.Codec.raw : .lz4
@@ -123,7 +127,7 @@ public struct LogDictionary: Sendable, Equatable {
             }
             bytes = unpacked
         }
-        id = header.id
+        (id, self.record) = (header.id, Array(record))
         guard id == LogDictionary.id(of: bytes) else {
             throw FormatViolation("a dictionary's content does not match its id")
         }

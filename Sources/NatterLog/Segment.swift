@@ -39,7 +39,7 @@ public final class Segment: Sendable {
             let directory = Path.directory(of: path)
             try disk.makeDirectories(directory)
             let file = try disk.open(path, .create)
-            let bytes = header.encode() + (dictionary.id == .none ? [] : dictionary.encode())
+            let bytes = header.encode() + dictionary.record
             do throws(DiskError) {
                 try file.write(bytes, at: 0)
                 try file.sync()
@@ -88,7 +88,7 @@ public final class Segment: Sendable {
             } catch {
                 // A damaged record does not contain its length, but the record of the copy has the same length.
                 guard let spare, spare.id == header.dictionary else { throw error }
-                recordLength = spare.encode().count
+                recordLength = spare.record.count
             }
             let body = offset + UInt64(recordLength)
             if let spare, spare.id == header.dictionary {

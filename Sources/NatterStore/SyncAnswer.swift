@@ -144,7 +144,7 @@ public final class SyncAnswer: @unchecked Sendable {
             note(row.firstSeq, row.lastSeq)
             var chunks: [Chunk] = []
             if block.header.dictionary != .none, sentDictionaries.insert(block.header.dictionary).inserted {
-                chunks.append(.dictionary(try reader.segment(of: row, current.identity).dictionary.encode()))
+                chunks.append(.dictionary(try reader.segment(of: row, current.identity).dictionary.record))
             }
             chunks.append(.block(block.bytes))
             return chunks

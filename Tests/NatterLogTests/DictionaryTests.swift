@@ -22,7 +22,7 @@ struct DictionaryTests {
         let count = generator.once(in: 5) ? 65_536 : generator.int(1...3_000)
         let bytes = generator.once(in: 2) ? generator.bytes(count) : Fixture.text(count, using: &generator)
         let dictionary = LogDictionary(bytes)
-        let record = dictionary.encode()
+        let record = dictionary.record
         #expect(try decode(record) == dictionary && dictionary.bytes == bytes)
         #expect(try record.withUnsafeBytes { try LogDictionary.recordLength(header: $0) } == record.count)
         #expect(Hex.encode(Digest(of: bytes).bytes).hasPrefix(dictionary.id.description))
@@ -39,7 +39,7 @@ struct DictionaryTests {
     func damage() {
         var generator = SeededGenerator(seed: 5)
         for bytes in [generator.bytes(50), Fixture.text(400, using: &generator)] {
-            let record = LogDictionary(bytes).encode()
+            let record = LogDictionary(bytes).record
             for bit in 0..<record.count * 8 {
                 var changed = record
                 changed[bit / 8] ^= 1 << UInt8(bit % 8)
@@ -52,7 +52,7 @@ struct DictionaryTests {
 
     @Test("has fields that can be, also where its checksums are right")
     func rules() {
-        let record = LogDictionary(Array("abcdefgh".utf8)).encode()
+        let record = LogDictionary(Array("abcdefgh".utf8)).record
         func changed(_ change: (inout [UInt8]) -> Void) -> String? {
             var header = Array(record[..<32])
             var stored = Array(record[40...])

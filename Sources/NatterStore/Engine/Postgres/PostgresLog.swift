@@ -478,7 +478,7 @@ private final class RowCollector: RowWriter {
         if let dictionary = written.newDictionary, dictionary.id != .none {
             try run(
                 "INSERT INTO dictionary (id,record) VALUES ($1,$2) ON CONFLICT (id) DO NOTHING", dictionary.id.bytes,
-                dictionary.encode())
+                dictionary.record)
         }
         let segment = written.segment
         try run(
