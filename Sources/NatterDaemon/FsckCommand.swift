@@ -45,12 +45,10 @@ enum FsckCommand {
         let messages: UInt64
         let files: Int
         let damages: Int
-        /// Losses that an earlier repair recorded.
-        let stated: [DamageReport]
 
         init(_ summary: StoreCheck.Summary) {
-            (conversations, messages, files) = (summary.conversations, summary.messages, summary.files)
-            (damages, stated) = (summary.damages, summary.stated.map(DamageReport.init))
+            (conversations, messages) = (summary.conversations, summary.messages)
+            (files, damages) = (summary.files, summary.damages)
         }
     }
 
@@ -60,6 +58,7 @@ enum FsckCommand {
         let client = OperatorClient(arguments: arguments, console: console) { reply in
             switch reply {
             case .damage(let damage): try console.output.write(damage.line(asJSON: asJSON))
+            case .stated(let loss): console.note(loss)
             case .checked(let report): tell(report, arguments, console)
             default: break
             }
@@ -79,7 +78,7 @@ enum FsckCommand {
         _ channel: any OperationChannel, _ check: (@escaping (StoreDamage) -> Void) throws -> StoreCheck.Summary
     ) throws -> ExitCode {
         let summary = try withDamages(channel.reply) { try check($0) }
-        try channel.reply(.checked(Report(summary)))
+        try reply(summary, channel.reply)
         return summary.damages == 0 ? .success : .nothingFound
     }
 
@@ -91,9 +90,17 @@ enum FsckCommand {
             try StoreRepair.run(directory, clock: console.clock, report: { console.note($0) }, visit)
         }
         try console.output.flush()
-        try client.present(.checked(Report(repair.left)))
+        try reply(repair.left, client.present)
         let isLossless = repair.newlyLostMessages == 0 && !repair.hasUnknownLoss
         return repair.left.damages == 0 && isLossless ? .success : .nothingFound
+    }
+
+    /// Replies with the losses that an earlier repair recorded, one by one because they may be thousands, and with the report.
+    private static func reply(
+        _ summary: StoreCheck.Summary, _ reply: (OperationReply) throws -> Void
+    ) throws {
+        for loss in summary.stated { try reply(.stated(DamageReport(loss))) }
+        try reply(.checked(Report(summary)))
     }
 
     /// Replies with each damage that `body` visits. If a reply fails, the work continues and the error is thrown at the
@@ -110,7 +117,6 @@ enum FsckCommand {
     }
 
     private static func tell(_ report: Report, _ arguments: Arguments, _ console: Console) {
-        for loss in report.stated { console.note(loss) }
         if arguments.flag("json") { return }
         console.note(
             "checked \(messages(report.messages)) of \(conversations(report.conversations)) in \(files(report.files)); "

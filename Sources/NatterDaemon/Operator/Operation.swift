@@ -84,6 +84,8 @@ enum OperationReply: Codable, Sendable {
     /// How many bytes of the total are copied.
     case progress(bytes: UInt64, total: UInt64)
     case damage(DamageReport)
+    /// A loss that an earlier repair recorded.
+    case stated(DamageReport)
     case backedUp(BackupCommand.Report)
     case checked(FsckCommand.Report)
 }

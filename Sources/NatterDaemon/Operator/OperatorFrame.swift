@@ -19,7 +19,7 @@ enum OperatorFrame {
     }
 
     /// The version of the protocol. It rises with each change that an older program would misread.
-    static let version = 1
+    static let version = 2
     static let headerBytes = 5
     static let bodyLimit = 1 << 20
     /// The amount of data in one frame.
