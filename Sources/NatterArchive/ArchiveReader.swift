@@ -21,7 +21,7 @@ public final class ArchiveCache: Sendable {
 
     let directory: String
     let disk: any Disk
-    // 64 segments hold at most 4 MiB of dictionaries, and 32 blocks about 5 MiB of messages.
+    // 64 segments hold at most 8 MiB of dictionaries, packed and not, and 32 blocks about 5 MiB of messages.
     private let segments = Mutex(RecentlyUsed<SegmentKey, Segment>(capacity: 64))
     private let blocks = Mutex(RecentlyUsed<BlockKey, OpenBlock>(capacity: 32))
 
