@@ -91,12 +91,12 @@ public struct Block: Sendable {
     }
 
     /// The columns, or their beginning. Call `checkStored` first.
-    func unpack(with dictionary: LogDictionary, upTo limit: Int = .max) throws(FormatViolation) -> [UInt8] {
+    func unpack(with dictionary: LogDictionary, upTo limit: Int = .max) throws(FormatViolation) -> ArraySlice<UInt8> {
         guard header.dictionary == .none || header.dictionary == dictionary.id else {
             throw FormatViolation("a block's dictionary is missing")
         }
         switch header.codec {
-        case .raw: return limit < stored.count ? Array(stored[..<limit]) : stored
+        case .raw: return stored.prefix(limit)
         case .lz4:
             let bytes = header.dictionary == .none ? [] : dictionary.bytes
             guard
@@ -108,7 +108,7 @@ public struct Block: Sendable {
         }
     }
 
-    func decode(_ raw: [UInt8]) throws(FormatViolation) -> Records {
+    func decode(_ raw: ArraySlice<UInt8>) throws(FormatViolation) -> Records {
         try raw.withUnsafeBytesTyped { raw throws(FormatViolation) in try BlockPayload.decode(raw, header: header) }
     }
 

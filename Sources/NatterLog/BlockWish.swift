@@ -17,11 +17,11 @@ extension Block {
     /// The names of a block's senders are nearly always within its first bytes.
     private static let bytesOfSenders = 4 << 10
 
-    /// Decompresses the block and checks everything except the hash chain; nil if nothing in it is wanted.
+    /// Decompresses a block that was read from a segment, whose checksum is known to be right, and checks the rest except the hash
+    /// chain; nil if nothing in it is wanted.
     ///
     /// - Parameter dictionary: the dictionary that the header names.
     public func open(with dictionary: LogDictionary, wish: BlockWish) throws(FormatViolation) -> Records? {
-        try checkStored()
         if let isWanted = wish.sender {
             let beginning = try unpack(with: dictionary, upTo: Block.bytesOfSenders)
             if let senders = BlockPayload.senders(atStartOf: beginning), !senders.contains(where: isWanted) {
@@ -38,7 +38,7 @@ extension Block {
 
 extension BlockPayload {
     /// The senders of columns of which only the beginning is known; nil if they do not end there, or are malformed.
-    fileprivate static func senders(atStartOf payload: [UInt8]) -> [[UInt8]]? {
+    fileprivate static func senders(atStartOf payload: ArraySlice<UInt8>) -> [[UInt8]]? {
         payload.withUnsafeBytes { payload in
             var reader = ByteReader(payload)
             guard reader.byte() == Column.senders, let length = reader.leb128(),

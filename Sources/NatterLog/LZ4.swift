@@ -40,7 +40,7 @@ public enum LZ4 {
     /// - Parameter limit: decompresses no more than so many bytes of the beginning.
     static func decompress(
         _ bytes: UnsafeRawBufferPointer, rawLength: Int, dictionary: [UInt8], upTo limit: Int = .max
-    ) -> [UInt8]? {
+    ) -> ArraySlice<UInt8>? {
         guard bytes.count > 0, bytes.count <= BlockHeader.maximumRawLength, rawLength > 0,
             rawLength <= BlockHeader.maximumRawLength
         else { return nil }
@@ -51,7 +51,7 @@ public enum LZ4 {
     private static func unpack(
         _ bytes: UnsafeRawBufferPointer, wanted: Int, isPart: Bool = false, _ dictionary: [UInt8] = [],
         isDamaged: Bool = false
-    ) -> [UInt8]? {
+    ) -> ArraySlice<UInt8>? {
         // LZ4 is twice as fast if the dictionary stands just before the output.
         let known = dictionary.count
         var length: Int32 = -1
@@ -70,8 +70,7 @@ public enum LZ4 {
             }
             filled = known + (isDamaged ? wanted : Int(max(0, length)))
         }
-        guard isDamaged || Int(length) == wanted else { return nil }
-        return known == 0 ? unpacked : Array(unpacked[known...])
+        return isDamaged || Int(length) == wanted ? unpacked[known...] : nil
     }
 
     // MARK: Without a dictionary
@@ -104,7 +103,7 @@ public enum LZ4 {
         guard bytes.count > 0, bytes.count <= Int(LZ4_MAX_INPUT_SIZE), rawLength > 0,
             rawLength <= min(bytes.count * highestRatio, Int(LZ4_MAX_INPUT_SIZE))
         else { return nil }
-        return unpack(bytes, wanted: rawLength, isDamaged: isDamaged)
+        return unpack(bytes, wanted: rawLength, isDamaged: isDamaged).map { Array($0) }
     }
 }
 

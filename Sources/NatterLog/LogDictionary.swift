@@ -125,7 +125,7 @@ public struct LogDictionary: Sendable, Equatable {
             guard let unpacked = LZ4.decompress(stored, rawLength: header.rawLength, dictionary: []) else {
                 throw FormatViolation("a dictionary does not unpack")
             }
-            bytes = unpacked
+            bytes = Array(unpacked)
         }
         (id, self.record) = (header.id, Array(record))
         guard id == LogDictionary.id(of: bytes) else {
