@@ -13,7 +13,8 @@ public struct MessageFilter: Sendable {
     public var until: Timestamp?
     /// Only messages of this sender. Upper and lower case are equal, and so are canonically equivalent names.
     public var sender: String?
-    /// No messages of this sender, whose name is spelled exactly so, except those that a program sent for them.
+    /// No messages of this sender, whose name is spelled exactly so, except those that a program sent for them and imported ones,
+    /// whose sender is only a label.
     public var excludedSender: String?
     /// No erased messages with these seqs. With `excludedSender`: those that were of that sender.
     public var excludedErased: [ConversationID: Set<Seq>] = [:]
@@ -90,7 +91,11 @@ public struct MessageMatcher {
         if let since = filter.since, time < since { return false }
         if let until = filter.until, time >= until { return false }
         if let sender, !sender.matches(records.sender(at: index)) { return false }
-        if let excluded, excluded.matches(records.sender(at: index)), !records.hasLabel(at: index) { return false }
+        if let excluded, excluded.matches(records.sender(at: index)), !records.hasLabel(at: index),
+            !records.isImported(at: index)
+        {
+            return false
+        }
         if !excludedErased.isEmpty, records.isErased(at: index),
             excludedErased.contains(records.firstSeq.advanced(by: index))
         {

@@ -189,6 +189,7 @@ public struct Records: Sendable {
     /// Whether a program sent it.
     public func hasLabel(at index: Int) -> Bool { rows[index].label != 0 }
     public func isErased(at index: Int) -> Bool { rows[index].flags & Flags.erased != 0 }
+    public func isImported(at index: Int) -> Bool { rows[index].flags & Flags.imported != 0 }
 
     /// Whether no record is about another, has a label or a time of writing, or is erased.
     public var isPlain: Bool {

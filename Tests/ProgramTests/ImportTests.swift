@@ -40,6 +40,9 @@ struct ImportTests {
         let messages = try world.alice("log", "--json").objects()
         #expect(messages.map { Line($0) }.prefix(lines.count) == got[...])
         #expect(messages.allSatisfy { $0[bool: "imported"] == true })
+        // A name is only a label, so what has alice's own is unread, too.
+        #expect(try world.alice("ls", "--json").objects().first?[int: "unread"] == messages.count)
+        #expect(try world.alice("log", "--unread", "--json").objects().count == messages.count)
         // A private group has no members yet.
         #expect(try world.alice("log", "copy").code == 67)
     }

@@ -63,7 +63,7 @@ extension ReplicaSession {
         let user = Array(location.user.utf8)
         return seqs.filter { seq in
             guard let record = readable(seq, of: stored, reader)?[seq] else { return false }
-            return record.kind == .text && record.via == nil && record.sender == user
+            return record.kind == .text && record.via == nil && !record.isImported && record.sender == user
         }
     }
 
