@@ -177,4 +177,44 @@ struct RestoreTests {
         #expect(try world.alice.texts("log", "general", "--offline") == ["to general"])
         #expect(try world.alice("verify").code == 0)
     }
+
+    @Test(
+        "what is offered again has its newest text, and never one that was deleted, or erased before the sync or after it",
+        arguments: [true, false])
+    func changed(isErasedFirst: Bool) throws {
+        let world = try World()
+        for text in ["one", "Xylophonkonzert", "three"] { try world.alice.sends(text) }
+        #expect(try world.natterd("backup", world.directory("backup")).code == 0)
+        // Given messages that the server loses, with edits and deletions of bob's and of alice's own
+        try world.alice.sends("with a mistake", "a slip")
+        try world.bob.sends("of bob", "a slip of bob")
+        for words in [
+            ["edit", "4", "corrected"], ["edit", "5", "another slip"], ["edit", "3", "third"], ["delete", "5"],
+        ] {
+            #expect(try world.alice.run(words).code == 0)
+        }
+        #expect(try world.bob("delete", "7").code == 0)
+        #expect(try world.alice("sync").code == 0)
+        world.stopServing()
+        try putBack(world, byHand: false)
+        if isErasedFirst { #expect(try world.natterd("erase", "general", "2").code == 0) }
+        // When she syncs
+        #expect(try world.alice("sync").code == 0)
+        // Then each lost message is there as it was shown last
+        let list = try #require(
+            Files.below("\(world.alice.natterHome)/replicas").first { $0.hasSuffix("/messages.ndjson") })
+        let aside = try #require(Files.text(list)).split(separator: "\n").map { try JSON(parsing: String($0)) }
+        #expect(aside.map { $0[string: "text"] } == ["corrected", "", "of bob", "", "third"])
+        #expect(aside.map { $0[bool: "deleted"] } == [nil, true, nil, true, nil])
+        #expect(aside.last?[string: "kind"] == "edit" && aside.last?[int: "about"] == 3)
+        #expect(try world.alice("outbox", "ls", "--json").objects().map { $0[string: "text"] } == ["corrected"])
+        #expect(try world.alice("outbox", "retry").code == 0)
+        #expect(try world.bob.texts("log").last == "corrected")
+        // and no file of hers has the erased text
+        if !isErasedFirst {
+            #expect(try world.natterd("erase", "general", "2").code == 0)
+            #expect(try world.alice("sync").code == 0)
+        }
+        #expect(Files.holding(piecesOf: "Xylophonkonzert", below: world.alice.home) == [])
+    }
 }

@@ -69,12 +69,16 @@ extension ReplicaSession {
 
     /// Removes what a killed process may have left of a conversation, once in each session, before a message of it is erased:
     /// what recovery has set aside, log files that the index does not name, and the write-ahead log. Any of them may hold texts
-    /// that the replica has never recorded, and learns only now as erased.
+    /// that the replica has never recorded, and learns only now as erased. So may a history that the server has lost, unless it
+    /// is still to be compared.
     func wipeRemains(of conversation: ConversationChange) throws {
         guard !conversation.isWiped else { return }
         conversation.isWiped = true
         let id = conversation.id
         _ = try Quarantine(root: location.directory, disk: disk).wipe(id)
+        for aside in try ReplicaSurplus.all(at: location, disk: disk) where aside.conversation == id && aside.isListed {
+            try aside.wipe()
+        }
         try ReplicaRebuild.wipe(at: location, disk)
         let segments =
             try ArchiveRows.segments(of: conversation.number, on: connection) + conversation.written.map(\.segment)

@@ -55,7 +55,9 @@ public struct ReplicaSurplus: Sendable {
 
     /// Finds the messages that are not in the present conversation, which must be synced up to its head.
     ///
-    /// Two messages are the same if sender, time and text are equal, even if their numbers differ.
+    /// Two messages are the same if sender, time and text are equal, even if their numbers differ. One that the server has
+    /// erased has only its H left to compare, and its edits are erased, too. A lost message has its newest text, and none if it
+    /// was deleted.
     ///
     /// - Parameter keep: gets the user's own messages among them, in order. Afterwards all of them are written to
     ///   `messages.ndjson`.
@@ -65,32 +67,43 @@ public struct ReplicaSurplus: Sendable {
         _ keep: ([Lost]) throws -> Void
     ) throws -> Int {
         var known: Set<Digest> = []
+        var erased: Set<Digest> = []
         try replica.forward(now, MessageFilter()) { piece in
-            if case .messages(let run) = piece {
-                for position in run.positions { known.insert(HashChain.content(of: run.records[position])) }
+            guard case .messages(let run) = piece else { return true }
+            for position in run.positions {
+                let record = run.records[position]
+                known.insert(HashChain.content(of: record))
+                if record.isErased { erased.insert(HashChain.digest(of: record)) }
             }
             return true
         }
+        let records = try records()
+        let changes = Changes(records)
         var lines: [UInt8] = []
         var count = 0
         var own: [Lost] = []
         var first: Seq?
         var seen: Set<Digest> = []
-        for record in try records() {
+        var listed: Set<Seq> = []
+        var gone: Set<Seq> = []
+        for record in records {
+            let isEditOfGone = record.kind == .edit && record.about.map { gone.contains($0) } == true
+            if isEditOfGone || !erased.isEmpty && erased.contains(HashChain.digest(of: record)) {
+                gone.insert(record.seq)
+                continue
+            }
             let digest = HashChain.content(of: record)
             guard !known.contains(digest), seen.insert(digest).inserted else { continue }
-            count += 1
             // From here on, a number stands for another message now.
             let firstLost = first ?? record.seq
             first = firstLost
-            let message = Message(
-                conversation: now.name, conversationID: conversation, seq: record.seq,
-                cursor: MessageCursor(conversation: conversation, seq: record.seq, hashPrefix: 0), time: record.time,
-                sender: String(decoding: record.sender, as: UTF8.self),
-                text: String(decoding: record.text, as: UTF8.self), kind: record.kind, about: record.about,
-                isImported: record.isImported)
+            // The line of the original shows what it changed.
+            if record.kind.isChange, let about = record.about, listed.contains(about) { continue }
+            count += 1
+            listed.insert(record.seq)
+            let message = changes.applied(to: record, of: now, conversation)
             lines += WireJSON.encode(ExportLine(message)) + [0x0A]
-            if record.kind == .text, !record.isImported, message.sender == user {
+            if record.kind == .text, !record.isImported, !message.isDeleted, message.sender == user {
                 own.append(
                     Lost(
                         text: message.text, id: "lost-\(digest.description.prefix(32))",
@@ -101,10 +114,48 @@ public struct ReplicaSurplus: Sendable {
         // Written last, so that after a kill the next run starts again. The messages offered before have the same
         // ids.
         try disk.replaceContents(of: directory + "/" + ReplicaSurplus.listName, with: lines)
+        if !gone.isEmpty { try wipe() }
         return count
     }
 
+    /// Removes the log files and the tail, because they hold a text that the server has erased. The list has what exists
+    /// nowhere else.
+    func wipe() throws(DiskError) {
+        let files = RetiredFiles(directory: directory, disk: disk)
+        let logs = directory + "/logs"
+        if try disk.information(logs) != nil {
+            for name in try disk.list(logs) { try files.wipe("logs/" + name) }
+        }
+        try files.wipe("tail.blocks")
+    }
+
     // MARK: Reading
+
+    /// What edits and deletions did to the messages that were set aside.
+    private struct Changes {
+        private var edits: [Seq: Record] = [:]
+        private var deleted: Set<Seq> = []
+
+        init(_ records: [Record]) {
+            for record in records {
+                guard let about = record.about else { continue }
+                if record.kind == .delete { deleted.insert(about) }
+                if record.kind == .edit, !record.isErased { edits[about] = record }
+            }
+        }
+
+        func applied(to record: Record, of now: ReplicaConversation, _ id: ConversationID) -> Message {
+            let isDeleted = deleted.contains(record.kind == .edit ? record.about ?? record.seq : record.seq)
+            let text = isDeleted ? [] : (edits[record.seq] ?? record).text
+            var message = Message(
+                conversation: now.name, conversationID: id, seq: record.seq,
+                cursor: MessageCursor(conversation: id, seq: record.seq, hashPrefix: 0), time: record.time,
+                sender: String(decoding: record.sender, as: UTF8.self), text: String(decoding: text, as: UTF8.self),
+                kind: record.kind, about: record.about, isImported: record.isImported, isErased: record.isErased)
+            message.isDeleted = isDeleted
+            return message
+        }
+    }
 
     /// All readable messages in the order of their seqs.
     private func records() throws -> [Record] {
