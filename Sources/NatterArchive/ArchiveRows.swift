@@ -145,7 +145,7 @@ public enum ArchiveRows {
     }
 
     /// The blocks of a segment, lowest first.
-    static func blocks(of segment: SegmentRow, on connection: Connection) throws(SQLiteError) -> [BlockRow] {
+    public static func blocks(of segment: SegmentRow, on connection: Connection) throws(SQLiteError) -> [BlockRow] {
         let statement = try connection.statement(
             """
             SELECT \(blockColumns) FROM block
@@ -250,7 +250,7 @@ public enum ArchiveRows {
     }
 
     /// Deletes the rows of a segment and its blocks, and its dictionary if no other segment has it.
-    static func delete(_ row: SegmentRow, on connection: Connection) throws(SQLiteError) {
+    public static func delete(_ row: SegmentRow, on connection: Connection) throws(SQLiteError) {
         try connection.statement("DELETE FROM block WHERE conversation=? AND segment_seq=? AND generation=?")
             .run(row.conversation, row.firstSeq.rawValue, row.generation)
         try connection.statement("DELETE FROM segment WHERE conversation=? AND first_seq=? AND generation=?")

@@ -80,6 +80,7 @@ extension ReplicaSession {
             try aside.wipe()
         }
         try ReplicaRebuild.wipe(at: location, disk)
+        try dropUnread(conversation)
         let segments =
             try ArchiveRows.segments(of: conversation.number, on: connection) + conversation.written.map(\.segment)
         let named = Set(segments.map { $0.name(of: id) })
@@ -90,6 +91,19 @@ extension ReplicaSession {
             }
         }
         try? connection.checkpoint(.truncating)
+    }
+
+    /// Forgets log files of which no block is read any more, because all were damaged and their messages are fetched again. A
+    /// file without blocks that is whole says where the log begins.
+    private func dropUnread(_ conversation: ConversationChange) throws {
+        let unread = try ArchiveRows.segments(of: conversation.number, on: connection).filter { row in
+            guard try ArchiveRows.blocks(of: row, on: connection).isEmpty else { return false }
+            let path = location.directory + "/" + row.name(of: conversation.id)
+            return (try? Segment.open(at: path, on: disk))?.bodyOffset != row.size
+        }
+        guard !unread.isEmpty else { return }
+        try commit { for row in unread { try ArchiveRows.delete(row, on: connection) } }
+        conversation.lastSegment = try ArchiveRows.lastSegment(of: conversation.number, on: connection)
     }
 }
 

@@ -1,4 +1,6 @@
 import Glibc
+import NatterArchive
+import NatterLog
 import NatterModel
 import NatterSystem
 import ServerSupport
@@ -203,6 +205,37 @@ struct ReplicaDamageTests {
         #expect(left.code == 74 && left.errors.contains("no longer gives you 'team'"))
         #expect(alice("sync").code == 0)
         #expect(alice("log", "team", "--offline").lines.contains { $0.hasSuffix("the last one") })
+    }
+
+    @Test("a log file that was damaged and fetched again goes with an erasure, which no sync fails to bring")
+    func erasedLater() throws {
+        try server.makeAdmin("alice")
+        for number in 1...8 {
+            #expect(alice("send", long(number)).code == 0)
+            #expect(alice("sync").code == 0)
+        }
+        // Given a file with a dictionary of earlier texts, of which every block is damaged
+        let replica = try #require(try Replica.open(at: location))
+        let general = try #require(try replica.conversation(named: "general"))
+        let segment = try #require(try ArchiveRows.segments(of: general.number, on: replica.connection).last)
+        #expect(segment.dictionary != .none)
+        let path = location.directory + "/" + segment.name(of: general.id)
+        for block in try ArchiveRows.blocks(of: segment, on: replica.connection) {
+            try flip(path, at: block.offset + UInt64(block.length) / 2)
+        }
+        #expect(alice("verify").code == 74)
+        #expect(alice("sync").code == 0)
+        #expect(alice("verify") == .silent)
+        // When all texts are erased
+        for number in 1...8 {
+            #expect(alice("admin", "erase", "general", "\(number)", "--yes").code == 0)
+            let sync = alice("sync")
+            #expect(sync.code == 0, "\(number): \(sync)")
+        }
+        // Then they are
+        #expect(alice("log", "--offline").lines.allSatisfy { $0.hasSuffix("(erased)") })
+        #expect(try PosixDisk().information(path) == nil)
+        #expect(alice("verify") == .silent)
     }
 
     @Test("what a killed 'logout --forget' has left goes with the next one, and with the first sync afterwards")
