@@ -241,4 +241,32 @@ struct CursorFileTests {
             #expect(rest == ["\(round)"] || rest == [] && outcome.lines == ["\(round)"])
         }
     }
+
+    @Test(
+        "messages that 'verify' has found damaged are not passed over, with the server or without, however many they are"
+    )
+    func verified() throws {
+        let world = try World()
+        let texts = (1...9_500).map { "m\($0)" }
+        try world.importGeneral(texts.map { JSON.line(ts: 1_700_000_000_000, sender: "x", text: $0) }.joined())
+        for isAway in [true, false] {
+            try expect(world.bob.run(["sync"]))
+            let logs = Files.below("\(world.bob.natterHome)/replicas").filter { $0.hasSuffix(".log") }
+            for log in logs {
+                for place in 1...19 { try Files.flipByte(log, at: Files.size(log) * place / 20) }
+            }
+            let file = world.directory("cursor-\(isAway)")
+            let words = ["log", "--cursor-file", file, "--format", "%m"]
+            #expect(try world.bob("verify").code == 74)
+            var printed: [String] = []
+            if isAway {
+                let held = try world.bob.alone.run(words)
+                #expect(held.code == 74 && held.errors.contains("stops before them"), "\(held.errors)")
+                printed = held.lines
+            }
+            let rest = try world.bob.run(words)
+            #expect(rest.code == 0, "\(rest.errors)")
+            #expect(printed + rest.lines == texts, "\(printed.count) and \(rest.lines.count)")
+        }
+    }
 }

@@ -235,37 +235,45 @@ public final class SyncClient {
     }
 }
 
-/// Fetches messages that the server could not send before. Makes only a few requests in each sync.
+/// Fetches messages that the replica lacks: that were damaged here, or that the server could not send before.
 struct GapRequests {
-    /// The most requests in one sync.
-    private static let requestLimit = 8
+    /// The most requests of one sync that the server does not fulfil.
+    private static let vainLimit = 8
 
     let api: ServerAPI
     let writer: ReplicaWriter
 
     func run(until deadline: Int64) throws {
         guard let replica = try writer.replica() else { return }
-        var requests = 0
+        var vain = 0
         for conversation in try replica.conversationsWithGaps() where !conversation.isGone {
             for gap in try replica.gaps(of: conversation) {
-                guard requests < GapRequests.requestLimit, MonotonicClock.now() < deadline else { return }
-                requests += 1
-                try ask(for: gap, of: conversation)
+                var first = gap.lowerBound
+                while first <= gap.upperBound, vain < GapRequests.vainLimit {
+                    guard MonotonicClock.now() < deadline else { return writer.note { $0.hasMore = true } }
+                    let count = try ask(for: first...gap.upperBound, of: conversation)
+                    first = first.advanced(by: count)
+                    guard count == 0 else { continue }
+                    vain += 1
+                    break
+                }
             }
         }
     }
 
-    private func ask(for gap: ClosedRange<Seq>, of conversation: ReplicaConversation) throws {
+    /// - Returns: how many messages of the gap came, from its first one on.
+    private func ask(for gap: ClosedRange<Seq>, of conversation: ReplicaConversation) throws -> Int {
         let blocks: [Block]
         do throws(APIError) {
             blocks = try api.blocks(
                 of: conversation.name, after: gap.lowerBound.previous, before: gap.upperBound.next)
         } catch {
             // The messages are still missing or the server can't answer now, so the replica stays as it is.
-            return
+            return 0
         }
         let count = try writer.fill(gap, of: conversation, with: blocks)
         writer.note { $0.add(count, to: conversation.id, named: conversation.name) }
+        return count
     }
 }
 

@@ -118,7 +118,7 @@ private struct Log {
         }
         // A pager without a line would only clear the screen.
         if conversations.contains(where: { $0.head > .zero }) { startPager() }
-        var walk = try makeWalk(replica)
+        var walk = try makeWalk(replica, isCurrent: state.isCurrent)
         if let thread = request.thread { return try print(thread, &walk, conversations) }
         if request.isUnread { for conversation in conversations { walk.place(conversation.id, at: conversation.read) } }
         try printFirst(&walk, conversations, isCurrent: state.isCurrent)
@@ -135,7 +135,7 @@ private struct Log {
                 .inputOutput, code: "damaged",
                 context.wantsJSON
                     ? damage
-                    : places == nil
+                    : !walk.isHeldBack
                         ? "some messages could not be read, the rest was printed; run 'natter verify', then 'natter sync'"
                         : "some messages could not be read, and --cursor-file stops before them; run 'natter verify', then 'natter sync'"
             )
@@ -194,7 +194,7 @@ private struct Log {
         return context.wantsJSON ? .records : .news
     }
 
-    private func makeWalk(_ replica: Replica) throws -> LogWalk {
+    private func makeWalk(_ replica: Replica, isCurrent: Bool) throws -> LogWalk {
         let context = context
         var filter = request.filter
         filter.text = textCondition(replica.location.user)
@@ -204,7 +204,7 @@ private struct Log {
         }
         return LogWalk(
             replica, printer: printer, filter: filter, mode: mode, keepsPlace: request.cursorFile != nil,
-            note: { context.console.note($0) })
+            isCurrent: isCurrent, note: { context.console.note($0) })
     }
 
     private func textCondition(_ user: String) -> (@Sendable (UnsafeRawBufferPointer) throws -> Bool)? {
@@ -323,7 +323,7 @@ private struct Log {
         try printer.output.flush()
         if let follow {
             let replica = try synced.replica(after: .partial)
-            var walk = try makeWalk(replica)
+            var walk = try makeWalk(replica, isCurrent: false)
             let conversation = place?.conversation ?? messages.last?.conversationID
             if let conversation {
                 walk.place(conversation, at: max(place?.seq ?? .zero, messages.last?.seq ?? .zero))

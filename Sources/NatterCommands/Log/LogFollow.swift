@@ -34,6 +34,7 @@ struct LogFollow {
             } catch  where SyncedReplica.isTransient(error) {
                 connection.pause(after: error, context)
             }
+            walk.isCurrent = isCurrent
             try printNews(&walk, places: &places, of: &followed, isCurrent: isCurrent)
             // It may have begun while they were printed.
             try asides.check(walk)

@@ -10,6 +10,8 @@ struct LogWalk {
     let printer: MessagePrinter
     /// True if a cursor file will store the positions. Then no message may be skipped that the user may still want.
     let keepsPlace: Bool
+    /// Whether the server was asked for the messages that the replica lacks. Those that it still lacks are lost there.
+    var isCurrent: Bool
     let note: (Phrase) -> Void
     /// How edits and deletions are printed.
     enum Mode {
@@ -36,6 +38,8 @@ struct LogWalk {
     private static let namedHoles = 100
     /// The messages that cannot be read, here or on the server; nil if there are none.
     private(set) var damage: Phrase?
+    /// Whether the walk has stopped before messages that a later sync may bring.
+    private(set) var isHeldBack = false
     /// Conversations in which the walk has stopped. Their position is final.
     private var stopped: Set<ConversationID> = []
     private var notedHoles: Set<Hole> = []
@@ -47,10 +51,10 @@ struct LogWalk {
 
     init(
         _ replica: Replica, printer: MessagePrinter, filter: MessageFilter, mode: Mode, keepsPlace: Bool,
-        note: @escaping (Phrase) -> Void
+        isCurrent: Bool = true, note: @escaping (Phrase) -> Void
     ) {
         (self.replica, self.printer, self.mode) = (replica, printer, mode)
-        (self.keepsPlace, self.note) = (keepsPlace, note)
+        (self.keepsPlace, self.isCurrent, self.note) = (keepsPlace, isCurrent, note)
         var filter = filter
         end = keepsPlace ? filter.until : nil
         if keepsPlace { filter.until = nil }
@@ -172,12 +176,21 @@ struct LogWalk {
             }
         case .missing(let conversation, let range, let reason):
             tell(conversation, range, reason)
-            // Damage on this disk can be repaired. Then a reader with a cursor file wants to continue from here.
-            if keepsPlace, case .damaged = reason, !stopped.contains(conversation.id) {
+            if keepsPlace, isFetchable(reason), !stopped.contains(conversation.id) {
+                isHeldBack = true
                 stop(conversation, before: range.lowerBound)
             }
         }
         return true
+    }
+
+    /// Whether a later sync may bring these messages. Then a reader with a cursor file wants to continue from here.
+    private func isFetchable(_ reason: MissingReason) -> Bool {
+        switch reason {
+        case .damaged: true
+        case .notStored: !isCurrent
+        case .notKept: false
+        }
     }
 
     private mutating func stop(_ conversation: ConversationLog, before seq: Seq) {
