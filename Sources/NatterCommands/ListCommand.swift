@@ -22,6 +22,10 @@ enum ListCommand {
         let synced = try SyncedReplica(context)
         let state = try synced.refresh(.quickly)
         let replica = try synced.replica(after: state)
+        if case .partial = state {
+            console.note(
+                "not everything new could be fetched, so this list is not complete; run 'natter sync'")
+        }
         let conversations = try replica.conversations().sorted {
             ($0.latestTime, $1.name) > ($1.latestTime, $0.name)
         }

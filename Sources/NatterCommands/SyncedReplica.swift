@@ -178,8 +178,8 @@ final class SyncedReplica {
             guard let state = try stale(SyncedReplica.reason(of: error)) else { throw error }
             return state
         } catch SyncError.replica(.locked) where depth == .quickly {
-            // Another process is syncing. The replica is current enough.
-            return .current
+            // Another process is syncing, and may be far from its end.
+            return .partial
         }
         tellTroubles(report)
         if report.isComplete {

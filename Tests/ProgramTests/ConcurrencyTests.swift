@@ -1,3 +1,4 @@
+internal import Glibc
 internal import Testing
 internal import TestSupport
 
@@ -58,6 +59,22 @@ struct ConcurrencyTests {
         }
         #expect(printed == ["1", "2", "3"])
         #expect(try world.bob.texts("log", "--cursor-file", file) == [])
+    }
+
+    @Test("while another command holds the replica, 'log -n' asks the server, and 'ls' says that it may lack something")
+    func heldReplica() throws {
+        let world = try World()
+        try world.alice.sends("old")
+        try expect(world.bob("sync"))
+        let file = try #require(
+            Files.below("\(world.bob.natterHome)/replicas").first { $0.hasSuffix("/replica.lock") })
+        let descriptor = open(file, O_RDWR | O_CLOEXEC)
+        defer { close(descriptor) }
+        #expect(flock(descriptor, LOCK_EX) == 0)
+        try world.alice.sends("new")
+        #expect(try world.bob.texts("log", "-n", "1") == ["new"])
+        let list = try world.bob("ls")
+        #expect(list.code == 0 && list.errors.contains("not complete"), "\(list)")
     }
 
     @Test("concurrent logins leave one working session")
