@@ -288,6 +288,37 @@ struct WrapTests {
         #expect(last.hasSuffix("\n99999\n100000") && last.utf8.count < 8_192)
     }
 
+    @Test("what the command leaves running delays neither the message nor the end, and its output goes where it went")
+    func background() throws {
+        let world = try World()
+        let (pipe, output) = (world.directory("pipe"), world.directory("output"))
+        #expect(mkfifo(pipe, 0o600) == 0)
+        let script = "{ read word <'\(pipe)'; echo $word; } 2>/dev/null & echo ready; exit 3"
+        let end = try world.alice.run(["wrap", "--", "sh", "-c", script], output: .path(output))
+        #expect(end.code == 3)
+        #expect(try world.bob.texts("log").first?.hasSuffix("\nready") == true)
+        let writer = try #require(FileHandle(forUpdatingAtPath: pipe))
+        try writer.write(contentsOf: Array("later\n".utf8))
+        try eventually("the output of what runs on") { Files.text(output) == "ready\nlater\n" }
+    }
+
+    @Test("an output that another program has made non-blocking gets all of what the command prints")
+    func nonBlocking() throws {
+        let world = try World()
+        var ends: [Int32] = [-1, -1]
+        #expect(pipe(&ends) == 0 && fcntl(ends[1], F_SETFL, O_NONBLOCK) == 0)
+        for end in ends { #expect(fcntl(end, F_SETFD, FD_CLOEXEC) == 0) }
+        let running = try world.alice.start(["wrap", "--", "seq", "100000"], output: .descriptor(ends[1]))
+        close(ends[1])
+        try eventually("a full pipe") {
+            var count: Int32 = 0
+            return ioctl(ends[0], UInt(FIONREAD), &count) == 0 && count == 65_536
+        }
+        let printed = try FileHandle(fileDescriptor: ends[0], closeOnDealloc: true).readToEnd()
+        #expect(printed?.count == 588_895)
+        #expect(running.finish().code == 0)
+    }
+
     @Test("without the server the message waits; without a session the command is not run")
     func alone() throws {
         let world = try World()

@@ -15,6 +15,11 @@ struct ChildProcess {
         let lastOutput: [UInt8]
     }
 
+    /// How long to read on after the program has ended, for what it has started, such as `exec > >(tee FILE)` in bash.
+    private static let graceMilliseconds: Int64 = 2_000
+    /// How often to look whether a program that prints nothing has ended while others still hold its output.
+    private static let lookMilliseconds: Int64 = 200
+
     /// The program and its arguments. The program is looked up on `PATH`.
     let words: [String]
     /// Replaces variables of this process's environment, for the program alone. nil removes one.
@@ -52,7 +57,8 @@ struct ChildProcess {
         if getsSignals { Signals.passOn(to: process) }
         pipes.closeChildEnds(keeping: (feeding.map { [$0] } ?? []) + watched.map(\.source))
         if let feeding, let input { pipes.feed(input, to: feeding) }
-        let lastOutput = pass(watched)
+        let (lastOutput, open) = pass(watched, of: process)
+        for stream in open { ChildProcess.leave(stream) }
         var status: Int32 = 0
         while waitpid(process, &status, 0) < 0, errno == EINTR {}
         if getsSignals { Signals.passOn(to: nil) }
@@ -63,38 +69,57 @@ struct ChildProcess {
             lastOutput: lastOutput)
     }
 
-    /// Passes output on until both streams end, and keeps its last bytes.
-    private func pass(_ streams: [(source: Int32, sink: Int32)]) -> [UInt8] {
-        var open = streams
+    /// A stream of the program's output, and where it goes.
+    private typealias Stream = (source: Int32, sink: Int32)
+
+    /// Passes output on until both streams end, and keeps its last bytes. A program that this one has left running may hold
+    /// them for days, so a while after the end of the process they are returned as they are.
+    private func pass(_ streams: [Stream], of process: pid_t) -> (kept: [UInt8], open: [Stream]) {
+        var open = streams.map { (stream: $0, output: Output(descriptor: $0.sink, name: "standard output")) }
         var kept: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 16 << 10)
+        var end: Int64?
         while !open.isEmpty {
-            var polled = open.map { pollfd(fd: $0.source, events: Int16(POLLIN), revents: 0) }
-            guard poll(&polled, nfds_t(polled.count), -1) >= 0 || errno == EINTR else { break }
-            for (entry, stream) in zip(polled, open) where entry.revents != 0 {
+            if end == nil, ChildProcess.hasEnded(process) {
+                end = MonotonicClock.now() + ChildProcess.graceMilliseconds
+            }
+            let left = end.map { $0 - MonotonicClock.now() } ?? ChildProcess.lookMilliseconds
+            guard left > 0 else { break }
+            var polled = open.map { pollfd(fd: $0.stream.source, events: Int16(POLLIN), revents: 0) }
+            guard poll(&polled, nfds_t(polled.count), Int32(clamping: left)) >= 0 || errno == EINTR else { break }
+            for (entry, (_, output)) in zip(polled, open) where entry.revents != 0 {
                 let count = read(entry.fd, &buffer, buffer.count)
                 if count < 0, errno == EINTR { continue }
                 guard count > 0 else {
-                    open.removeAll { $0.source == entry.fd }
+                    open.removeAll { $0.stream.source == entry.fd }
                     continue
                 }
-                ChildProcess.write(buffer[..<count], to: stream.sink)
+                // If the reader has closed our output, the program continues, and its outcome is still sent.
+                try? output.write(buffer[..<count])
+                try? output.flush()
                 kept += buffer[..<count]
                 if kept.count > 2 * keptBytes { kept.removeFirst(kept.count - keptBytes) }
             }
         }
-        return Array(kept.suffix(keptBytes))
+        return (Array(kept.suffix(keptBytes)), open.map(\.stream))
     }
 
-    private static func write(_ bytes: ArraySlice<UInt8>, to descriptor: Int32) {
-        var rest = bytes
-        while !rest.isEmpty {
-            let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
-            if count < 0, errno == EINTR { continue }
-            // The reader closed our output. The program continues, and its outcome is still sent.
-            if count <= 0 { return }
-            rest = rest.dropFirst(count)
-        }
+    /// Whether the process has ended. Its number stays taken, because signals may still be passed on to it.
+    private static func hasEnded(_ process: pid_t) -> Bool {
+        var information = siginfo_t()
+        let code = waitid(P_PID, id_t(process), &information, WEXITED | WNOHANG | WNOWAIT)
+        return code == 0 && information.si_signo == SIGCHLD
+    }
+
+    /// Lets cat(1) pass on what programs still print that the process has left running. Without a reader, they would die of
+    /// SIGPIPE.
+    private static func leave(_ stream: Stream) {
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_adddup2(&actions, stream.source, STDIN_FILENO)
+        posix_spawn_file_actions_adddup2(&actions, stream.sink, STDOUT_FILENO)
+        _ = try? Spawn.start(["cat"], &actions)
     }
 }
 
