@@ -19,15 +19,14 @@ enum StandardInput {
         var count = 0
         while count < limit {
             let got = bytes.withUnsafeMutableBytes {
-                read(descriptor, $0.baseAddress?.advanced(by: count), limit - count)
+                readWaiting(descriptor, $0.baseAddress?.advanced(by: count), limit - count)
             }
             if got == 0 { break }
-            if got > 0 {
-                count += got
-            } else if errno != EINTR {
+            guard got > 0 else {
                 let code = Errno.current
                 throw CommandFailure(unreadable: code, "cannot read \(name): \(code.phrase)")
             }
+            count += got
         }
         let hasNewline = count > 0 && bytes[count - 1] == UInt8(ascii: "\n")
         let text = bytes[..<(hasNewline ? count - 1 : count)]
@@ -107,22 +106,22 @@ struct InputLines {
     private mutating func fill() throws(DiskError) {
         let former = buffer.count
         buffer.append(contentsOf: repeatElement(0, count: InputLines.chunkBytes))
-        while true {
-            let count = buffer.withUnsafeMutableBytes { bytes in
-                read(descriptor, bytes.baseAddress.map { $0 + former }, InputLines.chunkBytes)
-            }
-            let code = errno
-            if count < 0, code == EINTR { continue }
-            if count < 0, code == EAGAIN {
-                // Another program that shares the pipe has made it non-blocking.
-                var request = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-                poll(&request, 1, -1)
-                continue
-            }
-            buffer.removeLast(InputLines.chunkBytes - max(0, count))
-            if count < 0 { throw DiskError(code: Errno(rawValue: code), operation: "read", path: "standard input") }
-            isAtEnd = count == 0
-            return
+        let count = buffer.withUnsafeMutableBytes { bytes in
+            readWaiting(descriptor, bytes.baseAddress.map { $0 + former }, InputLines.chunkBytes)
         }
+        let code = Errno.current
+        buffer.removeLast(InputLines.chunkBytes - max(0, count))
+        if count < 0 { throw DiskError(code: code, operation: "read", path: "standard input") }
+        isAtEnd = count == 0
+    }
+}
+
+/// read(2) that waits for bytes even if another program that shares the pipe has made it non-blocking.
+private func readWaiting(_ descriptor: Int32, _ bytes: UnsafeMutableRawPointer?, _ limit: Int) -> Int {
+    while true {
+        let count = read(descriptor, bytes, limit)
+        if count >= 0 || errno != EINTR && errno != EAGAIN { return count }
+        var request = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        if errno == EAGAIN { poll(&request, 1, -1) }
     }
 }

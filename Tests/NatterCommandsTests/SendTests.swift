@@ -98,6 +98,21 @@ struct SendTests {
         }
     }
 
+    @Test("a pipe that another program has made non-blocking is read to its end")
+    func nonBlocking() throws {
+        var ends: [Int32] = [-1, -1]
+        #expect(pipe(&ends) == 0 && fcntl(ends[0], F_SETFL, O_NONBLOCK) == 0)
+        let writer = ends[1]
+        let thread = try SystemThread(name: "test-writer") {
+            // More than the pipe holds, so the reader comes to its end before all is written
+            for _ in 0..<6_000 { write(writer, "ten bytes.", 10) }
+            close(writer)
+        }
+        defer { thread.join() }
+        #expect(try StandardInput.message(descriptor: ends[0]).utf8.count == 60_000)
+        close(ends[0])
+    }
+
     /// Gives the bytes to a reader through a file, which takes any number of them at once.
     private func message(_ bytes: [UInt8]) throws -> String {
         let directory = try TemporaryDirectory()
