@@ -44,8 +44,9 @@ struct Delivery {
                 hasGoneOut = hasGoneOut || error.isOutcomeUnknown
                 // A failure to connect does not show whether an earlier attempt succeeded.
                 guard hasGoneOut, error.isOutcomeUnknown || error.isNotReached else {
-                    // A server that is too busy now does not show it, either.
-                    throw Failure(cause: error, isOutcomeUnknown: hasGoneOut && QueueRule.allows(error))
+                    // A server that is too busy now does not show it, either, nor does what another program answers.
+                    let isDecided = if case .refused = error { !QueueRule.allows(error) } else { false }
+                    throw Failure(cause: error, isOutcomeUnknown: hasGoneOut && !isDecided)
                 }
                 if MonotonicClock.now() + pauseMilliseconds >= deadline {
                     throw Failure(cause: error, isOutcomeUnknown: true)

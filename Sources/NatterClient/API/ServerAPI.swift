@@ -282,9 +282,9 @@ public final class ServerAPI {
                     retryAfterSeconds: response.header("Retry-After").flatMap(ServerAPI.pause)))
         }
         switch response.status {
-        // A proxy answered for a server that it could not reach, or that it had sent the request to.
-        case 502, 503, 504:
-            return .transport(.interrupted("a proxy answered \(response.status)"), server: address)
+        // A proxy answered for a server that it could not reach, or that it had sent the request to. Some have statuses
+        // of their own for that, such as 524.
+        case 500...: return .transport(.interrupted("a proxy answered \(response.status)"), server: address)
         default: return foreign("it answered \(response.status) without an error of ours")
         }
     }

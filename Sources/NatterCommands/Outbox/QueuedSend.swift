@@ -24,7 +24,7 @@ struct QueuedSend {
             let delivery = Delivery(api: api, timeoutMilliseconds: timeout, isTrying: context.tellTrying)
             return .sent(try delivery.attempt(request))
         } catch {
-            guard QueueRule.allows(error.cause) else { throw error.cause }
+            guard error.isOutcomeUnknown || QueueRule.allows(error.cause) else { throw error.cause }
             // The entry keeps the id of the first attempt, so that the message arrives only once even if that attempt
             // succeeded.
             return try queue(request, reason: error.cause.reason, mayHaveArrived: error.isOutcomeUnknown)

@@ -87,11 +87,14 @@ struct DamagedOutboxTests {
         #expect(alice("sync").code == 0)
     }
 
-    @Test("a message whose answer a proxy replaced is sent once, and the error names its id", arguments: [false, true])
-    func badGateway(isQueued: Bool) throws {
+    @Test(
+        "a message whose answer a proxy replaced is sent once, and the error names its id", arguments: [false, true],
+        [["502 Bad Gateway"], ["524 A Timeout Occurred"], ["502 Bad Gateway", "404 Not Found"]])
+    func badGateway(isQueued: Bool, answers: [String]) throws {
         let server = try TestServer()
         let alice = try server.user("alice")
         let port = server.port
+        let left = Monitor(answers)
         let proxy = try Proxy { client in
             var buffer = [UInt8](repeating: 0, count: 65_536)
             guard let target = Loopback.connect(to: port) else { return }
@@ -109,7 +112,10 @@ struct DamagedOutboxTests {
                 var bytes = Array(buffer[..<count])
                 if !isAnswer, bytes.starts(with: "GET ".utf8) { isMessage = false }
                 if !isAnswer, bytes.starts(with: "POST ".utf8) { isMessage = true }
-                if isAnswer, isMessage { bytes = Array("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n".utf8) }
+                if isAnswer, isMessage {
+                    let status = left.withLock { $0.count > 1 ? $0.removeFirst() : $0[0] }
+                    bytes = Array("HTTP/1.1 \(status)\r\nContent-Length: 0\r\n\r\n".utf8)
+                }
                 guard Loopback.send(bytes, to: isAnswer ? client : target) else { return }
             }
         }
