@@ -172,7 +172,7 @@ public final class ServerAPI {
         _ request: HTTPRequest, timeoutMilliseconds: Int? = nil, deadlineMilliseconds: Int? = nil,
         onBody: ((UnsafeRawBufferPointer) throws -> Void)? = nil
     ) throws(APIError) -> HTTPResponse {
-        if mustProve { try prove() }
+        if mustProve { try prove(timeoutMilliseconds, deadlineMilliseconds) }
         var request = request
         if let authorization { request.headers.append(("Authorization", authorization)) }
         let start = MonotonicClock.now()
@@ -249,10 +249,14 @@ public final class ServerAPI {
         .foreign("'\(address)' does not speak as a natter server does: \(reason); check --server")
     }
 
-    /// Asks the server for its store without the token.
-    private func prove() throws(APIError) {
+    /// Asks the server for its store without the token, in the time that the request itself may take.
+    private func prove(_ timeoutMilliseconds: Int?, _ deadlineMilliseconds: Int?) throws(APIError) {
         let response: HTTPResponse
-        do { response = try client.perform(HTTPRequest(.get, "/healthz")) } catch {
+        do {
+            response = try client.perform(
+                HTTPRequest(.get, "/healthz"), timeoutMilliseconds: timeoutMilliseconds,
+                deadlineMilliseconds: deadlineMilliseconds)
+        } catch {
             throw .transport(error, server: address)
         }
         guard let store = response.header("Natter-Store").flatMap({ StoreID(hex: $0) }) else {

@@ -1,3 +1,4 @@
+import Glibc
 import NatterClient
 import NatterModel
 import NatterSystem
@@ -69,6 +70,21 @@ struct BrokenConnectionTests {
         #expect(try !alice.outbox.hasWaiting())
         #expect(try difference(alice.texts(), (1...1_500).map { "message \($0)" }) == nil)
         #expect(proxy.cuts > 0)
+    }
+
+    @Test("another address than that of the login costs a quick sync 2 s if nothing answers there")
+    func silentAddress() throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        #expect(alice("sync").code == 0)
+        let silent = try Proxy { client in
+            var byte: UInt8 = 0
+            while recv(client, &byte, 1, 0) > 0 {}
+        }
+        let start = MonotonicClock.now()
+        #expect(alice.with(server: silent.url)("log").code == 0)
+        // The usual timeout is 30 s
+        #expect(MonotonicClock.now() - start < 15_000)
     }
 
     @Test(
