@@ -99,7 +99,8 @@ public enum Program {
             let words = try processWords(program: program.name)
             exit(run(program, words: words, console: console, language: language, translate: translate).rawValue)
         } catch {
-            FailureReport.write(CommandFailure(error), json: false, program: program.name, to: console.errors)
+            FailureReport.write(
+                CommandFailure(error), json: error.asksForJSON, program: program.name, to: console.errors)
             exit(ExitCode.usage.rawValue)
         }
     }
@@ -109,13 +110,19 @@ public enum Program {
     /// - Throws: if an argument is not UTF-8. Repairing it silently could name another file or text.
     static func processWords(program: String) throws(UsageError) -> [String] {
         var words: [String] = []
+        var failure: UsageError?
         for index in 1..<max(1, ProcessArguments.count) {
             guard let pointer = ProcessArguments.word(index) else { break }
-            guard let word = String(validatingCString: pointer) else {
-                throw UsageError("word \(index) of the command line is not UTF-8", remedy: "see '\(program) help'")
+            if let word = String(validatingCString: pointer) {
+                words.append(word)
+            } else {
+                failure =
+                    failure
+                    ?? UsageError("word \(index) of the command line is not UTF-8", remedy: "see '\(program) help'")
             }
-            words.append(word)
         }
+        failure?.asksForJSON = words.contains("--json")
+        if let failure { throw failure }
         return words
     }
 

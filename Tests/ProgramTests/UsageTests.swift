@@ -59,14 +59,20 @@ struct UsageTests {
         #expect(outcome.code == 64 && isOneLine(outcome.errors) && outcome.bytes.isEmpty)
     }
 
-    @Test("a word that is not UTF-8 is 64")
+    @Test("a word that is not UTF-8 is 64, with --json in one object")
     func notUTF8() throws {
         let world = try UsageTests.nobody.get()
-        let outcome = try ChildProcess(
-            "/bin/sh", ["-c", #"exec "$0" send "$(printf '\377')""#, Programs.path("natter")],
-            environment: ["HOME": world.directory.path]
-        ).finish()
+        func send(_ option: String) throws -> Outcome {
+            try ChildProcess(
+                "/bin/sh", ["-c", #"exec "$0" send "$(printf '\377')" $1"#, Programs.path("natter"), option],
+                environment: ["HOME": world.directory.path]
+            ).finish()
+        }
+        let outcome = try send("")
         #expect(outcome.code == 64 && isOneLine(outcome.errors))
+        let object = try send("--json")
+        #expect(object.code == 64)
+        #expect(try JSON(parsing: object.errors)[object: "error"]?[string: "code"] == "usage")
     }
 
     @Test("--version, before everything else", arguments: ["natter", "natterd"])
