@@ -36,11 +36,11 @@ enum ExportCommand {
         }
         var writer = format.writer(for: conversation.name, conversation.id)
         try put(to: console) { writer?.begin(&$0) }
+        var missing: [Phrase] = []
         // What retention has removed is nowhere any more, so an export without it is whole.
-        var isWhole = conversation.first <= conversation.serverFirst
-        if !isWhole {
+        if conversation.first > conversation.serverFirst {
             let (from, to) = (conversation.serverFirst, conversation.first.previous)
-            console.note("messages \(from) to \(to) of '\(name)' are not in the replica, which begins later")
+            missing.append("messages \(from) to \(to) of '\(name)' are not in the replica, which begins later")
             try put(to: console) { writer?.missing(from: from, to: to, &$0) }
         } else if conversation.first > Seq(1) {
             context.note("older messages are not kept: the first of '\(conversation.name)' is \(conversation.first)")
@@ -63,16 +63,19 @@ enum ExportCommand {
                 gaps.add(range)
                 context.note("messages \(range.lowerBound) to \(range.upperBound) of '\(name)' are not kept any more")
             case .missing(_, let range, _):
-                isWhole = false
                 gaps.add(range)
-                console.note("messages \(range.lowerBound) to \(range.upperBound) of '\(name)' are missing")
+                missing.append("messages \(range.lowerBound) to \(range.upperBound) of '\(name)' are missing")
                 try put(to: console) { writer?.missing(from: range.lowerBound, to: range.upperBound, &$0) }
             }
             return true
         }
         try put(to: console) { writer?.end(&$0) }
         try console.output.flush()
-        return isWhole ? .success : .inputOutput
+        guard !missing.isEmpty else { return .success }
+        // An error is one object with --json.
+        if context.wantsJSON { throw CommandFailure(.inputOutput, code: "damaged", .list(missing, separator: "; ")) }
+        for hole in missing { console.note(hole) }
+        return .inputOutput
     }
 
     private static func put(to console: Console, _ write: (inout [UInt8]) -> Void) throws {

@@ -207,6 +207,10 @@ struct ExportTests {
         let exported = try world.bob("export", "general", "--offline")
         #expect(exported.code == 74 && isOneLine(exported.errors))
         #expect(exported.errors.contains("\(from) to \(to)"))
+        let failed = try world.bob("export", "general", "--offline", "--json")
+        #expect(failed.code == 74 && failed.bytes == exported.bytes)
+        let error = try #require(JSON(parsing: failed.errors)[object: "error"])
+        #expect(error[string: "code"] == "damaged" && error[string: "message"]?.contains("\(from) to \(to)") == true)
         #expect(try exported.objects().map { Line($0) } == whole.filter { !(from...to).contains($0.seq ?? 0) })
     }
 

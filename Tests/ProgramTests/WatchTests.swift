@@ -365,6 +365,14 @@ struct WrapTests {
             #expect(end.code == Int32(code) && isOneLine(end.errors) && end.errors.contains("parked"), "\(end)")
             #expect(try world.alice("outbox", "--json").objects().count == number + 1)
         }
+        try expect(world.bob("group", "add", "ops", "alice"), hasNotes: true)
+        let job = try world.alice.start(
+            ["wrap", "--json", "-c", "ops", "sh", "-c", "echo ready; read x"], input: .pipe)
+        #expect(try job.line() == "ready")
+        try expect(world.bob("group", "remove", "ops", "alice"), hasNotes: true)
+        job.type("\n")
+        let end = job.finish()
+        #expect(try end.code == 75 && JSON(parsing: end.errors)[object: "error"]?[int: "exit"] == 75, "\(end)")
         let waiting = try world.alice("outbox").output
         #expect(waiting.contains("refused") && waiting.contains("sh -c 'echo ready"))
     }

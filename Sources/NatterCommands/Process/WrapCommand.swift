@@ -39,20 +39,25 @@ enum WrapCommand {
         try report.check()
         Signals.leaveInterruptToChild()
         let start = MonotonicClock.now()
+        let outcome: ChildProcess.Outcome
         do throws(DiskError) {
-            let outcome = try ChildProcess(words: words, keptBytes: excerptBytes, getsSignals: true).run()
-            let isGood = outcome.status == 0
-            if isGood, arguments.flag("on-failure") { return .success }
-            let isKept = report.send(summary(words, outcome, milliseconds: MonotonicClock.now() - start))
-            return isKept || !isGood ? ExitCode(rawValue: outcome.status) : .temporary
+            outcome = try ChildProcess(words: words, keptBytes: excerptBytes, getsSignals: true).run()
         } catch {
             // Often nobody reads the standard error of a cron job, so this is sent like any other failure.
             let reason = error.code.phrase
-            _ = report.send("\(name(words)): cannot be run: \(reason)")
+            if let refusal = report.send("\(name(words)): cannot be run: \(reason)") { console.note(refusal.message) }
             throw CommandFailure(
                 ExitCode(rawValue: error.code == .noSuchFileOrDirectory ? 127 : 126), code: "cannot_run",
                 "cannot run '\(words[0])': \(reason)")
         }
+        let isGood = outcome.status == 0
+        if isGood, arguments.flag("on-failure") { return .success }
+        if let refusal = report.send(summary(words, outcome, milliseconds: MonotonicClock.now() - start)) {
+            // Scripts use the command's status, so this is only a note if it has failed.
+            if isGood { throw refusal }
+            console.note(refusal.message)
+        }
+        return ExitCode(rawValue: outcome.status)
     }
 
     /// The message about the command, and the conversation that it goes to.
@@ -97,32 +102,32 @@ enum WrapCommand {
 
         /// Sends the message, or keeps it in the outbox.
         ///
-        /// - Returns: false if the server refused it, so that somebody must look at the outbox.
-        func send(_ text: String) -> Bool {
+        /// - Returns: why not, if neither was possible, so that somebody must look.
+        func send(_ text: String) -> CommandFailure? {
             let request = SendRequest(
                 conversation: conversation, conversationID: conversationID, text: text,
                 id: MessageID.make(at: context.now))
             do {
                 return try deliver(request)
             } catch {
-                // Scripts use the command's status, so this only prints a note.
-                context.console.note("could not send the outcome: \(ExitCodes.translate(error).message)")
-                return false
+                let failure = ExitCodes.translate(error)
+                return CommandFailure(
+                    .temporary, code: failure.code, "could not send the outcome: \(failure.message)")
             }
         }
 
-        private func deliver(_ request: SendRequest) throws -> Bool {
+        private func deliver(_ request: SendRequest) throws -> CommandFailure? {
             do {
                 let sending = QueuedSend(outbox: outbox, api: api, context: context)
                 if case .queued(_, let reason) = try sending.send(request) { context.note("queued: \(reason)") }
-                return true
+                return nil
             } catch let error as APIError {
                 let failure = ExitCodes.translate(error)
                 try outbox.park(
                     [request], code: failure.code, reason: error.reason.english, at: context.now)
-                context.console.note(
+                return CommandFailure(
+                    .temporary, code: failure.code,
                     "the outcome was not accepted: \(failure.message); it is parked, see 'natter outbox ls'")
-                return false
             }
         }
     }
