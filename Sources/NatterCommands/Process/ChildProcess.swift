@@ -13,6 +13,8 @@ struct ChildProcess {
         let signal: Int32?
         /// The last bytes of the program's output, with both streams interleaved.
         let lastOutput: [UInt8]
+        /// When it was seen that the program had ended, in milliseconds of the monotonic clock.
+        let end: Int64
     }
 
     /// How long to read on after the program has ended, for what it has started, such as `exec > >(tee FILE)` in bash.
@@ -57,7 +59,7 @@ struct ChildProcess {
         if getsSignals { Signals.passOn(to: process) }
         pipes.closeChildEnds(keeping: (feeding.map { [$0] } ?? []) + watched.map(\.source))
         if let feeding, let input { pipes.feed(input, to: feeding) }
-        let (lastOutput, open) = pass(watched, of: process)
+        let (lastOutput, open, end) = pass(watched, of: process)
         for stream in open { ChildProcess.leave(stream) }
         var status: Int32 = 0
         while waitpid(process, &status, 0) < 0, errno == EINTR {}
@@ -66,7 +68,7 @@ struct ChildProcess {
         let signal = status & 0x7F
         return Outcome(
             status: signal == 0 ? status >> 8 & 0xFF : 128 + signal, signal: signal == 0 ? nil : signal,
-            lastOutput: lastOutput)
+            lastOutput: lastOutput, end: end ?? MonotonicClock.now())
     }
 
     /// A stream of the program's output, and where it goes.
@@ -74,16 +76,15 @@ struct ChildProcess {
 
     /// Passes output on until both streams end, and keeps its last bytes. A program that this one has left running may hold
     /// them for days, so a while after the end of the process they are returned as they are.
-    private func pass(_ streams: [Stream], of process: pid_t) -> (kept: [UInt8], open: [Stream]) {
+    private func pass(_ streams: [Stream], of process: pid_t) -> (kept: [UInt8], open: [Stream], end: Int64?) {
         var open = streams.map { (stream: $0, output: Output(descriptor: $0.sink, name: "standard output")) }
         var kept: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 16 << 10)
         var end: Int64?
         while !open.isEmpty {
-            if end == nil, ChildProcess.hasEnded(process) {
-                end = MonotonicClock.now() + ChildProcess.graceMilliseconds
-            }
-            let left = end.map { $0 - MonotonicClock.now() } ?? ChildProcess.lookMilliseconds
+            let now = MonotonicClock.now()
+            if end == nil, ChildProcess.hasEnded(process) { end = now }
+            let left = end.map { $0 + ChildProcess.graceMilliseconds - now } ?? ChildProcess.lookMilliseconds
             guard left > 0 else { break }
             var polled = open.map { pollfd(fd: $0.stream.source, events: Int16(POLLIN), revents: 0) }
             guard poll(&polled, nfds_t(polled.count), Int32(clamping: left)) >= 0 || errno == EINTR else { break }
@@ -101,7 +102,7 @@ struct ChildProcess {
                 if kept.count > 2 * keptBytes { kept.removeFirst(kept.count - keptBytes) }
             }
         }
-        return (Array(kept.suffix(keptBytes)), open.map(\.stream))
+        return (Array(kept.suffix(keptBytes)), open.map(\.stream), end)
     }
 
     /// Whether the process has ended. Its number stays taken, because signals may still be passed on to it.

@@ -52,7 +52,7 @@ enum WrapCommand {
         }
         let isGood = outcome.status == 0
         if isGood, arguments.flag("on-failure") { return .success }
-        if let refusal = report.send(summary(words, outcome, milliseconds: MonotonicClock.now() - start)) {
+        if let refusal = report.send(summary(words, outcome, milliseconds: outcome.end - start)) {
             // Scripts use the command's status, so this is only a note if it has failed.
             if isGood { throw refusal }
             console.note(refusal.message)
