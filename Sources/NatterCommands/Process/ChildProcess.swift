@@ -119,7 +119,10 @@ struct ChildProcess {
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
         posix_spawn_file_actions_adddup2(&actions, stream.source, STDIN_FILENO)
-        posix_spawn_file_actions_adddup2(&actions, stream.sink, STDOUT_FILENO)
+        // It must not hold the other stream open, too.
+        for output in [STDOUT_FILENO, STDERR_FILENO] {
+            posix_spawn_file_actions_adddup2(&actions, stream.sink, output)
+        }
         _ = try? Spawn.start(["cat"], &actions)
     }
 }
