@@ -228,6 +228,28 @@ struct WatchTests {
         try expect(world.bob("watch", "drop", "a_b"))
         #expect(try world.bob("watch", "ls").bytes.isEmpty)
     }
+
+    @Test("it waits before messages that are damaged here, and runs the command for them when they are fetched again")
+    func damaged() throws {
+        let world = try World()
+        let first = try watch(world.bob, "echo $NATTER_SEQ; cat >/dev/null")
+        first.signal(SIGKILL)
+        _ = first.finish()
+        // Given new messages in log files, one of which is damaged
+        let texts = (1...200).map { "\($0) " + String((UInt64($0) &* 0x9E37_79B9_7F4A_7C15), radix: 36) }
+        let long = texts.map { text in (0..<70).map { "\(text)\($0)" }.joined() }
+        try expect(world.alice.run(["send", "--lines"], input: .bytes(Array(long.joined(separator: "\n").utf8))))
+        try expect(world.bob("sync"))
+        let logs = Files.below("\(world.bob.natterHome)/replicas").filter { $0.hasSuffix(".log") }
+        let log = try #require(logs.max { Files.size($0) < Files.size($1) })
+        try Files.flipByte(log, at: Files.size(log) / 2)
+        // When they are watched, found to be damaged, and fetched again
+        let watching = try world.bob.start(["watch", "--exec", "echo $NATTER_SEQ; cat >/dev/null"])
+        try watching.waitForErrors("natter verify")
+        #expect(try world.bob("verify").code == 74)
+        // Then the command has run for each, in order
+        for seq in 1...200 { #expect(try watching.line() == "\(seq)") }
+    }
 }
 
 @Suite("wrap")

@@ -176,21 +176,12 @@ struct LogWalk {
             }
         case .missing(let conversation, let range, let reason):
             tell(conversation, range, reason)
-            if keepsPlace, isFetchable(reason), !stopped.contains(conversation.id) {
+            if keepsPlace, reason.isFetchable(isCurrent: isCurrent), !stopped.contains(conversation.id) {
                 isHeldBack = true
                 stop(conversation, before: range.lowerBound)
             }
         }
         return true
-    }
-
-    /// Whether a later sync may bring these messages. Then a reader with a cursor file wants to continue from here.
-    private func isFetchable(_ reason: MissingReason) -> Bool {
-        switch reason {
-        case .damaged: true
-        case .notStored: !isCurrent
-        case .notKept: false
-        }
     }
 
     private mutating func stop(_ conversation: ConversationLog, before seq: Seq) {
@@ -233,5 +224,18 @@ struct LogWalk {
         note(hole)
         guard let known = damage else { return damage = hole }
         if notedHoles.count <= LogWalk.namedHoles { damage = "\(known); also \(hole)" }
+    }
+}
+
+extension MissingReason {
+    /// Whether a later sync may bring these messages. A reader that keeps its place wants to continue from there then.
+    ///
+    /// - Parameter isCurrent: whether the server was asked for what the replica lacks.
+    func isFetchable(isCurrent: Bool) -> Bool {
+        switch self {
+        case .damaged: true
+        case .notStored: !isCurrent
+        case .notKept: false
+        }
     }
 }

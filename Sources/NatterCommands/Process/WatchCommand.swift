@@ -83,6 +83,10 @@ enum WatchCommand {
         /// Conversations whose position is beyond the replica's head.
         private var ahead: Set<ConversationID> = []
         private let asides: SetAside
+        /// Whether the last sync has asked the server for everything that the replica lacks.
+        private var isCurrent: Bool
+        /// The first of the messages that cannot be read, before which a conversation waits.
+        private var held: [ConversationID: Seq] = [:]
         private var pauses: [ConversationID: Pause] = [:]
 
         /// The pause of a conversation whose next message failed.
@@ -105,6 +109,7 @@ enum WatchCommand {
             // Take the time before the sync, because messages after it are new.
             let now = context.now
             let state = try synced.refresh(.completely)
+            isCurrent = state.isCurrent
             asides = try SetAside(synced.location)
             let replica = try synced.replica(after: state)
             let words = context.arguments.operands("CONV")
@@ -209,12 +214,11 @@ enum WatchCommand {
                 var failed = false
                 try replica.forward(conversation, filter) { piece in
                     guard case .messages(let run) = piece else {
-                        if case .missing(_, let range, _) = piece {
-                            context.console.note(
-                                "messages \(range.lowerBound) to \(range.upperBound) of '\(conversation.name)' are missing"
-                            )
+                        if case .missing(_, let range, let reason) = piece {
+                            failed = reason.isFetchable(isCurrent: isCurrent)
+                            tell(range, of: conversation, isHeld: failed)
                         }
-                        return true
+                        return !failed
                     }
                     for message in try replica.changed(run, folds: false) ?? run.messages() {
                         if isWanted(message), try !handle(message) {
@@ -243,6 +247,17 @@ enum WatchCommand {
                 }
                 if failed { postpone(conversation.id) } else { pauses[conversation.id] = nil }
             }
+        }
+
+        private mutating func tell(_ range: ClosedRange<Seq>, of conversation: ReplicaConversation, isHeld: Bool) {
+            guard isHeld else {
+                return context.console.note(
+                    "messages \(range.lowerBound) to \(range.upperBound) of '\(conversation.name)' are missing")
+            }
+            guard held.updateValue(range.lowerBound, forKey: conversation.id) != range.lowerBound else { return }
+            context.console.note(
+                "the watch waits before messages \(range.lowerBound) to \(range.upperBound) of '\(conversation.name)', which cannot be read here; run 'natter verify'"
+            )
         }
 
         private mutating func postpone(_ id: ConversationID) {
@@ -299,6 +314,7 @@ enum WatchCommand {
             do {
                 try take(synced.pull(waitSeconds: seconds ?? WatchCommand.waitSeconds))
             } catch  where SyncedReplica.isTransient(error) {
+                isCurrent = false
                 usleep(1_000_000)
             }
             if let due, due > MonotonicClock.now() {
@@ -307,6 +323,7 @@ enum WatchCommand {
         }
 
         private mutating func take(_ report: SyncReport) throws {
+            isCurrent = report.isComplete
             synced.tellTroubles(report)
             guard report.isComplete, !ahead.isEmpty, let replica = try synced.replica() else { return }
             try check(watched(replica).filter { ahead.contains($0.id) }, in: replica, isCurrent: true)
