@@ -274,7 +274,9 @@ extension ReplicaWriter {
             session in
             guard let stored = try session.replica.conversation(known.id),
                 try session.replica.gaps(of: stored).contains(gap),
-                let before = try session.replica.hash(at: gap.lowerBound.previous, of: stored),
+                // Nothing here knows the chain before the first message of a replica that begins late.
+                let before = try session.replica.hash(at: gap.lowerBound.previous, of: stored)
+                    ?? (gap.lowerBound == stored.first ? first.header.hashBefore : nil),
                 let records = ReplicaWriter.records(blocks, in: gap, hashBefore: before)
             else { return 0 }
             return try session.fill(gap, of: stored, with: records, hashBefore: before) ? records.count : 0

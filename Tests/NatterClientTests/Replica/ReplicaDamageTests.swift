@@ -207,6 +207,34 @@ struct ReplicaDamageTests {
         #expect(alice("log", "team", "--offline").lines.contains { $0.hasSuffix("the last one") })
     }
 
+    @Test("a sync fetches the first block again also in a replica that begins late")
+    func lateBeginning() throws {
+        // Given a replica that begins with the second block
+        let client = try server.account("carl")
+        let (bob, carol) = (try server.user("bob"), try server.user("carol"))
+        for part in [1...3, 4...6, 7...9] {
+            for number in part { #expect(alice("send", long(number)).code == 0) }
+            try server.seal(as: client)
+        }
+        #expect(bob("sync").code == 0)
+        let time = bob("log", "--offline", "--after", "3", "-n", "1", "--format", "%t").output
+        #expect(carol("sync", "--since", String(time.prefix { $0 != "\n" })).code == 0)
+        let whole = carol("log", "--offline", "--json")
+        let location = ReplicaLocation(home: carol.home, store: carol.store, user: "carol")
+        let replica = try #require(try Replica.open(at: location))
+        let general = try #require(try replica.conversation(named: "general"))
+        let segment = try #require(try ArchiveRows.segments(of: general.number, on: replica.connection).first)
+        let block = try #require(try ArchiveRows.blocks(of: segment, on: replica.connection).first)
+        #expect(general.first > Seq(1) && block.firstSeq == general.first)
+        // When that is damaged
+        try flip(location.directory + "/" + segment.name(of: general.id), at: block.offset + UInt64(block.length) / 2)
+        #expect(carol("verify").code == 74)
+        // Then a sync mends it
+        #expect(carol("sync").code == 0)
+        #expect(carol("verify") == .silent)
+        #expect(carol("log", "--offline", "--json") == whole)
+    }
+
     @Test("a log file that was damaged and fetched again goes with an erasure, which no sync fails to bring")
     func erasedLater() throws {
         try server.makeAdmin("alice")
