@@ -171,6 +171,32 @@ struct SyncTests {
         #expect(synced == exported)
         #expect(try world.bob("search", "20000", "--offline").code == 0)
     }
+
+    @Test("a replica has the server's hash also where the server keeps nothing of what came since the last sync")
+    func nothingKept() throws {
+        let world = try World()
+        func takeOld(_ text: String) throws {
+            let line = JSON.line(ts: 1_600_000_000_000, sender: "zoe", text: text)
+            #expect(try world.natterd("import", "general", "-", input: .bytes(Array(line.utf8))).code == 0)
+        }
+        // Given a replica that has the first message, and one that has none
+        try takeOld("one")
+        #expect(try world.alice("sync").code == 0)
+        try takeOld("two")
+        #expect(try world.natterd("retain", "general", "90d").code == 0)
+        // When both sync
+        let hashes = try [world.alice, world.bob].map { person in
+            #expect(try person("sync").code == 0)
+            return try person("ls", "--json", "--offline").objects().first?[string: "hash"]
+        }
+        // Then both have the same hash, and go on from it
+        #expect(hashes[0] == hashes[1] && hashes[0]?.allSatisfy { $0 == "0" } == false)
+        try world.bob.sends("three")
+        for person in [world.alice, world.bob] {
+            #expect(try person("sync").code == 0)
+            #expect(try person("verify").code == 0)
+        }
+    }
 }
 
 /// What must survive any way of a message.

@@ -73,11 +73,12 @@ struct PortionWriter {
         if conversation.head == .zero {
             conversation.first = line.first
             (conversation.head, conversation.headHash) = (line.first.previous, nil)
-            if conversation.head == line.head { conversation.headHash = line.hash }
-            (conversation.sealedSeq, conversation.sealedHash) = (conversation.head, conversation.headHash)
+            (conversation.sealedSeq, conversation.sealedHash) = (conversation.head, nil)
         } else {
             try addGap(conversation.head.next...line.first.previous, to: conversation)
         }
+        // Nothing behind them is there yet, so only the line has the chain.
+        if conversation.head == line.head { (conversation.headHash, conversation.sealedHash) = (line.hash, line.hash) }
     }
 
     /// Whether the replica's history is no prefix of the server's, as far as heads and hashes show.
