@@ -279,7 +279,7 @@ class HistoryTests(OpenPage):
         seq = self.post("Маша", "weeds", "garden")["seq"]
         self.log_in("bob", address="#/garden")
         self.wait_for("weeds")
-        self.js("document.getElementById(arguments[0]).focus()", f"m{seq}")
+        self.focus_row(seq)
         self.one(f"#m{seq} [aria-label=Delete]").send_keys(Keys.ENTER)
         self.click("dialog .danger")
         self.wait_for("(deleted)")
@@ -288,7 +288,7 @@ class HistoryTests(OpenPage):
         self.ask("Маша", "PUT", "/v1/groups/garden/members/bob", {"admin": False})
         seq = self.post("Маша", "flowers", "garden")["seq"]
         self.wait_for("flowers")
-        self.js("document.getElementById(arguments[0]).focus()", f"m{seq}")
+        self.focus_row(seq)
         self.one(f"#m{seq} [aria-label=Reply]")
         self.assertEqual(self.all(f"#m{seq} [aria-label=Delete]"), [])
 

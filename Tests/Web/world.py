@@ -149,6 +149,12 @@ class PageTest(unittest.TestCase):
     def wait_for(self, text, count=1):
         self.wait(lambda: sum(text in one for one in self.texts()) == count, f"{text} × {count}")
 
+    def focus_row(self, seq):
+        """Gives a message the focus until it has the buttons: rows that come may move another one below the pointer."""
+        self.wait(lambda: self.js(
+            "const row = document.getElementById(arguments[0]); document.activeElement.blur(); row.focus();"
+            " return row.querySelector('.actions') !== null", f"m{seq}"), f"the buttons of message {seq}")
+
     def wait_sent(self):
         """Waits until nothing is on its way."""
         self.wait(lambda: not self.all(".row.pending"), "sent")
