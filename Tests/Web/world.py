@@ -150,7 +150,9 @@ class PageTest(unittest.TestCase):
         self.wait(lambda: sum(text in one for one in self.texts()) == count, f"{text} × {count}")
 
     def focus_row(self, seq):
-        """Gives a message the focus until it has the buttons: rows that come may move another one below the pointer."""
+        """Gives a message the focus, and so its buttons. The pointer goes away before: a row that comes may move another one
+        below it, which then gets them."""
+        self.driver.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": "mouseMoved", "x": 1, "y": 1})
         self.wait(lambda: self.js(
             "const row = document.getElementById(arguments[0]); document.activeElement.blur(); row.focus();"
             " return row.querySelector('.actions') !== null", f"m{seq}"), f"the buttons of message {seq}")
