@@ -109,7 +109,9 @@ public struct Block: Sendable {
     }
 
     func decode(_ raw: ArraySlice<UInt8>) throws(FormatViolation) -> Records {
-        try raw.withUnsafeBytesTyped { raw throws(FormatViolation) in try BlockPayload.decode(raw, header: header) }
+        try raw.withUnsafeBufferPointer { raw throws(FormatViolation) in
+            try BlockPayload.decode(UnsafeRawBufferPointer(raw), header: header)
+        }
     }
 
     /// Decompresses the block and checks everything, including the hash chain.

@@ -31,14 +31,6 @@ public struct FormatViolation: Error, Equatable {
     public init(_ reason: Phrase, isNewer: Bool = false) { (self.reason, self.isNewer) = (reason, isNewer) }
 }
 
-extension ArraySlice<UInt8> {
-    func withUnsafeBytesTyped<Result, Failure: Error>(
-        _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
-    ) throws(Failure) -> Result {
-        try withUnsafeBufferPointer { bytes throws(Failure) in try body(UnsafeRawBufferPointer(bytes)) }
-    }
-}
-
 extension Array where Element == UInt8 {
     /// `withUnsafeBytes` that keeps the type of the thrown error.
     public func withUnsafeBytesTyped<Result, Failure: Error>(
