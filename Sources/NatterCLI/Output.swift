@@ -57,7 +57,7 @@ public final class Output {
     /// An output to the same place with a buffer of its own, for another thread. The program's end flushes the first one, and
     /// must not wait for what the other has not written.
     public func another() -> Output {
-        if case .descriptor(let descriptor) = sink { Output(descriptor: descriptor, name: name) } else { self }
+        descriptor.map { Output(descriptor: $0, name: name) } ?? self
     }
 
     /// Everything written to an output in memory, flushed or not. It is empty for other outputs.
@@ -66,15 +66,11 @@ public final class Output {
     }
 
     public var isTerminal: Bool {
-        if case .descriptor(let descriptor) = sink { Terminal.isTerminal(descriptor) } else { false }
+        descriptor.map(Terminal.isTerminal) ?? false
     }
 
-    /// True if the reader of a pipe has closed it. A program that only waits would not notice that.
-    public var isReaderGone: Bool {
-        guard case .descriptor(let descriptor) = sink else { return false }
-        var request = pollfd(fd: descriptor, events: 0, revents: 0)
-        return poll(&request, 1, 0) == 1 && request.revents & Int16(POLLERR) != 0
-    }
+    /// Where the bytes go; nil for an output in memory.
+    var descriptor: Int32? { if case .descriptor(let descriptor) = sink { descriptor } else { nil } }
 
     /// A word in a table or in a line of fixed form. It is translated on a terminal, but English in a pipe, because
     /// programs read it there.
@@ -82,8 +78,7 @@ public final class Output {
 
     /// The width of the terminal. It is 80 if there is no terminal and `COLUMNS` is unset.
     public func columns(environment: Environment) -> Int {
-        let descriptor: Int32 = if case .descriptor(let descriptor) = sink { descriptor } else { -1 }
-        return Terminal.columns(descriptor, environment: environment)
+        Terminal.columns(descriptor ?? -1, environment: environment)
     }
 
     public func write(_ bytes: some Collection<UInt8>) throws(OutputError) {

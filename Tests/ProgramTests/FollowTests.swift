@@ -68,6 +68,24 @@ struct FollowTests {
         #expect(end.code != 0 && end.errors.isEmpty)
     }
 
+    @Test(
+        "it ends as soon as its reader closes the pipe, although nothing comes",
+        arguments: [["log"], ["admin", "log"]])
+    func closedWhileWaiting(words: [String]) throws {
+        let world = try World(isServing: false)
+        try #require(world.natterd("user", "promote", "alice").code == 0)
+        try world.serve()
+        try world.alice.sends("one")
+        let following = try world.alice.start(words + ["-f", "-n", "1"])
+        _ = try following.line()
+        // The request for news gets no answer.
+        world.daemon?.process.signal(SIGSTOP)
+        defer { world.daemon?.process.signal(SIGCONT) }
+        following.closeOutput()
+        let end = following.finish()
+        #expect(end.code == 141 && end.errors.isEmpty)
+    }
+
     @Test("a renamed group is followed further, with one note, and another group of its former name is not")
     func renamed() throws {
         let world = try World()

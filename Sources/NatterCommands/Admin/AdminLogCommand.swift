@@ -52,18 +52,20 @@ enum AdminLogCommand {
             try write(first)
             guard context.arguments.flag("f") else { return }
             var last = first.last?.number ?? 0
+            let reader = try ReaderWatch(context.console.output)
             var connection = Reconnection()
             while true {
                 do {
-                    let entries = try api.serviceLog(
-                        after: last, limit: Limits.pageLimit, level: level, waitSeconds: Reconnection.waitSeconds)
+                    let entries = try reader.whileWaiting {
+                        try api.serviceLog(
+                            after: last, limit: Limits.pageLimit, level: level, waitSeconds: Reconnection.waitSeconds)
+                    }
                     connection = Reconnection()
                     try write(entries)
                     last = entries.last?.number ?? last
                 } catch  where SyncedReplica.isTransient(error) {
-                    connection.pause(after: error, context)
+                    reader.whileWaiting { connection.pause(after: error, context) }
                 }
-                if context.console.output.isReaderGone { throw OutputError.closedPipe }
             }
         }
 

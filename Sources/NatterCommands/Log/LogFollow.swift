@@ -21,24 +21,24 @@ struct LogFollow {
     ///
     /// - Parameter conversation: the requested conversation, if there is one already; nil with `--all`.
     func run(_ walk: inout LogWalk, places: inout LogPlaces?, of conversation: ConversationID?) throws {
+        let reader = try ReaderWatch(context.console.output)
         var connection = Reconnection()
         var followed: NamedConversation?
         if case .conversation(let name) = request.scope { followed = NamedConversation(name: name, id: conversation) }
         while try left(walk) > 0 {
             var isCurrent = false
             do {
-                let report = try synced.pull(waitSeconds: Reconnection.waitSeconds)
+                let report = try reader.whileWaiting { try synced.pull(waitSeconds: Reconnection.waitSeconds) }
                 connection = Reconnection()
                 for gone in report.gone { synced.tell(gone: gone.name, reason: gone.reason) }
                 isCurrent = report.isComplete
             } catch  where SyncedReplica.isTransient(error) {
-                connection.pause(after: error, context)
+                reader.whileWaiting { connection.pause(after: error, context) }
             }
             walk.isCurrent = isCurrent
             try printNews(&walk, places: &places, of: &followed, isCurrent: isCurrent)
             // It may have begun while they were printed.
             try asides.check(walk)
-            if context.console.output.isReaderGone { throw OutputError.closedPipe }
         }
     }
 

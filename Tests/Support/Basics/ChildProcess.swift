@@ -23,7 +23,7 @@ package final class ChildProcess {
     private static let starting = NSLock()
 
     package let id: pid_t
-    private let output: Int32
+    private var output: Int32
     private let errors: Int32
     private var input: Int32
     private var collected: [UInt8] = []
@@ -141,6 +141,12 @@ package final class ChildProcess {
     package func closeInput() {
         close(input)
         input = -1
+    }
+
+    /// Closes our end of the program's output, so that its writes fail.
+    package func closeOutput() {
+        close(output)
+        output = -1
     }
 
     /// The next line of the program's output, without the newline.
