@@ -17,8 +17,8 @@ package struct DiskTrial: Sendable {
     package static let (inputOutput, noSpace, tooManyFiles): (Int32, Int32, Int32) = (5, 28, 24)
 
     /// How many calls of these kinds the steps make.
-    package func callCount(_ calls: Set<DiskFault.Call>) throws -> Int {
-        let run = try begin(DiskFault(calls, number: .max, code: 0, lasts: false))
+    package func callCount(_ calls: Set<DiskFault.Call>, in pathPart: String? = nil) throws -> Int {
+        let run = try begin(DiskFault(calls, in: pathPart, number: .max, code: 0, lasts: false))
         defer { run.driver.close() }
         return run.disk.matchingCalls
     }

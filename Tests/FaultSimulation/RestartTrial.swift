@@ -1,5 +1,5 @@
 internal import NatterSystem
-internal import SystemSupport
+package import SystemSupport
 
 /// A server whose process ends at a chosen call and is restarted on the same machine. Until the power is lost, the new
 /// process can read everything unsynced. That includes data that a failed sync covered, which never reaches the disk.
@@ -13,8 +13,9 @@ package struct RestartTrial: Sendable {
         case errors
 
         /// The fault of the disk at the given one of these calls.
-        func fault(_ calls: Set<DiskFault.Call>, at number: Int) -> DiskFault {
-            var fault = DiskFault(calls, number: number, code: DiskTrial.inputOutput, lasts: self != .error)
+        func fault(_ calls: Set<DiskFault.Call>, in pathPart: String? = nil, at number: Int) -> DiskFault {
+            var fault = DiskFault(
+                calls, in: pathPart, number: number, code: DiskTrial.inputOutput, lasts: self != .error)
             fault.isKill = self == .kill
             return fault
         }
@@ -32,8 +33,8 @@ package struct RestartTrial: Sendable {
     }
 
     /// How many calls in the steps could end the process.
-    package func callCount() throws -> Int {
-        try DiskTrial(seed: seed, steps: steps, removes: removes).callCount(DiskFault.changes)
+    package func callCount(_ calls: Set<DiskFault.Call> = DiskFault.changes, in pathPart: String? = nil) throws -> Int {
+        try DiskTrial(seed: seed, steps: steps, removes: removes).callCount(calls, in: pathPart)
     }
 
     /// Ends the process, restarts it and runs it for a while. Then the power is lost at any operation since the
@@ -41,11 +42,13 @@ package struct RestartTrial: Sendable {
     ///
     /// - Returns: how many states of the disk were judged.
     /// - Throws: `Violation`.
-    package func run(_ end: End, at number: Int) throws -> Int {
+    package func run(
+        _ end: End, at number: Int, of calls: Set<DiskFault.Call> = DiskFault.changes, in pathPart: String? = nil
+    ) throws -> Int {
         do {
             let run = try StoreRun(seed: seed, hasClient: false, removes: removes)
             run.goesOnRefused = true
-            run.disk.set(fault: end.fault(DiskFault.changes, at: number))
+            run.disk.set(fault: end.fault(calls, in: pathPart, at: number))
             try run.run(steps: steps)
             let mark = run.disk.operationCount
             try run.startAfterEnd()
@@ -59,7 +62,8 @@ package struct RestartTrial: Sendable {
                     .judge(SimulatedDisk(state.image, clock: run.clock, records: false), clock: run.clock)
             }
         } catch {
-            throw Violation("seed \(seed), \(end) at change \(number), started again: \(error)")
+            let kind = pathPart.map { "call in \($0)" } ?? "change"
+            throw Violation("seed \(seed), \(end) at \(kind) \(number), started again: \(error)")
         }
     }
 }

@@ -78,8 +78,9 @@ package final class SimulatedDisk: Disk {
     private static func check(
         _ call: DiskFault.Call, _ path: String, _ state: inout State
     ) throws(DiskError) {
-        guard let fault = state.fault, fault.calls.contains(call), fault.pathPart.map({ path.contains($0) }) ?? true
-        else { return }
+        guard let fault = state.fault else { return }
+        let isDead = fault.isKill && state.failedCall != nil && DiskFault.changes.contains(call)
+        guard isDead || fault.calls.contains(call) && fault.pathPart.map({ path.contains($0) }) ?? true else { return }
         state.matchingCalls += 1
         if state.matchingCalls == fault.number || fault.lasts && state.matchingCalls > fault.number {
             state.failedCall = state.failedCall ?? "\(call.rawValue) \(path)"
