@@ -104,7 +104,7 @@ public enum PasswordInput: Sendable, Equatable {
         var isWhole = false
         while !isWhole, bytes.count < limitBytes {
             var byte: UInt8 = 0
-            let count = retrying { Glibc.read(descriptor, &byte, 1) }
+            let count = readWaiting(descriptor, &byte, 1)
             if count < 0 {
                 let code = Errno.current
                 throw CommandFailure(
@@ -126,13 +126,5 @@ public enum PasswordInput: Sendable, Equatable {
             throw CommandFailure(.invalidData, code: "bad_password", "the password on \(name) is not UTF-8")
         }
         return text
-    }
-}
-
-/// Repeats a call that a signal interrupted.
-private func retrying<Result: SignedInteger>(_ call: () -> Result) -> Result {
-    while true {
-        let result = call()
-        if result != -1 || errno != EINTR { return result }
     }
 }

@@ -96,7 +96,7 @@ enum LogoutCommand {
         "logout", "log out", group: NatterProgram.Group.account,
         options: [
             .flag("all", "end every session of the account, on all machines, and tokens with the scope 'all'"),
-            .flag("forget", "delete the replica too"),
+            .flag("forget", "delete the replica too, and those of limited tokens"),
         ],
         description: [
             "End the session here and on the server. If the server cannot be reached, natter still forgets the token "

@@ -115,13 +115,3 @@ struct InputLines {
         isAtEnd = count == 0
     }
 }
-
-/// read(2) that waits for bytes even if another program that shares the pipe has made it non-blocking.
-private func readWaiting(_ descriptor: Int32, _ bytes: UnsafeMutableRawPointer?, _ limit: Int) -> Int {
-    while true {
-        let count = read(descriptor, bytes, limit)
-        if count >= 0 || errno != EINTR && errno != EAGAIN { return count }
-        var request = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-        if errno == EAGAIN { poll(&request, 1, -1) }
-    }
-}

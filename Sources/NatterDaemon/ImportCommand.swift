@@ -234,10 +234,8 @@ final class InputFile: InputSource {
     /// - Returns: the number of bytes read; 0 at the end.
     /// - Throws: 66 if it can't be read.
     func read(into buffer: UnsafeMutableRawBufferPointer) throws(CommandFailure) -> Int {
-        while true {
-            let count = Glibc.read(descriptor, buffer.baseAddress, buffer.count)
-            if count >= 0 { return count }
-            if errno != EINTR { throw CommandFailure(unreadable: DiskError(operation: "read", path: path)) }
-        }
+        let count = readWaiting(descriptor, buffer.baseAddress, buffer.count)
+        if count < 0 { throw CommandFailure(unreadable: DiskError(operation: "read", path: path)) }
+        return count
     }
 }

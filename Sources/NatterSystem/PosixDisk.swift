@@ -163,12 +163,3 @@ public final class UnnamedFile: Sendable {
     /// A descriptor of its own for the same content, which the caller closes.
     public func duplicate() throws(DiskError) -> Int32 { try file.duplicate() }
 }
-
-/// Repeats a call that a signal interrupted.
-@inline(__always)
-func retrying<Result: SignedInteger>(_ call: () -> Result) -> Result {
-    while true {
-        let result = call()
-        if result != -1 || errno != EINTR { return result }
-    }
-}

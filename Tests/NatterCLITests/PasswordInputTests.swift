@@ -75,6 +75,21 @@ struct PasswordInputTests {
         #expect(failure { try PasswordInput.line(from: pipe.reader, name: "standard input") } == .invalidData)
     }
 
+    @Test("a standard input that another program has made non-blocking is waited for")
+    func nonBlocking() throws {
+        let pipe = try PipePair()
+        try #require(fcntl(pipe.reader, F_SETFL, O_NONBLOCK) == 0)
+        let writer = pipe.writer
+        // Byte by byte, so that the reader overtakes it
+        let thread = try SystemThread(name: "test-writer") {
+            for byte in Array(String(repeating: "a password\n", count: 200).utf8) {
+                _ = [byte].withUnsafeBytes { write(writer, $0.baseAddress, 1) }
+            }
+        }
+        defer { thread.join() }
+        for _ in 0..<200 { #expect(try PasswordInput.line(from: pipe.reader, name: "standard input") == "a password") }
+    }
+
     @Test("options choose the source and exclude each other")
     func options() throws {
         let program = ProgramSpec(

@@ -45,11 +45,26 @@ extension ReplicaLocation {
 
     private static let lockMilliseconds = 10_000
 
-    /// Deletes a replica with everything that was set aside in it. If there is none, nothing happens.
+    /// Deletes a replica with everything that was set aside in it, and those of the user's limited tokens. If there is
+    /// none, nothing happens.
     ///
     /// - Throws: `ReplicaError.locked` while another command syncs into it; `DiskError`, with some files left in a
     ///   directory that no command looks at.
     public func remove() throws {
+        let parent = Path.directory(of: directory)
+        guard try PosixDisk().information(parent) != nil else { return }
+        let limited = try PosixDisk().list(parent).filter {
+            $0.hasPrefix(directoryName + "-") && !$0.contains(".removed-")
+        }
+        for name in limited + [directoryName] { try ReplicaLocation(beside: self, named: name).removeThis() }
+    }
+
+    private init(beside other: ReplicaLocation, named name: String) {
+        (store, user) = (other.store, other.user)
+        directory = "\(Path.directory(of: other.directory))/\(name)"
+    }
+
+    private func removeThis() throws {
         let disk = PosixDisk()
         defer { removeRemains() }
         guard try disk.information(directory) != nil else { return }

@@ -1,0 +1,22 @@
+internal import Glibc
+
+/// Repeats a call that a signal interrupted.
+@inline(__always)
+public func retrying<Result: SignedInteger>(_ call: () -> Result) -> Result {
+    while true {
+        let result = call()
+        if result != -1 || errno != EINTR { return result }
+    }
+}
+
+/// read(2) that waits for bytes even if another program that shares the pipe has made it non-blocking.
+///
+/// - Returns: the number of bytes read, 0 at the end, or -1 with `errno`.
+public func readWaiting(_ descriptor: Int32, _ bytes: UnsafeMutableRawPointer?, _ limit: Int) -> Int {
+    while true {
+        let count = retrying { read(descriptor, bytes, limit) }
+        if count >= 0 || errno != EAGAIN { return count }
+        var request = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        poll(&request, 1, -1)
+    }
+}
