@@ -142,7 +142,7 @@ final class Connection {
         }
     }
 
-    /// A target may have 16 KiB, and the latest events are kept in memory.
+    /// A target may have 12 KiB, and the latest events are kept in memory.
     private var targetForLog: String {
         let text = target.text
         return text.utf8.count <= 512 ? text : String(decoding: text.utf8.prefix(512), as: UTF8.self) + "…"

@@ -105,8 +105,9 @@ public struct ListenerLimits: Sendable {
     public var reservedDescriptors = 768
     /// The maximum number of connections from one address (for IPv6, from one /64 network). Loopback is exempt.
     public var connectionsPerAddress = 256
-    /// Memory for the head of a request and as a buffer for its body. A larger head is refused.
-    public var connectionMemoryBytes = 16 << 10
+    /// Memory for the head of a request and as a buffer for its body. A larger head is refused. All of it is touched with
+    /// each answer, because libmicrohttpd clears it, and 10,000 readers may be answered at once.
+    public var connectionMemoryBytes = 12 << 10
     /// The maximum size in bytes of all bodies being collected. Above it, clients that send more are refused.
     public var collectedBytes = 256 << 20
     /// The maximum size in bytes of all answers being sent, and of those to one reader. Above it, large answers to GET
