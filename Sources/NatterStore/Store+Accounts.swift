@@ -92,18 +92,26 @@ extension Store {
         }
     }
 
-    /// Sets a password and ends all sessions except one, and robots' tokens that may do everything.
+    /// Sets a user's own password and ends all sessions except the one that asks, and robots' tokens that may do everything.
+    ///
+    /// - Parameter verified: the hash that the old password matched. Checking it takes time, in which an admin may have set
+    ///   another password or disabled the account.
+    /// - Returns: through the completion, false if the old password has changed meanwhile.
     public func setPassword(
-        _ password: PasswordHash, of account: AccountID, keeping session: Digest?,
-        _ completion: @escaping Completion<Void>
+        _ password: PasswordHash, verified: PasswordHash, for principal: Principal,
+        _ completion: @escaping Completion<Bool>
     ) {
-        change { state, _ throws(StoreError) in
+        let isSet = Box<Bool>()
+        change { state, builder throws(StoreError) in
+            guard state.isGood(principal, at: builder.now) else { throw .unauthorized }
+            isSet.value = state.accounts[principal.account]?.passwordHash == verified.text
+            guard isSet.value == true else { return .nothing }
             var decision = Decision(
-                .accountChanged(account, isDisabled: nil, isAdmin: nil, password: password.text))
-            decision.changes += state.endingSessions(of: account, keeping: session).changes
+                .accountChanged(principal.account, isDisabled: nil, isAdmin: nil, password: password.text))
+            decision.changes += state.endingSessions(of: principal.account, keeping: principal.token).changes
             return decision
         } _: { error in
-            completion(Store.result(error, ()))
+            completion(Store.result(error, isSet.value))
         }
     }
 

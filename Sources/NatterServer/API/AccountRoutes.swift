@@ -94,16 +94,18 @@ enum AccountRoutes {
     /// lock its owner out.
     static func changePassword(_ call: Call, _ principal: Principal, _ request: PasswordRequest) throws(APIError) {
         try checkLength(request.new)
-        try verify(request.old, of: principal.name.text, call) { _ in
+        let wrong = APIError(.badCredentials, "the old password is wrong")
+        try verify(request.old, of: principal.name.text, call) { known in
             guard let hash = PasswordHash(of: request.new) else { return call.respond(APIError(StoreError.busy)) }
             call.store.setPassword(
-                hash, of: principal.account, keeping: principal.token,
-                call.completion {
+                hash, verified: known.password, for: principal,
+                call.completion { isSet in
+                    guard isSet else { return wrong.reply }
                     call.log("password_changed", [("user", principal.name.text)])
                     return remainingTokens(of: principal, call)
                 })
         } orElse: {
-            call.respond(APIError(.badCredentials, "the old password is wrong"))
+            call.respond(wrong)
         }
     }
 
