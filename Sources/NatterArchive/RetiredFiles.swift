@@ -31,8 +31,11 @@ public struct RetiredFiles {
 
     /// Overwrites a file with zeros and removes it, durably. Does nothing if it is gone.
     ///
+    /// The database of a backup may name any path. A path that leads out of the directory is passed over.
+    ///
     /// The zeros are synced before the name goes, because a removed file's bytes would otherwise stay on the disk.
     public func wipe(_ path: String) throws(DiskError) {
+        guard Path.staysBelow(path) else { return }
         let path = directory + "/" + path
         guard let found = try disk.information(path), found.isRegular else { return }
         let file = try disk.open(path, .readWrite)

@@ -1,6 +1,7 @@
 import Glibc
 import NatterArchive
 import NatterModel
+import NatterSQLite
 import NatterSystem
 import StoreSupport
 import SystemSupport
@@ -353,5 +354,32 @@ struct BackupTests {
         let restored = try TemporaryDirectory()
         #expect(throws: BackupError.self) { _ = try StoreRestore.run(target.path, into: restored.path) }
         #expect(throws: StoreOpenError.self) { _ = try TestStore(restored.path) }
+    }
+
+    @Test("a backup that somebody has made up leads nowhere outside the new directory")
+    func hostile() throws {
+        // Given a file beside the directories, and a backup whose database calls it an old log
+        let (place, target) = (try TemporaryDirectory(), try TemporaryDirectory())
+        let precious = place.path + "/precious"
+        try disk.replaceContents(of: precious, with: Array("mine".utf8))
+        let store = try TestStore(place.path + "/store")
+        try store.fill(3)
+        store.store.close()
+        do {
+            let connection = try Connection(path: Store.databasePath(place.path + "/store"), role: .writer)
+            for path in ["../precious", "logs/../../precious"] { try RetiredFiles.insert(path, on: connection) }
+        }
+        _ = try StoreBackup.run(place.path + "/store", to: target.path)
+        // When it is restored and opened
+        _ = try StoreRestore.run(target.path, into: place.path + "/restored")
+        let restored = try TestStore(place.path + "/restored")
+        // Then the file is as it was
+        #expect(try restored.all().count == 3)
+        #expect(try disk.contents(of: precious, limit: 100) == Array("mine".utf8))
+        // and a path is judged as the system reads it
+        #expect(Path.staysBelow("logs/ab/1.log") && Path.staysBelow("..."))
+        for path in ["", "..", "/etc", "a//b", "a/./b", "../a", "../\u{301}a", "a/..\u{301}/.."] {
+            #expect(!Path.staysBelow(path), "\(path)")
+        }
     }
 }
