@@ -382,4 +382,34 @@ struct BackupTests {
             #expect(!Path.staysBelow(path), "\(path)")
         }
     }
+
+    @Test("a backup into a former one that somebody has changed touches nothing behind its links")
+    func planted() throws {
+        // Given a backup in which a link leads elsewhere, and a manifest that names a file there
+        let (place, target) = (try TemporaryDirectory(), try TemporaryDirectory())
+        let store = try TestStore(place.path + "/store")
+        try store.fill(3)
+        try store.seal()
+        _ = try store.store.backup(to: target.path)
+        let precious = place.path + "/other/precious"
+        try disk.makeDirectories(place.path + "/other")
+        try disk.replaceContents(of: precious, with: Array("mine".utf8))
+        symlink(place.path + "/other", target.path + "/hooks")
+        var manifest = try #require(try BackupManifest.read(in: target.path, disk: disk))
+        manifest.files.append(BackupManifest.File(path: "hooks/precious", size: 4, checksum: 0))
+        try disk.replaceContents(of: target.path + "/" + BackupManifest.name, with: manifest.encode())
+        // When it is brought up to date
+        _ = try store.store.backup(to: target.path)
+        // Then the file is as it was
+        #expect(try disk.contents(of: precious, limit: 100) == Array("mine".utf8))
+        // and what belongs behind a link is not written
+        try disk.makeDirectories(place.path + "/store/hooks")
+        try disk.replaceContents(of: place.path + "/store/hooks/1.json", with: [1])
+        #expect(throws: BackupError.self) { _ = try store.store.backup(to: target.path) }
+        #expect(try disk.list(place.path + "/other") == ["precious"])
+        #expect(unlink(target.path + "/hooks") == 0)
+        rename(target.path + "/logs", place.path + "/other/logs")
+        symlink(place.path + "/other/logs", target.path + "/logs")
+        #expect(throws: BackupError.self) { _ = try store.store.backup(to: target.path) }
+    }
 }
