@@ -20,7 +20,7 @@ extension Store {
             var decision = Decision()
             if let invite {
                 // Used up in the same batch, so a code creates one account even if several requests use it at once.
-                guard let known = state.invites[invite.digest], known.expires > builder.now else { throw .badInvite }
+                try state.check(invite, at: builder.now)
                 decision.append(.inviteUsed(invite.digest))
             }
             let account = try builder.newAccount(name, password, seen: builder.now, state)
@@ -33,6 +33,12 @@ extension Store {
         } _: { error in
             completion(Store.result(error, made.value))
         }
+    }
+
+    /// Throws `badInvite` unless an invitation can be used now.
+    public func check(_ invite: Token) throws(StoreError) {
+        let now = clock.now()
+        try state.withLock { state throws(StoreError) in try state.check(invite, at: now) }
     }
 
     /// Whether a name is free. Throws `badName` for an invalid name.
@@ -252,6 +258,10 @@ extension BatchBuilder {
 }
 
 extension StoreState {
+    fileprivate func check(_ invite: Token, at now: Timestamp) throws(StoreError) {
+        guard let known = invites[invite.digest], known.expires > now else { throw .badInvite }
+    }
+
     /// How many tokens for programs an account has.
     func robotCount(of account: AccountID) -> Int {
         accounts[account]?.tokens.count { tokens[$0]?.isRobot == true } ?? 0

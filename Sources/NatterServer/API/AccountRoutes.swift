@@ -39,12 +39,15 @@ enum AccountRoutes {
     }
 
     /// Reads the invitation that a registration needs. Returns nil if the server needs none.
+    ///
+    /// Whoever has none must not make the server hash a password.
     private static func invitation(_ request: RegisterRequest, _ call: Call) throws(APIError) -> Token? {
         switch call.server.registration {
         case .open: return nil
         case .closed: throw APIError(.registrationClosed, "this server takes no new accounts; ask its admin for one")
         case .invite:
             guard let invite = request.invite.flatMap({ Token($0) }) else { throw APIError(StoreError.badInvite) }
+            try translate(call.store.check(invite))
             return invite
         }
     }

@@ -1,6 +1,7 @@
 internal import NatterClient
 internal import NatterCrypto
 internal import NatterHTTP
+internal import NatterServer
 internal import NatterStore
 internal import NatterSystem
 internal import NatterWire
@@ -229,6 +230,21 @@ struct AccountTests {
             #expect(answer.body == answers[0].body)
             #expect(answer.headers.map(\.name).sorted() == answers[0].headers.map(\.name).sorted())
         }
+    }
+
+    @Test("where one must be invited, an invitation that nobody gave makes the server hash nothing")
+    func uninvited() throws {
+        var options = ChatServer.Options()
+        options.registration = .invite
+        let server = try TestServer(options: options)
+        // More than may wait for a hash
+        let outcomes = try concurrently(100) { index in
+            let fields: JSONValue = [
+                "name": .string("n\(index)"), "password": "long enough", "invite": .string(Token.random().text),
+            ]
+            return try server.stranger().post("/v1/register", fields).outcome
+        }
+        #expect(Set(outcomes) == ["403 registration_closed"])
     }
 
     /// Sends the same request over several connections. As soon as one is answered, while the passwords of the others are being
