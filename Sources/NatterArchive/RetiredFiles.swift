@@ -22,8 +22,20 @@ public struct RetiredFiles {
         try connection.statement("DELETE FROM retired WHERE path=?").run(path)
     }
 
+    /// What a log file is called (`Segment.name`), for GLOB.
+    private static let logName = {
+        func digits(_ count: Int) -> String { String(repeating: "[0-9a-f]", count: count) }
+        return "logs/\(digits(2))/\(digits(32))/\(digits(16))-\(digits(4)).log"
+    }()
+
+    /// Log files and the search index. The database of a backup or a disk from a stranger may name anything, which would be
+    /// wiped: any other name is passed over.
     public static func all(on connection: Connection) throws(SQLiteError) -> [String] {
-        let statement = try connection.statement("SELECT path FROM retired ORDER BY path")
+        let statement = try connection.statement(
+            """
+            SELECT path FROM retired WHERE path GLOB ? OR path GLOB 'search.db*' AND NOT path GLOB '*/*' ORDER BY path
+            """)
+        try statement.bind(logName)
         var paths: [String] = []
         while try statement.step() { paths.append(statement.text(0)) }
         return paths
@@ -31,11 +43,8 @@ public struct RetiredFiles {
 
     /// Overwrites a file with zeros and removes it, durably. Does nothing if it is gone.
     ///
-    /// The database of a backup may name any path. A path that leads out of the directory is passed over.
-    ///
     /// The zeros are synced before the name goes, because a removed file's bytes would otherwise stay on the disk.
     public func wipe(_ path: String) throws(DiskError) {
-        guard Path.staysBelow(path) else { return }
         let path = directory + "/" + path
         guard let found = try disk.information(path), found.isRegular else { return }
         let file = try disk.open(path, .readWrite)

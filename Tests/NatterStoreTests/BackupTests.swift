@@ -373,8 +373,16 @@ struct BackupTests {
         // When it is restored and opened
         _ = try StoreRestore.run(target.path, into: place.path + "/restored")
         let restored = try TestStore(place.path + "/restored")
-        // Then the file is as it was
         #expect(try restored.all().count == 3)
+        // and the same with a link in the data directory
+        restored.store.close()
+        do {
+            symlink(place.path, place.path + "/restored/logs/ab")
+            let connection = try Connection(path: Store.databasePath(place.path + "/restored"), role: .writer)
+            try RetiredFiles.insert("logs/ab/precious", on: connection)
+        }
+        _ = try TestStore(place.path + "/restored")
+        // Then the file is as it was
         #expect(try disk.contents(of: precious, limit: 100) == Array("mine".utf8))
         // and a path is judged as the system reads it
         #expect(Path.staysBelow("logs/ab/1.log") && Path.staysBelow("..."))
