@@ -364,9 +364,8 @@ struct StoreErasingTests {
         try store.reopen()
         try check()
         #expect(throws: StoreError.self) {
-            _ = try waitFor {
-                store.store.change("alice", AccountChange(isDisabled: false), by: "operator", asking: nil, $0)
-            }.get()
+            _ = try waitFor { store.store.change("alice", AccountChange(isDisabled: false), by: "op", asking: nil, $0) }
+                .get()
         }
         store.store.close()
         #expect(try store.damages() == [])
