@@ -22,8 +22,20 @@ public struct RetiredFiles {
         try connection.statement("DELETE FROM retired WHERE path=?").run(path)
     }
 
+    /// What a log file is called (`Segment.name`), for GLOB.
+    private static let logName = {
+        func digits(_ count: Int) -> String { String(repeating: "[0-9a-f]", count: count) }
+        return "logs/\(digits(2))/\(digits(32))/\(digits(16))-\(digits(4)).log"
+    }()
+
+    /// Log files and the search index. The database of a backup or a disk from a stranger may name anything, which would be
+    /// wiped: any other name is passed over.
     public static func all(on connection: Connection) throws(SQLiteError) -> [String] {
-        let statement = try connection.statement("SELECT path FROM retired ORDER BY path")
+        let statement = try connection.statement(
+            """
+            SELECT path FROM retired WHERE path GLOB ? OR path GLOB 'search.db*' AND NOT path GLOB '*/*' ORDER BY path
+            """)
+        try statement.bind(logName)
         var paths: [String] = []
         while try statement.step() { paths.append(statement.text(0)) }
         return paths

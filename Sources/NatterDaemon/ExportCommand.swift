@@ -25,12 +25,12 @@ extension CommandSpec {
 
 enum ExportCommand {
     static func run(_ arguments: Arguments, _ console: Console) throws -> ExitCode {
-        let client = OperatorClient(arguments: arguments, console: console) { reply in
+        let format = HistoryFormat(arguments)
+        if arguments.flag("raw"), format != .ndjson { throw arguments.error("--raw goes with --format ndjson") }
+        let client = OperatorClient(arguments: arguments, console: console, printsJSON: format == .ndjson) { reply in
             guard case .damagedRange(let name, let from, let to, let detail) = reply else { return }
             console.note("messages \(from) to \(to) of '\(name)' can't be read: \(detail)")
         }
-        let format = HistoryFormat(arguments)
-        if arguments.flag("raw"), format != .ndjson { throw arguments.error("--raw goes with --format ndjson") }
         return try client.perform(
             .export(conversation: arguments.conversation, format: format, isRaw: arguments.flag("raw")))
     }

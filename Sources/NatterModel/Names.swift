@@ -50,6 +50,8 @@ public enum NameRule {
     public static func check(_ name: String) throws(NameError) {
         try checkForm(name)
         for scalar in name.unicodeScalars { if let error = lookalike(scalar) { throw error } }
+        // In '@NAME', the '@' would be a part of another character. Nobody could open such a conversation.
+        if !("@" + name).hasPrefix("@") { throw .forbiddenFirstCharacter("a combining mark") }
     }
 
     /// Why nobody may take a name with this character any more; nil if they may. Such characters are escaped in names that

@@ -117,6 +117,18 @@ enum Authority {
         original.kind == .text && !original.isImported && original.sender == Array(principal.name.text.utf8)
     }
 
+    /// Throws unless the asker may still administer the server. Hashing a password takes time, in which the operator may have
+    /// disabled or demoted them.
+    ///
+    /// - Parameter principal: nil for the operator.
+    static func checkAdmin(_ principal: Principal?, at now: Timestamp, _ state: StoreState) throws(StoreError) {
+        guard let principal else { return }
+        guard state.isGood(principal, at: now) else { throw .unauthorized }
+        guard state.accounts[principal.account]?.isAdmin == true else {
+            throw .forbidden("only an admin of the server may do this")
+        }
+    }
+
     /// Throws unless the scope of a token covers a request. The rights of the account are checked separately.
     static func check(_ need: ScopeNeed, of principal: Principal, _ state: StoreState) throws(StoreError) {
         let isCovered: Bool

@@ -20,7 +20,7 @@ extension Store {
             var decision = Decision()
             if let invite {
                 // Used up in the same batch, so a code creates one account even if several requests use it at once.
-                guard let known = state.invites[invite.digest], known.expires > builder.now else { throw .badInvite }
+                try state.check(invite, at: builder.now)
                 decision.append(.inviteUsed(invite.digest))
             }
             let account = try builder.newAccount(name, password, seen: builder.now, state)
@@ -33,6 +33,12 @@ extension Store {
         } _: { error in
             completion(Store.result(error, made.value))
         }
+    }
+
+    /// Throws `badInvite` unless an invitation can be used now.
+    public func check(_ invite: Token) throws(StoreError) {
+        let now = clock.now()
+        try state.withLock { state throws(StoreError) in try state.check(invite, at: now) }
     }
 
     /// Whether a name is free. Throws `badName` for an invalid name.
@@ -92,18 +98,26 @@ extension Store {
         }
     }
 
-    /// Sets a password and ends all sessions except one, and robots' tokens that may do everything.
+    /// Sets a user's own password and ends all sessions except the one that asks, and robots' tokens that may do everything.
+    ///
+    /// - Parameter verified: the hash that the old password matched. Checking it takes time, in which an admin may have set
+    ///   another password or disabled the account.
+    /// - Returns: through the completion, false if the old password has changed meanwhile.
     public func setPassword(
-        _ password: PasswordHash, of account: AccountID, keeping session: Digest?,
-        _ completion: @escaping Completion<Void>
+        _ password: PasswordHash, verified: PasswordHash, for principal: Principal,
+        _ completion: @escaping Completion<Bool>
     ) {
-        change { state, _ throws(StoreError) in
+        let isSet = Box<Bool>()
+        change { state, builder throws(StoreError) in
+            guard state.isGood(principal, at: builder.now) else { throw .unauthorized }
+            isSet.value = state.accounts[principal.account]?.passwordHash == verified.text
+            guard isSet.value == true else { return .nothing }
             var decision = Decision(
-                .accountChanged(account, isDisabled: nil, isAdmin: nil, password: password.text))
-            decision.changes += state.endingSessions(of: account, keeping: session).changes
+                .accountChanged(principal.account, isDisabled: nil, isAdmin: nil, password: password.text))
+            decision.changes += state.endingSessions(of: principal.account, keeping: principal.token).changes
             return decision
         } _: { error in
-            completion(Store.result(error, ()))
+            completion(Store.result(error, isSet.value))
         }
     }
 
@@ -244,6 +258,10 @@ extension BatchBuilder {
 }
 
 extension StoreState {
+    fileprivate func check(_ invite: Token, at now: Timestamp) throws(StoreError) {
+        guard let known = invites[invite.digest], known.expires > now else { throw .badInvite }
+    }
+
     /// How many tokens for programs an account has.
     func robotCount(of account: AccountID) -> Int {
         accounts[account]?.tokens.count { tokens[$0]?.isRobot == true } ?? 0

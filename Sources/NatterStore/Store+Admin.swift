@@ -54,12 +54,15 @@ public struct AccountChange: Sendable {
 extension Store {
     /// Creates an account for somebody else. One batch does all of it, so a new admin is never visible as an ordinary
     /// user.
+    ///
+    /// - Parameter principal: the admin who asks; nil for the operator.
     public func addAccount(
-        _ name: UserName, password: PasswordHash, isAdmin: Bool, by actor: String,
+        _ name: UserName, password: PasswordHash, isAdmin: Bool, by actor: String, asking principal: Principal?,
         _ completion: @escaping Completion<AccountView>
     ) {
         let made = Box<AccountID>()
         change { state, builder throws(StoreError) in
+            try Authority.checkAdmin(principal, at: builder.now, state)
             let account = try builder.newAccount(name, password, isAdmin: isAdmin, seen: nil, state)
             made.value = account.id
             return Decision(.accountAdded(account), builder.audited(actor, "user_added", name.text))
@@ -70,12 +73,15 @@ extension Store {
 
     /// Changes an account. Disabling it or setting its password ends all its sessions at once. Enabling it does not
     /// restore them.
+    ///
+    /// - Parameter principal: the admin who asks; nil for the operator.
     public func change(
-        _ name: String, _ change: AccountChange, by actor: String,
+        _ name: String, _ change: AccountChange, by actor: String, asking principal: Principal?,
         _ completion: @escaping Completion<AccountView>
     ) {
         let found = Box<AccountID>()
         self.change { state, builder throws(StoreError) in
+            try Authority.checkAdmin(principal, at: builder.now, state)
             guard let account = state.account(named: name) else { throw .noSuchUser(name) }
             guard !account.isErased else { throw .forbidden("the account of this name was erased for good") }
             found.value = account.id

@@ -177,4 +177,12 @@ public enum Path {
         guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return path }
         return String(path[path.utf8.index(after: slash)...])
     }
+
+    /// Whether a relative path stays in its directory, whoever wrote it. By bytes: as a character, a slash before a
+    /// combining mark is not a slash.
+    public static func staysBelow(_ path: some StringProtocol) -> Bool {
+        path.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false).allSatisfy { part in
+            !["", ".", ".."].contains { part.elementsEqual($0.utf8) }
+        }
+    }
 }

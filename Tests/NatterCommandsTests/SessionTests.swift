@@ -1,6 +1,7 @@
 import Glibc
 import NatterSystem
 import ServerSupport
+import SystemSupport
 import Testing
 import TestSupport
 
@@ -175,5 +176,26 @@ struct SessionTests {
         #expect(robot("log", "--token-file", token).output.hasSuffix("alice: from a robot\n"))
         #expect(robot("log", "--token-file", token, "--offline").output.hasSuffix("alice: from a robot\n"))
         #expect(robot("log").code == 77)
+    }
+
+    @Test("a server's answer adds no lines to the files of a profile")
+    func lines() throws {
+        let server = try ScriptedServer { peer, _ in
+            peer.readRequest()
+            let token = String(repeating: "A", count: 43)
+            let more = "\\nserver=http://127.0.0.1:1"
+            peer.answer(
+                """
+                {"name":"alice\(more)","token":"\(token)","admin":false,"scope":"all\(more)",
+                "created":"2026-11-20T07:24:05.123Z","expires":null}
+                """, headers: "Connection: close\r\nNatter-Store: 0123456789abcdef0123456789abcdef\r\n")
+        }
+        let person = try Person(server: server.url)
+        let password = try person.directory.write("pw", "one good password")
+        #expect(person("login", "alice", "--password-file", password).code == 76)
+        #expect(Files.text("\(person.home)/profiles/default/account")?.contains("127.0.0.1:1\n") != true)
+        let token = try person.directory.write("token", String(repeating: "A", count: 43) + "\n")
+        #expect(person("sync", "--token-file", token).code == 76)
+        #expect(Files.below("\(person.home)/tokens") == ["\(person.home)/tokens"])
     }
 }

@@ -28,6 +28,19 @@ struct NameTests {
         }
     }
 
+    @Test(
+        "never begin with what joins the character before it, unless an older version gave the name",
+        arguments: ["\u{301}", "\u{20DD}", "\u{93E}", "\u{E31}", "\u{1F3FB}"])
+    func joined(mark: String) throws {
+        for name in [mark, mark + "bob"] {
+            #expect(
+                failure { () throws(NameError) in try NameRule.check(name) }
+                    == .forbiddenFirstCharacter("a combining mark"))
+            try NameRule.checkForm(name)
+        }
+        try NameRule.check("bob" + mark)
+    }
+
     @Test("hold no slash and no comma", arguments: ["/", ","])
     func separators(character: String) {
         for name in [character, "a" + character, character + "a", "a\(character)b"] {

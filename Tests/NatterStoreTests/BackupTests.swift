@@ -1,6 +1,7 @@
 import Glibc
 import NatterArchive
 import NatterModel
+import NatterSQLite
 import NatterSystem
 import StoreSupport
 import SystemSupport
@@ -353,5 +354,70 @@ struct BackupTests {
         let restored = try TemporaryDirectory()
         #expect(throws: BackupError.self) { _ = try StoreRestore.run(target.path, into: restored.path) }
         #expect(throws: StoreOpenError.self) { _ = try TestStore(restored.path) }
+    }
+
+    @Test("a backup that somebody has made up leads nowhere outside the new directory")
+    func hostile() throws {
+        // Given a file beside the directories, and a backup whose database calls it an old log
+        let (place, target) = (try TemporaryDirectory(), try TemporaryDirectory())
+        let precious = place.path + "/precious"
+        try disk.replaceContents(of: precious, with: Array("mine".utf8))
+        let store = try TestStore(place.path + "/store")
+        try store.fill(3)
+        store.store.close()
+        do {
+            let connection = try Connection(path: Store.databasePath(place.path + "/store"), role: .writer)
+            for path in ["../precious", "logs/../../precious"] { try RetiredFiles.insert(path, on: connection) }
+        }
+        _ = try StoreBackup.run(place.path + "/store", to: target.path)
+        // When it is restored and opened
+        _ = try StoreRestore.run(target.path, into: place.path + "/restored")
+        let restored = try TestStore(place.path + "/restored")
+        #expect(try restored.all().count == 3)
+        // and the same with a link in the data directory
+        restored.store.close()
+        do {
+            symlink(place.path, place.path + "/restored/logs/ab")
+            let connection = try Connection(path: Store.databasePath(place.path + "/restored"), role: .writer)
+            try RetiredFiles.insert("logs/ab/precious", on: connection)
+        }
+        _ = try TestStore(place.path + "/restored")
+        // Then the file is as it was
+        #expect(try disk.contents(of: precious, limit: 100) == Array("mine".utf8))
+        // and a path is judged as the system reads it
+        #expect(Path.staysBelow("logs/ab/1.log") && Path.staysBelow("..."))
+        for path in ["", "..", "/etc", "a//b", "a/./b", "../a", "../\u{301}a", "a/..\u{301}/.."] {
+            #expect(!Path.staysBelow(path), "\(path)")
+        }
+    }
+
+    @Test("a backup into a former one that somebody has changed touches nothing behind its links")
+    func planted() throws {
+        // Given a backup in which a link leads elsewhere, and a manifest that names a file there
+        let (place, target) = (try TemporaryDirectory(), try TemporaryDirectory())
+        let store = try TestStore(place.path + "/store")
+        try store.fill(3)
+        try store.seal()
+        _ = try store.store.backup(to: target.path)
+        let precious = place.path + "/other/precious"
+        try disk.makeDirectories(place.path + "/other")
+        try disk.replaceContents(of: precious, with: Array("mine".utf8))
+        symlink(place.path + "/other", target.path + "/hooks")
+        var manifest = try #require(try BackupManifest.read(in: target.path, disk: disk))
+        manifest.files.append(BackupManifest.File(path: "hooks/precious", size: 4, checksum: 0))
+        try disk.replaceContents(of: target.path + "/" + BackupManifest.name, with: manifest.encode())
+        // When it is brought up to date
+        _ = try store.store.backup(to: target.path)
+        // Then the file is as it was
+        #expect(try disk.contents(of: precious, limit: 100) == Array("mine".utf8))
+        // and what belongs behind a link is not written
+        try disk.makeDirectories(place.path + "/store/hooks")
+        try disk.replaceContents(of: place.path + "/store/hooks/1.json", with: [1])
+        #expect(throws: BackupError.self) { _ = try store.store.backup(to: target.path) }
+        #expect(try disk.list(place.path + "/other") == ["precious"])
+        #expect(unlink(target.path + "/hooks") == 0)
+        rename(target.path + "/logs", place.path + "/other/logs")
+        symlink(place.path + "/other/logs", target.path + "/logs")
+        #expect(throws: BackupError.self) { _ = try store.store.backup(to: target.path) }
     }
 }

@@ -167,7 +167,7 @@ struct ChangeTests {
         let carol = try UserName("carol")
         _ = try waitFor {
             store.store.addAccount(
-                carol, password: PasswordHash(stored: "$none"), isAdmin: true, by: "operator", $0)
+                carol, password: PasswordHash(stored: "$none"), isAdmin: true, by: "operator", asking: nil, $0)
         }.get()
         try store.seal()
         let before = store.store.state.withLock { ChangeTests.description($0) }
@@ -206,7 +206,7 @@ struct ChangeTests {
         let name = try UserName("root")
         let view = try waitFor {
             store.store.addAccount(
-                name, password: PasswordHash(stored: "$none"), isAdmin: true, by: "operator", $0)
+                name, password: PasswordHash(stored: "$none"), isAdmin: true, by: "operator", asking: nil, $0)
         }.get()
         #expect(view.isAdmin)
         #expect(log.head.number == before + 1)

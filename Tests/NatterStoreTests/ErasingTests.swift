@@ -364,7 +364,8 @@ struct StoreErasingTests {
         try store.reopen()
         try check()
         #expect(throws: StoreError.self) {
-            _ = try waitFor { store.store.change("alice", AccountChange(isDisabled: false), by: "operator", $0) }.get()
+            _ = try waitFor { store.store.change("alice", AccountChange(isDisabled: false), by: "op", asking: nil, $0) }
+                .get()
         }
         store.store.close()
         #expect(try store.damages() == [])
@@ -382,7 +383,7 @@ struct StoreErasingTests {
                 == ["#1:created", "#1:added bob", "#1:promoted bob", "bob:demoted #1"])
         #expect(throws: StoreError.self) {
             _ = try waitFor {
-                rebuilt.store.change("alice", AccountChange(isDisabled: false), by: "operator", $0)
+                rebuilt.store.change("alice", AccountChange(isDisabled: false), by: "operator", asking: nil, $0)
             }.get()
         }
         #expect(try rebuilt.store.members(of: "team", for: rebuilt.user("bob")).map(\.user.name) == ["bob"])

@@ -125,7 +125,10 @@ struct HostileTextTests {
 
     @Test(
         "on a terminal too",
-        arguments: ["log --all", "ls", "users", "search x", "search --substring forged", "log --json"])
+        arguments: [
+            "natter log --all", "natter ls", "natter users", "natter search x", "natter search --substring forged",
+            "natter log --json", "natter export general", "natterd export general", "natterd export --raw general",
+        ])
     func terminal(command: String) throws {
         let world = try World()
         let token = try world.alice.token()
@@ -135,10 +138,12 @@ struct HostileTextTests {
                 body: HostileText.object(["conversation": "general", "text": "x " + payload]))
         }
         _ = try world.bob("sync")
+        let words = command.split(separator: " ", maxSplits: 1).map(String.init)
         let outcome = try ChildProcess(
-            "/usr/bin/script", ["-qec", "'\(try Programs.path("natter"))' \(command)", "/dev/null"],
+            "/usr/bin/script", ["-qec", "'\(try Programs.path(words[0]))' \(words[1])", "/dev/null"],
             environment: [
-                "HOME": world.bob.home, "PATH": "/usr/bin:/bin", "NATTER_SERVER": world.url, "TERM": "xterm",
+                "HOME": world.bob.home, "NATTERD_DATA": world.data, "PATH": "/usr/bin:/bin", "NATTER_SERVER": world.url,
+                "TERM": "xterm",
                 "NO_COLOR": "1", "NATTER_PAGER": "cat", "TZ": "UTC", "LC_ALL": "C.UTF-8",
             ]
         ).finish()

@@ -76,13 +76,24 @@ public final class ServerAPI {
         return answer.tokens ?? []
     }
 
-    public func whoami() throws(APIError) -> WhoamiAnswer { try get("/v1/whoami") }
+    public func whoami() throws(APIError) -> WhoamiAnswer {
+        let answer: WhoamiAnswer = try get("/v1/whoami")
+        try checkLine(answer.name, "name")
+        try checkLine(answer.scope, "scope")
+        return answer
+    }
+
+    /// Refuses a value that would become several lines of an account's file. The others could name another server.
+    private func checkLine(_ value: String, _ field: String) throws(APIError) {
+        guard value.utf8.allSatisfy({ $0 >= 0x20 }) else { throw foreign("its answer lacks a valid '\(field)'") }
+    }
 
     private func session(from response: HTTPResponse) throws(APIError) -> (String, Token) {
         let answer: SessionAnswer = try decode(response)
         guard let token = answer.token.flatMap({ Token($0) }) else {
             throw foreign("its answer has no token")
         }
+        try checkLine(answer.name, "name")
         return (answer.name, token)
     }
 

@@ -89,12 +89,14 @@ struct OperationRunner {
         let user: UserName
         do throws(NameError) { user = try UserName(name) } catch { throw StoreError.badName(name, error) }
         let hash = try OperationRunner.hash(password)
-        let account = try answer { store.addAccount(user, password: hash, isAdmin: isAdmin, by: actor, $0) }
+        let account = try answer {
+            store.addAccount(user, password: hash, isAdmin: isAdmin, by: actor, asking: nil, $0)
+        }
         try channel.reply(.user(AdminUserObject(account)))
     }
 
     private func change(_ name: String, _ change: AccountChange, _ channel: some OperationChannel) throws {
-        let account = try answer { store.change(name, change, by: actor, $0) }
+        let account = try answer { store.change(name, change, by: actor, asking: nil, $0) }
         try channel.reply(.user(AdminUserObject(account)))
     }
 

@@ -18,6 +18,8 @@ struct OperatorClient {
     let console: Console
     /// The data of the operation, if it takes some.
     var input: (any InputSource)?
+    /// Whether the operation's own data are lines of JSON. On a terminal, control characters that JSON allows are escaped.
+    var printsJSON = false
     /// Prints a reply.
     let present: (OperationReply) throws -> Void
 
@@ -151,7 +153,7 @@ struct OperatorClient {
             }
             switch frame.kind {
             case .reply: try present(try WireJSON.decode(OperationReply.self, from: frame.body))
-            case .data: try console.output.write(frame.body)
+            case .data: try write(frame.body)
             default: return try end(frame)
             }
         }
@@ -169,6 +171,11 @@ struct OperatorClient {
         return ExitCode(rawValue: exit.status)
     }
 
+    private func write(_ bytes: [UInt8]) throws {
+        guard printsJSON, console.output.isTerminal else { return try console.output.write(bytes) }
+        try console.output.append { TerminalText.append(escaping: bytes, .json, to: &$0) }
+    }
+
     static var otherVersion: CommandFailure {
         CommandFailure(
             .badProtocol, code: "other_version", "the running server is of another version; restart it")
@@ -180,7 +187,7 @@ struct OperatorClient {
         let client: OperatorClient
 
         func reply(_ reply: OperationReply) throws { try client.present(reply) }
-        func data(_ bytes: [UInt8]) throws { try client.console.output.write(bytes) }
+        func data(_ bytes: [UInt8]) throws { try client.write(bytes) }
         func read(into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
             try client.input?.read(into: buffer) ?? 0
         }

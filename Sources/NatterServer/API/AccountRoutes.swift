@@ -39,12 +39,15 @@ enum AccountRoutes {
     }
 
     /// Reads the invitation that a registration needs. Returns nil if the server needs none.
+    ///
+    /// Whoever has none must not make the server hash a password.
     private static func invitation(_ request: RegisterRequest, _ call: Call) throws(APIError) -> Token? {
         switch call.server.registration {
         case .open: return nil
         case .closed: throw APIError(.registrationClosed, "this server takes no new accounts; ask its admin for one")
         case .invite:
             guard let invite = request.invite.flatMap({ Token($0) }) else { throw APIError(StoreError.badInvite) }
+            try translate(call.store.check(invite))
             return invite
         }
     }
@@ -94,16 +97,18 @@ enum AccountRoutes {
     /// lock its owner out.
     static func changePassword(_ call: Call, _ principal: Principal, _ request: PasswordRequest) throws(APIError) {
         try checkLength(request.new)
-        try verify(request.old, of: principal.name.text, call) { _ in
+        let wrong = APIError(.badCredentials, "the old password is wrong")
+        try verify(request.old, of: principal.name.text, call) { known in
             guard let hash = PasswordHash(of: request.new) else { return call.respond(APIError(StoreError.busy)) }
             call.store.setPassword(
-                hash, of: principal.account, keeping: principal.token,
-                call.completion {
+                hash, verified: known.password, for: principal,
+                call.completion { isSet in
+                    guard isSet else { return wrong.reply }
                     call.log("password_changed", [("user", principal.name.text)])
                     return remainingTokens(of: principal, call)
                 })
         } orElse: {
-            call.respond(APIError(.badCredentials, "the old password is wrong"))
+            call.respond(wrong)
         }
     }
 

@@ -18,7 +18,7 @@ enum AdminRoutes {
         try AccountRoutes.checkLength(request.password)
         try AccountRoutes.hash(request.password, call) { hash in
             call.store.addAccount(
-                name, password: hash, isAdmin: request.admin ?? false, by: principal.name.text,
+                name, password: hash, isAdmin: request.admin ?? false, by: principal.name.text, asking: principal,
                 call.completion { account in
                     call.log("user_added", [("admin", principal.name.text), ("user", account.name)])
                     return .json(AdminUserObject(account), status: 201)
@@ -41,7 +41,7 @@ enum AdminRoutes {
         if password != nil { words.append("password") }
         let change = AccountChange(isDisabled: request.disabled, isAdmin: request.admin, password: password)
         call.store.change(
-            call.name(0), change, by: principal.name.text,
+            call.name(0), change, by: principal.name.text, asking: principal,
             call.completion { [words] account in
                 var fields = [(key: "admin", value: principal.name.text), ("user", account.name)]
                 if !words.isEmpty { fields.append(("change", words.joined(separator: ","))) }

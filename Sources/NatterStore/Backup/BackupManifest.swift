@@ -58,15 +58,10 @@ struct BackupManifest: Equatable {
         for line in lines {
             let fields = line.split(separator: " ", maxSplits: 2, omittingEmptySubsequences: false)
             guard fields.count == 3, let checksum = UInt32(fields[0], radix: 16), let size = UInt64(fields[1]),
-                BackupManifest.isBelow(fields[2])
+                Path.staysBelow(fields[2])
             else { return nil }
             files.append(File(path: String(fields[2]), size: size, checksum: checksum))
         }
-    }
-
-    /// Whether a path stays in the directory. A manifest must not lead anywhere else, whoever wrote it.
-    private static func isBelow(_ path: Substring) -> Bool {
-        path.split(separator: "/", omittingEmptySubsequences: false).allSatisfy { !["", ".", ".."].contains($0) }
     }
 
     /// - Returns: nil if there is none.

@@ -99,7 +99,7 @@ public final class StoreBackup {
             try copyLogs(former.flatMap { try goesOn(from: $0) ? $0 : nil }, &manifest)
             manifest.files += try copyFiles(of: "")
             try copyErasures(&manifest)
-            try removeStale(former, manifest)
+            try removeStale(manifest)
             for directory in directories { try disk.syncDirectory(directory) }
             try verify(visit)
             for damage in try RememberedErasures(source, disk).damages() {
@@ -275,18 +275,27 @@ public final class StoreBackup {
         manifest.files.append(BackupManifest.File(path: RememberedErasures.name, size: size, checksum: checksum))
     }
 
+    /// - Throws: if somebody has put a link in the place of a directory.
     private func makeDirectory(of path: String) throws {
-        let directory = Path.directory(of: path)
-        if directories.insert(directory).inserted { try disk.makeDirectories(directory) }
+        var directory = Path.directory(of: path)
+        guard directories.insert(directory).inserted else { return }
+        try disk.makeDirectories(directory)
+        while directory.utf8.count > target.utf8.count {
+            guard try disk.information(directory)?.isDirectory == true else {
+                throw BackupError.damaged(path: directory, problem: "is a symbolic link")
+            }
+            directory = Path.directory(of: directory)
+        }
     }
 
     /// Removes logs that a repair or an erasure has replaced since the former backup, and hooks that were removed.
-    private func removeStale(_ former: BackupManifest?, _ manifest: BackupManifest) throws {
+    private func removeStale(_ manifest: BackupManifest) throws {
         let current = Set(manifest.files.map(\.path))
-        let logs = try StoreCheck.logFiles(target, disk).map { String($0.dropFirst(target.count + 1)) }
-        let hooks = (former?.files ?? []).map(\.path).filter { $0.hasPrefix("hooks/") }
-        for path in logs + hooks where !current.contains(path) {
-            try RetiredFiles(directory: target, disk: disk).wipe(path)
+        for directory in ["logs", "hooks"] {
+            for file in try StoreCheck.files(below: target + "/" + directory, disk) {
+                let path = String(file.dropFirst(target.count + 1))
+                if !current.contains(path) { try RetiredFiles(directory: target, disk: disk).wipe(path) }
+            }
         }
     }
 

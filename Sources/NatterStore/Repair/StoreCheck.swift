@@ -215,15 +215,18 @@ public final class StoreCheck {
     // MARK: Unknown files
 
     static func logFiles(_ directory: String, _ disk: any Disk) throws -> Set<String> {
+        try files(below: directory + "/logs", disk)
+    }
+
+    /// The files in a directory and in those inside it. Follows no links.
+    static func files(below directory: String, _ disk: any Disk) throws -> Set<String> {
+        guard try disk.information(directory)?.isDirectory == true else { return [] }
         var files: Set<String> = []
-        func walk(_ path: String) throws {
-            for name in try disk.list(path) {
-                let inner = path + "/" + name
-                guard let found = try disk.information(inner) else { continue }
-                if found.isDirectory { try walk(inner) } else { files.insert(inner) }
-            }
+        for name in try disk.list(directory) {
+            let inner = directory + "/" + name
+            guard let found = try disk.information(inner) else { continue }
+            if found.isDirectory { files.formUnion(try self.files(below: inner, disk)) } else { files.insert(inner) }
         }
-        if try disk.information(directory + "/logs")?.isDirectory == true { try walk(directory + "/logs") }
         return files
     }
 

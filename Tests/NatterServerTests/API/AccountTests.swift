@@ -1,5 +1,9 @@
 internal import NatterClient
+internal import NatterCrypto
 internal import NatterHTTP
+internal import NatterServer
+internal import NatterStore
+internal import NatterSystem
 internal import NatterWire
 internal import ServerSupport
 internal import SystemSupport
@@ -226,5 +230,81 @@ struct AccountTests {
             #expect(answer.body == answers[0].body)
             #expect(answer.headers.map(\.name).sorted() == answers[0].headers.map(\.name).sorted())
         }
+    }
+
+    @Test("where one must be invited, an invitation that nobody gave makes the server hash nothing")
+    func uninvited() throws {
+        var options = ChatServer.Options()
+        options.registration = .invite
+        let server = try TestServer(options: options)
+        // More than may wait for a hash
+        let outcomes = try concurrently(100) { index in
+            let fields: JSONValue = [
+                "name": .string("n\(index)"), "password": "long enough", "invite": .string(Token.random().text),
+            ]
+            return try server.stranger().post("/v1/register", fields).outcome
+        }
+        #expect(Set(outcomes) == ["403 registration_closed"])
+    }
+
+    /// Sends the same request over several connections. As soon as one is answered, while the passwords of the others are being
+    /// hashed, the operator changes accounts.
+    private func race(
+        _ server: TestServer, _ changes: [(name: String, change: AccountChange)],
+        _ request: @escaping @Sendable (Client) throws -> Answer, as client: Client
+    ) throws -> Set<String> {
+        let answered = Monitor(0)
+        let token = client.token
+        let outcomes = try concurrently(9) { index in
+            guard index == 0 else {
+                defer { answered.signal { $0 += 1 } }
+                return try request(Client(server, token: token)).outcome
+            }
+            _ = answered.wait { $0 > 0 ? true : nil }
+            for (name, change) in changes {
+                _ = try waitFor { server.store.change(name, change, by: "operator", asking: nil, $0) }.get()
+            }
+            return "200"
+        }
+        return Set(outcomes)
+    }
+
+    @Test("a password that an admin has set stays, although somebody was just setting another one")
+    func passwordRace() throws {
+        // Given somebody who knows alice's password and has a session of hers
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        let old = JSONValue.string(TestServer.password)
+        // When they set the password again and again, and an admin sets one meanwhile
+        let outcomes = try race(
+            server, [("alice", AccountChange(password: PasswordHash(of: "set by an admin")))],
+            { try $0.post("/v1/password", ["old": old, "new": old]) }, as: alice)
+        // Then only the admin's is good
+        #expect(outcomes.isSubset(of: ["200", "401 unauthorized", "401 bad_credentials"]), "\(outcomes)")
+        let stranger = server.stranger()
+        #expect(try stranger.post("/v1/login", ["name": "alice", "password": old]).outcome == "401 bad_credentials")
+        #expect(try stranger.post("/v1/login", ["name": "alice", "password": "set by an admin"]).status == 200)
+    }
+
+    @Test(
+        "what an admin was just doing is refused once the operator has disabled or demoted that admin",
+        arguments: [AccountChange(isDisabled: true), AccountChange(isAdmin: false)])
+    func adminRace(change: AccountChange) throws {
+        let server = try TestServer()
+        let eve = try server.account("eve")
+        try server.makeAdmin("eve")
+        try server.account("mallory")
+        let body: JSONValue = ["disabled": false, "admin": true, "password": .string(TestServer.password)]
+        let outcomes = try race(
+            server, [("eve", change), ("mallory", AccountChange(isDisabled: true, isAdmin: false))],
+            { client in
+                try client.send(
+                    .patch, "/v1/admin/users/mallory", body: WireJSON.encode(body),
+                    headers: [("Content-Type", "application/json")])
+            }, as: eve)
+        let refusal = change.isDisabled == true ? "401 unauthorized" : "403 forbidden"
+        #expect(outcomes.isSubset(of: ["200", refusal]), "\(outcomes)")
+        let mallory = try #require(server.store.accountViews().first { $0.name == "mallory" })
+        #expect(mallory.isDisabled && !mallory.isAdmin)
     }
 }

@@ -117,7 +117,7 @@ struct MatrixTests {
 
         private static func makeAdmin(_ name: String, on server: TestServer) throws {
             let done = Monitor<Result<AccountView, StoreError>?>(nil)
-            server.store.change(name, AccountChange(isAdmin: true), by: "test") { result in
+            server.store.change(name, AccountChange(isAdmin: true), by: "test", asking: nil) { result in
                 done.signal { $0 = result }
             }
             _ = try done.wait { $0 }?.get()

@@ -22,7 +22,9 @@ struct PeopleTests {
 
     private func makeAdmin(_ name: String, on server: TestServer) throws {
         let done = Monitor<Result<AccountView, StoreError>?>(nil)
-        server.store.change(name, AccountChange(isAdmin: true), by: "test") { result in done.signal { $0 = result } }
+        server.store.change(name, AccountChange(isAdmin: true), by: "test", asking: nil) { result in
+            done.signal { $0 = result }
+        }
         _ = try done.wait { $0 }?.get()
     }
 
@@ -406,9 +408,9 @@ struct PeopleTests {
         #expect(try alice.post("/v1/groups", ["name": "ops"]).status == 201)
         #expect(try json(.put, "/v1/groups/ops/members/bob", ["admin": true], by: alice).status == 200)
         let store = server.store
-        _ = try waitFor { store.change("bob", AccountChange(isDisabled: true), by: "test", $0) }.get()
+        _ = try waitFor { store.change("bob", AccountChange(isDisabled: true), by: "test", asking: nil, $0) }.get()
         #expect(try json(.delete, "/v1/groups/ops/members/alice", by: alice).outcome == "409 last_admin")
-        _ = try waitFor { store.change("bob", AccountChange(isDisabled: false), by: "test", $0) }.get()
+        _ = try waitFor { store.change("bob", AccountChange(isDisabled: false), by: "test", asking: nil, $0) }.get()
         #expect(try json(.delete, "/v1/groups/ops/members/alice", by: alice).status == 200)
     }
 

@@ -95,7 +95,7 @@ package final class TestServer: Sendable {
 
     package func makeAdmin(_ name: String) throws {
         let store = store
-        _ = try waitFor { store.change(name, AccountChange(isAdmin: true), by: "test", $0) }.get()
+        _ = try waitFor { store.change(name, AccountChange(isAdmin: true), by: "test", asking: nil, $0) }.get()
     }
 
     /// A client without a token.
