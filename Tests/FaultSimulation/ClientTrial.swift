@@ -7,15 +7,18 @@ package struct ClientTrial: Sendable {
     package let seed: UInt64
     /// The calls at which the process may end.
     private let calls: Set<DiskFault.Call>
+    /// A part of the paths of the files of these calls, or nil for all.
+    private let pathPart: String?
     /// Whether messages are also edited, deleted, erased and dropped.
     private let removes: Bool
     /// One of this many states is judged.
     private let share: Int
 
     package init(
-        seed: UInt64, calls: Set<DiskFault.Call> = DiskFault.changes, removes: Bool = false, share: Int = 1
+        seed: UInt64, calls: Set<DiskFault.Call> = DiskFault.changes, in pathPart: String? = nil, removes: Bool = false,
+        share: Int = 1
     ) {
-        (self.seed, self.calls, self.removes, self.share) = (seed, calls, removes, share)
+        (self.seed, self.calls, self.pathPart, self.removes, self.share) = (seed, calls, pathPart, removes, share)
     }
 
     // MARK: The replica
@@ -32,7 +35,7 @@ package struct ClientTrial: Sendable {
     /// How many calls on a client's disk could end the process.
     package func replicaCalls() throws -> Int {
         let run = try StoreRun(seed: seed, removes: removes)
-        run.client.disk.set(fault: RestartTrial.End.error.fault(calls, at: .max))
+        run.client.disk.set(fault: RestartTrial.End.error.fault(calls, in: pathPart, at: .max))
         try use(run)
         run.driver.close()
         return run.client.disk.matchingCalls
@@ -47,7 +50,7 @@ package struct ClientTrial: Sendable {
             let run = try StoreRun(seed: seed, removes: removes)
             defer { run.driver.close() }
             let disk = run.client.disk
-            disk.set(fault: end.fault(calls, at: number))
+            disk.set(fault: end.fault(calls, in: pathPart, at: number))
             do { try use(run) } catch { guard disk.hasFailed else { throw error } }
             disk.set(fault: nil)
             let mark = disk.operationCount
@@ -67,7 +70,7 @@ package struct ClientTrial: Sendable {
 
     package func outboxCalls() throws -> Int {
         let run = OutboxRun(seed: seed)
-        run.disk.set(fault: RestartTrial.End.error.fault(calls, at: .max))
+        run.disk.set(fault: RestartTrial.End.error.fault(calls, in: pathPart, at: .max))
         try run.run(steps: ClientTrial.outboxSteps)
         return run.disk.matchingCalls
     }
@@ -76,7 +79,7 @@ package struct ClientTrial: Sendable {
     package func outbox(_ end: RestartTrial.End, at number: Int) throws -> Int {
         do {
             let run = OutboxRun(seed: seed)
-            run.disk.set(fault: end.fault(calls, at: number))
+            run.disk.set(fault: end.fault(calls, in: pathPart, at: number))
             try run.run(steps: ClientTrial.outboxSteps)
             guard let mark = run.secondStart else { return 0 }
             return try PowerLoss(run.disk).judgeStates(seed: seed, from: mark, singleStates: 12) { try run.judge($0) }

@@ -51,13 +51,20 @@ struct DiskFaultTests {
         let count = try trial.callCount()
         var states = 0
         for number in stride(from: 1, through: count, by: 30) { states += try trial.run(end, at: number) }
-        // A block that is complete and not synced is taken over.
-        let syncs = try trial.callCount([.sync], in: "/logs/")
-        for number in 1...max(1, syncs) { states += try trial.run(end, at: number, of: [.sync], in: "/logs/") }
-        #expect(states > 200 && syncs > 0)
-        print(
-            "started again: seed \(seed), \(end) at each thirtieth of \(count) changes and each of \(syncs) syncs of a "
-                + "log file, \(states) states")
+        // Few of these are ends at which something complete is there that was not synced, or something unfinished.
+        let sparse = RestartTrial(seed: seed, steps: DiskFaultTests.steps, share: 8)
+        let unsynced: [(RestartTrial.End, Set<DiskFault.Call>, String, Int)] = [
+            (.kill, [.sync], "/logs/", 1), (.kill, [.write], "store.db-wal", 4), (.errors, [.sync], "store.db-wal", 4),
+        ]
+        for (ending, calls, part, step) in unsynced where ending == end {
+            let last = try sparse.callCount(calls, in: part)
+            #expect(last > 4)
+            for number in stride(from: 1, through: last, by: step) {
+                states += try sparse.run(end, at: number, of: calls, in: part)
+            }
+        }
+        #expect(states > 200)
+        print("started again: seed \(seed), \(end) at each thirtieth of \(count) changes and others, \(states) states")
     }
 
     @Test(
@@ -72,6 +79,13 @@ struct DiskFaultTests {
         let other = ClientTrial(seed: seed)
         let outbox = try other.outboxCalls()
         for number in stride(from: 1, through: outbox, by: 9) { states += try other.outbox(end, at: number) }
+        if end == .errors {
+            // What follows in the log is of a process whose sync failed.
+            let log = ClientTrial(seed: seed, calls: [.sync], in: "-wal")
+            for number in stride(from: 1, through: try log.outboxCalls(), by: 3) {
+                states += try log.outbox(end, at: number)
+            }
+        }
         #expect(states > 200)
         print(
             "client again: seed \(seed), \(end) at each fifth of \(replica) syncs of a replica and each ninth of \(outbox) "
