@@ -22,6 +22,32 @@ struct RememberedErasuresTests {
         _ = try waitFor { store.store.erase([seqs], in: "general", by: "alice", $0) }.get()
     }
 
+    @Test(
+        "a database from before an erasure loses the text from its journal, too, if the log files are those of after it",
+        .aboutFiles, arguments: [false, true])
+    func olderJournal(isRebuilt: Bool) throws {
+        let secret = "k7v2q9xw4rzt1m8p"
+        // Given a text in the journal, between those of others that need it
+        let store = try TestStore(users: ["alice", "bob"])
+        try store.post(["before it"], to: "@me", by: "bob")
+        try store.post([secret, "kept"])
+        try store.post(["after it"], to: "@me", by: "bob")
+        let older = try TemporaryDirectory()
+        try store.reopen { try Files.copy($0, to: older("old")) }
+        try erase(Seq(1)...Seq(1), store)
+        // When the database of then is put in place
+        try store.reopen { directory in
+            try disk.replaceContents(
+                of: directory + "/store.db", with: try disk.contents(of: older("old/store.db"), limit: 1 << 24))
+            #expect(Files.holding(piecesOf: secret, below: directory) != [])
+            if isRebuilt { _ = try StoreRebuild.run(directory, .reindex) }
+        }
+        // Then its text is gone from there
+        #expect(Files.holding(piecesOf: secret, below: store.directory) == [])
+        #expect(try store.all().map(\.text) == ["", "kept"] && store.all()[0].isErased)
+        #expect(try store.all("@me", as: "bob").map(\.text) == ["before it", "after it"])
+    }
+
     @Test("a line that a crash cut short is no damage and goes with the next; a flipped bit of any other is damage")
     func lines() throws {
         let directory = try TemporaryDirectory()

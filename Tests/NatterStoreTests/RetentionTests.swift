@@ -116,6 +116,33 @@ struct RetentionTests {
         #expect(try Self.fsck(store.directory) == [])
     }
 
+    @Test("the journal keeps nothing of what went, though other tails need it", .aboutFiles, arguments: [false, true])
+    func journal(isMovedUp: Bool) throws {
+        let store = try TestStore(users: ["alice", "bob"])
+        let secret = "k7v2q9xw4rzt1m8p"
+        try store.post(["before it"], to: "@me")
+        try store.post([secret])
+        let first = store.store.state.withLock { $0.commit }
+        try store.post(["after it"], to: "@me", by: "bob")
+        if isMovedUp {
+            let isDone = Monitor(false)
+            _ = store.store.sealer.submit { writer in
+                store.store.sealer.clearJournal(upTo: first, store.store, writer)
+                isDone.signal { $0 = true }
+            }
+            _ = isDone.wait { $0 ? true : nil }
+        }
+        store.clock.advance(milliseconds: 80 * Self.day)
+        try store.post(["new"])
+        #expect(Files.holding(piecesOf: secret, below: store.directory) != [])
+        #expect(try Self.retain(70, store).first == Seq(2))
+        #expect(Files.holding(piecesOf: secret, below: store.directory) == [])
+        // And all others are there
+        #expect(try store.all().map(\.text) == ["new"])
+        #expect(try store.all("@me").map(\.text) == ["before it"])
+        #expect(try store.all("@me", as: "bob").map(\.text) == ["after it"])
+    }
+
     @Test("a tail that is due is sealed and goes; an empty conversation keeps its numbers, also for a rebuilt index")
     func emptyLog() throws {
         let directory = try TemporaryDirectory()

@@ -93,9 +93,10 @@ public final class BatchSender {
         return answers.refusal
     }
 
-    /// Whether a line was refused because of the server's state, not because of the line.
+    /// Whether a line was refused because of the server's state, not because of the line. The first refused line is `not_tried`
+    /// only if the server has no room for answers.
     private static func isAboutServer(_ refusal: APIError.Refusal) -> Bool {
-        refusal.status == 429 || refusal.status >= 500
+        refusal.status == 429 || refusal.status >= 500 || refusal.code == ErrorCode.notTried.rawValue
     }
 
     /// The least time to wait before a retry; nil if a retry makes no sense.

@@ -177,18 +177,23 @@ final class BulkPosting: BodySink {
     }
 
     /// Ends the request before the first line that must not be tried any more, because too many in a row were refused or
-    /// their answers have no room. That line is answered with `not_tried`, and the lines after it are dropped.
+    /// their answers have no room. That line is answered with `not_tried` or `disk_full`, and the lines after it are dropped.
     private func cut(_ lines: inout [Line], tried: Int, _ state: inout State) {
         var inRow = state.refusedInRow
-        let hasRoom = state.spool.hasRoom(forBatches: state.unanswered.count + 1)
+        let batches = state.unanswered.count + 1
+        let noRoom: APIError? =
+            if !state.spool.isDiskFree(forBatches: batches) {
+                APIError(StoreError.diskFull)
+            } else if !state.spool.hasRoom(forBatches: batches) {
+                APIError(.notTried, "not tried, because the answers to this request take too much room")
+            } else {
+                nil
+            }
         for (index, line) in lines.enumerated() {
-            if !hasRoom || inRow >= BulkPosting.refusalLimit {
-                let reason: Phrase =
-                    hasRoom
-                    ? "not tried, because too many lines in a row were refused"
-                    : "not tried, because the answers to this request take too much room"
+            if noRoom != nil || inRow >= BulkPosting.refusalLimit {
+                let reason = noRoom ?? APIError(.notTried, "not tried, because too many lines in a row were refused")
                 lines.removeSubrange(index...)
-                lines.append(.refused(APIError(.notTried, reason), number: line.number))
+                lines.append(.refused(reason, number: line.number))
                 (state.isOver, state.pending) = (true, [])
                 return
             }

@@ -43,9 +43,10 @@ final class SpoolRoom: Sendable {
         var directory: String { room.limits.directory }
 
         fileprivate func hasRoom(forBatches count: Int) -> Bool {
-            let bytes = count * SpoolRoom.batchBytes
-            return room.hasRoom(for: bytes, of: account) && isDiskFree(for: bytes)
+            room.hasRoom(for: count * SpoolRoom.batchBytes, of: account)
         }
+
+        fileprivate func isDiskFree(forBatches count: Int) -> Bool { isDiskFree(for: count * SpoolRoom.batchBytes) }
 
         fileprivate func isDiskFree(for bytes: Int) -> Bool {
             guard let free = try? PosixDisk().freeBytes(directory) else { return false }
@@ -103,6 +104,9 @@ struct Spool {
 
     /// Whether the answers to so many further batches will have room.
     func hasRoom(forBatches count: Int) -> Bool { share.hasRoom(forBatches: count) }
+
+    /// Whether the disk is free enough for them.
+    func isDiskFree(forBatches count: Int) -> Bool { share.isDiskFree(forBatches: count) }
 
     /// - Returns: whether there was room.
     mutating func append(_ bytes: [UInt8]) throws(DiskError) -> Bool {

@@ -72,23 +72,24 @@ struct Eraser {
     }
 
     private func erase(_ seqs: Set<Seq>, _ audit: (@Sendable (BatchBuilder) -> Change)?) throws -> Int {
-        let (mark, lastMove) = store.state.withLock { state in
+        let (mark, lastMove, newest) = store.state.withLock { state in
             let conversation = state.conversations[identity.number]
-            return (conversation?.filesMark, conversation?.lastMove ?? .zero)
+            return (conversation?.filesMark, conversation?.lastMove ?? .zero, state.commit)
         }
         return try store.withReader { reader in
             let rewriter = SegmentRewriter(identity, reader, writer, isShared: store.isShared)
             let plan = try rewriter.plan(erasing: seqs, of: account, isAgain: isAgain)
+            let unlisted = try unlisted(seqs, reader)
             let messages =
-                try plan.messages.map {
+                plan.messages.map {
                     Change.ErasedMessage(seq: $0.seq, digest: $0.digest, author: $0.author.flatMap(number(of:)))
-                } + unlisted(seqs, reader)
+                } + unlisted
             guard !messages.isEmpty else {
                 found.withLock { $0 = true }
                 return 0
             }
-            // Rows of tails that were moved up may hold the texts, too.
-            try clearJournal(upTo: max(plan.lastCommit, lastMove))
+            // Rows of tails that were moved up may hold the texts, too, and any row of an older database.
+            try clearJournal(upTo: unlisted.isEmpty ? max(plan.lastCommit, lastMove) : newest)
             try store.engine.forgetContent(of: Set(messages.map(\.seq)), in: identity.number)
             // A start that repeats the erasure of a message would take all words of an event. It erases the account again instead.
             let events = Set(plan.messages.filter { $0.isEvent && account != nil }.map(\.seq))

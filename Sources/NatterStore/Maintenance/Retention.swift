@@ -27,18 +27,29 @@ struct RetentionRun {
         let cutoff: Timestamp
         let hasDueTail: Bool
         let mark: ConversationState.FilesMark
+        let lastMove: Commit
     }
 
     /// - Returns: whether anything was dropped.
     func run(_ number: Int64) throws -> Bool {
         var hasDropped = false
+        var cleared: Commit?
         while let target = target(number) {
             let (due, isAll) = try due(target)
-            if !due.isEmpty {
+            if let last = due.last {
+                // The journal has what goes as well, as long as a tail needs it, of whatever conversation. That changes the target.
+                // On a full disk it can't be helped: what goes makes room.
+                if cleared.map({ $0 < last.lastCommit }) ?? true {
+                    sealer.clearJournal(upTo: max(last.lastCommit, target.lastMove), store, writer)
+                    cleared = last.lastCommit
+                    continue
+                }
                 guard try store.holdingFiles(of: number, { try drop(due, target) }) != nil else { break }
                 hasDropped = true
             } else if isAll, target.hasDueTail {
                 if let failure = sealer.seal(number, until: target.cutoff, store, writer) { throw failure }
+                // What was sealed may have been moved up in the journal just before.
+                cleared = nil
             } else {
                 break
             }
@@ -61,7 +72,8 @@ struct RetentionRun {
             return Target(
                 identity: conversation.identity, first: conversation.first, sealedSeq: conversation.sealedSeq,
                 sealedHash: conversation.sealedHash, cutoff: cutoff,
-                hasDueTail: !tail.blocks(until: cutoff).isEmpty, mark: conversation.filesMark)
+                hasDueTail: !tail.blocks(until: cutoff).isEmpty, mark: conversation.filesMark,
+                lastMove: conversation.lastMove)
         }
     }
 

@@ -1,6 +1,7 @@
 import NatterCLI
 import NatterClient
 import NatterModel
+import NatterServer
 import NatterSystem
 import NatterWire
 import ServerSupport
@@ -127,6 +128,28 @@ struct OutboxTests {
         #expect(alice("outbox", "drop", "--all", "3").code == 64)
         #expect(alice("outbox", "drop", "used").code == 0)
         #expect(alice("outbox", "ls").output.isEmpty)
+    }
+
+    @Test(
+        "a message waits while the server has no room for answers, on its disk or beside those of others",
+        arguments: [true, false])
+    func noRoom(isDisk: Bool) throws {
+        var options = ChatServer.Options()
+        if isDisk { options.spools.freeBytes = .max } else { options.spools.totalBytes = 1 << 20 }
+        let directory = try TemporaryDirectory()
+        let server = try TestServer(directory: directory, options: options)
+        let alice = try server.user("alice")
+        #expect(alice("send", "--queue", "--offline", "one").code == 0)
+        // When it is offered, then it is not parked
+        #expect(!alice("sync").errors.contains("refused"))
+        let list = alice("outbox", "ls", "--json").lines
+        #expect(list.count == 1 && list[0].contains(#""state":"waiting""#))
+        if isDisk { #expect(try alice.send("--lines", input: Array("two".utf8)).code == 75) }
+        // And it goes when there is room
+        server.stop()
+        let roomy = try TestServer(directory: directory)
+        #expect(alice("send", "--server", roomy.url, "three").code == 0)
+        #expect(try alice.texts("log", "--server", roomy.url) == ["one", "three"])
     }
 
     @Test("drop takes all or none, and --all everything")
