@@ -58,6 +58,10 @@ struct HookTests {
         #expect(added.code == 0, "\(added.errors)")
         let hook = try #require(added.objects().first)
         let (id, secret) = (try #require(hook[string: "id"]), try #require(hook[string: "secret"]))
+        // The audit trail has the host alone: whoever knows the path of such an address can often post there.
+        #expect(try world.natterd("user", "promote", "alice").code == 0)
+        let audit = try world.alice("admin", "log", "--audit", "--json").objects()
+        #expect(audit.first { $0[string: "action"] == "hook_added" }?[string: "subject"] == "general \(receiver.url)")
         try world.alice.sends("one", "two")
         let refused = try receiver.next(answer: "500 No")
         let first = try receiver.next(answer: "200 OK")
