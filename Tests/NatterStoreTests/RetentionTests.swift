@@ -29,6 +29,15 @@ struct RetentionTests {
         try waitFor { store.store.setRetention(Retention(days: days), of: name, by: "test", $0) }.get()
     }
 
+    /// Writes the small tails that need the journal up to a commit to its end again.
+    private static func moveTails(upTo commit: Commit, _ store: TestStore) throws {
+        try waitFor { done in
+            _ = store.store.sealer.submit { writer in
+                done(store.store.sealer.clearJournal(upTo: commit, store.store, writer))
+            }
+        }
+    }
+
     private static func fsck(_ directory: String) throws -> [String] {
         var found: [String] = []
         _ = try StoreCheck.run(directory) { found.append("\($0.file): \($0.problem.english)") }
@@ -124,14 +133,7 @@ struct RetentionTests {
         try store.post([secret])
         let first = store.store.state.withLock { $0.commit }
         try store.post(["after it"], to: "@me", by: "bob")
-        if isMovedUp {
-            let isDone = Monitor(false)
-            _ = store.store.sealer.submit { writer in
-                store.store.sealer.clearJournal(upTo: first, store.store, writer)
-                isDone.signal { $0 = true }
-            }
-            _ = isDone.wait { $0 ? true : nil }
-        }
+        if isMovedUp { try Self.moveTails(upTo: first, store) }
         store.clock.advance(milliseconds: 80 * Self.day)
         try store.post(["new"])
         #expect(Files.holding(piecesOf: secret, below: store.directory) != [])
@@ -141,6 +143,30 @@ struct RetentionTests {
         #expect(try store.all().map(\.text) == ["new"])
         #expect(try store.all("@me").map(\.text) == ["before it"])
         #expect(try store.all("@me", as: "bob").map(\.text) == ["after it"])
+    }
+
+    @Test("to drop in many conversations moves the tails of the others once", .aboutFiles)
+    func movesOnce() throws {
+        let store = try TestStore()
+        let alice = try store.user("alice")
+        let groups = (1...12).map { "team-\($0)" }
+        for group in groups {
+            _ = try waitFor { store.store.createGroup(group, isOpen: true, by: alice, $0) }.get()
+            try store.post(["old"], to: group)
+        }
+        store.clock.advance(milliseconds: 80 * Self.day)
+        for group in groups { try store.post(["new"], to: group) }
+        let newest = store.store.state.withLock { $0.commit }
+        try Self.moveTails(upTo: newest, store)
+        let before = store.store.state.withLock { $0.commit.rawValue }
+        store.store.use(Retention(days: 70))
+        let numbers = store.store.state.withLock { Array($0.conversations.keys) }
+        let failure = try waitFor { done in store.store.dropDueMessages(of: numbers) { done($0) } }
+        #expect(failure == nil)
+        for group in groups { #expect(try store.all(group).map(\.text) == ["new"]) }
+        // Each drop is a commit, and the tails are moved in one.
+        let after = store.store.state.withLock { $0.commit.rawValue }
+        #expect(after - before <= UInt64(groups.count) + 2, "\(after - before) commits")
     }
 
     @Test("a tail that is due is sealed and goes; an empty conversation keeps its numbers, also for a rebuilt index")

@@ -30,26 +30,44 @@ struct RetentionRun {
         let lastMove: Commit
     }
 
+    /// Seals the part of a tail that is due, if all before it is due as well.
+    ///
+    /// - Returns: the newest row of the journal that may hold what is due, so that the journal must be cleared up to it before
+    ///   anything is dropped. A row stays there as long as any conversation's tail needs it or an older one. Nil if nothing is due.
+    func prepare(_ number: Int64) throws -> Commit? {
+        guard let target = target(number) else { return nil }
+        var (due, isAll) = try due(target)
+        if isAll, target.hasDueTail {
+            // If that fails, as on a full disk, it is done when what is dropped before has made room.
+            guard (try? seal(target)) != nil else { return max(due.last?.lastCommit ?? .zero, target.lastMove) }
+            due = try self.target(number).map { try self.due($0).blocks } ?? []
+        }
+        return due.last.map { max($0.lastCommit, target.lastMove) }
+    }
+
+    private func seal(_ target: Target) throws {
+        if let failure = sealer.seal(target.identity.number, until: target.cutoff, store, writer) { throw failure }
+    }
+
+    /// - Parameter cleared: up to where the journal was cleared since the last call of `prepare`.
     /// - Returns: whether anything was dropped.
-    func run(_ number: Int64) throws -> Bool {
+    func run(_ number: Int64, cleared: Commit) throws -> Bool {
         var hasDropped = false
-        var cleared: Commit?
+        var cleared = cleared
         while let target = target(number) {
             let (due, isAll) = try due(target)
             if let last = due.last {
-                // The journal has what goes as well, as long as a tail needs it, of whatever conversation. That changes the target.
-                // On a full disk it can't be helped: what goes makes room.
-                if cleared.map({ $0 < last.lastCommit }) ?? true {
-                    sealer.clearJournal(upTo: max(last.lastCommit, target.lastMove), store, writer)
-                    cleared = last.lastCommit
+                if last.lastCommit > cleared {
+                    // That changes the target.
+                    cleared = max(last.lastCommit, target.lastMove)
+                    sealer.clearJournal(upTo: cleared, store, writer)
                     continue
                 }
                 guard try store.holdingFiles(of: number, { try drop(due, target) }) != nil else { break }
                 hasDropped = true
             } else if isAll, target.hasDueTail {
-                if let failure = sealer.seal(number, until: target.cutoff, store, writer) { throw failure }
-                // What was sealed may have been moved up in the journal just before.
-                cleared = nil
+                try seal(target)
+                cleared = .zero
             } else {
                 break
             }
@@ -165,15 +183,28 @@ extension Store {
             var failure: StoreError?
             defer { completion(failure) }
             var dropped: [ConversationID] = []
-            for number in numbers where !isFailed {
-                do {
-                    guard try tryingAgain({ try RetentionRun(self, writer).run(number) }) else { continue }
-                    dropped += state.withLock { [$0.conversations[number]?.identity.id].compactMap { $0 } }
-                } catch {
-                    failure = StoreError(error)
-                    report("cannot drop old messages of conversation \(number): \(error)")
-                    stopIfDiskFailed(error)
+            func each(_ numbers: [Int64], _ body: (Int64) throws -> Void) {
+                for number in numbers where !isFailed {
+                    do { try body(number) } catch {
+                        failure = StoreError(error)
+                        report("cannot drop old messages of conversation \(number): \(error)")
+                        stopIfDiskFailed(error)
+                    }
                 }
+            }
+            let run = RetentionRun(self, writer)
+            // Once for all conversations, because it may move the tails of all. On a full disk it can't be helped if something stays
+            // in the journal: what goes makes room.
+            var (due, cleared): ([Int64], Commit) = ([], .zero)
+            each(numbers) { number in
+                guard let last = try tryingAgain({ try run.prepare(number) }) else { return }
+                due.append(number)
+                cleared = max(cleared, last)
+            }
+            if !due.isEmpty { sealer.clearJournal(upTo: cleared, self, writer) }
+            each(due) { number in
+                guard try tryingAgain({ try run.run(number, cleared: cleared) }) else { return }
+                dropped += state.withLock { [$0.conversations[number]?.identity.id].compactMap { $0 } }
             }
             // The search index holds words of what is gone, and the write-ahead log its blocks' texts.
             if !dropped.isEmpty { finishErasing(isShared ? dropped : []) }
