@@ -111,9 +111,7 @@ enum AdminRoutes {
 
     static func inviteExpiry(_ call: Call) throws(APIError) -> Timestamp {
         let request = try Form.optionalJSON(InviteRequest.self).read(call)
-        let now = call.store.now
-        guard let expires = request.expires else { return now.advanced(milliseconds: inviteMilliseconds) }
-        return try TokenRoutes.expiry(expires, after: now)
+        return try request.expires.map(TokenRoutes.expiry) ?? call.store.now.advanced(milliseconds: inviteMilliseconds)
     }
 
     static func invite(_ call: Call, _ principal: Principal, _ expires: Timestamp) {
