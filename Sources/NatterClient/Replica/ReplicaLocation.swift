@@ -86,11 +86,11 @@ extension ReplicaLocation {
         try ReplicaLocation.delete(removed, disk)
     }
 
-    /// Deletes what a killed `remove()` has left.
+    /// Deletes what a killed `remove()` has left, also of limited tokens.
     func removeRemains() {
         let disk = PosixDisk()
         let parent = Path.directory(of: directory)
-        for name in (try? disk.list(parent)) ?? [] where name.hasPrefix(directoryName + ".removed-") {
+        for name in (try? disk.list(parent)) ?? [] where name.hasPrefix(directoryName) && name.contains(".removed-") {
             // Another process may be doing the same.
             try? ReplicaLocation.delete("\(parent)/\(name)", disk)
         }

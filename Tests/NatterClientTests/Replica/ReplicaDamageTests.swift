@@ -272,8 +272,11 @@ struct ReplicaDamageTests {
         let left = location.directory + ".removed-17"
         try PosixDisk().makeDirectories(left + "/logs")
         try PosixDisk().replaceContents(of: left + "/logs/a", with: [1])
+        let limited = location.directory + "-0123456789abcdef.removed-17"
+        try PosixDisk().makeDirectories(limited)
         try location.remove()
         #expect(try PosixDisk().information(left) == nil)
+        #expect(try PosixDisk().information(limited) == nil)
         try PosixDisk().makeDirectories(location.directory + ".removed-18")
         #expect(alice("sync").code == 0)
         #expect(try PosixDisk().information(location.directory + ".removed-18") == nil)
