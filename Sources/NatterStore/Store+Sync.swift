@@ -219,9 +219,12 @@ extension Store {
         /// - Returns: the last seq that fits, if not all do.
         mutating func run() throws -> Seq? {
             // Erasures come first. A continuation at a seq that the reader had before continues them.
-            let hasErasures = from > .zero && snapshot.erasedCommit > from
+            let hasErasures = snapshot.erasedCommit > from && earliest == nil
             let known = start == nil || hasErasures ? try lastSeq(upTo: from) : .zero
-            if hasErasures, start ?? .zero < known, let reached = try takeErasures(after: start ?? .zero, upTo: known) {
+            // What is not kept any more a reader may have of an answer whose end it did not get, or from before its cursor
+            // expired. So even the first answer tells of it.
+            let reach = max(known, snapshot.tail.first.previous)
+            if hasErasures, start ?? .zero < reach, let reached = try takeErasures(after: start ?? .zero, upTo: reach) {
                 return reached
             }
             var first = max(max(start ?? .zero, known).next, snapshot.tail.first)
@@ -246,15 +249,15 @@ extension Store {
         /// The most seqs of one line.
         private static let erasedSeqs = 1_000
 
-        /// Takes the erasures of messages that the reader has.
+        /// Takes the erasures of messages that the reader may have.
         ///
         /// - Returns: the last seq that fits, if not all do.
-        private mutating func takeErasures(after start: Seq, upTo known: Seq) throws -> Seq? {
+        private mutating func takeErasures(after start: Seq, upTo reach: Seq) throws -> Seq? {
             var next = start
-            while next < known {
+            while next < reach {
                 // What is not kept any more is in no block.
                 let isDropped = next.next < snapshot.tail.first
-                let end = isDropped ? min(known, snapshot.tail.first.previous) : known
+                let end = isDropped ? min(reach, snapshot.tail.first.previous) : reach
                 // Of a block only its first one. The block comes whole, with all others in it.
                 let limit = form == .blocks && !isDropped ? 1 : Walk.erasedSeqs
                 let seqs = try erased(after: next, upTo: end, limit: limit)
@@ -267,7 +270,7 @@ extension Store {
                 if form == .blocks, !isDropped, case .block(let row) = try reader.place(of: last) {
                     steps.append(.sealed(row))
                     room -= row.length
-                    next = min(row.lastSeq, known)
+                    next = min(row.lastSeq, reach)
                 } else {
                     steps.append(.erased(seqs))
                     room -= Store.objectBytes + seqs.count * 8

@@ -176,7 +176,8 @@ struct PortionWriter {
             throw FormatViolation("a block's seqs are out of range")
         }
         guard let conversation = try open(id) else { return }
-        if header.revision > 0 {
+        // A provisional one may be a part of a block that was written again.
+        if header.revision > 0 || header.isProvisional {
             if !conversation.isWiped, try session.open(block).hasErased { try session.wipeRemains(of: conversation) }
             if header.firstSeq <= conversation.head {
                 guard try erase(block, conversation) else { return }

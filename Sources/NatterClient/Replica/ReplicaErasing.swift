@@ -28,11 +28,14 @@ extension ReplicaSession {
         return true
     }
 
-    /// Erases messages that the server has erased and does not keep any more.
+    /// Erases messages that the server has erased and does not keep any more, and their edits, which it may not know any more.
     func erase(_ seqs: [Seq], of conversation: ConversationChange) throws {
         guard let stored = try replica.conversation(conversation.id) else { return }
+        let edits = try seqs.flatMap {
+            try RelationRows.seqs(of: .edit, about: $0, in: conversation.number, limit: .max, on: connection)
+        }
         let reader = replica.reader(of: stored)
-        let own = seqs.filter { readable($0, of: stored, reader)?[$0]?.isErased == false }
+        let own = (seqs + edits).filter { readable($0, of: stored, reader)?[$0]?.isErased == false }
         try erase(Set(own), of: conversation)
     }
 
@@ -90,7 +93,7 @@ extension ReplicaSession {
                 try RetiredFiles(directory: location.directory, disk: disk).wipe(logs + "/" + name)
             }
         }
-        try? connection.checkpoint(.truncating)
+        try connection.checkpoint(.truncating)
     }
 
     /// Forgets log files of which no block is read any more, because all were damaged and their messages are fetched again. A

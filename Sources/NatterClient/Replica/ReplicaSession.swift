@@ -155,8 +155,9 @@ final class ReplicaSession {
         guard !paths.isEmpty else { return }
         for path in paths { try RetiredFiles(directory: location.directory, disk: disk).wipe(path) }
         if paths.contains(Path.name(of: location.searchPath)) { try ReplicaIndexing.discard(at: location, disk: disk) }
-        // The write-ahead log holds pages with rows that are gone. If another process reads them, a later sync truncates it.
-        try? connection.checkpoint(.truncating)
+        // The write-ahead log holds pages with rows that are gone, and the file may hold these rows. If that fails, the next
+        // session does it. If another process reads them, a later sync truncates the log.
+        try connection.checkpoint(.truncating)
         try commit { for path in paths { try RetiredFiles.delete(path, on: connection) } }
     }
 

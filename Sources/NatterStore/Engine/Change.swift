@@ -143,6 +143,7 @@ enum Change: Sendable {
 
     struct ErasedMessage: Sendable, Equatable {
         var seq: Seq
+        /// Zero for a message that was not kept any more.
         var digest: Digest
         /// The number of the account that wrote it, for which the text never counted as unread; nil if it counted for everyone.
         var author: Int64?

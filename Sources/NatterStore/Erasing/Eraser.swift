@@ -72,18 +72,21 @@ struct Eraser {
     }
 
     private func erase(_ seqs: Set<Seq>, _ audit: (@Sendable (BatchBuilder) -> Change)?) throws -> Int {
-        let (mark, lastMove, newest) = store.state.withLock { state in
+        let (mark, first, lastMove, newest) = store.state.withLock { state in
             let conversation = state.conversations[identity.number]
-            return (conversation?.filesMark, conversation?.lastMove ?? .zero, state.commit)
+            return (
+                conversation?.filesMark, conversation?.first ?? .zero, conversation?.lastMove ?? .zero, state.commit
+            )
         }
         return try store.withReader { reader in
             let rewriter = SegmentRewriter(identity, reader, writer, isShared: store.isShared)
             let plan = try rewriter.plan(erasing: seqs, of: account, isAgain: isAgain)
-            let unlisted = try unlisted(seqs, reader)
+            let unlisted = try unlisted(seqs.filter { $0 >= first }, reader)
+            let dropped = try dropped(seqs.filter { $0 < first }, reader)
             let messages =
                 plan.messages.map {
                     Change.ErasedMessage(seq: $0.seq, digest: $0.digest, author: $0.author.flatMap(number(of:)))
-                } + unlisted
+                } + unlisted + dropped
             guard !messages.isEmpty else {
                 found.withLock { $0 = true }
                 return 0
@@ -93,8 +96,8 @@ struct Eraser {
             try store.engine.forgetContent(of: Set(messages.map(\.seq)), in: identity.number)
             // A start that repeats the erasure of a message would take all words of an event. It erases the account again instead.
             let events = Set(plan.messages.filter { $0.isEvent && account != nil }.map(\.seq))
-            try RememberedErasures(store.directory, store.disk).add(
-                messages.filter { !events.contains($0.seq) }.map {
+            try store.remember(
+                messages.filter { !events.contains($0.seq) && $0.digest != .zero }.map {
                     .message(.init(conversation: identity.id, seq: $0.seq, digest: $0.digest))
                 })
             do {
@@ -104,7 +107,7 @@ struct Eraser {
                 store.stopIfDiskFailed(error)
                 throw error
             }
-            return plan.messages.count
+            return plan.messages.count + dropped.count
         }
     }
 
@@ -117,16 +120,27 @@ struct Eraser {
     /// Messages that the log has as erased, but the table does not: after an older database was put in place, or a new one was
     /// made from the logs. With a new commit, all readers learn of them.
     private func unlisted(_ seqs: Set<Seq>, _ reader: ArchiveReader) throws -> [Change.ErasedMessage] {
-        let known = try reader.connection.statement("SELECT 1 FROM erasure WHERE conversation=? AND seq=?")
-        return try seqs.sorted().compactMap { seq in
-            known.reset()
-            try known.bind(identity.number, seq.rawValue)
-            guard try !known.step(),
+        try notInTable(seqs, reader).compactMap { seq in
+            guard
                 let row = try ArchiveRows.block(containing: seq, of: identity.number, on: reader.connection),
                 case let records = try reader.open(row, of: identity).records, let index = records.index(of: seq),
                 records.isErased(at: index), let digest = records.digest(of: seq)
             else { return nil }
             return Change.ErasedMessage(seq: seq, digest: digest)
+        }
+    }
+
+    /// Messages that are not kept any more, but may be in replicas, which erase them. Nobody knows their hashes here.
+    private func dropped(_ seqs: Set<Seq>, _ reader: ArchiveReader) throws -> [Change.ErasedMessage] {
+        try notInTable(seqs, reader).map { Change.ErasedMessage(seq: $0, digest: .zero) }
+    }
+
+    private func notInTable(_ seqs: Set<Seq>, _ reader: ArchiveReader) throws -> [Seq] {
+        let known = try reader.connection.statement("SELECT 1 FROM erasure WHERE conversation=? AND seq=?")
+        return try seqs.sorted().filter { seq in
+            known.reset()
+            try known.bind(identity.number, seq.rawValue)
+            return try !known.step()
         }
     }
 
@@ -140,7 +154,7 @@ struct Eraser {
             store.sealer.clearJournal(upTo: commit, store, writer)
         }
         // An import holds a tail.
-        guard isClear() else { throw .busy }
+        guard isClear() else { throw store.isFailed ? .outcomeUnknown : .busy }
     }
 
     private func record(

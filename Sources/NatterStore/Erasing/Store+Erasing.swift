@@ -79,6 +79,14 @@ extension Store {
 
     // MARK: Again
 
+    /// Notes in `DIR/erased` what is about to be erased.
+    func remember(_ entries: [RememberedErasures.Entry]) throws {
+        do { try RememberedErasures(directory, disk).add(entries) } catch {
+            stopIfDiskFailed(error)
+            throw error
+        }
+    }
+
     /// Does the erasures again that the file `erased` remembers and the database does not know.
     func repeatErasures(_ completion: @escaping @Sendable () -> Void = {}) {
         let isTaken = sealer.submit { [self] writer in
@@ -140,7 +148,9 @@ extension Store {
             let rows = try reader.connection.statement("SELECT conversation,seq,hash FROM erasure")
             var entries: [RememberedErasures.Entry] = []
             while try rows.step() {
-                guard let id = ids[rows.int64(0)], let digest = Digest(bytes: rows.blob(2)) else { continue }
+                guard let id = ids[rows.int64(0)], let digest = Digest(bytes: rows.blob(2)), digest != .zero else {
+                    continue
+                }
                 entries.append(.message(.init(conversation: id, seq: Seq(rows.uint64(1)), digest: digest)))
             }
             return entries

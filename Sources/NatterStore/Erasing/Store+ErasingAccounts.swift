@@ -18,7 +18,7 @@ extension Store {
                 guard let account = state.withLock({ $0.account(named: name)?.remembered }) else {
                     throw StoreError.noSuchUser(name)
                 }
-                try RememberedErasures(directory, disk).add([.account(account)])
+                try remember([.account(account)])
                 try close(account, by: actor)
                 return try eraseMessages(of: account, writer).get()
             }

@@ -100,6 +100,60 @@ struct ReplicaErasingTests {
         try Self.verify(location, server)
     }
 
+    @Test("an erasure of what a broken answer had brought reaches the replica, also as a part of a block")
+    func brokenAnswer() throws {
+        let server = try TestStore(users: ["alice", "bob"])
+        try server.mustPost(["one"], to: "general", by: "bob")
+        let home = try TemporaryDirectory()
+        let location = server.location(home, "alice")
+        try server.sync("alice", location)
+        // Given a replica that has recorded two messages of an answer whose end it did not get
+        try server.mustPost(["\(Self.secret) of bob", "three"], to: "general", by: "bob")
+        let writer = ReplicaWriter(location, portionBytes: 1)
+        let start = try writer.start()
+        writer.begin(from: start)
+        for frame in try server.answer(start.cursor, for: "alice").dropLast() { try writer.apply(frame) }
+        #expect(try contents(location)["general"]?.count == 3)
+        // When one is erased, which seals all three into one block
+        try Self.erase(2...2, server)
+        // Then the next sync, which begins in the middle of that block, erases it
+        try server.sync("alice", location)
+        #expect(try contents(location) == server.export(for: "alice"))
+        #expect(Self.files(home.path, holding: Self.secret) == [])
+        try Self.verify(location, server)
+    }
+
+    @Test("one error of the database's files while a message is erased leaves its text nowhere after the next sync")
+    func oneError() throws {
+        let server = try TestStore(users: ["alice", "bob"])
+        try server.mustPost(["one", Self.secret, "three"], to: "general", by: "bob")
+        let first = try server.answer(nil, for: "alice")
+        try Self.erase(2...2, server)
+        var number = 1
+        var isFailing = true
+        while isFailing {
+            let disk = SimulatedDisk(clock: SystemClock(), records: false)
+            let location = ReplicaLocation(home: "/home", store: server.store.id, user: "alice")
+            let writer = ReplicaWriter(location, disk: disk)
+            writer.begin(from: try writer.start())
+            for frame in first { try writer.apply(frame) }
+            // When a call fails, and later ones do not
+            disk.set(fault: DiskFault(DiskFault.changes, in: "/replica.db", number: number, code: 5, lasts: false))
+            do { try server.sync("alice", location, disk: disk) } catch let error as ReplicaError {
+                guard disk.hasFailed else { throw error }
+            }
+            isFailing = disk.hasFailed
+            disk.set(fault: nil)
+            try server.sync("alice", location, disk: disk)
+            #expect(try contents(location, disk: disk) == server.export(for: "alice"), "error \(number)")
+            let left = try Self.paths(below: "/home", disk).filter { path in
+                try disk.contents(of: path, limit: 1 << 30).firstRange(of: Array(Self.secret.utf8)) != nil
+            }
+            #expect(left.isEmpty, "error \(number)")
+            number += 1
+        }
+    }
+
     @Test("a crash at any call to the disk leaves a replica that the next sync completes", arguments: 0..<4)
     func crash(part: Int) throws {
         let server = try TestStore(users: ["alice", "bob"])
@@ -204,6 +258,46 @@ struct ReplicaErasingTests {
         let replica = try #require(try Replica.open(at: location))
         let general = try #require(try replica.conversation(named: "general"))
         return try replica.reader(of: general).block(containing: seq)?.records.digest(of: seq)
+    }
+
+    @Test("what the server does not keep any more can still be erased in replicas, with its edits")
+    func notKept() throws {
+        let server = try TestStore(users: ["alice", "bob"])
+        let home = try TemporaryDirectory()
+        let location = server.location(home, "alice")
+        try server.mustPost(["one", "\(Self.secret) of bob"], to: "general", by: "bob")
+        _ = server.post(
+            [NewMessage(conversation: "general", text: Self.secret + ", edited", key: nil, kind: .edit, about: Seq(2))],
+            by: try server.user("bob"))
+        try server.sync("alice", location)
+        // Given a replica with a first answer whose end it did not get
+        let broken = ReplicaLocation(home: home("broken"), store: server.store.id, user: "alice")
+        let writer = ReplicaWriter(broken, portionBytes: 1)
+        writer.begin(from: try writer.start())
+        for frame in try server.answer(nil, for: "alice").dropLast() { try writer.apply(frame) }
+        // And a server that has dropped the messages, while replicas keep them
+        server.clock.advance(milliseconds: 80 * 86_400_000)
+        try server.mustPost(["new"], to: "general", by: "bob")
+        _ = try waitFor { server.store.setRetention(Retention(days: 70), of: "general", by: "test", $0) }.get()
+        #expect(try server.store.conversation("general", for: server.user("alice")).first == Seq(4))
+        try server.sync("alice", location)
+        #expect(Self.files(location.directory, holding: Self.secret) != [])
+        // When one of them is erased, and again
+        func erase() throws -> Int {
+            try waitFor { server.store.erase([Seq(2)...Seq(2)], in: "general", by: "alice", $0) }.get()
+        }
+        #expect(try [erase(), erase()] == [1, 0])
+        // Then the replica erases it and its edit, and keeps the others
+        try server.sync("alice", location)
+        #expect(Self.files(location.directory, holding: Self.secret) == [])
+        #expect(try contents(location)["general"]?.map(\.text) == ["one", "", "", "new"])
+        try Self.verify(location, server)
+        // And so does one that has no cursor, also from a server that was started again
+        try server.reopen()
+        #expect(try erase() == 0)
+        try server.sync("alice", broken)
+        #expect(Self.files(home.path, holding: Self.secret) == [])
+        #expect(try contents(broken)["general"]?.map(\.text) == ["one", "", "", "new"])
     }
 
     // MARK: Two devices
