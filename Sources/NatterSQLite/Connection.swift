@@ -234,7 +234,7 @@ public final class Connection {
         /// Also waits for readers for so long, so that the next commit begins the log anew. Readers that come and go
         /// without a pause would otherwise let it grow for ever.
         case restarting(milliseconds: Int32)
-        /// Also truncates the log. Afterwards nothing of a deleted row is left, unless a reader was in the way.
+        /// Also truncates the log, durably. Afterwards nothing of a deleted row is left, unless a reader was in the way.
         case truncating
     }
 
@@ -253,8 +253,20 @@ public final class Connection {
         defer { sqlite3_busy_timeout(handle, Connection.busyMilliseconds) }
         let code = sqlite3_wal_checkpoint_v2(handle, nil, mode, nil, nil)
         if code != SQLITE_OK, code & 0xFF != SQLITE_BUSY { throw error(code) }
+        guard case .truncating = extent else { return }
         // Cached pages still have what their copies in the file have not: see `PageChecksums.clearGap`.
-        if case .truncating = extent { sqlite3_db_release_memory(handle) }
+        sqlite3_db_release_memory(handle)
+        try syncLog()
+    }
+
+    /// Makes the truncated log durable. SQLite leaves that to the next commit, and until then a power loss could bring it back.
+    private func syncLog() throws(SQLiteError) {
+        var log: UnsafeMutablePointer<sqlite3_file>?
+        guard sqlite3_file_control(handle, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) == SQLITE_OK, let log,
+            let methods = log.pointee.pMethods
+        else { return }
+        let code = methods.pointee.xSync(log, SQLITE_SYNC_NORMAL)
+        if code != SQLITE_OK { throw error(code) }
     }
 
     /// Reads the whole database and checks each page's checksum and how the pages fit together.

@@ -76,7 +76,8 @@ extension StoreRun {
     private func isDone<Value>(_ result: Result<Value, StoreError>) throws -> Bool {
         guard case .failure(let refusal) = result else { return true }
         guard goesOnRefused else { throw refusal }
-        refusals.append(refusal)
+        // The operator learns the cause, not only that the outcome is unknown.
+        if refusal == .busy || !driver.store.isFailed { refusals.append(refusal) }
         return false
     }
 

@@ -1,5 +1,8 @@
 import FaultSimulation
-import NatterStore
+import NatterCrypto
+import NatterModel
+import NatterSearch
+@testable import NatterStore
 import NatterSystem
 import SystemSupport
 import Testing
@@ -56,6 +59,75 @@ struct RemovalTests {
         for number in stride(from: 1, through: changes, by: max(1, changes / Self.trials)) {
             try trial.failing(at: number, lasts: number % 2 == 0)
         }
+    }
+
+    @Test("once the search index is emptied, no loss of power brings a word of it back into any file")
+    func emptied() throws {
+        let secret = "xylophonkonzert"
+        let disk = SimulatedDisk()
+        try disk.makeDirectory("/data")
+        let index = try SearchIndex.openForWriting(path: "/data/search.db", disk: disk)
+        try index.write { writer in
+            try writer.add(ConversationID(high: 0, low: 7), from: Seq(1)) { rows in
+                try rows.append(time: .zero, text: secret)
+            }
+        }
+        func paths(_ image: DiskImage) -> [String] {
+            image.files().filter { $0.value.firstRange(of: Array(secret.utf8)) != nil }.map(\.key)
+        }
+        #expect(paths(disk.image) != [])
+        try index.empty()
+        var states = 0
+        PowerLoss(disk).forEachState(seed: 58, from: disk.operationCount) { state in
+            states += 1
+            #expect(paths(state.image) == [], "\(state.story)")
+            return true
+        }
+        #expect(states > 0)
+    }
+
+    @Test("a loss of power while several erasures are noted leaves no line that looks like damage")
+    func noted() throws {
+        let disk = SimulatedDisk()
+        try disk.makeDirectory("/data")
+        let remembered = RememberedErasures("/data", disk)
+        let entries = (1...40).map { number in
+            RememberedErasures.Entry.message(
+                .init(
+                    conversation: ConversationID(high: 0, low: 7), seq: Seq(UInt64(number)),
+                    digest: Digest(of: [UInt8(number)])))
+        }
+        for part in [entries.prefix(1), entries[1..<15], entries[15...]] { try remembered.add(Array(part)) }
+        for seed in UInt64(59)..<90 {
+            try PowerLoss(disk).forEachState(seed: seed) { state in
+                let image = SimulatedDisk(state.image, records: false)
+                guard try image.information("/data") != nil else { return true }
+                // Those that are there are the first ones, and the rest can be added
+                let found = RememberedErasures("/data", image)
+                let isWhole = [0, 1, 15, 40].contains(try found.entries().count)
+                #expect(try isWhole && found.damages().isEmpty, "seed \(seed), \(state.operations), \(state.story)")
+                try found.add(entries)
+                #expect(try found.entries() == entries && found.damages().isEmpty)
+                return true
+            }
+        }
+    }
+
+    @Test("a server stops writing if it can't make durable what it is about to erase", arguments: 1...2)
+    func failedNote(number: Int) throws {
+        let clock = TestClock(stepMilliseconds: 1)
+        let disk = SimulatedDisk(clock: clock)
+        let driver = try StoreDriver(disk, clock: clock)
+        defer { driver.close() }
+        let token = try driver.register("alice")
+        _ = try driver.post([NewMessage(conversation: "general", text: "one", key: nil)], by: token)
+        disk.set(
+            fault: DiskFault([.sync], in: "/data/erased", number: number, code: DiskTrial.inputOutput, lasts: false))
+        let erased: Result<Int, StoreError> = answer {
+            driver.store.erase([Seq(1)...Seq(1)], in: "general", by: "alice", $0)
+        }
+        #expect(throws: StoreError.self) { try erased.get() }
+        #expect(driver.store.isFailed)
     }
 
     @Test("a restore of a backup that is older than erasures does them again", arguments: seeds(55...57))

@@ -92,13 +92,13 @@ struct RememberedErasures {
         var isOpen = false
     }
 
-    /// A last line without an end that can't be read is what a crash left of it. It says nothing, because what it names
-    /// was not erased yet.
+    /// Lines whose first byte was never written, and a last one without an end that can't be read, are what a crash left of
+    /// them. They say nothing, because what they name was not erased yet.
     private func contents() throws(DiskError) -> Contents {
         let bytes = try bytes() ?? []
         var found = Contents()
         var (start, line) = (0, 0)
-        while start < bytes.count {
+        while start < bytes.count, bytes[start] != 0 {
             line += 1
             let end = bytes[start...].firstIndex(of: 0x0A) ?? bytes.count
             let entry = Entry(String(decoding: bytes[start..<end], as: UTF8.self)[...])
@@ -146,7 +146,12 @@ struct RememberedErasures {
         let file = try disk.open(path, isNew ? .create : .readWrite)
         // What a crash has cut short would look like damage in the middle of the file.
         if try file.size() > contents.end { try file.truncate(to: contents.end) }
-        try file.write((contents.isOpen ? [0x0A] : []) + new.flatMap(\.line), at: contents.end)
+        if contents.isOpen { try file.write([0x0A], at: contents.end) }
+        let (start, lines) = (contents.end + (contents.isOpen ? 1 : 0), new.flatMap(\.line))
+        // The first byte comes last. A power loss before may leave any sectors of the rest, which must not look like damage.
+        try file.write([0] + lines.dropFirst(), at: start)
+        try file.sync()
+        try file.write(Array(lines.prefix(1)), at: start)
         try file.sync()
         if isNew { try disk.syncDirectory(Path.directory(of: path)) }
     }
