@@ -133,8 +133,7 @@ extension StoreState {
         let uncounted =
             (total >= mark.ownBefore ? total - mark.ownBefore : 0)
             + conversation.deletions.count(after: mark.seq, for: account.name.text)
-        let read = account.reads[conversation.identity.number]?.seq ?? .zero
-        return (read, behind >= uncounted ? behind - uncounted : 0)
+        return (mark.seq, behind >= uncounted ? behind - uncounted : 0)
     }
 }
 

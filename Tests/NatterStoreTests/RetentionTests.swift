@@ -228,6 +228,7 @@ struct RetentionTests {
         for _ in 1...2 {
             #expect(try store.store.conversation("general", for: store.user("alice")).unread == 2)
             #expect(try store.store.conversation("general", for: store.user("bob")).unread == 1)
+            #expect(try store.store.conversation("general", for: store.user("alice")).read == Seq(1_200))
             try store.reopen()
         }
         let again = try store.user("alice")
