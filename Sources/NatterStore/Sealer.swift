@@ -435,7 +435,10 @@ final class Sealer: Sendable {
     }
 
     /// Seals or moves up the tails that need the journal up to a commit, and trims it.
-    func clearJournal(upTo commit: Commit, _ store: Store, _ writer: ArchiveWriter) {
+    ///
+    /// - Returns: the first failure.
+    @discardableResult
+    func clearJournal(upTo commit: Commit, _ store: Store, _ writer: ArchiveWriter) -> StoreError? {
         let (large, small) = store.state.withLock { state -> ([Int64], [Int64]) in
             let tails = state.conversations.values.filter { !$0.tail.isEmpty }
             // The oldest first, so that each round lets some of the journal go.
@@ -449,17 +452,19 @@ final class Sealer: Sendable {
                 old.filter { $0.tail.estimatedBytes < least }.map(\.identity.number)
             )
         }
+        var failures: [StoreError?] = []
         var rest = large[...]
         while !rest.isEmpty {
-            _ = seal(Array(rest.prefix(Sealer.roundSize)), .all, store, writer)
+            failures.append(seal(Array(rest.prefix(Sealer.roundSize)), .all, store, writer))
             rest = rest.dropFirst(Sealer.roundSize)
         }
-        if !small.isEmpty { moveUp(small, store) }
-        _ = trim(store)
+        if !small.isEmpty { failures.append(moveUp(small, store)) }
+        failures.append(trim(store))
+        return failures.compactMap(\.self).first
     }
 
     /// Writes small tails to the journal's end again, so that its front can be trimmed.
-    private func moveUp(_ conversations: [Int64], _ store: Store) {
+    private func moveUp(_ conversations: [Int64], _ store: Store) -> StoreError? {
         let failure = store.record { [store, savedBytes] _ in
             let tails = store.state.withLock { state in
                 conversations.compactMap { number in
@@ -482,19 +487,6 @@ final class Sealer: Sendable {
             return decision
         }
         if let failure { store.report("cannot tidy the journal: \(failure)") }
-    }
-}
-
-extension Store {
-    /// Writes parts of a conversation's tail, at least one, behind its last block. They still have to be recorded.
-    func write(
-        _ parts: [OpenBlock], of identity: ConversationIdentity, effort: Block.Effort, with writer: ArchiveWriter
-    ) throws -> WrittenBlocks {
-        try withReader { reader in
-            let last = try ArchiveRows.lastSegment(of: identity.number, on: reader.connection)
-            return try writer.seal(
-                parts, of: identity, last: last, effort: effort,
-                earlierText: { try reader.textBefore(parts[0].records.firstSeq, of: identity) })
-        }
+        return failure
     }
 }

@@ -80,3 +80,17 @@ extension Store {
         return sizes
     }
 }
+
+extension Store {
+    /// Writes parts of a conversation's tail, at least one, behind its last block. They still have to be recorded.
+    func write(
+        _ parts: [OpenBlock], of identity: ConversationIdentity, effort: Block.Effort, with writer: ArchiveWriter
+    ) throws -> WrittenBlocks {
+        try withReader { reader in
+            let last = try ArchiveRows.lastSegment(of: identity.number, on: reader.connection)
+            return try writer.seal(
+                parts, of: identity, last: last, effort: effort,
+                earlierText: { try reader.textBefore(parts[0].records.firstSeq, of: identity) })
+        }
+    }
+}

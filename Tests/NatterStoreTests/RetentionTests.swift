@@ -31,7 +31,7 @@ struct RetentionTests {
 
     /// Writes the small tails that need the journal up to a commit to its end again.
     private static func moveTails(upTo commit: Commit, _ store: TestStore) throws {
-        try waitFor { done in
+        _ = try waitFor { done in
             _ = store.store.sealer.submit { writer in
                 done(store.store.sealer.clearJournal(upTo: commit, store.store, writer))
             }

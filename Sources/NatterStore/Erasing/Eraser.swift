@@ -150,11 +150,12 @@ struct Eraser {
                 !state.conversations.values.contains { $0.journalFloor.map { $0 <= commit } ?? false }
             }
         }
+        var failure: StoreError?
         if !isClear() || store.state.withLock({ $0.journalBytes }) > 0 {
-            store.sealer.clearJournal(upTo: commit, store, writer)
+            failure = store.sealer.clearJournal(upTo: commit, store, writer)
         }
-        // An import holds a tail.
-        guard isClear() else { throw store.isFailed ? .outcomeUnknown : .busy }
+        // Without a failure, an import holds a tail.
+        guard isClear() else { throw failure ?? .busy }
     }
 
     private func record(
