@@ -81,8 +81,9 @@ public struct BlockRow: Sendable, Equatable {
         count = max(1, min(Int(clamping: column(1)), BlockHeader.maximumCount))
         segmentSeq = Seq(UInt64(bitPattern: column(2)))
         generation = Int(clamping: column(3))
-        offset = UInt64(bitPattern: column(4))
-        length = Int(clamping: column(5))
+        // No file reaches that far, so reading it finds the damage.
+        offset = UInt64(max(0, min(column(4), 1 << 62)))
+        length = Int(clamping: max(0, min(column(5), 1 << 31)))
         revision = UInt32(truncatingIfNeeded: column(6))
         lowTime = Timestamp(milliseconds: column(7))
         highTime = Timestamp(milliseconds: column(8))

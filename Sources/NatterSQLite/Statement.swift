@@ -1,4 +1,5 @@
 internal import CSQLite
+internal import NatterLanguage
 
 /// A prepared statement in use. It returns to its connection's cache when it ends.
 ///
@@ -54,6 +55,17 @@ public struct Statement: ~Copyable {
     public borrowing func int(_ column: Int) -> Int { Int(clamping: int64(column)) }
     /// A number stored as the bits of an Int64.
     public borrowing func uint64(_ column: Int) -> UInt64 { UInt64(bitPattern: int64(column)) }
+    /// A number that the program counts on from: of a row, a message or a commit, or a count.
+    ///
+    /// - Throws: `corrupt` for less than 0, or more than any program reaches.
+    public borrowing func ordinal(_ column: Int) throws(SQLiteError) -> Int64 {
+        let number = int64(column)
+        guard number >= 0, number < 1 << 62 else {
+            throw SQLiteError(
+                reason: .corrupt, message: "the number \(number) is out of range", path: connection.path)
+        }
+        return number
+    }
     public borrowing func bool(_ column: Int) -> Bool { int64(column) != 0 }
     public borrowing func isNull(_ column: Int) -> Bool { sqlite3_column_type(handle, Int32(column)) == SQLITE_NULL }
 

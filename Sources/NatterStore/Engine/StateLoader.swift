@@ -36,7 +36,7 @@ struct StateLoader {
         let accounts = try connection.statement(
             "SELECT number,name,password,admin,disabled,created,last_seen,last_address FROM account")
         while try accounts.step() {
-            let id = AccountID(rawValue: accounts.int64(0))
+            let id = AccountID(rawValue: try accounts.ordinal(0))
             let name = UserName(trusted: accounts.text(1))
             state.accounts[id] = AccountState(
                 id: id, name: name, passwordHash: accounts.text(2), isAdmin: accounts.bool(3),
@@ -58,7 +58,7 @@ struct StateLoader {
         while try tokens.step() {
             guard let digest = Digest(bytes: tokens.blob(0)), let scope = Scope(tokens.text(3)) else { continue }
             let token = TokenState(
-                number: tokens.int64(1), account: AccountID(rawValue: tokens.int64(2)), scope: scope,
+                number: try tokens.ordinal(1), account: AccountID(rawValue: tokens.int64(2)), scope: scope,
                 scopeID: ConversationID(bytes: tokens.blob(7)), label: tokens.optionalText(6),
                 lastUsed: tokens.isNull(8) ? nil : Timestamp(milliseconds: tokens.int64(8)),
                 lastAddress: tokens.optionalText(9), created: Timestamp(milliseconds: tokens.int64(4)),
@@ -74,7 +74,7 @@ struct StateLoader {
                 expires: Timestamp(milliseconds: invites.int64(3)))
         }
         let audit = try connection.statement("SELECT coalesce(max(number),0) FROM audit")
-        if try audit.step() { state.counters.audit = audit.int64(0) }
+        if try audit.step() { state.counters.audit = try audit.ordinal(0) }
     }
 
     private func loadConversations(_ state: inout StoreState) throws {
@@ -87,8 +87,9 @@ struct StateLoader {
         var (sent, dropped): ([Int64: [String: UInt64]], [Int64: [String: UInt64]]) = ([:], [:])
         let counts = try connection.statement("SELECT conversation,sender,count,dropped FROM sent")
         while try counts.step() {
-            sent[counts.int64(0), default: [:]][counts.text(1)] = counts.uint64(2)
-            if counts.uint64(3) > 0 { dropped[counts.int64(0), default: [:]][counts.text(1)] = counts.uint64(3) }
+            let (all, gone) = (UInt64(try counts.ordinal(2)), UInt64(try counts.ordinal(3)))
+            sent[counts.int64(0), default: [:]][counts.text(1)] = all
+            if gone > 0 { dropped[counts.int64(0), default: [:]][counts.text(1)] = gone }
         }
         let conversations = try connection.statement(
             """
@@ -112,9 +113,10 @@ struct StateLoader {
             }
             let conversation = ConversationState(
                 identity: ConversationIdentity(
-                    number: conversations.int64(0), id: id, kind: kind, name: conversations.text(3), users: users ?? []),
-                isOpen: conversations.bool(4), accounts: accounts, sealedSeq: Seq(conversations.uint64(8)),
-                sealedHash: hash, sealedCommit: Commit(conversations.uint64(10)),
+                    number: try conversations.ordinal(0), id: id, kind: kind, name: conversations.text(3),
+                    users: users ?? []),
+                isOpen: conversations.bool(4), accounts: accounts, sealedSeq: Seq(UInt64(try conversations.ordinal(8))),
+                sealedHash: hash, sealedCommit: Commit(UInt64(try conversations.ordinal(10))),
                 lastServerTime: Timestamp(milliseconds: conversations.int64(11)))
             conversation.isDeleted = conversations.bool(7)
             conversation.maker = conversations.isNull(12) ? nil : AccountID(rawValue: conversations.int64(12))
@@ -122,7 +124,7 @@ struct StateLoader {
             conversation.sent = sent[conversation.identity.number] ?? [:]
             conversation.dropped = dropped[conversation.identity.number] ?? [:]
             (conversation.first, conversation.firstCommit) = (
-                Seq(conversations.uint64(13)), Commit(conversations.uint64(14))
+                Seq(UInt64(try conversations.ordinal(13))), Commit(UInt64(try conversations.ordinal(14)))
             )
             if !conversations.isNull(15) { conversation.retention = Retention(days: conversations.int(15)) }
             state.add(conversation)
@@ -145,11 +147,11 @@ struct StateLoader {
         let marks = try connection.statement("SELECT account,conversation,seq,own_before FROM read_mark")
         while try marks.step() {
             state.accounts[AccountID(rawValue: marks.int64(0))]?.reads[marks.int64(1)] = ReadMark(
-                seq: Seq(marks.uint64(2)), ownBefore: marks.uint64(3))
+                seq: Seq(UInt64(try marks.ordinal(2))), ownBefore: UInt64(try marks.ordinal(3)))
         }
         let changes = try connection.statement("SELECT account,max(commit_number) FROM change GROUP BY account")
         while try changes.step() {
-            let commit = Commit(changes.uint64(1))
+            let commit = Commit(UInt64(try changes.ordinal(1)))
             state.accounts[AccountID(rawValue: changes.int64(0))]?.lastChange = commit
             state.commit = max(state.commit, commit)
         }
@@ -159,7 +161,7 @@ struct StateLoader {
         let erasures = try connection.statement(
             "SELECT conversation,max(commit_number) FROM erasure GROUP BY conversation")
         while try erasures.step() {
-            let commit = Commit(erasures.uint64(1))
+            let commit = Commit(UInt64(try erasures.ordinal(1)))
             state.conversations[erasures.int64(0)]?.noteErasure(at: commit)
             state.commit = max(state.commit, commit)
         }
@@ -168,20 +170,20 @@ struct StateLoader {
     /// The newest commit that left no row of its own.
     private func loadCommit(_ state: inout StoreState) throws {
         let statement = try connection.statement("SELECT value FROM meta WHERE key='commit'")
-        if try statement.step() { state.commit = max(state.commit, Commit(statement.uint64(0))) }
+        if try statement.step() { state.commit = max(state.commit, Commit(UInt64(try statement.ordinal(0)))) }
     }
 
     private func loadEpochs(_ state: inout StoreState) throws {
         let epochs = try connection.statement("SELECT value,first_commit FROM epoch ORDER BY run")
         while try epochs.step() {
-            state.epochs.append((Epoch(rawValue: epochs.uint64(0)), Commit(epochs.uint64(1))))
+            state.epochs.append((Epoch(rawValue: epochs.uint64(0)), Commit(UInt64(try epochs.ordinal(1)))))
         }
     }
 
     /// The newest commit in the journal; zero if it is empty.
     func lastJournaled() throws -> Commit {
         let statement = try connection.statement("SELECT coalesce(max(number),0) FROM batch")
-        return try statement.step() ? Commit(statement.uint64(0) / 2) : .zero
+        return try statement.step() ? Commit(UInt64(try statement.ordinal(0)) / 2) : .zero
     }
 
     /// The journal's records of each conversation, by seq. Some may be there twice.

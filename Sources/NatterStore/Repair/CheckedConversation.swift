@@ -49,9 +49,9 @@ struct CheckedConversation {
             found.append(
                 CheckedConversation(
                     identity: ConversationIdentity(
-                        number: rows.int64(0), id: id, kind: kind, name: rows.text(3), users: users),
-                    first: Seq(rows.uint64(9)), sealedSeq: Seq(rows.uint64(6)), sealedHash: hash,
-                    sealedCommit: Commit(rows.uint64(8))))
+                        number: try rows.ordinal(0), id: id, kind: kind, name: rows.text(3), users: users),
+                    first: Seq(UInt64(try rows.ordinal(9))), sealedSeq: Seq(UInt64(try rows.ordinal(6))),
+                    sealedHash: hash, sealedCommit: Commit(UInt64(try rows.ordinal(8)))))
         }
         return found
     }

@@ -239,7 +239,9 @@ public final class StoreRebuild {
     private func sentCounts(_ connection: Connection) throws(SQLiteError) -> [Int64: [String: SentCount]] {
         var counts: [Int64: [String: SentCount]] = [:]
         let rows = try connection.statement("SELECT conversation,sender,count,dropped FROM sent")
-        while try rows.step() { counts[rows.int64(0), default: [:]][rows.text(1)] = (rows.int(2), rows.int(3)) }
+        while try rows.step() {
+            counts[rows.int64(0), default: [:]][rows.text(1)] = (Int(try rows.ordinal(2)), Int(try rows.ordinal(3)))
+        }
         return counts
     }
 
