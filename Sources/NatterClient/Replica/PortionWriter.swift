@@ -178,9 +178,10 @@ struct PortionWriter {
         guard let conversation = try open(id) else { return }
         // A provisional one may be a part of a block that was written again.
         if header.revision > 0 || header.isProvisional {
-            if !conversation.isWiped, try session.open(block).hasErased { try session.wipeRemains(of: conversation) }
+            let records = try session.open(block)
+            if records.hasErased { try session.wipeRemains(of: conversation) }
             if header.firstSeq <= conversation.head {
-                guard try erase(block, conversation) else { return }
+                guard try erase(records, conversation) else { return }
             }
         }
         guard header.lastSeq > conversation.head else { return }
@@ -213,10 +214,10 @@ struct PortionWriter {
     /// Erases what the server has erased in a block that the replica has, in whole or in part.
     ///
     /// - Returns: false if nothing more is to be added to the conversation.
-    private mutating func erase(_ block: Block, _ conversation: ConversationChange) throws -> Bool {
+    private mutating func erase(_ records: Records, _ conversation: ConversationChange) throws -> Bool {
         noteNew()
         do {
-            if try session.erase(session.open(block), of: conversation) { return true }
+            if try session.erase(records, of: conversation) { return true }
             try setAside(conversation)
         } catch is TailDamage {
             rewind(conversation)

@@ -33,6 +33,13 @@ struct ReplicaErasingTests {
         }
     }
 
+    /// The files that hold the secret.
+    private static func left(on disk: any Disk) throws -> [String] {
+        try paths(below: "/home", disk).filter { path in
+            try disk.contents(of: path, limit: 1 << 30).firstRange(of: Array(secret.utf8)) != nil
+        }
+    }
+
     private static func verify(_ location: ReplicaLocation, _ server: TestStore) throws {
         let replica = try #require(try Replica.open(at: location))
         let general = try #require(try replica.conversation(named: "general"))
@@ -146,10 +153,7 @@ struct ReplicaErasingTests {
             disk.set(fault: nil)
             try server.sync("alice", location, disk: disk)
             #expect(try contents(location, disk: disk) == server.export(for: "alice"), "error \(number)")
-            let left = try Self.paths(below: "/home", disk).filter { path in
-                try disk.contents(of: path, limit: 1 << 30).firstRange(of: Array(Self.secret.utf8)) != nil
-            }
-            #expect(left.isEmpty, "error \(number)")
+            #expect(try Self.left(on: disk).isEmpty, "error \(number)")
             number += 1
         }
     }
@@ -181,10 +185,7 @@ struct ReplicaErasingTests {
             // Then the next sync completes it
             try server.sync("alice", location, disk: disk)
             #expect(try contents(location, disk: disk) == server.export(for: "alice"), "after \(limit) calls")
-            let left = try Self.paths(below: "/home", disk).filter { path in
-                try disk.contents(of: path, limit: 1 << 30).firstRange(of: Array(Self.secret.utf8)) != nil
-            }
-            #expect(left.isEmpty, "after \(limit) calls")
+            #expect(try Self.left(on: disk).isEmpty, "after \(limit) calls")
             limit += 4
         }
     }
