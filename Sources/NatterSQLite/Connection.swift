@@ -220,6 +220,15 @@ public final class Connection {
         return sqlite3_file_control(handle, "main", SQLITE_FCNTL_HAS_MOVED, &hasMoved) == SQLITE_OK && hasMoved != 0
     }
 
+    /// Differs from an earlier value if the database was changed since, by whomever. Ask within a transaction.
+    public func dataVersion() throws(SQLiteError) -> UInt32 {
+        // A transaction that has read nothing yet is of no state yet.
+        guard try statement("SELECT 1 FROM sqlite_schema LIMIT 1").step() else { return 0 }
+        var version: UInt32 = 0
+        sqlite3_file_control(handle, "main", SQLITE_FCNTL_DATA_VERSION, &version)
+        return version
+    }
+
     public var lastInsertedRow: Int64 { sqlite3_last_insert_rowid(handle) }
     public var changedRows: Int { Int(sqlite3_changes(handle)) }
 

@@ -3,8 +3,10 @@ public import NatterModel
 public import NatterSQLite
 
 extension SearchIndex {
+    /// By rising row, although hits are wanted newest first: FTS5 reads its lists of rows in that direction, and turns
+    /// a page of a list around before it reads it in the other. For the few rows of a range that is most of the time.
     static let hits = """
-        SELECT rowid FROM posting WHERE posting MATCH ?1 AND rowid BETWEEN ?2 AND ?3 ORDER BY rowid DESC LIMIT ?4
+        SELECT rowid FROM posting WHERE posting MATCH ?1 AND rowid BETWEEN ?2 AND ?3 ORDER BY rowid LIMIT ?4
         """
 
     /// Finds messages of some conversations, newest first, as a search of all conversations does, within a budget.
@@ -76,9 +78,9 @@ private struct Found {
 private final class Search {
     /// If there are fewer hits than this, they are collected from all ranges and sorted afterwards.
     private static let rareLimit = 64
-    /// The number of rows in the first group of ranges. Each group is four times as large as the one before. If each
-    /// FTS5 query is costly, the second group has all remaining ranges.
-    private static let firstGroupRows: Int64 = 512
+    /// The number of rows in the first group of ranges, and how many times larger each group is than the one before. If
+    /// each FTS5 query is costly, there should be few.
+    private var groups: (firstRows: Int64, growth: Int64) { query.isCostlyToStart ? (32_768, 64) : (512, 4) }
     /// A group that consists of more pieces than this is queried as one piece, and hits between the pieces are skipped.
     private static let pieceLimit = 64
 
@@ -136,13 +138,13 @@ private final class Search {
     ///   only if more than one conversation may be searched.
     func visitByGroups(_ visit: (SearchHit) throws -> SearchStep, _ reached: (Timestamp) -> Void) throws {
         let statement = try rangesInOrder()
-        var groupRows = Search.firstGroupRows
+        var groupRows = groups.firstRows
         while true {
             let group = try index.connection.limited(to: budget) { try ranges(from: statement, rows: groupRows) }
             if let first = group.ranges.first { reached(first.maxTime) }
             let found = try index.connection.limited(to: budget) { try find(in: group.ranges) }
             guard try self.visit(found, visit), !group.isLast else { return }
-            groupRows = query.isCostlyToStart ? .max : min(groupRows * 4, 1 << 40)
+            groupRows = min(groupRows * groups.growth, 1 << 40)
         }
     }
 
@@ -248,11 +250,13 @@ private final class Search {
     }
 
     /// - Parameter limit: the maximum number of rows, or -1 for no limit.
+    /// - Returns: the rows, highest first; if there are more than the limit, not the highest.
     private func rows(from first: Int64, to last: Int64, limit: Int) throws -> [Int64] {
         let statement = try index.connection.statement(SearchIndex.hits)
         try statement.bind(query.expression, first, last, limit)
         var rows: [Int64] = []
         while try statement.step() { rows.append(statement.int64(0)) }
+        rows.reverse()
         return rows
     }
 

@@ -15,6 +15,8 @@ public final class SearchIndex {
     public typealias Coverage = ClosedRange<Seq>
 
     let connection: Connection
+    /// All entries, as of a version of the database.
+    private var known: (version: UInt32, entries: [ConversationID: Entry])?
     var path: String { connection.path }
 
     private init(_ connection: Connection) { self.connection = connection }
@@ -170,28 +172,33 @@ extension SearchIndex {
         public let head: Seq
     }
 
-    /// The entries of those of these conversations that have one. Many are found by one walk through the table.
-    public func entries<Value>(
-        of conversations: Dictionary<ConversationID, Value>.Keys
-    ) throws -> [ConversationID: Entry] {
+    /// The entry of each of these conversations, in their order; nil for one of which nothing is indexed.
+    public func entries(of conversations: [ConversationID]) throws -> [Entry?] {
         try SearchIndexError.translate {
-            var entries: [ConversationID: Entry] = [:]
-            if conversations.count <= SearchIndex.fewConversations {
-                for id in conversations { entries[id] = try entry(of: id) }
-                return entries
+            guard conversations.count > SearchIndex.fewConversations else {
+                return try conversations.map { try entry(of: $0) }
             }
-            entries.reserveCapacity(conversations.count)
-            let statement = try connection.statement("SELECT name, id, head FROM conversation")
-            while try statement.step() {
-                guard let id = ConversationID(bytes: statement.blob(0)), conversations.contains(id) else { continue }
-                entries[id] = Entry(number: statement.int64(1), head: Seq(statement.uint64(2)))
-            }
-            return entries
+            let all = try onOneState(allEntries)
+            return conversations.map { all[$0] }
         }
     }
 
-    /// So many conversations are looked up one by one.
+    /// So many conversations are looked up one by one. For more of them, all are read once and kept until the index
+    /// changes.
     static let fewConversations = 256
+
+    private func allEntries() throws -> [ConversationID: Entry] {
+        let version = try connection.dataVersion()
+        if let known, known.version == version { return known.entries }
+        var entries: [ConversationID: Entry] = [:]
+        let statement = try connection.statement("SELECT name, id, head FROM conversation")
+        while try statement.step() {
+            guard let id = ConversationID(bytes: statement.blob(0)) else { continue }
+            entries[id] = Entry(number: statement.int64(1), head: Seq(statement.uint64(2)))
+        }
+        known = (version, entries)
+        return entries
+    }
 
     private func readCoverage() throws -> [ConversationID: Coverage] {
         var coverage: [ConversationID: Coverage] = [:]

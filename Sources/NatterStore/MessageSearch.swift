@@ -19,14 +19,13 @@ struct SearchBudget: Sendable {
 /// A user may see thousands, of which a page needs few. So each one's log is opened when it is needed.
 struct SearchedLog: Sendable {
     let id: ConversationID
-    let number: Int64
     let head: Seq
     let sealedSeq: Seq
     /// The tail; nil without one, or if it has several parts.
     let tail: RunExtent?
 
     init(_ conversation: ConversationState) {
-        (id, number) = (conversation.identity.id, conversation.identity.number)
+        id = conversation.identity.id
         (head, sealedSeq) = (conversation.head, conversation.sealedSeq)
         tail = conversation.tail.onlyExtent
     }
@@ -41,10 +40,13 @@ final class MessageSearch {
     private let request: SearchRequest
     private let query: SearchQuery
     private let matcher: MessageMatcher
-    private var logs: [ConversationID: SearchedLog]
-    private let open: (SearchedLog) -> LogReader?
+    private let logs: [SearchedLog]
+    private let open: (ConversationID) -> LogReader?
     /// The logs that were opened; nil if the user does not see it any more.
     private var readers: [ConversationID: LogReader?] = [:]
+    /// The sealed seqs of logs, as they were when the search began, of which the index has more by now. That is searched
+    /// in the tail.
+    private var sealedSince: [ConversationID: Seq] = [:]
     private let since: Timestamp?
     private let until: Timestamp?
     private let work: WorkBudget
@@ -67,7 +69,7 @@ final class MessageSearch {
 
     /// Messages that the index lacks.
     private struct Unindexed {
-        let log: SearchedLog
+        let conversation: ConversationID
         let seqs: ClosedRange<Seq>
         let highTime: Timestamp
     }
@@ -75,11 +77,9 @@ final class MessageSearch {
     /// - Parameter open: opens a log; nil if the user does not see it any more.
     init(
         _ request: SearchRequest, _ query: SearchQuery, _ logs: [SearchedLog], _ budget: SearchBudget,
-        open: @escaping (SearchedLog) -> LogReader?
+        open: @escaping (ConversationID) -> LogReader?
     ) {
-        (self.request, self.query, self.open) = (request, query, open)
-        self.logs = Dictionary(minimumCapacity: logs.count)
-        for log in logs { self.logs[log.id] = log }
+        (self.request, self.query, self.logs, self.open) = (request, query, logs, open)
         var filter = MessageFilter()
         (filter.since, filter.until, filter.sender) = (request.since, request.until, request.sender)
         matcher = MessageMatcher(filter)
@@ -112,7 +112,7 @@ final class MessageSearch {
     // MARK: Looking
 
     private func look(_ index: SearchIndex?) throws {
-        let entries = try index?.entries(of: logs.keys) ?? [:]
+        let entries = try index?.entries(of: logs.map(\.id)) ?? logs.map { _ in nil }
         let runs = try unindexed(entries)
         var next = 0
         /// Reads the messages without index that may be newer than a time, newest first.
@@ -126,7 +126,7 @@ final class MessageSearch {
             var reached: Timestamp?
             do {
                 try index.search(
-                    query, among: entries.values, since: since, until: until, budget: work,
+                    query, among: entries.compactMap(\.self), since: since, until: until, budget: work,
                     reached: { reached = $0 }
                 ) { hit in
                     try readRuns(newerThan: hit.noNewerThan.advanced(milliseconds: -1))
@@ -172,14 +172,19 @@ final class MessageSearch {
 
     /// Looks up a message that the index found.
     private func take(_ hit: SearchHit) throws -> SearchStep {
-        guard let log = logs[hit.conversation], hit.seq <= log.sealedSeq, let reader = reader(of: log),
-            let block = try block(of: hit.seq, reader), let position = block.records.index(of: hit.seq),
+        // A bulk gives thousands of messages the same time. Only those of the last conversations belong to the page.
+        let newest = SearchPlace(time: hit.noNewerThan, conversation: hit.conversation, seq: hit.seq)
+        guard wants(newest) else { return .nextRange }
+        if let sealedSeq = sealedSince[hit.conversation], hit.seq > sealedSeq { return .next }
+        guard let reader = reader(of: hit.conversation), let block = try block(of: hit.seq, reader),
+            let position = block.records.index(of: hit.seq),
             // An index of an older version also contains the texts of events.
             SearchFeed.isSearchable(block.records.kind(at: position))
         else { return .next }
         let time = block.records.time(at: position)
         try offer(block.records, position, reader, of: block)
-        return hit.timesFall && !wants(time) ? .nextRange : .next
+        let isWanted = wants(SearchPlace(time: time, conversation: hit.conversation, seq: hit.seq))
+        return hit.timesFall && !isWanted ? .nextRange : .next
     }
 
     /// The block of a message; nil if it can't be read, or if nothing in it can be wanted.
@@ -211,7 +216,7 @@ final class MessageSearch {
             next == start || spent < blockBudget
         {
             let seqs = runs[next].seqs
-            guard let reader = reader(of: runs[next].log), seqs.lowerBound > reader.log.sealedSeq,
+            guard let reader = reader(of: runs[next].conversation), seqs.lowerBound > reader.log.sealedSeq,
                 let part = try reader.log.tail.part(containing: seqs.lowerBound, on: reader.archive.connection)
             else { break }
             let records = try part.open(of: reader.log.id).records
@@ -239,17 +244,17 @@ final class MessageSearch {
     private func read(_ run: Unindexed) throws {
         // Breaking texts into words costs several times as much as opening a block.
         spent += 8 * MessageSearch.blockCost
-        guard let reader = reader(of: run.log) else { return }
+        guard let reader = reader(of: run.conversation) else { return }
         try scanner().scan(reader, run.seqs) { matches in
             for position in matches.positions { try offer(matches.records, position, reader) }
             return true
         }
     }
 
-    private func reader(of log: SearchedLog) -> LogReader? {
-        if let known = readers[log.id] { return known }
-        let reader = open(log)
-        readers[log.id] = .some(reader)
+    private func reader(of conversation: ConversationID) -> LogReader? {
+        if let known = readers[conversation] { return known }
+        let reader = open(conversation)
+        readers[conversation] = .some(reader)
         return reader
     }
 
@@ -260,15 +265,18 @@ final class MessageSearch {
     }
 
     /// The runs that the index lacks, newest first.
-    private func unindexed(_ entries: [ConversationID: SearchIndex.Entry]) throws -> [Unindexed] {
+    private func unindexed(_ entries: [SearchIndex.Entry?]) throws -> [Unindexed] {
         var runs: [Unindexed] = []
-        for log in logs.values {
-            let indexed = min(entries[log.id]?.head ?? .zero, log.sealedSeq)
+        sealedSince = [:]
+        for (log, entry) in zip(logs, entries) {
+            let known = entry?.head ?? .zero
+            let indexed = min(known, log.sealedSeq)
+            if known > indexed { sealedSince[log.id] = indexed }
             guard indexed < log.head else { continue }
             let extents: [RunExtent]
             if indexed == log.sealedSeq, let tail = log.tail {
                 extents = [tail]
-            } else if let reader = reader(of: log) {
+            } else if let reader = reader(of: log.id) {
                 // Looking up all blocks of a conversation would cost too much for each search.
                 extents =
                     indexed == reader.log.sealedSeq
@@ -281,16 +289,16 @@ final class MessageSearch {
                 if let until, extent.lowTime >= until { continue }
                 let first = max(extent.seqs.lowerBound, indexed.next)
                 runs.append(
-                    Unindexed(log: log, seqs: first...extent.seqs.upperBound, highTime: extent.highTime))
+                    Unindexed(conversation: log.id, seqs: first...extent.seqs.upperBound, highTime: extent.highTime))
             }
         }
         return runs.sorted { $0.highTime > $1.highTime }
     }
 
-    /// Whether a message of this time may be among those that the page needs.
-    private func wants(_ time: Timestamp) -> Bool {
-        guard found.count > request.limit, let oldest = found.last?.place.time else { return true }
-        return time >= oldest
+    /// Whether a message at this place may be among those that the page needs.
+    private func wants(_ place: SearchPlace) -> Bool {
+        guard found.count > request.limit, let oldest = found.last?.place else { return true }
+        return place >= oldest
     }
 
     /// - Parameter block: of a hit of the index, whose text must be compared; nil if that has been done.
@@ -301,7 +309,7 @@ final class MessageSearch {
             time: records.time(at: position), conversation: reader.log.id,
             seq: records.firstSeq.advanced(by: position))
         guard try matcher.matches(records, position), request.before.map({ place < $0 }) ?? true else { return }
-        if found.count > request.limit, let last = found.last, place < last.place { return }
+        guard wants(place) else { return }
         spent += 2
         if let block, try scanner().matches(in: block, position...position).isEmpty { return }
         guard try MessageFolder(reader, folds: request.isFolded).isCurrent(records[position]) else { return }
@@ -340,7 +348,7 @@ final class MessageSearch {
     private func messages(at places: [SearchPlace]) throws -> [Message] {
         var messages: [SearchPlace: Message] = [:]
         for (conversation, wanted) in Dictionary(grouping: places, by: \.conversation) {
-            guard let reader = logs[conversation].flatMap({ reader(of: $0) }) else { continue }
+            guard let reader = reader(of: conversation) else { continue }
             var rest = wanted.map(\.seq).sorted()[...]
             while let first = rest.first {
                 guard let block = try reader.block(containing: first) else {

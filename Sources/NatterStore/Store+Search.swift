@@ -27,8 +27,8 @@ extension Store {
         do {
             return try withReader { archive in
                 try search.withIndex(self) { index in
-                    let search = MessageSearch(request, query, logs, searchBudget) { [self] log in
-                        reader(log, for: principal, archive)
+                    let search = MessageSearch(request, query, logs, searchBudget) { [self] id in
+                        reader(of: id, for: principal, archive)
                     }
                     return try search.run(index)
                 }
@@ -39,9 +39,11 @@ extension Store {
     }
 
     /// - Returns: nil if the account does not see the conversation any more.
-    private func reader(_ log: SearchedLog, for principal: Principal, _ archive: ArchiveReader) -> LogReader? {
+    private func reader(
+        of id: ConversationID, for principal: Principal, _ archive: ArchiveReader
+    ) -> LogReader? {
         state.withLock { state in
-            state.visible(log.number, to: principal).map { conversation in
+            state.conversation(id).flatMap { state.visible($0.identity.number, to: principal) }.map { conversation in
                 let name = state.displayName(of: conversation, for: principal.account)
                 return LogReader(Tail(conversation).log(of: conversation.identity, named: name), archive)
             }

@@ -38,11 +38,20 @@ struct IndexTests {
         try index.add(["three"], to: random)
         let absent = (0..<others).map { ConversationID(high: 77, low: $0) }
         func heads(of conversations: [ConversationID]) throws -> [ConversationID: Seq] {
-            let wanted = Dictionary(uniqueKeysWithValues: conversations.map { ($0, true) })
-            return try index.entries(of: wanted.keys).mapValues(\.head)
+            let entries = try index.entries(of: conversations)
+            #expect(entries.count == conversations.count)
+            return Dictionary(
+                uniqueKeysWithValues: zip(conversations, entries).compactMap { id, entry in entry.map { (id, $0.head) }
+                })
         }
         #expect(try heads(of: absent + [general]) == [general: Seq(2)])
         #expect(try heads(of: absent + [random, general]) == [general: Seq(2), random: Seq(1)])
+        // Not those that were read before
+        let other = try #require(SearchIndex.openForReading(path: directory.index))
+        #expect(try other.entries(of: absent + [random]).last??.head == Seq(1))
+        try index.add(["four"], to: random, from: 2)
+        #expect(try heads(of: absent + [random, general]) == [general: Seq(2), random: Seq(2)])
+        #expect(try other.entries(of: absent + [random]).last??.head == Seq(2))
     }
 
     @Test("a hole or an overlap is refused, and nothing changed", arguments: [UInt64(1), 2, 4, 100, .max, 0])
