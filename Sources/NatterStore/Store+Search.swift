@@ -19,7 +19,8 @@ extension Store {
         if let name = request.conversation {
             numbers = [try snapshot(name, for: principal).identity.number]
         } else {
-            numbers = state.withLock { $0.mayBeVisible(to: principal.account) }
+            // In the order in which they were loaded, they mostly lie beside each other in memory.
+            numbers = state.withLock { $0.mayBeVisible(to: principal.account) }.sorted()
         }
         let logs = lookUp(numbers) { state, number in
             state.visible(number, to: principal).flatMap { $0.head > .zero ? SearchedLog($0) : nil }
