@@ -262,6 +262,11 @@ extension StoreState {
         guard let known = invites[invite.digest], known.expires > now else { throw .badInvite }
     }
 
+    /// What revokes the invitations that an account has made.
+    func endingInvites(of maker: UserName) -> [Change] {
+        invites.filter { $0.value.maker == maker.text }.map { .inviteUsed($0.key) }
+    }
+
     /// How many tokens for programs an account has.
     func robotCount(of account: AccountID) -> Int {
         accounts[account]?.tokens.count { tokens[$0]?.isRobot == true } ?? 0

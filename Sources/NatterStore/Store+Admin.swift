@@ -71,8 +71,8 @@ extension Store {
         }
     }
 
-    /// Changes an account. Disabling it or setting its password ends all its sessions at once. Enabling it does not
-    /// restore them.
+    /// Changes an account. Disabling it or setting its password ends all its sessions at once. Disabling or demoting it
+    /// revokes its invitations. Enabling or promoting it restores nothing.
     ///
     /// - Parameter principal: the admin who asks; nil for the operator.
     public func change(
@@ -94,6 +94,9 @@ extension Store {
                 decision.append(.sessionsEnded(account.id, keeping: nil, robots: true))
             } else if change.password != nil {
                 decision.changes += state.endingSessions(of: account.id, keeping: nil).changes
+            }
+            if change.isDisabled == true || change.isAdmin == false {
+                decision.changes += state.endingInvites(of: account.name)
             }
             for word in Store.actions(change) {
                 decision.append(builder.audited(actor, word, account.name.text))
@@ -154,11 +157,14 @@ extension Store {
 
     /// Creates a code that lets one person register. It is shown once; the store keeps only a hash.
     public func addInvite(
-        by maker: String, expires: Timestamp, _ completion: @escaping Completion<(code: Token, view: InviteView)>
+        by principal: Principal, expires: Timestamp,
+        _ completion: @escaping Completion<(code: Token, view: InviteView)>
     ) {
         let code = Token.random()
         let made = Box<Change.Invite>()
-        record { builder in
+        change { state, builder throws(StoreError) in
+            try Authority.checkAdmin(principal, at: builder.now, state)
+            let maker = principal.name.text
             let invite = Change.Invite(maker: maker, created: builder.now, expires: expires)
             made.value = invite
             return Decision(.inviteAdded(code.digest, invite), builder.audited(maker, "invite_made", ""))

@@ -163,7 +163,10 @@ struct ChangeTests {
         _ = try waitFor { store.store.markRead(Seq(1), in: "general", for: bob, $0) }.get()
         _ = try waitFor { store.store.setBlocked("alice", true, for: bob, $0) }.get()
         _ = try waitFor { store.store.setContact("bob", true, for: alice, $0) }.get()
-        _ = try waitFor { store.store.addInvite(by: "alice", expires: alice.created, $0) }.get()
+        _ = try waitFor {
+            store.store.change("alice", AccountChange(isAdmin: true), by: "operator", asking: nil, $0)
+        }.get()
+        _ = try waitFor { store.store.addInvite(by: alice, expires: alice.created, $0) }.get()
         let carol = try UserName("carol")
         _ = try waitFor {
             store.store.addAccount(

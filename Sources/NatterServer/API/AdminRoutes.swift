@@ -116,7 +116,7 @@ enum AdminRoutes {
 
     static func invite(_ call: Call, _ principal: Principal, _ expires: Timestamp) {
         call.store.addInvite(
-            by: principal.name.text, expires: expires,
+            by: principal, expires: expires,
             call.completion { made in
                 call.log("invite_made", [("admin", principal.name.text)])
                 return .json(

@@ -140,9 +140,7 @@ extension StoreState {
         for group in conversations.values where group.members[id.rawValue] != nil {
             decision.append(.memberRemoved(id, from: group.identity.number))
         }
-        for (digest, invite) in invites where invite.maker == account.name.text {
-            decision.append(.inviteUsed(digest))
-        }
+        decision.changes += endingInvites(of: account.name)
         decision.append(builder.audited(actor, "user_erased", ""))
         return decision
     }

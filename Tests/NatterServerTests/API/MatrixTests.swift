@@ -65,7 +65,7 @@ struct MatrixTests {
             let people = try Dictionary(
                 uniqueKeysWithValues: ["sam", "mia", "rex", "ada", "root", "dan"].map { ($0, try server.account($0)) })
             func by(_ name: String) throws -> Client { try #require(people[name]) }
-            try Scene.makeAdmin("root", on: server)
+            try server.makeAdmin("root")
             for (group, isOpen) in [("ops", false), ("club", true)] {
                 let made = try by("ada").post("/v1/groups", ["name": .string(group), "open": .bool(isOpen)])
                 names["\(group)-id"] = try made.json["id"]?.text
@@ -113,14 +113,6 @@ struct MatrixTests {
             }
             let revoked = try mia.send(.delete, "/v1/tokens/\(names["token-revoked"] ?? "")")
             try #require(revoked.status == 200)
-        }
-
-        private static func makeAdmin(_ name: String, on server: TestServer) throws {
-            let done = Monitor<Result<AccountView, StoreError>?>(nil)
-            server.store.change(name, AccountChange(isAdmin: true), by: "test", asking: nil) { result in
-                done.signal { $0 = result }
-            }
-            _ = try done.wait { $0 }?.get()
         }
 
         /// Nothing tells when a conversation was sealed; asking again soon is all there is.

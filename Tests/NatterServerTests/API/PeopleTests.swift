@@ -2,6 +2,7 @@ internal import NatterClient
 internal import NatterCrypto
 internal import NatterHTTP
 internal import NatterModel
+internal import NatterServer
 internal import NatterStore
 internal import NatterSystem
 internal import NatterWire
@@ -18,14 +19,6 @@ struct PeopleTests {
     {
         try client.send(
             method, path, body: WireJSON.encode(body), headers: [("Content-Type", "application/json")])
-    }
-
-    private func makeAdmin(_ name: String, on server: TestServer) throws {
-        let done = Monitor<Result<AccountView, StoreError>?>(nil)
-        server.store.change(name, AccountChange(isAdmin: true), by: "test", asking: nil) { result in
-            done.signal { $0 = result }
-        }
-        _ = try done.wait { $0 }?.get()
     }
 
     @Test("a first personal message that is refused leaves nothing that breaks the next")
@@ -97,7 +90,7 @@ struct PeopleTests {
     func invitesAndSessions() throws {
         let server = try TestServer()
         let (root, alice) = (try server.account("root"), try server.account("alice"))
-        try makeAdmin("root", on: server)
+        try server.makeAdmin("root")
         let made = try root.post("/v1/admin/invites", [:]).json
         let id = try #require(made["id"]?.text)
         let listed = try root.get("/v1/admin/invites").json["invites"]?.items
@@ -120,6 +113,34 @@ struct PeopleTests {
         #expect(try root.send(.delete, "/v1/admin/sessions/\(session)").outcome == "404 not_found")
         let audit = try root.get("/v1/admin/audit").lines.map { $0["action"]?.text ?? "" }
         #expect(audit.contains("session_ended") && audit.contains("invite_revoked"))
+    }
+
+    @Test(
+        "the invitations of an admin who is disabled or demoted are revoked, and those of others stay",
+        arguments: [["disabled": true], ["admin": false]] as [JSONValue])
+    func revokedInvites(fields: JSONValue) throws {
+        var options = ChatServer.Options()
+        options.registration = .invite
+        let server = try TestServer(options: options)
+        let (root, alice) = (try server.account("root"), try server.account("alice"))
+        for name in ["root", "alice"] { try server.makeAdmin(name) }
+        let codes = try [root, alice].map { try $0.post("/v1/admin/invites", [:]).json["invite"]?.text ?? "" }
+        func change(_ fields: JSONValue) throws {
+            #expect(try json(.patch, "/v1/admin/users/alice", fields, by: root).status == 200)
+        }
+        try change(fields)
+        func makers() throws -> [String?]? {
+            try root.get("/v1/admin/invites").json["invites"]?.items.map { $0["maker"]?.text }
+        }
+        #expect(try makers() == ["root"])
+        try change(["disabled": false, "admin": true])
+        #expect(try makers() == ["root"])
+        func register(_ code: String) throws -> Int {
+            let fields: JSONValue = ["name": "eve", "password": "long enough", "invite": .string(code)]
+            return try server.stranger().post("/v1/register", fields).status
+        }
+        #expect(try register(codes[1]) == 403)
+        #expect(try register(codes[0]) == 201)
     }
 
     @Test("a token whose time has passed already is refused, and one whose time is to come is made")
@@ -179,7 +200,7 @@ struct PeopleTests {
     func robotsEnd() throws {
         let server = try TestServer()
         let (alice, root) = (try server.account("alice"), try server.account("root"))
-        try makeAdmin("root", on: server)
+        try server.makeAdmin("root")
         func robot(_ scope: String) throws -> Client {
             let made = try alice.post("/v1/tokens", ["label": "robot", "scope": .string(scope)])
             return Client(server, token: try made.json["token"]?.text)
@@ -262,7 +283,7 @@ struct PeopleTests {
     func forms() throws {
         let server = try TestServer()
         let alice = try server.account("alice")
-        try makeAdmin("alice", on: server)
+        try server.makeAdmin("alice")
         #expect(try alice.post("/v1/groups", ["name": "ops"]).status == 201)
         for list in [
             "/v1/contacts", "/v1/blocks", "/v1/tokens", "/v1/sessions", "/v1/groups/ops/members", "/v1/admin/users",
@@ -328,7 +349,7 @@ struct PeopleTests {
         let server = try TestServer()
         let (root, alice) = (try server.account("root"), try server.account("alice"))
         #expect(try json(.patch, "/v1/admin/users/alice", ["disabled": true], by: root).outcome == "403 forbidden")
-        try makeAdmin("root", on: server)
+        try server.makeAdmin("root")
         #expect(try json(.patch, "/v1/admin/users/alice", ["disabled": true], by: root).status == 200)
         #expect(try alice.say("still here").outcome == "401 unauthorized")
         #expect(try json(.patch, "/v1/admin/users/alice", ["disabled": false], by: root).status == 200)
@@ -344,7 +365,7 @@ struct PeopleTests {
     func orphan() throws {
         let server = try TestServer()
         let (root, alice) = (try server.account("root"), try server.account("alice"))
-        try makeAdmin("root", on: server)
+        try server.makeAdmin("root")
         _ = try alice.post("/v1/groups", ["name": "crew"])
         #expect(try json(.put, "/v1/groups/crew/members/root", by: root).status == 404)
         #expect(try json(.patch, "/v1/admin/users/alice", ["disabled": true], by: root).status == 200)
