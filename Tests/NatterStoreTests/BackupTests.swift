@@ -178,6 +178,51 @@ struct BackupTests {
         }
     }
 
+    @Test("a backup into a former one that ends early leaves either of both, whatever was erased, changed or removed")
+    func endedEarly() throws {
+        let secret = "something that nobody may read any more"
+        let (directory, base) = (try TemporaryDirectory(), try TemporaryDirectory())
+        let store = try TestStore(directory.path)
+        try store.post([secret])
+        try store.fill(300)
+        try store.seal()
+        try store.fill(5, label: "tail")
+        func write(_ text: String, _ path: String) throws {
+            try disk.replaceContents(of: directory.path + "/" + path, with: Array(text.utf8))
+        }
+        try disk.makeDirectories(directory.path + "/hooks")
+        for path in ["hooks/changed.json", "hooks/removed.json", "natterd.conf"] { try write("before", path) }
+        _ = try store.store.backup(to: base.path)
+        // Given what ends files of the former backup
+        _ = try waitFor { store.store.erase([Seq(1)...Seq(1)], in: "general", by: "alice", $0) }.get()
+        store.store.close()
+        for path in ["hooks/changed.json", "natterd.conf"] { try write("after it", path) }
+        try disk.remove(directory.path + "/hooks/removed.json")
+        for number in stride(from: 0, to: 3_000, by: 3) {
+            let (target, restored) = (try TemporaryDirectory(), try TemporaryDirectory())
+            try Files.copy(base.path, to: target.path)
+            // When the next ends at any place
+            let isDone =
+                (try? StoreBackup.run(
+                    directory.path, to: target.path, disk: FaultyDisk(stoppingAfter: number))) != nil
+            // Then one of both can be restored, and not a part of each
+            #expect(try StoreRestore.run(target.path, into: restored.path).damages == 0, "after \(number)")
+            let files = try Files.contents(restored.path)
+            let isFormer = files["hooks/removed.json"] != nil
+            for path in ["hooks/changed.json", "natterd.conf"] {
+                #expect(files[path] == Array((isFormer ? "before" : "after it").utf8), "after \(number)")
+            }
+            #expect(!isDone || !isFormer)
+            // and the next is whole, with nothing of the former
+            #expect(try StoreBackup.run(directory.path, to: target.path).damages == 0)
+            for (path, bytes) in try Files.contents(target.path) {
+                #expect(!path.hasSuffix(".new") && bytes.firstRange(of: Array(secret.utf8)) == nil, "after \(number)")
+            }
+            if isDone { return }
+        }
+        Issue.record("no backup was done")
+    }
+
     @Test("an unfinished backup is refused as a source, and a directory that is not empty as a target")
     func refused() throws {
         let (directory, target, restored) = (

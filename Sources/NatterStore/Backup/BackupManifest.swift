@@ -8,11 +8,15 @@ internal import NatterSystem
 /// It is text: the lines `natter-backup 1`, `store ID`, `commit N` and `taken TIME`, then `CRC LENGTH PATH` for each
 /// file, and last `end CRC` over all earlier lines. A file's CRC-32C covers its first LENGTH bytes, because a later,
 /// unfinished backup may have appended to a log.
+///
+/// A backup stages each file but logs as `NAME.new`. `backup.next` is the manifest of a backup that is whole, but whose
+/// files do not all have their names yet. From then on it counts, and no longer the manifest of the former backup.
 struct BackupManifest: Equatable {
     static let name = "backup.manifest"
     /// Exists in the directory of a first backup until it is finished, so that a retry knows that the directory holds
     /// a backup.
     static let unfinishedName = "backup.unfinished"
+    private static let nextName = "backup.next"
     private static let firstLine = "natter-backup 1"
     /// Enough for a million files.
     private static let maximumBytes = 128 << 20
@@ -28,6 +32,8 @@ struct BackupManifest: Equatable {
     let commit: Commit
     let taken: Timestamp
     var files: [File] = []
+    /// Whether some of its files may still be staged.
+    private(set) var isNext = false
 
     init(store: StoreID, commit: Commit, taken: Timestamp) {
         (self.store, self.commit, self.taken) = (store, commit, taken)
@@ -67,12 +73,44 @@ struct BackupManifest: Equatable {
     /// - Returns: nil if there is none.
     /// - Throws: `BackupError.notABackup` if it can't be read.
     static func read(in directory: String, disk: any Disk) throws -> BackupManifest? {
-        let path = directory + "/" + name
-        guard try disk.information(path) != nil else { return nil }
-        guard let manifest = BackupManifest(decoding: try disk.contents(of: path, limit: maximumBytes)) else {
-            throw BackupError.notABackup(directory)
+        for name in [nextName, name] {
+            let path = directory + "/" + name
+            guard try disk.information(path) != nil else { continue }
+            guard var manifest = BackupManifest(decoding: try disk.contents(of: path, limit: maximumBytes)) else {
+                throw BackupError.notABackup(directory)
+            }
+            manifest.isNext = name == nextName
+            return manifest
         }
-        return manifest
+        return nil
+    }
+
+    /// Makes this the manifest of a directory that has all of its files, and gives those that are staged their names.
+    /// Whoever finds it unfinished can finish it.
+    func takeOver(_ directory: String, disk: any Disk) throws {
+        if !isNext { try disk.replaceContents(of: directory + "/" + BackupManifest.nextName, with: encode()) }
+        var directories: Set<String> = [directory]
+        for file in files {
+            let path = directory + "/" + file.path
+            guard BackupManifest.isStaged(file), try disk.information(path + ".new") != nil else { continue }
+            try disk.rename(path + ".new", to: path)
+            directories.insert(Path.directory(of: path))
+        }
+        for directory in directories { try disk.syncDirectory(directory) }
+        try disk.rename(directory + "/" + BackupManifest.nextName, to: directory + "/" + BackupManifest.name)
+        try disk.syncDirectory(directory)
+    }
+
+    /// Where a file is now.
+    func location(of file: File, in directory: String, disk: any Disk) throws -> String {
+        let path = directory + "/" + file.path
+        guard isNext, BackupManifest.isStaged(file), try disk.information(path + ".new") != nil else { return path }
+        return path + ".new"
+    }
+
+    /// Logs and the list of what was erased only grow, so a former backup stays valid when they do.
+    private static func isStaged(_ file: File) -> Bool {
+        !file.path.hasPrefix("logs/") && file.path != RememberedErasures.name
     }
 
     /// Refuses to use a backup as a store: even a command that only looks would change the database, whose checksum the

@@ -13,8 +13,9 @@ public import NatterSystem
 /// only grow, so these bytes exist. Everything is synced and checked like 'fsck' does, and only then
 /// `backup.manifest` makes the copy a backup.
 ///
-/// A later backup into the same directory copies only what is new. The former backup stays valid until the last step,
-/// because new bytes of a log lie behind the length in its manifest. If the store has another history than the former
+/// A later backup into the same directory copies only what is new. The former backup stays valid until the last step:
+/// new bytes of a log lie behind the length in its manifest, other files are staged, and what is not needed any more is
+/// removed at the end. If the store has another history than the former
 /// backup, everything is copied again; see `BackupHistory`.
 public final class StoreBackup {
     /// The result of a backup.
@@ -99,14 +100,14 @@ public final class StoreBackup {
             try copyLogs(former.flatMap { try goesOn(from: $0) ? $0 : nil }, &manifest)
             manifest.files += try copyFiles(of: "")
             try copyErasures(&manifest)
-            try removeStale(manifest)
             for directory in directories { try disk.syncDirectory(directory) }
-            try verify(visit)
+            try verify(manifest, visit)
             for damage in try RememberedErasures(source, disk).damages() {
                 summary.damages += 1
                 visit(damage)
             }
             try finish(&manifest)
+            try removeStale(manifest)
             summary.files = manifest.files.count
             summary.bytes = manifest.files.reduce(0) { $0 + $1.size }
             return summary
@@ -125,6 +126,7 @@ public final class StoreBackup {
             // The mark comes first, so that a retry knows that the directory holds a backup.
             try disk.replaceContents(of: mark, with: [])
         }
+        if let former, former.isNext { try former.takeOver(target, disk: disk) }
         try disk.removeDatabase(stagedDatabase)
         return former
     }
@@ -207,7 +209,9 @@ public final class StoreBackup {
             try file.sync()
             return BackupManifest.File(path: path, size: end, checksum: crc)
         }
-        return try copyWhole(from, to, path, size: size)
+        let file = try stage(from, path, size: size)
+        try disk.rename(to + ".new", to: to)
+        return file
     }
 
     /// The checksum of a file that is already there. Its bytes count as progress.
@@ -217,15 +221,13 @@ public final class StoreBackup {
         return crc
     }
 
-    private func copyWhole(
-        _ from: String, _ to: String, _ path: String, size: UInt64
-    ) throws -> BackupManifest.File {
-        let temporary = to + ".new"
+    /// Copies a file to `NAME.new`.
+    private func stage(_ from: String, _ path: String, size: UInt64) throws -> BackupManifest.File {
+        let temporary = "\(target)/\(path).new"
         if try disk.information(temporary) != nil { try disk.remove(temporary) }
         let file = try disk.open(temporary, .create)
         let (end, crc) = try copy().append(from, from: 0, to: size, onto: file)
         try file.sync()
-        try disk.rename(temporary, to: to)
         return BackupManifest.File(path: path, size: end, checksum: crc)
     }
 
@@ -259,7 +261,7 @@ public final class StoreBackup {
             let found = try disk.information(real)
             guard let found, found.isRegular, found.size <= 1 << 20, !name.utf8.contains(0x0A) else { continue }
             progress.totalBytes += found.size
-            files.append(try copyWhole(real, "\(target)/\(path)", path, size: found.size))
+            files.append(try stage(real, path, size: found.size))
         }
         return files
     }
@@ -288,7 +290,8 @@ public final class StoreBackup {
         }
     }
 
-    /// Removes logs that a repair or an erasure has replaced since the former backup, and hooks that were removed.
+    /// Removes logs that a repair or an erasure has replaced since the former backup, hooks that were removed, and what a
+    /// backup that ended early has staged.
     private func removeStale(_ manifest: BackupManifest) throws {
         let current = Set(manifest.files.map(\.path))
         for directory in ["logs", "hooks"] {
@@ -301,13 +304,14 @@ public final class StoreBackup {
 
     // MARK: The end
 
-    private func verify(_ visit: @escaping (StoreDamage) -> Void) throws {
-        let found = try StoreCheck.check(target, database: stagedDatabase, disk: disk, visit)
+    private func verify(_ manifest: BackupManifest, _ visit: @escaping (StoreDamage) -> Void) throws {
+        let files = Set(manifest.files.map { "\(target)/\($0.path)" })
+        let found = try StoreCheck.check(target, database: stagedDatabase, files: files, disk: disk, visit)
         (summary.conversations, summary.messages) = (found.conversations, found.messages)
         summary.damages = found.damages
     }
 
-    /// Gives the database its final name and writes the manifest.
+    /// Syncs the database, and ends the former backup.
     private func finish(_ manifest: inout BackupManifest) throws {
         let database = Store.databasePath(target)
         let size = try disk.information(stagedDatabase)?.size ?? 0
@@ -326,9 +330,8 @@ public final class StoreBackup {
                 try disk.remove(name)
             }
         }
-        try disk.rename(stagedDatabase, to: database)
         try disk.syncDirectory(target)
-        try disk.replaceContents(of: target + "/" + BackupManifest.name, with: manifest.encode())
+        try manifest.takeOver(target, disk: disk)
         let mark = target + "/" + BackupManifest.unfinishedName
         if try disk.information(mark) != nil { try disk.remove(mark) }
         try disk.syncDirectory(target)

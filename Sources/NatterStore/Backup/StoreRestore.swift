@@ -106,7 +106,7 @@ public enum StoreRestore {
                 continue
             }
             if try disk.information(target) != nil { try disk.remove(target) }
-            let path = source + "/" + file.path
+            let path = try manifest.location(of: file, in: source, disk: disk)
             guard try disk.information(path)?.isRegular == true else {
                 throw BackupError.damaged(path: path, problem: "is missing")
             }
