@@ -23,6 +23,8 @@ public struct MessageFilter: Sendable {
     /// With `isFolded`: edits and deletions of messages up to these seqs are wanted. Whoever has seen a message wants to know
     /// that it changed.
     public var changesUpTo: [ConversationID: Seq] = [:]
+    /// With `changesUpTo`: no edits of messages that were deleted since. The deletion says all.
+    public var skipsEditsOfDeleted = false
     /// A condition for the text that people see now, as UTF-8. Only a reader of a log checks it.
     public var text: (@Sendable (UnsafeRawBufferPointer) throws -> Bool)?
     /// A condition for the texts of a block as they were sent, joined: no message of a block that does not meet it is wanted.
@@ -60,12 +62,13 @@ public struct MessageMatcher {
     private let current: CurrentText?
     /// Edits and deletions of these messages are wanted.
     private let changed: ClosedRange<Seq>?
+    private let reader: LogReader?
 
     public init(_ filter: MessageFilter) { self.init(filter, in: nil) }
 
     /// - Parameter reader: the log that the messages belong to.
     init(_ filter: MessageFilter, in reader: LogReader?) {
-        self.filter = filter
+        (self.filter, self.reader) = (filter, reader)
         current = filter.text == nil ? nil : reader.map { CurrentText($0) }
         // A change of a message that is not kept any more says nothing. A replica may begin later than the server's log:
         // then the message is not here, but its reader may have seen it elsewhere.
@@ -86,6 +89,7 @@ public struct MessageMatcher {
             guard let changed, let about = records.about(at: index), changed.contains(about),
                 !records.isErased(at: index)
             else { return false }
+            if filter.skipsEditsOfDeleted, records.kind(at: index) == .edit, try isDeleted(about) { return false }
         }
         let time = records.time(at: index)
         if let since = filter.since, time < since { return false }
@@ -103,6 +107,12 @@ public struct MessageMatcher {
         }
         if let text = filter.text, let current { return try current.matches(records, index, text) }
         return true
+    }
+
+    private func isDeleted(_ seq: Seq) throws -> Bool {
+        guard let reader else { return false }
+        let changes = try RelationRows.changes(seq...seq, of: reader.log.number, on: reader.archive.connection)
+        return changes[seq]?.isDeleted == true
     }
 
     /// The first positions that match, at most `limit`, in the order of `candidates`.

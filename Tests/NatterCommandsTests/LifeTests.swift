@@ -47,6 +47,30 @@ struct LifeCommandTests {
         #expect(lines(bob("log", "--thread", "3")) == [folded[0], folded[2]])
     }
 
+    @Test("each message that '-n' counts has a line, also edits of a message that was deleted then")
+    func editsOfDeleted() throws {
+        let server = try TestServer()
+        let (alice, bob) = (try server.user("alice"), try server.user("bob"))
+        let seen = bob.directory("seen")
+        _ = alice("send", "secret")
+        #expect(lines(bob("log", "--mark", "--cursor-file", seen)) == ["alice: secret"])
+        for text in ["another", "a third"] { _ = alice("edit", "1", text) }
+        _ = alice("delete", "1")
+        _ = alice("send", "important")
+        for line in ["alice (deletes 1)", "alice: important"] {
+            #expect(lines(bob("log", "--cursor-file", seen, "-n", "1", "--exit-code")) == [line])
+        }
+        #expect(bob("log", "--cursor-file", seen, "-n", "1", "--exit-code").code == 1)
+        #expect(lines(bob("log", "--unread", "-n", "2")) == ["alice (deletes 1)", "alice: important"])
+        #expect(
+            lines(bob("log", "--raw", "--numbers"))
+                == [
+                    "1 alice: (deleted)", "2 alice (edits 1): (deleted)", "3 alice (edits 1): (deleted)",
+                    "4 alice (deletes 1)", "5 alice: important",
+                ])
+        #expect(lines(bob("log", "--raw", "-n", "3")).count == 3)
+    }
+
     @Test("unread messages of others show what happened to what was read before")
     func unread() throws {
         let server = try TestServer()

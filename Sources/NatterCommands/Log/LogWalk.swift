@@ -133,6 +133,7 @@ struct LogWalk {
         var own = filter
         own.isFolded = mode != .records
         if mode == .news {
+            own.skipsEditsOfDeleted = !printer.isDetailed
             for conversation in conversations {
                 own.changesUpTo[conversation.id] = max(filter.after, positions[conversation.id] ?? .zero)
             }

@@ -136,8 +136,6 @@ struct MessagePrinter {
     func write(_ messages: some Sequence<Message>) throws(OutputError) -> Int {
         var shown = 0
         for message in messages where shows(message.kind) {
-            // The text of an edit of a deleted message is gone. The deletion has its own line.
-            if case .json = style {} else if message.kind == .edit, message.isDeleted { continue }
             try write(message)
             shown += 1
         }
