@@ -328,3 +328,26 @@ class HistoryTests(OpenPage):
         self.js("localStorage.setItem('natter:language', '\"ru\"')")
         self.driver.refresh()
         self.wait(lambda: self.texts(".unfold") == ["Показать целиком (символов: 33\u00a0600)"])
+
+    def test_a_page_from_before_a_deletion_does_not_show_the_text(self):
+        self.post("bob", "a secret")
+        self.post("bob", "two")
+        self.log_in("alice", address="#/general")
+        self.wait_rows(2)
+        self.ask("alice", "POST", "/v1/groups", {"name": "team"})
+        self.go("#/team")
+        self.wait(lambda: "a secret" not in self.texts())
+        # The answer of the server is there, but the page gets it after the news of the deletion.
+        self.js("""window.real = window.fetch; window.late = [];
+            window.fetch = async (...values) => {
+                const answer = await real(...values);
+                if (!late.length && `${values[0]}`.includes('general/messages')) await new Promise((go) => late.push(go));
+                return answer;
+            };""")
+        self.go("#/general")
+        self.wait(lambda: self.js("return late.length") == 1)
+        self.post("bob", None, kind="delete", about=1)
+        self.post("bob", "three")
+        self.wait(lambda: any("three" in one.text for one in self.all(".conversation")))
+        self.js("late[0]()")
+        self.wait(lambda: self.texts() == ["(deleted)", "two", "three"])

@@ -13,6 +13,7 @@ const isTouch = () => matchMedia('(pointer: coarse) and (hover: none)').matches;
 
 export class Composer {
   #state;
+  #signal;
   #conversation;
   #outbox;
   #reply = null;
@@ -28,6 +29,7 @@ export class Composer {
 
   constructor(state, conversation, outbox, signal, { findOwn, quote, show, sent }) {
     this.#state = state;
+    this.#signal = signal;
     this.#conversation = conversation;
     this.#outbox = outbox;
     this.sent = sent;
@@ -214,15 +216,17 @@ export class Composer {
   /** An edit is sent at once and stays in the field until it is taken. */
   async #sendEdit(text) {
     const edit = this.#edit;
+    const key = this.#key;
     if (edit === this.#sending) return;
     this.#sending = edit;
     this.#showSending();
     const { name, id } = this.#conversation;
     try {
-      await this.#state.change('POST', ['messages'], { ...meant(name, id), kind: 'edit', about: edit.seq, text, id: this.#key });
+      await this.#state.change('POST', ['messages'], { ...meant(name, id), kind: 'edit', about: edit.seq, text, id: key });
       shell.did(shell.edit(this.#conversation, edit.seq, text));
-      // Meanwhile another edit may have begun, or more been written.
-      if (this.#edit === edit && this.field.value === text) this.cancel();
+      // Meanwhile the conversation may have been left, another edit have begun, or more been written.
+      if (this.#signal.aborted) this.#forgetEdit(key);
+      else if (this.#edit === edit && this.field.value === text) this.cancel();
       else if (this.#edit === edit) this.#key = freshKey();
     } catch (error) {
       if (!(error instanceof Refusal)) return;
@@ -233,6 +237,13 @@ export class Composer {
       if (this.#sending === edit) this.#sending = null;
       this.#showSending();
     }
+  }
+
+  /** Takes an edit that was sent out of the kept draft, unless that has become another one since. */
+  #forgetEdit(key) {
+    if (this.isForgotten) return;
+    const { edit, text = '', reply } = storage.read(this.#draftName) ?? {};
+    if (edit?.key === key) storage.write(this.#draftName, text || reply ? { text, reply } : null);
   }
 
   #showSending() {

@@ -24,6 +24,8 @@ export class History extends Rows {
   ends = {};
   /** Counts how often all rows were replaced, and how often the window began to go somewhere. */
   generation = 0;
+  /** How often messages have changed. */
+  changes = 0;
   journey = 0;
   quotes = new Map();
   arrived = 0;
@@ -162,12 +164,14 @@ export class History extends Rows {
   }
 
   /** Fetches a page, or null, as when another journey has begun. `again` does it once more; rows around the window are wanted again anyway. */
-  async fetch(query, { again = null, journey = null } = {}) {
-    const { generation } = this;
+  async fetch(query, { again = null, journey = null, isLast = false } = {}) {
+    const { generation, changes } = this;
     const isOver = () => generation !== this.generation || (journey !== null && journey !== this.journey);
     try {
       const page = await this.state.api.get(path(['conversations', this.conversation.name, 'messages'], { limit: pageRows, fold: 1, ...query }), { signal: this.signal });
       if (isOver()) return null;
+      // The page may be older than what the news have told meanwhile of a deleted text.
+      if (changes !== this.changes && !isLast) return this.fetch(query, { again, journey, isLast: true });
       this.again = null;
       this.element.querySelector('.failed')?.remove();
       return page;
@@ -407,6 +411,7 @@ export class History extends Rows {
 
   /** Forgets messages that have changed and have no row. */
   forget(seqs) {
+    this.changes += 1;
     const changed = new Set(seqs);
     for (const seq of changed) this.quotes.delete(seq);
     for (const side of ['older', 'newer']) if (this.ends[side].waiting.some((message) => changed.has(message.seq))) this.reset(side);

@@ -79,6 +79,8 @@ export class Outbox {
   }
 
   #keep(entry, fields) {
+    // It may have been taken back, here or in another tab, while it was tried.
+    if (!this.#entries.has(entry.name) || (entry.isKept && !storage.read(entry.name))) return;
     Object.assign(entry, fields);
     if (entry.isKept) {
       const { name, isKept, isCovered, ...kept } = entry;
