@@ -298,12 +298,9 @@ public final class Connection {
 
     private static func error(code: Int32, handle: OpaquePointer?, path: String) -> SQLiteError {
         let message = handle.flatMap { sqlite3_errmsg($0) }.map { String(cString: $0) } ?? "out of memory"
-        let errno = handle.map(sqlite3_system_errno) ?? 0
         let reason: SQLiteError.Reason =
             switch code & 0xFF {
             case SQLITE_FULL: .full
-            // The index of the write-ahead log has no room, so nothing was written yet.
-            case SQLITE_IOERR where code == noSharedMemory && [ENOSPC, EDQUOT].contains(errno): .full
             case SQLITE_IOERR: .inputOutput
             case SQLITE_CORRUPT, SQLITE_NOTADB: .corrupt
             case SQLITE_BUSY, SQLITE_LOCKED: .busy
@@ -313,15 +310,12 @@ public final class Connection {
             default: .other
             }
         // "Unable to open database file" and "disk I/O error" say less than the system did.
-        let system = [.cannotOpen, .inputOutput].contains(reason) ? errno : 0
+        let system = [.cannotOpen, .inputOutput].contains(reason) ? handle.map(sqlite3_system_errno) ?? 0 : 0
         let phrase = Phrase(verbatim: message)
         return SQLiteError(
             reason: reason, code: code, message: system == 0 ? phrase : "\(phrase): \(Errno(rawValue: system).phrase)",
             path: path)
     }
-
-    /// `SQLITE_IOERR_SHMSIZE`, a macro that Swift does not import.
-    private static let noSharedMemory = SQLITE_IOERR | 19 << 8
 
     /// SQLite's version number, such as 3040001.
     public static var libraryVersion: Int { Int(sqlite3_libversion_number()) }
