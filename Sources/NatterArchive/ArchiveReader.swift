@@ -27,18 +27,42 @@ public final class ArchiveCache: Sendable {
 
     public init(directory: String, disk: any Disk) { (self.directory, self.disk) = (directory, disk) }
 
-    func segment(_ key: SegmentKey, open: () throws -> Segment) rethrows -> Segment {
+    /// The open segment file of a block, with its dictionary.
+    ///
+    /// - Parameter spare: finds another copy of the dictionary if the file is damaged.
+    func segment(
+        of row: BlockRow, _ conversation: ConversationIdentity, spare: () throws -> LogDictionary? = { nil }
+    ) throws -> Segment {
+        let key = SegmentKey(
+            conversation: row.conversation, firstSeq: row.segmentSeq, generation: row.generation)
         if let known = segments.withLock({ $0[key] }) { return known }
-        let segment = try open()
+        let name = Segment.name(of: conversation.id, firstSeq: key.firstSeq, generation: key.generation)
+        let path = directory + "/" + name
+        let segment: Segment
+        do throws(LogError) { segment = try Segment.open(at: path, on: disk) } catch {
+            guard case .damaged = error, let dictionary = try spare() else { throw error }
+            segment = try Segment.open(at: path, on: disk, spare: dictionary)
+        }
+        guard segment.header.conversation == conversation.id else {
+            throw LogError.damaged(path: path, offset: 0, reason: "this is the log of another conversation")
+        }
         segments.withLock { $0[key] = segment }
         return segment
     }
 
-    func open(_ key: BlockKey, open: () throws -> OpenBlock?) rethrows -> OpenBlock? {
+    /// The messages of a block; nil if nothing in it is wanted.
+    func open(_ row: BlockRow, _ wish: BlockWish, in segment: () throws -> Segment) throws -> OpenBlock? {
+        let key = BlockKey(conversation: row.conversation, firstSeq: row.firstSeq, revision: row.revision)
         if let known = blocks.withLock({ $0[key] }) { return known }
-        guard let block = try open() else { return nil }
-        blocks.withLock { $0[key] = block }
-        return block
+        let segment = try segment()
+        let block = try segment.block(at: row.offset, length: row.length, firstSeq: row.firstSeq)
+        let records: Records?
+        do throws(FormatViolation) { records = try block.open(with: segment.dictionary, wish: wish) } catch {
+            throw LogError.damaged(path: segment.path, offset: row.offset, reason: error.reason)
+        }
+        let opened = records.map { OpenBlock(records: $0, hashBefore: block.header.hashBefore) }
+        if let opened { blocks.withLock { $0[key] = opened } }
+        return opened
     }
 
     /// Forgets a conversation whose files were replaced or removed.
@@ -134,19 +158,8 @@ public final class ArchiveReader {
     private func openBlock(
         _ row: BlockRow, of conversation: ConversationIdentity, _ wish: BlockWish
     ) throws(ArchiveError) -> OpenBlock? {
-        let key = ArchiveCache.BlockKey(
-            conversation: row.conversation, firstSeq: row.firstSeq, revision: row.revision)
         do {
-            return try cache.open(key) {
-                let segment = try self.segment(of: row, conversation)
-                let block = try segment.block(at: row.offset, length: row.length, firstSeq: row.firstSeq)
-                do {
-                    return try block.open(with: segment.dictionary, wish: wish)
-                        .map { OpenBlock(records: $0, hashBefore: block.header.hashBefore) }
-                } catch let violation as FormatViolation {
-                    throw LogError.damaged(path: segment.path, offset: row.offset, reason: violation.reason)
-                }
-            }
+            return try cache.open(row, wish) { try segment(of: row, conversation) }
         } catch {
             throw damage(error, row)
         }
@@ -177,37 +190,12 @@ public final class ArchiveReader {
 
     /// The open segment file of a block, with its dictionary.
     public func segment(of row: BlockRow, _ conversation: ConversationIdentity) throws -> Segment {
-        try segment(
-            ArchiveCache.SegmentKey(
-                conversation: row.conversation, firstSeq: row.segmentSeq, generation: row.generation), conversation)
-    }
-
-    func segment(_ key: ArchiveCache.SegmentKey, _ conversation: ConversationIdentity) throws -> Segment {
-        try cache.segment(key) {
-            let name = Segment.name(of: conversation.id, firstSeq: key.firstSeq, generation: key.generation)
-            let path = cache.directory + "/" + name
-            let segment: Segment
-            do {
-                segment = try Segment.open(at: path, on: cache.disk)
-            } catch LogError.damaged(let path, let offset, let reason) {
-                // The damage may be in the dictionary. The index has a second copy of it.
-                guard let spare = try spareDictionary(of: key) else {
-                    throw LogError.damaged(path: path, offset: offset, reason: reason)
-                }
-                segment = try Segment.open(at: path, on: cache.disk, spare: spare)
-            }
-            guard segment.header.conversation == conversation.id else {
-                throw LogError.damaged(path: path, offset: 0, reason: "this is the log of another conversation")
-            }
-            return segment
+        try cache.segment(of: row, conversation) {
+            // The damage may be in the dictionary. The index has a second copy of it.
+            let segments = try ArchiveRows.segments(of: row.conversation, on: connection)
+            let segment = segments.first { $0.firstSeq == row.segmentSeq && $0.generation == row.generation }
+            return try segment.flatMap { try ArchiveRows.dictionary($0.dictionary, on: connection) }
         }
-    }
-
-    private func spareDictionary(of key: ArchiveCache.SegmentKey) throws -> LogDictionary? {
-        let segments = try ArchiveRows.segments(of: key.conversation, on: connection)
-        guard let segment = segments.first(where: { $0.firstSeq == key.firstSeq && $0.generation == key.generation })
-        else { return nil }
-        return try ArchiveRows.dictionary(segment.dictionary, on: connection)
     }
 
     /// Converts damage and missing files to `damaged` messages. Other errors are kept.

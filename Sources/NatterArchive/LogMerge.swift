@@ -21,19 +21,22 @@ public struct LogMerge {
     ///   - after: the seq to begin behind, by conversation. A conversation without an entry begins at its first
     ///     message.
     ///   - isNewestFirst: the exact reverse of the order.
+    ///   - readsAhead: whether a second thread opens blocks before the walk comes to them.
     ///   - visit: returns false to end the walk. A run ends when another conversation has the next message.
     /// - Throws: `ArchiveError` and errors of `visit`. Damage is visited, not thrown.
     public func walk(
         after: [ConversationID: Seq] = [:], isNewestFirst: Bool = false, limit: Int = .max,
-        visit: (LogPiece) throws -> Bool
+        readsAhead: Bool = false, visit: (LogPiece) throws -> Bool
     ) throws {
+        let ahead = readsAhead ? try? readers.first.map { try ReadAhead($0.archive.cache) } : nil
+        defer { ahead?.stop() }
         let order = MergeOrder(isNewestFirst: isNewestFirst)
         var heap = Heap<MergeStream> { order.precedes($0, $1) }
         for reader in readers where reader.log.head >= reader.log.first {
             var own = filter
             (own.after, own.before) = (after[reader.log.id] ?? .zero, nil)
             guard own.after < reader.log.head else { continue }
-            heap.insert(MergeStream(reader, own, isNewestFirst: isNewestFirst))
+            heap.insert(MergeStream(reader, own, isNewestFirst: isNewestFirst, ahead))
         }
         var memory = MergeMemory(limit: LogMerge.memoryBytes)
         var left = limit
@@ -131,6 +134,7 @@ private final class MergeStream {
     private let isNewestFirst: Bool
     private let filter: MessageFilter
     private let matcher: MessageMatcher
+    private let ahead: ReadAhead?
     /// In the order of the walk.
     private var runs: [RunExtent]?
     private var index = 0
@@ -156,8 +160,8 @@ private final class MergeStream {
     }
 
     /// - Parameter filter: its seqs limit this conversation.
-    init(_ reader: LogReader, _ filter: MessageFilter, isNewestFirst: Bool) {
-        (self.reader, self.filter, self.isNewestFirst) = (reader, filter, isNewestFirst)
+    init(_ reader: LogReader, _ filter: MessageFilter, isNewestFirst: Bool, _ ahead: ReadAhead?) {
+        (self.reader, self.filter, self.isNewestFirst, self.ahead) = (reader, filter, isNewestFirst, ahead)
         id = reader.log.id
         matcher = MessageMatcher(filter, in: reader)
         key = isNewestFirst ? reader.log.latestTime : Timestamp(milliseconds: .min)
@@ -290,7 +294,7 @@ private final class MergeStream {
         while seq <= run.seqs.upperBound {
             let place = try reader.place(of: seq)
             if joined == nil, case .block(let row) = place, row.lastSeq >= run.seqs.upperBound {
-                return try reader.open(place, matcher.wish)
+                return try reader.open(place, for: matcher, isNewestFirst: isNewestFirst, ahead)
             }
             guard let block = try reader.open(place) else {
                 throw ArchiveError.damaged(from: seq, to: run.seqs.upperBound, detail: "they are no longer there")

@@ -86,6 +86,26 @@ public struct LogReader {
         }
     }
 
+    /// Opens what a walk has come to; nil for a block that it does not want.
+    func open(
+        _ place: MessagePlace, for matcher: MessageMatcher, isNewestFirst: Bool, _ ahead: ReadAhead?
+    ) throws(ArchiveError) -> OpenBlock? {
+        guard let ahead, case .block(let row) = place else { return try open(place, matcher.wish) }
+        ahead.expect(behind: row, of: log.identity, matcher.wish) { row in
+            let seq = isNewestFirst ? row.firstSeq.previous : row.lastSeq.next
+            guard seq >= log.first, seq <= log.sealedSeq,
+                let next = try? ArchiveRows.block(containing: seq, of: log.number, on: connection),
+                matcher.filter.mayMatch(low: next.lowTime, high: next.highTime)
+            else { return nil }
+            return next
+        }
+        switch ahead.take(row) {
+        case .opened(let block): return block
+        case .unwanted: return nil
+        case nil: return try open(place, matcher.wish)
+        }
+    }
+
     /// The messages stored together with `seq`; nil if it is missing.
     ///
     /// - Throws: `ArchiveError.damaged` with the messages that can't be read.
@@ -144,15 +164,16 @@ public struct LogReader {
     ///
     /// - Parameters:
     ///   - limit: the most messages to visit, from the oldest on.
+    ///   - readsAhead: whether a second thread opens blocks before the walk comes to them.
     ///   - visit: returns false to end the walk before the piece that it was given.
     /// - Returns: the last seq that was read; `filter.after` or the seq before the first message if none was.
     /// - Throws: `ArchiveError` and errors of `visit`. Damage is visited, not thrown.
     @discardableResult
     public func forward(
-        _ filter: MessageFilter, limit: Int = .max, budget: ReadBudget = .unlimited,
+        _ filter: MessageFilter, limit: Int = .max, budget: ReadBudget = .unlimited, readsAhead: Bool = false,
         visit: (LogPiece) throws -> Bool
     ) throws -> Seq {
-        try walk(filter, isNewestFirst: false, limit, budget, visit)
+        try walk(filter, isNewestFirst: false, limit, budget, readsAhead: readsAhead, visit)
     }
 
     /// Does the same, newest first. Runs come in falling order, and so do the positions in each.
@@ -160,22 +181,25 @@ public struct LogReader {
     /// - Returns: the last seq that was read, which is the lowest; the seq after the newest message if none was.
     @discardableResult
     public func backward(
-        _ filter: MessageFilter, limit: Int = .max, budget: ReadBudget = .unlimited,
+        _ filter: MessageFilter, limit: Int = .max, budget: ReadBudget = .unlimited, readsAhead: Bool = false,
         visit: (LogPiece) throws -> Bool
     ) throws -> Seq {
-        try walk(filter, isNewestFirst: true, limit, budget, visit)
+        try walk(filter, isNewestFirst: true, limit, budget, readsAhead: readsAhead, visit)
     }
 
     private func walk(
-        _ filter: MessageFilter, isNewestFirst: Bool, _ limit: Int, _ budget: ReadBudget,
+        _ filter: MessageFilter, isNewestFirst: Bool, _ limit: Int, _ budget: ReadBudget, readsAhead: Bool = false,
         _ visit: (LogPiece) throws -> Bool
     ) throws -> Seq {
+        // Without a thread, a walk only takes longer.
+        let ahead = readsAhead ? try? ReadAhead(archive.cache) : nil
+        defer { ahead?.stop() }
         let (first, last) = (max(filter.after.next, log.first), filter.last(log.head))
         let matcher = MessageMatcher(filter, in: self)
         var (left, budget) = (limit, budget)
         var seq = isNewestFirst ? last : first
         walk: while first <= seq, seq <= last, left > 0, !budget.isSpent {
-            let run = try read(at: seq, matcher, &budget)
+            let run = try read(at: seq, matcher, isNewestFirst, ahead, &budget)
             let part =
                 isNewestFirst ? max(run.seqs.lowerBound, first)...seq : seq...min(run.seqs.upperBound, last)
             switch run.content {
@@ -288,7 +312,7 @@ public struct LogReader {
     }
 
     private func read(
-        at seq: Seq, _ matcher: MessageMatcher, _ budget: inout ReadBudget
+        at seq: Seq, _ matcher: MessageMatcher, _ isNewestFirst: Bool, _ ahead: ReadAhead?, _ budget: inout ReadBudget
     ) throws(ArchiveError) -> RunRead {
         let place = try place(of: seq)
         let seqs: ClosedRange<Seq>
@@ -308,7 +332,9 @@ public struct LogReader {
         }
         budget.blocks -= 1
         do throws(ArchiveError) {
-            guard let block = try open(place, matcher.wish) else { return RunRead(seqs: seqs, content: .passedOver) }
+            guard let block = try open(place, for: matcher, isNewestFirst: isNewestFirst, ahead) else {
+                return RunRead(seqs: seqs, content: .passedOver)
+            }
             guard block.records.firstSeq <= seqs.lowerBound, block.records.lastSeq >= seqs.upperBound
             else { throw .short(seqs) }
             return RunRead(seqs: seqs, content: .messages(block))

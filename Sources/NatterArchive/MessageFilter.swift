@@ -79,7 +79,8 @@ public struct MessageMatcher {
         }
         let sender = filter.sender.map { CaselessSenderMatch($0) }
         self.sender = sender
-        wish = BlockWish(sender: sender.map { sender in { sender.matches($0) } }, text: filter.textsOfBlock)
+        wish = BlockWish(
+            sender: sender.map { sender in { @Sendable name in sender.matches(name) } }, text: filter.textsOfBlock)
         excluded = filter.excludedSender.map { SenderMatch($0) }
         excludedErased = reader.flatMap { filter.excludedErased[$0.log.id] } ?? []
     }
@@ -181,7 +182,7 @@ private struct SenderMatch {
 }
 
 /// Compares senders with a name without regard to case. Most senders are ASCII, and are compared by bytes.
-private struct CaselessSenderMatch {
+private struct CaselessSenderMatch: Sendable {
     private let exact: [UInt8]
     private let key: String
     private let lowered: [UInt8]

@@ -2,13 +2,15 @@ internal import NatterLanguage
 internal import NatterModel
 
 /// What a reader wants of a block, as far as columns tell it without the others. A block without it is not decoded.
-public struct BlockWish {
+public struct BlockWish: Sendable {
     /// Accepts the name of a sender.
-    public var sender: (([UInt8]) -> Bool)?
+    public var sender: (@Sendable ([UInt8]) -> Bool)?
     /// Accepts the texts of all messages, joined. They are not checked yet, so they may not be UTF-8.
-    public var text: ((UnsafeRawBufferPointer) -> Bool)?
+    public var text: (@Sendable (UnsafeRawBufferPointer) -> Bool)?
 
-    public init(sender: (([UInt8]) -> Bool)? = nil, text: ((UnsafeRawBufferPointer) -> Bool)? = nil) {
+    public init(
+        sender: (@Sendable ([UInt8]) -> Bool)? = nil, text: (@Sendable (UnsafeRawBufferPointer) -> Bool)? = nil
+    ) {
         (self.sender, self.text) = (sender, text)
     }
 }

@@ -78,17 +78,21 @@ public final class Pattern {
     /// Whether `possiblePlaces` can exclude texts.
     public var hasRequiredText: Bool { required != nil }
 
-    /// Finds where a match may be, without the cost of a match: no text has a match unless one of these offsets is in it.
+    /// Finds where a match may be, without the cost of a match: no text has a match unless one of these offsets is in it. Any
+    /// thread may ask.
     ///
     /// - Parameters:
     ///   - bytes: texts, joined. They need not be UTF-8.
     ///   - visit: gets an offset, and returns the one to go on from; nil to end.
     public func possiblePlaces(in bytes: UnsafeRawBufferPointer, visit: (Int) -> Int?) {
         guard let required else { return }
+        // With data of its own, because another thread may look for a match meanwhile. The literal text needs no stack.
+        let data = pcre2_match_data_create_8(1, nil)
+        defer { pcre2_match_data_free_8(data) }
         var next: Int? = 0
         while let start = next, start < bytes.count {
             let found = pcre2_match_8(
-                required, bytes.bindMemory(to: UInt8.self).baseAddress, bytes.count, start, 0, data, context)
+                required, bytes.bindMemory(to: UInt8.self).baseAddress, bytes.count, start, 0, data, nil)
             if found == PCRE2_ERROR_NOMATCH { return }
             // After an error nothing is excluded: the pattern itself decides.
             let place = found > 0 ? pcre2_get_ovector_pointer_8(data) : nil

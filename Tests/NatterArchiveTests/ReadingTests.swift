@@ -47,8 +47,10 @@ struct ReadingTests {
             && message.sender == filter.sender ?? message.sender && message.sender != filter.excludedSender
     }
 
-    @Test("walks give what a plain filter of all messages gives, and all that is missing", arguments: seeds(1...12))
-    func walks(seed: UInt64) throws {
+    @Test(
+        "walks give what a plain filter of all messages gives, and all that is missing", arguments: seeds(1...12),
+        [false, true])
+    func walks(seed: UInt64, readsAhead: Bool) throws {
         var random = SeededGenerator(seed: seed)
         let archive = try TestArchive()
         let log = try TestLog(1, in: archive, &random)
@@ -70,20 +72,20 @@ struct ReadingTests {
                 ? clipped(
                     log.damaged.filter { filter.mayMatch(low: $0.lowTime, high: $0.highTime) }.map(\.seqs)) : []
             // When the log is walked through, then each message comes in order
-            let forward = try Visited { try reader.forward(filter, visit: $0) }
+            let forward = try Visited { try reader.forward(filter, readsAhead: readsAhead, visit: $0) }
             #expect(forward.messages == expected)
             #expect(forward.absent == absent)
             #expect(forward.damaged == damaged)
-            let backward = try Visited { try reader.backward(filter, visit: $0) }
+            let backward = try Visited { try reader.backward(filter, readsAhead: readsAhead, visit: $0) }
             #expect(backward.messages == expected.reversed())
             #expect(backward.absent == absent.reversed())
             #expect(backward.damaged == damaged.reversed())
             // and a limit ends the walk
             #expect(
-                try Visited { try reader.forward(filter, limit: limit, visit: $0) }.messages
+                try Visited { try reader.forward(filter, limit: limit, readsAhead: readsAhead, visit: $0) }.messages
                     == Array(expected.prefix(limit)))
             #expect(
-                try Visited { try reader.backward(filter, limit: limit, visit: $0) }.messages
+                try Visited { try reader.backward(filter, limit: limit, readsAhead: readsAhead, visit: $0) }.messages
                     == Array(expected.reversed().prefix(limit)))
             // and the newest can be found first
             var newest = filter
@@ -112,8 +114,8 @@ struct ReadingTests {
         }
     }
 
-    @Test("a merge gives all conversations by time, either way", arguments: seeds(1...6))
-    func merge(seed: UInt64) throws {
+    @Test("a merge gives all conversations by time, either way", arguments: seeds(1...6), [false, true])
+    func merge(seed: UInt64, readsAhead: Bool) throws {
         var random = SeededGenerator(seed: seed)
         let archive = try TestArchive()
         let logs = try (1...4).map { try TestLog($0, in: archive, &random) }
@@ -122,18 +124,20 @@ struct ReadingTests {
         }
         let expected = keyed.map(\.1)
         let merge = LogMerge(logs.map(\.reader), MessageFilter())
-        let forward = try Visited { try merge.walk(visit: $0) }
+        let forward = try Visited { try merge.walk(readsAhead: readsAhead, visit: $0) }
         #expect(forward.messages == expected)
         #expect(forward.absent.count == logs.reduce(0) { $0 + $1.absent.count })
         #expect(forward.damaged.count == logs.reduce(0) { $0 + $1.damaged.count })
-        #expect(try Visited { try merge.walk(isNewestFirst: true, visit: $0) }.messages == expected.reversed())
+        #expect(
+            try Visited { try merge.walk(isNewestFirst: true, readsAhead: readsAhead, visit: $0) }.messages
+                == expected.reversed())
         var filter = MessageFilter()
         filter.sender = "BOB"
         for isNewestFirst in [false, true] {
             let found = expected.filter { $0.sender == "bob" }
             let ofBob = LogMerge(logs.map(\.reader), filter)
             #expect(
-                try Visited { try ofBob.walk(isNewestFirst: isNewestFirst, visit: $0) }.messages
+                try Visited { try ofBob.walk(isNewestFirst: isNewestFirst, readsAhead: readsAhead, visit: $0) }.messages
                     == (isNewestFirst ? found.reversed() : found))
         }
         for limit in [0, 1, 20, 333] {

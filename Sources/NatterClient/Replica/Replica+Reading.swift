@@ -19,18 +19,22 @@ extension Replica {
     ///
     /// - Throws: `ReplicaError`, and what `visit` throws.
     public func forward(
-        _ conversation: ReplicaConversation, _ filter: MessageFilter, limit: Int = .max,
+        _ conversation: ReplicaConversation, _ filter: MessageFilter, limit: Int = .max, readsAhead: Bool = false,
         visit: (LogPiece) throws -> Bool
     ) throws {
-        try translate { _ = try reader(of: conversation).forward(filter, limit: limit, visit: visit) }
+        try translate {
+            _ = try reader(of: conversation).forward(filter, limit: limit, readsAhead: readsAhead, visit: visit)
+        }
     }
 
     /// Does the same, newest first. Runs come in falling order, and so do the positions in each.
     public func backward(
-        _ conversation: ReplicaConversation, _ filter: MessageFilter, limit: Int = .max,
+        _ conversation: ReplicaConversation, _ filter: MessageFilter, limit: Int = .max, readsAhead: Bool = false,
         visit: (LogPiece) throws -> Bool
     ) throws {
-        try translate { _ = try reader(of: conversation).backward(filter, limit: limit, visit: visit) }
+        try translate {
+            _ = try reader(of: conversation).backward(filter, limit: limit, readsAhead: readsAhead, visit: visit)
+        }
     }
 
     /// Visits the messages of several conversations by time; see `LogMerge`.
@@ -38,11 +42,11 @@ extension Replica {
     /// - Throws: `ReplicaError`, and what `visit` throws.
     public func merged(
         _ conversations: [ReplicaConversation], _ filter: MessageFilter, after: [ConversationID: Seq] = [:],
-        isNewestFirst: Bool = false, limit: Int = .max, visit: (LogPiece) throws -> Bool
+        isNewestFirst: Bool = false, limit: Int = .max, readsAhead: Bool = false, visit: (LogPiece) throws -> Bool
     ) throws {
         try translate {
             try LogMerge(conversations.map(reader(of:)), filter).walk(
-                after: after, isNewestFirst: isNewestFirst, limit: limit, visit: visit)
+                after: after, isNewestFirst: isNewestFirst, limit: limit, readsAhead: readsAhead, visit: visit)
         }
     }
 

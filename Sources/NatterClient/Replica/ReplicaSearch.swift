@@ -294,7 +294,7 @@ public struct ReplicaPatternSearch: Sendable {
         guard limit > 0 else { return search }
         var filter = filter
         if pattern.hasRequiredText {
-            // Only this thread reads, and the filter goes with the search.
+            // Another thread asks, too, but only for possible places, and it ends with the search.
             nonisolated(unsafe) let pattern = pattern
             filter.textsOfBlock = { texts in
                 var isPossible = false
@@ -337,10 +337,10 @@ public struct ReplicaPatternSearch: Sendable {
             return search.foundCount < limit
         }
         if let conversation {
-            try replica.backward(conversation, filter, visit: look)
+            try replica.backward(conversation, filter, readsAhead: true, visit: look)
         } else {
             let all = try replica.conversations(includingGone: true)
-            try replica.merged(all, filter, isNewestFirst: true, visit: look)
+            try replica.merged(all, filter, isNewestFirst: true, readsAhead: true, visit: look)
         }
         return search
     }

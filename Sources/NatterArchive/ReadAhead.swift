@@ -1,0 +1,124 @@
+internal import NatterLog
+internal import NatterModel
+internal import NatterSystem
+
+/// Opens the blocks that one walk will come to, on a second thread. It is for a walk through much, of which each block also costs
+/// its reader time. It reports no errors: a block that it can't open is left to the reader, which says what is wrong.
+final class ReadAhead: Sendable {
+    /// How many blocks may wait for their reader. Opened, each takes some 200 KiB. Half of them are queued at a time, because each
+    /// time may wake the thread.
+    static let depth = 8
+
+    enum Outcome {
+        case opened(OpenBlock)
+        /// Nothing in the block is wanted.
+        case unwanted
+    }
+
+    private struct Job {
+        let row: BlockRow
+        let conversation: ConversationIdentity
+        let wish: BlockWish
+    }
+
+    private struct State {
+        var waiting: [Job] = []
+        /// What the thread opens now.
+        var current: BlockRow?
+        var done: [(row: BlockRow, outcome: Outcome)] = []
+        /// The last row that was queued.
+        var last: BlockRow?
+        /// The conversation that was read last.
+        var conversation: Int64?
+        var isStopping = false
+
+        var count: Int { waiting.count + done.count + (current == nil ? 0 : 1) }
+    }
+
+    private let cache: ArchiveCache
+    private let state = Monitor(State())
+    private let thread: SystemThread
+
+    init(_ cache: ArchiveCache) throws(DiskError) {
+        self.cache = cache
+        thread = try SystemThread(name: "natter-ahead") { [cache, state] in
+            while let job = state.wait(until: { state -> Job?? in
+                if state.isStopping { return .some(nil) }
+                guard !state.waiting.isEmpty else { return nil }
+                let job = state.waiting.removeFirst()
+                state.current = job.row
+                return job
+            }) ?? nil {
+                let outcome = ReadAhead.open(job, cache)
+                state.signal { state in
+                    state.current = nil
+                    if let outcome { state.done.append((job.row, outcome)) }
+                }
+            }
+        }
+    }
+
+    /// Ends the thread.
+    func stop() {
+        state.signal { $0.isStopping = true }
+        thread.join()
+    }
+
+    /// - Returns: nil if the block can't be opened.
+    private static func open(_ job: Job, _ cache: ArchiveCache) -> Outcome? {
+        do {
+            let block = try cache.open(job.row, job.wish) { try cache.segment(of: job.row, job.conversation) }
+            return block.map { .opened($0) } ?? .unwanted
+        } catch {
+            return nil
+        }
+    }
+
+    /// Queues blocks from the one behind `row` on, as far as there is room. It does so only from the second block of a
+    /// conversation in a row on, because a walk through several may go elsewhere next.
+    ///
+    /// - Parameter next: the row that the walk reads after another.
+    func expect(
+        behind row: BlockRow, of conversation: ConversationIdentity, _ wish: BlockWish, next: (BlockRow) -> BlockRow?
+    ) {
+        var last = state.withLock { state -> BlockRow? in
+            if state.conversation != conversation.number {
+                state = State(current: state.current, conversation: conversation.number)
+                return nil
+            }
+            return state.count > ReadAhead.depth / 2 ? nil : state.last ?? row
+        }
+        var jobs: [Job] = []
+        while jobs.count < ReadAhead.depth / 2, let known = last {
+            last = next(known)
+            if let last { jobs.append(Job(row: last, conversation: conversation, wish: wish)) }
+        }
+        guard let end = jobs.last else { return }
+        state.signal { state in
+            state.waiting += jobs
+            state.last = end.row
+        }
+    }
+
+    /// The block of a row, if it was expected. While the thread still opens it, the caller opens others that wait.
+    ///
+    /// - Returns: nil if the reader must open it.
+    func take(_ row: BlockRow) -> Outcome? {
+        while true {
+            let (outcome, other) =
+                state.wait { state -> (Outcome?, Job?)? in
+                    if let index = state.done.firstIndex(where: { $0.row == row }) {
+                        return (state.done.remove(at: index).outcome, nil)
+                    }
+                    guard state.current == row else {
+                        state.waiting.removeAll { $0.row == row }
+                        return (nil, nil)
+                    }
+                    return state.waiting.isEmpty ? nil : (nil, state.waiting.removeFirst())
+                } ?? (nil, nil)
+            guard let other else { return outcome }
+            let opened = ReadAhead.open(other, cache)
+            state.withLock { state in if let opened { state.done.append((other.row, opened)) } }
+        }
+    }
+}
