@@ -28,8 +28,7 @@ public struct LogMerge {
         after: [ConversationID: Seq] = [:], isNewestFirst: Bool = false, limit: Int = .max,
         readsAhead: Bool = false, visit: (LogPiece) throws -> Bool
     ) throws {
-        let ahead = readsAhead ? try? readers.first.map { try ReadAhead($0.archive.cache) } : nil
-        defer { ahead?.stop() }
+        let ahead = readsAhead ? readers.first.map { ReadAhead($0.archive.cache) } : nil
         let order = MergeOrder(isNewestFirst: isNewestFirst)
         var heap = Heap<MergeStream> { order.precedes($0, $1) }
         for reader in readers where reader.log.head >= reader.log.first {

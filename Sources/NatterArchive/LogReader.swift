@@ -191,9 +191,7 @@ public struct LogReader {
         _ filter: MessageFilter, isNewestFirst: Bool, _ limit: Int, _ budget: ReadBudget, readsAhead: Bool = false,
         _ visit: (LogPiece) throws -> Bool
     ) throws -> Seq {
-        // Without a thread, a walk only takes longer.
-        let ahead = readsAhead ? try? ReadAhead(archive.cache) : nil
-        defer { ahead?.stop() }
+        let ahead = readsAhead ? ReadAhead(archive.cache) : nil
         let (first, last) = (max(filter.after.next, log.first), filter.last(log.head))
         let matcher = MessageMatcher(filter, in: self)
         var (left, budget) = (limit, budget)

@@ -3,8 +3,9 @@ internal import NatterModel
 internal import NatterSystem
 
 /// Opens the blocks that one walk will come to, on a second thread. It is for a walk through much, of which each block also costs
-/// its reader time. It reports no errors: a block that it can't open is left to the reader, which says what is wrong.
-final class ReadAhead: Sendable {
+/// its reader time. It reports no errors: a block that it can't open is left to the reader, which says what is wrong. Only the
+/// walk's own thread may use it.
+final class ReadAhead {
     /// How many blocks may wait for their reader. Opened, each takes some 200 KiB. Half of them are queued at a time, because each
     /// time may wake the thread.
     static let depth = 8
@@ -37,31 +38,30 @@ final class ReadAhead: Sendable {
 
     private let cache: ArchiveCache
     private let state = Monitor(State())
-    private let thread: SystemThread
+    /// nil while there is nothing to do, as in a short walk.
+    private var thread: SystemThread?
 
-    init(_ cache: ArchiveCache) throws(DiskError) {
-        self.cache = cache
-        thread = try SystemThread(name: "natter-ahead") { [cache, state] in
-            while let job = state.wait(until: { state -> Job?? in
-                if state.isStopping { return .some(nil) }
-                guard !state.waiting.isEmpty else { return nil }
-                let job = state.waiting.removeFirst()
-                state.current = job.row
-                return job
-            }) ?? nil {
-                let outcome = ReadAhead.open(job, cache)
-                state.signal { state in
-                    state.current = nil
-                    if let outcome { state.done.append((job.row, outcome)) }
-                }
-            }
-        }
+    init(_ cache: ArchiveCache) { self.cache = cache }
+
+    deinit {
+        state.signal { $0.isStopping = true }
+        thread?.join()
     }
 
-    /// Ends the thread.
-    func stop() {
-        state.signal { $0.isStopping = true }
-        thread.join()
+    private static func run(_ state: Monitor<State>, _ cache: ArchiveCache) {
+        while let job = state.wait(until: { state -> Job?? in
+            if state.isStopping { return .some(nil) }
+            guard !state.waiting.isEmpty else { return nil }
+            let job = state.waiting.removeFirst()
+            state.current = job.row
+            return job
+        }) ?? nil {
+            let outcome = open(job, cache)
+            state.signal { state in
+                state.current = nil
+                if let outcome { state.done.append((job.row, outcome)) }
+            }
+        }
     }
 
     /// - Returns: nil if the block can't be opened.
@@ -97,6 +97,10 @@ final class ReadAhead: Sendable {
         state.signal { state in
             state.waiting += jobs
             state.last = end.row
+        }
+        // Without a thread, the walk opens what waits.
+        if thread == nil {
+            thread = try? SystemThread(name: "natter-ahead") { [state, cache] in ReadAhead.run(state, cache) }
         }
     }
 
