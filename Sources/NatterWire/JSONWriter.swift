@@ -75,6 +75,16 @@ extension ConversationList: JSONWritable {
     }
 }
 
+extension SyncEnd: JSONWritable {
+    public func write(to bytes: inout [UInt8]) {
+        bytes.beginObject()
+        bytes.appendField("cursor", cursor)
+        bytes.appendField("more", more)
+        bytes.appendField("type", type)
+        bytes.endObject()
+    }
+}
+
 extension SendRequest: JSONWritable {
     public func write(to bytes: inout [UInt8]) {
         bytes.beginObject()

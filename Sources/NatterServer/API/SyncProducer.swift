@@ -7,9 +7,11 @@ final class SyncProducer: Sendable {
     private let call: Call
     private let form: SyncAnswer.Form
     private let changes: SyncAnswer
+    private let cursor: String
 
-    init(_ changes: SyncAnswer, _ form: SyncAnswer.Form, _ call: Call) {
-        (self.changes, self.form, self.call) = (changes, form, call)
+    /// - Parameter cursor: that of `changes`, as text.
+    init(_ changes: SyncAnswer, _ form: SyncAnswer.Form, cursor: String, _ call: Call) {
+        (self.changes, self.form, self.cursor, self.call) = (changes, form, cursor, call)
     }
 
     func body() -> ReplyBody {
@@ -21,7 +23,7 @@ final class SyncProducer: Sendable {
         var piece = Piece()
         while piece.bytes.count < Piece.bytes {
             guard let chunks = try changes.next() else {
-                let end = SyncEnd(cursor: call.store.text(of: changes.cursor), more: changes.more)
+                let end = SyncEnd(cursor: cursor, more: changes.more)
                 append(line: WireJSON.encode(end), to: &piece.bytes)
                 piece.isLast = true
                 addFact()

@@ -59,13 +59,13 @@ enum SyncRoutes {
     }
 
     private static func respond(_ changes: SyncAnswer, _ form: SyncAnswer.Form, _ call: Call) {
+        let cursor = call.store.text(of: changes.cursor)
         var reply = Reply(
             status: 200,
             headers: [
-                ("Content-Type", form == .blocks ? SyncFrame.mediaType : MediaType.ndjson),
-                ("Natter-Cursor", call.store.text(of: changes.cursor)),
+                ("Content-Type", form == .blocks ? SyncFrame.mediaType : MediaType.ndjson), ("Natter-Cursor", cursor),
             ])
-        reply.body = SyncProducer(changes, form, call).body()
+        reply.body = SyncProducer(changes, form, cursor: cursor, call).body()
         call.respond(reply)
     }
 }
