@@ -53,6 +53,7 @@ public final class ChatServer: Sendable {
     let hashers: WorkerPool
     let searches: SearchQueue
     let waiters: Waiters
+    let latestAnswers = LatestAnswers()
     let spools: SpoolRoom
     /// Batches of bulk that are parsed and not answered yet.
     let bulkTurns = AccountTurns(width: 3)

@@ -26,19 +26,13 @@ final class SyncProducer: Sendable {
                 let end = SyncEnd(cursor: cursor, more: changes.more)
                 append(line: WireJSON.encode(end), to: &piece.bytes)
                 piece.isLast = true
-                addFact()
+                call.addFact("sent", MessageTally(changes))
                 break
             }
             for chunk in chunks { append(chunk, to: &piece.bytes) }
         }
         piece.keptBytes = changes.restBytes
         return piece
-    }
-
-    private func addFact() {
-        var tally = MessageTally()
-        for sent in changes.sent { tally.add(sent.conversation, sent.first.rawValue, sent.last.rawValue) }
-        call.addFact("sent", tally)
     }
 
     private func append(_ chunk: SyncAnswer.Chunk, to bytes: inout [UInt8]) {
@@ -77,5 +71,13 @@ final class SyncProducer: Sendable {
             bytes.append(UInt8(ascii: "\n"))
         case .blocks: SyncFrame(.line, line).append(to: &bytes)
         }
+    }
+}
+
+extension MessageTally {
+    /// The messages of an answer that is complete.
+    init(_ changes: SyncAnswer) {
+        self.init()
+        for sent in changes.sent { add(sent.conversation, sent.first.rawValue, sent.last.rawValue) }
     }
 }

@@ -50,22 +50,28 @@ enum SyncRoutes {
         }
         var mayWait = changes.isEmpty && !changes.more
         if case .now = position { mayWait = false }
-        guard mayWait, MonotonicClock.now() < deadline else { return respond(changes, query.form, call) }
+        guard mayWait, MonotonicClock.now() < deadline else { return respond(changes, query, call, principal) }
         call.wait(for: principal, seen: changes.commit, deadline: deadline) { principal in
             answer(query, from: position, call, principal, deadline: deadline)
         } orElse: {
-            respond(changes, query.form, call)
+            respond(changes, query, call, principal)
         }
     }
 
-    private static func respond(_ changes: SyncAnswer, _ form: SyncAnswer.Form, _ call: Call) {
+    private static func respond(_ changes: SyncAnswer, _ query: SyncQuery, _ call: Call, _ principal: Principal) {
+        let place = LatestAnswers.Place(
+            account: principal.account, scope: principal.scope, since: query.earliest, form: query.form,
+            cursor: call.query["cursor"], end: changes.cursor, commit: changes.commit)
+        if let known = call.server.latestAnswers[place] {
+            call.addFact("sent", known.sent)
+            return call.respond(known.reply)
+        }
         let cursor = call.store.text(of: changes.cursor)
-        var reply = Reply(
-            status: 200,
-            headers: [
-                ("Content-Type", form == .blocks ? SyncFrame.mediaType : MediaType.ndjson), ("Natter-Cursor", cursor),
-            ])
-        reply.body = SyncProducer(changes, form, cursor: cursor, call).body()
+        let mediaType = query.form == .blocks ? SyncFrame.mediaType : MediaType.ndjson
+        let reply = Reply(
+            status: 200, headers: [("Content-Type", mediaType), ("Natter-Cursor", cursor)],
+            body: SyncProducer(changes, query.form, cursor: cursor, call).body())
+        call.server.latestAnswers[place] = LatestAnswers.Answer(reply: reply, sent: MessageTally(changes))
         call.respond(reply)
     }
 }

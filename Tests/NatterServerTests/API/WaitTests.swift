@@ -187,6 +187,30 @@ struct WaitTests {
         #expect(try other.answer().outcome == "200")
     }
 
+    @Test("devices that wait at the same place get the same answer, and other accounts their own")
+    func samePlace() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        let bob = try server.account("bob")
+        let cursor = try bob.get("/v1/sync", ["cursor": "now"]).header("Natter-Cursor") ?? ""
+        func ask(_ client: Client) throws -> Asking {
+            try Asking(server, token: client.token, "/v1/sync", ["cursor": cursor, "wait": "60"])
+        }
+        let (first, second, own) = (try ask(bob), try ask(bob), try ask(alice))
+        try server.untilWaiting(3)
+        _ = try alice.say("hello")
+        let lines = try first.answer().lines
+        #expect(lines.map { $0["type"] } == ["conversation", "message", "end"])
+        #expect(lines.first?["unread"] == 1)
+        #expect(try second.answer().lines == lines)
+        #expect(try own.answer().lines.first?["unread"] == 0)
+        // An answer is not kept for longer than it is true.
+        _ = try bob.send(.put, "/v1/conversations/general/read", body: Array("{\"seq\":1}".utf8))
+        let later = try ask(bob).answer().lines
+        #expect(later.map { $0["type"] } == ["read", "conversation", "message", "end"])
+        #expect(later.dropFirst().first?["unread"] == 0)
+    }
+
     @Test("one message answers two hundred who wait")
     func manyWaiters() throws {
         let server = try TestServer()
