@@ -41,6 +41,10 @@ enum SyncCommand {
         let waitMilliseconds: Int64
         let earliest: Timestamp?
 
+        /// About as many messages as can be indexed in 50 ms. After a longer sync, as the first one is, an index of a part
+        /// would spare the next search little.
+        private static let indexedCount = 20_000
+
         func run() throws -> ExitCode {
             let deadline = MonotonicClock.now() + waitMilliseconds
             let meter = ProgressLine(context)
@@ -60,7 +64,9 @@ enum SyncCommand {
             try tell(found.news)
             try context.console.output.flush()
             // These are extras, so they cannot fail the command. A later search indexes the rest.
-            if !found.news.isEmpty { _ = try? ReplicaIndexing.run(at: synced.location, budgetMilliseconds: 50) }
+            if (1...Run.indexedCount).contains(found.count) {
+                _ = try? ReplicaIndexing.run(at: synced.location, budgetMilliseconds: 50)
+            }
             try? refreshUsers()
             // A failure to send must not prevent fetching.
             if let obstacle { throw obstacle }
@@ -138,6 +144,7 @@ enum SyncCommand {
         private var gone: Set<ConversationID> = []
 
         var isEmpty: Bool { news.isEmpty && gone.isEmpty }
+        var count: Int { news.reduce(0) { $0 + $1.count } }
 
         mutating func add(_ report: SyncReport) {
             news += report.news
