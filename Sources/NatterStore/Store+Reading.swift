@@ -53,7 +53,7 @@ extension Store {
                 filter.after = max(filter.after, start.previous)
             }
         }
-        let folder = MessageFolder(reader, folds: query.isFolded)
+        let folder = MessageFolder(reader, folds: query.isFolded, needsEdits: true)
         var messages: [Message] = []
         var bytes = 0
         /// The last message of a page that has enough bytes.
@@ -72,14 +72,22 @@ extension Store {
                         return expected <= Limits.pageBytes || (messages.isEmpty && position == run.positions.first)
                     }
                     var found = run.only(Array(fitting)).messages()
-                    try folder.apply(to: &found)
+                    var isDamaged = false
+                    do { try folder.apply(to: &found) } catch ArchiveError.damaged(let seq, let to, let detail) {
+                        // An edit that can't be read is damage of the message.
+                        found = Array(found.prefix { $0.seq != seq })
+                        if messages.isEmpty, found.isEmpty {
+                            throw ArchiveError.damaged(from: seq, to: to, detail: detail)
+                        }
+                        isDamaged = true
+                    }
                     for message in found {
                         bytes += Records.answerBytes(of: message.text)
                         guard bytes <= Limits.pageBytes || messages.isEmpty else { break }
                         messages.append(message)
                     }
                     rest = rest.dropFirst(fitting.count)
-                    if bytes > Limits.pageBytes || fitting.isEmpty { cut = messages.last?.seq }
+                    if isDamaged || bytes > Limits.pageBytes || fitting.isEmpty { cut = messages.last?.seq }
                 }
                 return cut == nil
             case .missing(_, let seqs, let reason):
@@ -176,7 +184,8 @@ extension Store {
                     on: reader.archive.connection)
             }
             return MessageView(
-                message: try MessageFolder(reader, folds: isFolded).applied(to: message), replies: try seqs(.text),
+                message: try MessageFolder(reader, folds: isFolded, needsEdits: true).applied(to: message),
+                replies: try seqs(.text),
                 edits: try seqs(.edit), hash: hash)
         }
     }
