@@ -280,6 +280,32 @@ struct LifeTests {
         }
     }
 
+    @Test("an id of an erased message is good for another try of the same kind alone", arguments: [false, true])
+    func erasedID(isSealed: Bool) throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        for text in ["one", "two"] { _ = try alice.say(text) }
+        _ = try alice.say("three", id: "text")
+        _ = try alice.change("edit", of: 1, "uno", id: "edit")
+        let store = server.store
+        _ = try waitFor { store.erase([Seq(3)...Seq(4)], in: "general", by: "test", $0) }.get()
+        if isSealed {
+            try server.seal(as: alice)
+            server.stop()
+            try server.start()
+        }
+        // What it said nobody knows, so any text counts as the same.
+        #expect(try alice.change("edit", of: 1, "eins", id: "edit").json["seq"] == 4)
+        #expect(try alice.say("drei", id: "text").json["seq"] == 3)
+        // What it was about is known.
+        #expect(try alice.change("edit", of: 2, "dos", id: "edit").outcome == "409 id_reused")
+        #expect(try alice.change("text", of: 1, "re", id: "edit").outcome == "409 id_reused")
+        #expect(try alice.change("delete", of: 1, id: "edit").outcome == "409 id_reused")
+        #expect(try alice.say("text", id: "edit").outcome == "409 id_reused")
+        #expect(try alice.change("edit", of: 1, "uno", id: "text").outcome == "409 id_reused")
+        #expect(try alice.page().head == 4)
+    }
+
     @Test(
         "an erased text counts as unread for everyone but its author, wherever the marks are",
         arguments: PostgresCluster.servesTests ? [false] : [false, true])
