@@ -95,7 +95,8 @@ extension Store {
                 return false
             }
         }
-        if query.after != nil || query.around != nil || query.since != nil {
+        // A page of `before` alone is continued by `before`, so it has the newest messages, with `since`, too.
+        if query.after != nil || query.around != nil || (query.since != nil && query.before == nil) {
             var scanned = try reader.forward(filter, limit: query.limit, budget: Store.pageBudget, visit: take)
             scanned = cut ?? scanned
             // With `around`, `more` also counts messages behind the page, because the query did not ask to end there.
