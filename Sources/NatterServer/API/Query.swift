@@ -97,6 +97,47 @@ struct ListQuery {
     }
 }
 
+/// A part of a list that comes whole unless the request says `limit`.
+struct ListPart {
+    /// By what `next` finds its place again.
+    enum Order {
+        /// Without regard to case.
+        case names
+        case numbers
+        /// By something else, so that only an object that is still there has a place.
+        case other
+    }
+
+    let limit: Int?
+    /// The place behind which the part begins.
+    let after: String?
+
+    static func read(_ call: Call) throws(APIError) -> ListPart {
+        ListPart(limit: try call.query["limit"] == nil ? nil : call.query.limit(), after: call.query.name("after"))
+    }
+
+    /// The items behind `after`.
+    ///
+    /// - Throws: 400 if that is no place of this list.
+    func behind<Item>(
+        _ items: [Item], _ order: Order, _ place: (Item) -> String
+    ) throws(APIError) -> ArraySlice<Item> {
+        guard let after else { return items[...] }
+        switch order {
+        case .names:
+            let key = NameRule.caseKey(after)
+            return items.drop { !key.utf8.lexicographicallyPrecedes(NameRule.caseKey(place($0)).utf8) }
+        case .numbers:
+            guard let number = Query.number(after) else { break }
+            return items.drop { Int(place($0)).map { $0 <= number } ?? false }
+        case .other:
+            guard let index = items.firstIndex(where: { place($0).utf8.elementsEqual(after.utf8) }) else { break }
+            return items[(index + 1)...]
+        }
+        throw APIError(.badRequest, "'after' must be the 'next' of an earlier page, whose last object is still there")
+    }
+}
+
 /// Unicode normalization form C. The server stores names in this form.
 public enum Normalization {
     /// Normalizes a name that comes from outside.
