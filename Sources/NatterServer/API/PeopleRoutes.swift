@@ -9,8 +9,8 @@ enum PeopleRoutes {
 
     static func userQuery(_ call: Call) throws(APIError) -> UserQuery {
         UserQuery(
-            pattern: call.query.name("q"), onlineOnly: try call.query.flag("online"), after: call.query.name("after"),
-            limit: try call.query.limit())
+            pattern: call.query["q"].map(Normalization.formC), onlineOnly: try call.query.flag("online"),
+            after: try call.query.name("after"), limit: try call.query.limit())
     }
 
     static func users(_ call: Call, _: Principal, _ query: UserQuery) {

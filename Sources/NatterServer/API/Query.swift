@@ -29,7 +29,21 @@ struct Query {
     }
 
     /// A field that is a name, in normalization form C.
-    func name(_ field: String) -> String? { self[field].map(Normalization.formC) }
+    ///
+    /// - Throws: 400 for a name with '/' or U+0000, which a path refuses, too.
+    func name(_ field: String) throws(APIError) -> String? {
+        guard self[field]?.utf8.contains(UInt8(ascii: "/")) != true else {
+            throw APIError(.badRequest, "'\(field)' can't have '/'")
+        }
+        return try label(field)
+    }
+
+    /// A field that is the sender of messages. That of an imported one is a label, which may have '/'.
+    func label(_ field: String) throws(APIError) -> String? {
+        guard let text = self[field] else { return nil }
+        guard !text.utf8.contains(0) else { throw APIError(.badRequest, "'\(field)' can't have U+0000") }
+        return Normalization.formC(text)
+    }
 
     /// The page size, at least 1. Values above 1,000 count as 1,000.
     func limit() throws(APIError) -> Int {
@@ -93,7 +107,7 @@ struct ListQuery {
     let after: String?
 
     static func read(_ call: Call) throws(APIError) -> ListQuery {
-        ListQuery(limit: try call.query.limit(), after: call.query.name("after"))
+        ListQuery(limit: try call.query.limit(), after: try call.query.name("after"))
     }
 }
 
@@ -113,7 +127,7 @@ struct ListPart {
     let after: String?
 
     static func read(_ call: Call) throws(APIError) -> ListPart {
-        ListPart(limit: try call.query["limit"] == nil ? nil : call.query.limit(), after: call.query.name("after"))
+        ListPart(limit: try call.query["limit"] == nil ? nil : call.query.limit(), after: try call.query.name("after"))
     }
 
     /// The items behind `after`.
