@@ -159,8 +159,12 @@ extension Store {
             throw .notKept(first: snapshot.tail.first)
         case .foreign: throw .badCursor("the cursor is of another conversation, or of a former one of this name")
         case .ahead:
-            throw .cursorExpired("the cursor is ahead of the conversation, whose head is \(snapshot.tail.head)")
-        case .diverged: throw .cursorExpired("the cursor is of a history that the server no longer has")
+            throw .cursorExpired(
+                "the cursor is ahead of the conversation, whose head is \(snapshot.tail.head): the server was restored from a backup; read again from the start, with after=0"
+            )
+        case .diverged:
+            throw .cursorExpired(
+                "the cursor is of a history that the server no longer has; read again from the start, with after=0")
         }
     }
 

@@ -161,7 +161,9 @@ extension Store {
             // A continuation names the epoch of its target. If that epoch matches, so does all history before it.
             let last = cursor.continuation?.target ?? cursor.commit
             guard cursor.commit <= last, last <= commit, epoch(last) == cursor.epoch else {
-                throw .cursorExpired("the cursor is ahead of the server, or of a history that it no longer has")
+                throw .cursorExpired(
+                    "the cursor is ahead of the server, or of a history that it no longer has; compare the head and hash of each conversation with yours, and sync without a cursor"
+                )
             }
             from = cursor.commit
             continuation = cursor.continuation
