@@ -412,6 +412,19 @@ struct RequestFormTests {
         #expect(try alice.get("/v1/users", ["q": "a/b"]).status == 200)
     }
 
+    @Test("an element of the wrong type is told by the name of its list")
+    func wrongElement() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        try server.makeAdmin("alice")
+        let wrong: [JSONValue] = [["x"], [1, "x"], [[1]], [nil]]
+        for seqs in wrong {
+            let answer = try alice.post("/v1/admin/erase", ["conversation": "general", "seqs": seqs])
+            #expect(answer.outcome == "400 bad_request")
+            #expect(answer.text.contains("'seqs'"), "\(answer.text)")
+        }
+    }
+
     @Test("healthz is there for everybody")
     func health() throws {
         let server = try TestServer()
