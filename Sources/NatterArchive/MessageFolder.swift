@@ -78,7 +78,8 @@ public struct MessageFolder {
         }
         guard !message.kind.isChange, let edit = change.newestEdit, edit.seq <= reader.log.head else { return }
         guard folds else {
-            message.edited = edit.time
+            // An original is erased together with its edits, but may have been edited again.
+            message.edited = message.isErased ? try newestEdit(of: message.seq)?.time : edit.time
             return
         }
         guard let newest = try newestEdit(of: message.seq) else { return }
@@ -100,7 +101,9 @@ public struct MessageFolder {
             on: reader.archive.connection)
         for edit in edits {
             do throws(ArchiveError) {
-                if let record = try reader.block(containing: edit)?.records[edit], record.kind == .edit, !record.isErased {
+                if let record = try reader.block(containing: edit)?.records[edit], record.kind == .edit,
+                    !record.isErased
+                {
                     return record
                 }
             } catch .damaged(_, _, let detail) {

@@ -306,6 +306,22 @@ struct LifeTests {
         #expect(try alice.page().head == 4)
     }
 
+    @Test("an original that was erased with all its edits is not edited, folded or not")
+    func erasedEdits() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        for text in ["one", "two"] { _ = try alice.say(text) }
+        _ = try alice.change("edit", of: 1, "uno")
+        _ = try alice.change("edit", of: 2, "dos")
+        let store = server.store
+        _ = try waitFor { store.erase([Seq(1)...Seq(1)], in: "general", by: "test", $0) }.get()
+        for fold in ["0", "1"] {
+            let messages = try alice.page(["fold": fold, "limit": "10", "after": "0"]).messages
+            #expect(messages.first?.erased == true && messages.first?.edited == nil, "\(fold)")
+            #expect(messages[1].edited != nil)
+        }
+    }
+
     @Test(
         "an erased text counts as unread for everyone but its author, wherever the marks are",
         arguments: PostgresCluster.servesTests ? [false] : [false, true])
