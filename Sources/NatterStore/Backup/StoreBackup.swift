@@ -89,7 +89,7 @@ public final class StoreBackup {
 
     private func run(_ connection: Connection, _ visit: @escaping (StoreDamage) -> Void) throws -> Summary {
         guard !Path.areNested(source, target) else { throw BackupError.nested(target) }
-        let lock = try Store.takeLock(target, disk: disk)
+        let lock = try lockTarget()
         return try withExtendedLifetime(lock) {
             let former = try prepare()
             // Before the messages: a hook must not have come further than the backup.
@@ -111,6 +111,15 @@ public final class StoreBackup {
             summary.files = manifest.files.count
             summary.bytes = manifest.files.reduce(0) { $0 + $1.size }
             return summary
+        }
+    }
+
+    /// Creates the target unless it is there, and locks it.
+    private func lockTarget() throws -> any DiskLock {
+        do throws(StoreOpenError) { return try Store.takeLock(target, disk: disk) } catch {
+            guard case .cannotCreate(let problem) = error else { throw error }
+            // Not the error of a store that can't be opened.
+            throw BackupError.cannotCreate(problem)
         }
     }
 

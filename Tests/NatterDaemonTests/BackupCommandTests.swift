@@ -1,0 +1,29 @@
+import NatterSystem
+import Testing
+import TestSupport
+
+@testable import NatterDaemon
+
+@Suite("natterd backup, restore and fsck", .enabled(if: !PostgresCluster.servesTests))
+struct BackupCommandTests {
+    /// A store with one message, and `natterd` for it.
+    private func store() throws -> (directory: TemporaryDirectory, data: String) {
+        let directory = try TemporaryDirectory()
+        let (data, file) = (directory("data"), try directory.write("in", line(1, "a", "text")))
+        #expect(natterd("import", "--old", "general", file, "--data", data).code == 0)
+        return (directory, data)
+    }
+
+    @Test("a place where no directory can be made is 73 for a backup and for a restore")
+    func noPlace() throws {
+        let (directory, data) = try store()
+        let (file, copy) = (directory("in"), directory("copy"))
+        #expect(natterd("backup", copy, "--data", data).code == 0)
+        for place in [file, file + "/below", "/proc/nowhere"] {
+            let backup = natterd("backup", place, "--data", data)
+            #expect(backup.code == 73, "\(place): \(backup.errors)")
+            let restore = natterd("restore", copy, "--data", place, "--yes")
+            #expect(restore.code == 73, "\(place): \(restore.errors)")
+        }
+    }
+}
