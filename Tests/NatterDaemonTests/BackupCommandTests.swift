@@ -26,4 +26,16 @@ struct BackupCommandTests {
             #expect(restore.code == 73, "\(place): \(restore.errors)")
         }
     }
+
+    @Test("a line of natterd.conf that is no setting keeps nobody from checking and copying a store")
+    func badLine() throws {
+        let (directory, data) = try store()
+        _ = try directory.write("data/natterd.conf", "retain 90d\n= x\nlimit-messages = many\n")
+        #expect(natterd("fsck", "--data", data).code == 0)
+        #expect(natterd("fsck", "--repair", "--data", data).code == 0)
+        #expect(natterd("backup", directory("copy"), "--data", data).code == 0)
+        // What would do as a server does needs its settings.
+        let status = natterd("user", "list", "--data", data)
+        #expect(status.code == 78 && status.errors.contains("line 1"), "\(status.errors)")
+    }
 }
