@@ -38,4 +38,14 @@ struct BackupCommandTests {
         let status = natterd("user", "list", "--data", data)
         #expect(status.code == 78 && status.errors.contains("line 1"), "\(status.errors)")
     }
+
+    @Test("a backup of a database that can't be read names it, and not the copy")
+    func damagedDatabase() throws {
+        let (directory, data) = try store()
+        _ = try directory.write("data/store.db", Array(repeating: UInt8(ascii: "x"), count: 50_000))
+        let outcome = natterd("backup", directory("copy"), "--data", data)
+        #expect(outcome.code == 74)
+        #expect(outcome.errors.contains("'\(data)/store.db'"), "\(outcome.errors)")
+        #expect(!outcome.errors.contains("store.db.new"), "\(outcome.errors)")
+    }
 }

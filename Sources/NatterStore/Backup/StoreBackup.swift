@@ -143,6 +143,14 @@ public final class StoreBackup {
     // MARK: The parts
 
     private func copyDatabase(_ connection: Connection) throws -> BackupManifest {
+        do { return try copied(connection) } catch let error as SQLiteError where error.reason == .corrupt {
+            // The copy is new, so what it can't be read for is in the store.
+            throw SQLiteError(
+                reason: .corrupt, code: error.code, message: error.message, path: Store.databasePath(source))
+        }
+    }
+
+    private func copied(_ connection: Connection) throws -> BackupManifest {
         try connection.copy(to: stagedDatabase, disk: disk)
         let copy = try Connection(path: stagedDatabase, role: .writer, disk: disk)
         let meta = try copy.statement("SELECT value FROM meta WHERE key='store_id'")
