@@ -441,7 +441,7 @@ final class BatchBuilder {
 
     private func isMuchEarlier(_ written: Timestamp, than time: Timestamp) -> Bool {
         let (delay, overflow) = time.milliseconds.subtractingReportingOverflow(written.milliseconds)
-        return !overflow && delay > Limits.writtenEarlierMilliseconds && written > .zero
+        return !overflow && delay > Limits.writtenEarlierMilliseconds && Timestamp.range.contains(written)
     }
 
     /// Creates the conversation of two users who have not written to each other.

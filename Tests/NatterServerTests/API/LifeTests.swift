@@ -258,7 +258,10 @@ struct LifeTests {
         #expect(try say(now - 60_001) == Int(now - 60_001))
         #expect(try say(now - 60_000) == nil)
         #expect(try say(now + 5_000) == nil)
-        #expect(try alice.page().messages.map(\.written) == [now - 60_001, nil, nil])
+        for early: Int64 in [1, 0, -1, -62_167_219_200_000] { #expect(try say(early) == Int(early)) }
+        #expect(try say(.min) == nil)
+        let stored = [now - 60_001, nil, nil, 1, 0, -1, -62_167_219_200_000, nil]
+        #expect(try alice.page().messages.map(\.written) == stored)
     }
 
     @Test("a message that is deleted and erased counts as unread for nobody, before a restart and after it")
