@@ -33,8 +33,9 @@ extension Store {
         do {
             return try withReader { reader in
                 var room = limitBytes
-                var steps =
+                let changes =
                     plan.hasChanges ? try changes(after: from, upTo: target, of: principal, reader.connection) : []
+                var steps: [SyncAnswer.Step] = []
                 for (snapshot, joinedAfter) in plan.conversations {
                     let id = snapshot.identity.id
                     var walk = Walk(
@@ -46,14 +47,27 @@ extension Store {
                     room = walk.room
                     if let reached {
                         return answer(
-                            steps, rest: StoreCursor.Continuation(target: target, conversation: id, seq: reached))
+                            Store.named(changes, steps),
+                            rest: StoreCursor.Continuation(target: target, conversation: id, seq: reached))
                     }
                 }
-                return answer(steps)
+                return answer(Store.named(changes, steps))
             }
         } catch {
             throw StoreError(error)
         }
+    }
+
+    /// The changes of an account before what is new in conversations. A conversation that is in both is named once.
+    private static func named(_ changes: [SyncAnswer.Step], _ steps: [SyncAnswer.Step]) -> [SyncAnswer.Step] {
+        guard !changes.isEmpty else { return steps }
+        var known: [ConversationID: Seq] = [:]
+        func isNew(_ step: SyncAnswer.Step) -> Bool {
+            guard case .conversation(let snapshot, let first) = step else { return true }
+            return known.updateValue(first, forKey: snapshot.identity.id) != first
+        }
+        for step in steps { _ = isNew(step) }
+        return changes.reversed().filter(isNew).reversed() + steps
     }
 
     /// The content of an answer, as far as memory knows it.
