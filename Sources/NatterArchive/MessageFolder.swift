@@ -10,9 +10,14 @@ public struct MessageFolder {
 
     private let reader: LogReader
     private let folds: Bool
+    private let needsEdits: Bool
 
-    /// - Parameter folds: whether a message gets its newest text. Otherwise each record keeps its own.
-    public init(_ reader: LogReader, folds: Bool) { (self.reader, self.folds) = (reader, folds) }
+    /// - Parameters:
+    ///   - folds: whether a message gets its newest text. Otherwise each record keeps its own.
+    ///   - needsEdits: whether a message whose newest text can't be read is damaged. Otherwise it gets the next older one that can.
+    public init(_ reader: LogReader, folds: Bool, needsEdits: Bool = false) {
+        (self.reader, self.folds, self.needsEdits) = (reader, folds, folds && needsEdits)
+    }
 
     /// The messages of a run with what happened to them; nil if nothing did.
     public func messages(of run: MessageRun) throws -> [Message]? {
@@ -30,6 +35,8 @@ public struct MessageFolder {
     }
 
     /// Applies what happened to the messages, which are all of the reader's conversation.
+    ///
+    /// - Throws: `ArchiveError.damaged` with the first message whose newest edit can't be read. Those before it are done.
     public func apply(to messages: inout [Message]) throws {
         guard let first = messages.first else { return }
         var low = first.seq
@@ -71,7 +78,8 @@ public struct MessageFolder {
         }
         guard !message.kind.isChange, let edit = change.newestEdit, edit.seq <= reader.log.head else { return }
         guard folds else {
-            message.edited = edit.time
+            // An original is erased together with its edits, but may have been edited again.
+            message.edited = message.isErased ? try newestEdit(of: message.seq)?.time : edit.time
             return
         }
         guard let newest = try newestEdit(of: message.seq) else { return }
@@ -84,21 +92,25 @@ public struct MessageFolder {
         }
     }
 
-    /// The newest edit of a message that is not erased and can be read.
+    /// The newest edit of a message that is not erased; nil if it has none.
+    ///
+    /// - Throws: with `needsEdits`, `ArchiveError.damaged` with the seq of the message, which is what its reader can't get.
     public func newestEdit(of seq: Seq) throws -> Record? {
         let edits = try RelationRows.edits(
             of: seq, upTo: reader.log.head, in: reader.log.number, limit: MessageFolder.editLimit,
             on: reader.archive.connection)
         for edit in edits {
-            if let record = try record(edit), record.kind == .edit, !record.isErased { return record }
+            do throws(ArchiveError) {
+                if let record = try reader.block(containing: edit)?.records[edit], record.kind == .edit,
+                    !record.isErased
+                {
+                    return record
+                }
+            } catch .damaged(_, _, let detail) {
+                if needsEdits { throw ArchiveError.damaged(from: seq, to: seq, detail: detail) }
+            }
         }
         return nil
-    }
-
-    private func record(_ seq: Seq) throws -> Record? {
-        do throws(ArchiveError) { return try reader.block(containing: seq)?.records[seq] } catch .damaged {
-            return nil
-        }
     }
 
     /// Whether none of the messages is edited or deleted.
@@ -120,7 +132,12 @@ public struct MessageFolder {
         guard let newest = change.newestEdit else { return true }
         if newest.seq == record.seq { return true }
         // The newest edit may be erased.
-        guard let text = try newestEdit(of: original) else { return record.seq == original }
-        return text.seq == record.seq
+        do {
+            guard let text = try newestEdit(of: original) else { return record.seq == original }
+            return text.seq == record.seq
+        } catch ArchiveError.damaged {
+            // Nobody knows the text that people see now.
+            return false
+        }
     }
 }

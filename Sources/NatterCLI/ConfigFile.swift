@@ -28,14 +28,19 @@ public struct ConfigFile: Sendable, Equatable {
     /// The entries in the order of the file, including repeated keys.
     public let entries: [Entry]
 
-    /// - Parameter keys: the known keys, or nil if the caller checks the keys of the entries.
+    /// - Parameters:
+    ///   - keys: the known keys, or nil if the caller checks the keys of the entries.
+    ///   - skipsMalformed: whether malformed lines are passed over.
     /// - Throws: for a malformed line, or for an unknown key, with the most similar keys.
-    public init(parsing text: String, path: String, keys: [String]? = nil) throws(ConfigError) {
+    public init(
+        parsing text: String, path: String, keys: [String]? = nil, skipsMalformed: Bool = false
+    ) throws(ConfigError) {
         var entries: [Entry] = []
         for (index, line) in Self.lines(of: text).enumerated() {
             let content = Self.trimmed(line)
             if content.isEmpty || content.hasPrefix("#") { continue }
             guard let equals = content.firstIndex(of: "="), equals != content.startIndex else {
+                if skipsMalformed { continue }
                 throw ConfigError(path: path, line: index + 1, problem: "not of the form 'key = value'")
             }
             let key = Self.trimmed(content[..<equals])

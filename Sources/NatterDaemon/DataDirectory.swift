@@ -53,7 +53,8 @@ enum DataDirectory {
     /// Whether a directory has a store, or settings that name one in PostgreSQL.
     private static func isUsed(_ directory: String) throws -> Bool {
         if try Store.exists(in: directory) { return true }
-        return try ServeSettings.file(in: directory)?.entries.contains { $0.key == "store" } ?? false
+        return try ServeSettings.file(in: directory, skipsMalformed: true)?.entries.contains { $0.key == "store" }
+            ?? false
     }
 
     /// Whether there is a store. One in PostgreSQL is made by its first use.
@@ -90,7 +91,8 @@ enum DataDirectory {
     static func sharedStore(_ arguments: Arguments, _ console: Console) throws -> SharedStore? {
         if let given = arguments.value("store") { return try SharedStore(given) }
         if let given = console.environment["NATTERD_STORE"] { return try SharedStore(given) }
-        guard let file = try ServeSettings.file(in: try path(arguments, console)),
+        // What needs the other settings, too, reads them with their mistakes.
+        guard let file = try ServeSettings.file(in: try path(arguments, console), skipsMalformed: true),
             let entry = file.entries.last(where: { $0.key == "store" })
         else { return nil }
         do throws(StoreOpenError) { return try SharedStore(entry.value) } catch {

@@ -174,10 +174,7 @@ enum ImportCommand {
         guard let kind = MessageKind(name: name), !kind.isChange || parsed.about != nil else {
             throw ImportError.badMessage(.badKind(name))
         }
-        let about = try (parsed.about?.value).map { seq in
-            guard let place = places.place(of: seq) else { throw ImportError.badMessage(.badAbout(seq)) }
-            return place
-        }
+        let about = try (parsed.about?.value).map { try places.target($0, of: kind) }
         let id = try parsed.id.map { text in
             guard let id = IdempotencyKey(text) else { throw ImportError.badMessage(.badID(text)) }
             return id
@@ -186,7 +183,7 @@ enum ImportCommand {
             time: Timestamp(milliseconds: time), sender: Array(parsed.sender.utf8), text: Array(parsed.text.utf8),
             kind: kind, about: about, via: parsed.via.flatMap { $0.isEmpty ? nil : Array($0.utf8) },
             written: parsed.written.map { Timestamp(milliseconds: $0.value) }, isErased: parsed.erased ?? false, id: id)
-        if let place { places.add(parsed.seq?.value, at: place) }
+        if let place { places.add(parsed.seq?.value, kind, at: place) }
         return place
     }
 

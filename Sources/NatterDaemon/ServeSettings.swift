@@ -220,7 +220,9 @@ struct ServeSettings: Equatable {
     }
 
     /// The file of settings in a data directory; nil if there is none.
-    static func file(in directory: String) throws -> ConfigFile? {
+    ///
+    /// - Parameter skipsMalformed: whether what is no setting is passed over. Where the store is must be known even then.
+    static func file(in directory: String, skipsMalformed: Bool = false) throws -> ConfigFile? {
         let path = directory + "/" + configurationName
         let disk = PosixDisk()
         guard try disk.information(path) != nil else { return nil }
@@ -233,10 +235,11 @@ struct ServeSettings: Equatable {
             }
             throw CommandFailure(unreadable: error)
         }
-        guard let text = String(validating: bytes, as: UTF8.self) else {
+        let text = skipsMalformed ? String(decoding: bytes, as: UTF8.self) : String(validating: bytes, as: UTF8.self)
+        guard let text else {
             throw CommandFailure(.configuration, code: "bad_configuration", "'\(path)' is not UTF-8")
         }
-        return try ConfigFile(parsing: text, path: path)
+        return try ConfigFile(parsing: text, path: path, skipsMalformed: skipsMalformed)
     }
 }
 

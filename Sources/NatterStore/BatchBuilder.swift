@@ -92,8 +92,11 @@ final class BatchBuilder {
             hasRefusal = true
         }
 
-        mutating func noteRepeated(_ seq: Seq, of conversation: ConversationIdentity, named name: String) {
-            repeated.append(Repeated(place: outcomes.count, conversation: conversation, name: name, seq: seq))
+        mutating func noteRepeated(
+            _ given: NewMessage, _ seq: Seq, of conversation: ConversationIdentity, named name: String
+        ) {
+            repeated.append(
+                Repeated(place: outcomes.count, given: given, conversation: conversation, name: name, seq: seq))
             outcomes.append(.refused(.notTried))
         }
     }
@@ -101,6 +104,7 @@ final class BatchBuilder {
     /// A message whose id was used before.
     private struct Repeated: Sendable {
         let place: Int
+        let given: NewMessage
         let conversation: ConversationIdentity
         let name: String
         let seq: Seq
@@ -302,12 +306,9 @@ final class BatchBuilder {
                 recent: recent,
                 content: content(of: message, bytes, in: conversation.identity.id))
             if let found = find(recent) {
-                // Of an erased message, nobody knows what it said.
                 let isSame = found.content == made.content || found.content == FoundKey.erasedContent
-                guard isSame, found.conversation == number else {
-                    throw StoreError.idReused(given.text)
-                }
-                return posted.noteRepeated(found.seq, of: conversation.identity, named: name)
+                guard isSame, found.conversation == number else { throw StoreError.idReused(given.text) }
+                return posted.noteRepeated(message, found.seq, of: conversation.identity, named: name)
             }
             key = made
         }
@@ -440,7 +441,7 @@ final class BatchBuilder {
 
     private func isMuchEarlier(_ written: Timestamp, than time: Timestamp) -> Bool {
         let (delay, overflow) = time.milliseconds.subtractingReportingOverflow(written.milliseconds)
-        return !overflow && delay > Limits.writtenEarlierMilliseconds && written > .zero
+        return !overflow && delay > Limits.writtenEarlierMilliseconds && Timestamp.range.contains(written)
     }
 
     /// Creates the conversation of two users who have not written to each other.
@@ -492,7 +493,7 @@ final class BatchBuilder {
         var outcomes = posted.outcomes
         for repeated in posted.repeated {
             outcomes[repeated.place] = earlier.message(
-                repeated.seq, of: repeated.conversation, named: repeated.name)
+                repeated.seq, of: repeated.conversation, named: repeated.name, again: repeated.given)
         }
         posted.posting.completion(outcomes)
     }

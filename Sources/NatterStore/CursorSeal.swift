@@ -87,6 +87,8 @@ extension Store {
         } else if StoreCursor(text) == nil {
             return nil
         }
-        throw .cursorExpired("the cursor is of an earlier version of the server, or of a store that was made again")
+        throw .cursorExpired(
+            "the cursor is of an earlier version of the server, or of a store that was made again; compare the head and hash of each conversation with yours, and sync without a cursor"
+        )
     }
 }

@@ -41,7 +41,10 @@ struct EarlierMessageReader {
 
     init(_ store: Store) { self.store = store }
 
-    mutating func message(_ seq: Seq, of conversation: ConversationIdentity, named name: String) -> PostOutcome {
+    /// - Parameter given: the message that was sent with the same id now.
+    mutating func message(
+        _ seq: Seq, of conversation: ConversationIdentity, named name: String, again given: NewMessage
+    ) -> PostOutcome {
         do {
             if let tail = tail(of: conversation, upTo: seq), seq < tail.first {
                 return .repeated(EarlierMessageReader.gone(seq, of: conversation, named: name))
@@ -54,6 +57,10 @@ struct EarlierMessageReader {
             }
             let message = Message(
                 last.block.records[index], hash: last.hashes[index], of: conversation.id, named: name)
+            // What an erased message said nobody knows, but the log still has what it was.
+            if message.isErased, message.kind != given.kind || message.about != given.about, let key = given.key {
+                return .refused(.idReused(key.text))
+            }
             guard let tail = tails[conversation.number] else { return .repeated(message) }
             return .repeated(
                 try store.withReader { archive in

@@ -312,7 +312,7 @@ final class MessageSearch {
         guard wants(place) else { return }
         spent += 2
         if let block, try scanner().matches(in: block, position...position).isEmpty { return }
-        guard try MessageFolder(reader, folds: request.isFolded).isCurrent(records[position]) else { return }
+        guard try MessageFolder(reader, folds: true, needsEdits: true).isCurrent(records[position]) else { return }
         let rank = found.indices.partitionPoint { found[$0].place <= place }
         found.insert(Found(place: place, bytes: records.answerBytes(at: position)), at: rank)
         if found.count > request.limit + 1 { found.removeLast() }
@@ -337,11 +337,15 @@ final class MessageSearch {
         return SearchPage(messages: messages, more: !hasAll, next: fitting.last?.place ?? request.before)
     }
 
-    /// What a folded answer has for a message that was found: for an edit, the message that was edited.
+    /// What a folded answer has for a message that was found: for an edit, the message that was edited; nil if that can't be read.
     private func folded(_ message: Message, _ reader: LogReader) throws -> Message? {
         guard message.kind == .edit, let about = message.about else { return message }
-        guard let original = try reader.run(of: about)?.messages().first else { return nil }
-        return try MessageFolder(reader, folds: true).applied(to: original)
+        do {
+            guard let original = try reader.run(of: about)?.messages().first else { return nil }
+            return try MessageFolder(reader, folds: true, needsEdits: true).applied(to: original)
+        } catch ArchiveError.damaged {
+            return nil
+        }
     }
 
     /// The messages at these places, in their order. Each block is read once.

@@ -10,7 +10,10 @@ extension Store {
     ) throws(StoreError) -> StoredBlock? {
         let found = try state.withLock { state throws(StoreError) -> ConversationIdentity? in
             let name = conversation.description
-            guard let known = state.conversation(conversation), Authority.sees(principal, known) else { return nil }
+            guard let known = state.conversation(conversation), Authority.sees(principal.account, known) else {
+                return nil
+            }
+            try Authority.checkScope(.read, of: principal, on: known.identity.id)
             try Authority.check(.read, of: principal.account, in: known, named: name, state)
             return known.identity
         }

@@ -336,6 +336,9 @@ extension StoreState {
             let isMember = group.members[principal.account.rawValue] != nil
             if isMember ? isAdmin == nil : group.isOpen && isAdmin != true { return group }
         }
+        // 404 comes before 403. Whoever does not see the group learns nothing of users by it.
+        _ = try groupToSee(name, principal)
+        guard account(named: user)?.isDisabled == false else { throw .noSuchUser(user) }
         return try group(name, .administer, for: principal)
     }
 }

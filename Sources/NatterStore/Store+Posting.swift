@@ -49,7 +49,7 @@ extension Store {
                     original.author = author
                 }
                 if records.isErased(at: index),
-                    let edit = try MessageFolder(reader, folds: true).newestEdit(of: seq)
+                    let edit = try MessageFolder(reader, folds: true, needsEdits: true).newestEdit(of: seq)
                 {
                     (original.sender, original.via) = (edit.sender, edit.via)
                 }

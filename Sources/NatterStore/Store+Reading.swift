@@ -53,7 +53,7 @@ extension Store {
                 filter.after = max(filter.after, start.previous)
             }
         }
-        let folder = MessageFolder(reader, folds: query.isFolded)
+        let folder = MessageFolder(reader, folds: query.isFolded, needsEdits: true)
         var messages: [Message] = []
         var bytes = 0
         /// The last message of a page that has enough bytes.
@@ -72,14 +72,22 @@ extension Store {
                         return expected <= Limits.pageBytes || (messages.isEmpty && position == run.positions.first)
                     }
                     var found = run.only(Array(fitting)).messages()
-                    try folder.apply(to: &found)
+                    var isDamaged = false
+                    do { try folder.apply(to: &found) } catch ArchiveError.damaged(let seq, let to, let detail) {
+                        // An edit that can't be read is damage of the message.
+                        found = Array(found.prefix { $0.seq != seq })
+                        if messages.isEmpty, found.isEmpty {
+                            throw ArchiveError.damaged(from: seq, to: to, detail: detail)
+                        }
+                        isDamaged = true
+                    }
                     for message in found {
                         bytes += Records.answerBytes(of: message.text)
                         guard bytes <= Limits.pageBytes || messages.isEmpty else { break }
                         messages.append(message)
                     }
                     rest = rest.dropFirst(fitting.count)
-                    if bytes > Limits.pageBytes || fitting.isEmpty { cut = messages.last?.seq }
+                    if isDamaged || bytes > Limits.pageBytes || fitting.isEmpty { cut = messages.last?.seq }
                 }
                 return cut == nil
             case .missing(_, let seqs, let reason):
@@ -87,7 +95,8 @@ extension Store {
                 return false
             }
         }
-        if query.after != nil || query.around != nil || query.since != nil {
+        // A page of `before` alone is continued by `before`, so it has the newest messages, with `since`, too.
+        if query.after != nil || query.around != nil || (query.since != nil && query.before == nil) {
             var scanned = try reader.forward(filter, limit: query.limit, budget: Store.pageBudget, visit: take)
             scanned = cut ?? scanned
             // With `around`, `more` also counts messages behind the page, because the query did not ask to end there.
@@ -150,8 +159,12 @@ extension Store {
             throw .notKept(first: snapshot.tail.first)
         case .foreign: throw .badCursor("the cursor is of another conversation, or of a former one of this name")
         case .ahead:
-            throw .cursorExpired("the cursor is ahead of the conversation, whose head is \(snapshot.tail.head)")
-        case .diverged: throw .cursorExpired("the cursor is of a history that the server no longer has")
+            throw .cursorExpired(
+                "the cursor is ahead of the conversation, whose head is \(snapshot.tail.head): the server was restored from a backup; read again from the start, with after=0"
+            )
+        case .diverged:
+            throw .cursorExpired(
+                "the cursor is of a history that the server no longer has; read again from the start, with after=0")
         }
     }
 
@@ -176,7 +189,8 @@ extension Store {
                     on: reader.archive.connection)
             }
             return MessageView(
-                message: try MessageFolder(reader, folds: isFolded).applied(to: message), replies: try seqs(.text),
+                message: try MessageFolder(reader, folds: isFolded, needsEdits: true).applied(to: message),
+                replies: try seqs(.text),
                 edits: try seqs(.edit), hash: hash)
         }
     }

@@ -33,8 +33,9 @@ extension Store {
         do {
             return try withReader { reader in
                 var room = limitBytes
-                var steps =
+                let changes =
                     plan.hasChanges ? try changes(after: from, upTo: target, of: principal, reader.connection) : []
+                var steps: [SyncAnswer.Step] = []
                 for (snapshot, joinedAfter) in plan.conversations {
                     let id = snapshot.identity.id
                     var walk = Walk(
@@ -46,14 +47,27 @@ extension Store {
                     room = walk.room
                     if let reached {
                         return answer(
-                            steps, rest: StoreCursor.Continuation(target: target, conversation: id, seq: reached))
+                            Store.named(changes, steps),
+                            rest: StoreCursor.Continuation(target: target, conversation: id, seq: reached))
                     }
                 }
-                return answer(steps)
+                return answer(Store.named(changes, steps))
             }
         } catch {
             throw StoreError(error)
         }
+    }
+
+    /// The changes of an account before what is new in conversations. A conversation that is in both is named once.
+    private static func named(_ changes: [SyncAnswer.Step], _ steps: [SyncAnswer.Step]) -> [SyncAnswer.Step] {
+        guard !changes.isEmpty else { return steps }
+        var known: [ConversationID: Seq] = [:]
+        func isNew(_ step: SyncAnswer.Step) -> Bool {
+            guard case .conversation(let snapshot, let first) = step else { return true }
+            return known.updateValue(first, forKey: snapshot.identity.id) != first
+        }
+        for step in steps { _ = isNew(step) }
+        return changes.reversed().filter(isNew).reversed() + steps
     }
 
     /// The content of an answer, as far as memory knows it.
@@ -161,7 +175,9 @@ extension Store {
             // A continuation names the epoch of its target. If that epoch matches, so does all history before it.
             let last = cursor.continuation?.target ?? cursor.commit
             guard cursor.commit <= last, last <= commit, epoch(last) == cursor.epoch else {
-                throw .cursorExpired("the cursor is ahead of the server, or of a history that it no longer has")
+                throw .cursorExpired(
+                    "the cursor is ahead of the server, or of a history that it no longer has; compare the head and hash of each conversation with yours, and sync without a cursor"
+                )
             }
             from = cursor.commit
             continuation = cursor.continuation

@@ -15,6 +15,7 @@ public struct Errno: RawRepresentable, Hashable, Sendable, PhraseConvertible {
     public static let ioError = Errno(rawValue: EIO)
     public static let permissionDenied = Errno(rawValue: EACCES)
     public static let fileExists = Errno(rawValue: EEXIST)
+    public static let notADirectory = Errno(rawValue: ENOTDIR)
     public static let isDirectory = Errno(rawValue: EISDIR)
     public static let invalidArgument = Errno(rawValue: EINVAL)
     public static let tooManyOpenFiles = Errno(rawValue: EMFILE)

@@ -103,15 +103,19 @@ public enum WireJSON {
         } catch let error as DecodingError {
             switch error {
             case .keyNotFound(let key, _): throw .field(key.stringValue)
-            case .typeMismatch(_, let context), .valueNotFound(_, let context):
-                throw .field(context.codingPath.last?.stringValue ?? "")
+            case .typeMismatch(_, let context), .valueNotFound(_, let context): throw .field(name(in: context))
             // The bytes are JSON, so a number exceeds the field's range. Foundation does not name the field.
-            case .dataCorrupted(let context): throw .field(context.codingPath.last?.stringValue ?? "")
+            case .dataCorrupted(let context): throw .field(name(in: context))
             @unknown default: throw .malformed
             }
         } catch {
             throw .malformed
         }
+    }
+
+    /// The name of the field that is wrong. An element of a list has no name of its own.
+    private static func name(in context: DecodingError.Context) -> String {
+        context.codingPath.last { $0.intValue == nil }?.stringValue ?? ""
     }
 }
 

@@ -99,6 +99,60 @@ struct ImportCommandTests {
         }
     }
 
+    /// Lines about the earlier ones of `life` that the data model forbids, and a word of the error.
+    static let forbidden: [(String, String)] = [
+        (#""kind":"edit","about":3,"text":"x""#, "itself an edit"),
+        (#""kind":"edit","about":5,"text":"x""#, "itself an edit"),
+        (#""kind":"edit","about":4,"text":"x""#, "event"), (#""kind":"delete","about":3,"text":"""#, "itself an edit"),
+        (#""kind":"delete","about":5,"text":"""#, "itself an edit"),
+        (#""kind":"delete","about":2,"text":"x""#, "deletion has no text"),
+        (#""about":3,"text":"x""#, "itself an edit"),
+        (#""about":4,"text":"x""#, "no text"), (#""about":5,"text":"x""#, "itself an edit"),
+    ]
+
+    /// One message of each kind: a text, a reply, an edit of it, an event, a deletion of the text, one of the event.
+    private static let life = [
+        #""text":"one""#, #""about":1,"text":"re""#, #""kind":"edit","about":2,"text":"re: one""#,
+        #""kind":"event","text":"created""#, #""kind":"delete","about":1,"text":"""#,
+        #""kind":"delete","about":4,"text":"""#, #""kind":"edit","about":2,"text":"","erased":true,"sender":"""#,
+        #""about":2,"text":"last""#,
+    ]
+
+    private func file(_ records: [String]) -> String {
+        records.enumerated().map { index, fields in
+            let sender = fields.contains("sender") ? "" : #","sender":"a""#
+            return "{\"seq\":\(index + 1),\"ts\":\(index)\(sender),\(fields)}\n"
+        }.joined()
+    }
+
+    @Test("a record that the data model forbids is a bad line, and nothing is kept", arguments: forbidden.indices)
+    func forbiddenRecord(index: Int) throws {
+        let (record, word) = ImportCommandTests.forbidden[index]
+        let directory = try TemporaryDirectory()
+        let input = try directory.write("in", file(ImportCommandTests.life + [record]))
+        let outcome = natterd("import", "--old", "new", input, "--data", directory.path + "/data")
+        #expect(outcome.code == 65)
+        #expect(outcome.errors.contains("line 9: ") && outcome.errors.contains(word), "\(outcome.errors)")
+        #expect(natterd("export", "new", "--data", directory.path + "/data").code == 67)
+    }
+
+    @Test("what an export writes can be imported", arguments: [[], ["--raw"]])
+    func everyKind(options: [String]) throws {
+        let directory = try TemporaryDirectory()
+        let data = ["--data", directory.path + "/data"]
+        let input = try directory.write("in", file(ImportCommandTests.life))
+        #expect(natterd(words: ["import", "--old", "general", input] + data).code == 0)
+        let first = natterd(words: ["export", "general"] + options + data)
+        #expect(first.lines.count == (options.isEmpty ? 4 : 8))
+        // Twice in one file: the second begins behind the first.
+        let again = try directory.write("again", first.bytes + first.bytes)
+        let outcome = natterd(words: ["import", "--old", "copy", again] + data)
+        #expect(outcome.code == 0, "\(outcome.errors)")
+        let copy = natterd(words: ["export", "copy"] + options + data)
+        if !options.isEmpty { #expect(Array(copy.lines.prefix(8)) == first.lines) }
+        #expect(copy.lines.count == 2 * first.lines.count)
+    }
+
     @Test("names of groups are NFC, and case-insensitive")
     func names() throws {
         let directory = try TemporaryDirectory()

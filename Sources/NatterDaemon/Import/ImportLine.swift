@@ -73,24 +73,41 @@ struct ImportPlaces {
     }
 
     private var runs: [Run] = []
+    /// The lines that are no texts, in rising order.
+    private var others: [(seq: UInt64, kind: MessageKind)] = []
 
     /// - Parameters:
     ///   - seq: what the line calls itself.
     ///   - place: where its message stands.
-    mutating func add(_ seq: UInt64?, at place: ImportedPlace) {
+    mutating func add(_ seq: UInt64?, _ kind: MessageKind, at place: ImportedPlace) {
         guard let seq else { return }
-        if let last = runs.last {
-            if seq == last.seq &+ last.count, place == last.place(at: last.count) {
-                runs[runs.count - 1].count += 1
-                return
-            }
-            // Another export begins behind the first.
-            if seq < last.seq &+ last.count { runs = [] }
+        // Another export begins behind the first.
+        if let last = runs.last, seq < last.seq &+ last.count { (runs, others) = ([], []) }
+        if kind != .text { others.append((seq, kind)) }
+        if let last = runs.last, seq == last.seq &+ last.count, place == last.place(at: last.count) {
+            runs[runs.count - 1].count += 1
+        } else {
+            runs.append(Run(seq: seq, place: place, count: 1))
         }
-        runs.append(Run(seq: seq, place: place, count: 1))
     }
 
-    func place(of seq: UInt64) -> ImportedPlace? {
+    /// The place of the message that a line is about.
+    ///
+    /// - Parameter kind: the kind of that line.
+    /// - Throws: unless a message of this kind may be about the other one, as `Authority` decides for those that users send.
+    func target(_ seq: UInt64, of kind: MessageKind) throws -> ImportedPlace {
+        guard let place = place(of: seq) else { throw ImportError.badMessage(.badAbout(seq)) }
+        let index = others.indices.partitionPoint { others[$0].seq >= seq }
+        guard index < others.count, others[index].seq == seq else { return place }
+        if others[index].kind.isChange { throw ImportError.badMessage(.aboutChange(seq)) }
+        switch kind {
+        case .edit: throw ImportError.badMessage(.aboutEvent(seq))
+        case .text: throw ImportError.badMessage(.replyToEvent(seq))
+        default: return place
+        }
+    }
+
+    private func place(of seq: UInt64) -> ImportedPlace? {
         let behind = runs.indices.partitionPoint { runs[$0].seq > seq }
         guard behind > 0 else { return nil }
         let run = runs[behind - 1]

@@ -65,7 +65,7 @@ enum AccountRoutes {
     }
 
     static func name(_ call: Call) throws(APIError) -> String {
-        guard let name = call.query.name("name") else { throw APIError(.badRequest, "'name' is missing") }
+        guard let name = try call.query.name("name") else { throw APIError(.badRequest, "'name' is missing") }
         return name
     }
 

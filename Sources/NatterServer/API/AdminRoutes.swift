@@ -8,9 +8,10 @@ public import NatterWire
 enum AdminRoutes {
     private static let inviteMilliseconds: Int64 = 7 * 86_400_000
 
-    static func users(_ call: Call, _: Principal, _: Void) {
-        call.respond(
-            whole: call.store.accountViews(), as: "users", { $0.map { AdminUserObject($0) } }, place: \.name)
+    static func users(_ call: Call, _: Principal, _ part: ListPart) throws(APIError) {
+        try call.respond(part, of: call.store.accountViews(), as: "users", by: .other, \.name) {
+            $0.map { AdminUserObject($0) }
+        }
     }
 
     static func add(_ call: Call, _ principal: Principal, _ request: AccountRequest) throws(APIError) {
@@ -50,10 +51,11 @@ enum AdminRoutes {
             })
     }
 
-    static func sessions(_ call: Call, _ principal: Principal, _: Void) {
+    static func sessions(_ call: Call, _ principal: Principal, _ part: ListPart) throws(APIError) {
         let sessions = call.store.tokens(of: nil, robots: false, current: principal.token)
-        call.respond(
-            whole: sessions, as: "sessions", { $0.map { TokenObject($0, withUser: true) } }, place: \.id)
+        try call.respond(part, of: sessions, as: "sessions", by: .numbers, { String($0.id) }) {
+            $0.map { TokenObject($0, withUser: true) }
+        }
     }
 
     static func endSession(_ call: Call, _ principal: Principal) throws(APIError) {
@@ -124,14 +126,12 @@ enum AdminRoutes {
             })
     }
 
-    static func invites(_ call: Call, _: Principal, _: Void) {
-        call.respond(
-            whole: call.store.invites(), as: "invites",
-            { invites in
-                invites.map {
-                    InviteObject(id: $0.id, maker: $0.maker, created: $0.created.rfc3339, expires: $0.expires.rfc3339)
-                }
-            }, place: \.id)
+    static func invites(_ call: Call, _: Principal, _ part: ListPart) throws(APIError) {
+        try call.respond(part, of: call.store.invites(), as: "invites", by: .other, \.id) { invites in
+            invites.map {
+                InviteObject(id: $0.id, maker: $0.maker, created: $0.created.rfc3339, expires: $0.expires.rfc3339)
+            }
+        }
     }
 
     static func revokeInvite(_ call: Call, _ principal: Principal) {

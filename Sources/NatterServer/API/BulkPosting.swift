@@ -15,7 +15,7 @@ final class BulkPosting: BodySink {
     /// A batch is complete when it has this many bytes or lines. A parsed line and its answer take some hundred bytes
     /// besides their text.
     private static let batchBytes = 256 << 10
-    private static let batchLines = 2_048
+    private static let batchLines = 2 * refusalLimit
     /// After so many refused lines in a row, no line is tried any more. An answer is longer than a short line.
     private static let refusalLimit = 1_000
 
@@ -151,34 +151,57 @@ final class BulkPosting: BodySink {
 
     /// Parses the lines of a batch, has their messages stored, and spools the answers.
     private func work(_ batch: [UInt8], _ exchange: Exchange, isLast: Bool) {
-        let (lines, tried) = state.withLock { state in
-            var lines = parse(batch, &state)
-            let tried = countTried(lines, state)
-            cut(&lines, tried: tried, &state)
-            return (lines, min(tried, lines.count))
+        let lines = state.withLock { parse(batch, &$0) }
+        post(lines[...], [], exchange, isLast: isLast)
+    }
+
+    /// Has the store take the lines that are not answered yet. It gets no more of them at a time than may be refused in a row, so
+    /// that it stores nothing behind so many.
+    private func post(_ lines: ArraySlice<Line>, _ answers: [Answer], _ exchange: Exchange, isLast: Bool) {
+        let (part, rest) = state.withLock { state in
+            let lines = cut(refusingUntried(lines, state), &state)
+            let count = max(1, BulkPosting.refusalLimit - state.refusedInRow)
+            return (lines.prefix(count), lines.dropFirst(count))
         }
-        let messages = lines[..<tried].compactMap { line in
+        let messages = part.compactMap { line in
             if case .message(let message, _) = line { message } else { nil }
         }
-        guard !messages.isEmpty else {
-            return settle(lines, [], tried: tried, exchange, isLast: isLast)
-        }
+        guard !messages.isEmpty else { return take([], part, rest, answers, exchange, isLast: isLast) }
         server.store.post(messages, by: principal, stopAtRefusal: stopAtRefusal) { [self] outcomes in
             server.slowWorkers.submitAlways(for: principal.account) { [self] in
-                settle(lines, outcomes, tried: tried, exchange, isLast: isLast)
+                take(outcomes, part, rest, answers, exchange, isLast: isLast)
             }
         }
     }
 
-    /// How many lines, from the first on, the store may get. With `stop` it gets no line after a refused one.
-    private func countTried(_ lines: [Line], _ state: State) -> Int {
-        if state.hasStopped { return 0 }
-        return (stopAtRefusal ? lines.firstIndex(where: \.isRefused) : nil) ?? lines.count
+    /// Answers the lines of which the store has taken the messages, and goes on with the rest.
+    private func take(
+        _ outcomes: [PostOutcome], _ part: ArraySlice<Line>, _ rest: ArraySlice<Line>, _ answers: [Answer],
+        _ exchange: Exchange, isLast: Bool
+    ) {
+        let answers = answers + state.withLock { self.answers(to: part, outcomes, &$0) }
+        if rest.isEmpty {
+            settle(answers, exchange, isLast: isLast)
+        } else {
+            post(rest, answers, exchange, isLast: isLast)
+        }
+    }
+
+    /// With `stop`, the store gets no line after a refused one.
+    private func refusingUntried(_ lines: ArraySlice<Line>, _ state: State) -> ArraySlice<Line> {
+        guard stopAtRefusal, let first = state.hasStopped ? lines.startIndex : lines.firstIndex(where: \.isRefused)
+        else {
+            return lines
+        }
+        return lines[..<first]
+            + lines[first...].map { line in
+                line.isRefused ? line : .refused(APIError(StoreError.notTried), number: line.number)
+            }
     }
 
     /// Ends the request before the first line that must not be tried any more, because too many in a row were refused or
     /// their answers have no room. That line is answered with `not_tried` or `disk_full`, and the lines after it are dropped.
-    private func cut(_ lines: inout [Line], tried: Int, _ state: inout State) {
+    private func cut(_ lines: ArraySlice<Line>, _ state: inout State) -> ArraySlice<Line> {
         var inRow = state.refusedInRow
         let batches = state.unanswered.count + 1
         let noRoom: APIError? =
@@ -189,16 +212,15 @@ final class BulkPosting: BodySink {
             } else {
                 nil
             }
-        for (index, line) in lines.enumerated() {
+        for (index, line) in zip(lines.indices, lines) {
             if noRoom != nil || inRow >= BulkPosting.refusalLimit {
                 let reason = noRoom ?? APIError(.notTried, "not tried, because too many lines in a row were refused")
-                lines.removeSubrange(index...)
-                lines.append(.refused(reason, number: line.number))
                 (state.isOver, state.pending) = (true, [])
-                return
+                return lines[..<index] + [.refused(reason, number: line.number)]
             }
-            inRow = line.isRefused || index >= tried ? inRow + 1 : 0
+            inRow = line.isRefused ? inRow + 1 : 0
         }
+        return lines
     }
 
     /// Stops after the line at which `cut` ends the request: a refusal takes a hundred times the memory of a short line.
@@ -246,11 +268,8 @@ final class BulkPosting: BodySink {
 
     // MARK: Answers
 
-    private func settle(
-        _ lines: [Line], _ outcomes: [PostOutcome], tried: Int, _ exchange: Exchange, isLast: Bool
-    ) {
+    private func settle(_ answers: [Answer], _ exchange: Exchange, isLast: Bool) {
         let first = state.withLock { state in
-            let answers = answers(to: lines, outcomes, tried: tried, &state)
             state.unanswered.append(SettledBatch(answers: answers, exchange: exchange, isLast: isLast))
             return state.unanswered.count == 1 ? state.unanswered.first : nil
         }
@@ -258,18 +277,15 @@ final class BulkPosting: BodySink {
         if let first { write(first) }
     }
 
-    /// Decides on one answer for each line, and notes what the next batch depends on.
-    private func answers(
-        to lines: [Line], _ outcomes: [PostOutcome], tried: Int, _ state: inout State
-    ) -> [Answer] {
+    /// Decides on one answer for each line, and notes what the next lines depend on.
+    private func answers(to lines: ArraySlice<Line>, _ outcomes: [PostOutcome], _ state: inout State) -> [Answer] {
         var next = outcomes[...]
         var answers: [Answer] = []
         answers.reserveCapacity(lines.count)
-        for (index, line) in lines.enumerated() {
+        for line in lines {
             var answer: Answer
             switch line {
             case .refused(let error, _): answer = .refused(error, line: line.number)
-            case .message where index >= tried: answer = .refused(APIError(StoreError.notTried), line: line.number)
             case .message:
                 switch next.popFirst() {
                 case .posted(let message):

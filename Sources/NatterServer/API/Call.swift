@@ -94,17 +94,21 @@ struct Call: Sendable {
 
     private func respond(_ reply: Reply, isShared: Bool) { respond(isShared ? reply.compressed(for: head) : reply) }
 
-    /// Responds with a whole list of any length, which is made piece by piece while it is sent.
+    /// Responds with a list of any length, or with a part of it, which is made piece by piece while it is sent.
     ///
     /// - Parameters:
     ///   - field: the list's name in the JSON object.
+    ///   - order: the order that the items have.
+    ///   - place: an item's value for `next`.
     ///   - objects: the objects of some items.
-    ///   - place: an object's value for `next`.
     func respond<Item: Sendable, Object: Encodable & Sendable>(
-        whole items: [Item], as field: String, _ objects: @escaping @Sendable (ArraySlice<Item>) -> [Object],
-        place: @escaping @Sendable (Object) -> String
-    ) {
-        let list = WholeList(items, field, isLines: wantsLines, objects, place)
+        _ part: ListPart, of items: [Item], as field: String, by order: ListPart.Order, _ place: (Item) -> String,
+        _ objects: @escaping @Sendable (ArraySlice<Item>) -> [Object]
+    ) throws(APIError) {
+        let rest = try part.behind(items, order, place)
+        let given = rest.prefix(part.limit ?? .max)
+        let end = ListEnd(more: given.count < rest.count, next: given.last.map(place) ?? part.after)
+        let list = WholeList(Array(given), field, isLines: wantsLines, end, objects)
         var reply = Reply(status: 200, headers: [("Content-Type", wantsLines ? MediaType.ndjson : MediaType.json)])
         reply.body = PieceProducer(server.workers, account, sourceBytes: list.heldBytes) { list.next() }.body()
         respond(reply)

@@ -35,7 +35,7 @@ enum ConversationRoutes {
         var page = PageQuery(conversation: call.name(0), limit: try call.query.limit())
         page.since = try call.query.time("since")
         page.until = try call.query.time("until")
-        page.sender = call.query.name("from")
+        page.sender = try call.query.label("from")
         page.isFolded = try call.query.flag("fold")
         if let around = call.query["around"] {
             guard let seq = Query.number(around), seq > 0 else {
@@ -136,8 +136,8 @@ enum ConversationRoutes {
     static func searchQuery(_ call: Call) throws(APIError) -> SearchRequest {
         guard let query = call.query["q"] else { throw APIError(.badRequest, "'q' is missing: what to search for") }
         var request = SearchRequest(query: query, limit: try call.query.limit())
-        request.conversation = call.query.name("conversation")
-        request.sender = call.query.name("from")
+        request.conversation = try call.query.name("conversation")
+        request.sender = try call.query.label("from")
         request.since = try call.query.time("since")
         request.until = try call.query.time("until")
         request.isFolded = try call.query.flag("fold")

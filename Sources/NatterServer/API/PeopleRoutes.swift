@@ -9,8 +9,8 @@ enum PeopleRoutes {
 
     static func userQuery(_ call: Call) throws(APIError) -> UserQuery {
         UserQuery(
-            pattern: call.query.name("q"), onlineOnly: try call.query.flag("online"), after: call.query.name("after"),
-            limit: try call.query.limit())
+            pattern: call.query["q"].map(Normalization.formC), onlineOnly: try call.query.flag("online"),
+            after: try call.query.name("after"), limit: try call.query.limit())
     }
 
     static func users(_ call: Call, _: Principal, _ query: UserQuery) {
@@ -21,16 +21,16 @@ enum PeopleRoutes {
 
     // MARK: Contacts and blocked users
 
-    static func contacts(_ call: Call, _ principal: Principal, _: Void) {
-        respond(call, call.store.contacts(of: principal))
+    static func contacts(_ call: Call, _ principal: Principal, _ part: ListPart) throws(APIError) {
+        try respond(call, part, call.store.contacts(of: principal))
     }
 
-    static func blocked(_ call: Call, _ principal: Principal, _: Void) {
-        respond(call, call.store.blocked(by: principal))
+    static func blocked(_ call: Call, _ principal: Principal, _ part: ListPart) throws(APIError) {
+        try respond(call, part, call.store.blocked(by: principal))
     }
 
-    private static func respond(_ call: Call, _ users: [UserView]) {
-        call.respond(whole: users, as: "users", { $0.map { UserObject($0) } }, place: \.name)
+    private static func respond(_ call: Call, _ part: ListPart, _ users: [UserView]) throws(APIError) {
+        try call.respond(part, of: users, as: "users", by: .names, \.name) { $0.map { UserObject($0) } }
     }
 
     static func addContact(_ call: Call, _ principal: Principal) {
@@ -89,17 +89,15 @@ enum PeopleRoutes {
         call.store.deleteGroup(call.name(0), by: principal, call.done())
     }
 
-    static func members(_ call: Call, _ principal: Principal, _: Void) throws(APIError) {
+    static func members(_ call: Call, _ principal: Principal, _ part: ListPart) throws(APIError) {
         let members = try translate(call.store.members(of: call.name(0), for: principal))
-        call.respond(
-            whole: members, as: "users",
-            { members in
-                members.map {
-                    MemberObject(
-                        name: $0.user.name, admin: $0.isAdmin, online: $0.user.isOnline,
-                        lastSeen: $0.user.lastSeen?.rfc3339)
-                }
-            }, place: \.name)
+        try call.respond(part, of: members, as: "users", by: .names, \.user.name) { members in
+            members.map {
+                MemberObject(
+                    name: $0.user.name, admin: $0.isAdmin, online: $0.user.isOnline,
+                    lastSeen: $0.user.lastSeen?.rfc3339)
+            }
+        }
     }
 
     static func putMember(_ call: Call, _ principal: Principal, _ request: MemberRequest) {

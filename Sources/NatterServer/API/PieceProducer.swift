@@ -89,7 +89,7 @@ final class PieceProducer: BodyProducer {
     }
 }
 
-/// The pieces of a list that is given whole, however long it is. Only the items are kept; their objects are made as they
+/// The pieces of a list of any length. Only the items are kept; their objects are made as they
 /// are sent.
 final class WholeList<Item: Sendable, Object: Encodable & Sendable>: Sendable {
     /// How many objects are made at a time.
@@ -99,21 +99,20 @@ final class WholeList<Item: Sendable, Object: Encodable & Sendable>: Sendable {
     private let field: String
     private let isLines: Bool
     private let objects: @Sendable (ArraySlice<Item>) -> [Object]
-    private let place: @Sendable (Object) -> String
+    private let end: ListEnd
     private let state = Monitor(State())
 
     private struct State {
         var done = 0
         /// How many objects were written. An item may be gone by then.
         var written = 0
-        var next: String?
     }
 
     init(
-        _ items: [Item], _ field: String, isLines: Bool, _ objects: @escaping @Sendable (ArraySlice<Item>) -> [Object],
-        _ place: @escaping @Sendable (Object) -> String
+        _ items: [Item], _ field: String, isLines: Bool, _ end: ListEnd,
+        _ objects: @escaping @Sendable (ArraySlice<Item>) -> [Object]
     ) {
-        (self.items, self.field, self.isLines, self.objects, self.place) = (items, field, isLines, objects, place)
+        (self.items, self.field, self.isLines, self.end, self.objects) = (items, field, isLines, end, objects)
     }
 
     /// About how many bytes the items take, with one short text each.
@@ -132,12 +131,11 @@ final class WholeList<Item: Sendable, Object: Encodable & Sendable>: Sendable {
                     if isLines { piece.bytes.append(UInt8(ascii: "\n")) }
                     state.written += 1
                 }
-                state.next = made.last.map(place) ?? state.next
             }
             guard state.done == items.count else { return piece }
             piece.isLast = true
             if !isLines {
-                piece.bytes += Array("],".utf8) + WireJSON.encode(ListEnd(more: false, next: state.next)).dropFirst()
+                piece.bytes += Array("],".utf8) + WireJSON.encode(end).dropFirst()
             }
             return piece
         }
@@ -145,7 +143,7 @@ final class WholeList<Item: Sendable, Object: Encodable & Sendable>: Sendable {
 }
 
 /// What follows the objects of a list.
-private struct ListEnd: Encodable {
+struct ListEnd: Encodable, Sendable {
     var more: Bool
     @OrNull var next: String?
 }

@@ -29,7 +29,21 @@ struct Query {
     }
 
     /// A field that is a name, in normalization form C.
-    func name(_ field: String) -> String? { self[field].map(Normalization.formC) }
+    ///
+    /// - Throws: 400 for a name with '/' or U+0000, which a path refuses, too.
+    func name(_ field: String) throws(APIError) -> String? {
+        guard self[field]?.utf8.contains(UInt8(ascii: "/")) != true else {
+            throw APIError(.badRequest, "'\(field)' can't have '/'")
+        }
+        return try label(field)
+    }
+
+    /// A field that is the sender of messages. That of an imported one is a label, which may have '/'.
+    func label(_ field: String) throws(APIError) -> String? {
+        guard let text = self[field] else { return nil }
+        guard !text.utf8.contains(0) else { throw APIError(.badRequest, "'\(field)' can't have U+0000") }
+        return Normalization.formC(text)
+    }
 
     /// The page size, at least 1. Values above 1,000 count as 1,000.
     func limit() throws(APIError) -> Int {
@@ -93,7 +107,48 @@ struct ListQuery {
     let after: String?
 
     static func read(_ call: Call) throws(APIError) -> ListQuery {
-        ListQuery(limit: try call.query.limit(), after: call.query.name("after"))
+        ListQuery(limit: try call.query.limit(), after: try call.query.name("after"))
+    }
+}
+
+/// A part of a list that comes whole unless the request says `limit`.
+struct ListPart {
+    /// By what `next` finds its place again.
+    enum Order {
+        /// Without regard to case.
+        case names
+        case numbers
+        /// By something else, so that only an object that is still there has a place.
+        case other
+    }
+
+    let limit: Int?
+    /// The place behind which the part begins.
+    let after: String?
+
+    static func read(_ call: Call) throws(APIError) -> ListPart {
+        ListPart(limit: try call.query["limit"] == nil ? nil : call.query.limit(), after: try call.query.name("after"))
+    }
+
+    /// The items behind `after`.
+    ///
+    /// - Throws: 400 if that is no place of this list.
+    func behind<Item>(
+        _ items: [Item], _ order: Order, _ place: (Item) -> String
+    ) throws(APIError) -> ArraySlice<Item> {
+        guard let after else { return items[...] }
+        switch order {
+        case .names:
+            let key = NameRule.caseKey(after)
+            return items.drop { !key.utf8.lexicographicallyPrecedes(NameRule.caseKey(place($0)).utf8) }
+        case .numbers:
+            guard let number = Query.number(after) else { break }
+            return items.drop { Int(place($0)).map { $0 <= number } ?? false }
+        case .other:
+            guard let index = items.firstIndex(where: { place($0).utf8.elementsEqual(after.utf8) }) else { break }
+            return items[(index + 1)...]
+        }
+        throw APIError(.badRequest, "'after' must be the 'next' of an earlier page, whose last object is still there")
     }
 }
 

@@ -181,9 +181,11 @@ struct Form<Input>: Sendable {
 
 extension Form where Input == Void {
     static var nothing: Form { Form { _ in } }
+}
 
-    /// A list that is always returned whole. A malformed `limit` is still an error.
-    static var list: Form { Form { call throws(APIError) in _ = try call.query.limit() } }
+extension Form where Input == ListPart {
+    /// A list, which comes whole unless the query says `limit`.
+    static var list: Form { Form { call throws(APIError) in try ListPart.read(call) } }
 }
 
 extension Form where Input: Decodable & Sendable {

@@ -48,18 +48,19 @@ enum TokenRoutes {
             })
     }
 
-    static func tokens(_ call: Call, _ principal: Principal, _: Void) {
-        let objects = objects(of: principal, robots: true, call)
-        call.respond(list: objects, TokenList(tokens: objects, sessions: nil, more: false, next: objects.last?.id))
+    static func tokens(_ call: Call, _ principal: Principal, _ part: ListPart) throws(APIError) {
+        try respond(call, principal, part, as: "tokens", robots: true)
     }
 
-    static func sessions(_ call: Call, _ principal: Principal, _: Void) {
-        let objects = objects(of: principal, robots: false, call)
-        call.respond(list: objects, TokenList(tokens: nil, sessions: objects, more: false, next: objects.last?.id))
+    static func sessions(_ call: Call, _ principal: Principal, _ part: ListPart) throws(APIError) {
+        try respond(call, principal, part, as: "sessions", robots: false)
     }
 
-    private static func objects(of principal: Principal, robots: Bool, _ call: Call) -> [TokenObject] {
-        call.store.tokens(of: principal.account, robots: robots, current: principal.token).map { TokenObject($0) }
+    private static func respond(
+        _ call: Call, _ principal: Principal, _ part: ListPart, as field: String, robots: Bool
+    ) throws(APIError) {
+        let tokens = call.store.tokens(of: principal.account, robots: robots, current: principal.token)
+        try call.respond(part, of: tokens, as: field, by: .numbers, { String($0.id) }) { $0.map { TokenObject($0) } }
     }
 
     static func revokeToken(_ call: Call, _ principal: Principal) throws(APIError) {

@@ -1,6 +1,6 @@
 public import NatterLanguage
 internal import NatterModel
-internal import NatterSystem
+public import NatterSystem
 
 /// `backup.manifest`: the store of a backup, and the length and checksum of each file. It is written last, so a
 /// directory without it is an unfinished backup.
@@ -138,6 +138,8 @@ public enum BackupError: Error, Equatable, PhraseConvertible {
     case nested(String)
     case notABackup(String)
     case brokenOff(String)
+    /// The target can't be created.
+    case cannotCreate(DiskError)
     /// The backup differs from what was written.
     case damaged(path: String, problem: Phrase)
     /// The data directory to restore into is not empty.
@@ -153,6 +155,7 @@ public enum BackupError: Error, Equatable, PhraseConvertible {
         case .notABackup(let path):
             "'\(path)' is no finished backup; name a directory that 'natterd backup' has made to its end"
         case .brokenOff(let path): "the backup to '\(path)' was broken off; begin it again"
+        case .cannotCreate(let error): error.phrase
         case .damaged(let path, let problem): "the backup's file '\(path)' \(problem); take another backup"
         case .notEmpty(let path):
             "the data directory '\(path)' is not empty, and nothing is overwritten; name another with --data, or move it away"

@@ -89,7 +89,7 @@ public final class StoreBackup {
 
     private func run(_ connection: Connection, _ visit: @escaping (StoreDamage) -> Void) throws -> Summary {
         guard !Path.areNested(source, target) else { throw BackupError.nested(target) }
-        let lock = try Store.takeLock(target, disk: disk)
+        let lock = try lockTarget()
         return try withExtendedLifetime(lock) {
             let former = try prepare()
             // Before the messages: a hook must not have come further than the backup.
@@ -114,6 +114,15 @@ public final class StoreBackup {
         }
     }
 
+    /// Creates the target unless it is there, and locks it.
+    private func lockTarget() throws -> any DiskLock {
+        do throws(StoreOpenError) { return try Store.takeLock(target, disk: disk) } catch {
+            guard case .cannotCreate(let problem) = error else { throw error }
+            // Not the error of a store that can't be opened.
+            throw BackupError.cannotCreate(problem)
+        }
+    }
+
     /// Checks that the target is empty or a backup, and removes what an earlier try has left.
     /// - Returns: the manifest of the former backup.
     private func prepare() throws -> BackupManifest? {
@@ -134,6 +143,14 @@ public final class StoreBackup {
     // MARK: The parts
 
     private func copyDatabase(_ connection: Connection) throws -> BackupManifest {
+        do { return try copied(connection) } catch let error as SQLiteError where error.reason == .corrupt {
+            // The copy is new, so what it can't be read for is in the store.
+            throw SQLiteError(
+                reason: .corrupt, code: error.code, message: error.message, path: Store.databasePath(source))
+        }
+    }
+
+    private func copied(_ connection: Connection) throws -> BackupManifest {
         try connection.copy(to: stagedDatabase, disk: disk)
         let copy = try Connection(path: stagedDatabase, role: .writer, disk: disk)
         let meta = try copy.statement("SELECT value FROM meta WHERE key='store_id'")

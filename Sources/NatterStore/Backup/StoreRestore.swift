@@ -66,7 +66,11 @@ public enum StoreRestore {
         if try disk.information(directory + "/" + mark) != nil { return }
         // What was erased after the backup is erased again.
         let allowed = ["store.lock", RememberedErasures.name]
-        guard try disk.list(directory).allSatisfy(allowed.contains) else { throw BackupError.notEmpty(directory) }
+        let names: [String]
+        do throws(DiskError) { names = try disk.list(directory) } catch {
+            throw error.code == .notADirectory ? BackupError.cannotCreate(error) : error
+        }
+        guard names.allSatisfy(allowed.contains) else { throw BackupError.notEmpty(directory) }
     }
 
     /// Refuses a directory that was to become a store, but holds only a part of one yet.

@@ -33,6 +33,12 @@ public enum ImportedMessageError: Error, Equatable, PhraseConvertible {
     case badKind(String)
     /// It is about a message that is not on an earlier line.
     case badAbout(UInt64)
+    /// An edit, a deletion or a reply that is about an edit or a deletion.
+    case aboutChange(UInt64)
+    /// An edit of an event.
+    case aboutEvent(UInt64)
+    /// A reply to an event.
+    case replyToEvent(UInt64)
     /// A time that may be seconds instead of milliseconds.
     case timeOld(Timestamp)
     /// A time in seconds, probably.
@@ -47,6 +53,10 @@ public enum ImportedMessageError: Error, Equatable, PhraseConvertible {
         switch self {
         case .badKind(let kind): "the kind '\(kind)' is not known, or 'about' is missing"
         case .badAbout(let seq): "it is about message \(seq), which is not on an earlier line"
+        case .aboutChange(let seq):
+            "message \(seq) is itself an edit or a deletion; name the original message"
+        case .aboutEvent(let seq): "message \(seq) is an event, which nobody can edit"
+        case .replyToEvent(let seq): "message \(seq) is no text; only texts have replies"
         case .notErased: "an erased message has neither sender nor text"
         case .senderLength(let bytes): "the sender has \(bytes) bytes; 1 to \(NameRule.maximumBytes) are allowed"
         case .senderContainsNul: "the sender contains U+0000"
@@ -63,12 +73,13 @@ public enum ImportedMessageError: Error, Equatable, PhraseConvertible {
 
     /// Throws if a message cannot be imported. Unlike a message that a user sends, it may be empty.
     static func check(
-        time: Timestamp, sender: [UInt8], text: [UInt8], now: Timestamp, takesOld: Bool
+        time: Timestamp, sender: [UInt8], text: [UInt8], kind: MessageKind, now: Timestamp, takesOld: Bool
     ) throws(ImportedMessageError) {
         guard (1...NameRule.maximumBytes).contains(sender.count) else { throw .senderLength(bytes: sender.count) }
         guard !sender.contains(0) else { throw .senderContainsNul }
         guard text.count <= Limits.textBytes.upperBound else { throw .text(.tooLong(bytes: text.count)) }
         guard !text.contains(0) else { throw .text(.containsNul) }
+        guard kind != .delete || text.isEmpty else { throw .text(.notEmpty) }
         guard Timestamp.range.contains(time) else { throw .timeOutOfRange(time.milliseconds) }
         guard takesOld || time.milliseconds >= Limits.importOldMilliseconds else { throw .timeOld(time) }
         guard time <= now.advanced(milliseconds: Limits.importAheadMilliseconds) else { throw .timeAhead(time) }

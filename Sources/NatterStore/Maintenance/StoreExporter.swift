@@ -80,37 +80,54 @@ public final class StoreExporter {
         return (accounts[0], accounts[1])
     }
 
-    private func fold(_ records: Records, with reader: LogReader) throws -> [Message] {
-        guard let start = records.index(of: seq) else { return [] }
-        var messages = (start..<records.count).map {
-            Message(records[$0], hash: .zero, of: reader.log.id, named: name)
+    /// The messages of a block from `seq` on, if they are given one by one, and where they end.
+    ///
+    /// - Throws: `ArchiveError.damaged` if the newest edit of the first can't be read.
+    private func changed(_ block: OpenBlock, _ reader: LogReader) throws -> (messages: [Message]?, end: Seq) {
+        let end = block.records.lastSeq
+        do { return (try changed(block, upTo: end, reader), end) } catch ArchiveError.damaged(let edited, _, _)
+            where edited > seq && edited <= end
+        {
+            // Those before it come first.
+            return (try changed(block, upTo: edited.previous, reader) ?? [], edited.previous)
         }
-        try MessageFolder(reader, folds: true).apply(to: &messages)
-        return messages.filter { !$0.kind.isChange }
     }
 
-    /// The messages of a block, if something happened to one of them.
-    private func changed(_ block: OpenBlock, _ reader: LogReader) throws -> [Message]? {
-        guard form != .stored, let start = block.records.index(of: seq) else { return nil }
-        let run = MessageRun(reader.log, block, positions: Array(start..<block.records.count))
-        let messages = try MessageFolder(reader, folds: form == .newest).messages(of: run)
-        return form == .newest ? messages?.filter { !$0.kind.isChange } : messages
+    /// - Returns: nil if the whole block is given as it is, because nothing happened to a message of it.
+    private func changed(_ block: OpenBlock, upTo end: Seq, _ reader: LogReader) throws -> [Message]? {
+        guard isFolded || form != .stored, let start = block.records.index(of: seq),
+            let last = block.records.index(of: end)
+        else { return nil }
+        let isNewest = isFolded || form == .newest
+        let folder = MessageFolder(reader, folds: isNewest, needsEdits: true)
+        var messages: [Message]
+        if isFolded {
+            messages = (start...last).map { Message(block.records[$0], hash: .zero, of: reader.log.id, named: name) }
+            try folder.apply(to: &messages)
+        } else {
+            let run = MessageRun(reader.log, block, positions: Array(start...last))
+            let found = try folder.messages(of: run)
+            guard found != nil || end < block.records.lastSeq else { return nil }
+            messages = found ?? run.messages()
+        }
+        return isNewest ? messages.filter { !$0.kind.isChange } : messages
     }
 
     /// The next piece; nil at the end.
     public func next() throws(StoreError) -> Piece? {
         guard let (identity, tail) = conversation, seq <= tail.head else { return nil }
         do {
-            let (block, folded) = try store.withReader { archive in
+            let (block, messages, end) = try store.withReader { archive -> (OpenBlock, [Message]?, Seq) in
                 let reader = LogReader(tail.log(of: identity, named: name), archive)
                 let block = try reader.storedBlock(containing: seq)
-                return (block, isFolded ? try fold(block.records, with: reader) : try changed(block, reader))
+                let (messages, end) = try changed(block, reader)
+                return (block, messages, end)
             }
             guard let start = block.records.index(of: seq) else {
                 throw ArchiveError.damaged(from: seq, to: seq, detail: "a block does not hold message \(seq)")
             }
-            seq = block.records.lastSeq.next
-            if let folded { return .folded(folded) }
+            seq = end.next
+            if let messages { return .folded(messages) }
             return .messages(ExportedMessages(records: block.records, start: start))
         } catch {
             let error = StoreError(error)

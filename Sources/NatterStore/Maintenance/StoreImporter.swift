@@ -184,7 +184,8 @@ public final class StoreImporter {
             if isErased, kind != .event, !sender.isEmpty || !text.isEmpty { throw .notErased }
             // An erased message has no sender, so any stands for it in the check.
             let name = isErased && sender.isEmpty ? [UInt8(ascii: "-")] : sender
-            try ImportedMessageError.check(time: time, sender: name, text: text, now: now, takesOld: takesOld)
+            try ImportedMessageError.check(
+                time: time, sender: name, text: text, kind: kind, now: now, takesOld: takesOld)
         } catch {
             throw .badMessage(error)
         }

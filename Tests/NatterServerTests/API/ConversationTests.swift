@@ -13,6 +13,21 @@ internal import TestSupport
 struct ConversationTests {
     private static let fields: Set<String> = ["name", "id", "kind", "first", "head", "hash", "read", "unread", "last"]
 
+    @Test("a member that is no user is 404 to whoever sees the group, and 403 comes after it")
+    func unknownMember() throws {
+        let server = try TestServer()
+        let (alice, bob, carol) = (try server.account("alice"), try server.account("bob"), try server.account("carol"))
+        #expect(try alice.post("/v1/groups", ["name": "g"]).status == 201)
+        #expect(try alice.send(.put, "/v1/groups/g/members/bob").status == 200)
+        for (client, name, outcome) in [
+            (alice, "nobody", "404 no_such_user"), (bob, "nobody", "404 no_such_user"), (bob, "carol", "403 forbidden"),
+            (carol, "nobody", "404 no_such_conversation"),
+        ] {
+            #expect(try client.send(.put, "/v1/groups/g/members/\(name)").outcome == outcome)
+        }
+        #expect(try bob.send(.delete, "/v1/groups/g/members/nobody").outcome == "404 no_such_user")
+    }
+
     @Test("general is there from the start, empty")
     func emptyGeneral() throws {
         let alice = try TestServer().account("alice")

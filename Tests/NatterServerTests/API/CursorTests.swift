@@ -71,6 +71,20 @@ struct CursorTests {
         #expect(try alice.get("/v1/sync", ["cursor": sync]).outcome == "400 bad_cursor")
     }
 
+    @Test("one that can't go on says what to do")
+    func remedy() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        _ = try alice.say("one")
+        let id = try #require(ConversationID(hex: alice.get("/v1/conversations/general").json["id"]?.text ?? ""))
+        for seq: UInt64 in [1, 5] {
+            let cursor = MessageCursor(conversation: id, seq: Seq(seq), hashPrefix: 7).description
+            let answer = try alice.get(CursorTests.page, ["after": cursor])
+            #expect(answer.outcome == "410 cursor_expired")
+            #expect(try answer.json["error"]?["message"]?.text?.contains("after=0") == true, "\(answer.text)")
+        }
+    }
+
     @Test("ahead of the server, or of a history that it does not have, is 410 cursor_expired")
     func expired() throws {
         let server = try TestServer()

@@ -258,7 +258,10 @@ struct LifeTests {
         #expect(try say(now - 60_001) == Int(now - 60_001))
         #expect(try say(now - 60_000) == nil)
         #expect(try say(now + 5_000) == nil)
-        #expect(try alice.page().messages.map(\.written) == [now - 60_001, nil, nil])
+        for early: Int64 in [1, 0, -1, -62_167_219_200_000] { #expect(try say(early) == Int(early)) }
+        #expect(try say(.min) == nil)
+        let stored = [now - 60_001, nil, nil, 1, 0, -1, -62_167_219_200_000, nil]
+        #expect(try alice.page().messages.map(\.written) == stored)
     }
 
     @Test("a message that is deleted and erased counts as unread for nobody, before a restart and after it")
@@ -277,6 +280,48 @@ struct LifeTests {
             try server.seal(as: people[0])
             server.stop()
             try server.start()
+        }
+    }
+
+    @Test("an id of an erased message is good for another try of the same kind alone", arguments: [false, true])
+    func erasedID(isSealed: Bool) throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        for text in ["one", "two"] { _ = try alice.say(text) }
+        _ = try alice.say("three", id: "text")
+        _ = try alice.change("edit", of: 1, "uno", id: "edit")
+        let store = server.store
+        _ = try waitFor { store.erase([Seq(3)...Seq(4)], in: "general", by: "test", $0) }.get()
+        if isSealed {
+            try server.seal(as: alice)
+            server.stop()
+            try server.start()
+        }
+        // What it said nobody knows, so any text counts as the same.
+        #expect(try alice.change("edit", of: 1, "eins", id: "edit").json["seq"] == 4)
+        #expect(try alice.say("drei", id: "text").json["seq"] == 3)
+        // What it was about is known.
+        #expect(try alice.change("edit", of: 2, "dos", id: "edit").outcome == "409 id_reused")
+        #expect(try alice.change("text", of: 1, "re", id: "edit").outcome == "409 id_reused")
+        #expect(try alice.change("delete", of: 1, id: "edit").outcome == "409 id_reused")
+        #expect(try alice.say("text", id: "edit").outcome == "409 id_reused")
+        #expect(try alice.change("edit", of: 1, "uno", id: "text").outcome == "409 id_reused")
+        #expect(try alice.page().head == 4)
+    }
+
+    @Test("an original that was erased with all its edits is not edited, folded or not")
+    func erasedEdits() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        for text in ["one", "two"] { _ = try alice.say(text) }
+        _ = try alice.change("edit", of: 1, "uno")
+        _ = try alice.change("edit", of: 2, "dos")
+        let store = server.store
+        _ = try waitFor { store.erase([Seq(1)...Seq(1)], in: "general", by: "test", $0) }.get()
+        for fold in ["0", "1"] {
+            let messages = try alice.page(["fold": fold, "limit": "10", "after": "0"]).messages
+            #expect(messages.first?.erased == true && messages.first?.edited == nil, "\(fold)")
+            #expect(messages[1].edited != nil)
         }
     }
 

@@ -391,6 +391,40 @@ struct RequestFormTests {
         }
     }
 
+    @Test(
+        "a name in a query can't have '/' or U+0000, as in a path",
+        arguments: [
+            "register?name=", "search?q=x&conversation=",
+            "users?after=", "conversations?after=", "groups?after=",
+        ])
+    func namesInQueries(_ query: String) throws {
+        let alice = try TestServer().account("alice")
+        for name in ["a%2Fb", "%2F", "a%00", "%00"] {
+            #expect(try alice.send(.get, "/v1/" + query + name).outcome == "400 bad_request", "\(name)")
+        }
+        // The label of an imported sender may have a slash.
+        for query in ["search?q=x&from=", "conversations/general/messages?from="] {
+            #expect(try alice.send(.get, "/v1/" + query + "a%2Fb").status == 200)
+            #expect(try alice.send(.get, "/v1/" + query + "a%00").outcome == "400 bad_request")
+        }
+        // So may what is no name.
+        #expect(try alice.get("/v1/search", ["q": "a/b"]).status == 200)
+        #expect(try alice.get("/v1/users", ["q": "a/b"]).status == 200)
+    }
+
+    @Test("an element of the wrong type is told by the name of its list")
+    func wrongElement() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        try server.makeAdmin("alice")
+        let wrong: [JSONValue] = [["x"], [1, "x"], [[1]], [nil]]
+        for seqs in wrong {
+            let answer = try alice.post("/v1/admin/erase", ["conversation": "general", "seqs": seqs])
+            #expect(answer.outcome == "400 bad_request")
+            #expect(answer.text.contains("'seqs'"), "\(answer.text)")
+        }
+    }
+
     @Test("healthz is there for everybody")
     func health() throws {
         let server = try TestServer()

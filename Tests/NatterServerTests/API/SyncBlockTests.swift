@@ -137,6 +137,25 @@ struct SyncBlockTests {
         #expect(last == Seq(60))
     }
 
+    @Test("a block outside the scope of a token is 403, and 404 if its owner does not see the conversation either")
+    func blockScope() throws {
+        let server = try TestServer()
+        let (alice, bob) = (try server.account("alice"), try server.account("bob"))
+        func id(_ name: String, _ client: Client) throws -> String {
+            try client.get("/v1/conversations/\(name)").json["id"]?.text ?? ""
+        }
+        for (name, maker) in [("g", alice), ("other", bob)] {
+            #expect(try maker.post("/v1/groups", ["name": .string(name)]).status == 201)
+        }
+        let token = try alice.post("/v1/tokens", ["label": "x", "scope": "read:g"]).json["token"]?.text
+        let robot = Client(server, token: token)
+        #expect(try robot.get("/v1/blocks/\(id("general", alice))/1-0").outcome == "403 forbidden")
+        #expect(try robot.get("/v1/blocks/\(id("g", alice))/1-0").outcome == "404 not_found")
+        #expect(try robot.get("/v1/blocks/\(id("other", bob))/1-0").outcome == "404 no_such_conversation")
+        #expect(
+            try robot.get("/v1/blocks/\(String(repeating: "7", count: 32))/1-0").outcome == "404 no_such_conversation")
+    }
+
     @Test("with nothing new it costs a few bytes")
     func empty() throws {
         let alice = try TestServer().account("alice")

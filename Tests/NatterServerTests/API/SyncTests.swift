@@ -106,6 +106,26 @@ struct SyncTests {
         #expect(next.map { $0["text"] } == [nil, "more", nil])
     }
 
+    @Test("a conversation is named once, although its reader was added to it and became its admin")
+    func namedOnce() throws {
+        let server = try TestServer()
+        let (alice, bob) = (try server.account("alice"), try server.account("bob"))
+        let cursor = try bob.get("/v1/sync").header("Natter-Cursor") ?? ""
+        #expect(try alice.post("/v1/groups", ["name": "g"]).status == 201)
+        _ = try alice.say("one", to: "g")
+        #expect(try alice.send(.put, "/v1/groups/g/members/bob").status == 200)
+        func types(_ cursor: String) throws -> ([JSONValue?], String) {
+            let answer = try bob.get("/v1/sync", ["cursor": cursor])
+            return (try answer.lines.map { $0["type"] }, answer.header("Natter-Cursor") ?? "")
+        }
+        let added = try types(cursor)
+        #expect(added.0 == ["conversation", "message", "message", "message", "end"])
+        let body = Array(#"{"admin":true}"#.utf8)
+        #expect(try alice.send(.put, "/v1/groups/g/members/bob", body: body).status == 200)
+        #expect(try alice.send(.patch, "/v1/groups/g", body: Array(#"{"name":"h"}"#.utf8)).status == 200)
+        #expect(try types(added.1).0 == ["conversation", "message", "message", "end"])
+    }
+
     @Test("cursor=now returns the end line alone; everything after it is new")
     func now() throws {
         let alice = try TestServer().account("alice")
