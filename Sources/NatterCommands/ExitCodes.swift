@@ -71,6 +71,8 @@ enum ExitCodes {
         case .locked: CommandFailure(.temporary, code: "locked", "\(error)")
         case .storage(.disk(let error)), .storage(.log(.disk(let error))): CommandFailure(error)
         case .storage(let error) where error.isFull: CommandFailure(full: "\(error)")
+        case .storage where error.isBusyDatabase:
+            CommandFailure(.temporary, code: "locked", "\(error); try again later")
         case .storage where error.isDamage:
             CommandFailure(.inputOutput, code: "io_error", "\(error); run 'natter verify', then 'natter sync'")
         case .behind, .storage: CommandFailure(.inputOutput, code: "io_error", "\(error)")
