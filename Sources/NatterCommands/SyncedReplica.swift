@@ -233,6 +233,9 @@ final class SyncedReplica {
         return "'\(location.directory)' cannot be written: \(Errno.current.phrase)"
     }
 
+    /// Notes in the replica what the server has marked as read. If that fails, the next sync does it.
+    func note(read marks: [ConversationID: Seq]) { try? Replica.note(read: marks, at: location) }
+
     /// Prints the problems that a sync has found.
     func tellTroubles(_ report: SyncReport) {
         for gone in report.gone {

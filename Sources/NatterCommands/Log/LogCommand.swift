@@ -229,9 +229,12 @@ private struct Log {
     /// Marks the shown messages as read. It is called after the output is flushed, because messages that were not shown
     /// are not read.
     private func mark(_ walk: LogWalk, _ conversations: [ReplicaConversation], _ synced: SyncedReplica) throws {
+        var marks: [ConversationID: Seq] = [:]
+        defer { synced.note(read: marks) }
         for conversation in conversations {
             guard let seq = walk.shown[conversation.id], seq > conversation.read else { continue }
-            _ = try synced.api().markRead(conversation.name, id: conversation.groupID, upTo: seq)
+            marks[conversation.id] = try synced.api().markRead(
+                conversation.name, id: conversation.groupID, upTo: seq)
         }
     }
 
