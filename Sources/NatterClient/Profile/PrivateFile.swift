@@ -19,7 +19,7 @@ public enum PrivateFile {
     /// Reads the whole file through one descriptor, so that the file that is checked is the file that is read.
     ///
     /// - Returns: nil if there is no file.
-    /// - Throws: `ProfileError.unsafe`, `DiskError`.
+    /// - Throws: `ProfileError.unsafe`, `ProfileError.unreadable`, `DiskError`.
     static func read(_ path: String, _ exposure: Exposure) throws -> [UInt8]? {
         func refusal(_ problem: Phrase, remedy: Phrase) -> ProfileError {
             .unsafe(path: path, problem: problem, remedy: remedy)
@@ -30,6 +30,7 @@ public enum PrivateFile {
         guard descriptor >= 0 else {
             switch errno {
             case ENOENT, ENOTDIR: return nil
+            case EACCES: throw ProfileError.unreadable(DiskError(operation: "open", path: path))
             case ELOOP: throw refusal("is a symbolic link", remedy: "put the file itself there")
             default: throw DiskError(operation: "open", path: path)
             }
