@@ -291,7 +291,7 @@ private struct Log {
     private func printAround(
         _ seq: Seq, _ count: Int, _ walk: inout LogWalk, _ conversations: [ReplicaConversation]
     ) throws {
-        guard let conversation = conversations.first, seq <= conversation.head else {
+        guard let conversation = conversations.first, seq >= conversation.serverFirst, seq <= conversation.head else {
             throw noMessage(seq, conversations)
         }
         var filter = MessageFilter()
