@@ -78,6 +78,14 @@ struct TerminalTests {
         }
     }
 
+    @Test("ls: an '@' behind the number of unread messages if one has your name")
+    func mentioned() throws {
+        let world = try World()
+        try world.alice.sends("one", "@bob two")
+        #expect(try screen(world.bob, ["ls"], environment: ["NO_COLOR": "1"]).text.contains(" 2@ "))
+        #expect(try world.bob("ls").output.contains(" 2 "))
+    }
+
     @Test("NO_COLOR, --color never and TERM=dumb: no colours")
     func plain() throws {
         let world = try World()
