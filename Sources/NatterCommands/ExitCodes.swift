@@ -84,6 +84,7 @@ enum ExitCodes {
         switch error {
         case .transport(.certificate, _): CommandFailure(.unavailable, code: "certificate", "\(error)")
         case .transport(.unreadable, _): CommandFailure(.noInput, code: "cannot_read", "\(error)")
+        case .transport(.malformedCertificates, _): CommandFailure(.invalidData, code: "bad_file", "\(error)")
         case .transport(.tooFewFiles, _): CommandFailure(.inputOutput, code: "io_error", "\(error)")
         case .transport(.protocolError, _), .foreign: CommandFailure(.badProtocol, code: "bad_protocol", "\(error)")
         case .transport(.aborted(let cause), _): translate(cause)

@@ -130,6 +130,19 @@ struct SessionTests {
         #expect(json.errors.hasPrefix(#"{"error":{"code":"not_logged_in","exit":77,"message":"#))
     }
 
+    @Test("an empty file of a password, and one of certificates that is not PEM, are 65 and named")
+    func badFiles() throws {
+        let server = try TestServer()
+        let person = try Person(server: server.url)
+        let empty = try person.directory.write("pw0", "")
+        let noPassword = person("register", "alice", "--password-file", empty)
+        #expect(noPassword.code == 65 && noPassword.errors == "natter: no password came from '\(empty)'\n")
+        let password = try person.directory.write("pw", "one good password")
+        let noPEM = person(
+            "login", "alice", "--password-file", password, "--ca-file", password, "--server", "https://127.0.0.1:9")
+        #expect(noPEM.code == 65 && noPEM.errors.contains("'\(password)'"), "\(noPEM)")
+    }
+
     @Test("login at another server ends the former session at its own; a note says if that is not possible")
     func otherServer() throws {
         let (server, other) = (try TestServer(), try TestServer())
