@@ -112,7 +112,7 @@ public enum PasswordInput: Sendable, Equatable {
                     code == .isDirectory ? "\(name) is a directory" : "cannot read \(name): \(code.phrase)")
             }
             if count == 0, bytes.isEmpty {
-                throw CommandFailure(.invalidData, code: "no_password", "there is no password on \(name)")
+                throw CommandFailure(.invalidData, code: "no_password", "no password came from \(name)")
             }
             isWhole = count == 0 || byte == UInt8(ascii: "\n")
             if !isWhole { bytes.append(byte) }
@@ -123,7 +123,7 @@ public enum PasswordInput: Sendable, Equatable {
         // The file may come from Windows.
         if bytes.last == UInt8(ascii: "\r") { bytes.removeLast() }
         guard let text = String(validating: bytes, as: UTF8.self) else {
-            throw CommandFailure(.invalidData, code: "bad_password", "the password on \(name) is not UTF-8")
+            throw CommandFailure(.invalidData, code: "bad_password", "the password from \(name) is not UTF-8")
         }
         return text
     }

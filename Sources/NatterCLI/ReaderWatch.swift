@@ -14,7 +14,8 @@ public final class ReaderWatch: Sendable {
         let thread = try SystemThread(name: "natter-reader") { [isWaiting] in
             var request = pollfd(fd: descriptor, events: 0, revents: 0)
             // A pipe whose last reader has gone is in error.
-            while poll(&request, 1, -1) < 0, errno == EINTR {}
+            // Signals are for the thread that works, because it blocks them while it replaces a file.
+            blockingSignals { while poll(&request, 1, -1) < 0, errno == EINTR {} }
             guard request.revents & Int16(POLLERR) != 0 else { return }
             isWaiting.wait { $0 ? _exit(ExitCode.closedPipe.rawValue) : nil }
         }

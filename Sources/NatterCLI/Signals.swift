@@ -1,4 +1,5 @@
 internal import Glibc
+internal import NatterSystem
 internal import Synchronization
 
 /// How a command reacts to signals.
@@ -42,7 +43,7 @@ public enum Signals {
     /// Makes SIGINT print a text on standard error before the process exits with 130: how far the work has come.
     public static func sayOnInterrupt(_ text: [UInt8]) {
         if isIgnored(SIGINT) { return }
-        HiddenTerminal.blockingSignals {
+        blockingSignals {
             let (_, count) = farewell.update(from: text.prefix(farewell.count))
             farewellCount.pointee = count
         }
@@ -169,15 +170,6 @@ public enum HiddenTerminal {
     /// Calls only functions that signal-safety(7) allows.
     static func restoreFromHandler() {
         if state.pointee.descriptor >= 0 { tcsetattr(state.pointee.descriptor, TCSANOW, &state.pointee.settings) }
-    }
-
-    fileprivate static func blockingSignals(_ body: () -> Void) {
-        var all = sigset_t()
-        var former = sigset_t()
-        sigfillset(&all)
-        pthread_sigmask(SIG_BLOCK, &all, &former)
-        body()
-        pthread_sigmask(SIG_SETMASK, &former, nil)
     }
 }
 

@@ -81,13 +81,30 @@ private func startSession(
     var settings = (try? profile.account())?.settings ?? [:]
     if let file = context.arguments.value("ca-file") { settings["ca-file"] = Path.absolute(file) }
     try profile.store(Account(server: address.description, name: name, store: api.store, settings: settings), token)
-    // Errors at the end of the former session are ignored, because its token is no longer stored.
-    if let former, former.account.server == address.description {
-        _ = try? context.api(at: address, token: former.token).logout(all: false)
+    if let former {
+        end(former.token, of: former.account, isOther: former.account.server != address.description, context)
     }
     try context.writeJSON(SessionAnswer(name: name, token: nil))
     context.confirm(done(name, address))
     return .success
+}
+
+/// How long a login waits for the end of the former session.
+private let endMilliseconds = 5_000
+
+/// Ends the former session of a profile at its own server. The new one is stored, so this only costs a note if it fails.
+private func end(_ token: Token, of account: Account, isOther: Bool, _ context: Context) {
+    do {
+        let api = try context.api(
+            at: ServerAddress(url: account.server), token: token, of: account, isOther: isOther,
+            timeoutMilliseconds: endMilliseconds)
+        try api.logout(all: false)
+    } catch APIError.refused(let refusal) where refusal.status == 401 {
+        // It had ended already.
+    } catch {
+        context.note(
+            "the former session at '\(account.server)' could not be ended: \(SyncedReplica.reason(of: error))")
+    }
 }
 
 /// `logout`: ends the session here and on the server.

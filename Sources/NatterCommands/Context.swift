@@ -148,9 +148,13 @@ struct Context {
 
     /// The API at an address, with or without a token.
     ///
-    /// - Parameter isSecret: whether a password or a token will be sent.
+    /// - Parameters:
+    ///   - isSecret: whether a password or a token will be sent.
+    ///   - isOther: whether this is another server than the command is about, so that `--ca-file` is not for it.
+    ///   - timeoutMilliseconds: nil for the usual timeout.
     func api(
-        at address: ServerAddress, token: Token?, of account: Account? = nil, isSecret: Bool = true
+        at address: ServerAddress, token: Token?, of account: Account? = nil, isSecret: Bool = true,
+        isOther: Bool = false, timeoutMilliseconds: Int? = nil
     ) throws -> ServerAPI {
         if isOffline {
             throw CommandFailure(
@@ -164,8 +168,8 @@ struct Context {
                     + "with --insecure")
         }
         let client = HTTPClient(
-            address: address, timeoutMilliseconds: try timeoutMilliseconds(),
-            caFile: try arguments.value("ca-file") ?? profileSetting("ca-file", account)
+            address: address, timeoutMilliseconds: try timeoutMilliseconds ?? self.timeoutMilliseconds(),
+            caFile: try (isOther ? nil : arguments.value("ca-file")) ?? profileSetting("ca-file", account)
                 ?? setting(.caFile),
             userAgent: "natter/\(NatterProgram.version)")
         let isNew = account.map { $0.server != address.description } ?? false

@@ -71,6 +71,8 @@ enum ExitCodes {
         case .locked: CommandFailure(.temporary, code: "locked", "\(error)")
         case .storage(.disk(let error)), .storage(.log(.disk(let error))): CommandFailure(error)
         case .storage(let error) where error.isFull: CommandFailure(full: "\(error)")
+        case .storage where error.isBusyDatabase:
+            CommandFailure(.temporary, code: "locked", "\(error); try again later")
         case .storage where error.isDamage:
             CommandFailure(.inputOutput, code: "io_error", "\(error); run 'natter verify', then 'natter sync'")
         case .behind, .storage: CommandFailure(.inputOutput, code: "io_error", "\(error)")
@@ -82,6 +84,7 @@ enum ExitCodes {
         switch error {
         case .transport(.certificate, _): CommandFailure(.unavailable, code: "certificate", "\(error)")
         case .transport(.unreadable, _): CommandFailure(.noInput, code: "cannot_read", "\(error)")
+        case .transport(.malformedCertificates, _): CommandFailure(.invalidData, code: "bad_file", "\(error)")
         case .transport(.tooFewFiles, _): CommandFailure(.inputOutput, code: "io_error", "\(error)")
         case .transport(.protocolError, _), .foreign: CommandFailure(.badProtocol, code: "bad_protocol", "\(error)")
         case .transport(.aborted(let cause), _): translate(cause)

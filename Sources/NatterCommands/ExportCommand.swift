@@ -70,6 +70,12 @@ enum ExportCommand {
             }
             return true
         }
+        // A sync that stopped early knows how far the conversation goes.
+        if conversation.serverHead > conversation.head {
+            let (from, to) = (conversation.head.next, conversation.serverHead)
+            missing.append("messages \(from) to \(to) of '\(name)' are missing")
+            try put(to: console) { writer?.missing(from: from, to: to, &$0) }
+        }
         try put(to: console) { writer?.end(&$0) }
         try console.output.flush()
         guard !missing.isEmpty else { return .success }

@@ -11,8 +11,8 @@ enum ListCommand {
         "ls", "list the conversations", group: NatterProgram.Group.reading,
         description: [
             "Print each conversation with its number of unread messages and its last message, most recent first, after "
-                + "a quick sync as 'log' does. An '@' behind the number means that an unread message has '@' and "
-                + "your name.",
+                + "a quick sync as 'log' does. On a terminal, an '@' behind the number means that an unread message has '@' "
+                + "and your name.",
             "The server keeps what you have read, for all your machines; 'mark' and 'log --mark' set it.",
         ],
         examples: [Example("natter ls", "see where there are new messages")], run: run)
@@ -29,8 +29,9 @@ enum ListCommand {
         let conversations = try replica.conversations().sorted {
             ($0.latestTime, $1.name) > ($1.latestTime, $0.name)
         }
+        let isForPeople = console.output.isTerminal && !context.wantsJSON
         let mentioned = Set(
-            try conversations.filter { try replica.hasUnreadMention(in: $0) }.map { "\($0.id)" })
+            try conversations.filter { try isForPeople && replica.hasUnreadMention(in: $0) }.map { "\($0.id)" })
         try context.list(
             try conversations.map { try ConversationObject($0, in: replica) },
             [

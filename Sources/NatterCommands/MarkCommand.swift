@@ -33,13 +33,18 @@ enum MarkCommand {
             let known = try synced.replica()?.conversation(named: name)
             let target = try seq ?? known?.head ?? Seq(api.conversation(name).head)
             let id = known?.isGone == false ? known?.groupID : nil
-            try report(name, try api.markRead(name, id: id, upTo: target), context)
+            let read = try api.markRead(name, id: id, upTo: target)
+            if let known, !known.isGone { synced.note(read: [known.id: read]) }
+            try report(name, read, context)
             return .success
         }
         guard let replica = try synced.replica() else { return .success }
+        var marks: [ConversationID: Seq] = [:]
+        defer { synced.note(read: marks) }
         for conversation in try replica.conversations() where conversation.head > conversation.read {
             do {
                 let read = try api.markRead(conversation.name, id: conversation.groupID, upTo: conversation.head)
+                marks[conversation.id] = read
                 try report(conversation.name, read, context)
             } catch APIError.refused(let refusal) where refusal.status == 404 {
                 // It was left or deleted since the last sync, and the next one says so.

@@ -19,6 +19,10 @@ final class Pager {
     /// - Returns: nil if the output does not go to a terminal, or there is no pager, or it cannot be started.
     static func start(_ console: Console) -> Pager? {
         guard console.output.isTerminal, let command = command(console.environment) else { return nil }
+        guard canRun(command, console.environment) else {
+            console.note("cannot run the pager '\(command)'; set NATTER_PAGER or PAGER to another one")
+            return nil
+        }
         var ends: [Int32] = [-1, -1]
         guard pipe(&ends) == 0 else { return nil }
         for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
@@ -47,8 +51,31 @@ final class Pager {
         // less would complain that the terminal is not fully functional, and wait for a key.
         if environment["TERM"] == nil || environment["TERM"] == "dumb" { return nil }
         if let chosen = environment["NATTER_PAGER"] ?? environment["PAGER"] { return chosen == "cat" ? nil : chosen }
+        return isProgram("less", environment) ? "less" : nil
+    }
+
+    /// Whether the shell finds the command. Otherwise it would end at once, and the output would be lost.
+    private static func canRun(_ command: String, _ environment: Environment) -> Bool {
+        // Like git: what has these characters needs a shell to be understood.
+        guard !command.utf8.contains(where: { "|&;<>()$`\\\"'\t\n*?[#~=%".utf8.contains($0) }),
+            let word = command.split(separator: " ").first.map(String.init)
+        else { return true }
+        if isProgram(word, environment) { return true }
+        // It may be a word of the shell's own, such as 'exec'.
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0)
+        guard let process = try? Spawn.start(["/bin/sh", "-c", "command -v \(word)"], &actions) else { return false }
+        var status: Int32 = 0
+        while waitpid(process, &status, 0) < 0, errno == EINTR {}
+        return status == 0
+    }
+
+    private static func isProgram(_ word: String, _ environment: Environment) -> Bool {
+        if word.contains("/") { return access(word, X_OK) == 0 }
         let directories = (environment["PATH"] ?? "/usr/local/bin:/usr/bin:/bin").split(separator: ":")
-        return directories.contains { access("\($0)/less", X_OK) == 0 } ? "less" : nil
+        return directories.contains { access("\($0)/\(word)", X_OK) == 0 }
     }
 
     private static func spawn(_ command: String, input: Int32, _ environment: Environment) -> pid_t? {

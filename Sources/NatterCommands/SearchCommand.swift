@@ -58,6 +58,7 @@ enum SearchCommand {
         let conversation = try arguments.value("conversation").map {
             try synced.conversation(named: $0, in: replica, .offline)
         }
+        try synced.tellIncomplete(replica)
         for note in subject.notes { context.note(note) }
         if let earliest = try replica.earliest(), filter.since.map({ $0 < earliest }) ?? true {
             context.note("this replica begins on \(LocalTime.text(earliest)); older messages were not searched")

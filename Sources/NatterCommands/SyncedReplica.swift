@@ -167,7 +167,7 @@ final class SyncedReplica {
     /// - Throws: 69 if the server is not reached and nothing has been synced, 75 if not everything could be fetched.
     func refresh(_ depth: Depth) throws -> State {
         if context.isOffline {
-            _ = try unsyncedReplica()
+            try unsyncedReplica().map(tellIncomplete)
             return .offline
         }
         if let reason = whyReadOnly(), let state = try stale(reason) { return state }
@@ -203,11 +203,23 @@ final class SyncedReplica {
 
     /// Prints a note that the replica is used as it is.
     ///
-    /// - Returns: nil if there was no complete sync yet.
+    /// - Returns: nil if nothing has been synced yet.
     private func stale(_ reason: Phrase) throws -> State? {
-        guard let time = try unsyncedReplica()?.lastSync() else { return nil }
-        context.note("\(reason); the replica was synced \(Age.text(of: time, now: context.now))")
+        guard let replica = try unsyncedReplica() else { return nil }
+        if let time = replica.lastSync() {
+            context.note("\(reason); the replica was synced \(Age.text(of: time, now: context.now))")
+        } else {
+            guard try replica.hasConversations() else { return nil }
+            context.note("\(reason); the replica is not complete yet: 'natter sync' fetches the rest")
+        }
         return .stale(reason: reason)
+    }
+
+    /// Prints a note if the first sync has not come to its end. Until then, older messages than those that are there may be
+    /// missing, and whole conversations.
+    func tellIncomplete(_ replica: Replica) throws {
+        guard replica.lastSync() == nil, try replica.hasConversations() else { return }
+        context.note("the replica is not complete yet: 'natter sync' fetches the rest")
     }
 
     /// Whether a sync found no room for what is new. What is there can be read.
@@ -220,6 +232,9 @@ final class SyncedReplica {
         guard access(location.directory, W_OK) != 0, [EROFS, EACCES].contains(errno) else { return nil }
         return "'\(location.directory)' cannot be written: \(Errno.current.phrase)"
     }
+
+    /// Notes in the replica what the server has marked as read. If that fails, the next sync does it.
+    func note(read marks: [ConversationID: Seq]) { try? Replica.note(read: marks, at: location) }
 
     /// Prints the problems that a sync has found.
     func tellTroubles(_ report: SyncReport) {

@@ -192,6 +192,8 @@ public enum TransportError: Error, PhraseConvertible {
     case certificate(Phrase)
     /// The file of certificates to trust can't be read; nothing was sent.
     case unreadable(Phrase)
+    /// The file of certificates to trust does not hold any; nothing was sent.
+    case malformedCertificates(Phrase)
     /// This process may not open enough files; nothing was sent.
     case tooFewFiles(Phrase)
     /// Too long without any progress, or past the deadline; `sent` if a part of the request had gone out.
@@ -206,7 +208,8 @@ public enum TransportError: Error, PhraseConvertible {
     /// Whether the server may have acted on the request although no answer was received.
     public var isOutcomeUnknown: Bool {
         switch self {
-        case .notReached, .certificate, .unreadable, .tooFewFiles, .timedOut(sent: false): false
+        case .notReached, .certificate, .unreadable, .malformedCertificates, .tooFewFiles, .timedOut(sent: false):
+            false
         case .timedOut(sent: true), .interrupted, .protocolError, .aborted: true
         }
     }
@@ -214,7 +217,7 @@ public enum TransportError: Error, PhraseConvertible {
     public var phrase: Phrase {
         switch self {
         case .notReached(let what), .certificate(let what), .unreadable(let what), .interrupted(let what),
-            .tooFewFiles(let what), .protocolError(let what):
+            .malformedCertificates(let what), .tooFewFiles(let what), .protocolError(let what):
             what
         case .timedOut(sent: false): "the server was not reached in time"
         case .timedOut(sent: true): "the server did not answer in time"

@@ -230,9 +230,12 @@ final class HTTPConnection {
     }
 
     private var broken: TransportError {
-        let reason = systemError == 0 ? "it was closed" : Errno(rawValue: systemError).phrase
-        guard let exchange, exchange.hasSent else { return .notReached(reason) }
-        return .interrupted("the connection to '\(server)' broke before the answer was complete: \(reason)")
+        let isClosed = systemError == 0
+        guard let exchange, exchange.hasSent else {
+            return .notReached(isClosed ? "it was closed" : Errno(rawValue: systemError).phrase)
+        }
+        return .interrupted(
+            isClosed ? "it was closed before the answer was complete" : Errno(rawValue: systemError).phrase)
     }
 
     private var handshakeFailure: TransportError? {

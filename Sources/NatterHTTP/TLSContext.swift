@@ -100,7 +100,7 @@ final class TLSContext {
             }
             guard SSL_CTX_load_verify_file(handle, file) == 1 else {
                 ERR_clear_error()
-                throw .certificate("cannot read certificates from '\(file)'; it must hold them as PEM")
+                throw .malformedCertificates("cannot read certificates from '\(file)'; it must hold them as PEM")
             }
         } else {
             // OpenSSL reads certificates from the hashed directory one at a time and only if needed. Parsing the

@@ -9,6 +9,16 @@ public func retrying<Result: SignedInteger>(_ call: () -> Result) -> Result {
     }
 }
 
+/// Runs `body` without a signal in this thread. Those that arrive meanwhile are handled after it.
+public func blockingSignals<Result, Failure: Error>(_ body: () throws(Failure) -> Result) throws(Failure) -> Result {
+    var all = sigset_t()
+    var former = sigset_t()
+    sigfillset(&all)
+    pthread_sigmask(SIG_BLOCK, &all, &former)
+    defer { pthread_sigmask(SIG_SETMASK, &former, nil) }
+    return try body()
+}
+
 /// read(2) that waits for bytes even if another program that shares the pipe has made it non-blocking.
 ///
 /// - Returns: the number of bytes read, 0 at the end, or -1 with `errno`.

@@ -13,11 +13,13 @@ struct DeliveryTests {
 
     /// A server that reads a request of each connection and gives one of these answers, the last one to all that follow.
     /// An empty one is no answer.
-    private func answering(_ answers: (status: String, body: String)...) throws -> ScriptedServer {
+    private func answering(
+        _ answers: (status: String, body: String)..., headers more: String = ""
+    ) throws -> ScriptedServer {
         try ScriptedServer { peer, number in
             peer.readRequest()
             let (status, body) = answers[min(number, answers.count) - 1]
-            let headers = "Connection: close\r\nNatter-Store: 0123456789abcdef0123456789abcdef\r\n"
+            let headers = "Connection: close\r\nNatter-Store: 0123456789abcdef0123456789abcdef\r\n" + more
             if !status.isEmpty { peer.answer(body, status: status, headers: headers) }
         }
     }
@@ -50,6 +52,9 @@ struct DeliveryTests {
             "send", "x", "--id", "it's 7", "--timeout", "0.3", "--token-file", "\(person.directory.path)/token")
         #expect(outcome.code == 69)
         #expect(outcome.errors.contains(#"repeat it with --id 'it'\''s 7'"#))
+        #expect(
+            outcome.errors.contains(
+                "the connection to '\(server.url)' broke: it was closed before the answer was complete; repeat"))
         #expect(server.requests.count > 1)
     }
 
@@ -62,6 +67,19 @@ struct DeliveryTests {
         let outcome = person("whoami", "--token-file", "\(person.directory.path)/token")
         #expect(outcome.code == 76)
         #expect(outcome.errors.contains(server.url))
+    }
+
+    @Test(
+        "a 429 of a proxy is 75, as natterd's own, and says when to try again",
+        arguments: [("", "try again later"), ("Retry-After: 7\r\n", "try again in 7 s")])
+    func limited(header: String, remedy: String) throws {
+        let server = try answering(("429 Too Many Requests", "<html>slow down</html>"), headers: header)
+        let person = try person(server)
+        for words in [["send", "x"], ["whoami"]] {
+            let outcome = person.run(words + ["--token-file", "\(person.directory.path)/token"])
+            #expect(outcome.code == 75, "\(outcome)")
+            #expect(outcome.errors == "natter: a proxy answered 429 for '\(server.url)'; \(remedy)\n")
+        }
     }
 
     @Test("a busy server is 75 and says when to try again, without a second attempt")

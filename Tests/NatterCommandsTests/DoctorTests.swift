@@ -75,6 +75,11 @@ struct DoctorCommandTests {
         // A setting
         try alice.directory.write("home/config", "timeout = soon\n")
         #expect(alice("doctor", "--timeout", "5").lines.count == 1)
+        for text in ["timeout = soon\n", "a broken line\n"] {
+            try alice.directory.write("home/config", text)
+            let lines = alice("doctor").lines
+            #expect(lines.count == 1 && lines[0].contains("natter config set"), "\(lines)")
+        }
         unlink("\(alice.home)/config")
         // A session
         try alice.directory.write(

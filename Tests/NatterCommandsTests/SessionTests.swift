@@ -130,6 +130,39 @@ struct SessionTests {
         #expect(json.errors.hasPrefix(#"{"error":{"code":"not_logged_in","exit":77,"message":"#))
     }
 
+    @Test("an empty file of a password, and one of certificates that is not PEM, are 65 and named")
+    func badFiles() throws {
+        let server = try TestServer()
+        let person = try Person(server: server.url)
+        let empty = try person.directory.write("pw0", "")
+        let noPassword = person("register", "alice", "--password-file", empty)
+        #expect(noPassword.code == 65 && noPassword.errors == "natter: no password came from '\(empty)'\n")
+        let password = try person.directory.write("pw", "one good password")
+        let noPEM = person(
+            "login", "alice", "--password-file", password, "--ca-file", password, "--server", "https://127.0.0.1:9")
+        #expect(noPEM.code == 65 && noPEM.errors.contains("'\(password)'"), "\(noPEM)")
+    }
+
+    @Test("login at another server ends the former session at its own; a note says if that is not possible")
+    func otherServer() throws {
+        let (server, other) = (try TestServer(), try TestServer())
+        let alice = try server.user("alice")
+        let password = try alice.directory.write("pw", "one good password")
+        let token = try alice.directory.write(
+            "token", Files.text("\(alice.home)/profiles/default/token") ?? "")
+        #expect(alice("whoami", "--token-file", token).code == 0)
+        let moved = alice("register", "alice", "--password-file", password, "--server", other.url)
+        #expect(moved == .silent, "\(moved)")
+        #expect(alice("whoami", "--token-file", token).code == 77)
+        #expect(alice("whoami", "--server", other.url).code == 0)
+        // Nothing answers at the server of this session.
+        let account = Files.text("\(alice.home)/profiles/default/account") ?? ""
+        try alice.directory.write(
+            "home/profiles/default/account", account.replacing(other.url, with: "http://127.0.0.1:9"))
+        let left = alice("login", "alice", "--password-file", password, "--server", other.url)
+        #expect(left.code == 0 && left.errors.contains("the former session at 'http://127.0.0.1:9' could not be ended"))
+    }
+
     @Test("a token that others can read, and a link in its place, are refused")
     func unsafe() throws {
         let server = try TestServer()

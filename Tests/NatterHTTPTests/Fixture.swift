@@ -11,7 +11,8 @@ func makeClient(_ url: String, timeoutMilliseconds: Int = 60_000, caFile: String
 
 /// A transport error without its values, so that tests can compare.
 enum Kind: Equatable {
-    case notReached, certificate, unreadable, tooFewFiles, timedOut(sent: Bool), interrupted, protocolError, aborted
+    case notReached, certificate, unreadable, malformedCertificates, tooFewFiles, timedOut(sent: Bool), interrupted
+    case protocolError, aborted
 
     init(_ error: TransportError) {
         self =
@@ -19,6 +20,7 @@ enum Kind: Equatable {
             case .notReached: .notReached
             case .certificate: .certificate
             case .unreadable: .unreadable
+            case .malformedCertificates: .malformedCertificates
             case .tooFewFiles: .tooFewFiles
             case .timedOut(let sent): .timedOut(sent: sent)
             case .interrupted: .interrupted

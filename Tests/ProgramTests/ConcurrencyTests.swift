@@ -77,6 +77,31 @@ struct ConcurrencyTests {
         #expect(list.code == 0 && list.errors.contains("not complete"), "\(list)")
     }
 
+    @Test("another program that locks the database of the replica: 75, and the next sync works")
+    func foreignLock() throws {
+        guard access("/usr/bin/python3", X_OK) == 0 else { return print("skipped: there is no python3") }
+        let world = try World()
+        try world.alice.sends("old")
+        try expect(world.bob("sync"))
+        try world.alice.sends("new")
+        let file = try #require(Files.below("\(world.bob.natterHome)/replicas").first { $0.hasSuffix("/replica.db") })
+        let script = """
+            import sqlite3, sys
+            database = sqlite3.connect(sys.argv[1], isolation_level=None)
+            database.execute('BEGIN IMMEDIATE')
+            print('locked', flush=True)
+            sys.stdin.read()
+            """
+        let other = try ChildProcess("/usr/bin/python3", ["-c", script, file], environment: [:], input: .pipe)
+        #expect(try other.line() == "locked")
+        let refused = try world.bob("sync")
+        #expect(refused.code == 75 && isOneLine(refused.errors) && refused.errors.contains("locked"), "\(refused)")
+        other.signal(SIGKILL)
+        _ = other.finish()
+        try expect(world.bob("sync"))
+        #expect(try world.bob.texts("log", "--offline") == ["old", "new"])
+    }
+
     @Test("concurrent logins leave one working session")
     func logins() throws {
         let world = try World()

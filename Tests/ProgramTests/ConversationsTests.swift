@@ -191,6 +191,26 @@ struct ConversationsTests {
         #expect(try listed(world.alice) == ["@carol 1 for alice", "\(expected) four"])
     }
 
+    @Test(
+        "what was marked is read at once without a sync, too",
+        arguments: [
+            ["mark"], ["mark", "general", "2"], ["log", "--mark", "--before", "3"], ["log", "--all", "--mark"],
+        ])
+    func markedOffline(words: [String]) throws {
+        let world = try spoken()
+        try expect(world.alice("sync"))
+        #expect(try world.alice("status", "--short").output == "4\n")
+        try expect(world.alice.run(words), isSilent: false)
+        let isPart = words.contains("2") || words.contains("3")
+        #expect(try world.alice("status", "--short").output == (isPart ? "2\n" : ""))
+        #expect(
+            try world.alice.texts("log", "--unread", "--offline", "--all") == (isPart ? ["four", "for alice"] : []))
+        // The next sync agrees, with what others have written since.
+        try world.bob.sends("five")
+        try expect(world.alice("sync"))
+        #expect(try world.alice("status", "--short").output == (isPart ? "3\n" : "1\n"))
+    }
+
     @Test("log --mark --all marks every conversation; if output fails nothing is marked")
     func markEverything() throws {
         let world = try spoken()

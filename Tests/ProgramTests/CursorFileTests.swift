@@ -48,6 +48,47 @@ struct CursorFileTests {
         #expect(sync < rename && rename < directory ?? -1)
     }
 
+    @Test("a signal while F is replaced leaves no temporary file", arguments: ["TERM", "HUP", "INT"])
+    func interrupted(signal: String) throws {
+        guard access("/usr/bin/strace", X_OK) == 0 else {
+            return print("skipped: there is no strace to send the signal")
+        }
+        let world = try World()
+        try world.alice.sends("one")
+        try expect(world.bob("sync"))
+        let (file, trace) = (world.directory("seen/cursor"), world.directory("trace"))
+        try FileManager.default.createDirectory(atPath: world.directory("seen"), withIntermediateDirectories: true)
+        // Offline, the first sync of a file is that of the new F.
+        let outcome = try ChildProcess(
+            "/usr/bin/strace",
+            ["-f", "-qq", "-o", trace, "-e", "trace=fdatasync", "-e", "inject=fdatasync:signal=SIG\(signal):when=1"]
+                + [Programs.path("natter"), "log", "--offline", "--cursor-file", file],
+            environment: ["HOME": world.bob.home, "NATTER_SERVER": world.url]
+        ).finish()
+        guard let calls = Files.text(trace), calls.contains("fdatasync(") else {
+            return print("skipped: strace is not allowed here")
+        }
+        #expect(outcome.code != 0, "\(outcome)")
+        #expect(try FileManager.default.contentsOfDirectory(atPath: world.directory("seen")) == ["cursor"])
+    }
+
+    @Test("a write of F removes what killed commands have left of it, and nothing else")
+    func remains() throws {
+        let world = try World()
+        let file = world.directory("cursor")
+        let names = [".cursor.17", ".cursor.18446744073709551615", ".cursor.x", ".cursor.", ".other.17", ".cursor.18"]
+        for name in names {
+            try world.directory.write(name, "")
+            // The last one may be another command's at work.
+            if name == names.last { continue }
+            try FileManager.default.setAttributes(
+                [.modificationDate: Date(timeIntervalSinceNow: -3_600)], ofItemAtPath: world.directory(name))
+        }
+        try expect(world.bob("log", "--cursor-file", file))
+        let left = names.filter { FileManager.default.fileExists(atPath: world.directory($0)) }
+        #expect(left == Array(names.dropFirst(2)))
+    }
+
     @Test("-n counts from the oldest, and the next call continues there")
     func number() throws {
         let world = try World()

@@ -107,6 +107,24 @@ struct EraseTests {
         #expect(try !world.alice("ls").output.contains(":  (erased)"))
     }
 
+    @Test("a deleted message shows as deleted, erased or not")
+    func deletedAndErased() throws {
+        let world = try World()
+        try world.bob.sends("one", "two")
+        try expect(world.bob("delete", "1"))
+        #expect(try world.natterd("erase", "general", "1").code == 0)
+        for options in [[], ["--raw"]] {
+            let line = try #require(try world.alice.run(["log"] + options).lines.first)
+            #expect(line.hasSuffix(" (deleted)"), "\(line)")
+            let shown = try #require(try world.alice.run(["show", "general", "1"] + options).lines.first)
+            #expect(shown.hasSuffix(" (deleted)"), "\(shown)")
+        }
+        let hit = try world.alice("search", "two", "-C", "1")
+        #expect(hit.lines.first?.hasSuffix(" (deleted)") == true, "\(hit)")
+        let mail = try world.alice("export", "general", "--format", "html").output
+        #expect(mail.contains("deleted") && !mail.contains("erased"))
+    }
+
     @Test("nobody can write to an erased account any more, not even who wrote to it before")
     func erasedRecipient() throws {
         let world = try World()

@@ -228,6 +228,8 @@ struct ExportTests {
         let exported = try world.bob.run(["export", "general"] + options)
         #expect(exported.code == 0 && exported.output.contains("new"), "\(exported.code) \(exported.errors)")
         #expect(isOneLine(exported.errors) && exported.errors.contains("older messages are not kept"))
+        let around = try world.bob("log", "--around", "1", "-n", "1")
+        #expect(around.code == 67 && around.bytes.isEmpty && around.errors.contains("not kept any more"), "\(around)")
         let list = try world.bob("export", "general").objects()
         #expect(list.count < 5_000 && list.last?[string: "text"] == "new")
     }

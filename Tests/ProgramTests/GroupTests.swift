@@ -87,6 +87,7 @@ struct GroupTests {
             (["group", "add", "ops"], "alice", 64, "usage"), (["group", "create"], "alice", 64, "usage"),
             (["group", "crate", "x"], "alice", 64, "usage"),
             (["group", "members", "ops", "--offline"], "alice", 69, "offline"),
+            (["group", "members", "general"], "alice", 67, "no_such_conversation"),
         ] as [([String], String, Int32, String)])
     func refused(words: [String], name: String, code: Int32, error: String) throws {
         let world = try grouped()
@@ -98,6 +99,15 @@ struct GroupTests {
         // Nobody came or went
         #expect(try said(world.alice) == before)
         #expect(try members(world.alice) == ["alice admin", "bob member"])
+    }
+
+    @Test("a conversation that is not a group is named as such", arguments: ["general", "@bob"])
+    func noGroup(name: String) throws {
+        let world = try grouped()
+        for word in ["members", "leave", "join"] {
+            let outcome = try world.alice("group", word, name)
+            #expect(outcome.code == 67 && outcome.errors.contains("'\(name)' is not a group"), "\(outcome)")
+        }
     }
 
     @Test("a misspelt word of a group gets the nearest one")

@@ -7,6 +7,22 @@ internal import TestSupport
 /// makes what it points to.
 @Suite("links, pipes and directories in the place of files")
 struct OddFileTests {
+    @Test(
+        "a file of the home that may not be opened is 66",
+        arguments: ["profiles/default/account", "profiles/default/token"])
+    func unreadable(file: String) throws {
+        let world = try World()
+        #expect(chmod("\(world.alice.natterSettings)/\(file)", 0) == 0)
+        // root may open everything, unless it gives that up.
+        let outcome = try ChildProcess(
+            "/usr/bin/setpriv",
+            (geteuid() == 0 ? ["--bounding-set", "-dac_override,-dac_read_search"] : ["--no-new-privs"])
+                + [Programs.path("natter"), "whoami"],
+            environment: ["HOME": world.alice.home, "NATTER_SERVER": world.url]
+        ).finish()
+        #expect(outcome.code == 66 && isOneLine(outcome.errors) && outcome.errors.contains(file), "\(outcome)")
+    }
+
     enum Kind: String, CaseIterable, Sendable {
         case link, danglingLink, pipe, directory
     }

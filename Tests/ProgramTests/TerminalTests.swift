@@ -61,6 +61,31 @@ struct TerminalTests {
         #expect(lines[2].contains("\u{1B}[1mbob\u{1B}[m: two"))
     }
 
+    @Test("a pager that cannot be run is named, and the output comes without it")
+    func missingPager() throws {
+        let world = try World()
+        try world.alice.sends("one")
+        for (pager, isThere) in [
+            ("nosuchpager", false), ("nosuchpager -F", false), ("/nowhere/less", false), ("exec sed s/^/P/", true),
+            ("A=b sed s/^/P/", true), ("nosuchpager | cat", true),
+        ] {
+            for words in [["log"], ["search", "one"]] {
+                let shown = try screen(world.bob, words, environment: ["PAGER": pager, "NO_COLOR": "1"])
+                #expect(shown.code == 0)
+                #expect(shown.text.contains("cannot run the pager '\(pager)'") != isThere, "\(shown.text)")
+                #expect(shown.text.contains("alice: one") == !pager.contains("|"), "\(pager): \(shown.text)")
+            }
+        }
+    }
+
+    @Test("ls: an '@' behind the number of unread messages if one has your name")
+    func mentioned() throws {
+        let world = try World()
+        try world.alice.sends("one", "@bob two")
+        #expect(try screen(world.bob, ["ls"], environment: ["NO_COLOR": "1"]).text.contains(" 2@ "))
+        #expect(try world.bob("ls").output.contains(" 2 "))
+    }
+
     @Test("NO_COLOR, --color never and TERM=dumb: no colours")
     func plain() throws {
         let world = try World()

@@ -59,6 +59,19 @@ struct UsersTests {
         return world
     }
 
+    @Test("the saved list has the order of the server's")
+    func order() throws {
+        let world = try World()
+        for name in ["Zoe", "adam", "Bert", "Ёлка", "яна"] {
+            let outcome = try world.person(name).run(
+                ["register", name, "--password-stdin"], input: .bytes(Array("\(World.password)\n".utf8)))
+            #expect(outcome.code == 0, "\(outcome)")
+        }
+        let online = names(try world.alice("users"))
+        #expect(online == ["adam", "alice", "Bert", "bob", "carol", "Zoe", "яна", "Ёлка"])
+        #expect(names(try world.alice("users", "--offline")) == online)
+    }
+
     @Test(
         "--offline or an unreachable server: the last fetched list, with a note of its age",
         arguments: ["users", "sync"])

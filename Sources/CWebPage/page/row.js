@@ -71,8 +71,8 @@ export class RowMaker {
   }
 
   #body(message) {
-    if (message.erased) return [h('em', null, t('(erased)'))];
     if (message.deleted) return [h('em', null, t('(deleted)'))];
+    if (message.erased) return [h('em', null, t('(erased)'))];
     const event = message.kind === 'event' && eventText(message.text);
     if (event) return [event];
     const cut = fold(message.text);

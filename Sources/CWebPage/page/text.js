@@ -29,7 +29,7 @@ export function excerpt(text, length = 120) {
 
 /** What a reply quotes of a message. */
 export function quotedText(message) {
-  return message.erased ? t('(erased)') : message.deleted ? t('(deleted)') : excerpt(message.text);
+  return message.deleted ? t('(deleted)') : message.erased ? t('(erased)') : excerpt(message.text);
 }
 
 /** What a text shows: nodes. `words` are marked. */

@@ -106,7 +106,12 @@ extension ServerAPI {
     }
 
     private static func path(ofGroup name: String) throws(APIError) -> String {
-        try "/v1/groups/" + segment(name, .noSuchConversation)
+        guard NameRule.isGroup(name) else {
+            throw .refused(
+                APIError.Refusal(
+                    status: 404, code: ErrorCode.noSuchConversation.rawValue, phrase: "'\(name)' is not a group"))
+        }
+        return try "/v1/groups/" + segment(name, .noSuchConversation)
     }
 
     private static func path(ofGroup name: String, member: String) throws(APIError) -> String {

@@ -299,6 +299,15 @@ public final class ServerAPI {
         switch response.status {
         // A proxy answered for a server that it could not reach, or that it had sent the request to. Some have statuses
         // of their own for that, such as 524.
+        case 429:
+            // A proxy limits requests, and the server has not seen this one.
+            let seconds = response.header("Retry-After").flatMap(ServerAPI.pause)
+            var refusal = APIError.Refusal(
+                status: 429, code: ErrorCode.slowDown.rawValue,
+                phrase: seconds.map { "a proxy answered 429 for '\(address)'; try again in \($0) s" }
+                    ?? "a proxy answered 429 for '\(address)'")
+            refusal.retryAfterSeconds = seconds
+            return .refused(refusal)
         case 500...: return .transport(.interrupted("a proxy answered \(response.status)"), server: address)
         default: return foreign("it answered \(response.status) without an error of ours")
         }

@@ -1,6 +1,8 @@
 internal import Glibc
 internal import NatterLanguage
+internal import NatterModel
 public import NatterSystem
+internal import Synchronization
 
 /// A small file that only its owner may read or change.
 public enum PrivateFile {
@@ -17,7 +19,7 @@ public enum PrivateFile {
     /// Reads the whole file through one descriptor, so that the file that is checked is the file that is read.
     ///
     /// - Returns: nil if there is no file.
-    /// - Throws: `ProfileError.unsafe`, `DiskError`.
+    /// - Throws: `ProfileError.unsafe`, `ProfileError.unreadable`, `DiskError`.
     static func read(_ path: String, _ exposure: Exposure) throws -> [UInt8]? {
         func refusal(_ problem: Phrase, remedy: Phrase) -> ProfileError {
             .unsafe(path: path, problem: problem, remedy: remedy)
@@ -28,6 +30,7 @@ public enum PrivateFile {
         guard descriptor >= 0 else {
             switch errno {
             case ENOENT, ENOTDIR: return nil
+            case EACCES: throw ProfileError.unreadable(DiskError(operation: "open", path: path))
             case ELOOP: throw refusal("is a symbolic link", remedy: "put the file itself there")
             default: throw DiskError(operation: "open", path: path)
             }
@@ -69,20 +72,45 @@ public enum PrivateFile {
     /// wins.
     public static func replace(_ path: String, with bytes: [UInt8]) throws(DiskError) {
         var generator = SystemRandomNumberGenerator()
-        let directory = Path.directory(of: path)
         // Hidden and with a unique name, so that no other process writes to it.
-        let temporary = "\(directory)/.\(Path.name(of: path)).\(generator.next() as UInt64)"
+        let temporary = "\(Path.directory(of: path))/\(temporaryPrefix(of: path))\(generator.next() as UInt64)"
         let disk = PosixDisk()
-        do throws(DiskError) {
-            let file = try disk.open(temporary, .create)
-            try file.write(bytes, at: 0)
-            try file.sync()
-            try disk.rename(temporary, to: path)
-        } catch {
-            unlink(temporary)
-            throw error
+        // A signal that ended the process in between would leave the temporary file.
+        try blockingSignals { () throws(DiskError) in
+            do throws(DiskError) {
+                let file = try disk.open(temporary, .create)
+                try file.write(bytes, at: 0)
+                try file.sync()
+                try disk.rename(temporary, to: path)
+            } catch {
+                unlink(temporary)
+                throw error
+            }
         }
-        try disk.syncDirectory(directory)
+        try disk.syncDirectory(Path.directory(of: path))
+        let isFirst = swept.withLock { $0.insert(path).inserted }
+        if isFirst { removeRemains(of: path, disk) }
+    }
+
+    /// The files of which this process has looked for remains. One look is enough for each.
+    private static let swept = Mutex<Set<String>>([])
+    /// How old a temporary file is if its process was killed. Writing one takes much less.
+    private static let remainMilliseconds: Int64 = 600_000
+
+    private static func temporaryPrefix(of path: String) -> String { ".\(Path.name(of: path))." }
+
+    /// Removes the temporary files of processes that SIGKILL or a power loss has ended. Nobody relies on that, so errors are
+    /// ignored.
+    private static func removeRemains(of path: String, _ disk: PosixDisk) {
+        let directory = Path.directory(of: path)
+        let prefix = temporaryPrefix(of: path)
+        let latest = SystemClock().now().advanced(milliseconds: -remainMilliseconds).milliseconds
+        for name in (try? disk.list(directory)) ?? [] where name.hasPrefix(prefix) {
+            guard UInt64(name.dropFirst(prefix.count)) != nil,
+                let found = try? disk.information("\(directory)/\(name)"), found.isRegular, found.modified < latest
+            else { continue }
+            try? disk.remove("\(directory)/\(name)")
+        }
     }
 
     private static func repeating<Result: SignedInteger>(_ call: () -> Result) -> Result {

@@ -223,7 +223,7 @@ public enum ProfileError: Error, Equatable, PhraseConvertible {
     case unsafe(path: String, problem: Phrase, remedy: Phrase)
     case badName(String)
     case malformed(path: String, problem: Phrase)
-    /// A token file that the user has named.
+    /// A file of the home that this user may not open, or a token file that the user has named.
     case unreadable(DiskError)
     /// The same, without a token.
     case noToken(path: String)

@@ -133,25 +133,13 @@ struct PortionWriter {
 
     /// - Parameter unread: the server's count. An older server leaves it out.
     private mutating func take(read seq: Seq, unread: UInt64?, of id: ConversationID) throws {
-        guard let conversation = try session.conversation(id), seq > conversation.read else { return }
-        conversation.read = seq
-        conversation.unread = unread ?? 0
-        if unread != nil { return }
-        guard seq < conversation.head, let stored = try session.replica.conversation(id) else { return }
-        var filter = MessageFilter(after: seq)
-        filter.excludedSender = session.location.user
-        filter.excludedErased = try session.replica.ownErased(of: [stored])
-        filter.isFolded = true
-        let deleted = Set(try RelationRows.deleted(after: seq, in: conversation.number, on: session.connection))
-        try session.replica.forward(stored, filter) { piece in
-            guard case .messages(let run) = piece else { return true }
-            conversation.unread += UInt64(
-                run.positions.count { position in
-                    run.records.kind(at: position) == .text
-                        && !deleted.contains(run.records.firstSeq.advanced(by: position))
-                })
-            return true
+        guard let conversation = try session.conversation(id), seq >= conversation.read else { return }
+        if seq == conversation.read {
+            // 'mark' has noted it already, and counted what is in the replica.
+            if let unread, try isCurrent() { conversation.unread = unread }
+            return
         }
+        try session.mark(conversation, read: seq, unread: unread)
     }
 
     // MARK: Blocks

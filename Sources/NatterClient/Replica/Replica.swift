@@ -69,6 +69,11 @@ public final class Replica {
         try select("WHERE unread>0 AND gone IS NULL ORDER BY number")
     }
 
+    /// Whether anything has been synced.
+    public func hasConversations() throws(ReplicaError) -> Bool {
+        try ReplicaError.translate { try connection.statement("SELECT 1 FROM conversation LIMIT 1").step() }
+    }
+
     private func select(_ rest: String) throws(ReplicaError) -> [ReplicaConversation] {
         try ReplicaError.translate {
             let rows = try connection.statement("SELECT \(ReplicaConversation.columns) FROM conversation \(rest)")

@@ -35,6 +35,11 @@ public enum ReplicaError: Error, Equatable, PhraseConvertible {
         if case .storage(.index(let error)) = self { error.reason == .corrupt } else { false }
     }
 
+    /// Whether another program, not a natter, has locked the replica's database.
+    public var isBusyDatabase: Bool {
+        if case .storage(.index(let error)) = self { error.reason == .busy } else { false }
+    }
+
     /// Whether 'verify' and then 'sync' can mend what failed.
     public var isDamage: Bool {
         if case .storage(.damaged) = self { true } else { isDamagedDatabase }

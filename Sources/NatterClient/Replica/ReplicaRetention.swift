@@ -5,7 +5,7 @@ internal import NatterModel
 internal import NatterSQLite
 
 extension ReplicaWriter {
-    /// Drops the messages that the server does not keep any more, whole blocks at a time.
+    /// Drops the messages that the server does not keep any more, whole blocks at a time. The tail is divided exactly.
     func dropWhatServerDropped() throws(ReplicaError) {
         guard let replica = try replica() else { return }
         for known in try replica.conversations(includingGone: true) where known.first < known.serverFirst {
@@ -18,9 +18,12 @@ extension ReplicaWriter {
 }
 
 extension Replica {
-    /// Whether a whole block or a gap is below what the server keeps.
+    /// Whether a whole block, a gap or a message of the tail is below what the server keeps.
     fileprivate func keepsDropped(_ conversation: ReplicaConversation) throws(ReplicaError) -> Bool {
-        try ReplicaError.translate {
+        if conversation.head > conversation.sealedSeq, conversation.sealedSeq.next < conversation.serverFirst {
+            return true
+        }
+        return try ReplicaError.translate {
             let first = try reader(of: conversation).extents().first
             return first.map { $0.seqs.upperBound < conversation.serverFirst } ?? false
         }
@@ -31,8 +34,10 @@ extension ReplicaSession {
     fileprivate func dropWhatServerDropped(_ id: ConversationID) throws {
         guard let conversation = try conversation(id), conversation.head > .zero else { return }
         do { try prepare(conversation) } catch is TailDamage { return }
-        if conversation.head < conversation.serverFirst {
-            do { try sealTail(conversation) } catch is TailDamage { return }
+        if conversation.hasTail, conversation.sealedSeq.next < conversation.serverFirst {
+            do {
+                try sealTail(conversation, splittingBefore: conversation.serverFirst)
+            } catch is TailDamage { return }
             try commit {}
         }
         let cut = try cut(of: conversation)

@@ -204,16 +204,24 @@ final class ReplicaSession {
     }
 
     /// Seals the tail into blocks of the log.
-    func sealTail(_ conversation: ConversationChange) throws {
+    ///
+    /// - Parameter seq: a message of the tail with which a block must begin; nil for none.
+    func sealTail(_ conversation: ConversationChange, splittingBefore seq: Seq? = nil) throws {
         guard conversation.hasTail else { return }
         try writeWaiting(conversation)
         let identity = conversation.identity(for: location.user)
         guard let tail = try Tail(conversation, on: connection), tail.records.firstSeq == conversation.sealedSeq.next,
             tail.records.lastSeq == conversation.head
         else { throw TailDamage() }
+        var parts = [OpenBlock(records: tail.records, hashBefore: tail.hashBefore)]
+        if let seq, seq > tail.records.firstSeq, seq <= tail.records.lastSeq {
+            let count = seq.distance(after: tail.records.firstSeq)
+            let low = OpenBlock(records: tail.records.slice(0..<count), hashBefore: tail.hashBefore)
+            let high = tail.records.slice(count..<tail.records.count)
+            parts = [low, OpenBlock(records: high, hashBefore: low.hash(after: count - 1))]
+        }
         let blocks = try logs.seal(
-            [OpenBlock(records: tail.records, hashBefore: tail.hashBefore)], of: identity,
-            last: conversation.lastSegment, effort: .brisk,
+            parts, of: identity, last: conversation.lastSegment, effort: .brisk,
             earlierText: { try replica.archive.textBefore(tail.records.firstSeq, of: identity) })
         guard blocks.hashAfter == conversation.headHash ?? blocks.hashAfter else { throw TailDamage() }
         conversation.add(blocks)

@@ -59,7 +59,7 @@ public struct ReplicaUsers: Sendable {
         }
     }
 
-    /// In byte order of the names.
+    /// In the server's order, that of the names' case keys.
     public let users: [User]
     public let fetched: Timestamp
 
@@ -80,15 +80,16 @@ extension Replica {
     public func users() throws(ReplicaError) -> ReplicaUsers? {
         guard let fetched = try usersFetched() else { return nil }
         return try ReplicaError.translate {
-            let rows = try connection.statement("SELECT name,online,last_seen FROM user ORDER BY name")
-            var users: [ReplicaUsers.User] = []
+            let rows = try connection.statement("SELECT name,online,last_seen FROM user")
+            var users: [(key: String, user: ReplicaUsers.User)] = []
             while try rows.step() {
-                users.append(
-                    ReplicaUsers.User(
-                        name: rows.text(0), isOnline: rows.bool(1),
-                        lastSeen: rows.isNull(2) ? nil : Timestamp(milliseconds: rows.int64(2))))
+                let user = ReplicaUsers.User(
+                    name: rows.text(0), isOnline: rows.bool(1),
+                    lastSeen: rows.isNull(2) ? nil : Timestamp(milliseconds: rows.int64(2)))
+                users.append((NameRule.caseKey(user.name), user))
             }
-            return ReplicaUsers(users: users, fetched: fetched)
+            users.sort { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
+            return ReplicaUsers(users: users.map(\.user), fetched: fetched)
         }
     }
 }

@@ -56,6 +56,11 @@ struct Finding: Encodable, Equatable {
         (self.check, words) = (check, .error(ExitCodes.translate(error).message, otherwise: remedy))
     }
 
+    func isSameError(as other: Finding) -> Bool {
+        guard case .error(let own, _) = words, case .error(let theirs, _) = other.words else { return false }
+        return own == theirs
+    }
+
     /// The translated finding.
     var line: String {
         let (problem, remedy) = parts(\.text)

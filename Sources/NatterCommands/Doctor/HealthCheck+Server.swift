@@ -45,7 +45,7 @@ extension HealthCheck {
             throw error
         } catch {
             switch error as? APIError {
-            case .transport(.certificate, _)?, .transport(.unreadable, _)?:
+            case .transport(.certificate, _)?, .transport(.unreadable, _)?, .transport(.malformedCertificates, _)?:
                 add(Finding(.certificate, error, else: "ask the server's administrator"))
             default: add(Finding(.server, error, else: "ask the administrator to check its log"))
             }

@@ -10,7 +10,10 @@ struct HealthCheck {
 
     init(_ context: Context) { self.context = context }
 
-    mutating func add(_ finding: Finding) { findings.append(finding) }
+    /// Adds a finding. An error that several checks meet is reported by the first of them, which knows its remedy.
+    mutating func add(_ finding: Finding) {
+        if !findings.contains(where: { $0.isSameError(as: finding) }) { findings.append(finding) }
+    }
 
     mutating func add(_ check: Finding.Check, _ problem: Phrase, _ remedy: Phrase) {
         findings.append(Finding(check, problem, remedy))
@@ -50,8 +53,7 @@ struct HealthCheck {
             do {
                 _ = try setting.value(in: home.settingsFile())
             } catch {
-                let finding = Finding(.settings, error, else: "correct it with 'natter config set' or edit the file")
-                if !findings.contains(finding) { add(finding) }
+                add(Finding(.settings, error, else: "correct it with 'natter config set' or edit the file"))
             }
         }
     }

@@ -21,7 +21,7 @@ enum LogCommand {
                 + "in F: you see each message once, however often you run the command. If F is missing or empty, "
                 + "it starts from the beginning.",
             "A message shows its newest text and '(edited)', a deleted one '(deleted)', one whose text was removed from the "
-                + "log '(erased)'. Edits and deletions have no line of their own. A reply is 'TIME bob (re 123): text'. "
+                + "log '(erased)' unless it is deleted, too. Edits and deletions have no line of their own. A reply is 'TIME bob (re 123): text'. "
                 + "What a token sent has its label: 'alice/backup: text'.",
             "Where you ask for what is new (-f, --cursor-file, --unread), an edit or a deletion of a message before that "
                 + "is a line: 'TIME bob (edits 123): text' or 'TIME bob (deletes 123)'. With --json you get the record.",
@@ -229,9 +229,12 @@ private struct Log {
     /// Marks the shown messages as read. It is called after the output is flushed, because messages that were not shown
     /// are not read.
     private func mark(_ walk: LogWalk, _ conversations: [ReplicaConversation], _ synced: SyncedReplica) throws {
+        var marks: [ConversationID: Seq] = [:]
+        defer { synced.note(read: marks) }
         for conversation in conversations {
             guard let seq = walk.shown[conversation.id], seq > conversation.read else { continue }
-            _ = try synced.api().markRead(conversation.name, id: conversation.groupID, upTo: seq)
+            marks[conversation.id] = try synced.api().markRead(
+                conversation.name, id: conversation.groupID, upTo: seq)
         }
     }
 
@@ -288,7 +291,7 @@ private struct Log {
     private func printAround(
         _ seq: Seq, _ count: Int, _ walk: inout LogWalk, _ conversations: [ReplicaConversation]
     ) throws {
-        guard let conversation = conversations.first, seq <= conversation.head else {
+        guard let conversation = conversations.first, seq >= conversation.serverFirst, seq <= conversation.head else {
             throw noMessage(seq, conversations)
         }
         var filter = MessageFilter()

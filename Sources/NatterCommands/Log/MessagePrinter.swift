@@ -210,10 +210,10 @@ struct MessagePrinter {
             bytes.append(UInt8(ascii: " "))
         }
         appendSender(fields, to: &bytes)
-        if fields.isErased {
-            bytes.append(contentsOf: "(erased)".utf8)
-        } else if fields.isDeleted {
+        if fields.isDeleted {
             bytes.append(contentsOf: "(deleted)".utf8)
+        } else if fields.isErased {
+            bytes.append(contentsOf: "(erased)".utf8)
         } else if fields.kind != .delete {
             appendHighlighted(text, to: &bytes)
             if fields.isEdited { bytes.append(contentsOf: " (edited)".utf8) }

@@ -382,6 +382,36 @@ struct ReplicaErasingTests {
 
     // MARK: Retention
 
+    @Test("what is below the server's first in a tail goes, too, from the search index as well")
+    func retentionInTail() throws {
+        // Given a replica that has everything in its tail
+        let server = try TestStore(users: ["alice"])
+        let home = try TemporaryDirectory()
+        let location = server.location(home, "alice")
+        try server.mustPost((1...5).map { "\(Self.secret) \($0)" }, to: "general", by: "alice")
+        try server.seal()
+        server.clock.advance(milliseconds: 80 * 86_400_000)
+        try server.mustPost((1...5).map { "new \($0)" }, to: "general", by: "alice")
+        try server.seal()
+        try server.sync("alice", location)
+        try ReplicaIndexing.run(at: location)
+        #expect(Self.files(home.path, holding: Self.secret) != [])
+        // When the server drops the old ones
+        _ = try waitFor { server.store.setRetention(Retention(days: 70), of: "general", by: "test", $0) }.get()
+        try server.sync("alice", location)
+        try ReplicaWriter(location).dropWhatServerDropped()
+        // Then the replica has the others, and goes on
+        let kept = (1...5).map { "new \($0)" }
+        #expect(try contents(location)["general"]?.map(\.text) == kept)
+        #expect(Self.files(home.path, holding: Self.secret) == [])
+        try Self.verify(location, server)
+        try server.mustPost(["newer"], to: "general", by: "alice")
+        try server.sync("alice", location)
+        try ReplicaWriter(location).dropWhatServerDropped()
+        #expect(try contents(location)["general"]?.map(\.text) == kept + ["newer"])
+        try Self.verify(location, server)
+    }
+
     @Test("a replica keeps what the server drops, unless it follows; a device that was away has a stated hole")
     func retention() throws {
         let server = try TestStore(users: ["alice"])
