@@ -114,8 +114,7 @@ public struct SearchRows: ~Copyable {
     }
 
     private static func nextRow(_ connection: Connection) throws(SQLiteError) -> Int64 {
-        let statement = try connection.statement("SELECT row FROM next")
-        let row = try statement.step() ? statement.int64(0) : 0
+        let row = try connection.row("SELECT row FROM next") { $0.int64(0) } ?? 0
         guard row > 0, row < Int64.max / 2 else {
             throw SQLiteError(reason: .corrupt, message: "no row comes next", path: connection.path)
         }

@@ -66,8 +66,7 @@ extension Store {
         var sizes = Sizes()
         do {
             sizes.logs = try withReader { reader in
-                let sum = try reader.connection.statement("SELECT coalesce(sum(size),0) FROM segment")
-                return try sum.step() ? sum.uint64(0) : 0
+                try reader.connection.row("SELECT coalesce(sum(size),0) FROM segment") { $0.uint64(0) } ?? 0
             }
             for suffix in ["", "-wal"] {
                 sizes.database += try disk.information(Store.databasePath(directory) + suffix)?.size ?? 0

@@ -78,8 +78,9 @@ public struct Outbox {
     public func counts() throws(OutboxError) -> (waiting: Int, refused: Int) {
         do {
             guard let connection = try reader() else { return (0, 0) }
-            let row = try connection.statement("SELECT count(*)-count(code),count(code) FROM entry")
-            return try row.step() ? (row.int(0), row.int(1)) : (0, 0)
+            return try connection.row("SELECT count(*)-count(code),count(code) FROM entry") {
+                ($0.int(0), $0.int(1))
+            } ?? (0, 0)
         } catch {
             throw OutboxError(error)
         }
@@ -356,25 +357,18 @@ public struct Outbox {
     }
 
     private static func entry(id: String, on connection: Connection) throws -> OutboxEntry? {
-        let row = try connection.statement("SELECT \(columns) FROM entry WHERE id=?")
-        try row.bind(id)
-        return try row.step() ? OutboxEntry(row) : nil
+        try connection.row("SELECT \(columns) FROM entry WHERE id=?", id, read: OutboxEntry.init)
     }
 
     private static func numbers(_ sql: String, on connection: Connection) throws -> [Int64] {
-        let rows = try connection.statement(sql)
-        var numbers: [Int64] = []
-        while try rows.step() { numbers.append(rows.int64(0)) }
-        return numbers
+        try connection.rows(sql) { $0.int64(0) }
     }
 
     /// A name that is an id counts as the id, even if it looks like a number.
     private static func number(of name: String, on connection: Connection) throws -> Int64 {
         if let entry = try entry(id: name, on: connection) { return entry.number }
-        if let number = Int64(name) {
-            let row = try connection.statement("SELECT number FROM entry WHERE number=?")
-            try row.bind(number)
-            if try row.step() { return number }
+        if let number = Int64(name), try connection.hasRow("SELECT number FROM entry WHERE number=?", number) {
+            return number
         }
         throw OutboxError.noEntry(name)
     }

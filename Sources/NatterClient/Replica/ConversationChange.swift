@@ -65,9 +65,9 @@ final class ConversationChange {
         """
 
     static func find(_ id: ConversationID, on connection: Connection) throws(SQLiteError) -> ConversationChange? {
-        let statement = try connection.statement("SELECT \(columns) FROM conversation WHERE id=?")
-        try statement.bind(id.bytes)
-        return try statement.step() ? ConversationChange(statement, id: id) : nil
+        try connection.row("SELECT \(columns) FROM conversation WHERE id=?", id.bytes) {
+            ConversationChange($0, id: id)
+        } ?? nil
     }
 
     private init?(_ row: borrowing Statement, id: ConversationID) {

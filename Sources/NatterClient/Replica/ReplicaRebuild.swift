@@ -149,12 +149,8 @@ struct ReplicaRebuild {
     }
 
     private func knownConversations() throws -> [ConversationID] {
-        let rows = try session.connection.statement("SELECT id FROM conversation ORDER BY number")
-        var found: [ConversationID] = []
-        while try rows.step() {
-            if let id = ConversationID(bytes: rows.blob(0)) { found.append(id) }
-        }
-        return found
+        try session.connection.rows("SELECT id FROM conversation ORDER BY number") { ConversationID(bytes: $0.blob(0)) }
+            .compactMap(\.self)
     }
 
     private func conversationsWithLogs() throws -> [ConversationID] {

@@ -64,9 +64,7 @@ enum ReplicaSchema {
 /// Single values of the replica's database.
 enum ReplicaMeta {
     static func text(_ key: String, on connection: Connection) throws(SQLiteError) -> String? {
-        let statement = try connection.statement("SELECT value FROM meta WHERE key=?")
-        try statement.bind(key)
-        return try statement.step() ? statement.optionalText(0) : nil
+        try connection.row("SELECT value FROM meta WHERE key=?", key) { $0.optionalText(0) } ?? nil
     }
 
     /// A counter; 0 if it is not stored.

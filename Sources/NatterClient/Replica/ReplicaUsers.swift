@@ -34,14 +34,8 @@ extension Replica {
 
     private func names(_ sql: String, _ start: String, _ limit: Int) throws(ReplicaError) -> [String] {
         try ReplicaError.translate {
-            let rows = try connection.statement(sql)
-            try rows.bind(start, Int64(limit))
-            var names: [String] = []
-            while try rows.step() {
-                let name = rows.text(0)
-                if (try? NameRule.checkForm(name)) != nil { names.append(name) }
-            }
-            return names
+            try connection.rows(sql, start, Int64(limit)) { $0.text(0) }
+                .filter { (try? NameRule.checkForm($0)) != nil }
         }
     }
 }
@@ -80,13 +74,10 @@ extension Replica {
     public func users() throws(ReplicaError) -> ReplicaUsers? {
         guard let fetched = try usersFetched() else { return nil }
         return try ReplicaError.translate {
-            let rows = try connection.statement("SELECT name,online,last_seen FROM user ORDER BY name")
-            var users: [ReplicaUsers.User] = []
-            while try rows.step() {
-                users.append(
-                    ReplicaUsers.User(
-                        name: rows.text(0), isOnline: rows.bool(1),
-                        lastSeen: rows.isNull(2) ? nil : Timestamp(milliseconds: rows.int64(2))))
+            let users = try connection.rows("SELECT name,online,last_seen FROM user ORDER BY name") {
+                ReplicaUsers.User(
+                    name: $0.text(0), isOnline: $0.bool(1),
+                    lastSeen: $0.isNull(2) ? nil : Timestamp(milliseconds: $0.int64(2)))
             }
             return ReplicaUsers(users: users, fetched: fetched)
         }

@@ -136,23 +136,13 @@ public final class StoreBackup {
     private func copyDatabase(_ connection: Connection) throws -> BackupManifest {
         try connection.copy(to: stagedDatabase, disk: disk)
         let copy = try Connection(path: stagedDatabase, role: .writer, disk: disk)
-        let meta = try copy.statement("SELECT value FROM meta WHERE key='store_id'")
-        guard try meta.step(), let store = StoreID(bytes: meta.blob(0)) else {
+        let id = try copy.row("SELECT value FROM meta WHERE key='store_id'") { StoreID(bytes: $0.blob(0)) }
+        guard let store = id ?? nil else {
             throw BackupError.damaged(path: Store.databasePath(source), problem: "has lost its store's id")
         }
-        meta.reset()
         // The copied rows describe the copied files exactly, whatever the store does meanwhile.
         try copy.execute("INSERT OR REPLACE INTO meta VALUES ('clean', 1)")
-        let newest = try copy.statement(
-            """
-            SELECT max(coalesce((SELECT max(number)/2 FROM batch),0),
-                coalesce((SELECT max(sealed_commit) FROM conversation),0),
-                coalesce((SELECT value FROM meta WHERE key='commit'),0),
-                coalesce((SELECT max(commit_number) FROM erasure),0),
-                coalesce((SELECT max(commit_number) FROM change),0))
-            """)
-        summary.commit = try newest.step() ? Commit(newest.uint64(0)) : .zero
-        newest.reset()
+        summary.commit = try StateLoader.lastCommit(on: copy)
         try copy.checkpoint(.truncating)
         return BackupManifest(store: store, commit: summary.commit, taken: clock.now())
     }

@@ -56,12 +56,9 @@ struct ImportMemory {
         guard let conversation else { return nil }
         do {
             return try store.withReader { reader in
-                let rows = try reader.connection.statement(
-                    "SELECT seq,content FROM import_key WHERE conversation=? AND hash=?")
-                defer { rows.reset() }
-                try rows.bind(conversation, hash)
-                guard try rows.step() else { return nil }
-                return Found(place: .earlier(Seq(rows.uint64(0))), content: rows.uint64(1))
+                try reader.connection.row(
+                    "SELECT seq,content FROM import_key WHERE conversation=? AND hash=?", conversation, hash
+                ) { Found(place: .earlier(Seq($0.uint64(0))), content: $0.uint64(1)) }
             }
         } catch {
             throw .store(StoreError(error))
@@ -76,11 +73,9 @@ struct ImportMemory {
         guard let conversation else { return nil }
         do {
             return try store.withReader { reader in
-                let rows = try reader.connection.statement(
-                    "SELECT time FROM import_file WHERE conversation=? AND digest=?")
-                defer { rows.reset() }
-                try rows.bind(conversation, file.bytes)
-                return try rows.step() ? Timestamp(milliseconds: rows.int64(0)) : nil
+                try reader.connection.row(
+                    "SELECT time FROM import_file WHERE conversation=? AND digest=?", conversation, file.bytes
+                ) { Timestamp(milliseconds: $0.int64(0)) }
             }
         } catch {
             throw .store(StoreError(error))

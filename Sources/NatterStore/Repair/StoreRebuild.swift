@@ -92,8 +92,8 @@ public final class StoreRebuild {
 
     private func lastEpoch(_ path: String) throws -> Epoch {
         let connection = try Connection(path: path, role: .reader, disk: disk)
-        let rows = try connection.statement("SELECT value FROM epoch ORDER BY run DESC LIMIT 1")
-        return Epoch(rawValue: try rows.step() ? rows.uint64(0) : 0)
+        let last = try connection.row("SELECT value FROM epoch ORDER BY run DESC LIMIT 1") { $0.uint64(0) }
+        return Epoch(rawValue: last ?? 0)
     }
 
     /// Files to move and bytes to cut after the rows are committed.
@@ -126,7 +126,7 @@ public final class StoreRebuild {
             connection,
             sealed: Dictionary(
                 known.map { ($0.identity.number, $0.sealedSeq) }, uniquingKeysWith: { first, _ in first }))
-        let former = try database.lastCommit(journal)
+        let former = max(journal.lastCommit, try StateLoader.lastCommit(on: connection))
         return try connection.transaction {
             let people = try RebuiltPeople(
                 connection, now: clock.now(), journal: journal,
@@ -305,9 +305,7 @@ public final class StoreRebuild {
         if let damaged = journal.firstDamaged { first = min(first ?? damaged, damaged) }
         if database.isNew || logs.contains(where: \.hasOtherHistory) { first = Commit(1) }
         guard let first else { return }
-        let newest = try connection.statement("SELECT coalesce(max(run),0) FROM epoch")
-        let stored = try newest.step() ? newest.int64(0) : 0
-        newest.reset()
+        let stored = try connection.row("SELECT coalesce(max(run),0) FROM epoch") { $0.int64(0) } ?? 0
         let ofFiles = survey.files.compactMap { $0.header?.epoch.run }.max() ?? 0
         let run = max(UInt32(clamping: stored), ofFiles) &+ 1
         var random = SecureRandom()
