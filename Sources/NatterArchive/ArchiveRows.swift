@@ -173,9 +173,9 @@ public enum ArchiveRows {
     }
 
     public static func insert(_ row: BlockRow, on connection: Connection) throws(SQLiteError) {
-        let statement = try connection.statement("INSERT INTO block VALUES (?,?,?,?,?,?,?,?,?,?,?)")
-        try statement.run(
-            row.conversation, row.firstSeq.rawValue, row.count, row.segmentSeq.rawValue, row.generation, row.offset,
+        try connection.run(
+            "INSERT INTO block VALUES (?,?,?,?,?,?,?,?,?,?,?)", row.conversation, row.firstSeq.rawValue, row.count,
+            row.segmentSeq.rawValue, row.generation, row.offset,
             row.length, Int64(row.revision), row.lowTime.milliseconds, row.highTime.milliseconds,
             row.lastCommit.rawValue)
     }
@@ -215,9 +215,9 @@ public enum ArchiveRows {
 
     /// Inserts or updates the row of a segment.
     public static func put(_ row: SegmentRow, on connection: Connection) throws(SQLiteError) {
-        let statement = try connection.statement("INSERT OR REPLACE INTO segment VALUES (?,?,?,?,?,?)")
-        try statement.run(
-            row.conversation, row.firstSeq.rawValue, row.generation, row.size, row.dictionary.bytes, row.isClosed)
+        try connection.run(
+            "INSERT OR REPLACE INTO segment VALUES (?,?,?,?,?,?)", row.conversation, row.firstSeq.rawValue,
+            row.generation, row.size, row.dictionary.bytes, row.isClosed)
     }
 
     /// The index's copy of a dictionary; nil if it is missing or damaged.
@@ -229,13 +229,15 @@ public enum ArchiveRows {
 
     /// Deletes the rows of a segment and its blocks, and its dictionary if no other segment has it.
     public static func delete(_ row: SegmentRow, on connection: Connection) throws(SQLiteError) {
-        try connection.statement("DELETE FROM block WHERE conversation=? AND segment_seq=? AND generation=?")
-            .run(row.conversation, row.firstSeq.rawValue, row.generation)
-        try connection.statement("DELETE FROM segment WHERE conversation=? AND first_seq=? AND generation=?")
-            .run(row.conversation, row.firstSeq.rawValue, row.generation)
-        try connection.statement(
-            "DELETE FROM dictionary WHERE id=?1 AND NOT EXISTS (SELECT 1 FROM segment WHERE dictionary=?1)"
-        ).run(row.dictionary.bytes)
+        try connection.run(
+            "DELETE FROM block WHERE conversation=? AND segment_seq=? AND generation=?", row.conversation,
+            row.firstSeq.rawValue, row.generation)
+        try connection.run(
+            "DELETE FROM segment WHERE conversation=? AND first_seq=? AND generation=?", row.conversation,
+            row.firstSeq.rawValue, row.generation)
+        try connection.run(
+            "DELETE FROM dictionary WHERE id=?1 AND NOT EXISTS (SELECT 1 FROM segment WHERE dictionary=?1)",
+            row.dictionary.bytes)
     }
 
     /// Deletes the rows of all segments of a conversation.
@@ -245,8 +247,7 @@ public enum ArchiveRows {
 
     public static func put(_ dictionary: LogDictionary, on connection: Connection) throws(SQLiteError) {
         guard dictionary.id != .none else { return }
-        let statement = try connection.statement("INSERT OR IGNORE INTO dictionary VALUES (?,?)")
-        try statement.run(dictionary.id.bytes, dictionary.record)
+        try connection.run("INSERT OR IGNORE INTO dictionary VALUES (?,?)", dictionary.id.bytes, dictionary.record)
     }
 }
 

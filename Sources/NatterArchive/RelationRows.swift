@@ -50,9 +50,9 @@ public enum RelationRows {
     public static func insert(
         _ relation: Relation, of conversation: Int64, author: String? = nil, on connection: Connection
     ) throws(SQLiteError) {
-        let statement = try connection.statement("INSERT OR IGNORE INTO relation VALUES (?,?,?,?,?,?)")
-        try statement.run(
-            conversation, relation.about.rawValue, Int(relation.kind.rawValue), relation.seq.rawValue,
+        try connection.run(
+            "INSERT OR IGNORE INTO relation VALUES (?,?,?,?,?,?)", conversation, relation.about.rawValue,
+            Int(relation.kind.rawValue), relation.seq.rawValue,
             relation.time.milliseconds, author)
     }
 
@@ -139,8 +139,9 @@ public enum RelationRows {
     public static func setAuthor(
         _ author: String, ofDeleted seq: Seq, in conversation: Int64, on connection: Connection
     ) throws(SQLiteError) {
-        try connection.statement("UPDATE relation SET author=? WHERE conversation=? AND about=? AND kind=3")
-            .run(author, conversation, seq.rawValue)
+        try connection.run(
+            "UPDATE relation SET author=? WHERE conversation=? AND about=? AND kind=3", author, conversation,
+            seq.rawValue)
     }
 }
 

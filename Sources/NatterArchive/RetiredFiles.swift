@@ -15,11 +15,11 @@ public struct RetiredFiles {
 
     /// - Parameter path: below the data directory.
     public static func insert(_ path: String, on connection: Connection) throws(SQLiteError) {
-        try connection.statement("INSERT OR IGNORE INTO retired VALUES (?)").run(path)
+        try connection.run("INSERT OR IGNORE INTO retired VALUES (?)", path)
     }
 
     public static func delete(_ path: String, on connection: Connection) throws(SQLiteError) {
-        try connection.statement("DELETE FROM retired WHERE path=?").run(path)
+        try connection.run("DELETE FROM retired WHERE path=?", path)
     }
 
     /// What a log file is called (`Segment.name`), for GLOB.

@@ -25,6 +25,13 @@ extension Connection {
         return try statement.step() ? try read(statement) : nil
     }
 
+    /// Runs a statement that returns no rows.
+    public func run(_ sql: StaticString, _ values: any SQLValue...) throws(SQLiteError) {
+        let statement = try statement(sql)
+        try statement.bind(all: values)
+        while try statement.step() {}
+    }
+
     /// Whether a query has a row.
     public func hasRow(_ sql: String, _ values: any SQLValue...) throws(SQLiteError) -> Bool {
         let statement = try statement(sql)

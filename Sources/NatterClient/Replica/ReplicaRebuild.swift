@@ -47,9 +47,7 @@ struct ReplicaRebuild {
         if logBytes > 0 { try disk.rename(log, to: database(location) + "-wal") }
         try disk.syncDirectory(location.rebuildDirectory)
         try disk.rename(location.databasePath, to: database(location))
-        for end in ["-wal", "-shm"] where try disk.information(location.databasePath + end) != nil {
-            try disk.remove(location.databasePath + end)
-        }
+        try disk.removeLog(of: location.databasePath)
         try disk.syncDirectory(location.rebuildDirectory)
         try disk.syncDirectory(location.directory)
     }

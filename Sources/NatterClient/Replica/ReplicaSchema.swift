@@ -75,10 +75,8 @@ enum ReplicaMeta {
     /// - Parameter value: nil removes the key.
     static func set(_ key: String, _ value: String?, on connection: Connection) throws(SQLiteError) {
         guard let value else {
-            let statement = try connection.statement("DELETE FROM meta WHERE key=?")
-            return try statement.run(key)
+            return try connection.run("DELETE FROM meta WHERE key=?", key)
         }
-        let statement = try connection.statement("INSERT OR REPLACE INTO meta VALUES (?,?)")
-        try statement.run(key, value)
+        try connection.run("INSERT OR REPLACE INTO meta VALUES (?,?)", key, value)
     }
 }

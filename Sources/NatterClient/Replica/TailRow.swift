@@ -47,9 +47,9 @@ struct TailRow {
     }
 
     func insert(on connection: Connection) throws(SQLiteError) {
-        let statement = try connection.statement("INSERT OR REPLACE INTO tail VALUES (?,?,?,?,?,?)")
-        try statement.run(
-            conversation, firstSeq.rawValue, part.count, part.lowTime.milliseconds, highTime.milliseconds, data)
+        try connection.run(
+            "INSERT OR REPLACE INTO tail VALUES (?,?,?,?,?,?)", conversation, firstSeq.rawValue, part.count,
+            part.lowTime.milliseconds, highTime.milliseconds, data)
     }
 
     func open(conversation id: ConversationID) throws(ArchiveError) -> OpenBlock { try part.open(of: id) }

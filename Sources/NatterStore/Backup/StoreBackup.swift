@@ -315,11 +315,7 @@ public final class StoreBackup {
         advance(size)
         // If somebody opened the former backup, a WAL may lie beside it, and SQLite would apply it to the new
         // database. The WAL of the new copy is empty, because it was checkpointed and only read since.
-        for path in [database, stagedDatabase] {
-            for name in [path + "-wal", path + "-shm"] where try disk.information(name) != nil {
-                try disk.remove(name)
-            }
-        }
+        for path in [database, stagedDatabase] { try disk.removeLog(of: path) }
         try disk.syncDirectory(target)
         try manifest.takeOver(target, disk: disk)
         let mark = target + "/" + BackupManifest.unfinishedName

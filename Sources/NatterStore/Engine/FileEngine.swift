@@ -100,8 +100,9 @@ final class FileEngine: StoreEngine {
                 }
                 for written in blocks { try written.record(on: connection) }
                 for (batch, isMoved) in [(entry.movedTails, true), (entry.messages, false)] where !batch.isEmpty {
-                    let statement = try connection.statement("INSERT INTO batch VALUES (?,?)")
-                    try statement.run(Batch.rowNumber(of: entry.commit, isMoved: isMoved), batch.bytes)
+                    try connection.run(
+                        "INSERT INTO batch VALUES (?,?)", Batch.rowNumber(of: entry.commit, isMoved: isMoved),
+                        batch.bytes)
                 }
             }
             for case .erased(_, let number) in entry.changes { cache.forget(number) }
@@ -136,7 +137,7 @@ final class FileEngine: StoreEngine {
                     bytes += rows.withBlob(1) { SealedBatch.rawByteCount(prefix: $0, of: rows.int(0)) }
                 }
                 rows.reset()
-                try database.connection.statement("DELETE FROM batch WHERE number < ?").run(first)
+                try database.connection.run("DELETE FROM batch WHERE number < ?", first)
                 return bytes
             }
         }

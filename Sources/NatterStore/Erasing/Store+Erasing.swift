@@ -165,7 +165,7 @@ extension Store {
         guard let stamp = try remembered.stamp() else { return }
         let failure = upkeep { core in
             try core.changeFiles { connection in
-                try connection.statement("INSERT OR REPLACE INTO meta VALUES ('erased_file',?)").run(stamp)
+                try connection.run("INSERT OR REPLACE INTO meta VALUES ('erased_file',?)", stamp)
             }
         }
         if let failure { throw failure }

@@ -63,9 +63,7 @@ final class RebuiltDatabase {
             let connection = try Connection(path: path + ".rebuilt", role: .reader, disk: disk)
             guard try connection.hasRow("SELECT 1 FROM meta WHERE key='clean'") else { return }
         }
-        for end in ["-wal", "-shm"] where try disk.information(path + ".rebuilt" + end) != nil {
-            try disk.remove(path + ".rebuilt" + end)
-        }
+        try disk.removeLog(of: path + ".rebuilt")
         try replace(root, disk, Quarantine(root: root, disk: disk)) { _ in }
     }
 
@@ -121,14 +119,15 @@ final class RebuiltDatabase {
         }
         var random = SecureRandom()
         let id = found ?? StoreID(using: &random)
-        try connection.statement("INSERT OR REPLACE INTO meta VALUES (?,?)").run("store_id", id.bytes)
+        try connection.run("INSERT OR REPLACE INTO meta VALUES (?,?)", "store_id", id.bytes)
         try putSecret()
         return id
     }
 
     private func putSecret() throws {
-        try connection.statement("INSERT OR REPLACE INTO meta VALUES (?,?)").run(
-            "key_secret", (StoreSecret.read(in: root, disk: disk) ?? .random()).bytes)
+        try connection.run(
+            "INSERT OR REPLACE INTO meta VALUES (?,?)", "key_secret",
+            (StoreSecret.read(in: root, disk: disk) ?? .random()).bytes)
         report(
             "the ids of messages sent before are not known any more: a message sent again with such an id counts as new"
         )

@@ -172,8 +172,9 @@ public final class StoreRebuild {
             users.count == 2
         else { return identity }
         let pair = try people.pair(users[0], users[1])
-        let update = try connection.statement("UPDATE conversation SET user_a=?, user_b=? WHERE number=?")
-        try update.run(pair.first.rawValue, pair.second.rawValue, identity.number)
+        try connection.run(
+            "UPDATE conversation SET user_a=?, user_b=? WHERE number=?", pair.first.rawValue, pair.second.rawValue,
+            identity.number)
         return ConversationIdentity(
             number: identity.number, id: identity.id, kind: .personal, name: identity.name, users: users)
     }
@@ -209,13 +210,11 @@ public final class StoreRebuild {
             for relation in log.content.relations where relation.about >= log.first {
                 try RelationRows.insert(relation, of: identity.number, on: connection)
             }
-            let update = try connection.statement(
+            try connection.run(
                 """
                 UPDATE conversation SET first_seq=?, sealed_seq=?, sealed_hash=?, sealed_commit=?,
                 sealed_time=max(coalesce(sealed_time,0),?) WHERE number=?
-                """)
-            try update.run(
-                log.first.rawValue, log.sealedSeq.rawValue, log.sealedHash.bytes, log.sealedCommit.rawValue,
+                """, log.first.rawValue, log.sealedSeq.rawValue, log.sealedHash.bytes, log.sealedCommit.rawValue,
                 (log.content.serverTime ?? .zero).milliseconds, identity.number)
             try recordSenders(log, identity, counts[identity.number] ?? [:], people, connection)
             try recordLosses(log.losses, identity, label, stated[identity.number] ?? [], connection)
@@ -285,8 +284,7 @@ public final class StoreRebuild {
         for (row, bytes, reason) in journal.damaged {
             let path = try quarantine.keep(bytes, name: "store.db-batch-\(row)")
             report("the journal's batch of commit \(row / 2) can't be read: \(reason); its bytes are in '\(path)'")
-            let delete = try connection.statement("DELETE FROM batch WHERE number=?")
-            try delete.run(row)
+            try connection.run("DELETE FROM batch WHERE number=?", row)
         }
     }
 
@@ -298,7 +296,7 @@ public final class StoreRebuild {
     ) throws {
         let connection = database.connection
         let commit = logs.reduce(former) { max($0, $1.sealedCommit) }
-        try connection.statement("INSERT OR REPLACE INTO meta VALUES ('commit',?)").run(commit.rawValue)
+        try connection.run("INSERT OR REPLACE INTO meta VALUES ('commit',?)", commit.rawValue)
         try connection.execute("INSERT OR REPLACE INTO meta VALUES ('clean',1)")
         var first: Commit?
         if commit > former { first = former.next }
@@ -310,8 +308,8 @@ public final class StoreRebuild {
         let run = max(UInt32(clamping: stored), ofFiles) &+ 1
         var random = SecureRandom()
         let epoch = Epoch(run: run, random: UInt32(truncatingIfNeeded: random.next()))
-        try connection.statement("DELETE FROM epoch WHERE first_commit>=?").run(first.rawValue)
-        try connection.statement("INSERT INTO epoch VALUES (?,?,?)").run(Int64(run), epoch.rawValue, first.rawValue)
+        try connection.run("DELETE FROM epoch WHERE first_commit>=?", first.rawValue)
+        try connection.run("INSERT INTO epoch VALUES (?,?,?)", Int64(run), epoch.rawValue, first.rawValue)
     }
 
     // MARK: Files
