@@ -134,18 +134,14 @@ extension Store {
 
     /// Actions of admins and operators, newest first.
     public func audit(limit: Int) throws(StoreError) -> [AuditEntry] {
-        do {
-            return try withReader { reader in
-                try reader.connection.rows(
-                    "SELECT time,actor,action,subject FROM audit ORDER BY number DESC LIMIT ?", limit
-                ) {
-                    AuditEntry(
-                        time: Timestamp(milliseconds: $0.int64(0)), actor: $0.text(1), action: $0.text(2),
-                        subject: $0.text(3))
-                }
+        try reading { reader in
+            try reader.connection.rows(
+                "SELECT time,actor,action,subject FROM audit ORDER BY number DESC LIMIT ?", limit
+            ) {
+                AuditEntry(
+                    time: Timestamp(milliseconds: $0.int64(0)), actor: $0.text(1), action: $0.text(2),
+                    subject: $0.text(3))
             }
-        } catch {
-            throw StoreError(error)
         }
     }
 

@@ -15,17 +15,13 @@ extension Store {
             return known.identity
         }
         guard let found else { throw .noSuchConversation(conversation.description) }
-        do {
-            return try withReader { reader in
-                guard
-                    let row = try ArchiveRows.block(containing: firstSeq, of: found.number, on: reader.connection),
-                    row.firstSeq == firstSeq, row.revision == revision
-                else { return nil }
-                let block = try reader.block(row, of: found)
-                return StoredBlock(bytes: block.bytes, tag: "\(block.header.hashAfter)-\(revision)")
-            }
-        } catch {
-            throw StoreError(error)
+        return try reading { reader in
+            guard
+                let row = try ArchiveRows.block(containing: firstSeq, of: found.number, on: reader.connection),
+                row.firstSeq == firstSeq, row.revision == revision
+            else { return nil }
+            let block = try reader.block(row, of: found)
+            return StoredBlock(bytes: block.bytes, tag: "\(block.header.hashAfter)-\(revision)")
         }
     }
 
