@@ -296,11 +296,6 @@ public struct SearchHit: Sendable, Equatable {
     /// True if the following hits of the same range, which `SearchStep.nextRange` would skip, are certainly not newer
     /// than this one.
     public let timesFall: Bool
-
-    public init(conversation: ConversationID, seq: Seq, noNewerThan: Timestamp, timesFall: Bool) {
-        (self.conversation, self.seq) = (conversation, seq)
-        (self.noNewerThan, self.timesFall) = (noNewerThan, timesFall)
-    }
 }
 
 /// How a search continues after a hit.

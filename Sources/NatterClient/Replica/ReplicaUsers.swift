@@ -47,10 +47,6 @@ public struct ReplicaUsers: Sendable {
         public let isOnline: Bool
         /// nil if the user was never online.
         public let lastSeen: Timestamp?
-
-        public init(name: String, isOnline: Bool, lastSeen: Timestamp?) {
-            (self.name, self.isOnline, self.lastSeen) = (name, isOnline, lastSeen)
-        }
     }
 
     /// In byte order of the names.
