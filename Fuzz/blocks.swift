@@ -8,7 +8,7 @@ private let dictionary = LogDictionary(Array("so it goes: is anyone here? yes, t
 
 /// Opens a block like every reader does, and checks the properties that all of them rely on.
 func openBlock(_ bytes: [UInt8], with dictionary: LogDictionary) {
-    guard let header = try? bytes.withUnsafeBytes({ try BlockHeader(decoding: $0) }) else { return }
+    guard let header = try? BlockHeader(decoding: bytes) else { return }
     // A block whose announced size exceeds the limit must not be decompressed.
     require(header.rawLength <= BlockHeader.maximumRawLength, "a block of \(header.rawLength) bytes")
     require(header.rawLength <= 255 * header.storedLength + 64, "a bomb")

@@ -61,7 +61,7 @@ public func fuzz(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
                 dictionary = read
             }
         case .block, .provisional:
-            guard let header = try? frame.payload.withUnsafeBytes({ try BlockHeader(decoding: $0) }) else { continue }
+            guard let header = try? BlockHeader(decoding: frame.payload) else { continue }
             let block = Block(header: header, stored: Array(frame.payload.dropFirst(BlockHeader.byteCount)))
             _ = try? block.verify(with: dictionary)
         }

@@ -39,6 +39,11 @@ public enum ArchiveError: Error, Equatable, PhraseConvertible {
         }
     }
 
+    /// Runs `body` with its errors converted.
+    static func translate<Result>(_ body: () throws -> Result) throws(ArchiveError) -> Result {
+        do { return try body() } catch { throw ArchiveError(error) }
+    }
+
     /// Converts the errors of the rooms below.
     public init(_ error: any Error) {
         switch error {

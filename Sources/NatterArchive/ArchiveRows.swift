@@ -112,51 +112,39 @@ public enum ArchiveRows {
     static func block(
         atOrBefore seq: Seq, of conversation: Int64, on connection: Connection
     ) throws(SQLiteError) -> BlockRow? {
-        let statement = try connection.statement(
-            "SELECT \(blockColumns) FROM block WHERE conversation=? AND first_seq<=? ORDER BY first_seq DESC LIMIT 1")
-        try statement.bind(conversation, seq.rawValue)
-        return try statement.step() ? BlockRow(statement) : nil
+        try connection.row(
+            "SELECT \(blockColumns) FROM block WHERE conversation=? AND first_seq<=? ORDER BY first_seq DESC LIMIT 1",
+            conversation, seq.rawValue, read: BlockRow.init)
     }
 
     /// All blocks of a conversation as runs, lowest first.
     static func extents(of conversation: Int64, on connection: Connection) throws(SQLiteError) -> [RunExtent] {
-        let statement = try connection.statement(
-            "SELECT first_seq,count,low_time,high_time FROM block WHERE conversation=? ORDER BY first_seq")
-        try statement.bind(conversation)
-        var extents: [RunExtent] = []
-        while try statement.step() { extents.append(RunExtent(statement)) }
-        return extents
+        try connection.rows(
+            "SELECT first_seq,count,low_time,high_time FROM block WHERE conversation=? ORDER BY first_seq",
+            conversation, read: RunExtent.init)
     }
 
     /// The blocks that contain any seq of `range`, lowest first, at most `limit`.
     public static func blocks(
         _ range: ClosedRange<Seq>, of conversation: Int64, limit: Int = .max, on connection: Connection
     ) throws(SQLiteError) -> [BlockRow] {
-        var rows: [BlockRow] = []
         let start = try block(containing: range.lowerBound, of: conversation, on: connection)?.firstSeq
-        let statement = try connection.statement(
+        return try connection.rows(
             """
             SELECT \(blockColumns) FROM block
             WHERE conversation=? AND first_seq>=? AND first_seq<=? ORDER BY first_seq LIMIT ?
-            """)
-        try statement.bind(
-            conversation, (start ?? range.lowerBound).rawValue, range.upperBound.rawValue, Int64(clamping: limit))
-        while try statement.step() { rows.append(BlockRow(statement)) }
-        return rows
+            """, conversation, (start ?? range.lowerBound).rawValue, range.upperBound.rawValue, Int64(clamping: limit),
+            read: BlockRow.init)
     }
 
     /// The blocks of a segment, lowest first.
     public static func blocks(of segment: SegmentRow, on connection: Connection) throws(SQLiteError) -> [BlockRow] {
-        let statement = try connection.statement(
+        try connection.rows(
             """
             SELECT \(blockColumns) FROM block
             WHERE conversation=? AND first_seq>=? AND segment_seq=? AND generation=? ORDER BY first_seq
-            """)
-        try statement.bind(
-            segment.conversation, segment.firstSeq.rawValue, segment.firstSeq.rawValue, segment.generation)
-        var rows: [BlockRow] = []
-        while try statement.step() { rows.append(BlockRow(statement)) }
-        return rows
+            """, segment.conversation, segment.firstSeq.rawValue, segment.firstSeq.rawValue, segment.generation,
+            read: BlockRow.init)
     }
 
     /// The newest block without messages after a commit. The query reads backwards from the end, so its cost depends
@@ -164,22 +152,19 @@ public enum ArchiveRows {
     public static func lastBlock(
         upTo commit: Commit, of conversation: Int64, on connection: Connection
     ) throws(SQLiteError) -> BlockRow? {
-        let statement = try connection.statement(
+        try connection.row(
             """
             SELECT \(blockColumns) FROM block WHERE conversation=? AND last_commit<=? ORDER BY first_seq DESC LIMIT 1
-            """)
-        try statement.bind(conversation, commit.rawValue)
-        return try statement.step() ? BlockRow(statement) : nil
+            """, conversation, commit.rawValue, read: BlockRow.init)
     }
 
     /// The oldest block with a message at or after a time.
     public static func firstBlock(
         from time: Timestamp, of conversation: Int64, on connection: Connection
     ) throws(SQLiteError) -> BlockRow? {
-        let statement = try connection.statement(
-            "SELECT \(blockColumns) FROM block WHERE conversation=? AND high_time>=? ORDER BY first_seq LIMIT 1")
-        try statement.bind(conversation, time.milliseconds)
-        return try statement.step() ? BlockRow(statement) : nil
+        try connection.row(
+            "SELECT \(blockColumns) FROM block WHERE conversation=? AND high_time>=? ORDER BY first_seq LIMIT 1",
+            conversation, time.milliseconds, read: BlockRow.init)
     }
 
     /// All blocks of a conversation, lowest first.
@@ -188,9 +173,9 @@ public enum ArchiveRows {
     }
 
     public static func insert(_ row: BlockRow, on connection: Connection) throws(SQLiteError) {
-        let statement = try connection.statement("INSERT INTO block VALUES (?,?,?,?,?,?,?,?,?,?,?)")
-        try statement.run(
-            row.conversation, row.firstSeq.rawValue, row.count, row.segmentSeq.rawValue, row.generation, row.offset,
+        try connection.run(
+            "INSERT INTO block VALUES (?,?,?,?,?,?,?,?,?,?,?)", row.conversation, row.firstSeq.rawValue, row.count,
+            row.segmentSeq.rawValue, row.generation, row.offset,
             row.length, Int64(row.revision), row.lowTime.milliseconds, row.highTime.milliseconds,
             row.lastCommit.rawValue)
     }
@@ -207,21 +192,16 @@ public enum ArchiveRows {
     /// The newest segment, which is the only one that may be appended to.
     public static func lastSegment(of conversation: Int64, on connection: Connection) throws(SQLiteError) -> SegmentRow?
     {
-        let statement = try connection.statement(
+        try connection.row(
             """
             SELECT \(segmentColumns) FROM segment WHERE conversation=? ORDER BY first_seq DESC, generation DESC LIMIT 1
-            """)
-        try statement.bind(conversation)
-        return try statement.step() ? segment(statement) : nil
+            """, conversation, read: segment)
     }
 
     public static func segments(of conversation: Int64, on connection: Connection) throws(SQLiteError) -> [SegmentRow] {
-        let statement = try connection.statement(
-            "SELECT \(segmentColumns) FROM segment WHERE conversation=? ORDER BY first_seq, generation")
-        try statement.bind(conversation)
-        var rows: [SegmentRow] = []
-        while try statement.step() { rows.append(segment(statement)) }
-        return rows
+        try connection.rows(
+            "SELECT \(segmentColumns) FROM segment WHERE conversation=? ORDER BY first_seq, generation", conversation,
+            read: segment)
     }
 
     /// The segments of each conversation, lowest first.
@@ -235,30 +215,29 @@ public enum ArchiveRows {
 
     /// Inserts or updates the row of a segment.
     public static func put(_ row: SegmentRow, on connection: Connection) throws(SQLiteError) {
-        let statement = try connection.statement("INSERT OR REPLACE INTO segment VALUES (?,?,?,?,?,?)")
-        try statement.run(
-            row.conversation, row.firstSeq.rawValue, row.generation, row.size, row.dictionary.bytes, row.isClosed)
+        try connection.run(
+            "INSERT OR REPLACE INTO segment VALUES (?,?,?,?,?,?)", row.conversation, row.firstSeq.rawValue,
+            row.generation, row.size, row.dictionary.bytes, row.isClosed)
     }
 
     /// The index's copy of a dictionary; nil if it is missing or damaged.
     public static func dictionary(_ id: DictionaryID, on connection: Connection) throws(SQLiteError) -> LogDictionary? {
-        let statement = try connection.statement("SELECT record FROM dictionary WHERE id=?")
-        try statement.bind(id.bytes)
-        guard try statement.step() else { return nil }
-        return statement.withBlob(0) { record in
-            try? LogDictionary(decoding: record)
-        }
+        try connection.row("SELECT record FROM dictionary WHERE id=?", id.bytes) { row in
+            row.withBlob(0) { try? LogDictionary(decoding: $0) }
+        } ?? nil
     }
 
     /// Deletes the rows of a segment and its blocks, and its dictionary if no other segment has it.
     public static func delete(_ row: SegmentRow, on connection: Connection) throws(SQLiteError) {
-        try connection.statement("DELETE FROM block WHERE conversation=? AND segment_seq=? AND generation=?")
-            .run(row.conversation, row.firstSeq.rawValue, row.generation)
-        try connection.statement("DELETE FROM segment WHERE conversation=? AND first_seq=? AND generation=?")
-            .run(row.conversation, row.firstSeq.rawValue, row.generation)
-        try connection.statement(
-            "DELETE FROM dictionary WHERE id=?1 AND NOT EXISTS (SELECT 1 FROM segment WHERE dictionary=?1)"
-        ).run(row.dictionary.bytes)
+        try connection.run(
+            "DELETE FROM block WHERE conversation=? AND segment_seq=? AND generation=?", row.conversation,
+            row.firstSeq.rawValue, row.generation)
+        try connection.run(
+            "DELETE FROM segment WHERE conversation=? AND first_seq=? AND generation=?", row.conversation,
+            row.firstSeq.rawValue, row.generation)
+        try connection.run(
+            "DELETE FROM dictionary WHERE id=?1 AND NOT EXISTS (SELECT 1 FROM segment WHERE dictionary=?1)",
+            row.dictionary.bytes)
     }
 
     /// Deletes the rows of all segments of a conversation.
@@ -268,8 +247,7 @@ public enum ArchiveRows {
 
     public static func put(_ dictionary: LogDictionary, on connection: Connection) throws(SQLiteError) {
         guard dictionary.id != .none else { return }
-        let statement = try connection.statement("INSERT OR IGNORE INTO dictionary VALUES (?,?)")
-        try statement.run(dictionary.id.bytes, dictionary.record)
+        try connection.run("INSERT OR IGNORE INTO dictionary VALUES (?,?)", dictionary.id.bytes, dictionary.record)
     }
 }
 

@@ -71,7 +71,7 @@ public final class ArchiveWriter {
         for conversation: ConversationIdentity, last: SegmentRow?, firstSeq: Seq, hashBefore: Digest,
         wanted: DictionaryID? = nil, dictionary: () throws -> LogDictionary
     ) throws(ArchiveError) -> Target {
-        do {
+        try ArchiveError.translate {
             if let last, !last.isClosed, last.size < Segment.maximumBytes, wanted == nil || wanted == last.dictionary {
                 let path = directory + "/" + last.name(of: conversation.id)
                 // A file with another length than in the index, or with an unreadable header, is not touched.
@@ -83,8 +83,6 @@ public final class ArchiveWriter {
             }
             let dictionary = try dictionary()
             return try begin(conversation, firstSeq: firstSeq, hashBefore: hashBefore, dictionary: dictionary)
-        } catch {
-            throw ArchiveError(error)
         }
     }
 

@@ -96,9 +96,7 @@ public struct TailPart: Sendable {
     public func block(of conversation: ConversationID) throws(ArchiveError) -> Block? {
         guard case .block(let bytes) = content else { return nil }
         do throws(FormatViolation) {
-            let header = try bytes.withUnsafeBytesTyped { bytes throws(FormatViolation) in
-                try BlockHeader(decoding: bytes)
-            }
+            let header = try BlockHeader(decoding: bytes)
             guard header.firstSeq == firstSeq, header.count == count, header.conversationPrefix == conversation.high,
                 header.dictionary == .none
             else { throw FormatViolation("a block is not the one that its row names") }

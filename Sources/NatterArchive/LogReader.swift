@@ -131,7 +131,7 @@ public struct LogReader {
 
     /// All runs from the first message to the head, lowest first. Nothing is decompressed.
     public func extents() throws(ArchiveError) -> [RunExtent] {
-        do {
+        try ArchiveError.translate {
             return try connection.snapshot {
                 let stored =
                     try ArchiveRows.extents(of: log.number, on: connection) + log.tail.extents(on: connection)
@@ -153,8 +153,6 @@ public struct LogReader {
                 if next <= log.head { extents.append(.missing(next...log.head, after: high)) }
                 return extents
             }
-        } catch {
-            throw ArchiveError(error)
         }
     }
 

@@ -50,9 +50,9 @@ public enum RelationRows {
     public static func insert(
         _ relation: Relation, of conversation: Int64, author: String? = nil, on connection: Connection
     ) throws(SQLiteError) {
-        let statement = try connection.statement("INSERT OR IGNORE INTO relation VALUES (?,?,?,?,?,?)")
-        try statement.run(
-            conversation, relation.about.rawValue, Int(relation.kind.rawValue), relation.seq.rawValue,
+        try connection.run(
+            "INSERT OR IGNORE INTO relation VALUES (?,?,?,?,?,?)", conversation, relation.about.rawValue,
+            Int(relation.kind.rawValue), relation.seq.rawValue,
             relation.time.milliseconds, author)
     }
 
@@ -88,83 +88,60 @@ public enum RelationRows {
 
     /// Whether any message of a conversation was edited or deleted.
     static func hasChanges(_ conversation: Int64, on connection: Connection) throws(SQLiteError) -> Bool {
-        let statement = try connection.statement("SELECT 1 FROM relation WHERE conversation=? AND kind >= 2 LIMIT 1")
-        try statement.bind(conversation)
-        return try statement.step()
+        try connection.hasRow("SELECT 1 FROM relation WHERE conversation=? AND kind >= 2 LIMIT 1", conversation)
     }
 
     /// The conversations that have edits or deletions.
     public static func changedConversations(on connection: Connection) throws(SQLiteError) -> [Int64] {
-        let statement = try connection.statement("SELECT DISTINCT conversation FROM relation WHERE kind >= 2")
-        var numbers: [Int64] = []
-        while try statement.step() { numbers.append(statement.int64(0)) }
-        return numbers
+        try connection.rows("SELECT DISTINCT conversation FROM relation WHERE kind >= 2") { $0.int64(0) }
     }
 
     /// The deleted messages after a seq, lowest first.
     public static func deleted(
         after seq: Seq, in conversation: Int64, on connection: Connection
     ) throws(SQLiteError) -> [Seq] {
-        let statement = try connection.statement(
-            "SELECT about FROM relation WHERE conversation=? AND about>? AND kind >= 2 AND kind = 3 ORDER BY about")
-        try statement.bind(conversation, seq.rawValue)
-        var seqs: [Seq] = []
-        while try statement.step() { seqs.append(Seq(statement.uint64(0))) }
-        return seqs
+        try connection.rows(
+            "SELECT about FROM relation WHERE conversation=? AND about>? AND kind >= 2 AND kind = 3 ORDER BY about",
+            conversation, seq.rawValue
+        ) { Seq($0.uint64(0)) }
     }
 
     /// The records of a kind that are about a message, lowest first.
     public static func seqs(
         of kind: MessageKind, about seq: Seq, in conversation: Int64, limit: Int, on connection: Connection
     ) throws(SQLiteError) -> [Seq] {
-        try list(
+        try connection.rows(
             "SELECT seq FROM relation WHERE conversation=? AND about=? AND kind=? ORDER BY seq LIMIT ?",
-            of: kind, about: seq, in: conversation, limit: limit, on: connection)
+            conversation, seq.rawValue, Int(kind.rawValue), limit
+        ) { Seq($0.uint64(0)) }
     }
 
     /// The edits of a message, newest first.
     static func edits(
         of seq: Seq, upTo last: Seq, in conversation: Int64, limit: Int, on connection: Connection
     ) throws(SQLiteError) -> [Seq] {
-        let statement = try connection.statement(
+        try connection.rows(
             """
             SELECT seq FROM relation WHERE conversation=? AND about=? AND kind=2 AND seq<=? ORDER BY seq DESC LIMIT ?
-            """)
-        try statement.bind(conversation, seq.rawValue, last.rawValue, limit)
-        var seqs: [Seq] = []
-        while try statement.step() { seqs.append(Seq(statement.uint64(0))) }
-        return seqs
-    }
-
-    private static func list(
-        _ sql: StaticString, of kind: MessageKind, about seq: Seq, in conversation: Int64, limit: Int,
-        on connection: Connection
-    ) throws(SQLiteError) -> [Seq] {
-        let statement = try connection.statement(sql)
-        try statement.bind(conversation, seq.rawValue, Int(kind.rawValue), limit)
-        var seqs: [Seq] = []
-        while try statement.step() { seqs.append(Seq(statement.uint64(0))) }
-        return seqs
+            """, conversation, seq.rawValue, last.rawValue, limit
+        ) { Seq($0.uint64(0)) }
     }
 
     /// All deletions of a store, with their authors.
     public static func deletions(
         on connection: Connection
     ) throws(SQLiteError) -> [(conversation: Int64, about: Seq, author: String?)] {
-        let statement = try connection.statement(
-            "SELECT conversation,about,author FROM relation WHERE kind >= 2 AND kind = 3")
-        var found: [(Int64, Seq, String?)] = []
-        while try statement.step() {
-            found.append((statement.int64(0), Seq(statement.uint64(1)), statement.optionalText(2)))
+        try connection.rows("SELECT conversation,about,author FROM relation WHERE kind >= 2 AND kind = 3") {
+            ($0.int64(0), Seq($0.uint64(1)), $0.optionalText(2))
         }
-        return found
     }
 
     public static func setAuthor(
         _ author: String, ofDeleted seq: Seq, in conversation: Int64, on connection: Connection
     ) throws(SQLiteError) {
-        try connection.statement("UPDATE relation SET author=? WHERE conversation=? AND about=? AND kind=3")
-            .run(author, conversation, seq.rawValue)
+        try connection.run(
+            "UPDATE relation SET author=? WHERE conversation=? AND about=? AND kind=3", author, conversation,
+            seq.rawValue)
     }
 }
 

@@ -15,11 +15,11 @@ public struct RetiredFiles {
 
     /// - Parameter path: below the data directory.
     public static func insert(_ path: String, on connection: Connection) throws(SQLiteError) {
-        try connection.statement("INSERT OR IGNORE INTO retired VALUES (?)").run(path)
+        try connection.run("INSERT OR IGNORE INTO retired VALUES (?)", path)
     }
 
     public static func delete(_ path: String, on connection: Connection) throws(SQLiteError) {
-        try connection.statement("DELETE FROM retired WHERE path=?").run(path)
+        try connection.run("DELETE FROM retired WHERE path=?", path)
     }
 
     /// What a log file is called (`Segment.name`), for GLOB.
@@ -31,14 +31,11 @@ public struct RetiredFiles {
     /// Log files and the search index. The database of a backup or a disk from a stranger may name anything, which would be
     /// wiped: any other name is passed over.
     public static func all(on connection: Connection) throws(SQLiteError) -> [String] {
-        let statement = try connection.statement(
+        try connection.rows(
             """
             SELECT path FROM retired WHERE path GLOB ? OR path GLOB 'search.db*' AND NOT path GLOB '*/*' ORDER BY path
-            """)
-        try statement.bind(logName)
-        var paths: [String] = []
-        while try statement.step() { paths.append(statement.text(0)) }
-        return paths
+            """, logName
+        ) { $0.text(0) }
     }
 
     /// Overwrites a file with zeros and removes it, durably. Does nothing if it is gone.

@@ -102,7 +102,7 @@ public struct SegmentRewriter {
     public func plan(
         erasing seqs: Set<Seq>, of account: ErasedAccount? = nil, isAgain: Bool = false
     ) throws(ArchiveError) -> RewritePlan {
-        do {
+        try ArchiveError.translate {
             var planner = try ErasurePlanner(seqs, of: conversation, account: account, isAgain: isAgain, reader)
             let segments = try planner.segments()
             var plan = planner.plan
@@ -114,8 +114,6 @@ public struct SegmentRewriter {
                 plan.outputs.append(try output(row, blocks, takesDictionary: takesDictionary))
             }
             return plan
-        } catch {
-            throw ArchiveError(error)
         }
     }
 
@@ -129,7 +127,7 @@ public struct SegmentRewriter {
         var plan = RewritePlan(conversation: conversation)
         plan.hashAtEnd = hashAtEnd
         var keptBytes = 0
-        do {
+        return try ArchiveError.translate {
             for row in try ArchiveRows.segments(of: conversation.number, on: reader.connection) {
                 let kept = try ArchiveRows.blocks(of: row, on: reader.connection).filter { $0.firstSeq >= cut }
                 if kept.isEmpty {
@@ -147,8 +145,6 @@ public struct SegmentRewriter {
             }
             plan.outputs[0].beginsLog = true
             return plan
-        } catch {
-            throw ArchiveError(error)
         }
     }
 
@@ -177,7 +173,7 @@ public struct SegmentRewriter {
     ///
     /// - Throws: `damaged` if a block that stays can't be read. Then nothing of what was written is of use.
     public func write(_ plan: RewritePlan) throws(ArchiveError) -> [WrittenBlocks] {
-        do {
+        try ArchiveError.translate {
             let seqs = plan.seqs
             var written: [WrittenBlocks] = []
             for output in plan.outputs { written.append(try write(output, plan, seqs)) }
@@ -185,8 +181,6 @@ public struct SegmentRewriter {
                 written[0].dropped.append(ReplacedSegment(row: row, conversation: conversation.id))
             }
             return written
-        } catch {
-            throw ArchiveError(error)
         }
     }
 

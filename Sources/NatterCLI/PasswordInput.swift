@@ -64,26 +64,22 @@ public enum PasswordInput: Sendable, Equatable {
 
     private static func hiddenLine(_ prompt: Phrase, on terminal: Int32) throws(CommandFailure) -> String {
         let screen = Output(descriptor: terminal, name: "the terminal")
-        let answer = HiddenTerminal.hiding(terminal) { () -> Result<String, CommandFailure> in
+        let answer = try HiddenTerminal.hiding(terminal) { () throws(CommandFailure) in
             do throws(OutputError) {
                 try screen.write("\(prompt.text): ")
                 try screen.flush()
             } catch {
-                return .failure(CommandFailure(error))
+                throw CommandFailure(error)
             }
-            let result: Result<String, CommandFailure>
-            do throws(CommandFailure) {
-                result = .success(try line(from: terminal, name: "the terminal"))
-            } catch {
-                result = .failure(error)
+            defer {
+                // The newline that the user typed was not echoed.
+                try? screen.write("\n")
+                try? screen.flush()
             }
-            // The newline that the user typed was not echoed.
-            try? screen.write("\n")
-            try? screen.flush()
-            return result
+            return try line(from: terminal, name: "the terminal")
         }
         guard let answer else { throw noTerminal }
-        return try answer.get()
+        return answer
     }
 
     private static var noTerminal: CommandFailure {

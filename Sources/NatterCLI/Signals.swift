@@ -121,19 +121,21 @@ public enum HiddenTerminal {
 
     /// Runs `body`, which changes a terminal. A signal that ends the process leaves the terminal as it was before.
     public static func restoring<Result>(_ descriptor: Int32, _ body: () throws -> Result) throws -> Result? {
-        try hiding(descriptor, 0, TCSADRAIN) { Swift.Result(catching: body) }?.get()
+        try hiding(descriptor, 0, TCSADRAIN, body)
     }
 
     /// Runs `body` with the echo of a terminal off. What was typed before is forgotten.
     ///
     /// - Returns: nil if its settings can't be changed.
-    static func hiding<Result>(_ descriptor: Int32, _ body: () -> Result) -> Result? {
-        hiding(descriptor, ECHO | ECHONL, TCSAFLUSH, body)
+    static func hiding<Result, Failure>(
+        _ descriptor: Int32, _ body: () throws(Failure) -> Result
+    ) throws(Failure) -> Result? {
+        try hiding(descriptor, ECHO | ECHONL, TCSAFLUSH, body)
     }
 
-    private static func hiding<Result>(
-        _ descriptor: Int32, _ modes: Int32, _ change: Int32, _ body: () -> Result
-    ) -> Result? {
+    private static func hiding<Result, Failure>(
+        _ descriptor: Int32, _ modes: Int32, _ change: Int32, _ body: () throws(Failure) -> Result
+    ) throws(Failure) -> Result? {
         var settings = termios()
         guard tcgetattr(descriptor, &settings) == 0 else { return nil }
         let visible = settings
@@ -164,7 +166,7 @@ public enum HiddenTerminal {
             }
         }
         guard tcsetattr(descriptor, change, &settings) == 0 else { return nil }
-        return body()
+        return try body()
     }
 
     /// Calls only functions that signal-safety(7) allows.

@@ -26,9 +26,10 @@ enum RegisterCommand {
         ],
         run: run)
 
-    private static let run: CommandBody = { arguments, console in
-        try startSession(Context(arguments, console), again: "Repeat it") { api, password in
-            try api.register(
+    private static let run: CommandBody = inContext { context in
+        try startSession(context, again: "Repeat it") { api, password in
+            let arguments = context.arguments
+            return try api.register(
                 name: arguments.operand("NAME") ?? "", password: password, invite: arguments.value("invite"))
         } done: {
             "registered and logged in as '\($0)' at \($1)"
@@ -51,9 +52,9 @@ enum LoginCommand {
         ],
         run: run)
 
-    private static let run: CommandBody = { arguments, console in
-        try startSession(Context(arguments, console)) { api, password in
-            try api.login(name: arguments.operand("NAME") ?? "", password: password)
+    private static let run: CommandBody = inContext { context in
+        try startSession(context) { api, password in
+            try api.login(name: context.arguments.operand("NAME") ?? "", password: password)
         } done: {
             "logged in as '\($0)' at \($1)"
         }
@@ -122,20 +123,20 @@ enum LogoutCommand {
         ],
         run: run)
 
-    private static let run: CommandBody = { arguments, console in
-        let context = Context(arguments, console)
+    private static let run: CommandBody = inContext { context in
         let login = try context.login()
-        if arguments.flag("forget") {
+        if context.arguments.flag("forget") {
             try Question.confirm(
-                "delete everything that you have synced as '\(login.account.name ?? "?")'?", arguments, console)
+                "delete everything that you have synced as '\(login.account.name ?? "?")'?", context.arguments,
+                context.console)
         }
         var remaining: [TokenObject] = []
         let forget = {
             if context.tokenFile == nil { try context.profile().forget(login.token) }
-            if arguments.flag("forget") { try context.home().replica(of: login.account)?.remove() }
+            if context.arguments.flag("forget") { try context.home().replica(of: login.account)?.remove() }
         }
         do {
-            remaining = try context.api(of: login).logout(all: arguments.flag("all"))
+            remaining = try context.api(of: login).logout(all: context.arguments.flag("all"))
         } catch APIError.refused(let refusal) where refusal.status == 401 {
             context.note("the session had already ended")
         } catch {
@@ -177,8 +178,7 @@ enum WhoamiCommand {
         ],
         run: run)
 
-    private static let run: CommandBody = { arguments, console in
-        let context = Context(arguments, console)
+    private static let run: CommandBody = inContext { context in
         if context.isOffline {
             let account = try context.offlineAccount()
             let name = account.name ?? ""
@@ -225,12 +225,11 @@ enum PasswdCommand {
         ],
         run: run)
 
-    private static let run: CommandBody = { arguments, console in
-        let context = Context(arguments, console)
-        let input: PasswordInput = arguments.flag("password-stdin") ? .standardInput : .terminal
+    private static let run: CommandBody = inContext { context in
+        let input: PasswordInput = context.arguments.flag("password-stdin") ? .standardInput : .terminal
         let api = try context.api(deliveringOutbox: false)
         if input == .terminal, !Terminal.isTerminal(STDIN_FILENO) {
-            throw arguments.error("no terminal to ask for the passwords; give --password-stdin")
+            throw context.arguments.error("no terminal to ask for the passwords; give --password-stdin")
         }
         let old = try input.read(prompt: "Old password")
         let new = try input.read(prompt: "New password", again: "Repeat it")

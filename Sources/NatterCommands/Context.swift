@@ -5,6 +5,11 @@ internal import NatterCrypto
 internal import NatterModel
 internal import NatterSystem
 
+/// What a command runs that needs a context.
+func inContext(_ body: @escaping @Sendable (Context) throws -> ExitCode) -> CommandBody {
+    { arguments, console in try body(Context(arguments, console)) }
+}
+
 /// The profile, server, replica and output of a command. Nothing is read or opened before it is needed.
 struct Context {
     static let defaultServer = "http://127.0.0.1:7117"

@@ -21,17 +21,16 @@ enum EditCommand {
                 + "one. A token with the scope send: edits only what was sent with its label.",
         ],
         examples: [Example("natter edit -c ops 17 The disk is full", "correct message 17 of 'ops'")],
-        run: { arguments, console in
-            let context = Context(arguments, console)
-            let seq = try number(arguments.operand("SEQ") ?? "", arguments)
-            let words = arguments.operands("TEXT")
+        run: inContext { context in
+            let seq = try number(context.arguments.operand("SEQ") ?? "", context.arguments)
+            let words = context.arguments.operands("TEXT")
             let sender = try Sender(context)
             let isRead = words.isEmpty || words == ["-"]
             let text = isRead ? try StandardInput.message(descriptor: STDIN_FILENO) : words.joined(separator: " ")
             do { try TextError.check(text) } catch {
                 throw CommandFailure(.invalidData, code: "bad_text", "\(error); nothing was changed")
             }
-            try sender.send(.edit, of: seq, text: text, id: arguments.value("id"))
+            try sender.send(.edit, of: seq, text: text, id: context.arguments.value("id"))
             context.confirm("edited message \(seq) of '\(sender.conversation)'")
             return .success
         })
@@ -47,11 +46,10 @@ enum EditCommand {
                 + "the messages before it are deleted.",
         ],
         examples: [Example("natter delete -c ops 17 18", "delete two messages of 'ops'")],
-        run: { arguments, console in
-            let context = Context(arguments, console)
-            let seqs = try arguments.operands("SEQ").map { try number($0, arguments) }
-            let key = arguments.value("id")
-            if key != nil, seqs.count > 1 { throw arguments.error("--id names one message; give one SEQ") }
+        run: inContext { context in
+            let seqs = try context.arguments.operands("SEQ").map { try number($0, context.arguments) }
+            let key = context.arguments.value("id")
+            if key != nil, seqs.count > 1 { throw context.arguments.error("--id names one message; give one SEQ") }
             let sender = try Sender(context)
             for (index, seq) in seqs.enumerated() {
                 do {
@@ -124,40 +122,40 @@ enum ShowCommand {
                 + "history up to it. With --json it is one object. Syncs first as 'log' does."
         ],
         examples: [Example("natter show ops 17", "print message 17 of 'ops'")],
-        run: { arguments, console in
-            let context = Context(arguments, console)
-            let name = arguments.operand("CONV") ?? ""
-            let seq = try arguments.seq(arguments.operand("SEQ") ?? "")
+        run: inContext { context in
+            let name = context.arguments.operand("CONV") ?? ""
+            let seq = try context.arguments.seq(context.arguments.operand("SEQ") ?? "")
             let synced = try SyncedReplica(context)
             let state = try synced.refresh(.completely)
             let replica = try synced.replica(after: state)
             let known = try synced.conversation(named: name, in: replica, state)
             guard let conversation = known,
-                let message = try replica.message(seq, in: conversation, folds: !arguments.flag("raw"))
+                let message = try replica.message(seq, in: conversation, folds: !context.arguments.flag("raw"))
             else {
                 throw CommandFailure.noMessage(seq, in: name, known)
             }
             let replies = try replica.seqs(of: .text, about: seq, in: conversation)
             let edits = try replica.seqs(of: .edit, about: seq, in: conversation)
             let hash = try replica.hash(at: seq, of: conversation)
+            let output = context.console.output
             if context.wantsJSON {
                 var object = MessageObject(message)
                 (object.replies, object.edits) = (replies.map(\.rawValue), edits.map(\.rawValue))
                 object.hash = hash?.description
-                try console.output.writeJSON(WireJSON.encode(object))
+                try output.writeJSON(WireJSON.encode(object))
             } else {
                 var printer = MessagePrinter(context, showsConversation: true, hasDayLines: false)
                 printer.reader = synced.location.user
                 (printer.showsNumbers, printer.showsChanges) = (true, true)
                 try printer.write(message)
                 func line(_ word: Phrase, _ value: String) throws {
-                    if !value.isEmpty { try console.output.writeLine("\(console.output.word(word)): \(value)") }
+                    if !value.isEmpty { try output.writeLine("\(output.word(word)): \(value)") }
                 }
                 try line("replies", replies.map(\.description).joined(separator: " "))
                 try line("edits", edits.map(\.description).joined(separator: " "))
                 try line("hash", hash?.description ?? "")
             }
-            try console.output.flush()
+            try output.flush()
             return .success
         })
 }

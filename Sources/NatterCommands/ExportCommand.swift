@@ -21,13 +21,13 @@ enum ExportCommand {
             Example("natter export ops --format mbox >ops && mutt -f ops", "read it as mail"),
         ], run: run)
 
-    private static let run: CommandBody = { arguments, console in
-        let context = Context(arguments, console)
-        let name = arguments.operand("CONV") ?? ""
+    private static let run: CommandBody = inContext { context in
+        let console = context.console
+        let name = context.arguments.operand("CONV") ?? ""
         let synced = try SyncedReplica(context)
         let state = try synced.refresh(.completely)
         let replica = try synced.replica(after: state)
-        let format = HistoryFormat(arguments)
+        let format = HistoryFormat(context.arguments)
         guard let conversation = try synced.conversation(named: name, in: replica, state) else {
             var writer = format.writer(for: name, nil)
             try put(to: console) { writer?.begin(&$0) }

@@ -17,19 +17,18 @@ enum ListCommand {
         ],
         examples: [Example("natter ls", "see where there are new messages")], run: run)
 
-    private static let run: CommandBody = { arguments, console in
-        let context = Context(arguments, console)
+    private static let run: CommandBody = inContext { context in
         let synced = try SyncedReplica(context)
         let state = try synced.refresh(.quickly)
         let replica = try synced.replica(after: state)
         if case .partial = state {
-            console.note(
+            context.console.note(
                 "not everything new could be fetched, so this list is not complete; run 'natter sync'")
         }
         let conversations = try replica.conversations().sorted {
             ($0.latestTime, $1.name) > ($1.latestTime, $0.name)
         }
-        let isForPeople = console.output.isTerminal && !context.wantsJSON
+        let isForPeople = context.console.output.isTerminal && !context.wantsJSON
         let mentioned = Set(
             try conversations.filter { try isForPeople && replica.hasUnreadMention(in: $0) }.map { "\($0.id)" })
         try context.list(
@@ -38,9 +37,9 @@ enum ListCommand {
                 Column("NAME") { $0.name },
                 Column("UNREAD", .right) { String($0.unread) + (mentioned.contains($0.id) ? "@" : "") },
                 Column("LAST") { context.age($0.last?.time) },
-                Column("MESSAGE", .text) { $0.last.map { excerpt(of: $0, console.output) } ?? "" },
+                Column("MESSAGE", .text) { $0.last.map { excerpt(of: $0, context.console.output) } ?? "" },
             ])
-        try console.output.flush()
+        try context.console.output.flush()
         return .success
     }
 

@@ -24,12 +24,11 @@ enum MarkCommand {
         ],
         run: run)
 
-    private static let run: CommandBody = { arguments, console in
-        let context = Context(arguments, console)
-        let seq = try arguments.operand("SEQ").map(arguments.seq)
+    private static let run: CommandBody = inContext { context in
+        let seq = try context.arguments.operand("SEQ").map(context.arguments.seq)
         let synced = try SyncedReplica(context)
         let api = try synced.api()
-        if let name = arguments.operand("CONV") {
+        if let name = context.arguments.operand("CONV") {
             let known = try synced.replica()?.conversation(named: name)
             let target = try seq ?? known?.head ?? Seq(api.conversation(name).head)
             let id = known?.isGone == false ? known?.groupID : nil
@@ -60,8 +59,7 @@ enum MarkCommand {
     }
 
     private static func report(_ name: String, _ read: Seq, _ context: Context) throws {
-        if context.wantsJSON {
-            try context.console.output.writeJSON(WireJSON.encode(Mark(conversation: name, read: read.rawValue)))
+        if try context.writeJSON(Mark(conversation: name, read: read.rawValue)) {
             try context.console.output.flush()
         }
         context.confirm("marked '\(name)' as read up to \(read)")

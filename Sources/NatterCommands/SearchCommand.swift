@@ -40,15 +40,15 @@ enum SearchCommand {
         ],
         run: run)
 
-    private static let run: CommandBody = { arguments, console in
-        let context = Context(arguments, console)
+    private static let run: CommandBody = inContext { context in
+        let arguments = context.arguments
         let subject = try Subject(arguments)
         var filter = MessageFilter()
         filter.since = try arguments.time("since", now: context.now)
         filter.until = try arguments.time("until", now: context.now)
         let number = try arguments.integer("number", in: 0...Int64(Int32.max)).map { Int($0) }
         let around = try arguments.integer("context", in: 0...1_000).map { Int($0) } ?? 0
-        let limit = number ?? (console.output.isTerminal ? LogRequest.terminalCount : .max)
+        let limit = number ?? (context.console.output.isTerminal ? LogRequest.terminalCount : .max)
 
         let synced = try SyncedReplica(context, needsServer: false)
         filter.sender = synced.sender(arguments.value("from"))
@@ -67,8 +67,8 @@ enum SearchCommand {
         printer.reader = synced.location.user
         if printer.paint.isOn { printer.highlight = subject.highlighter() }
         // A number that you see is one that you can answer.
-        printer.showsNumbers = console.output.isTerminal
-        var hits = SearchHits(replica: replica, printer: printer, around: around, console)
+        printer.showsNumbers = context.console.output.isTerminal
+        var hits = SearchHits(replica: replica, printer: printer, around: around, context.console)
         defer { hits.pager?.finish() }
 
         // An empty conversation is not in the replica.

@@ -38,10 +38,8 @@ enum SendCommand {
                     "keep the message and send it later if the server "
                         + "cannot be reached"),
             ],
-            run: { arguments, console in
-                try send(
-                    arguments.operands("TEXT"), to: arguments.value("conversation"), Context(arguments, console),
-                    descriptor)
+            run: inContext {
+                try send($0.arguments.operands("TEXT"), to: $0.arguments.value("conversation"), $0, descriptor)
             })
     }
 
@@ -56,11 +54,10 @@ enum SendCommand {
             Example("natter pm bob 'Lunch at noon?'", "write to bob alone"),
             Example("natter pm me buy milk", "write a note to yourself"),
         ],
-        run: { arguments, console in
-            let user = arguments.operand("USER") ?? ""
+        run: inContext { context in
+            let user = context.arguments.operand("USER") ?? ""
             return try send(
-                arguments.operands("TEXT"), to: user.hasPrefix("@") ? user : "@\(user)", Context(arguments, console),
-                STDIN_FILENO)
+                context.arguments.operands("TEXT"), to: user.hasPrefix("@") ? user : "@\(user)", context, STDIN_FILENO)
         })
 
     private static var options: [OptionSpec] {

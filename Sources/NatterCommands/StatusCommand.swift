@@ -37,23 +37,22 @@ enum StatusCommand {
         }
     }
 
-    private static let run: CommandBody = { arguments, console in
-        let context = Context(arguments, console)
+    private static let run: CommandBody = inContext { context in
         let account: Account
         do {
             account = try context.offlineAccount()
-        } catch  where arguments.flag("short") {
+        } catch  where context.arguments.flag("short") {
             // Without a session, a prompt shows nothing.
             return .success
         }
         let status = try read(account, context)
         if try context.writeJSON(status) { return .success }
-        if arguments.flag("short") {
+        if context.arguments.flag("short") {
             let parts = [
                 status.unread > 0 ? "\(status.unread)\(status.mentioned == true ? "@" : "")" : nil,
                 status.waiting + status.parked > 0 ? "+\(status.waiting + status.parked)" : nil,
             ].compactMap { $0 }
-            if !parts.isEmpty { try console.output.writeLine(parts.joined()) }
+            if !parts.isEmpty { try context.console.output.writeLine(parts.joined()) }
         } else {
             try write(status, context)
         }

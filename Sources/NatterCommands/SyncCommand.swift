@@ -26,10 +26,9 @@ enum SyncCommand {
             Example("natter sync --since -30d", "fetch only the last 30 days, on a new machine"),
             Example("natter sync --wait 60 --exit-code @bob", "wait until bob writes, but at most a minute"),
         ],
-        run: { arguments, console in
-            let context = Context(arguments, console)
-            let wait = try arguments.seconds("wait", in: 0...86_400) ?? 0
-            let earliest = try arguments.time("since", now: context.now)
+        run: inContext { context in
+            let wait = try context.arguments.seconds("wait", in: 0...86_400) ?? 0
+            let earliest = try context.arguments.time("since", now: context.now)
             return try Run(
                 context: context, synced: try SyncedReplica(context), waitMilliseconds: wait, earliest: earliest
             ).run()
@@ -119,8 +118,7 @@ enum SyncCommand {
                 var told: Set<ConversationID> = []
                 for item in news where told.insert(item.id).inserted {
                     guard let conversation = try replica.conversation(item.id) else { continue }
-                    try context.console.output.writeJSON(
-                        WireJSON.encode(try ConversationObject(conversation, in: replica)))
+                    try context.writeJSON(ConversationObject(conversation, in: replica))
                 }
                 return
             }

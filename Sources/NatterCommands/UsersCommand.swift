@@ -23,19 +23,18 @@ enum UsersCommand {
         ],
         run: run)
 
-    private static let run: CommandBody = { arguments, console in
-        let context = Context(arguments, console)
+    private static let run: CommandBody = inContext { context in
         let synced = try SyncedReplica(context)
         let (all, isFresh) = try fetch(synced)
         var users = all
-        let text = arguments.operand("PATTERN")
+        let text = context.arguments.operand("PATTERN")
         if let pattern = text.map({ NamePattern($0) }) { users.removeAll { !pattern.matches($0.name) } }
-        if arguments.flag("online") { users.removeAll { !$0.online } }
-        if arguments.flag("recent") { users = recentFirst(users) }
+        if context.arguments.flag("online") { users.removeAll { !$0.online } }
+        if context.arguments.flag("recent") { users = recentFirst(users) }
         try context.list(users)
-        try console.output.flush()
+        try context.console.output.flush()
         // The command succeeds even if the list cannot be stored.
-        if isFresh { try? Replica.keep(all, at: synced.location, clock: console.clock) }
+        if isFresh { try? Replica.keep(all, at: synced.location, clock: context.console.clock) }
         return users.isEmpty && text != nil ? .nothingFound : .success
     }
 

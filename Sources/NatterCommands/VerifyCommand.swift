@@ -19,8 +19,7 @@ enum VerifyCommand {
         ],
         examples: [Example("natter verify", "check the whole replica")], run: run)
 
-    private static let run: CommandBody = { arguments, console in
-        let context = Context(arguments, console)
+    private static let run: CommandBody = inContext { context in
         let synced = try SyncedReplica(context, needsServer: false)
         guard let replica = try synced.unsyncedReplica() else {
             throw CommandFailure(
@@ -31,7 +30,7 @@ enum VerifyCommand {
             throw CommandFailure(.inputOutput, code: "io_error", "\(error); run 'natter sync' to make it anew")
         }
         let chosen: [ReplicaConversation]
-        if let name = arguments.operand("CONV") {
+        if let name = context.arguments.operand("CONV") {
             guard let conversation = try replica.conversation(named: name) else {
                 throw CommandFailure(
                     .notFound, code: "no_such_conversation", "there is no conversation '\(name)' in the replica")
@@ -74,9 +73,7 @@ enum VerifyCommand {
 
     private static func write(_ report: VerifyReport, _ context: Context) throws {
         let output = context.console.output
-        if context.wantsJSON {
-            try output.writeJSON(WireJSON.encode(report))
-        } else {
+        if try !context.writeJSON(report) {
             for problem in report.problems { try output.writeLine(TerminalText.escaped(problem.text)) }
             if report.isSound, output.isTerminal || context.arguments.flag("verbose") {
                 try output.writeLine(TerminalText.escaped(report.summary.text))

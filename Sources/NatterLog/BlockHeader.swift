@@ -100,6 +100,11 @@ public struct BlockHeader: Equatable, Sendable {
 
 // In an extension, so that the structure keeps its memberwise initializer.
 extension BlockHeader {
+    /// Decodes the header at the start of `bytes`.
+    public init(decoding bytes: [UInt8]) throws(FormatViolation) {
+        self = try bytes.withUnsafeBytesTyped { bytes throws(FormatViolation) in try BlockHeader(decoding: bytes) }
+    }
+
     /// Decodes a header. Checks each rule of the format before any field is used.
     ///
     /// - Parameter bytes: at least 160.

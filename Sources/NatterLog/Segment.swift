@@ -151,9 +151,7 @@ public final class Segment: Sendable {
                 ?? BlockHeader.byteCount,
             at: offset)
         do throws(FormatViolation) {
-            let header = try bytes.withUnsafeBytesTyped { bytes throws(FormatViolation) in
-                try BlockHeader(decoding: bytes)
-            }
+            let header = try BlockHeader(decoding: bytes)
             guard !header.isProvisional else { throw FormatViolation("a provisional block is in a file") }
             guard header.conversationPrefix == self.header.conversation.high else {
                 throw FormatViolation("a block of another conversation is in the file")

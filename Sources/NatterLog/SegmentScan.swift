@@ -8,7 +8,6 @@ public struct BlockPlace: Sendable, Equatable {
     public let offset: UInt64
     public let header: BlockHeader
 
-    public init(offset: UInt64, header: BlockHeader) { (self.offset, self.header) = (offset, header) }
     public var end: UInt64 { offset + UInt64(header.totalLength) }
 }
 
@@ -74,9 +73,7 @@ extension Segment {
         }
         guard size - offset == UInt64(length) else { return false }
         if bytes.count < BlockHeader.byteCount { return zip(bytes, BlockHeader.magic).allSatisfy { $0 == $1 } }
-        let header = try? bytes.withUnsafeBytesTyped { bytes throws(FormatViolation) in
-            try BlockHeader(decoding: bytes)
-        }
+        let header = try? BlockHeader(decoding: bytes)
         guard let header else { return false }
         // The block is complete but wrong. A torn write leaves zeros in place of pages that did not reach the disk.
         return header.totalLength > bytes.count || bytes[BlockHeader.byteCount...].suffix(4_096).allSatisfy { $0 == 0 }

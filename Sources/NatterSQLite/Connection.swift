@@ -348,6 +348,12 @@ extension Connection {
 extension Disk {
     /// Removes a database, and the files that SQLite has beside it, as far as they are there. No connection may be open.
     public func removeDatabase(_ path: String) throws(DiskError) {
-        for end in ["", "-wal", "-shm"] where try information(path + end) != nil { try remove(path + end) }
+        if try information(path) != nil { try remove(path) }
+        try removeLog(of: path)
+    }
+
+    /// Removes the files that SQLite has beside a database.
+    public func removeLog(of path: String) throws(DiskError) {
+        for end in ["-wal", "-shm"] where try information(path + end) != nil { try remove(path + end) }
     }
 }

@@ -38,7 +38,6 @@ public struct Schema: Sendable {
     }
 
     public static func version(of connection: Connection) throws(SQLiteError) -> Int {
-        let statement = try connection.statement("PRAGMA user_version")
-        return try statement.step() ? max(0, statement.int(0)) : 0
+        try connection.row("PRAGMA user_version") { max(0, $0.int(0)) } ?? 0
     }
 }

@@ -252,10 +252,7 @@ private final class Search {
     /// - Parameter limit: the maximum number of rows, or -1 for no limit.
     /// - Returns: the rows, highest first; if there are more than the limit, not the highest.
     private func rows(from first: Int64, to last: Int64, limit: Int) throws -> [Int64] {
-        let statement = try index.connection.statement(SearchIndex.hits)
-        try statement.bind(query.expression, first, last, limit)
-        var rows: [Int64] = []
-        while try statement.step() { rows.append(statement.int64(0)) }
+        var rows = try index.connection.rows(SearchIndex.hits, query.expression, first, last, limit) { $0.int64(0) }
         rows.reverse()
         return rows
     }
@@ -280,9 +277,8 @@ private final class Search {
 
     private func name(of number: Int64) throws -> ConversationID {
         if let name = names[number] { return name }
-        let statement = try index.connection.statement("SELECT name FROM conversation WHERE id = ?1")
-        try statement.bind(number)
-        guard try statement.step(), let name = ConversationID(bytes: statement.blob(0)) else {
+        let bytes = try index.connection.row("SELECT name FROM conversation WHERE id = ?1", number) { $0.blob(0) }
+        guard let name = bytes.flatMap({ ConversationID(bytes: $0) }) else {
             throw SQLiteError(reason: .corrupt, message: "a range of no conversation", path: index.path)
         }
         names[number] = name
@@ -300,11 +296,6 @@ public struct SearchHit: Sendable, Equatable {
     /// True if the following hits of the same range, which `SearchStep.nextRange` would skip, are certainly not newer
     /// than this one.
     public let timesFall: Bool
-
-    public init(conversation: ConversationID, seq: Seq, noNewerThan: Timestamp, timesFall: Bool) {
-        (self.conversation, self.seq) = (conversation, seq)
-        (self.noNewerThan, self.timesFall) = (noNewerThan, timesFall)
-    }
 }
 
 /// How a search continues after a hit.

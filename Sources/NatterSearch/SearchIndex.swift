@@ -108,8 +108,7 @@ public final class SearchIndex {
     /// The run of the server that wrote here last; 0 for none.
     public func epoch() throws -> Epoch {
         try SearchIndexError.translate {
-            let statement = try connection.statement("SELECT epoch FROM next WHERE id = 1")
-            return Epoch(rawValue: try statement.step() ? statement.uint64(0) : 0)
+            Epoch(rawValue: try connection.row("SELECT epoch FROM next WHERE id = 1") { $0.uint64(0) } ?? 0)
         }
     }
 
@@ -161,9 +160,9 @@ extension SearchIndex {
     }
 
     func entry(of conversation: ConversationID) throws(SQLiteError) -> Entry? {
-        let statement = try connection.statement("SELECT id, head FROM conversation WHERE name = ?1")
-        try statement.bind(conversation.bytes)
-        return try statement.step() ? Entry(number: statement.int64(0), head: Seq(statement.uint64(1))) : nil
+        try connection.row("SELECT id, head FROM conversation WHERE name = ?1", conversation.bytes) {
+            Entry(number: $0.int64(0), head: Seq($0.uint64(1)))
+        }
     }
 
     /// A conversation's number in this index, and its highest indexed seq.
@@ -214,14 +213,12 @@ extension SearchIndex {
     }
 
     private static func isEmpty(_ connection: Connection) throws(SQLiteError) -> Bool {
-        let statement = try connection.statement("SELECT 1 FROM sqlite_schema LIMIT 1")
-        return try !statement.step()
+        try !connection.hasRow("SELECT 1 FROM sqlite_schema LIMIT 1")
     }
 
     /// Throws unless the tables can be read.
     private static func checkTables(of connection: Connection) throws(SQLiteError) {
-        let next = try connection.statement("SELECT row FROM next")
-        guard try next.step() else {
+        guard try connection.hasRow("SELECT row FROM next") else {
             throw SQLiteError(reason: .corrupt, message: "the table 'next' is empty", path: connection.path)
         }
         let hits = try connection.statement(SearchIndex.hits)

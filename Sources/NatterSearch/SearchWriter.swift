@@ -34,8 +34,8 @@ public final class SearchWriter {
             try SearchIndexError.foreign { try body(&rows) }
             try rows.finish()
             if rows.next > first {
-                let update = try connection.statement("UPDATE conversation SET head = ?2 WHERE id = ?1")
-                try update.run(number, rows.next.previous.rawValue)
+                try connection.run(
+                    "UPDATE conversation SET head = ?2 WHERE id = ?1", number, rows.next.previous.rawValue)
             } else if known == nil {
                 try delete(number)
             }
@@ -45,16 +45,16 @@ public final class SearchWriter {
     /// Notes the hash of a message that is indexed, so that the index of another history is noticed.
     public func note(_ mark: SearchIndex.Mark, of conversation: ConversationID) throws {
         try completely {
-            let update = try connection.statement(
-                "UPDATE conversation SET known_seq = ?2, known_hash = ?3 WHERE name = ?1")
-            try update.run(conversation.bytes, mark.seq.rawValue, Int64(bitPattern: mark.hashPrefix))
+            try connection.run(
+                "UPDATE conversation SET known_seq = ?2, known_hash = ?3 WHERE name = ?1", conversation.bytes,
+                mark.seq.rawValue, Int64(bitPattern: mark.hashPrefix))
         }
     }
 
     /// Notes the run of the server that writes.
     public func note(_ epoch: Epoch) throws {
         try completely {
-            try connection.statement("UPDATE next SET epoch = ?1 WHERE id = 1").run(Int64(bitPattern: epoch.rawValue))
+            try connection.run("UPDATE next SET epoch = ?1 WHERE id = 1", Int64(bitPattern: epoch.rawValue))
         }
     }
 
@@ -62,8 +62,7 @@ public final class SearchWriter {
     public func forget(_ conversation: ConversationID) throws {
         guard let known = try SearchIndexError.translate({ try index.entry(of: conversation) }) else { return }
         try completely {
-            let ranges = try connection.statement("DELETE FROM range WHERE conversation = ?1")
-            try ranges.run(known.number)
+            try connection.run("DELETE FROM range WHERE conversation = ?1", known.number)
             try delete(known.number)
         }
     }
@@ -78,14 +77,13 @@ public final class SearchWriter {
     }
 
     private func insert(_ conversation: ConversationID, first: Seq) throws -> Int64 {
-        let insert = try connection.statement("INSERT INTO conversation(name, first, head) VALUES(?1, ?2, ?2)")
-        try insert.run(conversation.bytes, first.rawValue)
+        try connection.run(
+            "INSERT INTO conversation(name, first, head) VALUES(?1, ?2, ?2)", conversation.bytes, first.rawValue)
         return connection.lastInsertedRow
     }
 
     private func delete(_ number: Int64) throws {
-        let delete = try connection.statement("DELETE FROM conversation WHERE id = ?1")
-        try delete.run(number)
+        try connection.run("DELETE FROM conversation WHERE id = ?1", number)
     }
 }
 
@@ -114,8 +112,7 @@ public struct SearchRows: ~Copyable {
     }
 
     private static func nextRow(_ connection: Connection) throws(SQLiteError) -> Int64 {
-        let statement = try connection.statement("SELECT row FROM next")
-        let row = try statement.step() ? statement.int64(0) : 0
+        let row = try connection.row("SELECT row FROM next") { $0.int64(0) } ?? 0
         guard row > 0, row < Int64.max / 2 else {
             throw SQLiteError(reason: .corrupt, message: "no row comes next", path: connection.path)
         }
@@ -184,8 +181,7 @@ public struct SearchRows: ~Copyable {
 
     mutating func finish() throws {
         if let range { try save(range) }
-        let update = try connection.statement("UPDATE next SET row = ?1 WHERE id = 1")
-        try update.run(row)
+        try connection.run("UPDATE next SET row = ?1 WHERE id = 1", row)
     }
 
     private func save(_ range: SearchRange) throws {

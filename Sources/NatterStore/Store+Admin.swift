@@ -134,22 +134,14 @@ extension Store {
 
     /// Actions of admins and operators, newest first.
     public func audit(limit: Int) throws(StoreError) -> [AuditEntry] {
-        do {
-            return try withReader { reader in
-                let rows = try reader.connection.statement(
-                    "SELECT time,actor,action,subject FROM audit ORDER BY number DESC LIMIT ?")
-                try rows.bind(limit)
-                var entries: [AuditEntry] = []
-                while try rows.step() {
-                    entries.append(
-                        AuditEntry(
-                            time: Timestamp(milliseconds: rows.int64(0)), actor: rows.text(1), action: rows.text(2),
-                            subject: rows.text(3)))
-                }
-                return entries
+        try reading { reader in
+            try reader.connection.rows(
+                "SELECT time,actor,action,subject FROM audit ORDER BY number DESC LIMIT ?", limit
+            ) {
+                AuditEntry(
+                    time: Timestamp(milliseconds: $0.int64(0)), actor: $0.text(1), action: $0.text(2),
+                    subject: $0.text(3))
             }
-        } catch {
-            throw StoreError(error)
         }
     }
 

@@ -18,17 +18,13 @@ extension Store {
             return known.identity
         }
         guard let found else { throw .noSuchConversation(conversation.description) }
-        do {
-            return try withReader { reader in
-                guard
-                    let row = try ArchiveRows.block(containing: firstSeq, of: found.number, on: reader.connection),
-                    row.firstSeq == firstSeq, row.revision == revision
-                else { return nil }
-                let block = try reader.block(row, of: found)
-                return StoredBlock(bytes: block.bytes, tag: "\(block.header.hashAfter)-\(revision)")
-            }
-        } catch {
-            throw StoreError(error)
+        return try reading { reader in
+            guard
+                let row = try ArchiveRows.block(containing: firstSeq, of: found.number, on: reader.connection),
+                row.firstSeq == firstSeq, row.revision == revision
+            else { return nil }
+            let block = try reader.block(row, of: found)
+            return StoredBlock(bytes: block.bytes, tag: "\(block.header.hashAfter)-\(revision)")
         }
     }
 
@@ -69,8 +65,7 @@ extension Store {
         var sizes = Sizes()
         do {
             sizes.logs = try withReader { reader in
-                let sum = try reader.connection.statement("SELECT coalesce(sum(size),0) FROM segment")
-                return try sum.step() ? sum.uint64(0) : 0
+                try reader.connection.row("SELECT coalesce(sum(size),0) FROM segment") { $0.uint64(0) } ?? 0
             }
             for suffix in ["", "-wal"] {
                 sizes.database += try disk.information(Store.databasePath(directory) + suffix)?.size ?? 0

@@ -45,24 +45,20 @@ extension Store {
         let found = hookConversation(id) { ($0.identity, Tail($0)) }
         guard let (identity, tail) = found else { return nil }
         guard tail.head > after else { return HookPage(messages: [], last: after) }
-        do {
-            return try withReader { archive in
-                let reader = LogReader(tail.log(of: identity, named: name), archive)
-                var messages: [Message] = []
-                let last = try reader.forward(MessageFilter(after: after), limit: Store.hookPage) { piece in
-                    switch piece {
-                    case .messages(let run): messages += run.messages()
-                    case .missing(_, let seqs, let reason):
-                        if messages.isEmpty { throw ArchiveError.missing(seqs, reason) }
-                        return false
-                    }
-                    return true
+        return try reading { archive in
+            let reader = LogReader(tail.log(of: identity, named: name), archive)
+            var messages: [Message] = []
+            let last = try reader.forward(MessageFilter(after: after), limit: Store.hookPage) { piece in
+                switch piece {
+                case .messages(let run): messages += run.messages()
+                case .missing(_, let seqs, let reason):
+                    if messages.isEmpty { throw ArchiveError.missing(seqs, reason) }
+                    return false
                 }
-                try MessageFolder(reader, folds: false).apply(to: &messages)
-                return HookPage(messages: messages, last: last)
+                return true
             }
-        } catch {
-            throw StoreError(error)
+            try MessageFolder(reader, folds: false).apply(to: &messages)
+            return HookPage(messages: messages, last: last)
         }
     }
 }

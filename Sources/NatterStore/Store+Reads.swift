@@ -61,23 +61,21 @@ extension Store {
         let head = snapshot.tail.head
         let target = min(seq, head)
         guard target > old.seq else { return ReadPlace(snapshot: snapshot, old: old, new: nil) }
-        do {
-            // Counts from whichever is nearer, the old mark or the head.
-            let ownBefore: UInt64
-            if target.distance(after: old.seq) <= head.distance(after: target) {
-                ownBefore = old.ownBefore + (try own(old.seq.next...target, snapshot, principal))
-            } else {
-                let behind = target == head ? 0 : try own(target.next...head, snapshot, principal)
-                ownBefore = total >= behind ? total - behind : 0
-            }
-            return ReadPlace(snapshot: snapshot, old: old, new: ReadMark(seq: target, ownBefore: ownBefore))
-        } catch {
-            throw StoreError(error)
+        // Counts from whichever is nearer, the old mark or the head.
+        let ownBefore: UInt64
+        if target.distance(after: old.seq) <= head.distance(after: target) {
+            ownBefore = old.ownBefore + (try own(old.seq.next...target, snapshot, principal))
+        } else {
+            let behind = target == head ? 0 : try own(target.next...head, snapshot, principal)
+            ownBefore = total >= behind ? total - behind : 0
         }
+        return ReadPlace(snapshot: snapshot, old: old, new: ReadMark(seq: target, ownBefore: ownBefore))
     }
 
     /// How many messages in a range do not count for a user. Unreadable ones count.
-    private func own(_ range: ClosedRange<Seq>, _ snapshot: Snapshot, _ principal: Principal) throws -> UInt64 {
+    private func own(
+        _ range: ClosedRange<Seq>, _ snapshot: Snapshot, _ principal: Principal
+    ) throws(StoreError) -> UInt64 {
         let sender = Array(principal.name.text.utf8)
         var count = 0
         let filter = MessageFilter(after: range.lowerBound.previous, before: range.upperBound.next)

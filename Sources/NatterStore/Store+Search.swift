@@ -25,17 +25,13 @@ extension Store {
         let logs = lookUp(numbers) { state, number in
             state.visible(number, to: principal).flatMap { $0.head > .zero ? SearchedLog($0) : nil }
         }
-        do {
-            return try withReader { archive in
-                try search.withIndex(self) { index in
-                    let search = MessageSearch(request, query, logs, searchBudget) { [self] id in
-                        reader(of: id, for: principal, archive)
-                    }
-                    return try search.run(index)
+        return try reading { archive in
+            try search.withIndex(self) { index in
+                let search = MessageSearch(request, query, logs, searchBudget) { [self] id in
+                    reader(of: id, for: principal, archive)
                 }
+                return try search.run(index)
             }
-        } catch {
-            throw StoreError(error)
         }
     }
 

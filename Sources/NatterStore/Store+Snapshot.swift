@@ -109,7 +109,7 @@ extension Store {
     func read<Result>(
         _ snapshot: Snapshot, _ body: (LogReader) throws -> Result
     ) throws(StoreError) -> Result {
-        do { return try withReader { try body(snapshot.reader($0)) } } catch { throw StoreError(error) }
+        try reading { try body(snapshot.reader($0)) }
     }
 }
 

@@ -272,6 +272,11 @@ public final class Store: Sendable {
         return try body(reader)
     }
 
+    /// Reads as `withReader` does, with the errors that callers of the store get.
+    func reading<Result>(_ body: (ArchiveReader) throws -> Result) throws(StoreError) -> Result {
+        do { return try withReader(body) } catch { throw StoreError(error) }
+    }
+
     /// Lets go of all readers, including those that are lent: they know a history that is no longer the store's.
     func dropReaders() {
         readers.signal { readers in

@@ -22,12 +22,9 @@ struct ConfigFileTests {
     @Test("errors name their line")
     func errors() {
         func message(_ text: String, keys: [String]? = nil) -> String? {
-            do throws(ConfigError) {
+            failure { () throws(ConfigError) in
                 _ = try ConfigFile(parsing: text, path: "natterd.conf", keys: keys)
-                return nil
-            } catch {
-                return error.description
-            }
+            }?.description
         }
         #expect(message("a = 1\nlisten") == "'natterd.conf', line 2: not of the form 'key = value'")
         #expect(message("= 1") == "'natterd.conf', line 1: not of the form 'key = value'")

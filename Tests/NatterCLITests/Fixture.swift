@@ -3,6 +3,7 @@ import NatterCLI
 import NatterModel
 import NatterSystem
 import SystemSupport
+import TestSupport
 
 /// A program with a bit of everything that the real ones have.
 enum Fixture {
@@ -95,12 +96,7 @@ enum Fixture {
 
     /// What is wrong with a line; nil if nothing is.
     static func error(_ words: [String], program: ProgramSpec = program) -> UsageError? {
-        do throws(UsageError) {
-            _ = try ArgumentParser.parse(words, for: program)
-            return nil
-        } catch {
-            return error
-        }
+        failure { () throws(UsageError) in _ = try ArgumentParser.parse(words, for: program) }
     }
 
     struct NothingToRun: Error { let words: [String] }

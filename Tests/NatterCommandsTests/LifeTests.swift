@@ -6,12 +6,15 @@ import TestSupport
 
 @Suite("replies, edits and deletions in the commands")
 struct LifeCommandTests {
+    private let server: TestServer
+
+    init() throws { server = try TestServer() }
+
     /// Lines without their times.
     private func lines(_ outcome: Outcome) -> [String] { outcome.lines.map { String($0.dropFirst(25)) } }
 
     @Test("log shows the newest text; what is new has lines for edits and deletions of earlier messages")
     func folding() throws {
-        let server = try TestServer()
         let (alice, bob) = (try server.user("alice"), try server.user("bob"))
         let seen = bob.directory("seen")
         #expect(alice("send", "helo").code == 0)
@@ -49,7 +52,6 @@ struct LifeCommandTests {
 
     @Test("each message that '-n' counts has a line, also edits of a message that was deleted then")
     func editsOfDeleted() throws {
-        let server = try TestServer()
         let (alice, bob) = (try server.user("alice"), try server.user("bob"))
         let seen = bob.directory("seen")
         _ = alice("send", "secret")
@@ -73,7 +75,6 @@ struct LifeCommandTests {
 
     @Test("unread messages of others show what happened to what was read before")
     func unread() throws {
-        let server = try TestServer()
         let (alice, bob) = (try server.user("alice"), try server.user("bob"))
         _ = alice("send", "one")
         _ = bob("log", "--mark")
@@ -87,7 +88,6 @@ struct LifeCommandTests {
 
     @Test("a search finds the newest text alone, with messages around it")
     func search() throws {
-        let server = try TestServer()
         let (alice, bob) = (try server.user("alice"), try server.user("bob"))
         for text in ["before", "walrus", "after", "walrus too"] { _ = alice("send", text) }
         _ = alice("edit", "2", "penguin")
@@ -107,7 +107,6 @@ struct LifeCommandTests {
 
     @Test("edits and deletions don't count among the messages around one")
     func around() throws {
-        let server = try TestServer()
         let alice = try server.user("alice")
         for number in 1...6 {
             let sent: MessageObject = try WireJSON.decode(
@@ -127,7 +126,6 @@ struct LifeCommandTests {
 
     @Test("show prints one message with its replies, edits and hash")
     func show() throws {
-        let server = try TestServer()
         let alice = try server.user("alice")
         _ = alice("send", "one")
         _ = alice("send", "--re", "1", "two")
@@ -150,7 +148,6 @@ struct LifeCommandTests {
 
     @Test("a mention is '@' and the name in any case, before the end, white space or punctuation")
     func mentions() throws {
-        let server = try TestServer()
         let (alice, bob) = (try server.user("alice"), try server.user("bob"))
         for text in ["hi @BOB!", "mail bob", "@bobby", "to @bob", "@bob_x", "x@bob, y"] { _ = alice("send", text) }
         #expect(
@@ -165,7 +162,6 @@ struct LifeCommandTests {
 
     @Test("a text full of combining marks costs what any text of its size costs")
     func marks() throws {
-        let server = try TestServer()
         let alice = try server.user("alice")
         /// What it takes to look for mentions in a text, and to show its first line.
         func cost(_ run: String) throws -> Int {

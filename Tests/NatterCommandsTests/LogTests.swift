@@ -141,9 +141,12 @@ struct LogTests {
 
 @Suite("log --cursor-file")
 struct LogCursorTests {
+    private let server: TestServer
+
+    init() throws { server = try TestServer() }
+
     @Test("each message comes once; a missing and an empty file mean from the start")
     func once() throws {
-        let server = try TestServer()
         let alice = try server.user("alice")
         let file = "\(alice.directory.path)/seen"
         #expect(try alice.texts("log", "--cursor-file", file) == [])
@@ -159,7 +162,6 @@ struct LogCursorTests {
 
     @Test("the file is its owner's alone, and there after an empty log too")
     func mode() throws {
-        let server = try TestServer()
         let alice = try server.user("alice")
         let file = try alice.directory.write("seen", "", mode: 0o644)
         for words in [["log"], ["log", "--all"]] {
@@ -173,7 +175,6 @@ struct LogCursorTests {
 
     @Test("-n counts from the oldest and the rest comes later")
     func counted() throws {
-        let server = try TestServer()
         let alice = try server.user("alice")
         for number in 1...5 { _ = alice("send", "\(number)") }
         for all in [[], ["--all"]] {
@@ -185,7 +186,6 @@ struct LogCursorTests {
 
     @Test("a filter makes it miss and repeat nothing")
     func filtered() throws {
-        let server = try TestServer()
         let (alice, bob) = (try server.user("alice"), try server.user("bob"))
         _ = (alice("send", "a1"), bob("send", "b1"), alice("send", "a2"), bob("send", "b2"))
         let file = "\(alice.directory.path)/seen"
@@ -203,7 +203,6 @@ struct LogCursorTests {
 
     @Test("a cursor that is not valid is 65 and the file stays")
     func bad() throws {
-        let server = try TestServer()
         let alice = try server.user("alice")
         _ = (alice("send", "1"), alice("pm", "me", "2"))
         let general = "\(alice.directory.path)/general"
@@ -229,7 +228,6 @@ struct LogCursorTests {
 
     @Test("a cursor with the name of a conversation that is empty is 65, and the file stays")
     func otherIsEmpty() throws {
-        let server = try TestServer()
         let (alice, _) = (try server.user("alice"), try server.user("bob"))
         _ = alice("send", "1")
         let file = "\(alice.directory.path)/seen"
@@ -244,7 +242,6 @@ struct LogCursorTests {
 
     @Test("a cursor ahead of the server is 65; with the server out of reach nothing is newer")
     func ahead() throws {
-        let server = try TestServer()
         let (alice, bob) = (try server.user("alice"), try server.user("bob"))
         _ = (alice("send", "1"), bob("sync"), alice("send", "2"))
         let file = "\(alice.directory.path)/seen"

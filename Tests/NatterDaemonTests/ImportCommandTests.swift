@@ -11,23 +11,27 @@ struct ImportCommandTests {
     private let texts = [
         "plain", "", "a \"quoted\" \\ one", "new\nline\ttab\r\u{1}\u{1F}\u{7F}", "Маша 👩‍👩‍👧 e\u{301}", "</script>",
     ]
+    private let directory: TemporaryDirectory
+
+    init() throws { directory = try TemporaryDirectory() }
+
+    private var data: String { directory.path + "/data" }
 
     @Test("an import is exported unchanged, in the form of export lines")
     func roundTrip() throws {
-        let directory = try TemporaryDirectory()
         let senders = ["|trey|", "Маша", "with space", String(repeating: "x", count: 64)]
         let input = texts.enumerated().map { line(Int64($0) * 1_000 - 2_000, senders[$0 % 4], $1) }.joined()
         let file = try directory.write("in.ndjson", input)
         // When a file is imported, and its export imported into another conversation
-        let imported = natterd("import", "--old", "general", file, "--data", directory.path + "/data", "--json")
+        let imported = natterd("import", "--old", "general", file, "--data", data, "--json")
         #expect(imported.code == 0)
         #expect(imported.output == #"{"conversation":"general","count":6,"first":1,"last":6}"# + "\n")
-        let first = natterd("--data", directory.path + "/data", "export", "general")
+        let first = natterd("--data", data, "export", "general")
         #expect(first.code == 0 && first.errors == "")
         let again = try directory.write("again.ndjson", first.bytes)
-        #expect(natterd("import", "--old", "copy", again, "--data", directory.path + "/data").code == 0)
+        #expect(natterd("import", "--old", "copy", again, "--data", data).code == 0)
         // Then both exports are the same
-        #expect(natterd("export", "copy", "--data", directory.path + "/data").bytes == first.bytes)
+        #expect(natterd("export", "copy", "--data", data).bytes == first.bytes)
         // and each line is the encoder's output for the message
         #expect(first.lines.count == texts.count)
         for (index, exported) in first.lines.enumerated() {
@@ -42,13 +46,12 @@ struct ImportCommandTests {
 
     @Test("blank lines are skipped, a last line needs no newline, other fields and seqs are ignored")
     func leniency() throws {
-        let directory = try TemporaryDirectory()
         let file = try directory.write(
             "in",
             "\n \t\r\n{\"seq\":\"x\",\"ts\":1,\"sender\":\"a\",\"text\":\"b\",\"more\":[{}]}\r\n\n{\"text\":\"c\",\"sender\":\"d\",\"ts\":2}"
         )
-        #expect(natterd("import", "--old", "general", file, "--data", directory.path + "/data").code == 0)
-        let lines = natterd("export", "general", "--data", directory.path + "/data").lines
+        #expect(natterd("import", "--old", "general", file, "--data", data).code == 0)
+        let lines = natterd("export", "general", "--data", data).lines
         #expect(lines == [#"{"sender":"a","seq":1,"text":"b","ts":1}"#, #"{"sender":"d","seq":2,"text":"c","ts":2}"#])
     }
 
@@ -78,24 +81,22 @@ struct ImportCommandTests {
     @Test("a bad line is 65 with its number, and nothing is kept", arguments: bad.indices)
     func badLine(index: Int) throws {
         let (bad, word) = ImportCommandTests.bad[index]
-        let directory = try TemporaryDirectory()
         let file = try directory.write("in", "\n" + line(1, "a", "good") + bad + "\n" + line(1, "a", "good"))
-        let outcome = natterd("import", "--old", "new", file, "--data", directory.path + "/data")
+        let outcome = natterd("import", "--old", "new", file, "--data", data)
         #expect(outcome.code == 65)
         #expect(outcome.errors.contains("'\(file)', line 3: "), "\(outcome.errors)")
         #expect(outcome.errors.contains(word), "\(outcome.errors)")
         #expect(outcome.errors.filter { $0 == "\n" }.count == 1)
-        #expect(natterd("export", "new", "--data", directory.path + "/data").code == 67)
-        #expect(natterd("fsck", "--data", directory.path + "/data").code == 0)
+        #expect(natterd("export", "new", "--data", data).code == 67)
+        #expect(natterd("fsck", "--data", data).code == 0)
     }
 
     @Test("bytes that are not UTF-8 are a bad line")
     func notUTF8() throws {
-        let directory = try TemporaryDirectory()
         for bytes: [UInt8] in [[0xFF], [0xC0, 0x80], [0xED, 0xA0, 0x80], [0xE2, 0x82]] {
             let file = try directory.write(
                 "in", Array("{\"ts\":1,\"sender\":\"a\",\"text\":\"".utf8) + bytes + Array("\"}\n".utf8))
-            #expect(natterd("import", "--old", "general", file, "--data", directory.path + "/data").code == 65)
+            #expect(natterd("import", "--old", "general", file, "--data", data).code == 65)
         }
     }
 
@@ -155,9 +156,7 @@ struct ImportCommandTests {
 
     @Test("names of groups are NFC, and case-insensitive")
     func names() throws {
-        let directory = try TemporaryDirectory()
         let file = try directory.write("in", line(1, "a", "b"))
-        let data = directory.path + "/data"
         #expect(
             natterd("import", "--old", "Cafe\u{301}", file, "--data", data, "--json").lines == [
                 #"{"conversation":"Café","count":1,"first":1,"last":1}"#
@@ -176,8 +175,6 @@ struct ImportCommandTests {
 
     @Test("a file that is not there, or a directory, is 66, and makes no group")
     func noFile() throws {
-        let directory = try TemporaryDirectory()
-        let data = directory.path + "/data"
         #expect(natterd("import", "--old", "new", directory.path + "/none", "--data", data).code == 66)
         #expect(natterd("import", "--old", "new", directory.path, "--data", data).code == 66)
         #expect(natterd("export", "new", "--data", data).code == 67)
@@ -185,8 +182,6 @@ struct ImportCommandTests {
 
     @Test("export of a damaged conversation prints undamaged messages, names the rest, and is 74; fsck is 1")
     func damaged() throws {
-        let directory = try TemporaryDirectory()
-        let data = directory.path + "/data"
         let input = (1...4_000).map { line(Int64($0), "a", "message number \($0 &* 7_919) of several") }.joined()
         let file = try directory.write("in", input)
         #expect(natterd("import", "--old", "general", file, "--data", data).code == 0)
@@ -211,7 +206,6 @@ struct ImportCommandTests {
     @Test("lines are found whatever their length and however they arrive", arguments: UInt64(1)...20)
     func lineReader(seed: UInt64) throws {
         var generator = SeededGenerator(seed: seed)
-        let directory = try TemporaryDirectory()
         let lines = (0..<Int.random(in: 0...12, using: &generator)).map { _ -> [UInt8] in
             let lengths = [0, 1, 10, 1_000, 262_143, 262_144, 262_145, 300_000]
             return [UInt8](

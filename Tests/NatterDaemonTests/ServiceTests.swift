@@ -65,10 +65,14 @@ final class Service {
 
 @Suite("natterd serve")
 struct ServiceTests {
+    private let directory: TemporaryDirectory
+
+    init() throws { directory = try TemporaryDirectory() }
+
+    private var data: String { directory.path + "/data" }
+
     @Test("it prints its address, answers, and ends with 0 on a signal", arguments: [SIGTERM, SIGINT])
     func lifecycle(signal: Int32) throws {
-        let directory = try TemporaryDirectory()
-        let data = directory.path + "/data"
         let service = try Service(data)
         #expect(service.address == "http://127.0.0.1:\(service.port)")
         #expect(service.request("GET", "/healthz")?.status == 200)
@@ -89,8 +93,6 @@ struct ServiceTests {
 
     @Test("SIGHUP reads the settings again, and a bad file changes nothing")
     func reload() throws {
-        let directory = try TemporaryDirectory()
-        let data = directory.path + "/data"
         let service = try Service(data)
         func expectLogged(_ text: String) throws { try eventually(text) { try service.log(data).contains(text) } }
         try PosixDisk().replaceContents(of: data + "/natterd.conf", with: Array("log-level = loud\n".utf8))
@@ -112,8 +114,6 @@ struct ServiceTests {
 
     @Test("a kill at any moment loses nothing that was acknowledged", arguments: UInt64(1)...4)
     func killed(seed: UInt64) throws {
-        let directory = try TemporaryDirectory()
-        let data = directory.path + "/data"
         var generator = SeededGenerator(seed: seed)
         var acknowledged: [String] = []
         for round in 1...4 {
@@ -144,8 +144,6 @@ struct ServiceTests {
             print("skipped: there is no strace to make fsync fail")
             return
         }
-        let directory = try TemporaryDirectory()
-        let data = directory.path + "/data"
         // Given a server with a user
         let first = try Service(data)
         let token = first.register("alice")
@@ -185,8 +183,7 @@ struct ServiceTests {
 
     @Test("clients that go away count as no failure of the server")
     func abandoned() throws {
-        let directory = try TemporaryDirectory()
-        let service = try Service(directory.path + "/data")
+        let service = try Service(data)
         try #require(service.port != 0)
         let token = service.register("alice")
         func leave(_ request: String, after condition: () throws -> Bool) throws {
@@ -220,8 +217,7 @@ struct ServiceTests {
             print("skipped: no user namespaces to mount a small file system in")
             return
         }
-        let directory = try TemporaryDirectory()
-        let (data, done, asked) = (directory.path + "/data", directory.path + "/done", directory.path + "/status")
+        let (done, asked) = (directory.path + "/done", directory.path + "/status")
         try PosixDisk().makeDirectories(data)
         // A large file fills the small file system; the shell removes it when `done` exists. Only inside can a command reach
         // the server's socket, so the shell runs one when `asked` exists.

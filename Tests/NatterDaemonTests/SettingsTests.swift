@@ -13,6 +13,10 @@ import TestSupport
 
 @Suite("natterd's settings")
 struct SettingsTests {
+    private let directory: TemporaryDirectory
+
+    init() throws { directory = try TemporaryDirectory() }
+
     @Test(
         "where to listen",
         arguments: [
@@ -33,9 +37,7 @@ struct SettingsTests {
         arguments: ["", ":1", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "::1:80", "a:+1", "a:1x"])
     func noAddresses(text: String) { #expect(ListenAddress(text) == nil) }
 
-    private func settings(_ directory: TemporaryDirectory, _ words: String..., conf: String? = nil) throws
-        -> ServeSettings
-    {
+    private func settings(_ words: String..., conf: String? = nil) throws -> ServeSettings {
         if let conf { try directory.write("natterd.conf", conf) }
         guard case .run(_, let arguments) = try ArgumentParser.parse(["serve"] + words, for: DaemonProgram.spec) else {
             throw UsageError("nothing to run", remedy: "")
@@ -45,10 +47,9 @@ struct SettingsTests {
 
     @Test("the command line goes before the file, and the file before the defaults")
     func order() throws {
-        let directory = try TemporaryDirectory()
-        #expect(try settings(directory).listen == .standard)
+        #expect(try settings().listen == .standard)
         let conf = "# comment\nlisten = [::1]:99\nlog-level = debug\nlog-format=json\nid-retention = 60\n"
-        let filled = try settings(directory, "--log-level", "error", conf: conf)
+        let filled = try settings("--log-level", "error", conf: conf)
         #expect(filled.listen == ListenAddress(host: "::1", port: 99))
         #expect(filled.log == EventLog.Settings(level: .error, format: .json))
         #expect(filled.retentionDays == 60)
@@ -61,7 +62,6 @@ struct SettingsTests {
             "listen = 0.0.0.0:1",
         ])
     func badFile(conf: String) throws {
-        let directory = try TemporaryDirectory()
         try directory.write("natterd.conf", conf)
         let outcome = natterd("serve", "--data", directory.path)
         #expect(outcome.code == 78)
@@ -77,7 +77,6 @@ struct SettingsTests {
             ("session-idle = soon", "--session-idle"), ("listen = 1", "--listen"),
         ])
     func lines(bad: String, word: String) throws {
-        let directory = try TemporaryDirectory()
         // Given lines that are right, some with the same key as the wrong one
         try directory.write("natterd.conf", "# first\nmax-tokens = 7\nregistration = closed\n\n\(bad)\nno-web = yes\n")
         let outcome = natterd("serve", "--data", directory.path)
@@ -88,7 +87,6 @@ struct SettingsTests {
 
     @Test("a file that is a symbolic link is refused as such")
     func link() throws {
-        let directory = try TemporaryDirectory()
         let target = try directory.write("elsewhere", "registration = closed\n")
         #expect(symlink(target, directory("natterd.conf")) == 0)
         let outcome = natterd("serve", "--data", directory.path)
@@ -97,27 +95,25 @@ struct SettingsTests {
 
     @Test("half of a certificate and its key on the command line is 64, whatever the file says")
     func halfOnTheCommandLine() throws {
-        let directory = try TemporaryDirectory()
         try directory.write("natterd.conf", "registration = closed\n")
         #expect(natterd("serve", "--data", directory.path, "--tls-cert", "c.pem").code == 64)
     }
 
     @Test("limits and the idle time of sessions, on the command line and in the file")
     func limits() throws {
-        let directory = try TemporaryDirectory()
-        #expect(try settings(directory).limits == AccountLimits())
+        #expect(try settings().limits == AccountLimits())
         let conf =
             "session-idle = 30d\nmax-tokens = 5\nmessages-per-minute = 60\nbytes-per-day = 65536\nhost = a.b, c\n"
-        let filled = try settings(directory, "--requests-per-second", "50", "--max-sessions", "3", conf: conf)
+        let filled = try settings("--requests-per-second", "50", "--max-sessions", "3", conf: conf)
         var expected = AccountLimits()
         (expected.sessionIdleDays, expected.tokens, expected.messagesPerMinute) = (30, 5, 60)
         (expected.bytesPerDay, expected.requestsPerSecond, expected.sessions) = (65_536, 50, 3)
         #expect(filled.limits == expected)
         #expect(filled.hosts.map(\.description) == ["a.b", "c"])
         for (text, days) in [("30d", 30), ("0", 0), ("never", nil)] as [(String, Int?)] {
-            #expect(try settings(directory, "--erase-deleted", text).eraseDeletedDays == days)
+            #expect(try settings("--erase-deleted", text).eraseDeletedDays == days)
         }
-        #expect(try settings(directory, "--session-idle", "never").limits.sessionIdleDays == nil)
+        #expect(try settings("--session-idle", "never").limits.sessionIdleDays == nil)
         for bad in [
             ["--session-idle", "0d"], ["--session-idle", "90"], ["--session-idle", "soon"], ["--max-tokens", "0"],
             ["--erase-deleted", "soon"], ["--erase-deleted", "30"],
@@ -129,7 +125,6 @@ struct SettingsTests {
 
     @Test("a bad option is 64, an address that others reach 78, with the reason")
     func badOptions() throws {
-        let directory = try TemporaryDirectory()
         #expect(natterd("serve", "--data", directory.path, "--listen", "here").code == 64)
         #expect(natterd("serve", "--data", directory.path, "--id-retention", "29").code == 64)
         #expect(natterd("serve", "--data", "").code == 64)
@@ -141,7 +136,6 @@ struct SettingsTests {
 
     @Test("the data directory: the option, NATTERD_DATA, systemd's, XDG's, home's; made private")
     func directories() throws {
-        let directory = try TemporaryDirectory()
         let file = try directory.write("in", line(1, "a", "b"))
         func run(_ environment: [String: String]) -> Int32 {
             natterd("import", "--old", "general", file, environment: environment).code
@@ -165,7 +159,6 @@ struct SettingsTests {
 
     @Test("while the store is open, other commands are 75")
     func locked() throws {
-        let directory = try TemporaryDirectory()
         let file = try directory.write("in", line(1, "a", "b"))
         let store = try Store.open(directory.path)
         #expect(natterd("import", "--old", "general", file, "--data", directory.path).code == 75)

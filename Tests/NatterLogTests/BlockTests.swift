@@ -23,7 +23,7 @@ struct BlockTests {
             sealing: records, range, of: Fixture.conversation, hashBefore: before, dictionary: dictionary,
             isProvisional: isProvisional, effort: effort)
         let bytes = sealed.bytes
-        let header = try bytes.withUnsafeBytes { try BlockHeader(decoding: $0) }
+        let header = try BlockHeader(decoding: bytes)
         let block = Block(header: header, stored: Array(bytes[BlockHeader.byteCount...]))
         // Then nothing is lost, added or moved, and the header says what is in it
         #expect(try block.verify(with: dictionary).all == range.map { records[$0] })

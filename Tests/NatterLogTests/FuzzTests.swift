@@ -42,9 +42,7 @@ struct FuzzTests {
     }
 
     private func read(_ bytes: [UInt8], with dictionary: LogDictionary) throws(FormatViolation) -> Records {
-        let header = try bytes.withUnsafeBytesTyped { bytes throws(FormatViolation) in
-            try BlockHeader(decoding: bytes)
-        }
+        let header = try BlockHeader(decoding: bytes)
         return try Block(header: header, stored: Array(bytes[BlockHeader.byteCount...])).verify(with: dictionary)
     }
 
@@ -100,7 +98,7 @@ struct FuzzTests {
                     bytes[generator.int(4...79)] = UInt8(generator.int(0...255))
                     bytes.append(littleEndian: Checksum.crc32c(bytes))
                 }
-                guard let header = try? bytes.withUnsafeBytes({ try BlockHeader(decoding: $0) }),
+                guard let header = try? BlockHeader(decoding: bytes),
                     let records = try? Block(header: header, stored: stored).open(with: model.dictionary)
                 else { continue }
                 try checkWellFormed(records, header)

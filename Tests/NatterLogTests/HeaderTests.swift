@@ -27,7 +27,7 @@ struct HeaderTests {
 
     private func violation(_ bytes: [UInt8]) -> FormatViolation? {
         failure { () throws(FormatViolation) in
-            _ = try bytes.withUnsafeBytesTyped { bytes throws(FormatViolation) in try BlockHeader(decoding: bytes) }
+            _ = try BlockHeader(decoding: bytes)
         }
     }
 
@@ -43,7 +43,7 @@ struct HeaderTests {
     func roundTrip() throws {
         let bytes = Self.valid.encode()
         #expect(bytes.count == BlockHeader.byteCount && violation(bytes) == nil)
-        #expect(try (bytes + [1, 2, 3]).withUnsafeBytes { try BlockHeader(decoding: $0) } == Self.valid)
+        #expect(try BlockHeader(decoding: bytes + [1, 2, 3]) == Self.valid)
     }
 
     @Test("notices every flipped bit, and every cut")

@@ -44,7 +44,7 @@ struct LZ4Tests {
         let block = Block(sealing: records, of: Fixture.conversation, hashBefore: .zero, dictionary: .none)
         var header = block.header
         header.rawLength += change
-        let changed = try header.encode().withUnsafeBytes { try BlockHeader(decoding: $0) }
+        let changed = try BlockHeader(decoding: header.encode())
         #expect(
             failure { () throws(FormatViolation) in
                 _ = try Block(header: changed, stored: block.stored).open(with: .none)

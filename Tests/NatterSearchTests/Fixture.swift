@@ -68,8 +68,7 @@ extension SearchIndex {
             return try statement.step() ? statement.int(0) : 0
         }
         let before = try changes()
-        let merge = try connection.statement("INSERT INTO posting(posting, rank) VALUES('merge', ?1)")
-        try merge.run(pages)
+        try connection.run("INSERT INTO posting(posting, rank) VALUES('merge', ?1)", pages)
         return try changes() - before >= 2
     }
 

@@ -193,7 +193,7 @@ struct StoreErasingTests {
         let (blocks, _) = try changes(.cursor(cursor), .blocks)
         let revisions = try blocks.compactMap { chunk -> UInt32? in
             guard case .block(let bytes) = chunk else { return nil }
-            return try bytes.withUnsafeBytes { try BlockHeader(decoding: $0).revision }
+            return try BlockHeader(decoding: bytes).revision
         }
         #expect(revisions.first == 1)
         #expect(try changes(.cursor(next), .messages).chunks.isEmpty)

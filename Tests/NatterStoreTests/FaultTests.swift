@@ -10,9 +10,10 @@ import TestSupport
 
 @Suite("faults of the disk")
 struct FaultTests {
+    private let disk = FaultyDisk()
+
     @Test("a full disk refuses messages and nothing else, until there is room again")
     func diskFull() throws {
-        let disk = FaultyDisk()
         let store = try TestStore(disk: disk)
         let first = try store.post(["a"], key: "a")
         // When there is no room
@@ -30,7 +31,6 @@ struct FaultTests {
 
     @Test("the room that is kept of a full disk is for sealing, erasing and dropping old messages")
     func keptRoom() throws {
-        let disk = FaultyDisk()
         let store = try TestStore(disk: disk)
         try store.fill(300, label: "old")
         disk.set(freeBytes: StoreWriter.reservedBytes)
@@ -55,7 +55,6 @@ struct FaultTests {
     @Test("a retention that finds no room to drop old messages says so, each time, until there is room")
     func noRoomToDrop() throws {
         // Given blocks of which only some are due, so that a file has to be written anew
-        let disk = FaultyDisk()
         let store = try TestStore(disk: disk)
         try store.fill(3_000, label: "old")
         store.clock.advance(milliseconds: 80 * 86_400_000)
@@ -76,7 +75,6 @@ struct FaultTests {
 
     @Test("what keeps a store from working is told while it lasts: a full disk, a failing sealer")
     func troubles() throws {
-        let disk = FaultyDisk()
         let store = try TestStore(disk: disk)
         try store.fill(300)
         #expect(store.store.troubles() == [])
@@ -113,7 +111,6 @@ struct FaultTests {
     func reserve() throws {
         let directory = try TemporaryDirectory()
         let path = directory("data")
-        let disk = FaultyDisk()
         var options = Store.Options()
         options.keepsReserve = true
         let open = { @Sendable [options] (_: Store.Options) in
@@ -142,7 +139,6 @@ struct FaultTests {
 
     @Test("a disk that fills while sealing loses no message, and sealing continues later")
     func sealingFails() throws {
-        let disk = FaultyDisk()
         let store = try TestStore(disk: disk)
         try store.fill(300)
         try store.seal()
@@ -167,7 +163,6 @@ struct FaultTests {
 
     @Test("a log file that can't be synced costs no message, and ends all writing")
     func sealingUnsynced() throws {
-        let disk = FaultyDisk()
         let store = try TestStore(disk: disk)
         try store.fill(300)
         disk.set(failures: [.sync: EIO])
@@ -190,7 +185,6 @@ struct FaultTests {
     @Test("an unfinished block of a crash is quarantined, and its messages are sealed again")
     func crashWhileSealing() throws {
         let (directory, crashed) = (try TemporaryDirectory(), try TemporaryDirectory())
-        let disk = FaultyDisk()
         let store = try TestStore(directory.path, disk: disk)
         try store.fill(300)
         try store.seal()

@@ -222,7 +222,7 @@ struct RepairTests {
                 let place = bytes.count - 30
                 bytes[place] ^= 1
                 blobs.append(bytes)
-                try connection.statement("UPDATE batch SET data=? WHERE number=?").run(bytes, number)
+                try connection.run("UPDATE batch SET data=? WHERE number=?", bytes, number)
             }
         }
         #expect(blobs.count == 2)
@@ -264,7 +264,7 @@ struct RepairTests {
             // The first of the texts is there as it was written.
             let place = try #require(bytes.indices.first { bytes[$0...].starts(with: "message 1 of".utf8) })
             bytes[place] ^= 1
-            try connection.statement("UPDATE batch SET data=? WHERE number=?").run(bytes, number)
+            try connection.run("UPDATE batch SET data=? WHERE number=?", bytes, number)
         }
         var found: [StoreDamage] = []
         #expect(try repair(store.directory, &found).newlyLostMessages == 60)

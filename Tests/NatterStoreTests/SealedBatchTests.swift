@@ -121,8 +121,7 @@ struct SealedBatchTests {
                 try SealedBatch.decode(bytes) { batch.append(conversation: $0.conversation, $0.record, key: $0.key) }
             }
             #expect(sealed.count < batch.bytes.count)
-            try connection.statement("UPDATE batch SET data=? WHERE number=?")
-                .run(SealedBatchTests.plain(batch), number)
+            try connection.run("UPDATE batch SET data=? WHERE number=?", SealedBatchTests.plain(batch), number)
             try connection.execute(
                 """
                 ALTER TABLE erasure DROP COLUMN author;

@@ -61,9 +61,7 @@ struct SyncModel {
                     dictionaries[dictionary.id] = dictionary
                 case .block(let bytes), .provisional(let bytes):
                     let view = try #require(conversation)
-                    let header = try bytes.withUnsafeBytesTyped { bytes throws(FormatViolation) in
-                        try BlockHeader(decoding: bytes)
-                    }
+                    let header = try BlockHeader(decoding: bytes)
                     let block = Block(header: header, stored: Array(bytes[BlockHeader.byteCount...]))
                     let dictionary = header.dictionary == .none ? .none : try #require(dictionaries[header.dictionary])
                     let records = try block.verify(with: dictionary)

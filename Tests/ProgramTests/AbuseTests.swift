@@ -6,6 +6,10 @@ internal import TestSupport
 /// A real server under abuse: its cost, and its effect on other clients.
 @Suite("abuse of a running server")
 struct AbuseTests {
+    private let world: World
+
+    init() throws { world = try World() }
+
     /// Bytes of memory that a process has had at most so far.
     private func peakMemory(_ daemon: Daemon?) throws -> Int {
         let status = Files.text("/proc/\(daemon?.process.id ?? 0)/status") ?? ""
@@ -18,13 +22,13 @@ struct AbuseTests {
 
     /// Memory that a server has had at most when its start is over: a hash for unknown names, of 64 MiB, is made beside
     /// the first requests, and a login with such a name waits for it.
-    private func peakMemoryAfterStart(_ world: World) throws -> Int {
+    private func peakMemoryAfterStart() throws -> Int {
         let login = HostileText.object(["name": "nobody", "password": "not a password"])
         #expect(try RawRequest.send("POST", "/v1/login", to: world.url, body: login).status == 401)
         return try peakMemory(world.daemon)
     }
 
-    private func post(_ world: World, _ token: String, length: String, _ rest: String = "") throws -> RawClient {
+    private func post(_ token: String, length: String, _ rest: String = "") throws -> RawClient {
         let connection = try RawClient(world.url, timeoutSeconds: 10)
         connection.send(
             "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(token)\r\n\(length)\r\n\r\n\(rest)"
@@ -34,14 +38,13 @@ struct AbuseTests {
 
     @Test("bodies of huge, zero and false length, and texts beyond the limit, are refused and cost no memory")
     func lengths() throws {
-        let world = try World()
         let token = try world.alice.token()
         try world.alice.sends("before")
-        let before = try peakMemoryAfterStart(world)
+        let before = try peakMemoryAfterStart()
         let long = HostileText.object(["conversation": "general", "text": String(repeating: "x", count: 65_537)])
         // More is promised than comes: no answer, nothing kept.
         let cut = try (0..<50).map { _ in
-            try post(world, token, length: "Content-Length: 1048576", String(repeating: "y", count: 1_000))
+            try post(token, length: "Content-Length: 1048576", String(repeating: "y", count: 1_000))
         }
         for connection in cut { connection.finishSending() }
         for connection in cut { #expect(try connection.status() == nil) }
@@ -52,7 +55,7 @@ struct AbuseTests {
                 ("Content-Length: -1", "", 400), ("Content-Length: 2", "{}", 400), ("X: no length", "", 400),
                 ("Content-Length: \(long.count)", String(decoding: long, as: UTF8.self), 422),
             ] {
-                #expect(try post(world, token, length: length, rest).status() == status, "\(length)")
+                #expect(try post(token, length: length, rest).status() == status, "\(length)")
             }
         }
         // A line of bulk that does not end, longer by far than one may be, and than a hash is large.
@@ -80,10 +83,9 @@ struct AbuseTests {
 
     @Test("stalled and slow clients are disconnected, and delay nobody else")
     func standstill() throws {
-        let world = try World()
         let token = try world.alice.token()
         try world.alice.sends("one")
-        let before = try peakMemoryAfterStart(world)
+        let before = try peakMemoryAfterStart()
         // Given 300 of each kind
         var held: [RawClient] = []
         for _ in 0..<300 {
@@ -91,7 +93,7 @@ struct AbuseTests {
             let head = try RawClient(world.url, timeoutSeconds: 10)
             head.send("GET /v1/whoami HTTP/1.1\r\nHost: localhost\r\n")
             held.append(head)
-            held.append(try post(world, token, length: "Content-Length: 100000", "{"))
+            held.append(try post(token, length: "Content-Length: 100000", "{"))
             let deaf = try RawClient(world.url, timeoutSeconds: 10, receiveBuffer: 4_096)
             deaf.send(
                 "GET /v1/sync?wait=60&cursor=now HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(token)\r\n\r\n")
@@ -112,10 +114,9 @@ struct AbuseTests {
 
     @Test("200 logins at once: each is answered, with bounded memory, and others do not notice")
     func logins() throws {
-        let world = try World()
         let token = try world.bob.token()
         try world.bob.sends("before")
-        let before = try peakMemoryAfterStart(world)
+        let before = try peakMemoryAfterStart()
         let connections = try (0..<200).map { index in
             let body = HostileText.object([
                 "name": index % 2 == 0 ? "alice" : "nobody\(index)", "password": "guess \(index)",
@@ -163,7 +164,6 @@ struct AbuseTests {
 
     @Test("a large body is decoded by a slow worker, and not by the thread that listens")
     func manyFields() throws {
-        let world = try World()
         let token = try world.alice.token()
         var fields = ["conversation": "general", "text": "hello"]
         for number in 0..<50_000 { fields["f\(number)"] = "" }
@@ -180,7 +180,6 @@ struct AbuseTests {
 
     @Test("a wrong password takes as long for an unknown name and for an impossible one")
     func unknownNames() throws {
-        let world = try World()
         _ = try world.person("carol").token()
         // A guess is measured by the server's own processor time, independent of the machine's load.
         func cost(_ name: String, _ password: String = "a guess") throws -> Int {
@@ -205,7 +204,6 @@ struct AbuseTests {
 
     @Test("no memory of a process that holds secrets goes into a core file")
     func coreFiles() throws {
-        let world = try World()
         func limit(_ id: pid_t) -> [Substring] {
             let lines = (Files.text("/proc/\(id)/limits") ?? "").split(separator: "\n")
             return lines.first { $0.hasPrefix("Max core file size") }?.split(separator: " ").suffix(3) ?? []
@@ -228,7 +226,6 @@ struct AbuseTests {
 
     @Test("no token or password is on the command line or in the environment of a child process")
     func childEnvironment() throws {
-        let world = try World()
         try world.alice.sends("one")
         let report = world.directory("report")
         let script = "{ env; cat /proc/*/cmdline | tr '\\\\0' ' '; } >'\(report)' 2>/dev/null"

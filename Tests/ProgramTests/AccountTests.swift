@@ -5,14 +5,17 @@ internal import TestSupport
 
 @Suite("register, login, logout, whoami")
 struct AccountTests {
-    private func stranger(_ world: World, _ name: String = "dora") -> Person { world.person(name) }
     private let password: [UInt8] = Array("\(World.password)\n".utf8)
+    private let world: World
+
+    init() throws { world = try World() }
+
+    private func stranger(_ name: String = "dora") -> Person { world.person(name) }
 
     @Test("register takes the password from a file or the first line of standard input, and logs in")
     func register() throws {
-        let world = try World()
         let file = try world.directory.write("pw", "\(World.password)\r\nanother line\n")
-        let dora = try stranger(world).run(["register", "dora", "--password-file", file])
+        let dora = try stranger().run(["register", "dora", "--password-file", file])
         #expect(dora.code == 0 && dora.bytes.isEmpty && dora.errors.isEmpty)
         let eve = try world.person("eve").run(
             ["register", "eve", "--password-stdin", "--json"], input: .bytes(password))
@@ -29,8 +32,7 @@ struct AccountTests {
 
     @Test("a password is never asked for without a terminal, and never an argument", arguments: ["register", "login"])
     func noPrompt(command: String) throws {
-        let world = try World()
-        let person = command == "login" ? world.alice : stranger(world)
+        let person = command == "login" ? world.alice : stranger()
         let outcome = try person.run([command, person.name], input: .bytes(password))
         #expect(outcome.code == 64)
         #expect(isOneLine(outcome.errors) && outcome.errors.contains("--password-file"))
@@ -49,8 +51,7 @@ struct AccountTests {
             ("dora", "seven77"), ("dora", String(repeating: "x", count: 1_025)),
         ])
     func refusedRegistration(name: String, password: String) throws {
-        let world = try World()
-        let dora = stranger(world)
+        let dora = stranger()
         let outcome = try dora.run(
             ["register", "--password-stdin", "--", name], input: .bytes(Array("\(password)\n".utf8)))
         #expect(outcome.code == 65)
@@ -61,15 +62,13 @@ struct AccountTests {
 
     @Test("names in any script, and of odd marks, are names", arguments: ["|trey|", "[gnubie]", "Маша"])
     func names(name: String) throws {
-        let world = try World()
-        let outcome = try stranger(world).run(["register", name, "--password-stdin"], input: .bytes(password))
+        let outcome = try stranger().run(["register", name, "--password-stdin"], input: .bytes(password))
         #expect(outcome.code == 0)
-        #expect(try stranger(world)("whoami").output.hasPrefix("\(name)  \(world.url)  20"))
+        #expect(try stranger()("whoami").output.hasPrefix("\(name)  \(world.url)  20"))
     }
 
     @Test("logout ends the session on the server too, --all ends every one; login begins one; a wrong password is 77")
     func sessions() throws {
-        let world = try World()
         let alice = world.alice
         let token = try #require(Files.text("\(alice.natterSettings)/profiles/default/token"))
         let kept = try world.directory.write("kept", token)
@@ -88,7 +87,7 @@ struct AccountTests {
         #expect(try alice.run(["login", "Alice", "--password-stdin"], input: .bytes(password)).code == 0)
         #expect(try alice("whoami").output.hasPrefix("alice  "))
         // When all sessions end, so does one elsewhere
-        let elsewhere = stranger(world)
+        let elsewhere = stranger()
         #expect(try elsewhere.run(["login", "alice", "--password-stdin"], input: .bytes(password)).code == 0)
         #expect(try alice("logout", "--all").code == 0)
         #expect(try elsewhere("whoami").code == 77)
@@ -96,7 +95,6 @@ struct AccountTests {
 
     @Test("too many wrong passwords: 75 and when to try again, for the right password too; others are not affected")
     func slowDown() throws {
-        let world = try World()
         for _ in 1...10 {
             let wrong = try world.alice.run(
                 ["login", "alice", "--password-stdin"], input: .bytes(Array("wrong one\n".utf8)))
@@ -110,7 +108,6 @@ struct AccountTests {
 
     @Test("logout forgets the local token even if the server is unreachable, and exits with 69")
     func logoutAlone() throws {
-        let world = try World()
         world.stopServing()
         #expect(try world.alice("logout").code == 69)
         try world.serve()
@@ -119,7 +116,6 @@ struct AccountTests {
 
     @Test("another account's login never sees earlier synced messages")
     func anotherLogin() throws {
-        let world = try World()
         try world.alice.sends("a secret", to: "@me")
         #expect(try world.alice.texts("log", "@me") == ["a secret"])
         #expect(try world.alice.run(["login", "bob", "--password-stdin"], input: .bytes(password)).code == 0)
@@ -135,7 +131,6 @@ struct AccountTests {
 
     @Test("profiles keep several accounts apart, by --profile and by NATTER_PROFILE")
     func profiles() throws {
-        let world = try World()
         let here = world.alice
         let outcome = try here.run(
             ["login", "bob", "--password-stdin", "--profile", "second"], input: .bytes(password))
@@ -148,7 +143,6 @@ struct AccountTests {
 
     @Test("a token file stands in for the profile, as an option and in NATTER_TOKEN_FILE")
     func tokenFile() throws {
-        let world = try World()
         let token = "\(world.bob.natterSettings)/profiles/default/token"
         #expect(try world.alice("whoami", "--token-file", token).output.hasPrefix("bob "))
         #expect(try world.alice.run(["whoami"], environment: ["NATTER_TOKEN_FILE": token]).output.hasPrefix("bob "))
@@ -159,7 +153,6 @@ struct AccountTests {
 
     @Test("a token with wider modes and a link in its place are refused", arguments: ["chmod", "link"])
     func exposedToken(how: String) throws {
-        let world = try World()
         let token = "\(world.alice.natterSettings)/profiles/default/token"
         if how == "chmod" {
             chmod(token, 0o640)
@@ -175,7 +168,6 @@ struct AccountTests {
 
     @Test("password and token never go in the clear to a host that is not loopback, before anything is sent")
     func insecure() throws {
-        let world = try World()
         // An address for documentation: with traffic, this would wait for its timeout.
         let far = "http://192.0.2.1"
         for command in ["register", "login"] {
@@ -191,7 +183,6 @@ struct AccountTests {
 
     @Test("whoami --offline prints the remembered account")
     func whoamiOffline() throws {
-        let world = try World()
         world.stopServing()
         let outcome = try world.alice("whoami", "--offline")
         #expect(outcome.code == 0 && outcome.output.hasPrefix("alice  "))

@@ -6,10 +6,12 @@ internal import TestSupport
 @Suite("natter chat")
 struct ChatTests {
     private static let (up, down, tab, end) = ("\u{1B}[A", "\u{1B}[B", "\t", "\u{4}")
+    private let world: World
+
+    init() throws { world = try World() }
 
     @Test("shows what is there and what comes, sends lines, edits the last message, and marks what was seen")
     func talk() throws {
-        let world = try World()
         try world.alice.sends("before")
         let chat = try Screen.start(world.bob, ["chat"], columns: 80)
         try chat.output(until: "before")
@@ -42,7 +44,6 @@ struct ChatTests {
 
     @Test("a message that arrives does not disturb the line that is typed")
     func undisturbed() throws {
-        let world = try World()
         try world.alice.sends("before")
         let chat = try Screen.start(world.bob, ["chat"], columns: 40)
         try chat.output(until: "general> ")
@@ -59,7 +60,6 @@ struct ChatTests {
 
     @Test("Tab completes names; unread messages elsewhere stand before the line")
     func completion() throws {
-        let world = try World()
         try world.alice.sends("before")
         _ = try world.bob("users")
         _ = try world.bob("sync")
@@ -75,7 +75,6 @@ struct ChatTests {
 
     @Test("without the server the line says so, and what is typed waits in the outbox; a refused text comes back")
     func offline() throws {
-        let world = try World()
         try world.alice.sends("before")
         _ = try world.bob("sync")
         let chat = try Screen.start(world.bob.alone, ["chat"], columns: 80)
@@ -115,7 +114,6 @@ struct ChatTests {
 
     @Test("keys that are typed while a message is on its way are for the next line")
     func typedAhead() throws {
-        let world = try World()
         let chat = try Screen.start(world.bob, ["chat"], columns: 80)
         try chat.output(until: "general> ")
         world.daemon?.process.signal(SIGSTOP)
@@ -131,7 +129,6 @@ struct ChatTests {
 
     @Test("the window stays with its group when that gets another name and another group takes the old one")
     func renamed() throws {
-        let world = try World()
         try expect(world.alice("group", "create", "ops"))
         try expect(world.alice("group", "add", "ops", "bob"))
         let chat = try Screen.start(world.bob, ["chat", "ops"], columns: 80)
@@ -153,7 +150,6 @@ struct ChatTests {
 
     @Test("Ctrl-C ends with 130 and leaves the terminal as it was")
     func interrupt() throws {
-        let world = try World()
         let chat = try Screen.start(world.bob, ["chat"], columns: 80)
         try chat.output(until: "general> ")
         chat.type("\u{3}")
@@ -162,7 +158,6 @@ struct ChatTests {
 
     @Test("64 without a terminal, in JSON and on one that can't move its cursor; 67 for no conversation")
     func refused() throws {
-        let world = try World()
         for words in [["chat"], ["chat", "general"], ["chat", "--json"]] {
             let outcome = try world.bob.run(words)
             #expect(outcome.code == 64 && outcome.errors.filter { $0 == "\n" }.count == 1, "\(words)")

@@ -3,8 +3,12 @@ internal import TestSupport
 
 @Suite("contact, block, unblock, and sending to users who are offline")
 struct ContactTests {
+    private let world: World
+
+    init() throws { world = try World() }
+
     /// Dora, who has an account and has never synced.
-    private func addDora(to world: World) throws {
+    private func addDora() throws {
         let password = Array("\(World.password)\n".utf8)
         try expect(world.natterd("user", "add", "dora", "--password-stdin", input: .bytes(password)), hasNotes: true)
     }
@@ -20,8 +24,7 @@ struct ContactTests {
 
     @Test("contacts are kept on the server: add them, list them with presence, remove them")
     func contacts() throws {
-        let world = try World()
-        try addDora(to: world)
+        try addDora()
         try expect(world.bob("whoami"), isSilent: false)
         try expect(world.alice("contact", "add", "dora", "@bob"))
         #expect(try listed(world.alice, "contact", "ls") == ["bob online", "dora offline"])
@@ -37,7 +40,6 @@ struct ContactTests {
 
     @Test("a personal message makes its sender a contact")
     func added() throws {
-        let world = try World()
         try world.bob.sends("hello", to: "@alice")
         #expect(try listed(world.alice, "contact", "ls") == ["bob online"])
         try world.alice.sends("note", to: "@me")
@@ -47,8 +49,7 @@ struct ContactTests {
 
     @Test("a message to an offline user arrives with their next sync; the note about it is for a terminal alone")
     func away() throws {
-        let world = try World()
-        try addDora(to: world)
+        try addDora()
         let note = "natter: dora is not online; the message is delivered when dora syncs"
         for words in [["pm", "dora", "one"], ["send", "-c", "@dora", "two"], ["pm", "dora", "--queue", "three"]] {
             let outcome = try world.alice.run(words)
@@ -74,7 +75,6 @@ struct ContactTests {
 
     @Test("a blocked user gets a kind refusal and can do everything else; after unblock they can write again")
     func block() throws {
-        let world = try World()
         try world.bob.sends("before", to: "@alice")
         try expect(world.alice("block", "bob"))
         #expect(try listed(world.alice, "block") == ["bob online"])
@@ -102,7 +102,6 @@ struct ContactTests {
             (["contact", "lst"], 64), (["contact", "ls", "--offline"], 69),
         ] as [([String], Int32)])
     func refused(words: [String], code: Int32) throws {
-        let world = try World()
         let outcome = try world.alice.run(words)
         #expect(outcome.code == code && isOneLine(outcome.errors) && outcome.bytes.isEmpty, "\(outcome)")
         #expect(try world.alice("contact", "ls").bytes.isEmpty)

@@ -5,10 +5,16 @@ internal import TestSupport
 
 @Suite("log --cursor-file")
 struct CursorFileTests {
+    private let world: World
+    private let file: String
+
+    init() throws {
+        world = try World()
+        file = world.directory("cursor")
+    }
+
     @Test("a missing or empty file means from the start; then each message comes once", arguments: [false, true])
     func once(isEmpty: Bool) throws {
-        let world = try World()
-        let file = world.directory("cursor")
         if isEmpty { try world.directory.write("cursor", "") }
         try world.alice.sends("one", "two")
         #expect(try world.bob.texts("log", "--cursor-file", file) == ["one", "two"])
@@ -30,9 +36,8 @@ struct CursorFileTests {
         guard access("/usr/bin/strace", X_OK) == 0 else {
             return print("skipped: there is no strace to watch the calls")
         }
-        let world = try World()
         try world.alice.sends("one")
-        let (file, trace) = (world.directory("cursor"), world.directory("trace"))
+        let trace = world.directory("trace")
         let outcome = try ChildProcess(
             "/usr/bin/strace",
             ["-f", "-qq", "-y", "-o", trace, "-e", "trace=fsync,fdatasync,rename,renameat,renameat2"]
@@ -91,8 +96,6 @@ struct CursorFileTests {
 
     @Test("-n counts from the oldest, and the next call continues there")
     func number() throws {
-        let world = try World()
-        let file = world.directory("cursor")
         try world.alice.sends("1", "2", "3", "4", "5")
         for expected in [["1", "2"], ["3", "4"], ["5"], []] {
             #expect(try world.bob.texts("log", "-n", "2", "--cursor-file", file) == expected)
@@ -101,8 +104,6 @@ struct CursorFileTests {
 
     @Test("a filter neither misses nor repeats a message", arguments: [[], ["-n", "1"], ["-n", "2"]])
     func filters(limit: [String]) throws {
-        let world = try World()
-        let file = world.directory("cursor")
         var got: [String] = []
         for round in 1...3 {
             try world.alice.sends("a\(round)")
@@ -120,8 +121,6 @@ struct CursorFileTests {
 
     @Test("the file is replaced even if there is nothing to print")
     func replacedWhenEmpty() throws {
-        let world = try World()
-        let file = world.directory("cursor")
         try world.alice.sends("one")
         #expect(try world.bob("log", "--from", "nobody", "--cursor-file", file).bytes.isEmpty)
         #expect(Files.mode(file) == 0o600)
@@ -132,10 +131,8 @@ struct CursorFileTests {
         "an invalid cursor, or one of another place, is 65 and the file stays",
         arguments: ["malformed", "control", "foreign", "all for one", "one for all", "other store"])
     func bad(kind: String) throws {
-        let world = try World()
         try world.alice.sends("one")
         try world.alice.sends("personal", to: "@bob")
-        let file = world.directory("cursor")
         var words = ["log", "--cursor-file", file]
         switch kind {
         case "malformed": try world.directory.write("cursor", "certainly not a cursor\n")
@@ -165,8 +162,6 @@ struct CursorFileTests {
 
     @Test("--all keeps a place for every conversation")
     func all() throws {
-        let world = try World()
-        let file = world.directory("cursor")
         try world.alice.sends("one")
         try world.alice.sends("two", to: "@bob")
         #expect(try world.bob.texts("log", "--all", "--cursor-file", file) == ["one", "two"])
@@ -180,8 +175,6 @@ struct CursorFileTests {
 
     @Test("output that can't be written is 74, and the cursor stays", arguments: [false, true])
     func fullOutput(isFirst: Bool) throws {
-        let world = try World()
-        let file = world.directory("cursor")
         if !isFirst {
             try world.alice.sends("zero")
             #expect(try world.bob("log", "--cursor-file", file).code == 0)
@@ -200,8 +193,6 @@ struct CursorFileTests {
 
     @Test("of two commands that overlap, the slower one does not move the file backwards", arguments: [false, true])
     func overlap(isAll: Bool) throws {
-        let world = try World()
-        let file = world.directory("cursor")
         let words = ["log", "--cursor-file", file, "--format", "%m"] + (isAll ? ["--all"] : [])
         // More than a pipe and the program's own buffers take, so that the first command waits for its reader
         let lines = (1...30).map { "\($0) " + String(repeating: "x", count: 60_000) }
@@ -225,7 +216,6 @@ struct CursorFileTests {
 
     @Test("what is no regular file is 66, and stays")
     func odd() throws {
-        let world = try World()
         try world.alice.sends("one")
         let target = try world.directory.write("target", "")
         let paths = ["directory", "link", "pipe"].map { world.directory($0) }
@@ -243,7 +233,6 @@ struct CursorFileTests {
 
     @Test("a directory that cannot hold the file is 73")
     func cannotCreate() throws {
-        let world = try World()
         try world.alice.sends("one")
         let outcome = try world.bob("log", "--cursor-file", world.directory("nix/cursor"))
         #expect(outcome.code == 73 && isOneLine(outcome.errors) && outcome.bytes.isEmpty)
@@ -251,8 +240,6 @@ struct CursorFileTests {
 
     @Test("with -f the file follows")
     func follow() throws {
-        let world = try World()
-        let file = world.directory("cursor")
         try world.alice.sends("one")
         let following = try world.bob.start(["log", "-f", "--cursor-file", file, "--format", "%m"])
         #expect(try following.line() == "one")
@@ -268,8 +255,6 @@ struct CursorFileTests {
 
     @Test("a kill at any moment neither loses nor skips a message", arguments: UInt64(1)...4)
     func kills(seed: UInt64) throws {
-        let world = try World()
-        let file = world.directory("cursor")
         var generator = SeededGenerator(seed: seed)
         for round in 1...8 {
             try world.alice.sends("\(round)")
@@ -287,7 +272,6 @@ struct CursorFileTests {
         "messages that 'verify' has found damaged are not passed over, with the server or without, however many they are"
     )
     func verified() throws {
-        let world = try World()
         let texts = (1...9_500).map { "m\($0)" }
         try world.importGeneral(texts.map { JSON.line(ts: 1_700_000_000_000, sender: "x", text: $0) }.joined())
         for isAway in [true, false] {

@@ -5,6 +5,9 @@ internal import TestSupport
 @Suite("erase")
 struct EraseTests {
     private static let secret = "Xylophonkonzert-7731"
+    private let world: World
+
+    init() throws { world = try World() }
 
     private func holding(_ directory: String) -> [String] { Files.holding(piecesOf: Self.secret, below: directory) }
 
@@ -12,7 +15,6 @@ struct EraseTests {
         "natterd erase, with a server and without one, leaves no trace of a text in the data directory, and the log whole",
         arguments: [true, false])
     func operatorErases(isServing: Bool) throws {
-        let world = try World()
         for text in ["one", Self.secret, "three", "four"] { try world.alice.sends(text) }
         if !isServing { world.stopServing() }
         // Ranges and numbers, some of them twice
@@ -44,7 +46,6 @@ struct EraseTests {
         "natterd user erase, with a server and without one, leaves nothing of what a user wrote",
         arguments: [true, false])
     func account(isServing: Bool) throws {
-        let world = try World()
         try world.alice.sends(Self.secret)
         try world.bob.sends("of bob")
         if !isServing { world.stopServing() }
@@ -65,7 +66,6 @@ struct EraseTests {
 
     @Test("an admin erases from afar, other users do not, and the audit trail says who did it")
     func admin() throws {
-        let world = try World()
         #expect(try world.natterd("user", "promote", "alice").code == 0)
         for text in ["one", Self.secret] { try world.bob.sends(text) }
         // Bob has it in his replica and its search index.
@@ -90,7 +90,6 @@ struct EraseTests {
 
     @Test("an own message counts as read after it was erased; 'ls' shows an erased message as 'log' does")
     func unread() throws {
-        let world = try World()
         try world.bob.sends("one")
         try world.alice.sends(Self.secret)
         try world.bob.sends("three")
@@ -127,7 +126,6 @@ struct EraseTests {
 
     @Test("nobody can write to an erased account any more, not even who wrote to it before")
     func erasedRecipient() throws {
-        let world = try World()
         for text in ["one", "two"] { try world.alice.sends(text, to: "@carol") }
         #expect(try world.natterd("user", "erase", "carol").code == 0)
         for person in [world.alice, world.bob] {
@@ -143,7 +141,6 @@ struct EraseTests {
 
     @Test("where one of several deletions is refused, the error says that the others are done")
     func partial() throws {
-        let world = try World()
         try world.alice.sends("one", "two")
         let refused = try world.alice("delete", "2", "1", "38")
         #expect(refused.code == 65 && refused.errors.hasSuffix("; the messages before 38 are deleted\n"), "\(refused)")

@@ -4,9 +4,12 @@ internal import TestSupport
 
 @Suite("natter export, verify")
 struct ExportTests {
+    private let world: World
+
+    init() throws { world = try World() }
+
     @Test("export prints seq, ts, sender, text of each message, as natterd does, and natterd takes it back")
     func export() throws {
-        let world = try World()
         try world.alice.sends("one", "two\nlines", "tab\t\u{1B}")
         try world.bob.sends("Маша 🙂")
         let outcome = try world.carol("export", "general")
@@ -24,7 +27,6 @@ struct ExportTests {
     @Test(
         "a raw export has edits and deletions, and an import of it gives the same texts; a deleted text is in neither")
     func raw() throws {
-        let world = try World()
         try world.alice.sends("helo", "secret", "plain")
         for words in [["edit", "1", "hello"], ["delete", "2"], ["send", "--re", "1", "hi"]] {
             #expect(try world.alice.run(words).code == 0)
@@ -50,7 +52,6 @@ struct ExportTests {
 
     @Test("export of a personal conversation, of an empty one, of an unknown one")
     func kinds() throws {
-        let world = try World()
         try world.alice.sends("for bob", to: "@bob")
         #expect(try world.bob("export", "@alice").objects().map { $0[string: "text"] } == ["for bob"])
         let empty = try world.alice("export", "@me")
@@ -77,7 +78,6 @@ struct ExportTests {
 
     @Test("mbox: a mail reader sees each message with its sender, time and text, from either program")
     func mail() throws {
-        let world = try World()
         let senders = [
             "|trey|", "a \"b\" \\", "Маша Иванова", " x ", "=?x", "alice", String(repeating: "ы", count: 32),
         ]
@@ -121,7 +121,6 @@ struct ExportTests {
 
     @Test("html: one page with every message, and nothing of a message is markup")
     func page() throws {
-        let world = try World()
         let lines = ExportTests.oddTexts.enumerated().map { index, text in
             JSON.line(ts: 1_700_000_000_123 + index, sender: "<b>&\(index)", text: text)
         }
@@ -146,7 +145,6 @@ struct ExportTests {
 
     @Test("mail and pages have the newest texts, and nothing of what was deleted, from either program")
     func changed() throws {
-        let world = try World()
         try world.alice.sends("first draft", "to be taken back", "an answer")
         #expect(try world.alice("edit", "1", "final text").code == 0)
         #expect(try world.alice("delete", "2").code == 0)
@@ -161,7 +159,6 @@ struct ExportTests {
 
     @Test("verify prints nothing in a pipe if all is well, an object each with --json, a line each with --verbose")
     func whole() throws {
-        let world = try World()
         try world.bob.sends("one", "two")
         try world.bob.sends("three", to: "@alice")
         #expect(try world.alice("verify", "--offline").code != 0)
@@ -181,7 +178,6 @@ struct ExportTests {
 
     @Test("verify reports damage and exits with 74; export prints the rest, reports it, and exits with 74 too")
     func damaged() throws {
-        let world = try World()
         var generator = SeededGenerator(seed: 11)
         let lines = (1...20_000).map { number in
             JSON.line(
@@ -218,7 +214,6 @@ struct ExportTests {
         "what retention has removed is no loss: export says where it begins, and ends with 0",
         arguments: [[], ["--format", "mbox"], ["--format", "html"]])
     func retained(options: [String]) throws {
-        let world = try World()
         let old = (1...5_000).map { number in
             JSON.line(ts: 1_700_000_000_000 + number, sender: "x", text: "old \(number) \(number * 7_919)")
         }
@@ -236,7 +231,6 @@ struct ExportTests {
 
     @Test("verify goes on after an open group that was left on another machine")
     func left() throws {
-        let world = try World()
         try expect(world.alice("group", "create", "--open", "op"), hasNotes: true)
         try expect(world.bob("group", "join", "op"), hasNotes: true)
         _ = try world.bob("sync")

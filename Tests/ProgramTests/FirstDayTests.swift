@@ -6,9 +6,12 @@ internal import TestSupport
 /// What a newcomer gets wrong on the first day, and what happens then.
 @Suite("the first day")
 struct FirstDayTests {
+    private let world: World
+
+    init() throws { world = try World() }
+
     @Test("a message does not go to everyone because -c was forgotten")
     func addressee() throws {
-        let world = try World()
         try expect(world.alice("group", "create", "ops"), hasNotes: true)
         try expect(world.alice("group", "add", "ops", "bob"), hasNotes: true)
         // Nobody has synced: the server knows
@@ -48,7 +51,6 @@ struct FirstDayTests {
 
     @Test("names in any case; '--from me'")
     func cases() throws {
-        let world = try World()
         try world.alice.sends("one")
         try world.bob.sends("two")
         for name in ["alice", "ALICE", "Alice"] {
@@ -73,7 +75,6 @@ struct FirstDayTests {
 
     @Test("what other programs call a command gets the one to use")
     func habits() throws {
-        let world = try World()
         let hints: [([String], Int32, String)] = [
             (["version"], 64, "'natter --version'"), (["tail"], 64, "'natter log -f'"), (["read"], 64, "'natter log'"),
             (["grep", "x"], 64, "'natter search'"), (["pull"], 64, "'natter sync'"), (["log", "-10"], 64, "'-n 10'"),
@@ -101,7 +102,6 @@ struct FirstDayTests {
 
     @Test("a bare noun lists; one verb for one thing")
     func nouns() throws {
-        let world = try World()
         try expect(world.alice("group", "create", "ops"), hasNotes: true)
         try expect(world.bob("group", "create", "lunch", "--open"), hasNotes: true)
         try expect(world.alice("contact", "add", "bob"), hasNotes: true)
@@ -129,7 +129,6 @@ struct FirstDayTests {
 
     @Test("times as people write them, in every option that takes one")
     func times() throws {
-        let world = try World()
         try world.alice.sends("now")
         try expect(world.alice("sync"))
         for time in ["2 days ago", "2d", "monday", "last week", "yesterday 18:00", "2020-11", "2 дня назад", "вчера"] {
@@ -145,7 +144,6 @@ struct FirstDayTests {
 
     @Test("tables fit into 30 columns")
     func narrow() throws {
-        let world = try World()
         try world.bob.sends(String(repeating: "a long message ", count: 10))
         try world.bob.sends("short", to: "@alice")
         for words in [["ls"], ["users"], ["group"], ["token", "ls", "--sessions"]] {
@@ -158,7 +156,6 @@ struct FirstDayTests {
 
     @Test("an empty log says so on a terminal, and nothing in a pipe")
     func empty() throws {
-        let world = try World()
         try expect(world.alice("log"))
         #expect(try Screen.show(world.alice, ["log"]).text == "there are no messages\n")
         try world.alice.sends("one")
@@ -169,7 +166,6 @@ struct FirstDayTests {
 
     @Test("with --json an error is one object and nothing beside it")
     func nothingBeside() throws {
-        let world = try World()
         try world.alice.sends("one")
         try expect(world.alice("sync"))
         let outcome = try world.alice.alone("log", "nix", "--json")
@@ -182,7 +178,6 @@ struct FirstDayTests {
 
     @Test("an interrupted send --lines says how far it came, and how to continue")
     func interrupted() throws {
-        let world = try World()
         let command = try world.alice.start(["send", "--lines", "--id", "job", "--json"], input: .pipe)
         command.type("one\ntwo\n")
         for _ in 1...2 { _ = try command.line() }
@@ -198,7 +193,6 @@ struct FirstDayTests {
 
     @Test("the pager gets LESSCHARSET; without TERM there is none")
     func pager() throws {
-        let world = try World()
         try world.alice.sends("one")
         let pager = ["NATTER_PAGER": "cat; echo $LESSCHARSET"]
         #expect(try Screen.show(world.alice, ["log"], environment: pager).text.hasSuffix("utf-8\n"))
@@ -210,7 +204,6 @@ struct FirstDayTests {
 
     @Test("a search on a terminal goes through the pager; one without a hit does not")
     func searchPager() throws {
-        let world = try World()
         try world.alice.sends("one")
         _ = try world.alice("sync")
         let pager = ["NATTER_PAGER": "sed s/^/P/"]
@@ -221,7 +214,6 @@ struct FirstDayTests {
 
     @Test("send -e opens VISUAL, else EDITOR; what is not sent stays in its file")
     func editor() throws {
-        let world = try World()
         let temporary = world.directory("drafts")
         try FileManager.default.createDirectory(atPath: temporary, withIntermediateDirectories: true)
         func drafts() throws -> [String] { try FileManager.default.contentsOfDirectory(atPath: temporary) }
@@ -249,7 +241,6 @@ struct FirstDayTests {
 
     @Test("help -g lists the guides, each of which is in the manual")
     func guides() throws {
-        let world = try World(isServing: false)
         let outcome = try world.alice("help", "-g")
         #expect(outcome.code == 0 && outcome.output.contains("natter-tutorial(7)"))
         #expect(try world.alice("help", "--guides").output == outcome.output)
@@ -266,7 +257,6 @@ struct FirstDayTests {
 
     @Test("what can't be undone is asked on a terminal, and done without one; --yes answers")
     func questions() throws {
-        let world = try World()
         for (name, words, typed, code) in [
             ("one", [], "n\n", 1), ("one", [], "\n", 1), ("one", ["--yes"], "", 0), ("two", [], "y\n", 0),
         ] as [(String, [String], String, Int32)] {
@@ -302,7 +292,6 @@ struct FirstDayTests {
 
     @Test("each cause of a refusal has its own sentence")
     func causes() throws {
-        let world = try World()
         let token = try world.alice("token", "create", "--expires", "1s").output
         let file = "\(world.alice.home)/robot.token"
         try token.write(toFile: file, atomically: true, encoding: .utf8)
@@ -326,7 +315,6 @@ struct FirstDayTests {
 
     @Test("a token never goes to the server of another store")
     func otherStore() throws {
-        let world = try World()
         let other = try Daemon(data: world.directory("other"), options: ["--log-level", "debug"])
         for words in [["whoami"], ["log"], ["send", "secret"], ["sync"]] {
             let outcome = try Person(name: "alice", home: world.alice.home, server: other.url).run(words)
@@ -345,7 +333,6 @@ struct FirstDayTests {
 
     @Test("plain HTTP to a port that expects TLS, and TLS to one that does not")
     func wrongScheme() throws {
-        let world = try World()
         let secure = world.url.replacing("http://", with: "https://")
         let tls = try Person(name: "alice", home: world.alice.home, server: secure)("whoami")
         #expect(tls.code == 69 && tls.errors.contains("it does not speak TLS on this port"), "\(tls)")
@@ -359,7 +346,6 @@ struct FirstDayTests {
 
     @Test("a message that was sent but could not be printed says so: 74")
     func notPrinted() throws {
-        let world = try World()
         let outcome = try world.alice.run(["send", "--json", "hello"], output: .path("/dev/full"))
         #expect(outcome.code == 74 && outcome.errors.contains("the message was sent, but could not be printed"))
         #expect(try world.alice.texts("log") == ["hello"])
@@ -367,7 +353,6 @@ struct FirstDayTests {
 
     @Test("advice for an open address asks for invitations, and a server that anyone can enter warns")
     func invitations() throws {
-        let world = try World()
         let made = try world.natterd("tls-self-signed", "127.0.0.1")
         #expect(made.output.contains("\n  registration = invite\n") && made.output.contains("--invite CODE"))
         let files = ["--tls-cert", "\(world.data)/tls-cert.pem", "--tls-key", "\(world.data)/tls-key.pem"]
@@ -381,7 +366,6 @@ struct FirstDayTests {
 
     @Test("a data directory that others can write to is warned of", arguments: [(0o777, true), (0o755, false)])
     func openDirectory(mode: UInt32, warns: Bool) throws {
-        let world = try World()
         world.stopServing()
         #expect(chmod(world.data, mode) == 0)
         try world.serve()
@@ -393,7 +377,6 @@ struct FirstDayTests {
 
     @Test("profiles are kept as git keeps remotes; a moved server keeps its sessions")
     func profiles() throws {
-        let world = try World()
         let alice = world.alice
         #expect(try alice("profile").output.hasPrefix("default  *  alice  http://127.0.0.1:"))
         try expect(alice("profile", "add", "work", "server=\(world.url)", "color=always"))
@@ -440,7 +423,6 @@ struct FirstDayTests {
 
     @Test("--ca-file at login is kept in the profile, for each server its own")
     func authorities() throws {
-        let world = try World()
         world.stopServing()
         try expect(world.natterd("tls-self-signed", "127.0.0.1"), isSilent: false)
         let certificate = "\(world.data)/tls-cert.pem"
@@ -456,7 +438,6 @@ struct FirstDayTests {
 
     @Test("sessions are listed with their host and program, and ended; an admin ends anybody's")
     func sessions() throws {
-        let world = try World()
         let second = Person(name: "alice", home: world.directory("second"), server: world.url)
         let login = try second.run(
             ["login", "alice", "--password-stdin"], input: .bytes(Array("\(World.password)\n".utf8)))

@@ -4,18 +4,22 @@ internal import TestSupport
 
 @Suite("natterd import --from")
 struct ForeignImportTests {
+    private let world: World
+
+    init() throws { world = try World(isServing: false) }
+
     private static let samples = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent().appending(path: "fixtures/import").path
 
     private func sample(_ name: String) -> String { "\(ForeignImportTests.samples)/\(name)" }
 
     /// Runs `natterd import --from` in UTC, because logs have the time of a clock on a wall.
-    private func take(_ words: String..., in world: World, input: ChildProcess.Stream = .nothing) throws -> Outcome {
+    private func take(_ words: String..., input: ChildProcess.Stream = .nothing) throws -> Outcome {
         try world.natterd(["import", "--json", "--from"] + words, environment: ["TZ": "UTC"], input: input)
     }
 
     /// The messages of a conversation as `TIME SENDER: TEXT`.
-    private func history(_ conversation: String, in world: World) throws -> [String] {
+    private func history(_ conversation: String) throws -> [String] {
         let outcome = try world.natterd("export", conversation)
         guard outcome.code == 0 else { throw Failure(outcome.errors) }
         return try outcome.objects().filter { $0[string: "kind"] == nil }.map {
@@ -32,20 +36,19 @@ struct ForeignImportTests {
         "slack: channels in the order of time, names for ids, answers, edits, a chat of two accounts; the rest is counted"
     )
     func slack() throws {
-        let world = try World(isServing: false)
-        let outcome = try take("slack", sample("slack.zip"), in: world)
+        let outcome = try take("slack", sample("slack.zip"))
         #expect(outcome.code == 0, "\(outcome.errors)")
         #expect(
-            try history("general", in: world) == [
+            try history("general") == [
                 "1700000200000 alice: Hello @bob & all, see the plan (https://example.org/a?b=1&c=2) in #release",
                 "1700000300000 bob: 2 < 3, @here", "1700086400000 alice: the picture\n[plan.png]",
                 "1700086500000 deploy: build 12 is *green*",
             ])
-        #expect(try history("release", in: world) == ["1700090000000 carol: 1.0 is out"])
-        #expect(try history("secret-plans", in: world) == ["1700090001000 alice: not yet"])
+        #expect(try history("release") == ["1700090000000 carol: 1.0 is out"])
+        #expect(try history("secret-plans") == ["1700090001000 alice: not yet"])
         #expect(
-            try history("@alice,@bob", in: world) == ["1700090002000 alice: lunch?", "1700090003000 bob: at noon"])
-        #expect(try history("@bob,@carol", in: world) == ["1700090004000 carol: bye"])
+            try history("@alice,@bob") == ["1700090002000 alice: lunch?", "1700090003000 bob: at noon"])
+        #expect(try history("@bob,@carol") == ["1700090004000 carol: bye"])
         #expect(try skipped(outcome) == ["reactions": 1, "channel_join": 1, "file_contents": 1])
         // Readers see it: answers and edits, and what two have written is for those two
         try world.serve()
@@ -61,22 +64,22 @@ struct ForeignImportTests {
 
     @Test("the same export again adds nothing, and a later one only what is new; also with a server running")
     func again() throws {
-        let world = try World()
-        let first = try take("irssi", "ops", "-", in: world, input: .bytes(Array(log([1, 2, 2]).utf8)))
+        try world.serve()
+        let first = try take("irssi", "ops", "-", input: .bytes(Array(log([1, 2, 2]).utf8)))
         #expect(try first.code == 0 && first.objects().first?[int: "count"] == 3, "\(first.errors)")
-        let again = try take("irssi", "ops", "-", in: world, input: .bytes(Array(log([1, 2, 2]).utf8)))
+        let again = try take("irssi", "ops", "-", input: .bytes(Array(log([1, 2, 2]).utf8)))
         #expect(try again.objects().first?[int: "count"] == 0 && again.objects().first?[int: "known"] == 3)
-        let later = try take("irssi", "ops", "-", in: world, input: .bytes(Array(log([1, 2, 2, 2, 3]).utf8)))
+        let later = try take("irssi", "ops", "-", input: .bytes(Array(log([1, 2, 2, 2, 3]).utf8)))
         #expect(try later.objects().first?[int: "count"] == 2)
-        #expect(try history("ops", in: world).map { $0.suffix(2) } == [" 1", " 2", " 2", " 2", " 3"])
+        #expect(try history("ops").map { $0.suffix(2) } == [" 1", " 2", " 2", " 2", " 3"])
         // What users write meanwhile is no message of an import
         try world.alice.sends("hello")
         for _ in 0..<2 {
-            #expect(try take("slack", "--map", "random=general", sample("slack.zip"), in: world).code == 65)
-            #expect(try take("slack", sample("slack.zip"), in: world).code == 0)
+            #expect(try take("slack", "--map", "random=general", sample("slack.zip")).code == 65)
+            #expect(try take("slack", sample("slack.zip")).code == 0)
         }
-        #expect(try history("general", in: world).count == 5)
-        #expect(try history("@alice,@bob", in: world).count == 2)
+        #expect(try history("general").count == 5)
+        #expect(try history("@alice,@bob").count == 2)
     }
 
     private func log(_ numbers: [Int]) -> String {
@@ -85,22 +88,21 @@ struct ForeignImportTests {
 
     @Test("telegram: chats by --map-user and --map, links, answers, saved messages as one's notebook")
     func telegram() throws {
-        let world = try World(isServing: false)
         // Without accounts nothing personal is taken, and everybody is told whom to name
-        let alone = try take("telegram", "--dry-run", sample("telegram.json"), in: world)
+        let alone = try take("telegram", "--dry-run", sample("telegram.json"))
         #expect(try skipped(alone)["without_account"] == 3)
         #expect(try world.natterd("export", "Family-&-Friends").code == 67)
         let outcome = try take(
             "telegram", "--map-user", "Alice Archer=alice", "--map-user", "Bob Baker=bob", "--map",
-            "Family & Friends=family", sample("telegram.json"), in: world)
+            "Family & Friends=family", sample("telegram.json"))
         #expect(outcome.code == 0, "\(outcome.errors)")
         #expect(
-            try history("@alice,@bob", in: world) == [
+            try history("@alice,@bob") == [
                 "1700000000000 alice: hi Bob", "1700000060000 bob: see this (https://example.org/) now",
             ])
         #expect(
-            try history("family", in: world) == ["1700038860000 Маша: Привет 👋", "1700038920000 alice: [photo]"])
-        #expect(try history("@alice,@alice", in: world) == ["1700042400000 alice: buy milk"])
+            try history("family") == ["1700038860000 Маша: Привет 👋", "1700038920000 alice: [photo]"])
+        #expect(try history("@alice,@alice") == ["1700042400000 alice: buy milk"])
         #expect(
             try skipped(outcome) == ["phone_call": 1, "create_group": 1, "reactions": 1, "file_contents": 1])
         let records = try world.natterd("export", "--raw", "@alice,@bob").objects()
@@ -110,23 +112,21 @@ struct ForeignImportTests {
 
     @Test("telegram: a chat that names nobody is settled, and a time beyond all clocks is counted")
     func strangeTelegram() throws {
-        let world = try World(isServing: false)
         let export = """
             {"type": "personal_chat", "id": 7, "messages": [{"id": 1, "type": "service"},
             {"id": 2, "type": "message", "text": "when?", "date_unixtime": "\(Int64.min)"}]}
             """
-        let outcome = try take("telegram", "-", in: world, input: .bytes(Array(export.utf8)))
+        let outcome = try take("telegram", "-", input: .bytes(Array(export.utf8)))
         #expect(outcome.code == 0, "\(outcome.errors)")
         #expect(try skipped(outcome) == ["service": 1, "without_time": 1])
     }
 
     @Test("mbox: names, subjects, character sets, parts, answers; and our own mail comes back as it was")
     func mail() throws {
-        let world = try World(isServing: false)
-        let outcome = try take("mbox", sample("mail.mbox"), in: world)
+        let outcome = try take("mbox", sample("mail.mbox"))
         #expect(outcome.code == 0, "\(outcome.errors)")
         #expect(
-            try history("mail", in: world) == [
+            try history("mail") == [
                 "1700000000000 Alice Archer: The plan\n\nWe meet at noon.\nFrom there we walk.",
                 "1700000400000 Jörg Baker: Schön, see you there.",
                 "1700035200000 Carol: Привет all\n\nКак дела?",
@@ -142,27 +142,26 @@ struct ForeignImportTests {
         }
         #expect(try world.natterd("import", "own", "-", input: .bytes(Array(lines.joined().utf8))).code == 0)
         let mbox = try world.natterd("export", "own", "--format", "mbox")
-        #expect(try take("mbox", "copy", "-", in: world, input: .bytes(mbox.bytes)).code == 0)
-        #expect(try history("copy", in: world) == history("own", in: world))
+        #expect(try take("mbox", "copy", "-", input: .bytes(mbox.bytes)).code == 0)
+        #expect(try history("copy") == history("own"))
     }
 
     @Test("irssi, weechat: channels by the name of the file, actions and notices; joins are counted")
     func logs() throws {
-        let world = try World(isServing: false)
-        let irssi = try take("irssi", sample("#ops.log"), in: world)
+        let irssi = try take("irssi", sample("#ops.log"))
         #expect(irssi.code == 0, "\(irssi.errors)")
         #expect(
-            try history("ops", in: world) == [
+            try history("ops") == [
                 "1699999980000 alice: hello", "1700000040000 bob: hi alice", "1700000040000 alice: alice waves",
                 "1700000040000 alice: ok", "1700000040000 alice: ok",
                 "1700000100000 bob: deploy in five minutes", "1700006460000 bob: <3 the new release",
             ])
         #expect(try skipped(irssi) == ["events": 2])
         let weechat = try take(
-            "weechat", "--map", "#ops=wee", sample("irc.libera.#ops.weechatlog"), in: world)
+            "weechat", "--map", "#ops=wee", sample("irc.libera.#ops.weechatlog"))
         #expect(weechat.code == 0, "\(weechat.errors)")
         #expect(
-            try history("wee", in: world) == [
+            try history("wee") == [
                 "1700000001000 alice: hello", "1700000040000 bob: hi\talice", "1700000045000 alice: alice waves",
                 "1700006460123 bob: in the newer format",
             ])
@@ -171,12 +170,11 @@ struct ForeignImportTests {
 
     @Test("a text that begins with a combining mark is kept, and so is one with an escape before a mark")
     func leadingMarks() throws {
-        let world = try World(isServing: false)
         let log = try world.directory.write(
             "marks.log", "--- Log opened Tue Nov 14 22:12:00 2023\n22:13 < alice> \u{308}a\n22:13 < alice> b\n")
-        #expect(try take("irssi", log, in: world).code == 0)
+        #expect(try take("irssi", log).code == 0)
         #expect(
-            try history("marks", in: world) == ["1699999980000 alice: \u{308}a", "1699999980000 alice: b"])
+            try history("marks") == ["1699999980000 alice: \u{308}a", "1699999980000 alice: b"])
         // 64 KB of letters of flags, which took 0.5 s.
         let flags = String(repeating: "\u{1F1E6}", count: 16_000)
         let texts = ["&lt;\u{308} &amp;lt; &gt;&x;&", "<https://example.org|a>\u{308}", "<@U1> " + flags]
@@ -194,9 +192,9 @@ struct ForeignImportTests {
             ], environment: [:], input: .bytes(Array("[\(items.joined(separator: ","))]".utf8))
         ).finish()
         #expect(made.code == 0, "\(made.errors)")
-        #expect(try take("slack", zip, in: world).code == 0)
+        #expect(try take("slack", zip).code == 0)
         #expect(
-            try history("slack", in: world) == [
+            try history("slack") == [
                 "1700000000000 al: <\u{308} &lt; >&x;&", "1700000001000 al: a (https://example.org)\u{308}",
                 "1700000002000 al: @al " + flags,
             ])
@@ -209,20 +207,18 @@ struct ForeignImportTests {
             "11/14/23, 10:13\u{202F}PM - ",
         ])
     func whatsApp(start: String) throws {
-        let world = try World(isServing: false)
         let text =
             "\(start)Alice: one\ntwo\n\n\(start)Bob B: three: four\n\(start)Bob B: <Media omitted>\n\(start)Alice left\n"
         let file = try world.directory.write("WhatsApp Chat with Us.txt", text)
-        let outcome = try take("whatsapp", file, in: world)
+        let outcome = try take("whatsapp", file)
         #expect(outcome.code == 0, "\(outcome.errors)")
         #expect(
-            try history("Us", in: world) == ["1699999980000 Alice: one\ntwo\n", "1699999980000 Bob B: three: four"])
+            try history("Us") == ["1699999980000 Alice: one\ntwo\n", "1699999980000 Bob B: three: four"])
         #expect(try skipped(outcome) == ["files": 1, "events": 1])
     }
 
     @Test("a line full of combining marks takes no minutes, and keeps each of them", arguments: ["whatsapp", "mbox"])
     func marks(format: String) throws {
-        let world = try World(isServing: false)
         let run = String(repeating: "\u{301}\u{316}", count: 15_000)
         // The second message of WhatsApp is longer than a text may be.
         let text =
@@ -241,7 +237,7 @@ struct ForeignImportTests {
             ], environment: World.store(of: world.data).merging(["HOME": world.directory.path, "TZ": "UTC"]) { $1 }
         ).finish()
         #expect(outcome.code == 0, "\(outcome.code) \(outcome.errors.prefix(300))")
-        let kept = try history("Us", in: world).first ?? ""
+        let kept = try history("Us").first ?? ""
         #expect(kept.unicodeScalars.filter { $0 == "\u{301}" }.count == 15_000)
     }
 
@@ -257,7 +253,6 @@ struct ForeignImportTests {
             ("\nend" + String(repeating: "\n", count: 900_000), "end"),
         ])
     func unclosed(mail: String, end: String) throws {
-        let world = try World(isServing: false)
         let text =
             "From a@b Tue Nov 14 22:13:00 2023\nDate: Tue, 14 Nov 2023 22:13:00 +0000\nFrom: Alice <a@b>\n\(mail)\n"
         let file = try world.directory.write("Us.mbox", text)
@@ -270,12 +265,11 @@ struct ForeignImportTests {
             ], environment: World.store(of: world.data).merging(["HOME": world.directory.path, "TZ": "UTC"]) { $1 }
         ).finish()
         #expect(outcome.code == 0, "\(outcome.code) \(outcome.errors.prefix(300))")
-        #expect(try history("Us", in: world).last?.hasSuffix(end) == true)
+        #expect(try history("Us").last?.hasSuffix(end) == true)
     }
 
     @Test("the text of HTML: without tags, styles and scripts, and with what stands behind the last tag")
     func html() throws {
-        let world = try World(isServing: false)
         let mail = """
             From a@b Tue Nov 14 22:13:00 2023
             Date: Tue, 14 Nov 2023 22:13:00 +0000
@@ -286,17 +280,16 @@ struct ForeignImportTests {
             <STYLE>p { }</STYLE><p>one &lt; two</p><script>x</script><b>three</b> four
             """
         let file = try world.directory.write("h.mbox", mail + "\n")
-        #expect(try take("mbox", file, in: world).code == 0)
+        #expect(try take("mbox", file).code == 0)
         #expect(
-            try history("h", in: world) == ["1699999980000 Jörg: При x =?odd =?\n\none < two\nthree four"])
+            try history("h") == ["1699999980000 Jörg: При x =?odd =?\n\none < two\nthree four"])
     }
 
     @Test("the sample of whatsapp")
     func whatsAppSample() throws {
-        let world = try World(isServing: false)
-        #expect(try take("whatsapp", sample("WhatsApp Chat with Family.txt"), in: world).code == 0)
+        #expect(try take("whatsapp", sample("WhatsApp Chat with Family.txt")).code == 0)
         #expect(
-            try history("Family", in: world) == [
+            try history("Family") == [
                 "1699999980000 Alice: Hello all", "1700000040000 Маша: first line\nsecond: line\n\nfourth line",
                 "1700035320000 Bob Baker: see you at 10:30 - or later",
             ])
@@ -308,7 +301,6 @@ struct ForeignImportTests {
             "slack", "telegram", "mbox", "irssi", "weechat", "whatsapp",
         ])
     func otherFile(format: String) throws {
-        let world = try World(isServing: false)
         let before = try world.natterd("export", "general").bytes
         var zip = try #require(Files.bytes(sample("slack.zip")))
         zip.removeLast(zip.count / 2)
@@ -319,29 +311,28 @@ struct ForeignImportTests {
         ]
         for bytes in files {
             let file = try world.directory.write("general.log", bytes)
-            let outcome = try take(format, "general", file, in: world)
+            let outcome = try take(format, "general", file)
             #expect(outcome.code == 65, "\(outcome.errors)")
             #expect(outcome.errors.hasPrefix("{\"error\"") && outcome.output.isEmpty)
         }
         for path in [world.directory("nix"), world.directory.path] {
-            #expect(try take(format, path, in: world).code == 66)
+            #expect(try take(format, path).code == 66)
         }
         #expect(try world.natterd("export", "general").bytes == before)
     }
 
     @Test("two channels are never mixed unasked, and words that make no sense are 64")
     func refused() throws {
-        let world = try World(isServing: false)
         let chats = ["a b", "a-b"].enumerated().map { index, name in
             "{\"name\":\"\(name)\",\"type\":\"private_group\",\"id\":\(index),\"messages\":[{\"id\":1,\"type\":\"message\","
                 + "\"date_unixtime\":\"1700000000\",\"from\":\"x\",\"text\":\"\(index)\"}]}"
         }
         let file = try world.directory.write("result.json", "{\"chats\":{\"list\":[\(chats.joined(separator: ","))]}}")
-        let mixed = try take("telegram", file, in: world)
+        let mixed = try take("telegram", file)
         #expect(mixed.code == 65 && mixed.errors.contains("--map"))
         #expect(try world.natterd("export", "a-b").code == 67)
-        #expect(try take("telegram", "--map", "a b=other", file, in: world).code == 0)
-        #expect(try history("other", in: world).count == 1)
+        #expect(try take("telegram", "--map", "a b=other", file).code == 0)
+        #expect(try history("other").count == 1)
         for words in [["--map", "nonsense", file], ["--map-user", "=x", file], ["a", "b", file], []] {
             let outcome = try world.natterd(["import", "--from", "telegram"] + words)
             #expect(outcome.code == 64, "\(words) \(outcome.errors)")

@@ -5,8 +5,12 @@ internal import TestSupport
 
 @Suite("clients of a server that was restored from a backup")
 struct RestoreTests {
+    private let world: World
+
+    init() throws { world = try World() }
+
     /// The server's data as they were when `backup` was made, under the same path.
-    private func putBack(_ world: World, byHand: Bool) throws {
+    private func putBack(byHand: Bool) throws {
         try FileManager.default.moveItem(atPath: world.data, toPath: world.directory("lost"))
         if byHand {
             try FileManager.default.copyItem(atPath: world.directory("copy"), toPath: world.data)
@@ -20,7 +24,6 @@ struct RestoreTests {
         "clients ahead, equal and behind: all continue; what the server lost is set aside, reported, and offered for resending once",
         arguments: [false, true])
     func clients(byHand: Bool) throws {
-        let world = try World()
         try world.alice.sends("one", "two", "three")
         for person in [world.alice, world.bob] { #expect(try person("sync").code == 0) }
         // Given a backup, and messages since that the server loses: bob knows them, alice's own are among them
@@ -35,7 +38,7 @@ struct RestoreTests {
         #expect(known == ["one", "two", "three", "lost by the server", "this too", "and this"])
         let token = try world.alice.token()
         world.stopServing()
-        try putBack(world, byHand: byHand)
+        try putBack(byHand: byHand)
         #expect(try world.alice.token() == token)
         // and somebody who writes before they come back
         try world.carol.sends("carol was first")
@@ -79,12 +82,11 @@ struct RestoreTests {
 
     @Test("a client that has exactly the backup's messages continues silently")
     func equal() throws {
-        let world = try World()
         try world.alice.sends("one", "two")
         #expect(try world.bob("sync").code == 0)
         #expect(try world.natterd("backup", world.directory("backup")).code == 0)
         world.stopServing()
-        try putBack(world, byHand: false)
+        try putBack(byHand: false)
         try world.alice.sends("three")
         let sync = try world.bob("sync")
         #expect(sync.code == 0 && !sync.errors.contains("restored from a backup"))
@@ -94,7 +96,6 @@ struct RestoreTests {
 
     @Test("a reader that runs meanwhile ends, also if another command of the same home has noticed it first")
     func followers() throws {
-        let world = try World()
         try world.alice.sends("one")
         #expect(try world.natterd("backup", world.directory("backup")).code == 0)
         let commands = [["log", "-f", "--format", "%m"], ["watch", "--exec", "cat; echo"]]
@@ -126,7 +127,6 @@ struct RestoreTests {
 
     @Test("a lost answer is offered as one to the message that the server still has, and else as a plain message")
     func answers() throws {
-        let world = try World()
         try world.alice.sends("one")
         #expect(try world.natterd("backup", world.directory("backup")).code == 0)
         for words in [["--re", "1", "to one"], ["two"], ["--re", "3", "to two"]] {
@@ -134,7 +134,7 @@ struct RestoreTests {
         }
         #expect(try world.alice("sync").code == 0)
         world.stopServing()
-        try putBack(world, byHand: false)
+        try putBack(byHand: false)
         try world.bob.sends("another two")
         for words in [["sync"], ["outbox", "retry"]] { #expect(try world.alice.run(words).code == 0) }
         let found = try world.alice("log", "--json").objects().map { ($0[string: "text"] ?? "", $0[int: "about"]) }
@@ -145,7 +145,6 @@ struct RestoreTests {
     @Test("messages of conversations that the backup lacks are offered, too; a lost group stays readable")
     func lostConversations() throws {
         // Given a backup without any message, and messages since in conversations of every kind
-        let world = try World()
         #expect(try world.natterd("backup", world.directory("backup")).code == 0)
         #expect(try world.alice("group", "create", "team").code == 0)
         for conversation in ["general", "@bob", "@me", "team"] {
@@ -154,7 +153,7 @@ struct RestoreTests {
         try world.bob.sends("from bob", to: "@alice")
         for person in [world.alice, world.bob] { #expect(try person("sync").code == 0) }
         world.stopServing()
-        try putBack(world, byHand: false)
+        try putBack(byHand: false)
         // When she syncs
         let sync = try world.alice("sync")
         #expect(sync.code == 0 && sync.errors.contains("does not have 'team'"), "\(sync)")
@@ -182,7 +181,6 @@ struct RestoreTests {
         "what is offered again has its newest text, and never one that was deleted, or erased before the sync or after it",
         arguments: [true, false])
     func changed(isErasedFirst: Bool) throws {
-        let world = try World()
         for text in ["one", "Xylophonkonzert", "three"] { try world.alice.sends(text) }
         #expect(try world.natterd("backup", world.directory("backup")).code == 0)
         // Given messages that the server loses, with edits and deletions of bob's and of alice's own
@@ -196,7 +194,7 @@ struct RestoreTests {
         #expect(try world.bob("delete", "7").code == 0)
         #expect(try world.alice("sync").code == 0)
         world.stopServing()
-        try putBack(world, byHand: false)
+        try putBack(byHand: false)
         if isErasedFirst { #expect(try world.natterd("erase", "general", "2").code == 0) }
         // When she syncs
         #expect(try world.alice("sync").code == 0)

@@ -5,9 +5,12 @@ internal import TestSupport
 
 @Suite("send, pm")
 struct SendTests {
+    private let world: World
+
+    init() throws { world = try World() }
+
     @Test("words are joined by a space; nothing is printed in a pipe; general unless -c")
     func words() throws {
-        let world = try World()
         #expect(try world.alice("send", "two", "words").bytes.isEmpty)
         #expect(try world.alice("send", "-c", "@bob", "for bob").code == 0)
         #expect(try world.alice("send", "--conversation=@me", "a note").code == 0)
@@ -20,7 +23,6 @@ struct SendTests {
         "standard input is one message, without its final newline",
         arguments: [("a\nb\n", "a\nb"), ("a\n\n", "a\n"), ("a", "a"), (" \t ", " \t ")], [[], ["-"]])
     func standardInput(text: (String, String), words: [String]) throws {
-        let world = try World()
         let outcome = try world.alice.run(["send"] + words, input: .bytes(Array(text.0.utf8)))
         #expect(outcome.code == 0 && outcome.bytes.isEmpty)
         #expect(try world.alice.texts("log") == [text.1])
@@ -28,7 +30,6 @@ struct SendTests {
 
     @Test("pm writes to @USER, with and without its @, and to oneself")
     func personal() throws {
-        let world = try World()
         #expect(try world.alice("pm", "bob", "hi", "bob").code == 0)
         #expect(try world.alice("pm", "@BOB", "again").code == 0)
         #expect(try world.alice.run(["pm", "bob"], input: .bytes(Array("from a pipe\n".utf8))).code == 0)
@@ -40,7 +41,6 @@ struct SendTests {
 
     @Test("--json prints the message, with all of its fields")
     func json() throws {
-        let world = try World()
         let outcome = try world.alice("pm", "bob", "hi", "--json")
         let message = try #require(try outcome.objects().first)
         #expect(
@@ -54,7 +54,6 @@ struct SendTests {
 
     @Test("the same --id sends nothing twice; with other content it is 65")
     func identity() throws {
-        let world = try World()
         let first = try world.alice("send", "--id", "k1", "once", "--json")
         let second = try world.alice("send", "--id", "k1", "once", "--json")
         #expect(first.code == 0 && second.code == 0)
@@ -78,7 +77,6 @@ struct SendTests {
             [UInt8](repeating: 0x61, count: 65_537),
         ] as [[UInt8]])
     func refused(bytes: [UInt8]) throws {
-        let world = try World()
         let outcome = try world.alice.run(["send"], input: .bytes(bytes))
         #expect(outcome.code == 65)
         #expect(isOneLine(outcome.errors) && outcome.bytes.isEmpty)
@@ -87,14 +85,12 @@ struct SendTests {
 
     @Test("an empty argument is no message either")
     func emptyArgument() throws {
-        let world = try World()
         #expect(try world.alice("send", "").code == 65)
         #expect(try world.alice("pm", "bob", "").code == 65)
     }
 
     @Test("texts and ids may be as long as is said, and no longer")
     func limits() throws {
-        let world = try World()
         let text = String(repeating: "ж", count: 32_768)
         #expect(try world.alice.run(["send"], input: .bytes(Array(text.utf8))).code == 0)
         #expect(try world.alice.run(["send"], input: .bytes(Array("\(text)\n".utf8))).code == 0)
@@ -110,7 +106,6 @@ struct SendTests {
 
     @Test("a conversation or user that is not there is 67")
     func unknown() throws {
-        let world = try World()
         for words in [["send", "-c", "nix", "x"], ["send", "-c", "@nix", "x"], ["pm", "nix", "x"]] {
             let outcome = try world.alice.run(words)
             #expect(outcome.code == 67 && isOneLine(outcome.errors) && outcome.errors.contains("nix"))
@@ -119,7 +114,6 @@ struct SendTests {
 
     @Test("without a login the status is 77, before standard input is read")
     func notLoggedIn() throws {
-        let world = try World()
         // Nothing ever comes through this pipe.
         let process = try world.person("nobody").start(["send"], input: .pipe)
         let outcome = process.finish()
@@ -128,7 +122,6 @@ struct SendTests {
 
     @Test("if no server answers, the status is 69 and the error names it")
     func noServer() throws {
-        let world = try World()
         world.stopServing()
         let outcome = try world.alice("send", "x")
         #expect(outcome.code == 69 && isOneLine(outcome.errors) && outcome.errors.contains(world.url))
@@ -139,7 +132,6 @@ struct SendTests {
 
     @Test("a text may begin with a dash after --, and as an option's value")
     func dashes() throws {
-        let world = try World()
         #expect(try world.alice("send", "--", "-n", "--json").code == 0)
         #expect(try world.alice("send", "--id", "-k", "x").code == 0)
         #expect(try world.alice("send", "-x").code == 64)

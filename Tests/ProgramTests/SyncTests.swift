@@ -4,6 +4,10 @@ internal import TestSupport
 
 @Suite("sync")
 struct SyncTests {
+    private let world: World
+
+    init() throws { world = try World() }
+
     /// The texts of a `log` in a pipe.
     private func texts(_ output: String) -> [String] {
         output.split(separator: "\n").compactMap { line in
@@ -13,7 +17,6 @@ struct SyncTests {
 
     @Test("pulls new messages for reading offline; with --exit-code the status is 1 if there are none")
     func pull() throws {
-        let world = try World()
         try world.alice.sends("one")
         try world.alice.sends("two", to: "@bob")
         #expect(try world.bob("sync", "--exit-code").code == 0)
@@ -28,7 +31,6 @@ struct SyncTests {
 
     @Test("--wait waits for news, and no longer")
     func wait() throws {
-        let world = try World()
         _ = try world.bob("sync")
         #expect(try world.bob("sync", "--wait", "1", "--exit-code").code == 1)
         let waiting = try world.bob.start(["sync", "--wait", "60", "--exit-code"])
@@ -39,7 +41,6 @@ struct SyncTests {
 
     @Test("only news of the named conversations counts; an unknown one is 67")
     func named() throws {
-        let world = try World()
         try world.alice.sends("one")
         _ = try world.bob("sync")
         try world.alice.sends("two")
@@ -52,7 +53,6 @@ struct SyncTests {
 
     @Test("--wait sees the first message of a user")
     func firstOfUser() throws {
-        let world = try World()
         _ = try world.bob("sync")
         let waiting = try world.bob.start(["sync", "--wait", "30", "--exit-code", "@carol"])
         // It waits long before this.
@@ -65,7 +65,6 @@ struct SyncTests {
 
     @Test("--since: a replica begins late, and says so wherever something older was asked for")
     func late() throws {
-        let world = try World()
         // Given old messages in blocks of their own, and two of today
         let old = (1...5_000).map { number in
             #"{"ts":\#(1_100_000_000_000 + number * 60_000),"sender":"dan","text":"old \#(number) \#(number * 7_919)"}"#
@@ -125,7 +124,6 @@ struct SyncTests {
 
     @Test("it is interrupted with 130, whether it begins or waits", arguments: [0, 20_000, 400_000] as [UInt32])
     func interrupted(afterMicroseconds: UInt32) throws {
-        let world = try World()
         let syncing = try world.bob.start(["sync", "--wait", "60"])
         // What it does by then does not show from outside, and makes no difference.
         usleep(afterMicroseconds)
@@ -136,7 +134,6 @@ struct SyncTests {
 
     @Test("a new address of the same store keeps the replica")
     func newAddress() throws {
-        let world = try World()
         try world.alice.sends("one")
         _ = try world.bob("sync")
         let before = Files.below("\(world.bob.natterHome)/replicas").filter { Files.isDirectory($0) }
@@ -148,7 +145,6 @@ struct SyncTests {
 
     @Test("a replica is completed by the next sync after a kill at any moment", arguments: UInt64(1)...3)
     func kills(seed: UInt64) throws {
-        let world = try World()
         var generator = SeededGenerator(seed: seed)
         let lines = (1...20_000).map { number in
             JSON.line(
@@ -174,7 +170,6 @@ struct SyncTests {
 
     @Test("a replica has the server's hash also where the server keeps nothing of what came since the last sync")
     func nothingKept() throws {
-        let world = try World()
         func takeOld(_ text: String) throws {
             let line = JSON.line(ts: 1_600_000_000_000, sender: "zoe", text: text)
             #expect(try world.natterd("import", "general", "-", input: .bytes(Array(line.utf8))).code == 0)

@@ -4,8 +4,12 @@ internal import TestSupport
 
 @Suite("token")
 struct TokenTests {
+    private let world: World
+
+    init() throws { world = try World() }
+
     /// Makes a token of alice's, in a file that only she can read.
-    private func token(_ world: World, _ words: String...) throws -> String {
+    private func token(_ words: String...) throws -> String {
         let outcome = try world.alice.run(["token", "create"] + words)
         #expect(outcome.code == 0 && outcome.errors.isEmpty)
         let file = world.directory("token")
@@ -15,23 +19,22 @@ struct TokenTests {
     }
 
     /// A command of a program that has the token, a home of its own, and nothing else.
-    private func robot(_ world: World, _ file: String, _ words: [String]) throws -> Outcome {
+    private func robot(_ file: String, _ words: [String]) throws -> Outcome {
         try ChildProcess(
             Programs.path("natter"), words + ["--server", world.url, "--token-file", file],
             environment: ["HOME": world.directory("robot")]
         ).finish()
     }
 
-    private func tokens(_ world: World, _ words: String...) throws -> [JSON] {
+    private func tokens(_ words: String...) throws -> [JSON] {
         try world.alice.run(["token", "ls", "--json"] + words).objects()
     }
 
     @Test("a job's token only sends to one conversation, without a login and with almost no environment")
     func send() throws {
-        let world = try World()
         try expect(world.alice("group", "create", "ops"))
-        let file = try token(world, "--label", "cron job", "--scope", "send:ops", "--expires", "90d")
-        let sent = try robot(world, file, ["send", "-c", "ops", "The backup is done"])
+        let file = try token("--label", "cron job", "--scope", "send:ops", "--expires", "90d")
+        let sent = try robot(file, ["send", "-c", "ops", "The backup is done"])
         #expect(sent.code == 0 && sent.bytes.isEmpty && sent.errors.isEmpty)
         for words in [
             ["send", "x"], ["pm", "bob", "x"], ["pm", "me", "x"], ["log", "ops"], ["log"], ["users"], ["sync"], ["ls"],
@@ -39,48 +42,46 @@ struct TokenTests {
             ["group", "create", "mine"], ["contact", "ls"], ["block", "bob"], ["token", "ls"],
             ["token", "create", "--scope", "all"], ["admin", "users"], ["logout", "--all"],
         ] {
-            let outcome = try robot(world, file, words)
+            let outcome = try robot(file, words)
             #expect(outcome.code == 77 && isOneLine(outcome.errors) && outcome.bytes.isEmpty, "\(words): \(outcome)")
         }
         #expect(try world.alice.texts("log", "ops") == ["created", "The backup is done"])
         // Its owner sees its state
-        let listed = try #require(try tokens(world).first)
+        let listed = try #require(try tokens().first)
         #expect(listed[string: "label"] == "cron job" && listed[string: "scope"] == "send:ops")
         #expect(listed[string: "address"] == "127.0.0.1" && listed[string: "last_used"] != nil)
         #expect(listed[string: "expires"] != nil && listed[string: "token"] == nil)
         // Renamed, it is the same conversation
         try expect(world.alice("group", "rename", "ops", "crew"))
-        #expect(try robot(world, file, ["send", "-c", "crew", "again"]).code == 0)
-        #expect(try robot(world, file, ["send", "-c", "ops", "x"]).code == 77)
+        #expect(try robot(file, ["send", "-c", "crew", "again"]).code == 0)
+        #expect(try robot(file, ["send", "-c", "ops", "x"]).code == 77)
     }
 
     @Test("a token for reading one conversation does nothing else")
     func read() throws {
-        let world = try World()
         try world.bob.sends("for all")
         try world.bob.sends("for alice", to: "@alice")
-        let file = try token(world, "--scope", "read:@bob")
-        let log = try robot(world, file, ["log", "@bob", "--json"])
+        let file = try token("--scope", "read:@bob")
+        let log = try robot(file, ["log", "@bob", "--json"])
         #expect(log.code == 0 && log.errors.isEmpty)
         #expect(try log.objects().map { $0[string: "text"] } == ["for alice"])
-        #expect(try robot(world, file, ["search", "for"]).lines.count == 1)
-        #expect(try robot(world, file, ["ls"]).lines.count == 1)
+        #expect(try robot(file, ["search", "for"]).lines.count == 1)
+        #expect(try robot(file, ["ls"]).lines.count == 1)
         for words in [["send", "x"], ["pm", "bob", "x"], ["users"], ["group", "create", "mine"], ["token", "ls"]] {
-            let outcome = try robot(world, file, words)
+            let outcome = try robot(file, words)
             #expect(outcome.code == 77 && isOneLine(outcome.errors), "\(words)")
         }
         for name in ["general", "@me", "@carol", "nix"] {
-            #expect(try robot(world, file, ["log", name]).code == 77)
+            #expect(try robot(file, ["log", name]).code == 77)
         }
-        #expect(try robot(world, file, ["log"]).code == 77)
+        #expect(try robot(file, ["log"]).code == 77)
     }
 
     @Test("what a token for one conversation reads in its owner's home leaves the owner's replica as it is")
     func ownReplica() throws {
-        let world = try World()
         try world.bob.sends("one")
         try expect(world.alice("sync"))
-        let file = try token(world, "--scope", "read:general")
+        let file = try token("--scope", "read:general")
         // Given news that the token gets, and news that it may not see
         try world.bob.sends("for alice", to: "@alice")
         try world.bob.sends("two")
@@ -102,7 +103,6 @@ struct TokenTests {
 
     @Test("the token is the last word, and is shown only there; with --json it is in the object")
     func secret() throws {
-        let world = try World()
         let plain = try world.alice("token", "create", "--label", "one", "--scope", "send:general")
         let word = try #require(plain.lines.last?.split(separator: " ").last)
         #expect(word.utf8.count >= 43)
@@ -115,7 +115,7 @@ struct TokenTests {
         let all = try world.alice("token", "create")
         #expect(all.code == 0 && isOneLine(all.errors) && all.lines.count == 1)
         try expect(world.alice("token", "create", "--quiet"), isSilent: false)
-        #expect(try tokens(world).map { $0[string: "scope"] } == ["send:general", "read:general", "all", "all"])
+        #expect(try tokens().map { $0[string: "scope"] } == ["send:general", "read:general", "all", "all"])
         // Nobody keeps the words themselves
         let listed = try world.alice("token", "ls")
         #expect(listed.lines.count == 4)
@@ -129,35 +129,33 @@ struct TokenTests {
 
     @Test("a token that has expired, or was revoked, is good for nothing; a password changes nothing")
     func ends() throws {
-        let world = try World()
-        let brief = try token(world, "--scope", "send:general", "--expires", "1s")
-        var outcome = try robot(world, brief, ["send", "early"])
+        let brief = try token("--scope", "send:general", "--expires", "1s")
+        var outcome = try robot(brief, ["send", "early"])
         try eventually("the token's expiry") {
-            outcome = try robot(world, brief, ["send", "late"])
+            outcome = try robot(brief, ["send", "late"])
             return outcome.code != 0
         }
         #expect(outcome.code == 77 && isOneLine(outcome.errors))
-        let lasting = try token(world, "--scope", "send:general")
+        let lasting = try token("--scope", "send:general")
         let passwords = Array("\(World.password)\nanother good one\n".utf8)
         #expect(try world.alice.run(["passwd", "--password-stdin"], input: .bytes(passwords)).code == 0)
-        #expect(try robot(world, lasting, ["send", "still"]).code == 0)
-        let id = try #require(try tokens(world).last?[string: "id"])
+        #expect(try robot(lasting, ["send", "still"]).code == 0)
+        let id = try #require(try tokens().last?[string: "id"])
         // Others cannot
         #expect(try world.bob("token", "revoke", id).code == 67)
-        #expect(try robot(world, lasting, ["send", "yet"]).code == 0)
+        #expect(try robot(lasting, ["send", "yet"]).code == 0)
         try expect(world.alice("token", "revoke", id))
-        let revoked = try robot(world, lasting, ["send", "no more"])
+        let revoked = try robot(lasting, ["send", "no more"])
         #expect(revoked.code == 77 && isOneLine(revoked.errors))
         #expect(try world.alice.texts("log").suffix(2) == ["still", "yet"])
     }
 
     @Test("sessions are listed, and ended one by one")
     func sessions() throws {
-        let world = try World()
         let elsewhere = world.person("elsewhere")
         let password = Array("\(World.password)\n".utf8)
         #expect(try elsewhere.run(["login", "alice", "--password-stdin"], input: .bytes(password)).code == 0)
-        let sessions = try tokens(world, "--sessions")
+        let sessions = try tokens("--sessions")
         #expect(sessions.count == 2 && sessions.first?[bool: "current"] == true)
         let other = try #require(sessions.last?[string: "id"])
         #expect(try elsewhere("whoami").code == 0)
@@ -179,19 +177,17 @@ struct TokenTests {
             (["token", "crate"], 64),
         ] as [([String], Int32)])
     func refused(words: [String], code: Int32) throws {
-        let world = try World()
         let outcome = try world.alice.run(words)
         #expect(outcome.code == code && isOneLine(outcome.errors) && outcome.bytes.isEmpty, "\(outcome)")
-        #expect(try tokens(world).isEmpty)
+        #expect(try tokens().isEmpty)
     }
 
     @Test("an empty token file: the error names it and what it should hold")
     func emptyFile() throws {
-        let world = try World()
         try world.directory.write("empty", "\n")
         let file = world.directory("empty")
         chmod(file, 0o600)
-        let outcome = try robot(world, file, ["whoami"])
+        let outcome = try robot(file, ["whoami"])
         #expect(outcome.code == 78 && isOneLine(outcome.errors), "\(outcome)")
         #expect(outcome.errors.contains(file) && outcome.errors.contains("'natter token create'"))
     }

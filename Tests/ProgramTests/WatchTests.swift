@@ -5,6 +5,10 @@ internal import TestSupport
 
 @Suite("watch")
 struct WatchTests {
+    private let world: World
+
+    init() throws { world = try World() }
+
     /// A running watch: messages sent from now on are new to it.
     private func watch(_ person: Person, _ command: String, _ conversations: String...) throws -> ChildProcess {
         let before = cursorFiles(of: person)
@@ -27,7 +31,6 @@ struct WatchTests {
     @Test("runs the command for each later message: text on standard input, the other fields in variables")
     func fields() throws {
         // Given a message from before the first start
-        let world = try World()
         try world.alice.sends("before")
         let watching = try watch(
             world.bob, "echo \"$NATTER_CONVERSATION $NATTER_SEQ $NATTER_SENDER $NATTER_KIND <$(cat)>\"")
@@ -43,7 +46,6 @@ struct WatchTests {
 
     @Test("the time is in both forms, and the cursor is the message's")
     func time() throws {
-        let world = try World()
         let watching = try watch(world.bob, "echo $NATTER_TIME $NATTER_TS $NATTER_CURSOR")
         try world.alice.sends("one")
         let words = try watching.line().split(separator: " ").map(String.init)
@@ -55,7 +57,6 @@ struct WatchTests {
 
     @Test("of the conversations named only")
     func named() throws {
-        let world = try World()
         let watching = try watch(world.bob, "cat; echo", "@carol", "@me")
         try world.alice.sends("of no interest")
         try world.carol.sends("one", to: "@bob")
@@ -66,7 +67,6 @@ struct WatchTests {
     @Test("a message whose command fails is retried, and later messages of its conversation wait")
     func again() throws {
         // Given a command that fails while a file is missing
-        let world = try World()
         let flag = world.directory("flag")
         let watching = try watch(world.bob, "test -e '\(flag)' && cat && echo")
         // When two messages come, and one in another conversation
@@ -82,7 +82,6 @@ struct WatchTests {
         "continues after the last finished message, however it ended; another command goes on there, another name starts over"
     )
     func goesOn() throws {
-        let world = try World()
         let watching = try watch(world.bob, "cat; echo")
         try world.alice.sends("one", "two")
         #expect(try watching.line() == "one")
@@ -116,7 +115,6 @@ struct WatchTests {
 
     @Test("after --tries runs a message goes to 'watch --failed', and the next one comes")
     func tries() throws {
-        let world = try World()
         let watching = try watch(world.bob, "read x; test \"$x\" = good && echo $x", "--tries", "2")
         try world.alice.sends("bad", "good")
         #expect(try watching.line() == "good")
@@ -128,7 +126,6 @@ struct WatchTests {
 
     @Test("own messages, --from and --personal")
     func filters() throws {
-        let world = try World()
         let watching = try watch(world.bob, "cat; echo", "--name", "a")
         let own = try watch(world.bob, "cat; echo", "--name", "b", "--own")
         let alice = try watch(world.bob, "cat; echo", "--name", "c", "--from", "ALICE", "--personal")
@@ -144,7 +141,6 @@ struct WatchTests {
     @Test(
         "a renamed group is watched further, also by a later start with its new name; an older natter's place is kept")
     func renamed() throws {
-        let world = try World()
         for words in [["create", "ops"], ["add", "ops", "bob"]] {
             try expect(world.alice.run(["group"] + words), hasNotes: true)
         }
@@ -194,7 +190,6 @@ struct WatchTests {
 
     @Test("each run has the fields of its own message, and none of another or of natter's environment")
     func ownFields() throws {
-        let world = try World()
         let file = world.directory("token")
         try world.directory.write("token", world.alice("token", "create", "--label", "robot").bytes)
         chmod(file, 0o600)
@@ -214,7 +209,6 @@ struct WatchTests {
 
     @Test("a watch that is not there has no failures to print: 67; a name in 'ls' is one word")
     func names() throws {
-        let world = try World()
         let watching = try watch(world.bob, "cat", "--name", "a b")
         #expect(try world.bob("watch", "ls").output.hasPrefix("a_b "))
         #expect(try world.bob("watch", "ls", "--json").objects().first?[string: "name"] == "a b")
@@ -231,7 +225,6 @@ struct WatchTests {
 
     @Test("it waits before messages that are damaged here, and runs the command for them when they are fetched again")
     func damaged() throws {
-        let world = try World()
         let first = try watch(world.bob, "echo $NATTER_SEQ; cat >/dev/null")
         first.signal(SIGKILL)
         _ = first.finish()
@@ -254,6 +247,10 @@ struct WatchTests {
 
 @Suite("wrap")
 struct WrapTests {
+    private let world: World
+
+    init() throws { world = try World() }
+
     @Test(
         "ends as the command ends, and sends how it went",
         arguments: [
@@ -261,7 +258,6 @@ struct WrapTests {
             ("kill -9 $$", 137, "ended by signal 9"),
         ] as [(String, Int32, String)])
     func status(_ command: String, _ code: Int32, _ how: String) throws {
-        let world = try World()
         let outcome = try world.alice("wrap", "-c", "@bob", "--", "sh", "-c", command)
         #expect(outcome.code == code && outcome.bytes.isEmpty && outcome.errors.isEmpty)
         let text = try #require(try world.bob.texts("log", "@alice").first)
@@ -271,7 +267,6 @@ struct WrapTests {
 
     @Test("a command that can't be run is told of, with the status that a shell gives")
     func missing() throws {
-        let world = try World()
         let missing = try world.alice("wrap", "--", "no-such-command", "word")
         #expect(missing.code == 127 && missing.bytes.isEmpty)
         #expect(missing.errors == "natter: cannot run 'no-such-command': no such file or directory\n")
@@ -284,7 +279,6 @@ struct WrapTests {
 
     @Test("a signal to end it is passed on to the command, whose status is sent", arguments: [SIGTERM, SIGHUP])
     func signals(_ number: Int32) throws {
-        let world = try World()
         let script = "trap 'echo bye; exit 9' TERM HUP; echo ready; while :; do sleep 0.05; done"
         let running = try world.alice.start(["wrap", "--", "sh", "-c", script])
         #expect(try running.line() == "ready")
@@ -297,7 +291,6 @@ struct WrapTests {
 
     @Test("the command's output goes where it goes, and its end into the message")
     func output() throws {
-        let world = try World()
         let small = try world.alice("wrap", "--", "sh", "-c", "echo out; echo err >&2; exit 3")
         #expect(small.code == 3 && small.output == "out\n" && small.errors == "err\n")
         let large = try world.alice("wrap", "--", "seq", "100000")
@@ -312,7 +305,6 @@ struct WrapTests {
 
     @Test("what the command leaves running delays neither the message nor the end, and its output goes where it went")
     func background() throws {
-        let world = try World()
         let (pipe, output) = (world.directory("pipe"), world.directory("output"))
         #expect(mkfifo(pipe, 0o600) == 0)
         let script = "{ read word <'\(pipe)'; echo $word; } 2>/dev/null & echo ready; exit 3"
@@ -333,7 +325,6 @@ struct WrapTests {
 
     @Test("an output that another program has made non-blocking gets all of what the command prints")
     func nonBlocking() throws {
-        let world = try World()
         var ends: [Int32] = [-1, -1]
         #expect(pipe(&ends) == 0 && fcntl(ends[1], F_SETFL, O_NONBLOCK) == 0)
         for end in ends { #expect(fcntl(end, F_SETFD, FD_CLOEXEC) == 0) }
@@ -350,7 +341,6 @@ struct WrapTests {
 
     @Test("without the server the message waits; without a session the command is not run")
     func alone() throws {
-        let world = try World()
         let outcome = try world.alice.alone("wrap", "--", "sh", "-c", "exit 5")
         #expect(outcome.code == 5 && outcome.errors.contains("queued"))
         #expect(try world.alice("sync").code == 0)
@@ -361,7 +351,6 @@ struct WrapTests {
 
     @Test("where the report cannot go, the command is not run: 67, or 77")
     func nowhere() throws {
-        let world = try World()
         try expect(world.bob("group", "create", "lunch", "--open"), hasNotes: true)
         for (conversation, code) in [("nosuch", 67), ("@nosuch", 67), ("lunch", 77)] as [(String, Int32)] {
             let outcome = try world.alice("wrap", "-c", conversation, "--", "echo", "ran")
@@ -381,7 +370,6 @@ struct WrapTests {
 
     @Test("a report that is refused afterwards is parked: 75 where the command was well, else its own status")
     func parked() throws {
-        let world = try World()
         try expect(world.bob("group", "create", "ops"), hasNotes: true)
         for (number, (script, code)) in [("exit 0", 75), ("exit 3", 3)].enumerated() {
             try expect(world.bob("group", "add", "ops", "alice"), hasNotes: true)
@@ -408,7 +396,6 @@ struct WrapTests {
 
     @Test("options end at the command; --on-failure sends nothing if it succeeds")
     func onFailure() throws {
-        let world = try World()
         #expect(try world.alice("wrap", "echo", "-n", "--json", "--", "x").output == "--json -- x")
         #expect(try world.alice("wrap", "--on-failure", "true").code == 0)
         #expect(try world.alice("wrap", "--on-failure", "sh", "-c", "exit 4").code == 4)

@@ -78,8 +78,9 @@ public struct Outbox {
     public func counts() throws(OutboxError) -> (waiting: Int, refused: Int) {
         do {
             guard let connection = try reader() else { return (0, 0) }
-            let row = try connection.statement("SELECT count(*)-count(code),count(code) FROM entry")
-            return try row.step() ? (row.int(0), row.int(1)) : (0, 0)
+            return try connection.row("SELECT count(*)-count(code),count(code) FROM entry") {
+                ($0.int(0), $0.int(1))
+            } ?? (0, 0)
         } catch {
             throw OutboxError(error)
         }
@@ -151,16 +152,14 @@ public struct Outbox {
                         throw OutboxError.idReused(id)
                     }
                     if known.state == .waiting { return (known, false) }
-                    try connection.statement("DELETE FROM entry WHERE number=?").run(known.number)
+                    try connection.run("DELETE FROM entry WHERE number=?", known.number)
                 }
                 let tried = mayHaveArrived ? time : nil
-                try connection.statement(
+                try connection.run(
                     """
                     INSERT INTO entry (queued,conversation,conversation_id,id,text,kind,about,tried)
                     VALUES (?,?,?,?,?,?,?,?)
-                    """
-                ).run(
-                    time.milliseconds, request.conversation, request.conversationID?.description, id, request.text,
+                    """, time.milliseconds, request.conversation, request.conversationID?.description, id, request.text,
                     request.kind, request.about, tried?.milliseconds)
                 let entry = OutboxEntry(
                     number: connection.lastInsertedRow, queued: time, request: request, state: .waiting, tried: tried)
@@ -181,13 +180,11 @@ public struct Outbox {
         guard !requests.isEmpty else { return }
         try write { connection in
             for request in requests {
-                try connection.statement(
+                try connection.run(
                     """
                     INSERT OR IGNORE INTO entry (queued,conversation,conversation_id,id,text,code,reason,about)
                     VALUES (?,?,?,?,?,?,?,?)
-                    """
-                ).run(
-                    time.milliseconds, request.conversation, request.conversationID?.description, request.id,
+                    """, time.milliseconds, request.conversation, request.conversationID?.description, request.id,
                     request.text, code, reason, request.about)
             }
         }
@@ -205,7 +202,7 @@ public struct Outbox {
                 ? try Outbox.numbers("SELECT number FROM entry WHERE code IS NOT NULL ORDER BY number", on: connection)
                 : try names.map { try Outbox.number(of: $0, on: connection) }
             for number in numbers {
-                try connection.statement("UPDATE entry SET code=NULL,reason=NULL,tried=NULL WHERE number=?").run(number)
+                try connection.run("UPDATE entry SET code=NULL,reason=NULL,tried=NULL WHERE number=?", number)
             }
             return numbers
         }
@@ -223,11 +220,11 @@ public struct Outbox {
         defer { withExtendedLifetime(delivery) {} }
         return try write { connection in
             guard let names else {
-                try connection.statement("DELETE FROM entry").run()
+                try connection.run("DELETE FROM entry")
                 return connection.changedRows
             }
             let numbers = Set(try names.map { try Outbox.number(of: $0, on: connection) })
-            for number in numbers { try connection.statement("DELETE FROM entry WHERE number=?").run(number) }
+            for number in numbers { try connection.run("DELETE FROM entry WHERE number=?", number) }
             return numbers.count
         }
     }
@@ -237,7 +234,7 @@ public struct Outbox {
         guard !numbers.isEmpty else { return }
         try write { connection in
             for number in numbers {
-                try connection.statement("UPDATE entry SET tried=? WHERE number=?").run(time?.milliseconds, number)
+                try connection.run("UPDATE entry SET tried=? WHERE number=?", time?.milliseconds, number)
             }
         }
     }
@@ -246,10 +243,10 @@ public struct Outbox {
     func settle(sent: [Int64], refused: (number: Int64, APIError.Refusal)?) throws(OutboxError) {
         guard !sent.isEmpty || refused != nil else { return }
         try write { connection in
-            for number in sent { try connection.statement("DELETE FROM entry WHERE number=?").run(number) }
+            for number in sent { try connection.run("DELETE FROM entry WHERE number=?", number) }
             if let (number, refusal) = refused {
-                try connection.statement("UPDATE entry SET code=?,reason=? WHERE number=?")
-                    .run(refusal.code, refusal.message, number)
+                try connection.run(
+                    "UPDATE entry SET code=?,reason=? WHERE number=?", refusal.code, refusal.message, number)
             }
         }
     }
@@ -325,7 +322,7 @@ public struct Outbox {
             try disk.replaceContents(of: kept + end, with: bytes)
         }
         // SQLite must never apply the old write-ahead log to the new database.
-        for end in ["-wal", "-shm"] where try disk.information(path + end) != nil { try disk.remove(path + end) }
+        try disk.removeLog(of: path)
         try disk.rename(staged, to: path)
         try disk.syncDirectory(location.directory)
         guard isComplete else { throw OutboxError.incomplete(kept) }
@@ -356,25 +353,18 @@ public struct Outbox {
     }
 
     private static func entry(id: String, on connection: Connection) throws -> OutboxEntry? {
-        let row = try connection.statement("SELECT \(columns) FROM entry WHERE id=?")
-        try row.bind(id)
-        return try row.step() ? OutboxEntry(row) : nil
+        try connection.row("SELECT \(columns) FROM entry WHERE id=?", id, read: OutboxEntry.init)
     }
 
     private static func numbers(_ sql: String, on connection: Connection) throws -> [Int64] {
-        let rows = try connection.statement(sql)
-        var numbers: [Int64] = []
-        while try rows.step() { numbers.append(rows.int64(0)) }
-        return numbers
+        try connection.rows(sql) { $0.int64(0) }
     }
 
     /// A name that is an id counts as the id, even if it looks like a number.
     private static func number(of name: String, on connection: Connection) throws -> Int64 {
         if let entry = try entry(id: name, on: connection) { return entry.number }
-        if let number = Int64(name) {
-            let row = try connection.statement("SELECT number FROM entry WHERE number=?")
-            try row.bind(number)
-            if try row.step() { return number }
+        if let number = Int64(name), try connection.hasRow("SELECT number FROM entry WHERE number=?", number) {
+            return number
         }
         throw OutboxError.noEntry(name)
     }

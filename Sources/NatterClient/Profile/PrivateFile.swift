@@ -26,7 +26,7 @@ public enum PrivateFile {
         }
         // Without O_NONBLOCK, opening a pipe would wait for a writer.
         let flags = O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK
-        let descriptor = repeating { open(path, flags) }
+        let descriptor = retrying { open(path, flags) }
         guard descriptor >= 0 else {
             switch errno {
             case ENOENT, ENOTDIR: return nil
@@ -56,7 +56,7 @@ public enum PrivateFile {
         var failure: DiskError?
         let bytes = [UInt8](unsafeUninitializedCapacity: limitBytes) { buffer, count in
             while count < buffer.count {
-                let got = repeating {
+                let got = retrying {
                     Glibc.read(descriptor, buffer.baseAddress?.advanced(by: count), buffer.count - count)
                 }
                 if got < 0 { failure = DiskError(operation: "read", path: path) }
@@ -110,13 +110,6 @@ public enum PrivateFile {
                 let found = try? disk.information("\(directory)/\(name)"), found.isRegular, found.modified < latest
             else { continue }
             try? disk.remove("\(directory)/\(name)")
-        }
-    }
-
-    private static func repeating<Result: SignedInteger>(_ call: () -> Result) -> Result {
-        while true {
-            let result = call()
-            if result != -1 || errno != EINTR { return result }
         }
     }
 }

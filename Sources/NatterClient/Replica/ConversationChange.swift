@@ -65,9 +65,9 @@ final class ConversationChange {
         """
 
     static func find(_ id: ConversationID, on connection: Connection) throws(SQLiteError) -> ConversationChange? {
-        let statement = try connection.statement("SELECT \(columns) FROM conversation WHERE id=?")
-        try statement.bind(id.bytes)
-        return try statement.step() ? ConversationChange(statement, id: id) : nil
+        try connection.row("SELECT \(columns) FROM conversation WHERE id=?", id.bytes) {
+            ConversationChange($0, id: id)
+        } ?? nil
     }
 
     private init?(_ row: borrowing Statement, id: ConversationID) {
@@ -135,26 +135,22 @@ final class ConversationChange {
     /// Writes all changes. Call inside a transaction.
     func record(on connection: Connection) throws(SQLiteError) {
         if isNew {
-            let statement = try connection.statement("INSERT INTO conversation (number,id,kind,name) VALUES (?,?,?,?)")
-            try statement.run(number, id.bytes, Int(kind.rawValue), name)
+            try connection.run(
+                "INSERT INTO conversation (number,id,kind,name) VALUES (?,?,?,?)", number, id.bytes, Int(kind.rawValue),
+                name)
         }
         for blocks in written { try blocks.record(on: connection) }
         for segment in segmentUpdates { try ArchiveRows.put(segment, on: connection) }
-        if dropsStoredTail {
-            let statement = try connection.statement("DELETE FROM tail WHERE conversation=?")
-            try statement.run(number)
-        }
+        if dropsStoredTail { try connection.run("DELETE FROM tail WHERE conversation=?", number) }
         for row in newTail { try row.insert(on: connection) }
         for gap in newGaps { try record(gap, on: connection) }
         for relation in newRelations { try RelationRows.insert(relation, of: number, on: connection) }
-        let statement = try connection.statement(
+        try connection.run(
             """
             UPDATE conversation SET kind=?,name=?,first=?,head=?,head_hash=?,sealed_seq=?,sealed_hash=?,server_head=?,
             server_hash=?,read=?,unread=?,gone=?,max_time=?,tail_bytes=?,server_first=?
             WHERE number=?
-            """)
-        try statement.run(
-            Int(kind.rawValue), name, first.rawValue, head.rawValue, headHash?.bytes, sealedSeq.rawValue,
+            """, Int(kind.rawValue), name, first.rawValue, head.rawValue, headHash?.bytes, sealedSeq.rawValue,
             sealedHash?.bytes, serverHead.rawValue, serverHash?.bytes, read.rawValue, unread, gone,
             maxTime.milliseconds, tailBytes, serverFirst.rawValue, number)
     }
@@ -166,19 +162,20 @@ final class ConversationChange {
     }
 
     private func record(_ gap: ClosedRange<Seq>, on connection: Connection) throws(SQLiteError) {
-        let extend = try connection.statement("UPDATE gap SET to_seq=? WHERE conversation=? AND to_seq=?")
-        try extend.run(gap.upperBound.rawValue, number, gap.lowerBound.previous.rawValue)
+        try connection.run(
+            "UPDATE gap SET to_seq=? WHERE conversation=? AND to_seq=?", gap.upperBound.rawValue, number,
+            gap.lowerBound.previous.rawValue)
         if connection.changedRows == 0 {
-            let insert = try connection.statement("INSERT INTO gap VALUES (?,?,?)")
-            try insert.run(number, gap.lowerBound.rawValue, gap.upperBound.rawValue)
+            try connection.run(
+                "INSERT INTO gap VALUES (?,?,?)", number, gap.lowerBound.rawValue, gap.upperBound.rawValue)
         }
         try ConversationChange.countGaps(of: number, on: connection)
     }
 
     static func countGaps(of number: Int64, on connection: Connection) throws(SQLiteError) {
-        let count = try connection.statement(
-            "UPDATE conversation SET gap_count=(SELECT count(*) FROM gap WHERE conversation=?) WHERE number=?")
-        try count.run(number, number)
+        try connection.run(
+            "UPDATE conversation SET gap_count=(SELECT count(*) FROM gap WHERE conversation=?) WHERE number=?", number,
+            number)
     }
 
     /// Removes every row of a conversation. Call inside a transaction.
@@ -186,7 +183,6 @@ final class ConversationChange {
         for table in ["tail", "gap", "block", "segment", "relation", "own_erased"] {
             try connection.statement("DELETE FROM \(table) WHERE conversation=?").run(number)
         }
-        let conversation = try connection.statement("DELETE FROM conversation WHERE number=?")
-        try conversation.run(number)
+        try connection.run("DELETE FROM conversation WHERE number=?", number)
     }
 }

@@ -103,9 +103,10 @@ extension Replica {
             guard try Schema.version(of: connection) >= ReplicaSchema.ownErasedStep else { return [:] }
             var found: [ConversationID: Set<Seq>] = [:]
             for conversation in conversations {
-                let rows = try connection.statement("SELECT seq FROM own_erased WHERE conversation=?")
-                try rows.bind(conversation.number)
-                while try rows.step() { found[conversation.id, default: []].insert(Seq(rows.uint64(0))) }
+                let seqs = try connection.rows(
+                    "SELECT seq FROM own_erased WHERE conversation=?", conversation.number
+                ) { Seq($0.uint64(0)) }
+                if !seqs.isEmpty { found[conversation.id] = Set(seqs) }
             }
             return found
         }

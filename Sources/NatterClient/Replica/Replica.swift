@@ -76,11 +76,12 @@ public final class Replica {
 
     private func select(_ rest: String) throws(ReplicaError) -> [ReplicaConversation] {
         try ReplicaError.translate {
-            let rows = try connection.statement("SELECT \(ReplicaConversation.columns) FROM conversation \(rest)")
-            var found: [ReplicaConversation] = []
-            while try rows.step() { found.append(try ReplicaConversation(rows, path: connection.path)) }
-            return found
+            try connection.rows("SELECT \(ReplicaConversation.columns) FROM conversation \(rest)", read: read)
         }
+    }
+
+    private func read(_ row: borrowing Statement) throws(SQLiteError) -> ReplicaConversation {
+        try ReplicaConversation(row, path: connection.path)
     }
 
     /// The conversation of that name, in any case; `@me` is the user's notebook. Of several with the same name (a group that
@@ -88,16 +89,12 @@ public final class Replica {
     public func conversation(named name: String) throws(ReplicaError) -> ReplicaConversation? {
         let wanted = NameRule.caseKey(name) == "@me" ? "@" + location.user : name
         return try ReplicaError.translate {
-            let exact = try connection.statement(
+            let exact = try connection.row(
                 """
                 SELECT \(ReplicaConversation.columns) FROM conversation WHERE name=?
                 ORDER BY gone IS NOT NULL, number DESC LIMIT 1
-                """)
-            try exact.bind(wanted)
-            if try exact.step() {
-                let found = try ReplicaConversation(exact, path: connection.path)
-                if !found.isGone { return found }
-            }
+                """, wanted, read: read)
+            if let exact, !exact.isGone { return exact }
             // SQLite knows neither the case of letters outside ASCII nor canonical equivalence.
             let key = NameRule.caseKey(wanted)
             let alike = try conversations(includingGone: true).filter { NameRule.caseKey($0.name) == key }
@@ -112,9 +109,8 @@ public final class Replica {
 
     public func conversation(_ id: ConversationID) throws(ReplicaError) -> ReplicaConversation? {
         try ReplicaError.translate {
-            let row = try connection.statement("SELECT \(ReplicaConversation.columns) FROM conversation WHERE id=?")
-            try row.bind(id.bytes)
-            return try row.step() ? ReplicaConversation(row, path: connection.path) : nil
+            try connection.row(
+                "SELECT \(ReplicaConversation.columns) FROM conversation WHERE id=?", id.bytes, read: read)
         }
     }
 
@@ -122,15 +118,10 @@ public final class Replica {
     public func gaps(of conversation: ReplicaConversation) throws(ReplicaError) -> [ClosedRange<Seq>] {
         guard conversation.gapCount > 0 else { return [] }
         return try ReplicaError.translate {
-            let rows = try connection.statement(
-                "SELECT from_seq,to_seq FROM gap WHERE conversation=? ORDER BY from_seq")
-            try rows.bind(conversation.number)
-            var gaps: [ClosedRange<Seq>] = []
-            while try rows.step() {
-                let (from, to) = (Seq(rows.uint64(0)), Seq(rows.uint64(1)))
-                if from <= to, to >= conversation.serverFirst { gaps.append(from...to) }
-            }
-            return gaps
+            let gaps = try connection.rows(
+                "SELECT from_seq,to_seq FROM gap WHERE conversation=? ORDER BY from_seq", conversation.number
+            ) { (from: Seq($0.uint64(0)), to: Seq($0.uint64(1))) }
+            return gaps.filter { $0.from <= $0.to && $0.to >= conversation.serverFirst }.map { $0.from...$0.to }
         }
     }
 
@@ -142,7 +133,7 @@ public final class Replica {
     }
 
     private func hasGaps() throws(ReplicaError) -> Bool {
-        try ReplicaError.translate { try connection.statement("SELECT 1 FROM gap LIMIT 1").step() }
+        try ReplicaError.translate { try connection.hasRow("SELECT 1 FROM gap LIMIT 1") }
     }
 
     // MARK: The last sync

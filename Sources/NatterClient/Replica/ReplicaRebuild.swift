@@ -47,9 +47,7 @@ struct ReplicaRebuild {
         if logBytes > 0 { try disk.rename(log, to: database(location) + "-wal") }
         try disk.syncDirectory(location.rebuildDirectory)
         try disk.rename(location.databasePath, to: database(location))
-        for end in ["-wal", "-shm"] where try disk.information(location.databasePath + end) != nil {
-            try disk.remove(location.databasePath + end)
-        }
+        try disk.removeLog(of: location.databasePath)
         try disk.syncDirectory(location.rebuildDirectory)
         try disk.syncDirectory(location.directory)
     }
@@ -149,12 +147,8 @@ struct ReplicaRebuild {
     }
 
     private func knownConversations() throws -> [ConversationID] {
-        let rows = try session.connection.statement("SELECT id FROM conversation ORDER BY number")
-        var found: [ConversationID] = []
-        while try rows.step() {
-            if let id = ConversationID(bytes: rows.blob(0)) { found.append(id) }
-        }
-        return found
+        try session.connection.rows("SELECT id FROM conversation ORDER BY number") { ConversationID(bytes: $0.blob(0)) }
+            .compactMap(\.self)
     }
 
     private func conversationsWithLogs() throws -> [ConversationID] {

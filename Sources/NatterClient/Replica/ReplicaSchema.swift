@@ -64,9 +64,7 @@ enum ReplicaSchema {
 /// Single values of the replica's database.
 enum ReplicaMeta {
     static func text(_ key: String, on connection: Connection) throws(SQLiteError) -> String? {
-        let statement = try connection.statement("SELECT value FROM meta WHERE key=?")
-        try statement.bind(key)
-        return try statement.step() ? statement.optionalText(0) : nil
+        try connection.row("SELECT value FROM meta WHERE key=?", key) { $0.optionalText(0) } ?? nil
     }
 
     /// A counter; 0 if it is not stored.
@@ -77,10 +75,8 @@ enum ReplicaMeta {
     /// - Parameter value: nil removes the key.
     static func set(_ key: String, _ value: String?, on connection: Connection) throws(SQLiteError) {
         guard let value else {
-            let statement = try connection.statement("DELETE FROM meta WHERE key=?")
-            return try statement.run(key)
+            return try connection.run("DELETE FROM meta WHERE key=?", key)
         }
-        let statement = try connection.statement("INSERT OR REPLACE INTO meta VALUES (?,?)")
-        try statement.run(key, value)
+        try connection.run("INSERT OR REPLACE INTO meta VALUES (?,?)", key, value)
     }
 }

@@ -331,11 +331,12 @@ extension ReplicaSession {
         try ReplicaIndexing.discard(at: location, disk: disk)
         try commit {
             try RelationRows.insert(all: records, of: conversation.number, on: connection)
-            let delete = try connection.statement("DELETE FROM gap WHERE conversation=? AND from_seq=?")
-            try delete.run(conversation.number, gap.lowerBound.rawValue)
+            try connection.run(
+                "DELETE FROM gap WHERE conversation=? AND from_seq=?", conversation.number, gap.lowerBound.rawValue)
             if let rest {
-                let insert = try connection.statement("INSERT INTO gap VALUES (?,?,?)")
-                try insert.run(conversation.number, rest.lowerBound.rawValue, rest.upperBound.rawValue)
+                try connection.run(
+                    "INSERT INTO gap VALUES (?,?,?)", conversation.number, rest.lowerBound.rawValue,
+                    rest.upperBound.rawValue)
             }
             try ConversationChange.countGaps(of: conversation.number, on: connection)
         }

@@ -184,9 +184,7 @@ public struct ReplicaSurplus: Sendable {
         var found: [Record] = []
         var offset = 0
         while offset + BlockHeader.byteCount <= bytes.count {
-            let header = try? Array(bytes[offset..<offset + BlockHeader.byteCount]).withUnsafeBytesTyped {
-                bytes throws(FormatViolation) in try BlockHeader(decoding: bytes)
-            }
+            let header = try? BlockHeader(decoding: Array(bytes[offset..<offset + BlockHeader.byteCount]))
             guard let header, offset + header.totalLength <= bytes.count else { break }
             let stored = Array(bytes[offset + BlockHeader.byteCount..<offset + header.totalLength])
             if let records = try? Block(header: header, stored: stored).open(with: .none) {

@@ -34,14 +34,8 @@ extension Replica {
 
     private func names(_ sql: String, _ start: String, _ limit: Int) throws(ReplicaError) -> [String] {
         try ReplicaError.translate {
-            let rows = try connection.statement(sql)
-            try rows.bind(start, Int64(limit))
-            var names: [String] = []
-            while try rows.step() {
-                let name = rows.text(0)
-                if (try? NameRule.checkForm(name)) != nil { names.append(name) }
-            }
-            return names
+            try connection.rows(sql, start, Int64(limit)) { $0.text(0) }
+                .filter { (try? NameRule.checkForm($0)) != nil }
         }
     }
 }
@@ -53,10 +47,6 @@ public struct ReplicaUsers: Sendable {
         public let isOnline: Bool
         /// nil if the user was never online.
         public let lastSeen: Timestamp?
-
-        public init(name: String, isOnline: Bool, lastSeen: Timestamp?) {
-            (self.name, self.isOnline, self.lastSeen) = (name, isOnline, lastSeen)
-        }
     }
 
     /// In the server's order, that of the names' case keys.
@@ -80,14 +70,11 @@ extension Replica {
     public func users() throws(ReplicaError) -> ReplicaUsers? {
         guard let fetched = try usersFetched() else { return nil }
         return try ReplicaError.translate {
-            let rows = try connection.statement("SELECT name,online,last_seen FROM user")
-            var users: [(key: String, user: ReplicaUsers.User)] = []
-            while try rows.step() {
-                let user = ReplicaUsers.User(
-                    name: rows.text(0), isOnline: rows.bool(1),
-                    lastSeen: rows.isNull(2) ? nil : Timestamp(milliseconds: rows.int64(2)))
-                users.append((NameRule.caseKey(user.name), user))
-            }
+            var users = try connection.rows("SELECT name,online,last_seen FROM user") {
+                ReplicaUsers.User(
+                    name: $0.text(0), isOnline: $0.bool(1),
+                    lastSeen: $0.isNull(2) ? nil : Timestamp(milliseconds: $0.int64(2)))
+            }.map { (key: NameRule.caseKey($0.name), user: $0) }
             users.sort { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
             return ReplicaUsers(users: users.map(\.user), fetched: fetched)
         }

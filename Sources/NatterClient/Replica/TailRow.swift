@@ -35,26 +35,21 @@ struct TailRow {
     static func containing(
         _ seq: Seq, of conversation: Int64, on connection: Connection
     ) throws(SQLiteError) -> TailRow? {
-        let statement = try connection.statement(
-            "SELECT \(columns) FROM tail WHERE conversation=? AND first_seq<=? ORDER BY first_seq DESC LIMIT 1")
-        try statement.bind(conversation, seq.rawValue)
-        guard try statement.step() else { return nil }
-        let row = TailRow(statement)
-        return row.lastSeq >= seq ? row : nil
+        let row = try connection.row(
+            "SELECT \(columns) FROM tail WHERE conversation=? AND first_seq<=? ORDER BY first_seq DESC LIMIT 1",
+            conversation, seq.rawValue, read: TailRow.init)
+        return row.flatMap { $0.lastSeq >= seq ? $0 : nil }
     }
 
     static func all(of conversation: Int64, on connection: Connection) throws(SQLiteError) -> [TailRow] {
-        let statement = try connection.statement("SELECT \(columns) FROM tail WHERE conversation=? ORDER BY first_seq")
-        try statement.bind(conversation)
-        var rows: [TailRow] = []
-        while try statement.step() { rows.append(TailRow(statement)) }
-        return rows
+        try connection.rows(
+            "SELECT \(columns) FROM tail WHERE conversation=? ORDER BY first_seq", conversation, read: TailRow.init)
     }
 
     func insert(on connection: Connection) throws(SQLiteError) {
-        let statement = try connection.statement("INSERT OR REPLACE INTO tail VALUES (?,?,?,?,?,?)")
-        try statement.run(
-            conversation, firstSeq.rawValue, part.count, part.lowTime.milliseconds, highTime.milliseconds, data)
+        try connection.run(
+            "INSERT OR REPLACE INTO tail VALUES (?,?,?,?,?,?)", conversation, firstSeq.rawValue, part.count,
+            part.lowTime.milliseconds, highTime.milliseconds, data)
     }
 
     func open(conversation id: ConversationID) throws(ArchiveError) -> OpenBlock { try part.open(of: id) }
@@ -69,25 +64,18 @@ struct ReplicaTail: LogTail {
     }
 
     func neighbours(of seq: Seq, on connection: Connection) throws(SQLiteError) -> (below: Seq?, above: Seq?) {
-        let statement = try connection.statement(
+        try connection.row(
             """
             SELECT (SELECT first_seq+count-1 FROM tail WHERE conversation=?1 AND first_seq<=?2
                 ORDER BY first_seq DESC LIMIT 1),
             (SELECT min(first_seq) FROM tail WHERE conversation=?1 AND first_seq>?2)
-            """)
-        try statement.bind(conversation, seq.rawValue)
-        guard try statement.step() else { return (nil, nil) }
-        return (
-            statement.isNull(0) ? nil : Seq(statement.uint64(0)), statement.isNull(1) ? nil : Seq(statement.uint64(1))
-        )
+            """, conversation, seq.rawValue
+        ) { ($0.isNull(0) ? nil : Seq($0.uint64(0)), $0.isNull(1) ? nil : Seq($0.uint64(1))) } ?? (nil, nil)
     }
 
     func extents(on connection: Connection) throws(SQLiteError) -> [RunExtent] {
-        let statement = try connection.statement(
-            "SELECT first_seq,count,low_time,high_time FROM tail WHERE conversation=? ORDER BY first_seq")
-        try statement.bind(conversation)
-        var extents: [RunExtent] = []
-        while try statement.step() { extents.append(RunExtent(statement)) }
-        return extents
+        try connection.rows(
+            "SELECT first_seq,count,low_time,high_time FROM tail WHERE conversation=? ORDER BY first_seq",
+            conversation, read: RunExtent.init)
     }
 }

@@ -25,10 +25,9 @@ enum AdminCommand {
             "Print each account's name, 'admin' or 'user', 'online', 'offline' or 'disabled', the last visit and its "
                 + "address, most recent first. With --json: the objects."
         ],
-        run: { arguments, console in
-            let context = Context(arguments, console)
+        run: inContext { context in
             let accounts = try context.api().accounts()
-            let output = console.output
+            let output = context.console.output
             try context.list(
                 accounts,
                 [
@@ -45,8 +44,7 @@ enum AdminCommand {
             "Print each session's number, its user, 'current' for your own, when it was created, when it expires, when "
                 + "it was last used, and from which address. With --json: the objects."
         ],
-        run: { arguments, console in
-            let context = Context(arguments, console)
+        run: inContext { context in
             let sessions = try context.api().allSessions()
             try context.list(sessions: sessions, withUsers: true)
             return .success
@@ -57,8 +55,7 @@ enum AdminCommand {
         description: [
             "Print one name and value per line; of the limits of each account, those that are set. With --json: one object."
         ],
-        run: { arguments, console in
-            let context = Context(arguments, console)
+        run: inContext { context in
             let found = try context.api().statistics()
             if try context.writeJSON(found) { return .success }
             var table = Table([.left, .right])
@@ -81,7 +78,7 @@ enum AdminCommand {
                 guard let most = limit.limit else { continue }
                 table.add(["max-\(limit.name.replacing("_", with: "-"))", "\(most)"])
             }
-            try table.write(to: console.output)
+            try table.write(to: context.console.output)
             return .success
         })
 
@@ -95,11 +92,10 @@ enum AdminCommand {
             "Remove text and sender of each message, and of its edits, from the server, and with the next sync from each "
                 + "replica. With --json: how many were erased."
         ],
-        run: { arguments, console in
-            let context = Context(arguments, console)
-            let name = arguments.operand("CONV") ?? ""
-            let seqs = try arguments.operands("SEQ").map { try arguments.seq($0).rawValue }
-            try Question.confirmErasing(of: name, arguments, console)
+        run: inContext { context in
+            let name = context.arguments.operand("CONV") ?? ""
+            let seqs = try context.arguments.operands("SEQ").map { try context.arguments.seq($0).rawValue }
+            try Question.confirmErasing(of: name, context.arguments, context.console)
             let done = try context.api().erase(EraseRequest(conversation: name, seqs: seqs))
             try context.writeJSON(done)
             context.confirm(Question.erased(done.erased, of: name))
@@ -116,13 +112,12 @@ enum AdminCommand {
                 + "somebody registers with it: 'natter register NAME --invite CODE'. With --json: the code and its "
                 + "expiry."
         ],
-        run: { arguments, console in
-            let context = Context(arguments, console)
+        run: inContext { context in
             let expires = try TokenCommand.expiry(context)
             let made = try context.api().createInvite(expires: expires?.rfc3339)
             if try context.writeJSON(made) { return .success }
             context.confirm("the code works once, until \(made.expires)")
-            try console.output.writeLine(TerminalText.escaped(made.invite))
+            try context.console.output.writeLine(TerminalText.escaped(made.invite))
             return .success
         })
 }

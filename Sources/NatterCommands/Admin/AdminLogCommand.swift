@@ -21,8 +21,8 @@ enum AdminLogCommand {
             "With --audit, print what admins did: the time, the admin, the action and its target. The server keeps "
                 + "this forever.",
         ],
-        run: { arguments, console in
-            let context = Context(arguments, console)
+        run: inContext { context in
+            let arguments = context.arguments
             let limit = Int(try arguments.integer("n", in: 1...Int64(Limits.pageLimit)) ?? Int64(Limits.defaultPage))
             if arguments.flag("audit") {
                 if arguments.flag("f") { throw arguments.error("-f and --audit cannot be combined") }

@@ -19,13 +19,13 @@ enum AdminUserCommand {
         options: [.flag("admin", "make it an admin of the server")] + PasswordInput.options,
         operands: [.required("NAME", "the name of the new account")],
         description: ["Create an account. On a terminal, natter asks for its password twice."],
-        run: { arguments, console in
-            let context = Context(arguments, console)
-            let input = try PasswordInput(arguments)
+        run: inContext { context in
+            let input = try PasswordInput(context.arguments)
             let api = try context.api()
-            let name = arguments.operand("NAME") ?? ""
+            let name = context.arguments.operand("NAME") ?? ""
             let password = try input.read(prompt: "Password of \(name)", again: "Repeat it")
-            let request = AccountRequest(name: name, password: password, admin: arguments.flag("admin") ? true : nil)
+            let isAdmin = context.arguments.flag("admin")
+            let request = AccountRequest(name: name, password: password, admin: isAdmin ? true : nil)
             try context.writeJSON(try api.addAccount(request))
             context.confirm("created the account '\(name)'")
             return .success
@@ -34,53 +34,45 @@ enum AdminUserCommand {
     private static let passwd = CommandSpec(
         "passwd", "change an account's password", options: PasswordInput.options, operands: [userOperand],
         description: ["Change the password and end the account's sessions. Its tokens for programs stay valid."],
-        run: { arguments, console in
-            let context = Context(arguments, console)
-            let input = try PasswordInput(arguments)
+        run: inContext { context in
+            let input = try PasswordInput(context.arguments)
             let api = try context.api()
-            let name = Context.user(arguments.operand("USER") ?? "")
+            let name = Context.user(context.arguments.operand("USER") ?? "")
             let password = try input.read(prompt: "New password of \(name)", again: "Repeat it")
             try context.writeJSON(try api.changeAccount(name, AccountChangeRequest(password: password)))
             context.confirm("changed the password of '\(name)' and ended all of its sessions")
             return .success
         })
 
-    private static let disable = CommandSpec(
-        "disable", "end an account's sessions and tokens, and allow no new ones", operands: [userOperand],
-        run: { arguments, console in
-            try change(Context(arguments, console), AccountChangeRequest(disabled: true)) {
-                "'\($0)' is disabled and logged out everywhere"
-            }
-        })
+    private static let disable = change(
+        "disable", "end an account's sessions and tokens, and allow no new ones", AccountChangeRequest(disabled: true)
+    ) { "'\($0)' is disabled and logged out everywhere" }
 
-    private static let enable = CommandSpec(
-        "enable", "allow a disabled account to log in again", operands: [userOperand],
-        run: { arguments, console in
-            try change(Context(arguments, console), AccountChangeRequest(disabled: false)) { "'\($0)' can log in" }
-        })
+    private static let enable = change(
+        "enable", "allow a disabled account to log in again", AccountChangeRequest(disabled: false)
+    ) { "'\($0)' can log in" }
 
-    private static let promote = CommandSpec(
-        "promote", "make an account an admin of the server", operands: [userOperand],
-        run: { arguments, console in
-            try change(Context(arguments, console), AccountChangeRequest(admin: true)) {
-                "'\($0)' is an admin of the server"
-            }
-        })
+    private static let promote = change(
+        "promote", "make an account an admin of the server", AccountChangeRequest(admin: true)
+    ) { "'\($0)' is an admin of the server" }
 
-    private static let demote = CommandSpec(
-        "demote", "make an admin a plain user again", operands: [userOperand],
-        run: { arguments, console in
-            try change(Context(arguments, console), AccountChangeRequest(admin: false)) {
-                "'\($0)' is no admin of the server"
-            }
-        })
+    private static let demote = change(
+        "demote", "make an admin a plain user again", AccountChangeRequest(admin: false)
+    ) { "'\($0)' is no admin of the server" }
 
+    /// A command that makes one change to one account.
     private static func change(
-        _ context: Context, _ change: AccountChangeRequest, _ done: (String) -> Phrase
-    ) throws -> ExitCode {
-        let account = try context.api().changeAccount(Context.user(context.arguments.operand("USER") ?? ""), change)
-        try context.writeJSON(account)
-        context.confirm(done(account.name))
-        return .success
+        _ command: String, _ summary: Phrase, _ change: AccountChangeRequest,
+        done: @escaping @Sendable (String) -> Phrase
+    ) -> CommandSpec {
+        CommandSpec(
+            command, summary, operands: [userOperand],
+            run: inContext { context in
+                let account = try context.api().changeAccount(
+                    Context.user(context.arguments.operand("USER") ?? ""), change)
+                try context.writeJSON(account)
+                context.confirm(done(account.name))
+                return .success
+            })
     }
 }

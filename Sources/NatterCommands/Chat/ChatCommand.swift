@@ -20,13 +20,13 @@ enum ChatCommand {
         examples: [
             Example("natter chat", "talk in 'general'"), Example("natter chat @bob", "talk with bob"),
         ],
-        run: { arguments, console in
+        run: inContext { context in
+            let (arguments, console) = (context.arguments, context.console)
             if arguments.flag("json") { throw arguments.error("chat is for people; use 'natter log -f --json'") }
             let name = console.environment["TERM"]
             guard Terminal.isTerminal(STDIN_FILENO), console.output.isTerminal, name != nil, name != "dumb" else {
                 throw arguments.error("chat needs a terminal; in a pipe use 'natter log -f' and 'natter send'")
             }
-            let context = Context(arguments, console)
             return try Chat(context, conversation: arguments.operand("CONV") ?? NameRule.general).run()
         })
 }

@@ -27,7 +27,7 @@ enum ConfigCommand {
             "Print the value of KEY, or all settings as 'key = value'. If KEY is not set, the exit status is 1."
         ],
         examples: [Example("natter config get", "print all settings")],
-        run: { arguments, console in try get(Context(arguments, console)) })
+        run: inContext(get))
 
     private static let setSpec = CommandSpec(
         "set", "change a setting",
@@ -36,7 +36,7 @@ enum ConfigCommand {
             .required("VALUE", "the value; an empty one removes the setting"),
         ],
         examples: [Example("natter config set timeout 5", "wait at most 5 seconds for the server")],
-        run: { arguments, console in try set(Context(arguments, console)) })
+        run: inContext(set))
 
     private struct Value: Encodable {
         var key: String

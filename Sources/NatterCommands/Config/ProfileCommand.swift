@@ -32,17 +32,16 @@ enum ProfileCommand {
             "Print each profile's name, '*' for the one in use, the account, the server, and the other settings. With "
                 + "--json: the objects."
         ],
-        run: { arguments, console in try list(Context(arguments, console)) })
+        run: inContext(list))
 
     private static let add = CommandSpec(
         "add", "make a profile", operands: [nameOperand, .optional("KEY=VALUE", isRepeating: true, pairsHelp)],
-        run: { arguments, console in
-            let context = Context(arguments, console)
+        run: inContext { context in
             try change(context) { account in
                 guard account == nil else {
                     throw CommandFailure(
                         .invalidData, code: "name_taken",
-                        "the profile '\(arguments.operand("NAME") ?? "")' exists; use 'natter profile set'")
+                        "the profile '\(context.arguments.operand("NAME") ?? "")' exists; use 'natter profile set'")
                 }
                 return Account(server: try context.address(remembered: nil).description, name: nil, store: nil)
             }
@@ -56,9 +55,9 @@ enum ProfileCommand {
             "Change settings. After a new server, the session goes on if the server there has the same store; otherwise the "
                 + "status is 77 and nothing changes, because a token is never sent to another server."
         ],
-        run: { arguments, console in
-            let name = arguments.operand("NAME") ?? ""
-            try change(Context(arguments, console)) { account in
+        run: inContext { context in
+            let name = context.arguments.operand("NAME") ?? ""
+            try change(context) { account in
                 guard let account else { throw missing(name) }
                 return account
             }
@@ -68,13 +67,12 @@ enum ProfileCommand {
     private static let remove = CommandSpec(
         "rm", aliases: ["remove"], "remove a profile", operands: [nameOperand],
         description: ["Remove a profile and end its session. What it has synced stays."],
-        run: { arguments, console in
-            let context = Context(arguments, console)
-            let name = arguments.operand("NAME") ?? ""
+        run: inContext { context in
+            let name = context.arguments.operand("NAME") ?? ""
             let home = try context.home()
             let profile = try home.profile(name)
             guard try home.profileNames().contains(name) else { throw missing(name) }
-            try Question.confirm("remove the profile '\(name)' and its session?", arguments, console)
+            try Question.confirm("remove the profile '\(name)' and its session?", context.arguments, context.console)
             if !context.isOffline, let (account, token) = try? profile.credentials() {
                 // The profile goes in any case, and nobody has the token any more.
                 let api = try? context.api(at: try ServerAddress(url: account.server), token: token, of: account)

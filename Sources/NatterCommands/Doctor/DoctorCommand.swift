@@ -14,15 +14,14 @@ enum DoctorCommand {
         ],
         examples: [Example("natter doctor", "check everything before you ask for help")], run: run)
 
-    private static let run: CommandBody = { arguments, console in
-        let context = Context(arguments, console)
+    private static let run: CommandBody = inContext { context in
         var check = HealthCheck(context)
         try check.run()
         for finding in check.findings {
             if try context.writeJSON(finding) { continue }
-            try console.output.writeLine(TerminalText.escaped(finding.line))
+            try context.console.output.writeLine(TerminalText.escaped(finding.line))
         }
-        try console.output.flush()
+        try context.console.output.flush()
         guard check.findings.isEmpty else { return .nothingFound }
         context.confirm("nothing is wrong")
         return .success

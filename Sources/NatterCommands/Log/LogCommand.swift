@@ -33,8 +33,8 @@ enum LogCommand {
             Example("natter log --cursor-file seen", "print what is new since the last run"),
             Example("natter log -f --all", "follow all conversations"),
         ],
-        run: { arguments, console in
-            var log = try Log(Context(arguments, console))
+        run: inContext { context in
+            var log = try Log(context)
             return try log.run()
         })
 

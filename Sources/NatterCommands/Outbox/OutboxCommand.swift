@@ -35,7 +35,7 @@ enum OutboxCommand {
             "Print a line for each message: its number, when it was queued, 'waiting', 'refused', 'unknown' or 'lost', "
                 + "the conversation, its id, the text, and the reason if it was parked. It does not contact the server."
         ],
-        run: { arguments, console in try list(Context(arguments, console)) })
+        run: inContext(list))
 
     private static let retry = CommandSpec(
         "retry", "send refused messages again",
@@ -46,7 +46,7 @@ enum OutboxCommand {
             "Put refused messages back into their old places and send everything. If a message is refused again, it is "
                 + "parked again and the exit status says why."
         ],
-        run: { arguments, console in try retry(arguments.operands("ID"), Context(arguments, console)) })
+        run: inContext { try retry($0.arguments.operands("ID"), $0) })
 
     private static let drop = CommandSpec(
         "drop", aliases: ["rm"], "drop messages",
@@ -55,7 +55,7 @@ enum OutboxCommand {
         description: [
             "Drop messages. If a message was tried before and got no answer, the server may have it anyway."
         ],
-        run: { arguments, console in try drop(arguments.operands("ID"), Context(arguments, console)) })
+        run: inContext { try drop($0.arguments.operands("ID"), $0) })
 
     private static func list(_ context: Context) throws -> ExitCode {
         let output = context.console.output

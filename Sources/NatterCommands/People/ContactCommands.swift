@@ -19,8 +19,7 @@ enum ContactCommand {
     private static let add = CommandSpec(
         "add", "add contacts",
         operands: [.required("USER", isRepeating: true, "the users")],
-        run: { arguments, console in
-            let context = Context(arguments, console)
+        run: inContext { context in
             let api = try context.api()
             try context.forEachUser { try api.addContact($0) }
             context.confirm("changed your contacts")
@@ -31,8 +30,7 @@ enum ContactCommand {
         "remove", aliases: ["rm"], "remove contacts",
         operands: [.required("USER", isRepeating: true, "the users")],
         description: ["Remove users from the list; messages stay. It is no error if a user is not in the list."],
-        run: { arguments, console in
-            let context = Context(arguments, console)
+        run: inContext { context in
             let api = try context.api()
             try context.forEachUser { try api.removeContact($0) }
             context.confirm("changed your contacts")
@@ -42,8 +40,7 @@ enum ContactCommand {
     private static let list = CommandSpec(
         "ls", aliases: ["list"], "list the contacts",
         description: ["Print each contact's name, whether online, and when last seen. With --json: the users."],
-        run: { arguments, console in
-            let context = Context(arguments, console)
+        run: inContext { context in
             try context.list(try context.api().contacts())
             return .success
         })
@@ -65,10 +62,9 @@ enum BlockCommand {
             Example("natter block mallory", "refuse mallory's personal messages"),
             Example("natter block", "list the users whom you block"),
         ],
-        run: { arguments, console in
-            let context = Context(arguments, console)
+        run: inContext { context in
             let api = try context.api()
-            guard !arguments.operands("USER").isEmpty else {
+            guard !context.arguments.operands("USER").isEmpty else {
                 try context.list(try api.blocked())
                 return .success
             }
@@ -86,8 +82,7 @@ enum BlockCommand {
             "Accept USER's personal messages again. What they tried to send in the meantime does not arrive."
         ],
         examples: [Example("natter unblock mallory", "accept mallory's personal messages again")],
-        run: { arguments, console in
-            let context = Context(arguments, console)
+        run: inContext { context in
             let api = try context.api()
             try context.forEachUser { user in
                 try api.unblock(user)

@@ -32,10 +32,9 @@ enum GroupCommand {
             "Print each group's name, 'admin', 'member' or '-', 'open' or 'private', and the number of its members. With "
                 + "--json: the objects."
         ],
-        run: { arguments, console in
-            let context = Context(arguments, console)
+        run: inContext { context in
             let groups = try context.api().groups()
-            let output = console.output
+            let output = context.console.output
             try context.list(
                 groups,
                 [
@@ -53,10 +52,9 @@ enum GroupCommand {
         operands: [.required("NAME", "the name of the new group")],
         description: ["Create a group. You are its first member and admin. With --json: the conversation."],
         examples: [Example("natter group create lunch --open", "create a group that anyone can join")],
-        run: { arguments, console in
-            let context = Context(arguments, console)
-            let isOpen = arguments.flag("open")
-            let group = try context.api().createGroup(arguments.operand("NAME") ?? "", isOpen: isOpen)
+        run: inContext { context in
+            let isOpen = context.arguments.flag("open")
+            let group = try context.api().createGroup(context.arguments.operand("NAME") ?? "", isOpen: isOpen)
             try context.writeJSON(group)
             context.confirm("created the group '\(group.name)'; add members with 'natter group add'")
             return .success
@@ -68,10 +66,9 @@ enum GroupCommand {
         description: [
             "Delete a group. Members get no new messages but keep what they have synced. The name becomes free."
         ],
-        run: { arguments, console in
-            let context = Context(arguments, console)
-            let group = arguments.operand("GROUP") ?? ""
-            try Question.confirm("delete the group '\(group)' for all its members?", arguments, console)
+        run: inContext { context in
+            let group = context.arguments.operand("GROUP") ?? ""
+            try Question.confirm("delete the group '\(group)' for all its members?", context.arguments, context.console)
             try context.api().deleteGroup(group)
             context.confirm("deleted the group '\(group)'")
             return .success
@@ -81,10 +78,9 @@ enum GroupCommand {
         "rename", "rename a group",
         operands: [groupOperand, .required("NAME", "its new name")],
         description: ["Rename a group; its history and members stay. With --json: the conversation."],
-        run: { arguments, console in
-            let context = Context(arguments, console)
-            let old = arguments.operand("GROUP") ?? ""
-            let group = try context.api().renameGroup(old, to: arguments.operand("NAME") ?? "")
+        run: inContext { context in
+            let old = context.arguments.operand("GROUP") ?? ""
+            let group = try context.api().renameGroup(old, to: context.arguments.operand("NAME") ?? "")
             try context.writeJSON(group)
             context.confirm("renamed the group '\(old)' to '\(group.name)'")
             return .success
@@ -94,9 +90,7 @@ enum GroupCommand {
         "add", "add members to a group",
         operands: [groupOperand, usersOperand],
         description: ["Add users to a group. They can read its whole history."],
-        run: { arguments, console in
-            try change(Context(arguments, console)) { try $0.addMember($1, toGroup: $2) }
-        })
+        run: change { try $0.addMember($1, toGroup: $2) })
 
     private static let remove = CommandSpec(
         "remove", "remove members from a group",
@@ -104,23 +98,17 @@ enum GroupCommand {
         description: [
             "Remove users from a group. They can read nothing new but keep what they have synced."
         ],
-        run: { arguments, console in
-            try change(Context(arguments, console)) { try $0.removeMember($1, fromGroup: $2) }
-        })
+        run: change { try $0.removeMember($1, fromGroup: $2) })
 
     private static let promote = CommandSpec(
         "promote", "make members admins",
         operands: [groupOperand, usersOperand],
-        run: { arguments, console in
-            try change(Context(arguments, console)) { try $0.setAdmin(true, $1, ofGroup: $2) }
-        })
+        run: change { try $0.setAdmin(true, $1, ofGroup: $2) })
 
     private static let demote = CommandSpec(
         "demote", "make admins plain members again",
         operands: [groupOperand, usersOperand],
-        run: { arguments, console in
-            try change(Context(arguments, console)) { try $0.setAdmin(false, $1, ofGroup: $2) }
-        })
+        run: change { try $0.setAdmin(false, $1, ofGroup: $2) })
 
     private static let members = CommandSpec(
         "members", "list the members of a group",
@@ -129,14 +117,13 @@ enum GroupCommand {
             "Print each member's name, 'admin' or 'member', whether online, and when last seen. With --json: the user, "
                 + "with 'admin'."
         ],
-        run: { arguments, console in
-            let context = Context(arguments, console)
-            let members = try context.api().members(ofGroup: arguments.operand("GROUP") ?? "")
+        run: inContext { context in
+            let members = try context.api().members(ofGroup: context.arguments.operand("GROUP") ?? "")
             try context.list(
                 members,
                 [
                     Column("NAME") { $0.name },
-                    Column("ROLE") { console.output.word($0.admin ? "admin" : "member") },
+                    Column("ROLE") { context.console.output.word($0.admin ? "admin" : "member") },
                     Column("STATE") { context.presence($0.online) }, Column("LAST SEEN") { context.age($0.lastSeen) },
                 ])
             return .success
@@ -145,9 +132,8 @@ enum GroupCommand {
     private static let join = CommandSpec(
         "join", "join an open group",
         operands: [groupOperand],
-        run: { arguments, console in
-            let context = Context(arguments, console)
-            let group = arguments.operand("GROUP") ?? ""
+        run: inContext { context in
+            let group = context.arguments.operand("GROUP") ?? ""
             let api = try context.api()
             try api.addMember(try context.ownName(api), toGroup: group)
             context.confirm("joined '\(group)'")
@@ -161,9 +147,8 @@ enum GroupCommand {
             "Leave a group. What you have synced stays. If you are the last admin, promote another member "
                 + "first."
         ],
-        run: { arguments, console in
-            let context = Context(arguments, console)
-            let group = arguments.operand("GROUP") ?? ""
+        run: inContext { context in
+            let group = context.arguments.operand("GROUP") ?? ""
             let api = try context.api()
             try api.removeMember(try context.ownName(api), fromGroup: group)
             context.confirm("left '\(group)'")
@@ -180,13 +165,12 @@ enum GroupCommand {
                 + "--json: the conversation, whose 'first' is the lowest number that is kept."
         ],
         examples: [Example("natter group retain ops 90d", "keep three months")],
-        run: { arguments, console in
-            let context = Context(arguments, console)
-            let text = arguments.operand("TIME") ?? ""
+        run: inContext { context in
+            let text = context.arguments.operand("TIME") ?? ""
             guard let retention = Retention(text) else {
-                throw arguments.error("give days, such as '90d', or 'forever', not '\(text)'")
+                throw context.arguments.error("give days, such as '90d', or 'forever', not '\(text)'")
             }
-            let group = try context.api().retainGroup(arguments.operand("GROUP") ?? "", retention)
+            let group = try context.api().retainGroup(context.arguments.operand("GROUP") ?? "", retention)
             try context.writeJSON(group)
             context.confirm(
                 retention == .forever
@@ -195,22 +179,26 @@ enum GroupCommand {
             return .success
         })
 
+    /// Makes a change for each user.
+    ///
     /// - Parameter body: receives the API, the user and the group.
     private static func change(
-        _ context: Context, _ body: (ServerAPI, String, String) throws -> Void
-    ) throws -> ExitCode {
-        let group = context.arguments.operand("GROUP") ?? ""
-        let api = try context.api()
-        try context.forEachUser { user in
-            do {
-                try body(api, user, group)
-            } catch APIError.refused(let refusal) where refusal.code == ErrorCode.noSuchUser.rawValue {
-                throw CommandFailure(
-                    .notFound, code: refusal.code,
-                    "\(refusal.phrase); see 'natter users' and 'natter group members \(group)'")
+        _ body: @escaping @Sendable (ServerAPI, String, String) throws -> Void
+    ) -> CommandBody {
+        inContext { context in
+            let group = context.arguments.operand("GROUP") ?? ""
+            let api = try context.api()
+            try context.forEachUser { user in
+                do {
+                    try body(api, user, group)
+                } catch APIError.refused(let refusal) where refusal.code == ErrorCode.noSuchUser.rawValue {
+                    throw CommandFailure(
+                        .notFound, code: refusal.code,
+                        "\(refusal.phrase); see 'natter users' and 'natter group members \(group)'")
+                }
             }
+            context.confirm("changed '\(group)'")
+            return .success
         }
-        context.confirm("changed '\(group)'")
-        return .success
     }
 }

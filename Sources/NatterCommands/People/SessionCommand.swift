@@ -22,8 +22,7 @@ enum SessionCommand {
             "Print the number of each session, 'current' for this one, when it was created, when it expires, when it was "
                 + "last used, from which address, the host and the program. With --json: the objects."
         ],
-        run: { arguments, console in
-            let context = Context(arguments, console)
+        run: inContext { context in
             try context.list(sessions: try context.api().tokens(sessions: true))
             return .success
         })
@@ -35,10 +34,9 @@ enum SessionCommand {
             "End sessions at once. An admin of the server can end those of other users, too; 'natter admin sessions' "
                 + "lists them."
         ],
-        run: { arguments, console in
-            let context = Context(arguments, console)
+        run: inContext { context in
             let api = try context.api()
-            for id in arguments.operands("ID") {
+            for id in context.arguments.operands("ID") {
                 do throws(APIError) {
                     try api.revokeToken(id, session: true)
                 } catch {

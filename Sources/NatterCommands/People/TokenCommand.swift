@@ -34,7 +34,7 @@ enum TokenCommand {
             "send:CONV can only send to that conversation, read:CONV can only read it, all can do everything that you "
                 + "can. Renaming the conversation does not matter.",
         ],
-        run: { arguments, console in try create(Context(arguments, console)) })
+        run: inContext(create))
 
     private static let list = CommandSpec(
         "ls", aliases: ["list"], "list the tokens",
@@ -44,14 +44,14 @@ enum TokenCommand {
                 + "and from which address; never the token itself. With --json: the objects.",
             "With --sessions: the number of each session, 'current' for your own, and the same times.",
         ],
-        run: { arguments, console in try list(Context(arguments, console)) })
+        run: inContext(list))
 
     private static let revoke = CommandSpec(
         "revoke", aliases: ["rm"], "revoke tokens",
         options: [.flag("session", "end the sessions with these numbers instead of tokens")],
         operands: [.required("ID", isRepeating: true, "its number, as 'natter token ls' shows it")],
         description: ["Revoke tokens. They stop working at once."],
-        run: { arguments, console in try revoke(Context(arguments, console)) })
+        run: inContext(revoke))
 
     private static func create(_ context: Context) throws -> ExitCode {
         let arguments = context.arguments

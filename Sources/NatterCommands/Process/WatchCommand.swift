@@ -42,9 +42,8 @@ enum WatchCommand {
         examples: [
             Example("natter watch ops --exec 'logger -t natter \"$NATTER_SENDER: $(cat)\"'", "log messages to syslog")
         ],
-        run: { arguments, console in
-            let context = Context(arguments, console)
-            if !arguments.has("exec") { return try WatchList(context).run() }
+        run: inContext { context in
+            if !context.arguments.has("exec") { return try WatchList(context).run() }
             var run = try Run(context)
             try run.forever()
             return .success

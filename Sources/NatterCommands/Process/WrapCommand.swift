@@ -31,9 +31,8 @@ enum WrapCommand {
     /// The maximum number of output bytes in the message.
     private static let excerptBytes = 4 << 10
 
-    private static let run: CommandBody = { arguments, console in
-        let context = Context(arguments, console)
-        let words = arguments.operands("CMD")
+    private static let run: CommandBody = inContext { context in
+        let words = context.arguments.operands("CMD")
         // Report a missing login or a wrong conversation now, not after a command that may run for an hour.
         var report = try Report(context)
         try report.check()
@@ -45,17 +44,19 @@ enum WrapCommand {
         } catch {
             // Often nobody reads the standard error of a cron job, so this is sent like any other failure.
             let reason = error.code.phrase
-            if let refusal = report.send("\(name(words)): cannot be run: \(reason)") { console.note(refusal.message) }
+            if let refusal = report.send("\(name(words)): cannot be run: \(reason)") {
+                context.console.note(refusal.message)
+            }
             throw CommandFailure(
                 ExitCode(rawValue: error.code == .noSuchFileOrDirectory ? 127 : 126), code: "cannot_run",
                 "cannot run '\(words[0])': \(reason)")
         }
         let isGood = outcome.status == 0
-        if isGood, arguments.flag("on-failure") { return .success }
+        if isGood, context.arguments.flag("on-failure") { return .success }
         if let refusal = report.send(summary(words, outcome, milliseconds: outcome.end - start)) {
             // Scripts use the command's status, so this is only a note if it has failed.
             if isGood { throw refusal }
-            console.note(refusal.message)
+            context.console.note(refusal.message)
         }
         return ExitCode(rawValue: outcome.status)
     }

@@ -46,23 +46,22 @@ enum BackupHistory {
     }
 
     private static func epoch(of commit: Commit, _ connection: Connection) throws(SQLiteError) -> UInt64? {
-        let row = try connection.statement("SELECT value FROM epoch WHERE first_commit<=? ORDER BY run DESC LIMIT 1")
-        try row.bind(commit.rawValue)
-        return try row.step() ? row.uint64(0) : nil
+        try connection.row(
+            "SELECT value FROM epoch WHERE first_commit<=? ORDER BY run DESC LIMIT 1", commit.rawValue
+        ) { $0.uint64(0) }
     }
 
     /// The columns of a segment's last block that does not begin behind a seq; nil if there is none.
     private static func lastBlock(
         upTo seq: Int64, of conversation: [UInt8], segment: Int64, generation: Int64, _ connection: Connection
     ) throws(SQLiteError) -> [Int64]? {
-        let row = try connection.statement(
+        try connection.row(
             """
             SELECT b.first_seq,b.count,b.offset,b.length,b.revision,b.low_time,b.high_time,b.last_commit
             FROM block b JOIN conversation c ON c.number=b.conversation
             WHERE c.id=?1 AND b.first_seq BETWEEN ?2 AND ?4 AND b.segment_seq=?2 AND b.generation=?3
             ORDER BY b.first_seq DESC LIMIT 1
-            """)
-        try row.bind(conversation, segment, generation, seq)
-        return try row.step() ? (0...7).map { row.int64($0) } : nil
+            """, conversation, segment, generation, seq
+        ) { row in (0...7).map { row.int64($0) } }
     }
 }

@@ -153,23 +153,13 @@ public final class StoreBackup {
     private func copied(_ connection: Connection) throws -> BackupManifest {
         try connection.copy(to: stagedDatabase, disk: disk)
         let copy = try Connection(path: stagedDatabase, role: .writer, disk: disk)
-        let meta = try copy.statement("SELECT value FROM meta WHERE key='store_id'")
-        guard try meta.step(), let store = StoreID(bytes: meta.blob(0)) else {
+        let id = try copy.row("SELECT value FROM meta WHERE key='store_id'") { StoreID(bytes: $0.blob(0)) }
+        guard let store = id ?? nil else {
             throw BackupError.damaged(path: Store.databasePath(source), problem: "has lost its store's id")
         }
-        meta.reset()
         // The copied rows describe the copied files exactly, whatever the store does meanwhile.
         try copy.execute("INSERT OR REPLACE INTO meta VALUES ('clean', 1)")
-        let newest = try copy.statement(
-            """
-            SELECT max(coalesce((SELECT max(number)/2 FROM batch),0),
-                coalesce((SELECT max(sealed_commit) FROM conversation),0),
-                coalesce((SELECT value FROM meta WHERE key='commit'),0),
-                coalesce((SELECT max(commit_number) FROM erasure),0),
-                coalesce((SELECT max(commit_number) FROM change),0))
-            """)
-        summary.commit = try newest.step() ? Commit(newest.uint64(0)) : .zero
-        newest.reset()
+        summary.commit = try StateLoader.lastCommit(on: copy)
         try copy.checkpoint(.truncating)
         return BackupManifest(store: store, commit: summary.commit, taken: clock.now())
     }
@@ -342,11 +332,7 @@ public final class StoreBackup {
         advance(size)
         // If somebody opened the former backup, a WAL may lie beside it, and SQLite would apply it to the new
         // database. The WAL of the new copy is empty, because it was checkpointed and only read since.
-        for path in [database, stagedDatabase] {
-            for name in [path + "-wal", path + "-shm"] where try disk.information(name) != nil {
-                try disk.remove(name)
-            }
-        }
+        for path in [database, stagedDatabase] { try disk.removeLog(of: path) }
         try disk.syncDirectory(target)
         try manifest.takeOver(target, disk: disk)
         let mark = target + "/" + BackupManifest.unfinishedName

@@ -11,21 +11,58 @@ protocol RowWriter {
     func run(_ sql: StaticString, _ values: any SQLValue...) throws
 }
 
-extension Connection: RowWriter {
-    func run(_ sql: StaticString, _ values: any SQLValue...) throws {
-        let statement = try statement(sql)
-        try statement.bind(all: values)
-        while try statement.step() {}
-    }
-}
+extension Connection: RowWriter {}
 
 extension Change {
     /// Writes the rows of this change. Rows of blocks are written by the engine, because each engine keeps blocks in
     /// its own way.
     func write(to rows: any RowWriter, at commit: Commit) throws {
         switch self {
-        case .accountAdded, .accountChanged, .visitsNoted, .contactSet, .blockSet, .audited, .inviteAdded, .inviteUsed:
-            try writePeople(rows)
+        case .accountAdded(let new):
+            try rows.run(
+                """
+                INSERT INTO account (number,name,name_key,password,admin,created,last_seen)
+                VALUES ($1,$2,$3,$4,$5,$6,$7)
+                """, new.id.rawValue, new.name.text, new.name.caseKey, new.password, new.isAdmin,
+                new.created.milliseconds, new.lastSeen?.milliseconds)
+        case .accountChanged(let account, let isDisabled, let isAdmin, let password):
+            try rows.run(
+                """
+                UPDATE account SET disabled=coalesce($1,disabled), admin=coalesce($2,admin),
+                password=coalesce($3,password) WHERE number=$4
+                """, isDisabled, isAdmin, password, account.rawValue)
+        case .visitsNoted(let accounts, let tokens):
+            for visit in accounts {
+                try rows.run(
+                    "UPDATE account SET last_seen=$1, last_address=$2 WHERE number=$3", visit.time.milliseconds,
+                    visit.address, visit.number)
+            }
+            for visit in tokens {
+                try rows.run(
+                    "UPDATE token SET last_used=$1, last_address=$2 WHERE number=$3", visit.time.milliseconds,
+                    visit.address, visit.number)
+            }
+        case .contactSet(let account, let peer, true):
+            try rows.run(
+                "INSERT INTO contact (account,peer) VALUES ($1,$2) ON CONFLICT DO NOTHING", account.rawValue,
+                peer.rawValue)
+        case .contactSet(let account, let peer, false):
+            try rows.run("DELETE FROM contact WHERE account=$1 AND peer=$2", account.rawValue, peer.rawValue)
+        case .blockSet(let account, let peer, true):
+            try rows.run(
+                "INSERT INTO block_list (account,peer) VALUES ($1,$2) ON CONFLICT DO NOTHING", account.rawValue,
+                peer.rawValue)
+        case .blockSet(let account, let peer, false):
+            try rows.run("DELETE FROM block_list WHERE account=$1 AND peer=$2", account.rawValue, peer.rawValue)
+        case .audited(let number, let entry):
+            try rows.run(
+                "INSERT INTO audit (number,time,actor,action,subject) VALUES ($1,$2,$3,$4,$5)", number,
+                entry.time.milliseconds, entry.actor, entry.action, entry.subject)
+        case .inviteAdded(let digest, let invite):
+            try rows.run(
+                "INSERT INTO invite (digest,maker,created,expires) VALUES ($1,$2,$3,$4)", digest.bytes, invite.maker,
+                invite.created.milliseconds, invite.expires.milliseconds)
+        case .inviteUsed(let digest): try rows.run("DELETE FROM invite WHERE digest=$1", digest.bytes)
         case .tokenAdded(let digest, let token):
             try rows.run(
                 """
@@ -109,65 +146,6 @@ extension Change {
             // Who knows the rest of an imported file could test a guess by its hash.
             try rows.run("DELETE FROM import_file WHERE conversation=$1", conversation)
         case .runEnded: break
-        case .conversationAdded, .groupChanged, .groupDeleted, .memberPut, .memberRemoved, .tailSealed, .importSettled,
-            .retentionSet, .messagesDropped:
-            try writeConversations(rows, commit)
-        }
-    }
-
-    private func writePeople(_ rows: any RowWriter) throws {
-        switch self {
-        case .accountAdded(let new):
-            try rows.run(
-                """
-                INSERT INTO account (number,name,name_key,password,admin,created,last_seen)
-                VALUES ($1,$2,$3,$4,$5,$6,$7)
-                """, new.id.rawValue, new.name.text, new.name.caseKey, new.password, new.isAdmin,
-                new.created.milliseconds, new.lastSeen?.milliseconds)
-        case .accountChanged(let account, let isDisabled, let isAdmin, let password):
-            try rows.run(
-                """
-                UPDATE account SET disabled=coalesce($1,disabled), admin=coalesce($2,admin),
-                password=coalesce($3,password) WHERE number=$4
-                """, isDisabled, isAdmin, password, account.rawValue)
-        case .visitsNoted(let accounts, let tokens):
-            for visit in accounts {
-                try rows.run(
-                    "UPDATE account SET last_seen=$1, last_address=$2 WHERE number=$3", visit.time.milliseconds,
-                    visit.address, visit.number)
-            }
-            for visit in tokens {
-                try rows.run(
-                    "UPDATE token SET last_used=$1, last_address=$2 WHERE number=$3", visit.time.milliseconds,
-                    visit.address, visit.number)
-            }
-        case .contactSet(let account, let peer, true):
-            try rows.run(
-                "INSERT INTO contact (account,peer) VALUES ($1,$2) ON CONFLICT DO NOTHING", account.rawValue,
-                peer.rawValue)
-        case .contactSet(let account, let peer, false):
-            try rows.run("DELETE FROM contact WHERE account=$1 AND peer=$2", account.rawValue, peer.rawValue)
-        case .blockSet(let account, let peer, true):
-            try rows.run(
-                "INSERT INTO block_list (account,peer) VALUES ($1,$2) ON CONFLICT DO NOTHING", account.rawValue,
-                peer.rawValue)
-        case .blockSet(let account, let peer, false):
-            try rows.run("DELETE FROM block_list WHERE account=$1 AND peer=$2", account.rawValue, peer.rawValue)
-        case .audited(let number, let entry):
-            try rows.run(
-                "INSERT INTO audit (number,time,actor,action,subject) VALUES ($1,$2,$3,$4,$5)", number,
-                entry.time.milliseconds, entry.actor, entry.action, entry.subject)
-        case .inviteAdded(let digest, let invite):
-            try rows.run(
-                "INSERT INTO invite (digest,maker,created,expires) VALUES ($1,$2,$3,$4)", digest.bytes, invite.maker,
-                invite.created.milliseconds, invite.expires.milliseconds)
-        case .inviteUsed(let digest): try rows.run("DELETE FROM invite WHERE digest=$1", digest.bytes)
-        default: break
-        }
-    }
-
-    private func writeConversations(_ rows: any RowWriter, _ commit: Commit) throws {
-        switch self {
         case .conversationAdded(let new):
             try rows.run(
                 """
@@ -225,7 +203,6 @@ extension Change {
             try rows.run(
                 "DELETE FROM relation WHERE conversation=$1 AND about<$2 AND seq<$3", dropped.conversation,
                 dropped.first.rawValue, dropped.first.rawValue)
-        default: break
         }
     }
 

@@ -191,28 +191,6 @@ enum Change: Sendable {
     func apply(to state: inout StoreState, at commit: Commit) {
         if takesCommit { state.commit = max(state.commit, commit) }
         switch self {
-        case .accountAdded, .accountChanged, .visitsNoted, .tokenAdded, .tokensRemoved, .sessionsEnded, .inviteAdded,
-            .inviteUsed, .contactSet, .blockSet, .audited:
-            applyToPeople(&state)
-        case .readMarked(let account, let conversation, let mark):
-            if (state.accounts[account]?.reads[conversation]?.seq ?? .zero) < mark.seq {
-                state.accounts[account]?.reads[conversation] = mark
-            }
-        case .noted(let account, _, _, _):
-            state.accounts[account]?.lastChange = commit
-        case .epochBegun(let epoch, let first):
-            // No cursor names the epoch of a run without a commit, so that epoch can go.
-            state.epochs.removeAll { $0.firstCommit >= first }
-            state.epochs.append((epoch, first))
-        case .importRemembered: break
-        case .conversationAdded, .groupChanged, .groupDeleted, .memberPut, .memberRemoved, .tailSealed, .importSettled,
-            .tailsMoved, .related, .erased, .runEnded, .retentionSet, .messagesDropped:
-            applyToConversations(&state, commit)
-        }
-    }
-
-    private func applyToPeople(_ state: inout StoreState) {
-        switch self {
         case .accountAdded(let new):
             state.accounts[new.id] = AccountState(
                 id: new.id, name: new.name, passwordHash: new.password, isAdmin: new.isAdmin, isDisabled: false,
@@ -251,12 +229,17 @@ enum Change: Sendable {
         case .blockSet(let account, let peer, true): state.accounts[account]?.blocked.insert(peer)
         case .blockSet(let account, let peer, false): state.accounts[account]?.blocked.remove(peer)
         case .audited(let number, _): state.counters.audit = max(state.counters.audit, number)
-        default: break
-        }
-    }
-
-    private func applyToConversations(_ state: inout StoreState, _ commit: Commit) {
-        switch self {
+        case .readMarked(let account, let conversation, let mark):
+            if (state.accounts[account]?.reads[conversation]?.seq ?? .zero) < mark.seq {
+                state.accounts[account]?.reads[conversation] = mark
+            }
+        case .noted(let account, _, _, _):
+            state.accounts[account]?.lastChange = commit
+        case .epochBegun(let epoch, let first):
+            // No cursor names the epoch of a run without a commit, so that epoch can go.
+            state.epochs.removeAll { $0.firstCommit >= first }
+            state.epochs.append((epoch, first))
+        case .importRemembered: break
         case .conversationAdded(let new):
             state.add(new.makeState())
         case .groupChanged(let number, let name, let isOpen):
@@ -315,7 +298,6 @@ enum Change: Sendable {
                 state.conversations[tail.conversation]?.journaledAgain = (upTo: tail.lastSeq, at: commit)
                 state.conversations[tail.conversation]?.lastMove = commit
             }
-        default: break
         }
     }
 

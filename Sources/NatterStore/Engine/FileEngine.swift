@@ -100,8 +100,9 @@ final class FileEngine: StoreEngine {
                 }
                 for written in blocks { try written.record(on: connection) }
                 for (batch, isMoved) in [(entry.movedTails, true), (entry.messages, false)] where !batch.isEmpty {
-                    let statement = try connection.statement("INSERT INTO batch VALUES (?,?)")
-                    try statement.run(Batch.rowNumber(of: entry.commit, isMoved: isMoved), batch.bytes)
+                    try connection.run(
+                        "INSERT INTO batch VALUES (?,?)", Batch.rowNumber(of: entry.commit, isMoved: isMoved),
+                        batch.bytes)
                 }
             }
             for case .erased(_, let number) in entry.changes { cache.forget(number) }
@@ -136,7 +137,7 @@ final class FileEngine: StoreEngine {
                     bytes += rows.withBlob(1) { SealedBatch.rawByteCount(prefix: $0, of: rows.int(0)) }
                 }
                 rows.reset()
-                try database.connection.statement("DELETE FROM batch WHERE number < ?").run(first)
+                try database.connection.run("DELETE FROM batch WHERE number < ?", first)
                 return bytes
             }
         }
@@ -278,11 +279,8 @@ final class FileEngine: StoreEngine {
 
     /// The store's id and the secret of its short hashes. A new store gets both.
     static func identity(_ connection: Connection) throws -> (StoreID, ShortHashKey) {
-        let statement = try connection.statement("SELECT value FROM meta WHERE key=?")
         func value(_ key: String) throws -> [UInt8]? {
-            statement.reset()
-            try statement.bind(key)
-            return try statement.step() ? statement.blob(0) : nil
+            try connection.row("SELECT value FROM meta WHERE key=?", key) { $0.blob(0) }
         }
         if let known = try value("store_id") {
             guard let id = StoreID(bytes: known),
@@ -290,7 +288,6 @@ final class FileEngine: StoreEngine {
             else { throw StoreOpenError.damaged("the database '\(connection.path)' has lost its store's id") }
             return (id, secret)
         }
-        statement.reset()
         var random = SecureRandom()
         let id = StoreID(using: &random)
         let secret = ShortHashKey.random()
@@ -344,9 +341,7 @@ final class FileEngine: StoreEngine {
 
     /// Whether the store was closed properly. Removes the mark, so that the next crash is noticed.
     private static func takeCleanMark(_ connection: Connection) throws -> Bool {
-        let statement = try connection.statement("SELECT 1 FROM meta WHERE key='clean'")
-        let isClean = try statement.step()
-        statement.reset()
+        let isClean = try connection.hasRow("SELECT 1 FROM meta WHERE key='clean'")
         if isClean { try connection.execute("DELETE FROM meta WHERE key='clean'") }
         return isClean
     }

@@ -186,6 +186,20 @@ struct StateLoader {
         return try statement.step() ? Commit(UInt64(try statement.ordinal(0)) / 2) : .zero
     }
 
+    /// The newest commit that a database contains, in its journal or in other rows.
+    static func lastCommit(on connection: Connection) throws(SQLiteError) -> Commit {
+        let newest = try connection.row(
+            """
+            SELECT max(coalesce((SELECT max(number)/2 FROM batch),0),
+                coalesce((SELECT max(sealed_commit) FROM conversation),0),
+                coalesce((SELECT value FROM meta WHERE key='commit'),0),
+                coalesce((SELECT max(commit_number) FROM erasure),0),
+                coalesce((SELECT max(commit_number) FROM change),0))
+            """
+        ) { Commit($0.uint64(0)) }
+        return newest ?? .zero
+    }
+
     /// The journal's records of each conversation, by seq. Some may be there twice.
     func journal() throws -> [Int64: [Record]] {
         var found: [Int64: [Record]] = [:]

@@ -19,13 +19,17 @@ enum ErasedTexts {
         return counts
     }
 
+    /// Whether a message is recorded as erased.
+    static func has(_ seq: Seq, in conversation: Int64, _ connection: Connection) throws(SQLiteError) -> Bool {
+        try connection.hasRow("SELECT 1 FROM erasure WHERE conversation=? AND seq=?", conversation, seq.rawValue)
+    }
+
     /// The author of an erased text as the table `relation` records it; nil if it counts for everyone.
     static func author(
         of seq: Seq, in conversation: Int64, _ connection: Connection
     ) throws(SQLiteError) -> String? {
-        let row = try connection.statement("SELECT author FROM erasure WHERE conversation=? AND seq=?")
-        try row.bind(conversation, seq.rawValue)
-        guard try row.step(), !row.isNull(0) else { return nil }
-        return "#\(row.int64(0))"
+        try connection.row("SELECT author FROM erasure WHERE conversation=? AND seq=?", conversation, seq.rawValue) {
+            $0.isNull(0) ? nil : "#\($0.int64(0))"
+        } ?? nil
     }
 }

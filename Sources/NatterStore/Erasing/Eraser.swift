@@ -136,12 +136,7 @@ struct Eraser {
     }
 
     private func notInTable(_ seqs: Set<Seq>, _ reader: ArchiveReader) throws -> [Seq] {
-        let known = try reader.connection.statement("SELECT 1 FROM erasure WHERE conversation=? AND seq=?")
-        return try seqs.sorted().filter { seq in
-            known.reset()
-            try known.bind(identity.number, seq.rawValue)
-            return try !known.step()
-        }
+        try seqs.sorted().filter { try !ErasedTexts.has($0, in: identity.number, reader.connection) }
     }
 
     private func clearJournal(upTo commit: Commit) throws(StoreError) {

@@ -133,9 +133,7 @@ extension Store {
         }
         guard let (identity, tail) = found, entry.seq <= tail.head else { return false }
         return try withReader { archive in
-            let row = try archive.connection.statement("SELECT 1 FROM erasure WHERE conversation=? AND seq=?")
-            try row.bind(identity.number, entry.seq.rawValue)
-            if try row.step() { return false }
+            if try ErasedTexts.has(entry.seq, in: identity.number, archive.connection) { return false }
             let reader = LogReader(tail.log(of: identity, named: identity.name), archive)
             return try reader.block(containing: entry.seq)?.records.digest(of: entry.seq) == entry.digest
         }
@@ -160,15 +158,14 @@ extension Store {
 
     /// The stamp of the file whose entries the database all knows; nil if there was none.
     private static func rememberedStamp(on connection: Connection) throws -> String? {
-        let statement = try connection.statement("SELECT value FROM meta WHERE key='erased_file'")
-        return try statement.step() ? statement.text(0) : nil
+        try connection.row("SELECT value FROM meta WHERE key='erased_file'") { $0.text(0) }
     }
 
     private func noteStamp(of remembered: RememberedErasures) throws {
         guard let stamp = try remembered.stamp() else { return }
         let failure = upkeep { core in
             try core.changeFiles { connection in
-                try connection.statement("INSERT OR REPLACE INTO meta VALUES ('erased_file',?)").run(stamp)
+                try connection.run("INSERT OR REPLACE INTO meta VALUES ('erased_file',?)", stamp)
             }
         }
         if let failure { throw failure }

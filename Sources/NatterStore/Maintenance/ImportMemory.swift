@@ -53,18 +53,18 @@ struct ImportMemory {
 
     private func find(_ hash: UInt64) throws(ImportError) -> Found? {
         if let own = added[hash] { return Found(place: .new(own.place), content: own.content) }
+        return try read { connection, conversation in
+            try connection.row(
+                "SELECT seq,content FROM import_key WHERE conversation=? AND hash=?", conversation, hash
+            ) { Found(place: .earlier(Seq($0.uint64(0))), content: $0.uint64(1)) }
+        }
+    }
+
+    /// Reads what earlier imports have recorded; nil for a new conversation.
+    private func read<Value>(_ body: (Connection, Int64) throws -> Value?) throws(ImportError) -> Value? {
         guard let conversation else { return nil }
-        do {
-            return try store.withReader { reader in
-                let rows = try reader.connection.statement(
-                    "SELECT seq,content FROM import_key WHERE conversation=? AND hash=?")
-                defer { rows.reset() }
-                try rows.bind(conversation, hash)
-                guard try rows.step() else { return nil }
-                return Found(place: .earlier(Seq(rows.uint64(0))), content: rows.uint64(1))
-            }
-        } catch {
-            throw .store(StoreError(error))
+        do throws(StoreError) { return try store.reading { try body($0.connection, conversation) } } catch {
+            throw .store(error)
         }
     }
 
@@ -73,17 +73,10 @@ struct ImportMemory {
     /// - Returns: when an earlier import had the same one.
     mutating func note(_ file: Digest) throws(ImportError) -> Timestamp? {
         self.file = file
-        guard let conversation else { return nil }
-        do {
-            return try store.withReader { reader in
-                let rows = try reader.connection.statement(
-                    "SELECT time FROM import_file WHERE conversation=? AND digest=?")
-                defer { rows.reset() }
-                try rows.bind(conversation, file.bytes)
-                return try rows.step() ? Timestamp(milliseconds: rows.int64(0)) : nil
-            }
-        } catch {
-            throw .store(StoreError(error))
+        return try read { connection, conversation in
+            try connection.row(
+                "SELECT time FROM import_file WHERE conversation=? AND digest=?", conversation, file.bytes
+            ) { Timestamp(milliseconds: $0.int64(0)) }
         }
     }
 

@@ -82,10 +82,10 @@ struct ImportStaging {
             Segment.directory(of: id) == parts[..<3].joined(separator: "/"),
             try disk.information(root + "/" + name)?.isRegular == true
         else { return }
-        let statement = try connection.statement("SELECT number FROM conversation WHERE id=?")
-        try statement.bind(id.bytes)
-        if try statement.step() {
-            let rows = try ArchiveRows.segments(of: statement.int64(0), on: connection)
+        if let number = try connection.row(
+            "SELECT number FROM conversation WHERE id=?", id.bytes, read: { $0.int64(0) })
+        {
+            let rows = try ArchiveRows.segments(of: number, on: connection)
             if rows.contains(where: { $0.name(of: id) == name }) { return }
         }
         let quarantine = root + "/quarantine"

@@ -31,11 +31,9 @@ struct DatabaseSalvage {
     }
 
     private func tables(of connection: Connection) throws(SQLiteError) -> [String] {
-        let rows = try connection.statement(
-            "SELECT name FROM sqlite_schema WHERE type='table' AND name NOT LIKE 'sqlite_%' ORDER BY name")
-        var names: [String] = []
-        while try rows.step() { names.append(rows.text(0)) }
-        return names
+        try connection.rows(
+            "SELECT name FROM sqlite_schema WHERE type='table' AND name NOT LIKE 'sqlite_%' ORDER BY name"
+        ) { $0.text(0) }
     }
 
     private mutating func copy(_ table: String) throws {

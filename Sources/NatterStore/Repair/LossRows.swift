@@ -20,8 +20,7 @@ enum LossRows {
     static func replace(
         _ losses: [ClosedRange<Seq>], of conversation: Int64, at time: Timestamp, on connection: Connection
     ) throws(SQLiteError) {
-        let delete = try connection.statement("DELETE FROM loss WHERE conversation=?")
-        try delete.run(conversation)
+        try connection.run("DELETE FROM loss WHERE conversation=?", conversation)
         let insert = try connection.statement("INSERT INTO loss VALUES (?,?,?,?)")
         for loss in losses {
             try insert.run(conversation, loss.lowerBound.rawValue, loss.upperBound.rawValue, time.milliseconds)

@@ -61,12 +61,9 @@ final class RebuiltDatabase {
         else { return }
         do {
             let connection = try Connection(path: path + ".rebuilt", role: .reader, disk: disk)
-            let mark = try connection.statement("SELECT 1 FROM meta WHERE key='clean'")
-            guard try mark.step() else { return }
+            guard try connection.hasRow("SELECT 1 FROM meta WHERE key='clean'") else { return }
         }
-        for end in ["-wal", "-shm"] where try disk.information(path + ".rebuilt" + end) != nil {
-            try disk.remove(path + ".rebuilt" + end)
-        }
+        try disk.removeLog(of: path + ".rebuilt")
         try replace(root, disk, Quarantine(root: root, disk: disk)) { _ in }
     }
 
@@ -83,11 +80,8 @@ final class RebuiltDatabase {
 
     private static func isSound(_ path: String, _ disk: any Disk) throws -> Bool {
         let connection = try Connection(path: path, role: .reader, disk: disk)
-        let check = try connection.statement("PRAGMA integrity_check(1)")
-        guard try check.step(), check.text(0) == "ok" else { return false }
-        check.reset()
-        let id = try connection.statement("SELECT 1 FROM meta WHERE key='store_id'")
-        return try id.step()
+        guard try connection.row("PRAGMA integrity_check(1)", read: { $0.text(0) }) == "ok" else { return false }
+        return try connection.hasRow("SELECT 1 FROM meta WHERE key='store_id'")
     }
 
     private func salvage(_ path: String, _ target: Connection) throws {
@@ -114,42 +108,29 @@ final class RebuiltDatabase {
     // MARK: Contents
 
     func storeID() throws -> StoreID? {
-        let statement = try connection.statement("SELECT value FROM meta WHERE key='store_id'")
-        return try statement.step() ? StoreID(bytes: statement.blob(0)) : nil
+        try connection.row("SELECT value FROM meta WHERE key='store_id'") { StoreID(bytes: $0.blob(0)) } ?? nil
     }
 
     /// Gives a new database the store's id, which the logs contain.
     func identify(_ found: StoreID?) throws -> StoreID {
         if let own = try storeID() {
-            let secret = try connection.statement("SELECT 1 FROM meta WHERE key='key_secret'")
-            if try !secret.step() { try putSecret() }
+            if try !connection.hasRow("SELECT 1 FROM meta WHERE key='key_secret'") { try putSecret() }
             return own
         }
         var random = SecureRandom()
         let id = found ?? StoreID(using: &random)
-        try connection.statement("INSERT OR REPLACE INTO meta VALUES (?,?)").run("store_id", id.bytes)
+        try connection.run("INSERT OR REPLACE INTO meta VALUES (?,?)", "store_id", id.bytes)
         try putSecret()
         return id
     }
 
     private func putSecret() throws {
-        try connection.statement("INSERT OR REPLACE INTO meta VALUES (?,?)").run(
-            "key_secret", (StoreSecret.read(in: root, disk: disk) ?? .random()).bytes)
+        try connection.run(
+            "INSERT OR REPLACE INTO meta VALUES (?,?)", "key_secret",
+            (StoreSecret.read(in: root, disk: disk) ?? .random()).bytes)
         report(
             "the ids of messages sent before are not known any more: a message sent again with such an id counts as new"
         )
-    }
-
-    /// The newest commit that the database or the journal contains.
-    func lastCommit(_ journal: JournalContents) throws -> Commit {
-        let newest = try connection.statement(
-            """
-            SELECT max(coalesce((SELECT max(sealed_commit) FROM conversation),0),
-                coalesce((SELECT value FROM meta WHERE key='commit'),0),
-                coalesce((SELECT max(commit_number) FROM erasure),0),
-                coalesce((SELECT max(commit_number) FROM change),0))
-            """)
-        return max(journal.lastCommit, try newest.step() ? Commit(newest.uint64(0)) : .zero)
     }
 
     // MARK: The end

@@ -41,8 +41,8 @@ final class RebuiltPeople {
         func highest(_ columns: [(table: String, name: String)]) throws(SQLiteError) -> Int64 {
             var found: Int64 = 0
             for column in columns {
-                let row = try connection.statement("SELECT coalesce(max(\(column.name)),0) FROM \(column.table)")
-                if try row.step() { found = max(found, row.int64(0)) }
+                let sql = "SELECT coalesce(max(\(column.name)),0) FROM \(column.table)"
+                found = max(found, try connection.row(sql) { $0.int64(0) } ?? 0)
             }
             return found
         }
@@ -52,8 +52,8 @@ final class RebuiltPeople {
         )
         let rows = try connection.statement("SELECT name_key,number FROM account")
         while try rows.step() { accounts[rows.text(0)] = rows.int64(1) }
-        let names = try connection.statement("SELECT name_key FROM conversation WHERE kind=1 AND is_deleted=0")
-        while try names.step() { groups.insert(names.text(0)) }
+        groups = Set(
+            try connection.rows("SELECT name_key FROM conversation WHERE kind=1 AND is_deleted=0") { $0.text(0) })
         let insert = try connection.statement(
             """
             INSERT INTO account (number,name,name_key,password,disabled,created)

@@ -112,7 +112,7 @@ public final class StoreCheck {
 
     private func checkConversations(_ connection: Connection) throws {
         let conversations = try CheckedConversation.all(on: connection, directory: directory)
-        isClean = try StoreCheck.hasCleanMark(connection)
+        isClean = try connection.hasRow("SELECT 1 FROM meta WHERE key='clean'")
         losses = try LossRows.all(on: connection)
         // The next start removes them.
         if try StoreCheck.has("retired", on: connection) {
@@ -155,14 +155,7 @@ public final class StoreCheck {
 
     /// Whether a database has a table. A check does not write, so it does not migrate a database of an earlier version.
     static func has(_ table: String, on connection: Connection) throws(SQLiteError) -> Bool {
-        let statement = try connection.statement("SELECT 1 FROM sqlite_schema WHERE name=?")
-        try statement.bind(table)
-        return try statement.step()
-    }
-
-    private static func hasCleanMark(_ connection: Connection) throws(SQLiteError) -> Bool {
-        let statement = try connection.statement("SELECT 1 FROM meta WHERE key='clean'")
-        return try statement.step()
+        try connection.hasRow("SELECT 1 FROM sqlite_schema WHERE name=?", table)
     }
 
     // MARK: The journal

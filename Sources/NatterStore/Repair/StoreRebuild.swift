@@ -92,8 +92,8 @@ public final class StoreRebuild {
 
     private func lastEpoch(_ path: String) throws -> Epoch {
         let connection = try Connection(path: path, role: .reader, disk: disk)
-        let rows = try connection.statement("SELECT value FROM epoch ORDER BY run DESC LIMIT 1")
-        return Epoch(rawValue: try rows.step() ? rows.uint64(0) : 0)
+        let last = try connection.row("SELECT value FROM epoch ORDER BY run DESC LIMIT 1") { $0.uint64(0) }
+        return Epoch(rawValue: last ?? 0)
     }
 
     /// Files to move and bytes to cut after the rows are committed.
@@ -126,7 +126,7 @@ public final class StoreRebuild {
             connection,
             sealed: Dictionary(
                 known.map { ($0.identity.number, $0.sealedSeq) }, uniquingKeysWith: { first, _ in first }))
-        let former = try database.lastCommit(journal)
+        let former = max(journal.lastCommit, try StateLoader.lastCommit(on: connection))
         return try connection.transaction {
             let people = try RebuiltPeople(
                 connection, now: clock.now(), journal: journal,
@@ -172,8 +172,9 @@ public final class StoreRebuild {
             users.count == 2
         else { return identity }
         let pair = try people.pair(users[0], users[1])
-        let update = try connection.statement("UPDATE conversation SET user_a=?, user_b=? WHERE number=?")
-        try update.run(pair.first.rawValue, pair.second.rawValue, identity.number)
+        try connection.run(
+            "UPDATE conversation SET user_a=?, user_b=? WHERE number=?", pair.first.rawValue, pair.second.rawValue,
+            identity.number)
         return ConversationIdentity(
             number: identity.number, id: identity.id, kind: .personal, name: identity.name, users: users)
     }
@@ -209,13 +210,11 @@ public final class StoreRebuild {
             for relation in log.content.relations where relation.about >= log.first {
                 try RelationRows.insert(relation, of: identity.number, on: connection)
             }
-            let update = try connection.statement(
+            try connection.run(
                 """
                 UPDATE conversation SET first_seq=?, sealed_seq=?, sealed_hash=?, sealed_commit=?,
                 sealed_time=max(coalesce(sealed_time,0),?) WHERE number=?
-                """)
-            try update.run(
-                log.first.rawValue, log.sealedSeq.rawValue, log.sealedHash.bytes, log.sealedCommit.rawValue,
+                """, log.first.rawValue, log.sealedSeq.rawValue, log.sealedHash.bytes, log.sealedCommit.rawValue,
                 (log.content.serverTime ?? .zero).milliseconds, identity.number)
             try recordSenders(log, identity, counts[identity.number] ?? [:], people, connection)
             try recordLosses(log.losses, identity, label, stated[identity.number] ?? [], connection)
@@ -285,8 +284,7 @@ public final class StoreRebuild {
         for (row, bytes, reason) in journal.damaged {
             let path = try quarantine.keep(bytes, name: "store.db-batch-\(row)")
             report("the journal's batch of commit \(row / 2) can't be read: \(reason); its bytes are in '\(path)'")
-            let delete = try connection.statement("DELETE FROM batch WHERE number=?")
-            try delete.run(row)
+            try connection.run("DELETE FROM batch WHERE number=?", row)
         }
     }
 
@@ -298,22 +296,20 @@ public final class StoreRebuild {
     ) throws {
         let connection = database.connection
         let commit = logs.reduce(former) { max($0, $1.sealedCommit) }
-        try connection.statement("INSERT OR REPLACE INTO meta VALUES ('commit',?)").run(commit.rawValue)
+        try connection.run("INSERT OR REPLACE INTO meta VALUES ('commit',?)", commit.rawValue)
         try connection.execute("INSERT OR REPLACE INTO meta VALUES ('clean',1)")
         var first: Commit?
         if commit > former { first = former.next }
         if let damaged = journal.firstDamaged { first = min(first ?? damaged, damaged) }
         if database.isNew || logs.contains(where: \.hasOtherHistory) { first = Commit(1) }
         guard let first else { return }
-        let newest = try connection.statement("SELECT coalesce(max(run),0) FROM epoch")
-        let stored = try newest.step() ? newest.int64(0) : 0
-        newest.reset()
+        let stored = try connection.row("SELECT coalesce(max(run),0) FROM epoch") { $0.int64(0) } ?? 0
         let ofFiles = survey.files.compactMap { $0.header?.epoch.run }.max() ?? 0
         let run = max(UInt32(clamping: stored), ofFiles) &+ 1
         var random = SecureRandom()
         let epoch = Epoch(run: run, random: UInt32(truncatingIfNeeded: random.next()))
-        try connection.statement("DELETE FROM epoch WHERE first_commit>=?").run(first.rawValue)
-        try connection.statement("INSERT INTO epoch VALUES (?,?,?)").run(Int64(run), epoch.rawValue, first.rawValue)
+        try connection.run("DELETE FROM epoch WHERE first_commit>=?", first.rawValue)
+        try connection.run("INSERT INTO epoch VALUES (?,?,?)", Int64(run), epoch.rawValue, first.rawValue)
     }
 
     // MARK: Files

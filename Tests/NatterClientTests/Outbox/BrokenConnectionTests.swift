@@ -11,9 +11,12 @@ import TestSupport
 
 @Suite("connections that break", .serialized)
 struct BrokenConnectionTests {
+    private let server: TestServer
+
+    init() throws { server = try TestServer() }
+
     @Test("lines over a connection that is cut at random are there once, in order", arguments: UInt64(1)...6)
     func lines(seed: UInt64) throws {
-        let server = try TestServer()
         let alice = try server.user("alice")
         let proxy = try CuttingProxy(to: server.port, seed: seed, cuts: 8, bytes: 1...300_000)
         let lines = (1...1_500).map { "line \($0)" }
@@ -29,7 +32,6 @@ struct BrokenConnectionTests {
         "if the connection stays broken, the error names the line and the id to continue with", arguments: UInt64(1)...6
     )
     func resume(seed: UInt64) throws {
-        let server = try TestServer()
         let alice = try server.user("alice")
         let proxy = try CuttingProxy(to: server.port, seed: seed, cuts: 1_000, bytes: 150_000...400_000)
         let lines = (1...4_000).map { "line \($0)" }
@@ -59,7 +61,6 @@ struct BrokenConnectionTests {
 
     @Test("an outbox delivered over a connection that is cut is there once, in order", arguments: UInt64(1)...6)
     func outbox(seed: UInt64) throws {
-        let server = try TestServer()
         let alice = try server.user("alice")
         let requests = (1...1_500).map { SendRequest(conversation: "general", text: "message \($0)", id: "m:\($0)") }
         _ = try alice.outbox.add(requests, at: SystemClock().now())
@@ -74,7 +75,6 @@ struct BrokenConnectionTests {
 
     @Test("another address than that of the login costs a quick sync 2 s if nothing answers there")
     func silentAddress() throws {
-        let server = try TestServer()
         let alice = try server.user("alice")
         #expect(alice("sync").code == 0)
         let silent = try Proxy { client in
@@ -91,7 +91,6 @@ struct BrokenConnectionTests {
         "requests and answers lost, doubled, delayed and reordered: each message once, in order",
         arguments: UInt64(1)...3)
     func unsteady(seed: UInt64) throws {
-        let server = try TestServer()
         let names = ["alice", "bob", "carol", "dave"]
         let people = try names.map { try server.user($0) }
         let proxy = try UnsteadyProxy(to: server.port, seed: seed, share: 30)
@@ -144,7 +143,6 @@ struct BrokenConnectionTests {
 
     @Test("send --queue whose answer is lost is there once", arguments: UInt64(1)...6)
     func lostAnswer(seed: UInt64) throws {
-        let server = try TestServer()
         let alice = try server.user("alice")
         let proxy = try CuttingProxy(to: server.port, seed: seed, cuts: 40, bytes: 1...700)
         let broken = alice.with(server: proxy.url)

@@ -12,12 +12,18 @@ import TestSupport
 
 @Suite("send --lines and --ndjson")
 struct LineTests {
+    private let server: TestServer
+    private let alice: Person
+
+    init() throws {
+        server = try TestServer()
+        alice = try server.user("alice")
+    }
+
     private func bytes(_ lines: [String]) -> [UInt8] { Array(lines.joined(separator: "\n").utf8) }
 
     @Test("each line is a message; blank ones are skipped, line breaks of any kind end them, the last needs none")
     func lines() throws {
-        let server = try TestServer()
-        let alice = try server.user("alice")
         let outcome = try alice.send("--lines", input: Array("one\n\n  \t\ntwo\r\n three \n\u{1}\"\\é\nlast".utf8))
         #expect(outcome == .silent)
         let log = alice("log", "--json").messages
@@ -26,16 +32,12 @@ struct LineTests {
 
     @Test("nothing at all is no error", arguments: ["", "\n\n \n"])
     func empty(input: String) throws {
-        let server = try TestServer()
-        let alice = try server.user("alice")
         for form in ["--lines", "--ndjson"] { #expect(try alice.send(form, input: Array(input.utf8)).code == 0) }
         #expect(try alice.texts().isEmpty)
     }
 
     @Test("--json gives the message of each line, in order, across batches")
     func json() throws {
-        let server = try TestServer()
-        let alice = try server.user("alice")
         let lines = (1...2_500).map { "line \($0)" }
         let outcome = try alice.send("--lines", "--json", "-c", "@me", input: bytes(lines))
         #expect(outcome.code == 0 && outcome.errors.isEmpty)
@@ -46,8 +48,7 @@ struct LineTests {
 
     @Test("an object's fields count: conversation, text, id; others do not")
     func objects() throws {
-        let server = try TestServer()
-        let (alice, _) = (try server.user("alice"), try server.user("bob"))
+        _ = try server.user("bob")
         let input = bytes([
             #"{"text":"to general"}"#, "", #"{"conversation":"@bob","text":"to bob","seq":7,"ts":null}"#,
             #"{"text":"mine","id":"k1"}"#, #"{"text":"mine","id":"k1","conversation":null}"#,
@@ -80,8 +81,6 @@ struct LineTests {
 
     @Test("at the first refused line it stops with 65 and names it; those before are sent", arguments: badLines)
     func refused(form: String, line: String, words: String) throws {
-        let server = try TestServer()
-        let alice = try server.user("alice")
         #expect(alice("send", "--id", "used", "-c", "@me", "before").code == 0)
         let good = { (text: String) in form == "--lines" ? text : #"{"text":"\#(text)"}"# }
         let outcome = try alice.send(form, input: bytes([good("one"), "", good("two"), line, good("three")]))
@@ -93,8 +92,6 @@ struct LineTests {
 
     @Test("lines that are not UTF-8 are named, and an error is one object with --json")
     func notUTF8() throws {
-        let server = try TestServer()
-        let alice = try server.user("alice")
         let outcome = try alice.send("--lines", "--json", input: Array("one\n".utf8) + [0x61, 0xFF, 0x0A])
         #expect(outcome.code == 65 && outcome.messages.map(\.text) == ["one"])
         #expect(outcome.errors.hasPrefix(#"{"error":{"code":"bad_text","exit":65,"message":"line 2: "#))
@@ -102,8 +99,6 @@ struct LineTests {
 
     @Test("the same key again, also after more lines, sends nothing twice")
     func resume() throws {
-        let server = try TestServer()
-        let alice = try server.user("alice")
         let lines = (1...1_500).map { "line \($0)" }
         #expect(try alice.send("--lines", "--id", "job", input: bytes(Array(lines.prefix(700)))).code == 0)
         let outcome = try alice.send("--lines", "--id", "job", "--json", input: bytes(lines))
@@ -123,15 +118,11 @@ struct LineTests {
 
     @Test("contradictory options are refused before anything is read", arguments: senseless)
     func usage(words: [String], code: Int32) throws {
-        let server = try TestServer()
-        let alice = try server.user("alice")
         #expect(alice.send(words, descriptor: -1).code == code)
     }
 
     @Test("a key of 52 bytes leaves room for the number of every line")
     func longestKey() throws {
-        let server = try TestServer()
-        let alice = try server.user("alice")
         let key = String(repeating: "k", count: 52)
         #expect(try alice.send("--lines", "--id", key, input: bytes(["a", "b"])).code == 0)
         #expect(try alice.send("--lines", "--id", key, input: bytes(["a", "b"])).code == 0)
@@ -140,8 +131,6 @@ struct LineTests {
 
     @Test("a line is sent when it arrives, not when the input ends")
     func slowInput() throws {
-        let server = try TestServer()
-        let alice = try server.user("alice")
         var ends: [Int32] = [-1, -1]
         try #require(pipe(&ends) == 0)
         let (input, output) = (ends[0], ends[1])
@@ -163,8 +152,6 @@ struct LineTests {
 
     @Test("a server that is not there: 69 at once, and nothing was sent")
     func notReached() throws {
-        let server = try TestServer()
-        let alice = try server.user("alice")
         server.stop()
         let outcome = try alice.send("--lines", input: bytes(["one"]))
         #expect(outcome.code == 69 && outcome.errors.contains("cannot reach"))
@@ -172,8 +159,6 @@ struct LineTests {
 
     @Test("fifty thousand lines need the memory of a batch")
     func memory() throws {
-        let server = try TestServer()
-        let alice = try server.user("alice")
         let count = 50_000
         let input = bytes(
             (1...count).map { "line \($0) with about as much text as a line of a log may have on average" })

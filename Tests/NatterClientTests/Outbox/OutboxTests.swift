@@ -13,10 +13,16 @@ import TestSupport
 
 @Suite("send --queue and the outbox")
 struct OutboxTests {
+    private let server: TestServer
+    private let alice: Person
+
+    init() throws {
+        server = try TestServer()
+        alice = try server.user("alice")
+    }
+
     @Test("with a server it sends at once, and says no more than without")
     func online() throws {
-        let server = try TestServer()
-        let alice = try server.user("alice")
         #expect(alice("send", "--queue", "hello") == .silent)
         #expect(alice("send", "--queue", "--json", "again").messages.map(\.seq) == [2])
         #expect(try alice.texts() == ["hello", "again"])
@@ -27,8 +33,6 @@ struct OutboxTests {
         "messages queued while the server was down are sent in order by a later command",
         arguments: [["sync"], ["log"], ["users"], ["whoami"], ["send", "last"], ["send", "--queue", "last"]])
     func later(command: [String]) throws {
-        let server = try TestServer()
-        let alice = try server.user("alice")
         // Given a first sync, so that log and users have something to show
         #expect(alice("sync").code == 0)
         server.stop()
@@ -50,8 +54,6 @@ struct OutboxTests {
 
     @Test("without --queue an unreachable server is an error, and queued messages go first")
     func withoutQueue() throws {
-        let server = try TestServer()
-        let alice = try server.user("alice")
         #expect(alice("send", "--queue", "--offline", "one").errors.contains("--offline was given"))
         server.stop()
         #expect(alice("send", "two").code == 69)
@@ -63,8 +65,6 @@ struct OutboxTests {
 
     @Test("log and users show the replica if queued messages cannot be sent")
     func readersGoOn() throws {
-        let server = try TestServer()
-        let alice = try server.user("alice")
         #expect(alice("send", "here").code == 0)
         #expect(alice("sync").code == 0)
         #expect(alice("users").code == 0)
@@ -77,8 +77,6 @@ struct OutboxTests {
 
     @Test("a queued message stays if it is sent again and the session has ended")
     func sessionEnded() throws {
-        let server = try TestServer()
-        let alice = try server.user("alice")
         #expect(alice("send", "--queue", "--offline", "--id", "kept", "one").code == 0)
         // When the server takes nothing from us
         let token = "profiles/default/token"
@@ -96,8 +94,6 @@ struct OutboxTests {
 
     @Test("a refused message is parked with its reason and blocks nothing")
     func parked() throws {
-        let server = try TestServer()
-        let alice = try server.user("alice")
         #expect(alice("send", "--id", "used", "first").code == 0)
         server.stop()
         #expect(alice("send", "--queue", "one").code == 0)
@@ -137,25 +133,23 @@ struct OutboxTests {
         var options = ChatServer.Options()
         if isDisk { options.spools.freeBytes = .max } else { options.spools.totalBytes = 1 << 20 }
         let directory = try TemporaryDirectory()
-        let server = try TestServer(directory: directory, options: options)
-        let alice = try server.user("alice")
-        #expect(alice("send", "--queue", "--offline", "one").code == 0)
+        let full = try TestServer(directory: directory, options: options)
+        let person = try full.user("alice")
+        #expect(person("send", "--queue", "--offline", "one").code == 0)
         // When it is offered, then it is not parked
-        #expect(!alice("sync").errors.contains("refused"))
-        let list = alice("outbox", "ls", "--json").lines
+        #expect(!person("sync").errors.contains("refused"))
+        let list = person("outbox", "ls", "--json").lines
         #expect(list.count == 1 && list[0].contains(#""state":"waiting""#))
-        if isDisk { #expect(try alice.send("--lines", input: Array("two".utf8)).code == 75) }
+        if isDisk { #expect(try person.send("--lines", input: Array("two".utf8)).code == 75) }
         // And it goes when there is room
-        server.stop()
+        full.stop()
         let roomy = try TestServer(directory: directory)
-        #expect(alice("send", "--server", roomy.url, "three").code == 0)
-        #expect(try alice.texts("log", "--server", roomy.url) == ["one", "three"])
+        #expect(person("send", "--server", roomy.url, "three").code == 0)
+        #expect(try person.texts("log", "--server", roomy.url) == ["one", "three"])
     }
 
     @Test("drop takes all or none, and --all everything")
     func drop() throws {
-        let server = try TestServer()
-        let alice = try server.user("alice")
         for number in 1...4 { #expect(alice("send", "--queue", "--offline", "message \(number)").code == 0) }
         #expect(alice("outbox", "drop", "1", "9").code == 67)
         #expect(alice("outbox", "ls").lines.count == 4)
@@ -168,8 +162,6 @@ struct OutboxTests {
 
     @Test("an immediate refusal is an error and leaves nothing behind", arguments: [false, true])
     func refusedAtOnce(behindAnother: Bool) throws {
-        let server = try TestServer()
-        let alice = try server.user("alice")
         if behindAnother { #expect(alice("send", "--queue", "--offline", "waits").code == 0) }
         #expect(alice("send", "--queue", "-c", "@nobody", "x").code == 67)
         #expect(alice("outbox", "ls").output.isEmpty)
@@ -178,8 +170,6 @@ struct OutboxTests {
 
     @Test("an id is queued once; with other content it is refused at once")
     func ids() throws {
-        let server = try TestServer()
-        let alice = try server.user("alice")
         server.stop()
         for _ in 1...2 { #expect(alice("send", "--queue", "--id", "job", "done").code == 0) }
         #expect(alice("send", "--queue", "--id", "job", "other").code == 65)
@@ -192,8 +182,6 @@ struct OutboxTests {
 
     @Test("--json shows the entry that was queued")
     func json() throws {
-        let server = try TestServer()
-        let alice = try server.user("alice")
         let outcome = alice("send", "--queue", "--offline", "--json", "--id", "k", "-c", "@me", "note\u{1B}")
         #expect(outcome.lines.count == 1)
         for part in [
@@ -207,8 +195,6 @@ struct OutboxTests {
 
     @Test("messages queued by one account are not sent by another")
     func accounts() throws {
-        let server = try TestServer()
-        let alice = try server.user("alice")
         let bob = try server.user("bob")
         #expect(alice("send", "--queue", "--offline", "from alice").code == 0)
         // When bob is logged in at alice's home
@@ -221,8 +207,6 @@ struct OutboxTests {
 
     @Test("a copied home sends queued messages once, and later ones as its own")
     func copiedHome() throws {
-        let server = try TestServer()
-        let alice = try server.user("alice")
         server.stop()
         for number in 1...20 { #expect(alice("send", "--queue", "message \(number)").code == 0) }
         let copy = alice.with(directory: try alice.directory.copy())
@@ -238,8 +222,6 @@ struct OutboxTests {
     @Test(
         "sixteen concurrent senders on one home: all messages once, each sender's in order", arguments: [false, true])
     func concurrent(startsOffline: Bool) throws {
-        let server = try TestServer()
-        let alice = try server.user("alice")
         if startsOffline { server.stop() }
         let back = Monitor(0)
         let codes = try concurrently(17) { index -> [Int32] in
@@ -267,8 +249,6 @@ struct OutboxTests {
 
     @Test("--lines with --queue keeps unsent messages, in order")
     func queuedLines() throws {
-        let server = try TestServer()
-        let alice = try server.user("alice")
         server.stop()
         let lines = (1...2_300).map { "line \($0)" }
         let outcome = try alice.send("--lines", "--queue", input: Array(lines.joined(separator: "\n").utf8))
@@ -283,8 +263,6 @@ struct OutboxTests {
 
     @Test("a damaged outbox is said, and hinders no other command")
     func damaged() throws {
-        let server = try TestServer()
-        let alice = try server.user("alice")
         #expect(alice("send", "--queue", "--offline", "one").code == 0)
         let path = "\(alice.outbox.location.directory)/outbox.db"
         try PosixDisk().open(path, .readWrite).write([UInt8](repeating: 0x55, count: 8_192), at: 0)
@@ -297,8 +275,6 @@ struct OutboxTests {
 
     @Test("a message that got no answer and is older than the server keeps ids waits for its user")
     func doubtful() throws {
-        let server = try TestServer()
-        let alice = try server.user("alice")
         func request(_ text: String) -> SendRequest { SendRequest(conversation: "general", text: text, id: text) }
         let long = Timestamp(milliseconds: SystemClock().now().milliseconds - 31 * 86_400_000)
         let lately = Timestamp(milliseconds: SystemClock().now().milliseconds - 29 * 86_400_000)
@@ -319,8 +295,6 @@ struct OutboxTests {
 
     @Test("an id is of the same message if its group is, whatever the name; without the group's id, the name decides")
     func sameGroup() throws {
-        let server = try TestServer()
-        let alice = try server.user("alice")
         var generator = SeededGenerator(seed: 1)
         let (one, other) = (ConversationID(using: &generator), ConversationID(using: &generator))
         func add(_ name: String, _ id: ConversationID?) throws -> ConversationID? {
@@ -335,8 +309,6 @@ struct OutboxTests {
 
     @Test("only a message whose outcome is unknown is in doubt")
     func doubt() throws {
-        let server = try TestServer()
-        let alice = try server.user("alice")
         func tried() throws -> [Bool] {
             var tried: [Bool] = []
             try alice.outbox.forEach {

@@ -46,7 +46,7 @@ struct SyncTests {
         var frames = try server.answer(start.cursor, for: "alice")
         let place = try #require(frames.firstIndex { $0.kind == .provisional })
         let payload = frames[place].payload
-        let header = try Array(payload.prefix(BlockHeader.byteCount)).withUnsafeBytes { try BlockHeader(decoding: $0) }
+        let header = try BlockHeader(decoding: Array(payload.prefix(BlockHeader.byteCount)))
         let general = try #require(try Replica.open(at: location)?.conversation(named: "general")).id
         let records = try Block(header: header, stored: Array(payload[BlockHeader.byteCount...])).open(with: .none)
         let other = Block(

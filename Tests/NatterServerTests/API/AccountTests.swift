@@ -12,9 +12,12 @@ internal import TestSupport
 
 @Suite("accounts and sessions")
 struct AccountTests {
+    private let server: TestServer
+
+    init() throws { server = try TestServer() }
+
     @Test("an account is made, used by its token, left and entered again")
     func wholeLife() throws {
-        let server = try TestServer()
         let stranger = server.stranger()
 
         let registered = try stranger.post("/v1/register", ["name": "alice", "password": "long enough"])
@@ -50,7 +53,6 @@ struct AccountTests {
 
     @Test("logout with 'all' ends every session of the account, and no other")
     func logoutAll() throws {
-        let server = try TestServer()
         let alice = try server.account("alice")
         let bob = try server.account("bob")
         let login = try server.stranger().post(
@@ -71,7 +73,7 @@ struct AccountTests {
             ("{", "400 bad_json"), ("[]", "400 bad_request"),
         ] as [(String?, String)])
     func logoutBody(body: String?, outcome: String) throws {
-        let alice = try TestServer().account("alice")
+        let alice = try server.account("alice")
         #expect(try alice.send(.post, "/v1/logout", body: body.map { Array($0.utf8) }).outcome == outcome)
         #expect(try alice.get("/v1/whoami").status == (outcome == "200" ? 401 : 200))
     }
@@ -84,7 +86,6 @@ struct AccountTests {
             ["Cookie: other=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"],
         ])
     func unauthorized(headers: [String]) throws {
-        let server = try TestServer()
         let answer = try RawClient(port: server.port).request("GET", "/v1/whoami", headers: headers)
         #expect(answer.outcome == "401 unauthorized")
         #expect(answer.header("WWW-Authenticate")?.hasPrefix("Bearer") == true)
@@ -93,7 +94,6 @@ struct AccountTests {
 
     @Test("the word Bearer may be written in any case")
     func bearerCase() throws {
-        let server = try TestServer()
         let alice = try server.account("alice")
         for word in ["bearer", "BEARER", "Bearer"] {
             let answer = try RawClient(port: server.port).request(
@@ -112,7 +112,6 @@ struct AccountTests {
             "-a", "@a", "#a", ":a", ".a", "\"a", "'a", "`a", "\\a", "general", "GENERAL", "me", "Me",
         ])
     func badNames(name: String) throws {
-        let server = try TestServer()
         let stranger = server.stranger()
         #expect(
             try stranger.post("/v1/register", ["name": .string(name), "password": "long enough"]).outcome
@@ -130,7 +129,6 @@ struct AccountTests {
             "Маша", "名前", "a-b@c#d:e.f\"g'h`i\\j", "1", "_", "general1", "men", "%41", "👍",
         ])
     func goodNames(name: String) throws {
-        let server = try TestServer()
         let question = try server.stranger().get("/v1/register", ["name": name])
         #expect(question.outcome == "200")
         #expect(try question.json == ["name": .string(name), "free": true])
@@ -141,7 +139,6 @@ struct AccountTests {
 
     @Test("two spellings of one name that registered at the same moment are one account")
     func spellings() throws {
-        let server = try TestServer()
         // The case fold of U+0390 has three characters, that of the other two, and both are the same text
         let names = ["a\u{390}", "a\u{3AA}\u{301}", "A\u{3CA}\u{301}"]
         let outcomes = try concurrently(names.count) { index in
@@ -157,7 +154,6 @@ struct AccountTests {
 
     @Test("a name is made NFC, and found again in either form and any case")
     func normalization() throws {
-        let server = try TestServer()
         let stranger = server.stranger()
         // Given a name registered with a combining accent, of 65 bytes as sent and 64 as kept
         let long = "Rene\u{301}" + String(repeating: "a", count: 59)
@@ -182,7 +178,6 @@ struct AccountTests {
 
     @Test("one of many who register a name at once gets it, whatever its case")
     func registrationRace() throws {
-        let server = try TestServer()
         let outcomes = try concurrently(6) { index in
             try server.stranger().post(
                 "/v1/register", ["name": index % 2 == 0 ? "Straße" : "STRASSE", "password": "long enough"]
@@ -201,7 +196,6 @@ struct AccountTests {
             (1_025, "422 weak_password"),
         ])
     func passwordLength(count: Int, outcome: String) throws {
-        let server = try TestServer()
         let password = String(repeating: "p", count: count)
         let answer = try server.stranger().post("/v1/register", ["name": "alice", "password": .string(password)])
         #expect(answer.outcome == outcome)
@@ -209,7 +203,6 @@ struct AccountTests {
 
     @Test("bytes count, not characters: four letters of two bytes are a password")
     func passwordBytes() throws {
-        let server = try TestServer()
         let stranger = server.stranger()
         #expect(try stranger.post("/v1/register", ["name": "маша", "password": "пароль"]).outcome == "201")
         #expect(try stranger.post("/v1/login", ["name": "маша", "password": "пароль"]).outcome == "200")
@@ -218,7 +211,6 @@ struct AccountTests {
 
     @Test("an unknown name, a wrong password and an impossible one get one and the same answer")
     func sameRefusal() throws {
-        let server = try TestServer()
         try server.account("alice")
         let bodies: [JSONValue] = [
             ["name": "nobody", "password": "long enough"], ["name": "alice", "password": "long enough"],
@@ -238,13 +230,13 @@ struct AccountTests {
     func uninvited() throws {
         var options = ChatServer.Options()
         options.registration = .invite
-        let server = try TestServer(options: options)
+        let inviting = try TestServer(options: options)
         // More than may wait for a hash
         let outcomes = try concurrently(100) { index in
             let fields: JSONValue = [
                 "name": .string("n\(index)"), "password": "long enough", "invite": .string(Token.random().text),
             ]
-            return try server.stranger().post("/v1/register", fields).outcome
+            return try inviting.stranger().post("/v1/register", fields).outcome
         }
         #expect(Set(outcomes) == ["403 registration_closed"])
     }
@@ -252,7 +244,7 @@ struct AccountTests {
     /// Sends the same request over several connections. As soon as one is answered, while the passwords of the others are being
     /// hashed, the operator changes accounts.
     private func race(
-        _ server: TestServer, _ changes: [(name: String, change: AccountChange)],
+        _ changes: [(name: String, change: AccountChange)],
         _ request: @escaping @Sendable (Client) throws -> Answer, as client: Client
     ) throws -> Set<String> {
         let answered = Monitor(0)
@@ -274,12 +266,11 @@ struct AccountTests {
     @Test("a password that an admin has set stays, although somebody was just setting another one")
     func passwordRace() throws {
         // Given somebody who knows alice's password and has a session of hers
-        let server = try TestServer()
         let alice = try server.account("alice")
         let old = JSONValue.string(TestServer.password)
         // When they set the password again and again, and an admin sets one meanwhile
         let outcomes = try race(
-            server, [("alice", AccountChange(password: PasswordHash(of: "set by an admin")))],
+            [("alice", AccountChange(password: PasswordHash(of: "set by an admin")))],
             { try $0.post("/v1/password", ["old": old, "new": old]) }, as: alice)
         // Then only the admin's is good
         #expect(outcomes.isSubset(of: ["200", "401 unauthorized", "401 bad_credentials"]), "\(outcomes)")
@@ -292,13 +283,12 @@ struct AccountTests {
         "what an admin was just doing is refused once the operator has disabled or demoted that admin",
         arguments: [AccountChange(isDisabled: true), AccountChange(isAdmin: false)])
     func adminRace(change: AccountChange) throws {
-        let server = try TestServer()
         let eve = try server.account("eve")
         try server.makeAdmin("eve")
         try server.account("mallory")
         let body: JSONValue = ["disabled": false, "admin": true, "password": .string(TestServer.password)]
         let outcomes = try race(
-            server, [("eve", change), ("mallory", AccountChange(isDisabled: true, isAdmin: false))],
+            [("eve", change), ("mallory", AccountChange(isDisabled: true, isAdmin: false))],
             { client in
                 try client.send(
                     .patch, "/v1/admin/users/mallory", body: WireJSON.encode(body),

@@ -10,6 +10,14 @@ internal import TestSupport
 
 @Suite("sending many messages in one request")
 struct BulkTests {
+    private let server: TestServer
+    private let alice: Client
+
+    init() throws {
+        server = try TestServer()
+        alice = try server.account("alice")
+    }
+
     private func line(_ text: String, to conversation: String = "general", id: String? = nil) -> String {
         let id = id.map { ",\"id\":\"\($0)\"" } ?? ""
         return "{\"conversation\":\"\(conversation)\",\"text\":\"\(text)\"\(id)}"
@@ -17,8 +25,6 @@ struct BulkTests {
 
     @Test("each line is answered in order, by the message or by what is wrong with it")
     func everyLine() throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
         try server.account("bob")
         let answer = try alice.bulk([
             line("one", id: "k1"), "nonsense", line("two", to: "@bob"), "", line("", id: "k2"), line("one", id: "k1"),
@@ -44,7 +50,6 @@ struct BulkTests {
 
     @Test("with stop=1 no line after a bad one is accepted", arguments: ["?stop=1", "?stop=true", "?other=x&stop=1"])
     func stop(query: String) throws {
-        let alice = try TestServer().account("alice")
         // Given lines that are refused by their form, by their text, and by the store alone
         for bad in ["nonsense", line(""), line("x", to: "@nobody")] {
             let answer = try alice.bulk(
@@ -61,7 +66,6 @@ struct BulkTests {
 
     @Test("repeating a whole request with its ids adds missing messages, and none twice")
     func repeatedRequest() throws {
-        let alice = try TestServer().account("alice")
         let lines = (1...300).map { line("text \($0)", id: "key:\($0)") }
         let first = try alice.bulk(Array(lines[..<200]))
         let second = try alice.bulk(lines)
@@ -71,7 +75,6 @@ struct BulkTests {
 
     @Test("line ends of any kind, and none at the end, make the same messages")
     func lineEnds() throws {
-        let alice = try TestServer().account("alice")
         let body = line("one") + "\r\n" + line("two") + "\n\n\r\n" + line("three")
         let answer = try alice.send(
             .post, "/v1/messages", body: Array(body.utf8), headers: [("Content-Type", "application/x-ndjson")])
@@ -80,7 +83,6 @@ struct BulkTests {
 
     @Test("nothing sent is nothing answered", arguments: ["", "\n", "\n\n  \n"])
     func empty(body: String) throws {
-        let alice = try TestServer().account("alice")
         let answer = try alice.send(
             .post, "/v1/messages", body: Array(body.utf8), headers: [("Content-Type", "application/x-ndjson")])
         #expect(answer.status == 200)
@@ -89,7 +91,6 @@ struct BulkTests {
 
     @Test("a line may have 1 MiB; a longer one alone is refused, and the body has no limit")
     func longLines() throws {
-        let alice = try TestServer().account("alice")
         func padded(_ text: String, _ count: Int) -> String {
             let start = "{\"conversation\":\"general\",\"text\":\"\(text)\",\"x\":\""
             return start + String(repeating: "y", count: count - start.utf8.count - 2) + "\"}"
@@ -108,8 +109,6 @@ struct BulkTests {
 
     @Test("a chunked body is read like one with a length, however it is cut", arguments: UInt64(1)...4)
     func chunks(seed: UInt64) throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
         var generator = SeededGenerator(seed: seed)
         let body = Array((1...400).map { line("text \($0)") + "\n" }.joined().utf8)
         let connection = try RawClient(port: server.port)
@@ -133,8 +132,6 @@ struct BulkTests {
 
     @Test("a broken connection leaves whole lines or none, and the ids show which")
     func brokenOff() throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
         let lines = (1...1_500).map { line("text \($0)", id: "key:\($0)") }
         let body = Array(lines.map { $0 + "\n" }.joined().utf8)
         do {
@@ -154,7 +151,6 @@ struct BulkTests {
 
     @Test("one line of NDJSON is bulk too")
     func single() throws {
-        let alice = try TestServer().account("alice")
         let answer = try alice.bulk([line("one")])
         #expect(answer.status == 200)
         #expect(try answer.lines.count == 1)
@@ -162,7 +158,6 @@ struct BulkTests {
 
     @Test("thousands of short lines, which make several batches, are answered in order")
     func shortLines() throws {
-        let alice = try TestServer().account("alice")
         let answer = try alice.bulk((0..<5_000).map { $0 % 1_000 == 999 ? "x" : line("\($0)") })
         #expect(answer.status == 200)
         #expect(
@@ -174,8 +169,6 @@ struct BulkTests {
 
     @Test("many short lines are stored while the rest of the request is still to come")
     func shortBatches() throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
         // Given lines that are fewer bytes than a batch may have, of a request that does not end
         let body = Array((1...3_000).map { line("\($0)") + "\n" }.joined().utf8)
         #expect(body.count < 256 << 10)
@@ -192,7 +185,6 @@ struct BulkTests {
 
     @Test("an answer too long for memory arrives complete")
     func longAnswer() throws {
-        let alice = try TestServer().account("alice")
         let count = 600
         let text = String(repeating: "long ", count: 800)
         let answer = try alice.bulk((1...count).map { _ in line(text) })
@@ -203,8 +195,6 @@ struct BulkTests {
 
     @Test("a token that may not send is refused before the body is read")
     func scope() throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
         let made = try alice.post("/v1/tokens", ["label": "reader", "scope": "read:general"])
         let token = try #require(made.json["token"]?.text)
         let connection = try RawClient(port: server.port)
@@ -221,7 +211,6 @@ struct BulkTests {
         "after 1,000 refused lines in a row one line says so, and the rest is dropped",
         arguments: ["[]", "", "conversation"])
     func refusedInRow(_ kind: String) throws {
-        let alice = try TestServer().account("alice")
         let bad = kind == "[]" ? "[]" : line(kind.isEmpty ? "" : "x", to: kind.isEmpty ? "general" : "nowhere")
         // More than a batch has, so that the store refuses many lines of one.
         let many = Array(repeating: bad, count: 8_000)
@@ -236,7 +225,6 @@ struct BulkTests {
 
     @Test("lines that the server and the store refuse count together, and a good line begins anew")
     func mixedRefusals() throws {
-        let alice = try TestServer().account("alice")
         let mixed = (0..<1_500).map {
             $0.isMultiple(of: 3) ? "[]" : line($0.isMultiple(of: 2) ? "" : "x", to: "nowhere")
         }
@@ -251,7 +239,6 @@ struct BulkTests {
         "with stop=1, lines that are not tried count as refused, whoever refuses the first",
         arguments: ["[]", "nowhere"])
     func stopInRow(_ kind: String) throws {
-        let alice = try TestServer().account("alice")
         let bad = kind == "[]" ? kind : line("x", to: kind)
         let answers = try alice.bulk([bad] + Array(repeating: line("x"), count: 5_000), query: "?stop=1").lines
         #expect(answers.count == 1_001)
@@ -262,16 +249,16 @@ struct BulkTests {
     func spoolRoom() throws {
         var options = ChatServer.Options()
         options.spools.totalBytes = (64 << 20) + 200_000
-        let alice = try TestServer(options: options).account("alice")
+        let client = try TestServer(options: options).account("alice")
         let lines = (1...20_000).map { line("text \($0)", id: "key:\($0)") }
-        let answers = try alice.bulk(lines).lines
+        let answers = try client.bulk(lines).lines
         #expect(answers.last?["error"]?["code"] == "not_tried")
-        let head = try alice.page().head
+        let head = try client.page().head
         #expect(answers.count == Int(head) + 1)
         #expect(answers.dropLast().allSatisfy { $0["seq"] != nil })
         // The room is given back when the answer was sent: repeating with the same ids succeeds.
-        try eventually("room for another request") { try alice.bulk(Array(lines.prefix(10))).lines.count == 10 }
-        #expect(try alice.bulk(Array(lines.prefix(10))).lines == Array(answers.prefix(10)))
+        try eventually("room for another request") { try client.bulk(Array(lines.prefix(10))).lines.count == 10 }
+        #expect(try client.bulk(Array(lines.prefix(10))).lines == Array(answers.prefix(10)))
     }
 
     @Test("unread answers of one account leave room for those of others, and give theirs back")
@@ -298,11 +285,11 @@ struct BulkTests {
     func diskRoom() throws {
         var options = ChatServer.Options()
         options.spools.freeBytes = .max
-        let alice = try TestServer(options: options).account("alice")
-        let answers = try alice.bulk([line("one"), line("two")]).lines
+        let client = try TestServer(options: options).account("alice")
+        let answers = try client.bulk([line("one"), line("two")]).lines
         // Not "not tried": a client tries again what the server had no room for, and gives up what was wrong.
         #expect(answers.map { $0["error"]?["code"] } == ["disk_full"])
         #expect(answers.first?["line"] == 1)
-        #expect(try alice.page().head == 0)
+        #expect(try client.page().head == 0)
     }
 }

@@ -118,9 +118,7 @@ struct ConversationTests {
         var frames = SyncFrameReader()
         blocks.body.withUnsafeBytes { frames.feed($0) }
         let payload = try #require(try frames.next()).payload
-        let header = try payload.withUnsafeBytesTyped { bytes throws(FormatViolation) in
-            try BlockHeader(decoding: bytes)
-        }
+        let header = try BlockHeader(decoding: payload)
         let records = try Block(header: header, stored: Array(payload[BlockHeader.byteCount...])).verify(with: .none)
         #expect(records.count == messages.count)
         for (index, message) in messages.enumerated() {

@@ -9,8 +9,12 @@ internal import Testing
 
 @Suite("a session in a cookie")
 struct CookieTests {
+    private let server: TestServer
+
+    init() throws { server = try TestServer() }
+
     /// Logs in as a page does.
-    private func login(_ server: TestServer) throws -> (answer: Answer, cookie: String) {
+    private func login() throws -> (answer: Answer, cookie: String) {
         let answer = try server.stranger().post(
             "/v1/login", ["name": "alice", "password": .string(TestServer.password), "cookie": true])
         let pair = (answer.header("Set-Cookie") ?? "").split(separator: ";").first.map(String.init) ?? ""
@@ -19,14 +23,13 @@ struct CookieTests {
 
     @Test("login with a cookie gives no token to the page, and a cookie that scripts cannot see")
     func form() throws {
-        let server = try TestServer()
         try server.account("alice")
-        let (answer, cookie) = try login(server)
+        let (answer, cookie) = try login()
         #expect(answer.outcome == "200")
         #expect(try answer.json == ["name": "alice"])
         let attributes = (answer.header("Set-Cookie") ?? "").split(separator: ";").dropFirst()
             .map { $0.drop { $0 == " " }.lowercased() }
-        #expect(cookie.hasPrefix(CookieTests.name(server) + "="))
+        #expect(cookie.hasPrefix(cookieName + "="))
         #expect(!attributes.contains("secure"))
         #expect(attributes.contains("httponly"))
         #expect(attributes.contains("samesite=strict"))
@@ -39,7 +42,6 @@ struct CookieTests {
             ("same-origin", "200"), ("none", "200"), ("same-site", "403 forbidden"), ("cross-site", "403 forbidden"),
         ])
     func foreign(site: String, outcome: String) throws {
-        let server = try TestServer()
         try server.account("alice")
         let body = #"{"name":"alice","password":"\#(TestServer.password)","cookie":true}"#
         let answer = try RawClient(port: server.port).request(
@@ -48,11 +50,10 @@ struct CookieTests {
         #expect((answer.header("Set-Cookie") != nil) == (outcome == "200"))
     }
 
-    private static func name(_ server: TestServer) -> String { "natter-\(server.storeID.description.prefix(8))" }
+    private var cookieName: String { "natter-\(server.storeID.description.prefix(8))" }
 
     @Test("register gives a cookie, too, and the session tells where it was begun")
     func registered() throws {
-        let server = try TestServer()
         let answer = try server.stranger().post(
             "/v1/register",
             ["name": "bob", "password": "long enough", "cookie": true, "host": "lamp", "program": "natter page"])
@@ -81,7 +82,6 @@ struct CookieTests {
 
     @Test("without cookie, or with false, there is none")
     func notAsked() throws {
-        let server = try TestServer()
         try server.account("alice")
         for extra in [[:], ["cookie": false], ["cookie": nil]] as [[String: JSONValue]] {
             let body = extra.merging(["name": "alice", "password": .string(TestServer.password)]) { $1 }
@@ -93,9 +93,8 @@ struct CookieTests {
 
     @Test("a read needs the cookie alone; anything else must say that a script of ours sent it")
     func changes() throws {
-        let server = try TestServer()
         try server.account("alice")
-        let cookie = "Cookie: other=1; \(try login(server).cookie); more=2"
+        let cookie = "Cookie: other=1; \(try login().cookie); more=2"
         let connection = try RawClient(port: server.port)
         let good = Array(#"{"conversation":"general","text":"hi"}"#.utf8)
         let empty = Array(#"{"conversation":"general","text":""}"#.utf8)
@@ -120,7 +119,7 @@ struct CookieTests {
         #expect(
             try connection.request(
                 "POST", "/v1/messages",
-                headers: ["Cookie: \(CookieTests.name(server))=\(String(repeating: "A", count: 43))"], body: good
+                headers: ["Cookie: \(cookieName)=\(String(repeating: "A", count: 43))"], body: good
             ).outcome == "401 unauthorized")
 
         let bulk = "Content-Type: application/x-ndjson"
@@ -133,21 +132,19 @@ struct CookieTests {
 
     @Test("logout by cookie ends the session and takes the cookie back")
     func logout() throws {
-        let server = try TestServer()
         try server.account("alice")
-        let cookie = "Cookie: \(try login(server).cookie)"
+        let cookie = "Cookie: \(try login().cookie)"
         let connection = try RawClient(port: server.port)
         let answer = try connection.request("POST", "/v1/logout", headers: [cookie, "Natter-Request: 1"], body: [])
         #expect(answer.outcome == "200")
         let taken = answer.header("Set-Cookie") ?? ""
-        #expect(taken.hasPrefix(CookieTests.name(server) + "=;"))
+        #expect(taken.hasPrefix(cookieName + "=;"))
         #expect(taken.contains("Max-Age=0"))
         #expect(try connection.request("GET", "/v1/whoami", headers: [cookie]).outcome == "401 unauthorized")
     }
 
     @Test("a block asked for by cookie is not kept by the browser; one asked for by token may be")
     func blocks() throws {
-        let server = try TestServer()
         let alice = try server.account("alice")
         #expect(try alice.say("hello").status == 201)
         let token = try #require(alice.token.flatMap { Token($0) })
@@ -157,17 +154,16 @@ struct CookieTests {
         let byToken = try alice.get("/v1/blocks/\(id)/1-0")
         #expect(byToken.header("Cache-Control")?.contains("immutable") == true)
         let byCookie = try RawClient(port: server.port).request(
-            "GET", "/v1/blocks/\(id)/1-0", headers: ["Cookie: \(try login(server).cookie)"])
+            "GET", "/v1/blocks/\(id)/1-0", headers: ["Cookie: \(try login().cookie)"])
         #expect(byCookie.status == 200 && byCookie.body == byToken.body)
         #expect(byCookie.header("Cache-Control") == "no-store")
     }
 
     @Test("a token in the header counts, whatever cookie is there besides")
     func headerFirst() throws {
-        let server = try TestServer()
         let bob = try server.account("bob")
         try server.account("alice")
-        let cookie = "Cookie: \(try login(server).cookie)"
+        let cookie = "Cookie: \(try login().cookie)"
         let bearer = "Authorization: Bearer \(bob.token ?? "")"
         let answer = try RawClient(port: server.port).request("GET", "/v1/whoami", headers: [cookie, bearer])
         #expect(try answer.json["name"] == "bob")

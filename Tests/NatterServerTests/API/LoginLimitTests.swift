@@ -7,13 +7,16 @@ internal import TestSupport
 
 @Suite("wrong passwords are limited")
 struct LoginLimitTests {
+    private let server: TestServer
+
+    init() throws { server = try TestServer() }
+
     private func login(_ client: Client, _ name: String, _ password: String = TestServer.password) throws -> Answer {
         try client.post("/v1/login", ["name": .string(name), "password": .string(password)])
     }
 
     @Test("after ten failures an account waits, the right password too; other accounts do not")
     func account() throws {
-        let server = try TestServer()
         let alice = try server.account("alice")
         try server.account("bob")
         let stranger = server.stranger()
@@ -36,7 +39,6 @@ struct LoginLimitTests {
 
     @Test("an unknown name is rate-limited like a known one")
     func unknownName() throws {
-        let server = try TestServer()
         let stranger = server.stranger()
         for _ in 0..<10 { #expect(try login(stranger, "nobody").outcome == "401 bad_credentials") }
         #expect(try login(stranger, "nobody").outcome == "429 slow_down")
@@ -44,7 +46,6 @@ struct LoginLimitTests {
 
     @Test("a wrong old password counts as a wrong login does, and the right one changes it")
     func password() throws {
-        let server = try TestServer()
         let alice = try server.account("alice")
         let other = try server.stranger().post(
             "/v1/login", ["name": "alice", "password": .string(TestServer.password)])
@@ -67,7 +68,6 @@ struct LoginLimitTests {
 
     @Test("after fifty failures an address waits, whatever the account")
     func address() throws {
-        let server = try TestServer()
         try server.account("alice")
         let outcomes = try concurrently(2) { thread in
             let client = server.stranger()
@@ -81,7 +81,6 @@ struct LoginLimitTests {
 
     @Test("only failures count: right passwords may come as often, and as many at once, as they like")
     func successes() throws {
-        let server = try TestServer()
         try server.account("alice")
         // Given more logins at once than there may be failures
         let crowd = try concurrently(200) { _ in try login(server.stranger(), "alice").outcome }
@@ -93,7 +92,6 @@ struct LoginLimitTests {
 
     @Test("many wrong passwords at once are no way past the limit")
     func crowdOfFailures() throws {
-        let server = try TestServer()
         try server.account("alice")
         let crowd = try concurrently(100) { index in try login(server.stranger(), "alice", "wrong \(index)").outcome }
         #expect(Set(crowd).isSubset(of: ["401 bad_credentials", "429 slow_down", "503 busy"]))
@@ -102,7 +100,6 @@ struct LoginLimitTests {
 
     @Test("'busy' says when to retry, and the server keeps answering others")
     func busy() throws {
-        let server = try TestServer()
         let bob = try server.account("bob")
         let finished = Monitor(false)
         let crowd = try SystemThread(name: "crowd") {

@@ -13,12 +13,19 @@ struct MessageTests {
         "conversation", "conversation_id", "seq", "cursor", "time", "ts", "sender", "text",
     ]
 
+    private let server: TestServer
+    private let alice: Client
+
+    init() throws {
+        server = try TestServer()
+        alice = try server.account("alice")
+    }
+
     @Test("a message comes back as it was stored, with all its fields and no others")
     func object() throws {
         let clock = TestClock(Timestamp(milliseconds: 1_795_159_445_123))
-        let server = try TestServer(clock: clock)
-        let alice = try server.account("alice")
-        let answer = try alice.say("h\u{E9}llo / \"quoted\" \\ \u{2028}\n\ttab \u{1F44D}")
+        let author = try TestServer(clock: clock).account("alice")
+        let answer = try author.say("h\u{E9}llo / \"quoted\" \\ \u{2028}\n\ttab \u{1F44D}")
         #expect(answer.status == 201)
         let message = try answer.json
         #expect(message.keys == MessageTests.fields)
@@ -30,13 +37,12 @@ struct MessageTests {
         #expect(message["sender"] == "alice")
         #expect(message["text"] == "h\u{E9}llo / \"quoted\" \\ \u{2028}\n\ttab \u{1F44D}")
         // It is there for the next read, the same object
-        #expect(try alice.get("/v1/conversations/general/messages").json["messages"]?.items == [message])
-        #expect(try alice.get("/v1/conversations/general").json["last"] == message)
+        #expect(try author.get("/v1/conversations/general/messages").json["messages"]?.items == [message])
+        #expect(try author.get("/v1/conversations/general").json["last"] == message)
     }
 
     @Test("a cursor is printable and safe in a URL")
     func cursorCharacters() throws {
-        let alice = try TestServer().account("alice")
         for index in 0..<20 {
             let cursor = try alice.say("\(index)").json["cursor"]?.text ?? ""
             #expect(!cursor.isEmpty && cursor.utf8.allSatisfy { isUnreserved($0) })
@@ -54,7 +60,6 @@ struct MessageTests {
         "a text is not normalized, trimmed or otherwise changed",
         arguments: [" ", "\n", "e\u{301}", "\u{E9}", "\u{FEFF}a", "\u{202E}x", "\u{7F}\u{1B}[31m", "\r\n"])
     func exactText(text: String) throws {
-        let alice = try TestServer().account("alice")
         #expect(try Array((alice.say(text).json["text"]?.text ?? "").utf8) == Array(text.utf8))
         #expect(try alice.page().messages.map { Array($0.text.utf8) } == [Array(text.utf8)])
     }
@@ -70,7 +75,6 @@ struct MessageTests {
             ("\u{0}", "422 bad_text"),
         ])
     func textLimits(text: String, outcome: String) throws {
-        let alice = try TestServer().account("alice")
         let answer = try alice.say(text)
         #expect(answer.outcome == outcome)
         if outcome == "201" { #expect(try answer.json["text"] == .string(text)) }
@@ -79,7 +83,6 @@ struct MessageTests {
 
     @Test("the largest text comes through when each of its bytes is escaped in six")
     func escapedText() throws {
-        let alice = try TestServer().account("alice")
         let escaped = String(repeating: "\\u0001", count: 65_536)
         let body = Array("{\"conversation\":\"general\",\"text\":\"\(escaped)\"}".utf8)
         #expect(try alice.send(.post, "/v1/messages", body: body).status == 201)
@@ -94,14 +97,12 @@ struct MessageTests {
             ("a\tb", "422 bad_id"), ("a\u{7F}", "422 bad_id"), ("a\u{0}", "422 bad_id"), ("a\n", "422 bad_id"),
         ])
     func idLimits(id: String, outcome: String) throws {
-        let alice = try TestServer().account("alice")
         #expect(try alice.say("text", id: id).outcome == outcome)
         if outcome == "201" { #expect(try alice.say("text", id: id).outcome == "200") }
     }
 
     @Test("null for an id is none")
     func nullID() throws {
-        let alice = try TestServer().account("alice")
         let body: JSONValue = ["conversation": "general", "text": "a", "id": nil]
         #expect(try alice.post("/v1/messages", body).status == 201)
         #expect(try alice.post("/v1/messages", body).status == 201)
@@ -123,8 +124,7 @@ struct MessageTests {
         "a plain body is the text as it is, also where its type is missing or that of 'curl -d'",
         arguments: [nil, "text/plain", "Text/Plain; charset=utf-8", "application/x-www-form-urlencoded"])
     func plainText(type: String?) throws {
-        let server = try TestServer()
-        let (alice, bob) = (try server.account("alice"), try server.account("bob"))
+        let bob = try server.account("bob")
         let text = "disk full: 100%25 of /srv?a=b&c=d+e\n"
         let answer = try post(text.utf8, type: type, by: alice)
         #expect(answer.status == 201)
@@ -136,7 +136,6 @@ struct MessageTests {
 
     @Test("the query's id makes a plain text safe to repeat, and is the same key as in JSON")
     func plainTextID() throws {
-        let alice = try TestServer().account("alice")
         let first = try post("once".utf8, "?id=a%20b", by: alice)
         let again = try post("once".utf8, "?id=a%20b", by: alice)
         #expect(try first.status == 201 && again.status == 200 && again.json == first.json)
@@ -147,7 +146,6 @@ struct MessageTests {
 
     @Test("what a plain text may not be is refused as in JSON, and changes nothing")
     func badPlainText() throws {
-        let alice = try TestServer().account("alice")
         let long = [UInt8](repeating: 0x61, count: 65_537)
         #expect(try post([], by: alice).outcome == "422 bad_text")
         #expect(try post(long, by: alice).outcome == "422 bad_text")
@@ -168,8 +166,6 @@ struct MessageTests {
 
     @Test("the same id with the same content is the earlier message, and nothing new")
     func repeated() throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
         let bob = try server.account("bob")
         let first = try alice.say("text", id: "key")
         #expect(first.status == 201)
@@ -184,8 +180,6 @@ struct MessageTests {
 
     @Test("the same id with other content is 409, in the same conversation or another")
     func reused() throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
         try server.account("bob")
         #expect(try alice.say("text", id: "key").status == 201)
         #expect(try alice.say("other", id: "key").outcome == "409 id_reused")
@@ -203,10 +197,8 @@ struct MessageTests {
 
     @Test("thirty-two at once with one id make one message")
     func repeatedAtOnce() throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
         let token = alice.token
-        let answers = try concurrently(32) { _ in try Client(server, token: token).say("text", id: "key") }
+        let answers = try concurrently(32) { [server] _ in try Client(server, token: token).say("text", id: "key") }
         #expect(answers.filter { $0.status == 201 }.count == 1)
         #expect(answers.filter { $0.status == 200 }.count == 31)
         #expect(try Set(answers.map { try $0.json["cursor"]?.text }).count == 1)
@@ -217,12 +209,11 @@ struct MessageTests {
     func idSurvives() throws {
         let directory = try TemporaryDirectory()
         let first = try TestServer(directory: directory)
-        let alice = try first.account("alice")
-        let token = alice.token
-        let sent = try alice.say("text", id: "key").json
+        let author = try first.account("alice")
+        let sent = try author.say("text", id: "key").json
         first.stop()
         let second = try TestServer(directory: directory)
-        let again = try Client(second, token: token).say("text", id: "key")
+        let again = try Client(second, token: author.token).say("text", id: "key")
         #expect(again.status == 200)
         #expect(try again.json == sent)
     }
@@ -231,10 +222,9 @@ struct MessageTests {
 
     @Test("sixteen who post at once get dense numbers, and each reads what it has written")
     func dense() throws {
-        let server = try TestServer()
         let tokens = try (0..<16).map { try server.account("u\($0)").token }
         let each = 40
-        let seqs = try concurrently(16) { index in
+        let seqs = try concurrently(16) { [server] index in
             let client = Client(server, token: tokens[index])
             var seqs: [Int] = []
             for number in 0..<each {
@@ -259,21 +249,18 @@ struct MessageTests {
     @Test("times never decrease, even if the clock does")
     func clockGoesBack() throws {
         let clock = TestClock()
-        let server = try TestServer(clock: clock)
-        let alice = try server.account("alice")
-        let first = try alice.say("one").json["ts"]?.int ?? 0
+        let author = try TestServer(clock: clock).account("alice")
+        let first = try author.say("one").json["ts"]?.int ?? 0
         clock.advance(milliseconds: -3_600_000)
-        #expect(try alice.say("two").json["ts"]?.int == first)
+        #expect(try author.say("two").json["ts"]?.int == first)
         clock.advance(milliseconds: 3_600_005)
-        #expect(try alice.say("three").json["ts"]?.int == first + 5)
+        #expect(try author.say("three").json["ts"]?.int == first + 5)
     }
 
     // MARK: Where to
 
     @Test("a personal conversation has a name for each side, and one sequence of numbers")
     func personal() throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
         let bob = try server.account("Bob")
         let one = try alice.say("one", to: "@bob").json
         let two = try bob.say("two", to: "@ALICE").json
@@ -291,7 +278,6 @@ struct MessageTests {
 
     @Test("a conversation with yourself is a notebook, and @me is short for it")
     func notebook() throws {
-        let alice = try TestServer().account("alice")
         for name in ["@me", "@alice", "@Alice", "@ME"] {
             #expect(try alice.say("note", to: name).json["conversation"] == "@alice")
         }
@@ -303,8 +289,6 @@ struct MessageTests {
 
     @Test("a name in a body is found in either form and any case")
     func nameForms() throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
         try server.account("Ren\u{E9}")
         for name in ["@Ren\u{E9}", "@Rene\u{301}", "@REN\u{C9}"] {
             #expect(try alice.say("a", to: name).json["conversation"] == "@Ren\u{E9}")
@@ -321,8 +305,6 @@ struct MessageTests {
             ("../general", "404 no_such_conversation"), ("@b\u{0}ob", "404 no_such_user"),
         ])
     func noSuchConversation(name: String, outcome: String) throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
         try server.account("bob")
         #expect(try alice.say("text", to: name).outcome == outcome)
     }

@@ -14,6 +14,10 @@ internal import Testing
 /// Groups, blocks, tokens and administration: permissions, and their corner cases.
 @Suite("users and their permissions")
 struct PeopleTests {
+    private let server: TestServer
+
+    init() throws { server = try TestServer() }
+
     private func json(_ method: HTTPMethod, _ path: String, _ body: JSONValue = .object([:]), by client: Client) throws
         -> Answer
     {
@@ -23,7 +27,6 @@ struct PeopleTests {
 
     @Test("a first personal message that is refused leaves nothing that breaks the next")
     func refusedFirstMessage() throws {
-        let server = try TestServer()
         let (alice, bob) = (try server.account("alice"), try server.account("bob"))
         #expect(try json(.put, "/v1/blocks/alice", by: bob).status == 200)
         // Given two refusals with nothing else between them
@@ -37,7 +40,6 @@ struct PeopleTests {
 
     @Test("a message stored before a block is answered again, and no other gets past the block with its id")
     func repeatedAfterBlock() throws {
-        let server = try TestServer()
         let (alice, bob) = (try server.account("alice"), try server.account("bob"))
         let first = try alice.say("one", to: "@bob", id: "k")
         #expect(try json(.put, "/v1/blocks/alice", by: bob).status == 200)
@@ -50,7 +52,6 @@ struct PeopleTests {
 
     @Test("an id used elsewhere, tried for a first personal message, breaks nothing")
     func reusedIDInFirstMessage() throws {
-        let server = try TestServer()
         let alice = try server.account("alice")
         _ = try server.account("bob")
         #expect(try alice.say("one", id: "k").status == 201)
@@ -61,7 +62,6 @@ struct PeopleTests {
 
     @Test("groups lists your own groups and open ones, page by page, and no private one of others")
     func groupList() throws {
-        let server = try TestServer()
         let (alice, bob) = (try server.account("alice"), try server.account("bob"))
         for (name, isOpen) in [("Ops", false), ("club", true), ("board", false)] {
             let maker = name == "board" ? bob : alice
@@ -88,7 +88,6 @@ struct PeopleTests {
 
     @Test("an admin lists and revokes invitations, and ends a session of anyone")
     func invitesAndSessions() throws {
-        let server = try TestServer()
         let (root, alice) = (try server.account("root"), try server.account("alice"))
         try server.makeAdmin("root")
         let made = try root.post("/v1/admin/invites", [:]).json
@@ -121,9 +120,9 @@ struct PeopleTests {
     func revokedInvites(fields: JSONValue) throws {
         var options = ChatServer.Options()
         options.registration = .invite
-        let server = try TestServer(options: options)
-        let (root, alice) = (try server.account("root"), try server.account("alice"))
-        for name in ["root", "alice"] { try server.makeAdmin(name) }
+        let inviting = try TestServer(options: options)
+        let (root, alice) = (try inviting.account("root"), try inviting.account("alice"))
+        for name in ["root", "alice"] { try inviting.makeAdmin(name) }
         let codes = try [root, alice].map { try $0.post("/v1/admin/invites", [:]).json["invite"]?.text ?? "" }
         func change(_ fields: JSONValue) throws {
             #expect(try json(.patch, "/v1/admin/users/alice", fields, by: root).status == 200)
@@ -137,7 +136,7 @@ struct PeopleTests {
         #expect(try makers() == ["root"])
         func register(_ code: String) throws -> Int {
             let fields: JSONValue = ["name": "eve", "password": "long enough", "invite": .string(code)]
-            return try server.stranger().post("/v1/register", fields).status
+            return try inviting.stranger().post("/v1/register", fields).status
         }
         #expect(try register(codes[1]) == 403)
         #expect(try register(codes[0]) == 201)
@@ -145,7 +144,6 @@ struct PeopleTests {
 
     @Test("a token whose time has passed already is refused, and one whose time is to come is made")
     func expiry() throws {
-        let server = try TestServer()
         let alice = try server.account("alice")
         func made(_ milliseconds: Int64) throws -> String {
             let expires = server.clock.now().advanced(milliseconds: milliseconds)
@@ -160,7 +158,6 @@ struct PeopleTests {
 
     @Test("a scope goes by the conversation, not by its name: neither does a swap of names widen it")
     func swappedNames() throws {
-        let server = try TestServer()
         let alice = try server.account("alice")
         for name in ["ops", "board"] { #expect(try alice.post("/v1/groups", ["name": .string(name)]).status == 201) }
         #expect(try alice.say("a secret", to: "board").status == 201)
@@ -198,7 +195,6 @@ struct PeopleTests {
 
     @Test("a password change and logout everywhere end tokens with the scope 'all', and list the others")
     func robotsEnd() throws {
-        let server = try TestServer()
         let (alice, root) = (try server.account("alice"), try server.account("root"))
         try server.makeAdmin("root")
         func robot(_ scope: String) throws -> Client {
@@ -231,7 +227,6 @@ struct PeopleTests {
 
     @Test("a token for one conversation learns nothing about others from any request")
     func readScope() throws {
-        let server = try TestServer()
         let (alice, bob) = (try server.account("alice"), try server.account("bob"))
         _ = try alice.say("for all")
         let made = try alice.post("/v1/tokens", ["label": "robot", "scope": "read:general"])
@@ -260,7 +255,6 @@ struct PeopleTests {
 
     @Test("a token to send to one conversation sends there and does nothing else")
     func sendScope() throws {
-        let server = try TestServer()
         let alice = try server.account("alice")
         let token = try alice.post("/v1/tokens", ["label": "cron", "scope": "send:general"]).json["token"]?.text
         let robot = Client(server, token: token)
@@ -281,7 +275,6 @@ struct PeopleTests {
 
     @Test("lists refuse a limit that is none, a body of optional fields may be missing")
     func forms() throws {
-        let server = try TestServer()
         let alice = try server.account("alice")
         try server.makeAdmin("alice")
         #expect(try alice.post("/v1/groups", ["name": "ops"]).status == 201)
@@ -300,7 +293,6 @@ struct PeopleTests {
 
     @Test("a group's life: who sees it, who changes it, and what remains")
     func groups() throws {
-        let server = try TestServer()
         let (alice, bob, carol) = (try server.account("alice"), try server.account("bob"), try server.account("carol"))
         #expect(try alice.post("/v1/groups", ["name": "ops"]).status == 201)
         #expect(try alice.post("/v1/groups", ["name": "OPS"]).outcome == "409 name_taken")
@@ -346,7 +338,6 @@ struct PeopleTests {
 
     @Test("disabling an account ends its sessions at once, and enabling does not bring them back")
     func disabling() throws {
-        let server = try TestServer()
         let (root, alice) = (try server.account("root"), try server.account("alice"))
         #expect(try json(.patch, "/v1/admin/users/alice", ["disabled": true], by: root).outcome == "403 forbidden")
         try server.makeAdmin("root")
@@ -363,7 +354,6 @@ struct PeopleTests {
 
     @Test("an admin of the server who adds a member to a private group without an active admin is in the audit trail")
     func orphan() throws {
-        let server = try TestServer()
         let (root, alice) = (try server.account("root"), try server.account("alice"))
         try server.makeAdmin("root")
         _ = try alice.post("/v1/groups", ["name": "crew"])
@@ -376,7 +366,6 @@ struct PeopleTests {
 
     @Test("a token of one group is shown with the group's name, also after it got another and after a restart")
     func renamedScope() throws {
-        let server = try TestServer()
         let alice = try server.account("alice")
         #expect(try alice.post("/v1/groups", ["name": "ops"]).status == 201)
         let made = try alice.post("/v1/tokens", ["label": "robot", "scope": "send:ops"]).json
@@ -395,7 +384,6 @@ struct PeopleTests {
 
     @Test("the scope of a token does not tell a removed member how a private group is called later")
     func scopeOfRemovedMember() throws {
-        let server = try TestServer()
         let (alice, bob) = (try server.account("alice"), try server.account("bob"))
         #expect(try alice.post("/v1/groups", ["name": "ops"]).status == 201)
         #expect(try json(.put, "/v1/groups/ops/members/bob", [:], by: alice).status == 200)
@@ -421,7 +409,6 @@ struct PeopleTests {
 
     @Test("an admin whose account is disabled does not let the last other one leave")
     func disabledAdmin() throws {
-        let server = try TestServer()
         let alice = try server.account("alice")
         try server.account("bob")
         #expect(try alice.post("/v1/groups", ["name": "ops"]).status == 201)
@@ -435,7 +422,6 @@ struct PeopleTests {
 
     @Test("an erased account is no contact and not online, and nobody begins to write to it")
     func erasedAccount() throws {
-        let server = try TestServer()
         let (alice, bob, eve) = (try server.account("alice"), try server.account("bob"), try server.account("eve"))
         #expect(try eve.say("hi", to: "@alice").status == 201)
         #expect(try alice.get("/v1/contacts").json["users"]?.items.map { $0["online"] } == [true])
@@ -450,7 +436,6 @@ struct PeopleTests {
 
     @Test("an admin erases in the notebook by its short name")
     func erasedNote() throws {
-        let server = try TestServer()
         let alice = try server.account("alice")
         try server.makeAdmin("alice")
         #expect(try alice.say("a note", to: "@me").status == 201)
@@ -460,7 +445,6 @@ struct PeopleTests {
 
     @Test("read marks only rise, and the unread are others'")
     func readMarks() throws {
-        let server = try TestServer()
         let (alice, bob) = (try server.account("alice"), try server.account("bob"))
         for text in ["1", "2", "3"] { _ = try alice.say(text) }
         _ = try bob.say("4")
@@ -475,7 +459,6 @@ struct PeopleTests {
 
     @Test("search on the server finds what its reader sees, newest first, page by page")
     func search() throws {
-        let server = try TestServer()
         let (alice, bob) = (try server.account("alice"), try server.account("bob"))
         for number in 1...7 { _ = try alice.say("apple \(number)") }
         _ = try alice.say("apple in private", to: "@me")

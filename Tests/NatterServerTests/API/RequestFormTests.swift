@@ -7,6 +7,16 @@ internal import TestSupport
 
 @Suite("the form of requests")
 struct RequestFormTests {
+    private let server: TestServer
+    private let alice: Client
+
+    init() throws {
+        server = try TestServer()
+        alice = try server.account("alice")
+    }
+
+    private var authorization: String { "Authorization: Bearer \(alice.token ?? "")" }
+
     private static let json = "Content-Type: application/json"
 
     // MARK: Where it goes
@@ -20,7 +30,6 @@ struct RequestFormTests {
             "/v1/./users", "/v1/x/../users", "/healthz/", "/v1/nowhere",
         ])
     func notFound(path: String) throws {
-        let server = try TestServer()
         let connection = try RawClient(port: server.port)
         for method in ["GET", "POST", "DELETE", "OPTIONS", "BREW"] {
             #expect(try connection.request(method, path, body: method == "GET" ? nil : []).outcome == "404 not_found")
@@ -39,7 +48,6 @@ struct RequestFormTests {
             ("/v1/conversations/@nobody/messages", ["GET", "HEAD", "POST"]),
         ])
     func wrongMethod(path: String, allowed: [String]) throws {
-        let server = try TestServer()
         let connection = try RawClient(port: server.port)
         for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "get", "BREW"]
         where !allowed.contains(method) {
@@ -53,11 +61,8 @@ struct RequestFormTests {
 
     @Test("HEAD answers as GET does, without the body")
     func head() throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
         _ = try alice.say("hello")
         let connection = try RawClient(port: server.port)
-        let authorization = "Authorization: Bearer \(alice.token ?? "")"
         for path in [
             "/v1/whoami", "/v1/conversations", "/v1/conversations/general", "/v1/conversations/general/messages",
             "/v1/users", "/v1/sync", "/healthz", "/v1/register?name=bob",
@@ -92,11 +97,8 @@ struct RequestFormTests {
             ("/v1/conversations/a+b", "404 no_such_conversation"), ("/%2Fv1/users", "400 bad_request"),
         ])
     func names(path: String, outcome: String) throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
         try server.account("bob")
         try server.account("réné")
-        let authorization = "Authorization: Bearer \(alice.token ?? "")"
         let answer = try RawClient(port: server.port).request("GET", path, headers: [authorization])
         #expect(answer.outcome == outcome)
         if outcome == "400 bad_request" {
@@ -111,8 +113,6 @@ struct RequestFormTests {
             "?q=%", "?q=%zz", "?q=%ff", "?%C0=1", "?q=a&%=b", "?q=a&q=a", "?q=&limit=1&%71=b", "?limit=1&limit",
         ])
     func badQuery(query: String) throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
         for path in ["/v1/users", "/v1/sync", "/v1/conversations/general/messages", "/v1/whoami"] {
             #expect(
                 try RawClient(port: server.port).request(
@@ -148,7 +148,6 @@ struct RequestFormTests {
 
     @Test("anything but JSON in UTF-8 is 400 bad_json", arguments: RequestFormTests.brokenBodies)
     func notJSON(body: [UInt8]) throws {
-        let alice = try TestServer().account("alice")
         for path in ["/v1/register", "/v1/login", "/v1/messages"] {
             let isTooLarge = path != "/v1/messages" && body.count > 16_384
             let outcome = isTooLarge ? "413 too_large" : "400 bad_json"
@@ -177,7 +176,6 @@ struct RequestFormTests {
             ("/v1/messages", #"{"Conversation":"general","Text":"a"}"#),
         ])
     func wrongTypes(path: String, body: String) throws {
-        let alice = try TestServer().account("alice")
         let answer = try alice.send(.post, path, body: Array(body.utf8))
         #expect(answer.outcome == "400 bad_request")
         #expect(try answer.json["error"]?["message"]?.text?.isEmpty == false)
@@ -185,7 +183,6 @@ struct RequestFormTests {
 
     @Test("unknown fields of any type are ignored")
     func unknownFields() throws {
-        let alice = try TestServer().account("alice")
         let nested = String(repeating: "[", count: 100) + String(repeating: "]", count: 100)
         let body =
             #"{"conversation":"general","text":"a","seq":"x","colour":{"deep":\#(nested)},"":null,"sender":"bob"}"#
@@ -209,7 +206,6 @@ struct RequestFormTests {
             ("multipart/form-data; boundary=x", 415),
         ] as [(String?, Int)])
     func contentType(type: String?, status: Int) throws {
-        let alice = try TestServer().account("alice")
         let body = Array(#"{"conversation":"general","text":"a"}"#.utf8)
         let answer = try alice.send(
             .post, "/v1/messages", body: body, headers: type.map { [("Content-Type", $0)] } ?? [])
@@ -227,13 +223,10 @@ struct RequestFormTests {
             (.get, "/healthz", 16_384),
         ] as [(HTTPMethod, String, Int)])
     func bodyLimit(method: HTTPMethod, path: String, limit: Int) throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
         let start = Array(#"{"conversation":"general","text":"a","name":"b","password":"wrong one","x":""#.utf8)
         func body(_ count: Int) -> [UInt8] {
             start + [UInt8](repeating: 0x61, count: count - start.count - 2) + Array("\"}".utf8)
         }
-        let authorization = "Authorization: Bearer \(alice.token ?? "")"
         func outcome(_ count: Int) throws -> String {
             try RawClient(port: server.port).request(
                 method.rawValue, path, headers: [authorization], body: body(count)
@@ -245,7 +238,6 @@ struct RequestFormTests {
 
     @Test("a body is refused by its announced length, before it is sent")
     func announcedLength() throws {
-        let server = try TestServer()
         let connection = try RawClient(port: server.port)
         let answer = try connection.request("POST", "/v1/login", headers: ["Content-Length: 16385"])
         #expect(answer.outcome == "413 too_large")
@@ -254,8 +246,6 @@ struct RequestFormTests {
 
     @Test("a body in chunks is for bulk alone", arguments: ["/v1/messages", "/v1/login", "/v1/logout"])
     func chunks(path: String) throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
         let answer = try RawClient(port: server.port).request(
             "POST", path, headers: ["Authorization: Bearer \(alice.token ?? "")", "Transfer-Encoding: chunked"],
             body: Array("2\r\n{}\r\n0\r\n\r\n".utf8))
@@ -342,8 +332,6 @@ struct RequestFormTests {
             ("POST /v1/register", [], #"{"name":"ALICE","password":"long enough"}"#, "409 name_taken"),
         ] as [(String, [String], String?, String)])
     func order(request: String, headers: [String], body: String?, outcome: String) throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
         let words = request.split(separator: " ").map(String.init)
         let answer = try RawClient(port: server.port).request(
             words[0], words[1],
@@ -355,7 +343,6 @@ struct RequestFormTests {
 
     @Test("a small request that was refused leaves the connection as it was")
     func connectionGoesOn() throws {
-        let server = try TestServer()
         let connection = try RawClient(port: server.port)
         for (method, path, body) in [
             ("POST", "/v1/nowhere", "{}"), ("PUT", "/v1/messages", "{}"), ("POST", "/v1/messages", "{"),
@@ -370,9 +357,6 @@ struct RequestFormTests {
 
     @Test("every answer names the store, its type, and forbids caching")
     func commonHeaders() throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
-        let authorization = "Authorization: Bearer \(alice.token ?? "")"
         let ndjson = "Content-Type: application/x-ndjson"
         for (method, path, headers, body) in [
             ("GET", "/healthz", [], nil), ("GET", "/v1/whoami", [authorization], nil), ("GET", "/v1/whoami", [], nil),
@@ -427,7 +411,6 @@ struct RequestFormTests {
 
     @Test("healthz is there for everybody")
     func health() throws {
-        let server = try TestServer()
         let answer = try server.stranger().get("/healthz")
         #expect(answer.outcome == "200")
         #expect(try answer.json["status"] == "ok")

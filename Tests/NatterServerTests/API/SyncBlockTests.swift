@@ -38,7 +38,7 @@ struct SyncBlockTests {
                 if frame.kind == .block { sealed += 1 } else { provisional += 1 }
                 let object = try #require(lines.last { $0["type"] == "conversation" })
                 let id = object["id"]?.text ?? ""
-                let header = try frame.payload.withUnsafeBytes { try BlockHeader(decoding: $0) }
+                let header = try BlockHeader(decoding: frame.payload)
                 #expect(header.isProvisional == (frame.kind == .provisional))
                 let block = Block(header: header, stored: Array(frame.payload[BlockHeader.byteCount...]))
                 let dictionary =
@@ -129,7 +129,7 @@ struct SyncBlockTests {
             var reader = SyncFrameReader()
             page.body.withUnsafeBytes { reader.feed($0) }
             while let frame = try reader.next() {
-                let header = try frame.payload.withUnsafeBytes { try BlockHeader(decoding: $0) }
+                let header = try BlockHeader(decoding: frame.payload)
                 #expect(header.firstSeq == last.next)
                 last = header.lastSeq
             }

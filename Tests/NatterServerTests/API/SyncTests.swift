@@ -10,6 +10,10 @@ internal import TestSupport
 
 @Suite("sync")
 struct SyncTests {
+    private let server: TestServer
+
+    init() throws { server = try TestServer() }
+
     /// The fields of a line that a reader goes by; any of them may be missing.
     private struct Line: Decodable {
         var type: String
@@ -74,7 +78,6 @@ struct SyncTests {
 
     @Test("the lines of a sync, and what they hold")
     func lines() throws {
-        let server = try TestServer()
         let alice = try server.account("alice")
         let bob = try server.account("bob")
         #expect(try alice.get("/v1/sync").lines.map { $0["type"] } == ["end"])
@@ -128,7 +131,7 @@ struct SyncTests {
 
     @Test("cursor=now returns the end line alone; everything after it is new")
     func now() throws {
-        let alice = try TestServer().account("alice")
+        let alice = try server.account("alice")
         _ = try alice.say("old")
         let answer = try alice.get("/v1/sync", ["cursor": "now"])
         #expect(try answer.lines.map { $0["type"] } == ["end"])
@@ -141,7 +144,6 @@ struct SyncTests {
 
     @Test("a reader at random times misses nothing and sees nothing twice", arguments: UInt64(1)...3)
     func followed(seed: UInt64) throws {
-        let server = try TestServer()
         let clients = try ["alice", "bob", "carol"].map { try server.account($0) }
         var readers = clients.map { _ in Reader() }
         var generator = SeededGenerator(seed: seed)
@@ -172,7 +174,6 @@ struct SyncTests {
 
     @Test("an answer that is too long is continued, while more is being written")
     func continued() throws {
-        let server = try TestServer()
         let alice = try server.account("alice")
         let bob = try server.account("bob")
         // Given 21 MB, more than one answer holds, which pack to next to nothing, in three conversations
@@ -205,7 +206,6 @@ struct SyncTests {
 
     @Test("an answer of any size can be continued where it ends, at every place", arguments: [1, 3_000, 100_000])
     func smallAnswers(limitBytes: Int) throws {
-        let server = try TestServer()
         let alice = try server.account("alice")
         let bob = try server.account("bob")
         let token = try #require(alice.token.flatMap { Token($0) })
@@ -239,7 +239,6 @@ struct SyncTests {
 
     @Test("a truncated body has no end line, so it is recognised")
     func cut() throws {
-        let server = try TestServer()
         let alice = try server.account("alice")
         let text = String(repeating: "x", count: 60_000)
         try server.post((0..<60).map { _ in NewMessage(conversation: "general", text: text, key: nil) }, as: alice)
@@ -259,7 +258,6 @@ struct SyncTests {
 
     @Test("a read mark of one device reaches the others")
     func readMark() throws {
-        let server = try TestServer()
         let alice = try server.account("alice")
         let bob = try server.account("bob")
         _ = try bob.say("one")
