@@ -297,8 +297,6 @@ public final class ServerAPI {
                     retryAfterSeconds: response.header("Retry-After").flatMap(ServerAPI.pause)))
         }
         switch response.status {
-        // A proxy answered for a server that it could not reach, or that it had sent the request to. Some have statuses
-        // of their own for that, such as 524.
         case 429:
             // A proxy limits requests, and the server has not seen this one.
             let seconds = response.header("Retry-After").flatMap(ServerAPI.pause)
@@ -308,6 +306,8 @@ public final class ServerAPI {
                     ?? "a proxy answered 429 for '\(address)'")
             refusal.retryAfterSeconds = seconds
             return .refused(refusal)
+        // A proxy answered for a server that it could not reach, or that it had sent the request to. Some have statuses
+        // of their own for that, such as 524.
         case 500...: return .transport(.interrupted("a proxy answered \(response.status)"), server: address)
         default: return foreign("it answered \(response.status) without an error of ours")
         }
