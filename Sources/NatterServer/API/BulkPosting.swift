@@ -15,9 +15,10 @@ final class BulkPosting: BodySink {
     /// A batch is complete when it has this many bytes or lines. A parsed line and its answer take some hundred bytes
     /// besides their text.
     private static let batchBytes = 256 << 10
-    private static let batchLines = 2 * refusalLimit
+    /// As many as may be refused in a row, so that the store takes a batch at once if nothing was refused before it.
+    private static let batchLines = refusalLimit
     /// After so many refused lines in a row, no line is tried any more. An answer is longer than a short line.
-    private static let refusalLimit = 1_000
+    private static let refusalLimit = 2_000
 
     private let server: ChatServer
     private let principal: Principal
