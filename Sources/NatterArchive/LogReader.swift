@@ -162,20 +162,20 @@ public struct LogReader {
     ///
     /// - Parameters:
     ///   - limit: the most messages to visit, from the oldest on.
-    ///   - readsAhead: whether a second thread opens blocks before the walk comes to them.
     ///   - visit: returns false to end the walk before the piece that it was given.
     /// - Returns: the last seq that was read; `filter.after` or the seq before the first message if none was.
     /// - Throws: `ArchiveError` and errors of `visit`. Damage is visited, not thrown.
     @discardableResult
     public func forward(
-        _ filter: MessageFilter, limit: Int = .max, budget: ReadBudget = .unlimited, readsAhead: Bool = false,
+        _ filter: MessageFilter, limit: Int = .max, budget: ReadBudget = .unlimited,
         visit: (LogPiece) throws -> Bool
     ) throws -> Seq {
-        try walk(filter, isNewestFirst: false, limit, budget, readsAhead: readsAhead, visit)
+        try walk(filter, isNewestFirst: false, limit, budget, visit)
     }
 
     /// Does the same, newest first. Runs come in falling order, and so do the positions in each.
     ///
+    /// - Parameter readsAhead: whether a second thread opens blocks before the walk comes to them.
     /// - Returns: the last seq that was read, which is the lowest; the seq after the newest message if none was.
     @discardableResult
     public func backward(

@@ -72,7 +72,7 @@ struct ReadingTests {
                 ? clipped(
                     log.damaged.filter { filter.mayMatch(low: $0.lowTime, high: $0.highTime) }.map(\.seqs)) : []
             // When the log is walked through, then each message comes in order
-            let forward = try Visited { try reader.forward(filter, readsAhead: readsAhead, visit: $0) }
+            let forward = try Visited { try reader.forward(filter, visit: $0) }
             #expect(forward.messages == expected)
             #expect(forward.absent == absent)
             #expect(forward.damaged == damaged)
@@ -82,7 +82,7 @@ struct ReadingTests {
             #expect(backward.damaged == damaged.reversed())
             // and a limit ends the walk
             #expect(
-                try Visited { try reader.forward(filter, limit: limit, readsAhead: readsAhead, visit: $0) }.messages
+                try Visited { try reader.forward(filter, limit: limit, visit: $0) }.messages
                     == Array(expected.prefix(limit)))
             #expect(
                 try Visited { try reader.backward(filter, limit: limit, readsAhead: readsAhead, visit: $0) }.messages

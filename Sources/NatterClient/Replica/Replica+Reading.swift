@@ -19,12 +19,10 @@ extension Replica {
     ///
     /// - Throws: `ReplicaError`, and what `visit` throws.
     public func forward(
-        _ conversation: ReplicaConversation, _ filter: MessageFilter, limit: Int = .max, readsAhead: Bool = false,
+        _ conversation: ReplicaConversation, _ filter: MessageFilter, limit: Int = .max,
         visit: (LogPiece) throws -> Bool
     ) throws {
-        try translate {
-            _ = try reader(of: conversation).forward(filter, limit: limit, readsAhead: readsAhead, visit: visit)
-        }
+        try translate { _ = try reader(of: conversation).forward(filter, limit: limit, visit: visit) }
     }
 
     /// Does the same, newest first. Runs come in falling order, and so do the positions in each.

@@ -71,7 +71,7 @@ public final class Replica {
 
     /// Whether anything has been synced.
     public func hasConversations() throws(ReplicaError) -> Bool {
-        try ReplicaError.translate { try connection.statement("SELECT 1 FROM conversation LIMIT 1").step() }
+        try ReplicaError.translate { try connection.hasRow("SELECT 1 FROM conversation LIMIT 1") }
     }
 
     private func select(_ rest: String) throws(ReplicaError) -> [ReplicaConversation] {
