@@ -1,8 +1,9 @@
 internal import NatterSQLite
 
-/// Maps texts and queries before SQLite's `unicode61` tokenizer sees them. The tokenizer folds case in every script and
-/// drops Latin diacritics. The mapping adds:
+/// Maps texts and queries before SQLite's `unicode61` tokenizer sees them. The tokenizer folds the case of letters that had
+/// one in Unicode 6.1, and drops Latin diacritics. The mapping adds:
 ///
+/// - Letters that have got case since, such as Georgian, Cherokee and Adlam ones, become small. ß becomes ss, as in capitals.
 /// - ё becomes е. Greek vowels lose their accents, as they do in Greek capitals. и, і, у, г and к with a combining mark
 ///   become the single letter that they form, because the tokenizer would drop the mark.
 /// - In scripts without spaces between words (Han, kana, Thai, Lao, Khmer, Myanmar), each character becomes a word. So
@@ -74,12 +75,15 @@ struct SearchText {
                 continue
             }
             let lead = bytes[index]
-            if lead >= 0xCC {
+            if lead >= 0xC3 {
                 let next = index + 1 < count ? bytes[index + 1] : 0
                 switch lead {
+                case 0xC3: if next == 0x9F { return index }
+                case 0xCD: if next == 0xBF { return index }
                 case 0xD0: if next == 0x81 { return index }
                 case 0xD1: if next == 0x91 { return index }
-                case 0xCD, 0xD2...0xDF, 0xEB...0xEE: break
+                case 0xD4: if next >= 0xA8 { return index }
+                case 0xC4...0xCB, 0xD2...0xDF, 0xEB...0xEE: break
                 default: return index
                 }
             }
@@ -96,8 +100,9 @@ struct SearchText {
             return 1
         }
         switch scalar {
+        case 0x00DF, 0x1E9E: buffer.append(contentsOf: "ss".utf8)
         case 0x0300...0x036F: compose(scalar, bytes[index..<index + length])
-        case 0x0370...0x03FF: append(twoByte: SearchText.withoutAccent(scalar))
+        case 0x0370...0x03FF where scalar != 0x037F: append(twoByte: SearchText.withoutAccent(scalar))
         case 0x0401: append(twoByte: 0x0415)
         case 0x0451: append(twoByte: 0x0435)
         case 0xFE0E, 0xFE0F:
@@ -106,9 +111,17 @@ struct SearchText {
         case 0x2600...0x27BF: appendWord([0xF3, 0xBF, 0x80 | UInt8(scalar >> 6 & 0x3F), 0x80 | UInt8(scalar & 0x3F)])
         case 0x1F000...0x1FFFF: appendWord([0xF3, 0xBF, bytes[index + 2], bytes[index + 3]])
         case _ where SearchText.standsAlone(scalar): appendWord(bytes[index..<index + length])
-        default: buffer.append(contentsOf: bytes[index..<index + length])
+        default: appendSmall(scalar, bytes[index..<index + length])
         }
         return length
+    }
+
+    private mutating func appendSmall(_ scalar: UInt32, _ bytes: Slice<UnsafeRawBufferPointer>) {
+        if let properties = Unicode.Scalar(scalar)?.properties, properties.changesWhenLowercased {
+            buffer.append(contentsOf: properties.lowercaseMapping.utf8)
+        } else {
+            buffer.append(contentsOf: bytes)
+        }
     }
 
     private mutating func append(twoByte scalar: UInt32) {

@@ -28,8 +28,23 @@ struct SemanticsTests {
             ("мои\u{306}", "мой"), ("їжак", "і\u{308}жак"), ("γειά", "ΓΕΙΑ"), ("αθηνα", "Αθήνα"),
             ("Αθη\u{301}να", "αθήνα"),
             ("ΣΟΦΟΣ", "σοφός"), ("ΟΔΟΣ", "οδος"), ("ԱՐԱՐԱՏ", "Արարատ"), ("straße", "STRAßE"), ("ФЫВА", "фыва"),
+            ("STRASSE", "Straße"), ("straße", "STRASSE"), ("strasse", "STRAẞE"), ("stra*", "Straße"),
         ])
     func folds(query: String, text: String) throws { try expect(query, in: text) }
+
+    @Test("capitals of every script")
+    func capitals() throws {
+        var rest = (UInt32(0)...0x10FFFF).compactMap(Unicode.Scalar.init).filter(\.properties.changesWhenLowercased)[...]
+        #expect(rest.count > 1_400)
+        while !rest.isEmpty {
+            let word = rest.prefix(16)
+            rest = rest.dropFirst(16)
+            let small = word.map(\.properties.lowercaseMapping).joined()
+            let large = String(String.UnicodeScalarView(word))
+            #expect(try SearchScan(SearchQuery(small)).matches([large]) == [0], "\(large) \(small)")
+            #expect(try SearchScan(SearchQuery(large)).matches([small]) == [0], "\(large) \(small)")
+        }
+    }
 
     @Test(
         "letters that are two",

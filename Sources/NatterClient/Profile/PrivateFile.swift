@@ -2,7 +2,6 @@ internal import Glibc
 internal import NatterLanguage
 internal import NatterModel
 public import NatterSystem
-internal import Synchronization
 
 /// A small file that only its owner may read or change.
 public enum PrivateFile {
@@ -71,45 +70,44 @@ public enum PrivateFile {
     /// Replaces a file in one step, durably, with mode 0600. Several processes may do so at once, and the last one
     /// wins.
     public static func replace(_ path: String, with bytes: [UInt8]) throws(DiskError) {
-        var generator = SystemRandomNumberGenerator()
-        // Hidden and with a unique name, so that no other process writes to it.
-        let temporary = "\(Path.directory(of: path))/\(temporaryPrefix(of: path))\(generator.next() as UInt64)"
         let disk = PosixDisk()
         // A signal that ended the process in between would leave the temporary file.
         try blockingSignals { () throws(DiskError) in
+            let file = try createBeside(path, disk)
             do throws(DiskError) {
-                let file = try disk.open(temporary, .create)
                 try file.write(bytes, at: 0)
                 try file.sync()
-                try disk.rename(temporary, to: path)
+                try disk.rename(file.path, to: path)
             } catch {
-                unlink(temporary)
+                unlink(file.path)
                 throw error
             }
         }
         try disk.syncDirectory(Path.directory(of: path))
-        let isFirst = swept.withLock { $0.insert(path).inserted }
-        if isFirst { removeRemains(of: path, disk) }
     }
 
-    /// The files of which this process has looked for remains. One look is enough for each.
-    private static let swept = Mutex<Set<String>>([])
+    /// How many temporary files of one file there may be. Each command that writes it at this moment has one.
+    private static let temporaryLimit = 1_000
     /// How old a temporary file is if its process was killed. Writing one takes much less.
     private static let remainMilliseconds: Int64 = 600_000
 
-    private static func temporaryPrefix(of path: String) -> String { ".\(Path.name(of: path))." }
-
-    /// Removes the temporary files of processes that SIGKILL or a power loss has ended. Nobody relies on that, so errors are
-    /// ignored.
-    private static func removeRemains(of path: String, _ disk: PosixDisk) {
-        let directory = Path.directory(of: path)
-        let prefix = temporaryPrefix(of: path)
-        let latest = SystemClock().now().advanced(milliseconds: -remainMilliseconds).milliseconds
-        for name in (try? disk.list(directory)) ?? [] where name.hasPrefix(prefix) {
-            guard UInt64(name.dropFirst(prefix.count)) != nil,
-                let found = try? disk.information("\(directory)/\(name)"), found.isRegular, found.modified < latest
-            else { continue }
-            try? disk.remove("\(directory)/\(name)")
+    /// Creates a hidden file that no other process writes to, and removes those of processes that SIGKILL or a power loss has
+    /// ended. The names are numbered, because nobody can list a directory of 100,000 files for each command.
+    private static func createBeside(_ path: String, _ disk: PosixDisk) throws(DiskError) -> any DiskFile {
+        var number = 0
+        while true {
+            let temporary = "\(Path.directory(of: path))/.\(Path.name(of: path)).\(number)"
+            do throws(DiskError) {
+                return try disk.open(temporary, .create)
+            } catch {
+                guard error.code == .fileExists, number < temporaryLimit else { throw error }
+            }
+            let latest = SystemClock().now().advanced(milliseconds: -remainMilliseconds).milliseconds
+            if let found = try disk.information(temporary), found.isRegular, found.modified < latest {
+                // Another process may have been faster.
+                try? disk.remove(temporary)
+            }
+            number += 1
         }
     }
 }
