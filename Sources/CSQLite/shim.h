@@ -15,7 +15,11 @@ static inline int natter_sqlite_no_checkpoint_on_close(sqlite3 *connection) {
     return sqlite3_db_config(connection, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)0);
 }
 
-// Call it before SQLite is first used; later it changes nothing.
-static inline int natter_sqlite_no_memory_counts(void) {
+// Call it before SQLite is first used; later it changes nothing. SQLite would count its memory with each allocation, under a
+// lock that all connections share, and nothing asks for that. It would also prepare memory for small objects and twenty pages
+// for each connection, and touch all of it: most commands use little of that and end.
+static inline int natter_sqlite_save_memory(void) {
+    sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 0, 0);
+    sqlite3_config(SQLITE_CONFIG_PAGECACHE, (void *)0, 0, 0);
     return sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 }

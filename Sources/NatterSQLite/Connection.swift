@@ -34,8 +34,7 @@ public final class Connection {
     /// moved, until the log begins anew.
     private var walFrames = 0
 
-    /// SQLite would count its memory with each allocation, under a lock that all connections share. Nothing asks for it.
-    private static let withoutMemoryCounts: Void = { _ = natter_sqlite_no_memory_counts() }()
+    private static let savingMemory: Void = { _ = natter_sqlite_save_memory() }()
 
     /// How long a statement waits for another connection's lock.
     private static let busyMilliseconds: Int32 = 2_000
@@ -70,7 +69,7 @@ public final class Connection {
     private init(
         _ path: String, isReader: Bool, checksums: Bool, disk: any Disk, settings: String
     ) throws(SQLiteError) {
-        Connection.withoutMemoryCounts
+        Connection.savingMemory
         let vfs = disk.sqliteVFS
         if !isReader, checksums, vfs == nil { try Connection.makePrivate(path) }
         var handle: OpaquePointer?
