@@ -59,7 +59,7 @@ public struct MessageMatcher {
     private let sender: CaselessSenderMatch?
     private let excluded: SenderMatch?
     private let excludedErased: Set<Seq>
-    private let current: CurrentText?
+    private let current: CurrentMessages?
     /// Edits and deletions of these messages are wanted.
     private let changed: ClosedRange<Seq>?
     private let reader: LogReader?
@@ -69,7 +69,8 @@ public struct MessageMatcher {
     /// - Parameter reader: the log that the messages belong to.
     init(_ filter: MessageFilter, in reader: LogReader?) {
         (self.filter, self.reader) = (filter, reader)
-        current = filter.text == nil ? nil : reader.map { CurrentText($0) }
+        let needsCurrent = filter.text != nil || filter.sender != nil || filter.excludedSender != nil
+        current = needsCurrent ? reader.map { CurrentMessages($0) } : nil
         // A change of a message that is not kept any more says nothing. A replica may begin later than the server's log:
         // then the message is not here, but its reader may have seen it elsewhere.
         if let log = reader?.log, let last = filter.changesUpTo[log.id], last >= min(log.first, log.serverFirst) {
@@ -79,8 +80,11 @@ public struct MessageMatcher {
         }
         let sender = filter.sender.map { CaselessSenderMatch($0) }
         self.sender = sender
+        // An erased message has no sender, but an edit of it may have.
+        let isFolded = filter.isFolded
         wish = BlockWish(
-            sender: sender.map { sender in { @Sendable name in sender.matches(name) } }, text: filter.textsOfBlock)
+            sender: sender.map { sender in { @Sendable name in isFolded && name.isEmpty || sender.matches(name) } },
+            text: filter.textsOfBlock)
         excluded = filter.excludedSender.map { SenderMatch($0) }
         excludedErased = reader.flatMap { filter.excludedErased[$0.log.id] } ?? []
     }
@@ -95,19 +99,22 @@ public struct MessageMatcher {
         let time = records.time(at: index)
         if let since = filter.since, time < since { return false }
         if let until = filter.until, time >= until { return false }
-        if let sender, !sender.matches(records.sender(at: index)) { return false }
-        if let excluded, excluded.matches(records.sender(at: index)), !records.hasLabel(at: index),
-            !records.isImported(at: index)
-        {
-            return false
+        if sender != nil || excluded != nil {
+            let isFromEdit = filter.isFolded && records.isErased(at: index)
+            let edit = isFromEdit ? try current?.newestEdit(of: records, index) : nil
+            let name = edit?.sender ?? records.sender(at: index)
+            if let sender, !sender.matches(name) { return false }
+            let hasLabel = edit.map { $0.via != nil } ?? records.hasLabel(at: index)
+            if let excluded, excluded.matches(name), !hasLabel, !records.isImported(at: index) { return false }
         }
         if !excludedErased.isEmpty, records.isErased(at: index),
             excludedErased.contains(records.firstSeq.advanced(by: index))
         {
             return false
         }
-        if let text = filter.text, let current { return try current.matches(records, index, text) }
-        return true
+        guard let text = filter.text, let current else { return true }
+        if records.kind(at: index) == .edit, let about = records.about(at: index), try isDeleted(about) { return false }
+        return try current.matches(records, index, text)
     }
 
     private func isDeleted(_ seq: Seq) throws -> Bool {
@@ -128,8 +135,8 @@ public struct MessageMatcher {
     }
 }
 
-/// The texts that people see now, for a condition. It looks up the changes of one block at a time.
-private final class CurrentText {
+/// What people see now of messages, for a condition. It looks up the changes of one block at a time.
+private final class CurrentMessages {
     private let reader: LogReader
     private let folder: MessageFolder
     private var known: (seqs: ClosedRange<Seq>, changes: [Seq: MessageChanges])?
@@ -152,6 +159,13 @@ private final class CurrentText {
             }
         }
         return try records.withText(at: index, condition)
+    }
+
+    /// The edit whose text and sender a message shows; nil if it shows its own, or is deleted.
+    func newestEdit(of records: Records, _ index: Int) throws -> Record? {
+        let seq = records.firstSeq.advanced(by: index)
+        guard let change = try changes(around: records, seq), !change.isDeleted, change.newestEdit != nil else { return nil }
+        return try folder.newestEdit(of: seq)
     }
 
     private func changes(around records: Records, _ seq: Seq) throws -> MessageChanges? {

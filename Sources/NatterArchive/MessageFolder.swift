@@ -78,17 +78,28 @@ public struct MessageFolder {
         }
         guard !message.kind.isChange, let edit = change.newestEdit, edit.seq <= reader.log.head else { return }
         guard folds else {
-            // An original is erased together with its edits, but may have been edited again.
-            message.edited = message.isErased ? try newestEdit(of: message.seq)?.time : edit.time
+            // The newest edit may be erased. An original is erased together with its edits, but may have been edited again.
+            let mayBeErased = try message.isErased || hasErasedNeighbour(edit.seq)
+            message.edited = mayBeErased ? try newestEdit(of: message.seq)?.time : edit.time
             return
         }
         guard let newest = try newestEdit(of: message.seq) else { return }
         message.edited = newest.time
         message.text = String(decoding: newest.text, as: UTF8.self)
+        // An erased message has no sender, and an import may have another one's edit.
+        message.sender = String(decoding: newest.sender, as: UTF8.self)
         if message.isErased {
-            // The text that people see is not the erased one, and its sender is known.
-            message.sender = String(decoding: newest.sender, as: UTF8.self)
+            // The text that people see is not the erased one.
+            message.via = newest.via.map { String(decoding: $0, as: UTF8.self) }
             message.isErased = false
+        }
+    }
+
+    /// Whether something may be erased in the block or the part of the tail that holds a record.
+    private func hasErasedNeighbour(_ seq: Seq) throws -> Bool {
+        switch try reader.place(of: seq) {
+        case .block(let row): row.revision > 0
+        case .tail, .missing: true
         }
     }
 

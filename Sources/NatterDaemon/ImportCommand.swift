@@ -179,11 +179,12 @@ enum ImportCommand {
             guard let id = IdempotencyKey(text) else { throw ImportError.badMessage(.badID(text)) }
             return id
         }
+        guard let text = parsed.text ?? (kind == .delete ? "" : nil) else { throw WireJSON.Failure.field("text") }
         let place = try importer.append(
-            time: Timestamp(milliseconds: time), sender: Array(parsed.sender.utf8), text: Array(parsed.text.utf8),
+            time: Timestamp(milliseconds: time), sender: Array(parsed.sender.utf8), text: Array(text.utf8),
             kind: kind, about: about, via: parsed.via.flatMap { $0.isEmpty ? nil : Array($0.utf8) },
             written: parsed.written.map { Timestamp(milliseconds: $0.value) }, isErased: parsed.erased ?? false, id: id)
-        if let place { places.add(parsed.seq?.value, kind, at: place) }
+        if let place { places.add(parsed.seq?.value, kind, about: parsed.about?.value, at: place) }
         return place
     }
 

@@ -27,6 +27,11 @@ extension Store {
         }
     }
 
+    /// The name that a group has now; nil if it is gone, and for a personal conversation.
+    public func hookName(of id: ConversationID) -> String? {
+        hookConversation(id) { $0.identity.kind == .personal ? nil : $0.name } ?? nil
+    }
+
     /// The number of the newest message; nil if the conversation is gone.
     public func hookHead(of id: ConversationID) -> Seq? { hookConversation(id) { $0.head } }
 

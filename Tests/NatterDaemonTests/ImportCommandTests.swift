@@ -109,13 +109,16 @@ struct ImportCommandTests {
         (#""kind":"delete","about":2,"text":"x""#, "deletion has no text"),
         (#""about":3,"text":"x""#, "itself an edit"),
         (#""about":4,"text":"x""#, "no text"), (#""about":5,"text":"x""#, "itself an edit"),
+        (#""kind":"event","about":2,"text":"x""#, "about no message"),
+        (#""about":1,"text":"x""#, "is deleted"), (#""kind":"edit","about":1,"text":"x""#, "is deleted"),
+        (#""kind":"delete","about":1"#, "is deleted"), (#""kind":"edit","about":2"#, "'text'"),
     ]
 
     /// One message of each kind: a text, a reply, an edit of it, an event, a deletion of the text, one of the event.
     private static let life = [
         #""text":"one""#, #""about":1,"text":"re""#, #""kind":"edit","about":2,"text":"re: one""#,
         #""kind":"event","text":"created""#, #""kind":"delete","about":1,"text":"""#,
-        #""kind":"delete","about":4,"text":"""#, #""kind":"edit","about":2,"text":"","erased":true,"sender":"""#,
+        #""kind":"delete","about":4"#, #""kind":"edit","about":2,"text":"","erased":true,"sender":"""#,
         #""about":2,"text":"last""#,
     ]
 

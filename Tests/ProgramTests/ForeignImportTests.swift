@@ -337,6 +337,16 @@ struct ForeignImportTests {
             let outcome = try world.natterd(["import", "--from", "telegram"] + words)
             #expect(outcome.code == 64, "\(words) \(outcome.errors)")
         }
+        // One wrong name, and nothing is imported: a trial says so, too.
+        for (name, code) in [("a/b", 65), ("me", 65), ("@alice", 67), ("@alice,@nobody", 67)] {
+            for words in [["--map", "a b=third", "--map", "a-b=\(name)", file], [name, file]] {
+                for trial in [["--dry-run"], []] {
+                    let outcome = try world.natterd(["import", "--from", "telegram"] + trial + words)
+                    #expect(Int(outcome.code) == code && outcome.output == "", "\(words) \(outcome.errors)")
+                }
+            }
+            #expect(try world.natterd("export", "third").code == 67)
+        }
         #expect(try world.natterd("import", "--from", "discord", file).code == 64)
         #expect(try world.natterd("import", "--map", "a=b", "general", file).code == 64)
         #expect(try world.natterd("import", "general").code == 64)

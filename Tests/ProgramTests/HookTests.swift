@@ -227,6 +227,20 @@ struct HookTests {
         #expect(log.first?[int: "seq"] == 9 && log.first?[string: "error"]?.contains("the log ends at 1") == true)
     }
 
+    @Test("a group that was renamed has its new name")
+    func renamed() throws {
+        let world = try World()
+        let receiver = try Receiver()
+        #expect(try world.alice.run(["group", "create", "ops"]).code == 0)
+        let added = try world.natterd("hook", "add", "ops", receiver.url, "--allow-private", "--format", "ntfy")
+        #expect(added.code == 0, "\(added.errors)")
+        #expect(try world.alice.run(["group", "rename", "ops", "crew"]).code == 0)
+        let listed = try world.natterd("hook", "ls", "--json").objects()
+        #expect(listed.count == 1 && listed.first?[string: "conversation"] == "crew")
+        try world.alice.sends("hello", to: "crew")
+        #expect(header("Title", try receiver.next(answer: "200 OK").head) == "crew")
+    }
+
     @Test("ntfy's form is the text")
     func ntfy() throws {
         let world = try World()

@@ -108,7 +108,8 @@ struct Hook: Codable, Sendable, Equatable {
         case .ntfy:
             body = Array((message.sender + ": " + message.text).utf8)
             headers.append(("Content-Type", MediaType.text))
-            if conversation.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) { headers.append(("Title", conversation)) }
+            let title = message.conversation
+            if title.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) { headers.append(("Title", title)) }
         }
         headers.append(("Natter-Hook", id))
         // The same for each attempt, so that a receiver can tell that it has the message.

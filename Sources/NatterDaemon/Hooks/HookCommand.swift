@@ -40,8 +40,8 @@ struct HookObject: Codable, Sendable {
         case allowPrivate = "allow_private"
     }
 
-    init(_ hook: Hook, secret: String? = nil) {
-        (id, conversation, url, format) = (hook.id, hook.conversation, hook.url, hook.format.rawValue)
+    init(_ hook: Hook, in store: Store, secret: String? = nil) {
+        (id, conversation, url, format) = (hook.id, hook.name(in: store), hook.url, hook.format.rawValue)
         (events, allowPrivate, seq) = (hook.events, hook.allowPrivate, hook.seq)
         (failures, parked, self.secret) = (hook.failures, hook.parked, secret)
     }
@@ -138,9 +138,9 @@ extension OperationRunner {
             // Whoever knows the path of such an address can often post there.
             store.recordAudit(by: actor, "hook_added", "\(target.name) \(address.server)")
             try changed()
-            try channel.reply(.hook(HookObject(hook, secret: hook.secret)))
+            try channel.reply(.hook(HookObject(hook, in: store, secret: hook.secret)))
         case .listHooks:
-            for hook in registry.all { try channel.reply(.hook(HookObject(hook))) }
+            for hook in registry.all { try channel.reply(.hook(HookObject(hook, in: store))) }
         case .removeHook(let id):
             let hook = try registry.hook(id)
             try registry.remove(id)
@@ -150,7 +150,7 @@ extension OperationRunner {
             _ = try registry.hook(id)
             let hook = try registry.update(id) { ($0.parked, $0.failingSince, $0.failures) = (nil, nil, 0) }
             try changed()
-            if let hook { try channel.reply(.hook(HookObject(hook))) }
+            if let hook { try channel.reply(.hook(HookObject(hook, in: store))) }
         case .hookLog(let id):
             for attempt in try registry.hook(id).log { try channel.reply(.hookAttempt(attempt)) }
         default: break

@@ -113,7 +113,7 @@ final class HookService: Sendable {
 
     private func messages(of hook: Hook) throws -> Store.HookPage? {
         guard let id = ConversationID(hex: hook.conversationID) else { return nil }
-        return try store.hookMessages(of: id, named: hook.conversation, after: Seq(hook.seq))
+        return try store.hookMessages(of: id, named: hook.name(in: store), after: Seq(hook.seq))
     }
 
     /// Sends the messages of a page in order, until one fails.
@@ -181,6 +181,11 @@ final class HookService: Sendable {
 }
 
 extension Hook {
+    /// The conversation's name. A group may have another one than when the hook was added.
+    func name(in store: Store) -> String {
+        ConversationID(hex: conversationID).flatMap { store.hookName(of: $0) } ?? conversation
+    }
+
     /// Texts that users wrote. Everything else only if the hook wants events; what an operator imports is never news.
     fileprivate func wants(_ message: Message) -> Bool {
         if message.isImported || message.isErased { return false }

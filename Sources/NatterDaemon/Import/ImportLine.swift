@@ -6,7 +6,8 @@ internal import NatterStore
 struct ImportLine: Decodable {
     let ts: LineTime
     let sender: String
-    let text: String
+    /// Only a deletion may have none.
+    let text: String?
     let seq: LineSeq?
     let id: String?
     let kind: String?
@@ -75,14 +76,18 @@ struct ImportPlaces {
     private var runs: [Run] = []
     /// The lines that are no texts, in rising order.
     private var others: [(seq: UInt64, kind: MessageKind)] = []
+    /// The lines that others delete.
+    private var deleted: Set<UInt64> = []
 
     /// - Parameters:
     ///   - seq: what the line calls itself.
+    ///   - about: the line that it is about.
     ///   - place: where its message stands.
-    mutating func add(_ seq: UInt64?, _ kind: MessageKind, at place: ImportedPlace) {
+    mutating func add(_ seq: UInt64?, _ kind: MessageKind, about: UInt64?, at place: ImportedPlace) {
+        defer { if kind == .delete, let about { deleted.insert(about) } }
         guard let seq else { return }
         // Another export begins behind the first.
-        if let last = runs.last, seq < last.seq &+ last.count { (runs, others) = ([], []) }
+        if let last = runs.last, seq < last.seq &+ last.count { (runs, others, deleted) = ([], [], []) }
         if kind != .text { others.append((seq, kind)) }
         if let last = runs.last, seq == last.seq &+ last.count, place == last.place(at: last.count) {
             runs[runs.count - 1].count += 1
@@ -96,15 +101,16 @@ struct ImportPlaces {
     /// - Parameter kind: the kind of that line.
     /// - Throws: unless a message of this kind may be about the other one, as `Authority` decides for those that users send.
     func target(_ seq: UInt64, of kind: MessageKind) throws -> ImportedPlace {
+        if kind == .event { throw ImportError.badMessage(.eventAbout(seq)) }
         guard let place = place(of: seq) else { throw ImportError.badMessage(.badAbout(seq)) }
         let index = others.indices.partitionPoint { others[$0].seq >= seq }
-        guard index < others.count, others[index].seq == seq else { return place }
-        if others[index].kind.isChange { throw ImportError.badMessage(.aboutChange(seq)) }
-        switch kind {
-        case .edit: throw ImportError.badMessage(.aboutEvent(seq))
-        case .text: throw ImportError.badMessage(.replyToEvent(seq))
-        default: return place
+        if index < others.count, others[index].seq == seq {
+            if others[index].kind.isChange { throw ImportError.badMessage(.aboutChange(seq)) }
+            if kind == .edit { throw ImportError.badMessage(.aboutEvent(seq)) }
+            if kind == .text { throw ImportError.badMessage(.replyToEvent(seq)) }
         }
+        if deleted.contains(seq) { throw ImportError.badMessage(.aboutDeleted(seq)) }
+        return place
     }
 
     private func place(of seq: UInt64) -> ImportedPlace? {

@@ -1,6 +1,7 @@
 internal import NatterCLI
 internal import NatterModel
 internal import NatterServer
+internal import NatterStore
 
 /// Where each channel of a file goes.
 struct ImportPlan {
@@ -17,15 +18,17 @@ struct ImportPlan {
     ///   - destination: where everything goes; nil to go by the names of the channels.
     ///   - map: conversations by the names of channels.
     ///   - accounts: the names of all users.
-    /// - Throws: 65 if a channel has no name that a conversation could have, or if two channels would be mixed.
+    /// - Throws: 65 if a name can't be that of a conversation, or if two channels would be mixed; 67 for a user who is not there.
     init(
         _ channels: [ImportSpool.Channel], into destination: String?, map: [String: String], accounts: [String]
     ) throws {
+        let users = Dictionary(accounts.map { (NameRule.caseKey($0), $0) }) { first, _ in first }
         if let destination {
             targets = [Target(conversation: destination, channels: channels)]
+            try ImportPlan.check(destination, users)
             return
         }
-        let users = Dictionary(accounts.map { (NameRule.caseKey($0), $0) }) { first, _ in first }
+        for conversation in map.values { try ImportPlan.check(conversation, users) }
         for channel in channels {
             if let conversation = map[channel.name] ?? map["#" + channel.name] {
                 add(channel, to: conversation)
@@ -46,6 +49,23 @@ struct ImportPlan {
                 }
                 add(channel, to: name)
             }
+        }
+    }
+
+    /// Whether there can be such a conversation. The importer finds the same, but only when others are imported already.
+    private static func check(_ conversation: String, _ users: [String: String]) throws {
+        if NameRule.isGeneral(conversation) { return }
+        guard conversation.hasPrefix("@") else {
+            do throws(NameError) { return try NameRule.check(conversation) } catch {
+                throw StoreError.badName(conversation, error)
+            }
+        }
+        let people = conversation.split(separator: ",", omittingEmptySubsequences: false)
+        guard people.count == 2, people.allSatisfy({ $0.hasPrefix("@") && $0.utf8.count > 1 }) else {
+            throw StoreError.noSuchConversation(conversation)
+        }
+        for user in people.map({ String($0.dropFirst()) }) where users[NameRule.caseKey(user)] == nil {
+            throw StoreError.noSuchUser(user)
         }
     }
 

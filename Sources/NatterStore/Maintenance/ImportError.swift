@@ -35,6 +35,10 @@ public enum ImportedMessageError: Error, Equatable, PhraseConvertible {
     case badAbout(UInt64)
     /// An edit, a deletion or a reply that is about an edit or a deletion.
     case aboutChange(UInt64)
+    /// It is about a message that an earlier line deletes.
+    case aboutDeleted(UInt64)
+    /// An event that is about another message.
+    case eventAbout(UInt64)
     /// An edit of an event.
     case aboutEvent(UInt64)
     /// A reply to an event.
@@ -55,6 +59,8 @@ public enum ImportedMessageError: Error, Equatable, PhraseConvertible {
         case .badAbout(let seq): "it is about message \(seq), which is not on an earlier line"
         case .aboutChange(let seq):
             "message \(seq) is itself an edit or a deletion; name the original message"
+        case .aboutDeleted(let seq): "message \(seq) is deleted"
+        case .eventAbout(let seq): "an event is about no message, so not about \(seq)"
         case .aboutEvent(let seq): "message \(seq) is an event, which nobody can edit"
         case .replyToEvent(let seq): "message \(seq) is no text; only texts have replies"
         case .notErased: "an erased message has neither sender nor text"

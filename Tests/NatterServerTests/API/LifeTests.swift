@@ -325,6 +325,24 @@ struct LifeTests {
         }
     }
 
+    @Test("an erased edit is not the last one, folded or not", arguments: [false, true])
+    func erasedNewestEdit(isSealed: Bool) throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        _ = try alice.say("one")
+        let times = try ["two", "three"].map { try alice.change("edit", of: 1, $0).json["time"]?.text }
+        for (index, left) in [(1, 0), (0, nil)] {
+            if isSealed { try server.seal(as: alice) }
+            let store = server.store
+            let seq = Seq(UInt64(index + 2))
+            _ = try waitFor { store.erase([seq...seq], in: "general", by: "test", $0) }.get()
+            for fold in ["0", "1"] {
+                let first = try alice.page(["fold": fold, "limit": "10", "after": "0"]).messages.first
+                #expect(first?.edited == left.flatMap { times[$0] }, "\(index) \(fold)")
+            }
+        }
+    }
+
     @Test(
         "an erased text counts as unread for everyone but its author, wherever the marks are",
         arguments: PostgresCluster.servesTests ? [false] : [false, true])
