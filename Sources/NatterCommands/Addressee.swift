@@ -42,15 +42,22 @@ struct Addressee {
     }
 
     private func isGroup(_ name: String) throws -> Bool {
+        if NameRule.isGeneral(name) { return false }
+        let known = try isGroupInReplica(name)
+        if known == true { return true }
+        // A single word without a text is more often a text than a forgotten -c, and says little.
+        if known == nil, context.arguments.operands.count == 1 { return false }
+        // Somebody may have created or renamed it, or added the sender, since the last sync. The message itself meets the same
+        // trouble, and knows what to do about it.
+        return (try? isOnServer(name)) ?? false
+    }
+
+    /// - Returns: nil if there is no replica.
+    private func isGroupInReplica(_ name: String) throws -> Bool? {
         if let known = try context.home().replica(of: login.account)?.hasGroup(name) { return known }
-        guard let replica = try replica() else {
-            // A single word without a text is more often a text than a forgotten -c, and sending it costs one request.
-            guard context.arguments.operands.count > 1 else { return false }
-            // The message itself meets the same trouble, and knows what to do about it.
-            return (try? isOnServer(name)) ?? false
+        return try replica().map { replica in
+            try replica.conversation(named: name).map { $0.kind == .group && !$0.isGone } ?? false
         }
-        guard let conversation = try replica.conversation(named: name) else { return false }
-        return conversation.kind == .group && !conversation.isGone
     }
 
     private func replica() throws -> Replica? {

@@ -96,7 +96,7 @@ final class SendLines {
     private func flush() throws {
         guard !batch.isEmpty else { return }
         if let queue, try queue.takesOver(tell: context.tell) {
-            try write(try queue.add(&batch, at: context.now))
+            try put(into: queue)
         } else {
             try send()
         }
@@ -135,14 +135,26 @@ final class SendLines {
         } catch let error as APIError {
             if QueueRule.allows(error), let queue {
                 queue.begin(because: error.reason)
-                return try write(
-                    try queue.add(&batch, at: context.now, mayHaveArrived: sender.mayHaveArrived))
+                return try put(into: queue, mayHaveArrived: sender.mayHaveArrived)
             }
             throw interrupted(error)
         }
         guard let refusal, let line = batch.firstNumber else { return }
         let failure = ExitCodes.translate(APIError.refused(refusal))
         throw self.failure(at: line, code: failure.code, failure.message)
+    }
+
+    /// Puts the batch into the outbox; if that refuses a line, those before it.
+    private func put(into queue: LineQueue, mayHaveArrived: Bool = false) throws {
+        func add(_ count: Int) throws(OutboxError) -> [OutboxEntry] {
+            try queue.add(first: count, of: &batch, at: context.now, mayHaveArrived: mayHaveArrived)
+        }
+        do { try write(try add(batch.count)) } catch OutboxError.idReused(let id) {
+            guard let index = batch.requests.firstIndex(where: { $0.id == id }), let line = batch.number(at: index)
+            else { throw OutboxError.idReused(id) }
+            try write(try add(index))
+            throw failure(at: line, code: "id_reused", OutboxError.idReused(id).phrase)
+        }
     }
 
     private func count(_ taken: Int, of batch: MessageBatch) {

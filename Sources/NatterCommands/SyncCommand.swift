@@ -1,3 +1,4 @@
+internal import Glibc
 internal import NatterCLI
 internal import NatterClient
 internal import NatterCrypto
@@ -51,11 +52,13 @@ enum SyncCommand {
             do { obstacle = try synced.deliverOutbox() } catch let error as OutboxError { obstacle = error }
             try checkBeginning()
             var wanted = Wanted(names: context.arguments.operands("CONV"))
-            var found = try pull(waitSeconds: wanted.names.isEmpty ? seconds(until: deadline) : 0, meter)
+            var found = try pull(waitSeconds: wanted.names.isEmpty ? left(until: deadline).seconds : 0, meter)
             try wanted.resolve(synced)
             found.keep(wanted)
-            while found.isEmpty, seconds(until: deadline) > 0 {
-                found = try pull(waitSeconds: seconds(until: deadline), meter)
+            while found.isEmpty, case let (seconds, rest) = left(until: deadline), seconds > 0 || rest > 0 {
+                // The server waits for whole seconds.
+                if seconds == 0 { usleep(rest * 1_000) }
+                found = try pull(waitSeconds: seconds, meter)
                 try wanted.resolveNew(synced)
                 found.keep(wanted)
             }
@@ -90,9 +93,9 @@ enum SyncCommand {
             try Replica.keep(synced.api().users(), at: synced.location, clock: context.console.clock)
         }
 
-        private func seconds(until deadline: Int64) -> Int {
+        private func left(until deadline: Int64) -> (seconds: Int, milliseconds: UInt32) {
             let left = max(0, deadline - MonotonicClock.now())
-            return min(Limits.waitSeconds.upperBound, Int((left + 999) / 1_000))
+            return (min(Limits.waitSeconds.upperBound, Int(left / 1_000)), UInt32(left % 1_000))
         }
 
         private func pull(waitSeconds: Int, _ meter: ProgressLine) throws -> Found {

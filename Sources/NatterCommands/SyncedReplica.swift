@@ -144,16 +144,23 @@ final class SyncedReplica {
 
     // MARK: - Syncing
 
+    /// Where the replica is now. Who looks at its conversations after this, and then waits at it, misses nothing.
+    func cursor() throws -> String? { try replica()?.cursor() }
+
     /// Syncs once.
+    ///
+    /// - Parameter waitsAt: waits only while the replica is there, because another command may have brought news; nil to wait
+    ///   anyway.
     func pull(
-        milliseconds: Int? = nil, bytes: Int? = nil, waitSeconds: Int = 0, earliest: Timestamp? = nil,
-        progress: ((SyncProgress) -> Void)? = nil
+        milliseconds: Int? = nil, bytes: Int? = nil, waitSeconds: Int = 0, waitsAt: String? = nil,
+        earliest: Timestamp? = nil, progress: ((SyncProgress) -> Void)? = nil
     ) throws -> SyncReport {
         let client = SyncClient(api: try api(), location: location)
         // The next request may come much later, and a message may be queued meanwhile.
         defer { hasDelivered = false }
         var limits = SyncClient.Limits(
             deadlineMilliseconds: milliseconds, bytes: bytes, waitSeconds: waitSeconds, earliest: earliest)
+        limits.waitsAt = waitsAt
         limits.followsRetention = try context.setting(.retention) == Setting.followingRetention
         // Without a replica that can be opened, the sync finds out why.
         let report = try client.sync(limits, replica: try? replica(), progress: progress)

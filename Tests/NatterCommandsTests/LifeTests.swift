@@ -103,6 +103,13 @@ struct LifeCommandTests {
             lines(bob("search", "penguin", "-C", "1"))
                 == ["general alice: before", "general alice: penguin (edited)", "general alice: after"])
         #expect(lines(bob("log", "--grep", "PENG")) == ["alice: penguin (edited)"])
+        // Nobody learns by patterns what a deleted message and its edits said.
+        _ = alice("delete", "2")
+        _ = bob("sync")
+        for option in ["--raw", "--json"] {
+            #expect(bob("log", option, "--grep", "penguin|walrus").output == "")
+            #expect(bob("log", option, "--raw", "--grep", "before").lines.count == 1)
+        }
     }
 
     @Test("edits and deletions don't count among the messages around one")

@@ -191,6 +191,20 @@ struct ConversationsTests {
         #expect(try listed(world.alice) == ["@carol 1 for alice", "\(expected) four"])
     }
 
+    @Test("log --mark passes the edits and deletions that it has shown", arguments: [["--mark"], ["--unread", "--mark"]])
+    func markedChanges(words: [String]) throws {
+        let world = try World()
+        try world.bob.sends("one", "two", "three")
+        try expect(world.bob("edit", "2", "two v2"))
+        try expect(world.bob("delete", "3"))
+        try expect(world.alice.run(["log"] + words), isSilent: false)
+        let rest = try world.alice("log", "--unread", "--exit-code")
+        #expect(rest.code == 1 && rest.output == "", "\(rest)")
+        // What comes later is news.
+        try expect(world.bob("edit", "1", "one v2"))
+        #expect(try world.alice("log", "--unread").output.hasSuffix("bob (edits 1): one v2\n"))
+    }
+
     @Test(
         "what was marked is read at once without a sync, too",
         arguments: [

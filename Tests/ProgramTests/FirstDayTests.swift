@@ -30,7 +30,23 @@ struct FirstDayTests {
         for words in refused { #expect(try world.alice.run(["send", "--queue", "--quiet"] + words).code == 64) }
         try expect(world.bob("sync"))
         #expect(try world.bob("send", "ops", "x", "--queue", "--offline").code == 64)
+        // A group that is younger than the last sync, or has another name since
+        for (name, person) in [("secret", world.alice), ("ops2", world.bob)] {
+            if name == "secret" {
+                try expect(world.alice("group", "create", name), hasNotes: true)
+            } else {
+                try expect(world.alice("group", "rename", "ops", name), hasNotes: true)
+                try expect(world.alice("group", "rename", name, "ops"), hasNotes: true)
+                try expect(world.alice("group", "create", name), hasNotes: true)
+                try expect(world.alice("group", "add", name, "bob"), hasNotes: true)
+            }
+            for words in [[name, "the password is x"], [name]] {
+                let outcome = try person.run(["send"] + words)
+                #expect(outcome.code == 64 && outcome.errors.contains("did you mean '-c \(name)'?"), "\(outcome)")
+            }
+        }
         // What is text, is sent
+        try expect(world.alice("send", "general", "is", "no", "group"))
         try expect(world.alice("send", "--", "@bob", "the password"))
         try expect(world.alice("send", "@bob: lunch?"))
         try expect(world.alice("send", "@nobody", "hello"))
@@ -39,7 +55,7 @@ struct FirstDayTests {
         try expect(world.alice("send", "-c", "ops", "ops", "are", "fun"))
         #expect(
             try world.alice.texts("log") == [
-                "@bob the password", "@bob: lunch?", "@nobody hello", "opsx hello", "@bob hello",
+                "general is no group", "@bob the password", "@bob: lunch?", "@nobody hello", "opsx hello", "@bob hello",
             ])
         // A token that may only send to general does not learn who is there
         let token = try world.alice("token", "create", "--scope", "send:general").output

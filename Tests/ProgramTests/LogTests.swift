@@ -25,12 +25,12 @@ struct LogTests {
     @Test("prints general, oldest first, a line a message, from the replica after a sync")
     func plain() throws {
         let world = try World()
-        try world.alice.sends("one", "two\nlines\n\nof it")
+        try world.alice.sends("one", "two\nlines\n\nof it \n  ")
         let outcome = try world.bob("log")
         #expect(outcome.code == 0 && outcome.errors.isEmpty)
         let time = /\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/
         let lines = outcome.output.split(separator: "\n", omittingEmptySubsequences: false)
-        #expect(lines.count == 6)
+        #expect(lines.count == 7)
         #expect(
             lines.first?.wholeMatch(
                 of: Regex {
@@ -41,7 +41,7 @@ struct LogTests {
                 of: Regex {
                     time; " alice: two"
                 }) != nil)
-        #expect(lines.dropFirst(2) == ["\tlines", "\t", "\tof it", ""])
+        #expect(lines.dropFirst(2) == ["\tlines", "\t", "\tof it ", "\t  ", ""])
         // An empty log is done as well.
         #expect(try world.bob("log", "@alice").code == 0)
     }

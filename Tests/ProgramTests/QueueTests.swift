@@ -38,6 +38,23 @@ struct QueueTests {
         #expect(try world.bob.texts("log", "@alice") == ["to bob"])
     }
 
+    @Test("--lines --queue: a line that the outbox refuses stops it, with its number; those before it wait")
+    func refusedByOutbox() throws {
+        let world = try World()
+        func queue(_ text: String) throws -> Outcome {
+            try world.alice.run(["send", "--lines", "--queue", "--offline", "--id", "k"], input: bytes(text))
+        }
+        try expect(queue("one\ntwo\n"), hasNotes: true)
+        let outcome = try queue("one\nanother\nthree\n")
+        #expect(outcome.code == 65 && isOneLine(outcome.errors) && outcome.errors.contains("line 2: "), "\(outcome)")
+        let other = try world.alice.run(
+            ["send", "--ndjson", "--queue", "--offline"],
+            input: bytes(#"{"text":"four","id":"four"}"# + "\n" + #"{"text":"x","id":"k:1"}"# + "\n"))
+        #expect(other.code == 65 && other.errors.contains("line 2: "), "\(other)")
+        try expect(world.alice("sync"), hasNotes: true)
+        #expect(try world.bob.texts("log") == ["one", "two", "four"])
+    }
+
     @Test("--ndjson: a line is a new text whatever its other fields are, also with --queue", arguments: [false, true])
     func otherFields(isQueued: Bool) throws {
         let world = try World()

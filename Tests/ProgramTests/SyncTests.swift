@@ -33,6 +33,9 @@ struct SyncTests {
     func wait() throws {
         _ = try world.bob("sync")
         #expect(try world.bob("sync", "--wait", "1", "--exit-code").code == 1)
+        let begin = ContinuousClock.now
+        #expect(try world.bob("sync", "--wait", "1.1", "--exit-code").code == 1)
+        #expect(ContinuousClock.now - begin >= .milliseconds(1_100))
         let waiting = try world.bob.start(["sync", "--wait", "60", "--exit-code"])
         try world.alice.sends("one")
         #expect(waiting.finish().code == 0)

@@ -44,6 +44,22 @@ struct WatchTests {
         #expect(end.code == 130 && end.bytes.isEmpty)
     }
 
+    @Test("a message that another command has brought meanwhile is not waited for")
+    func meanwhile() throws {
+        let flag = world.directory("flag")
+        let watching = try watch(
+            world.bob,
+            "cat; echo; while ! test -e '\(flag)'; do sleep 0.05; done; '\(Programs.path("natter"))' --quiet sync")
+        try world.alice.sends("one")
+        #expect(try watching.line() == "one")
+        try world.alice.sends("two")
+        #expect(FileManager.default.createFile(atPath: flag, contents: nil))
+        // It would wait for 25 s.
+        let begin = ContinuousClock.now
+        #expect(try watching.line() == "two")
+        #expect(ContinuousClock.now - begin < .seconds(20))
+    }
+
     @Test("the time is in both forms, and the cursor is the message's")
     func time() throws {
         let watching = try watch(world.bob, "echo $NATTER_TIME $NATTER_TS $NATTER_CURSOR")

@@ -18,6 +18,9 @@ public final class SyncClient {
         public var bytes: Int?
         /// How long the server may wait if there is no news, 0 to 60.
         public var waitSeconds = 0
+        /// Waits only while the replica is at this cursor; nil to wait anyway. Once another process has brought news, the caller
+        /// must look at them first.
+        public var waitsAt: String?
         /// Where a new replica begins; nil for all messages.
         public var earliest: Timestamp?
         /// Whether to drop what the server does not keep any more.
@@ -130,7 +133,8 @@ public final class SyncClient {
                 }
                 try checkStore(isAnswered: cursor == nil)
                 do throws(APIError) {
-                    try request(cursor, earliest: start.earliest, waitSeconds: isFirst ? limits.waitSeconds : 0)
+                    let waits = isFirst && (limits.waitsAt == nil || limits.waitsAt == start.cursor)
+                    try request(cursor, earliest: start.earliest, waitSeconds: waits ? limits.waitSeconds : 0)
                 } catch {
                     let progressed = receivedBytes > before
                     if try isToBeRepeated(error, hadCursor: cursor != nil, progressed: progressed) { continue }

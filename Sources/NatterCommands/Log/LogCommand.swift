@@ -232,7 +232,9 @@ private struct Log {
         var marks: [ConversationID: Seq] = [:]
         defer { synced.note(read: marks) }
         for conversation in conversations {
-            guard let seq = walk.shown[conversation.id], seq > conversation.read else { continue }
+            guard let shown = walk.shown[conversation.id] else { continue }
+            let seq = try walk.end(ofChangesBehind: shown, of: conversation)
+            guard seq > conversation.read else { continue }
             marks[conversation.id] = try synced.api().markRead(
                 conversation.name, id: conversation.groupID, upTo: seq)
         }

@@ -23,12 +23,15 @@ struct LogFollow {
     func run(_ walk: inout LogWalk, places: inout LogPlaces?, of conversation: ConversationID?) throws {
         let reader = try ReaderWatch(context.console.output)
         var connection = Reconnection()
+        // Until its news are looked at, nothing waits.
+        var seen: String?
         var followed: NamedConversation?
         if case .conversation(let name) = request.scope { followed = NamedConversation(name: name, id: conversation) }
         while try left(walk) > 0 {
             var isCurrent = false
             do {
-                let report = try reader.whileWaiting { try synced.pull(waitSeconds: Reconnection.waitSeconds) }
+                let waitSeconds = seen == nil ? 0 : Reconnection.waitSeconds
+                let report = try reader.whileWaiting { try synced.pull(waitSeconds: waitSeconds, waitsAt: seen) }
                 connection = Reconnection()
                 for gone in report.gone { synced.tell(gone: gone.name, reason: gone.reason) }
                 isCurrent = report.isComplete
@@ -36,6 +39,7 @@ struct LogFollow {
                 reader.whileWaiting { connection.pause(after: error, context) }
             }
             walk.isCurrent = isCurrent
+            seen = try synced.cursor()
             try printNews(&walk, places: &places, of: &followed, isCurrent: isCurrent)
             // It may have begun while they were printed.
             try asides.check(walk)

@@ -151,6 +151,22 @@ struct LogWalk {
         }
     }
 
+    /// The last of the edits and deletions directly behind a message that are about it or earlier ones. Whoever was shown that
+    /// message has seen what they changed.
+    func end(ofChangesBehind seq: Seq, of conversation: ReplicaConversation) throws -> Seq {
+        var end = seq
+        try replica.forward(conversation, MessageFilter(after: seq)) { piece in
+            guard case .messages(let run) = piece else { return false }
+            for position in run.positions {
+                guard run.records.kind(at: position).isChange, let about = run.records.about(at: position), about <= seq
+                else { return false }
+                end = run.records.firstSeq.advanced(by: position)
+            }
+            return true
+        }
+        return end
+    }
+
     private func write(_ run: MessageRun, count: Int) throws -> Int {
         guard let messages = try replica.changed(run, folds: mode != .records) else {
             return try printer.write(run, count: count)

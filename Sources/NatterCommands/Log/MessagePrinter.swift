@@ -210,6 +210,7 @@ struct MessagePrinter {
             bytes.append(UInt8(ascii: " "))
         }
         appendSender(fields, to: &bytes)
+        let end = bytes.count
         if fields.isDeleted {
             bytes.append(contentsOf: "(deleted)".utf8)
         } else if fields.isErased {
@@ -218,7 +219,7 @@ struct MessagePrinter {
             appendHighlighted(text, to: &bytes)
             if fields.isEdited { bytes.append(contentsOf: " (edited)".utf8) }
         }
-        if bytes.last == UInt8(ascii: " ") { bytes.removeLast() }
+        if bytes.count == end, bytes.last == UInt8(ascii: " ") { bytes.removeLast() }
         bytes.append(UInt8(ascii: "\n"))
     }
 

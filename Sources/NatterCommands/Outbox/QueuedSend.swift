@@ -122,14 +122,14 @@ final class LineQueue {
         return isQueueing
     }
 
-    /// Puts the rest of a batch into the outbox.
+    /// Puts the first messages of a batch into the outbox, all or none.
     func add(
-        _ batch: inout MessageBatch, at time: Timestamp, mayHaveArrived: Bool = false
+        first messages: Int, of batch: inout MessageBatch, at time: Timestamp, mayHaveArrived: Bool
     ) throws(OutboxError) -> [OutboxEntry] {
-        let requests = batch.requests.map { groups.identified($0) }
+        let requests = batch.requests.prefix(messages).map { groups.identified($0) }
         let entries = try outbox.add(requests, at: time, mayHaveArrived: mayHaveArrived).map(\.entry)
         count += entries.count
-        batch.removeAll()
+        batch.removeFirst(messages)
         return entries
     }
 }

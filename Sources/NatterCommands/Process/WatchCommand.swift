@@ -87,6 +87,8 @@ enum WatchCommand {
         /// The first of the messages that cannot be read, before which a conversation waits.
         private var held: [ConversationID: Seq] = [:]
         private var pauses: [ConversationID: Pause] = [:]
+        /// Where the replica was before it was looked through.
+        private var seen: String?
 
         /// The pause of a conversation whose next message failed.
         private struct Pause {
@@ -197,6 +199,7 @@ enum WatchCommand {
 
         /// Runs the command for the new messages.
         private mutating func work() throws {
+            seen = try synced.cursor()
             guard let replica = try synced.replica() else { return }
             let conversations = try watched(replica)
             if let aside = try asides.first(where: { id in conversations.contains { $0.id == id } }),
@@ -311,7 +314,7 @@ enum WatchCommand {
                 max(0, min(WatchCommand.waitSeconds, Int(($0 - MonotonicClock.now() + 999) / 1_000)))
             }
             do {
-                try take(synced.pull(waitSeconds: seconds ?? WatchCommand.waitSeconds))
+                try take(synced.pull(waitSeconds: seconds ?? WatchCommand.waitSeconds, waitsAt: seen))
             } catch  where SyncedReplica.isTransient(error) {
                 isCurrent = false
                 usleep(1_000_000)
