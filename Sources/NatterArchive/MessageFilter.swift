@@ -164,7 +164,9 @@ private final class CurrentMessages {
     /// The edit whose text and sender a message shows; nil if it shows its own, or is deleted.
     func newestEdit(of records: Records, _ index: Int) throws -> Record? {
         let seq = records.firstSeq.advanced(by: index)
-        guard let change = try changes(around: records, seq), !change.isDeleted, change.newestEdit != nil else { return nil }
+        guard let change = try changes(around: records, seq), !change.isDeleted, change.newestEdit != nil else {
+            return nil
+        }
         return try folder.newestEdit(of: seq)
     }
 

@@ -86,6 +86,26 @@ public enum RelationRows {
         return changes
     }
 
+    /// The relations of the records in some ranges, with the authors of deletions.
+    public static func all(
+        in ranges: [ClosedRange<Seq>], of conversation: Int64, on connection: Connection
+    ) throws(SQLiteError) -> [(relation: Relation, author: String?)] {
+        var found: [(Relation, String?)] = []
+        for range in ranges {
+            found += try connection.rows(
+                "SELECT about,kind,seq,time,author FROM relation WHERE conversation=? AND seq BETWEEN ? AND ?",
+                conversation,
+                range.lowerBound.rawValue, range.upperBound.rawValue
+            ) { row in
+                let relation = Relation(
+                    about: Seq(row.uint64(0)), kind: MessageKind(rawValue: UInt8(clamping: row.int(1))),
+                    seq: Seq(row.uint64(2)), time: Timestamp(milliseconds: row.int64(3)))
+                return (relation, row.optionalText(4))
+            }
+        }
+        return found
+    }
+
     /// Whether any message of a conversation was edited or deleted.
     static func hasChanges(_ conversation: Int64, on connection: Connection) throws(SQLiteError) -> Bool {
         try connection.hasRow("SELECT 1 FROM relation WHERE conversation=? AND kind >= 2 LIMIT 1", conversation)

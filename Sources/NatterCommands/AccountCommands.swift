@@ -100,7 +100,7 @@ private func end(_ token: Token, of account: Account, isOther: Bool, _ context: 
             at: ServerAddress(url: account.server), token: token, of: account, isOther: isOther,
             timeoutMilliseconds: endMilliseconds)
         try api.logout(all: false)
-    } catch APIError.refused(let refusal) where refusal.status == 401 {
+    } catch APIError.refused(let refusal) where refusal.code == ErrorCode.unauthorized.rawValue {
         // It had ended already.
     } catch {
         context.note(
@@ -137,7 +137,7 @@ enum LogoutCommand {
         }
         do {
             remaining = try context.api(of: login).logout(all: context.arguments.flag("all"))
-        } catch APIError.refused(let refusal) where refusal.status == 401 {
+        } catch APIError.refused(let refusal) where refusal.code == ErrorCode.unauthorized.rawValue {
             context.note("the session had already ended")
         } catch {
             try forget()

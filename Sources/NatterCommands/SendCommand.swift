@@ -169,11 +169,13 @@ enum SendCommand {
         let report: OutboxDelivery.Report
         do throws(OutboxError) {
             report = try OutboxDelivery(outbox, api: api).run(
-                timeoutMilliseconds: timeout, lockMilliseconds: Context.deliveryMilliseconds)
+                timeoutMilliseconds: timeout, lockMilliseconds: timeout)
         } catch {
             return context.note("could not send the messages in the outbox: \(error)")
         }
         context.tell(report)
+        // This one would come before those that another command has been sending for so long.
+        if try report.isElsewhere && outbox.hasWaiting() { throw OutboxError.locked(path: outbox.location.directory) }
         if let error = report.interruption { throw error }
     }
 

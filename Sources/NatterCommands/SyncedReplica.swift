@@ -24,7 +24,7 @@ final class SyncedReplica {
         case current
         /// The server has more.
         case partial
-        /// The server was not reached, or the replica cannot take what is new.
+        /// The server was not reached.
         case stale(reason: Phrase)
         case offline
 
@@ -115,6 +115,7 @@ final class SyncedReplica {
         let report = try OutboxDelivery(outbox, api: try api()).run(
             timeoutMilliseconds: timeout, lockMilliseconds: Context.deliveryMilliseconds)
         context.tell(report)
+        if try report.isElsewhere && outbox.hasWaiting() { throw OutboxError.locked(path: outbox.location.directory) }
         if let error = report.interruption, error.isNotReached { throw error }
         return report.interruption
     }
@@ -168,22 +169,26 @@ final class SyncedReplica {
         return report
     }
 
-    /// Updates the replica before it is read. If the server is not reached, or the disk is full or read-only, it prints
-    /// a note, and the replica is used as it is.
+    /// Updates the replica before it is read. If the server is not reached, it prints a note, and the replica is used as it is.
     ///
-    /// - Throws: 69 if the server is not reached and nothing has been synced, 75 if not everything could be fetched.
+    /// - Throws: 69 if the server is not reached and nothing has been synced, 75 if not everything could be fetched, as on a
+    ///   full or read-only disk.
     func refresh(_ depth: Depth) throws -> State {
         if context.isOffline {
             try unsyncedReplica().map(tellIncomplete)
             return .offline
         }
-        if let reason = whyReadOnly(), let state = try stale(reason) { return state }
         var report: SyncReport
         do {
             report = try pull(milliseconds: SyncedReplica.quickMilliseconds, bytes: SyncedReplica.quickBytes)
-        } catch  where SyncedReplica.isNotReached(error) || SyncedReplica.isFull(error) {
+        } catch  where SyncedReplica.isNotReached(error) {
             guard let state = try stale(SyncedReplica.reason(of: error)) else { throw error }
             return state
+        } catch  where SyncedReplica.isUnwritable(error) {
+            let reason = SyncedReplica.reason(of: error)
+            guard depth == .quickly, try replica() != nil else { throw incomplete(reason) }
+            context.console.note("the replica cannot take what is new: \(reason)")
+            return .partial
         } catch SyncError.replica(.locked) where depth == .quickly {
             // Another process is syncing, and may be far from its end.
             return .partial
@@ -196,11 +201,10 @@ final class SyncedReplica {
         if depth == .quickly { return .partial }
         while !report.isComplete {
             if let interruption = report.interruption { throw incomplete(SyncedReplica.reason(of: interruption)) }
-            do { report = try pull() } catch  where SyncedReplica.isTransient(error) {
+            do { report = try pull() } catch
+                where SyncedReplica.isTransient(error) || SyncedReplica.isUnwritable(error)
+            {
                 throw incomplete(SyncedReplica.reason(of: error))
-            } catch  where SyncedReplica.isFull(error) {
-                guard let state = try stale(SyncedReplica.reason(of: error)) else { throw error }
-                return state
             }
             tellTroubles(report)
         }
@@ -229,15 +233,12 @@ final class SyncedReplica {
         context.note("the replica is not complete yet: 'natter sync' fetches the rest")
     }
 
-    /// Whether a sync found no room for what is new. What is there can be read.
-    private static func isFull(_ error: any Error) -> Bool {
-        if case SyncError.replica(.storage(let cause)) = error { cause.isFull } else { false }
-    }
-
-    /// Why the replica cannot take what is new, as on a disk that is mounted read-only. What is there can be read.
-    private func whyReadOnly() -> Phrase? {
-        guard access(location.directory, W_OK) != 0, [EROFS, EACCES].contains(errno) else { return nil }
-        return "'\(location.directory)' cannot be written: \(Errno.current.phrase)"
+    /// Whether the replica cannot take what is new, because its disk is full or read-only. What is there can be read.
+    private static func isUnwritable(_ error: any Error) -> Bool {
+        guard case SyncError.replica(.storage(let cause)) = error else { return false }
+        if cause.isFull { return true }
+        guard case .disk(let error) = cause else { return false }
+        return [.readOnlyFileSystem, .permissionDenied].contains(error.code)
     }
 
     /// Notes in the replica what the server has marked as read. If that fails, the next sync does it.

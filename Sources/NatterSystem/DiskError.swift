@@ -23,6 +23,7 @@ public struct Errno: RawRepresentable, Hashable, Sendable, PhraseConvertible {
     public static let noSpace = Errno(rawValue: ENOSPC)
     public static let readOnlyFileSystem = Errno(rawValue: EROFS)
     public static let brokenPipe = Errno(rawValue: EPIPE)
+    public static let connectionReset = Errno(rawValue: ECONNRESET)
     public static let tooManySymbolicLinkLevels = Errno(rawValue: ELOOP)
     /// A call that gave up after the time limit of its socket.
     public static let tryAgain = Errno(rawValue: EAGAIN)

@@ -34,7 +34,8 @@ struct SemanticsTests {
 
     @Test("capitals of every script")
     func capitals() throws {
-        var rest = (UInt32(0)...0x10FFFF).compactMap(Unicode.Scalar.init).filter(\.properties.changesWhenLowercased)[...]
+        var rest = (UInt32(0)...0x10FFFF).compactMap(Unicode.Scalar.init).filter(\.properties.changesWhenLowercased)[
+            ...]
         #expect(rest.count > 1_400)
         while !rest.isEmpty {
             let word = rest.prefix(16)

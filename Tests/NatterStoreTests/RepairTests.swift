@@ -171,6 +171,30 @@ struct RepairTests {
         #expect(try TestStore(directory.path).exports() == before)
     }
 
+    @Test("a message stays deleted when its deletion is lost", arguments: [false, true])
+    func lostDeletion(isReindexed: Bool) throws {
+        let store = try TestStore()
+        let alice = try store.user("alice")
+        try store.post(["kept", "a secret"])
+        try store.seal()
+        let deletion = NewMessage(conversation: "general", text: "", key: nil, kind: .delete, about: Seq(2))
+        #expect(store.post([deletion], by: alice).first?.message?.seq == Seq(3))
+        try store.seal()
+        let row = try #require(try store.blocks().last)
+        let log = try #require(try store.logs().first)
+        store.store.close()
+        try disk.open(log, .readWrite).write([0xFF], at: row.offset + 2)
+        var found: [StoreDamage] = []
+        _ = try repair(store.directory, &found)
+        if isReindexed { _ = try StoreRebuild.run(store.directory, .reindex) }
+        let served = try TestStore(store.directory)
+        #expect(try served.page { ($0.after, $0.limit) = (.zero, 2) }.messages.map(\.text) == ["kept", ""])
+        #expect(
+            try served.page { ($0.after, $0.limit, $0.isFolded) = (.zero, 2, true) }.messages.last?.isDeleted == true)
+        served.store.close()
+        #expect(try StoreCheck.run(store.directory) { Issue.record("\($0)") }.damages == 0)
+    }
+
     @Test("a missing file is reported, and adopted when it reappears")
     func gone() throws {
         let store = try TestStore()

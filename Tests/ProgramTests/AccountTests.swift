@@ -114,6 +114,17 @@ struct AccountTests {
         #expect(try world.alice("whoami").code == 77)
     }
 
+    @Test("logout at another store forgets the token, and says that the session lives on")
+    func logoutElsewhere() throws {
+        let token = try world.alice.token()
+        let other = try Daemon(data: world.directory("other"))
+        let outcome = try Person(name: "alice", home: world.alice.home, server: other.url)("logout")
+        #expect(outcome.code == 77 && isOneLine(outcome.errors), "\(outcome)")
+        #expect(outcome.errors.contains("not ended on the server") && outcome.errors.contains("another server"))
+        #expect(try world.alice("whoami").code == 77)
+        #expect(try RawRequest.send("GET", "/v1/whoami", to: world.url, token: token).text.contains("alice"))
+    }
+
     @Test("another account's login never sees earlier synced messages")
     func anotherLogin() throws {
         try world.alice.sends("a secret", to: "@me")

@@ -191,7 +191,8 @@ struct ConversationsTests {
         #expect(try listed(world.alice) == ["@carol 1 for alice", "\(expected) four"])
     }
 
-    @Test("log --mark passes the edits and deletions that it has shown", arguments: [["--mark"], ["--unread", "--mark"]])
+    @Test(
+        "log --mark passes the edits and deletions that it has shown", arguments: [["--mark"], ["--unread", "--mark"]])
     func markedChanges(words: [String]) throws {
         let world = try World()
         try world.bob.sends("one", "two", "three")

@@ -116,7 +116,7 @@ struct FileTests {
     }
 
     @Test(
-        "on a full disk a home can be read, with a note of why there is nothing new; sync fails",
+        "on a full disk a home can be read offline, and pages come from the server; what asks for more is 75",
         .enabled(if: FileTests.withFull != nil, "nobody may mount anything here"))
     func fullHome() throws {
         let world = try World()
@@ -128,13 +128,21 @@ struct FileTests {
             try world.bob.sends((1...3_750).map { _ in String(generator.next() as UInt64, radix: 16) }.joined())
         }
         let namespace = try #require(FileTests.withFull)
-        for command in [["log"], ["ls"], ["search", "one"], ["show", "general", "1"], ["export", "general"]] {
-            let outcome = try run(command, world, in: namespace)
-            #expect(outcome.code == 0 && outcome.output.contains("one"), "\(outcome)")
-            guard command[0] != "search" else { continue }
-            let isTold = outcome.errors.contains("full") || outcome.errors.contains("no space")
-            #expect(isOneLine(outcome.errors) && isTold && outcome.errors.contains("was synced"), "\(outcome)")
+        func isTold(_ outcome: Outcome) -> Bool {
+            outcome.errors.contains("full") || outcome.errors.contains("no space")
         }
+        for command in [["log"], ["log", "--after", "1"], ["show", "general", "2"], ["export", "general"]] {
+            let outcome = try run(command, world, in: namespace)
+            #expect(outcome.code == 75 && outcome.output == "" && isOneLine(outcome.errors), "\(outcome)")
+            #expect(isTold(outcome) && outcome.errors.contains("--offline"), "\(outcome)")
+            let offline = try run(command + ["--offline"], world, in: namespace)
+            #expect(command.contains("1") || command.contains("2") || offline.output.contains("one"), "\(offline)")
+        }
+        let page = try run(["log", "-n", "1", "--numbers"], world, in: namespace)
+        #expect(page.code == 0 && page.output.contains(" 6 bob: ") && isTold(page), "\(page.errors)")
+        let list = try run(["ls"], world, in: namespace)
+        #expect(list.code == 0 && list.output.contains("general") && list.errors.contains("not complete"), "\(list)")
+        #expect(try run(["search", "one"], world, in: namespace).output.contains("one"))
         let refused = try run(["sync"], world, in: namespace)
         #expect(refused.code == 75 && isOneLine(refused.errors), "\(refused)")
         #expect(refused.errors.contains("free some space"), "\(refused)")
@@ -221,13 +229,12 @@ struct FileTests {
     }
 
     @Test(
-        "a home on a read-only disk can be read without --offline, and messages can be sent from it",
+        "a home on a read-only disk can be read, and messages can be sent from it; what is new to it is 75",
         .enabled(if: FileTests.withReadOnly != nil, "nobody may mount anything here"))
     func readOnlyHome() throws {
         let world = try World()
         try world.alice.sends("one")
         try expect(world.alice("sync"))
-        try world.bob.sends("two")
         let before = Files.below(world.alice.home)
         let namespace = try #require(FileTests.withReadOnly)
         func run(_ words: [String]) throws -> Outcome { try self.run(words, world, in: namespace) }
@@ -236,10 +243,15 @@ struct FileTests {
             #expect(outcome.code == 0 && outcome.output.contains("one"), "\(outcome)")
         }
         // There is something new that the replica can't take
-        let noted = try run(["log"])
-        #expect(isOneLine(noted.errors) && noted.errors.contains("read-only"), "\(noted)")
+        try world.bob.sends("two")
+        for command in [["log"], ["show", "general", "1"]] {
+            let outcome = try run(command)
+            #expect(outcome.code == 75 && outcome.output == "" && isOneLine(outcome.errors), "\(outcome)")
+            #expect(outcome.errors.contains("read-only") && outcome.errors.contains("--offline"), "\(outcome)")
+            #expect(try run(command + ["--offline"]).output.contains("one"))
+        }
+        #expect(try run(["log", "-n", "1"]).output.contains("bob: two"))
         #expect(try run(["send", "three"]).code == 0)
-        #expect(try run(["show", "general", "1"]).output.contains("one"))
         let queued = try run(["send", "--offline", "--queue", "four"])
         #expect(queued.code == 73 && isOneLine(queued.errors), "\(queued)")
         let refused = try run(["sync"])

@@ -65,6 +65,19 @@ struct FirstDayTests {
         try expect(world.alice("send", "--token-file", file, "@bob", "is text"))
     }
 
+    @Test("a name that is far too long is 67, too", arguments: [65, 5_000, 13_000])
+    func longNames(count: Int) throws {
+        let name = String(repeating: "x", count: count)
+        for words in [
+            ["log", name], ["show", name, "1"], ["sync", name], ["send", "-c", name, "x"], ["pm", name, "x"],
+            ["mark", name],
+            ["contact", "add", name], ["group", "members", name], ["wrap", "-c", name, "--", "true"],
+        ] {
+            let outcome = try world.alice.run(words)
+            #expect(outcome.code == 67 && isOneLine(outcome.errors), "\(words.first ?? "") \(outcome.code)")
+        }
+    }
+
     @Test("names in any case; '--from me'")
     func cases() throws {
         try world.alice.sends("one")

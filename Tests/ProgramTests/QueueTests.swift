@@ -1,3 +1,4 @@
+internal import Glibc
 internal import Testing
 internal import TestSupport
 
@@ -19,6 +20,24 @@ struct QueueTests {
             ["send", "--lines", "--id", String(repeating: "k", count: 53)], input: bytes("x\n"))
         #expect(long.code == 65 && isOneLine(long.errors))
         #expect(try world.alice.run(["send", "--lines", "--ndjson"], input: bytes("x\n")).code == 64)
+    }
+
+    @Test("while another command delivers the outbox, sync and send are 75, and nothing comes before it")
+    func deliveredElsewhere() throws {
+        let world = try World()
+        try expect(world.alice("send", "--queue", "--offline", "first"), hasNotes: true)
+        let outbox = try #require(Files.below(world.alice.home).first { $0.hasSuffix("/outbox.db") })
+        let descriptor = open(outbox.dropLast(9) + "delivery.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        defer { close(descriptor) }
+        #expect(flock(descriptor, LOCK_EX) == 0)
+        for words in [["sync"], ["send", "--timeout", "1", "second one"]] {
+            let outcome = try world.alice.run(words)
+            #expect(outcome.code == 75 && isOneLine(outcome.errors), "\(outcome)")
+        }
+        #expect(try world.bob.texts("log") == [])
+        #expect(flock(descriptor, LOCK_UN) == 0)
+        try expect(world.alice("sync"), hasNotes: true)
+        #expect(try world.bob.texts("log") == ["first"])
     }
 
     @Test("--ndjson: each line names its conversation; the first refused line stops it, with its number and 65")

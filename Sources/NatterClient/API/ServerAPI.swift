@@ -306,6 +306,12 @@ public final class ServerAPI {
                     ?? "a proxy answered 429 for '\(address)'")
             refusal.retryAfterSeconds = seconds
             return .refused(refusal)
+        // Only a name makes an address so long, and none has so many bytes.
+        case 414:
+            return .refused(
+                APIError.Refusal(
+                    status: 404, code: ErrorCode.noSuchConversation.rawValue,
+                    phrase: "there is no such name: names have at most \(NameRule.maximumBytes) bytes"))
         // A proxy answered for a server that it could not reach, or that it had sent the request to. Some have statuses
         // of their own for that, such as 524.
         case 500...: return .transport(.interrupted("a proxy answered \(response.status)"), server: address)

@@ -161,6 +161,8 @@ extension Replica {
     }
 
     private func translate<Result>(_ body: () throws -> Result) throws -> Result {
-        do { return try body() } catch let error as ArchiveError { throw ReplicaError(error) }
+        do { return try body() } catch  where error is ArchiveError || error is SQLiteError {
+            throw ReplicaError(error)
+        }
     }
 }

@@ -180,7 +180,12 @@ public final class ReplicaWriter {
         state.report.hasMore = end.more
         state.report.isComplete = !end.more && !mustRestart
         guard report.isComplete else { return }
-        try ReplicaError.translate { try LastSync.write(clock.now(), location, on: disk) }
+        do { try LastSync.write(clock.now(), location, on: disk) } catch {
+            // On a disk that is read-only, the age that readers see is that of an earlier sync. Nothing else is missing.
+            guard error.code == .readOnlyFileSystem || error.code == .permissionDenied else {
+                throw ReplicaError(error)
+            }
+        }
     }
 
     /// Adds the results of the requests themselves to the report.

@@ -60,6 +60,7 @@ struct CursorFile {
     /// Checks that the file can be replaced later, before anything is printed.
     private func lookUp() throws -> FileInformation? {
         let directory = Path.directory(of: path)
+        if !path.isEmpty, let found = try? PosixDisk().information(path), !found.isRegular { return found }
         if path.isEmpty || access(directory, W_OK | X_OK) != 0 {
             let code = path.isEmpty ? Errno.noSuchFileOrDirectory : .current
             throw DiskError(code: code, operation: "create", path: path)

@@ -115,7 +115,7 @@ struct OperatorClient {
         if operation != .status { frames.stream.limitReading(toMilliseconds: 0) }
         do {
             try send(operation, frames)
-        } catch let error as DiskError where error.code == .brokenPipe {
+        } catch let error as DiskError where error.code == .brokenPipe || error.code == .connectionReset {
             // The server stopped reading and may have sent the reason.
         }
         return try receive(frames, directory)

@@ -202,13 +202,20 @@ public final class StoreRebuild {
     ) throws {
         let stated = try LossRows.all(on: connection)
         let counts = try sentCounts(connection)
+        // Nobody gets a deleted text again because its deletion is lost.
+        let lost = try logs.map {
+            try RelationRows.all(in: $0.log.losses, of: $0.identity.number, on: connection)
+        }
         try connection.execute("DELETE FROM segment; DELETE FROM block; DELETE FROM sent; DELETE FROM relation")
-        for (identity, label, log) in logs {
+        for ((identity, label, log), lost) in zip(logs, lost) {
             for dictionary in log.dictionaries { try ArchiveRows.put(dictionary, on: connection) }
             for row in log.segments { try ArchiveRows.put(row, on: connection) }
             for row in log.blocks { try ArchiveRows.insert(row, on: connection) }
             for relation in log.content.relations where relation.about >= log.first {
                 try RelationRows.insert(relation, of: identity.number, on: connection)
+            }
+            for (relation, author) in lost where relation.about >= log.first {
+                try RelationRows.insert(relation, of: identity.number, author: author, on: connection)
             }
             try connection.run(
                 """
