@@ -65,7 +65,8 @@ public struct ArgumentParser {
             return try parser.result()
         } catch {
             var error = error
-            error.asksForJSON = parser.was(given: "json")
+            // Which options an unknown subcommand has, nobody knows.
+            error.asksForJSON = parser.was(given: "json") || parser.hasUnknownCommand && words.contains("--json")
             throw error
         }
     }

@@ -121,7 +121,11 @@ final class Quotas: Sendable {
 
     /// Throws if the account has created as many groups as it may have.
     func checkGroups(_ count: Int) throws(StoreError) {
-        try check(.groups, count) { "you have created \($0) groups, as many as you may; delete one first" }
+        try check(.groups, count) {
+            .plural(
+                $0, "you have created \($0) group, as many as you may; delete it first",
+                "you have created \($0) groups, as many as you may; delete one first")
+        }
     }
 
     private func check(

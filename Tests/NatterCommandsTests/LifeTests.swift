@@ -48,6 +48,8 @@ struct LifeCommandTests {
         #expect(bob("log", "--format", "%n %k %a %m").lines == ["1 text  hello", "2 text  ", "3 text 1 hi"])
         #expect(lines(bob("log", "--numbers", "-n", "1")) == ["3 bob (re 1): hi"])
         #expect(lines(bob("log", "--thread", "3")) == [folded[0], folded[2]])
+        // That of an edit is that of its original.
+        #expect(lines(bob("log", "--thread", "4")) == lines(bob("log", "--thread", "1")))
     }
 
     @Test("each message that '-n' counts has a line, also edits of a message that was deleted then")

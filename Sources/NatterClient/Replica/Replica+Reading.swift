@@ -64,8 +64,9 @@ extension Replica {
             var root = seq
             // Each step opens a block, so a thread that is longer than what is shown begins in its middle.
             for _ in 0..<limit {
-                guard let record = try reader.block(containing: root)?.records[root], record.kind == .text,
-                    let about = record.about, about < root, about >= conversation.first
+                // An edit belongs to the thread of its original.
+                guard let record = try reader.block(containing: root)?.records[root],
+                    record.kind == .text || root == seq, let about = record.about, about < root, about >= conversation.first
                 else { break }
                 root = about
             }

@@ -72,6 +72,7 @@ struct WatchList {
             return WatchObject(
                 name: place.title, conversations: names, started: start.time.rfc3339, failed: try place.failed().count)
         }
+        .sorted { $0.name < $1.name }
         let isTerminal = context.console.output.isTerminal
         try context.list(
             watches,

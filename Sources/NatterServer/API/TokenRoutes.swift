@@ -72,12 +72,12 @@ enum TokenRoutes {
     }
 
     private static func revoke(_ call: Call, _ principal: Principal, robots: Bool) throws(APIError) {
-        let noSuchToken = APIError(.notFound, "there is no such token")
-        guard let id = Int64(call.parameters[0]) else { throw noSuchToken }
+        let notThere = APIError(.notFound, robots ? "there is no such token" : "there is no such session")
+        guard let id = Int64(call.parameters[0]) else { throw notThere }
         call.store.revokeToken(
             id, robots: robots, of: principal.account,
             call.completion { wasThere in
-                guard wasThere else { return noSuchToken.reply }
+                guard wasThere else { return notThere.reply }
                 call.log("token_revoked", [("user", principal.name.text)])
                 return .empty
             })
