@@ -8,6 +8,8 @@ struct Addressee {
     private let login: Context.Login
     private let api: ServerAPI?
     private let mayBeAway: Bool
+    /// For how long after a sync the replica's list of groups is enough.
+    private static let freshMilliseconds: Int64 = 60_000
 
     /// - Parameters:
     ///   - api: nil with `--offline`.
@@ -43,21 +45,21 @@ struct Addressee {
 
     private func isGroup(_ name: String) throws -> Bool {
         if NameRule.isGeneral(name) { return false }
-        let known = try isGroupInReplica(name)
-        if known == true { return true }
-        // A single word without a text is more often a text than a forgotten -c, and says little.
-        if known == nil, context.arguments.operands.count == 1 { return false }
+        let location = try context.home().replica(of: login.account)
+        if let known = location?.hasGroup(name) {
+            // To ask the server for each first word would cost as much as the message.
+            let fresh = location?.lastSync.map { ($0...$0.advanced(milliseconds: Addressee.freshMilliseconds)) }
+            if known || fresh?.contains(context.now) == true { return known }
+        } else if let replica = try replica() {
+            let found = try replica.conversation(named: name)
+            if let found, found.kind == .group, !found.isGone { return true }
+        } else if context.arguments.operands.count == 1 {
+            // A single word without a text is more often a text than a forgotten -c, and says little.
+            return false
+        }
         // Somebody may have created or renamed it, or added the sender, since the last sync. The message itself meets the same
         // trouble, and knows what to do about it.
         return (try? isOnServer(name)) ?? false
-    }
-
-    /// - Returns: nil if there is no replica.
-    private func isGroupInReplica(_ name: String) throws -> Bool? {
-        if let known = try context.home().replica(of: login.account)?.hasGroup(name) { return known }
-        return try replica().map { replica in
-            try replica.conversation(named: name).map { $0.kind == .group && !$0.isGone } ?? false
-        }
     }
 
     private func replica() throws -> Replica? {

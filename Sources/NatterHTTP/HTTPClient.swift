@@ -101,7 +101,10 @@ public final class HTTPClient {
     ) throws(TransportError) -> HTTPResponse {
         let loop = try makeLoop()
         let tls = try makeTLS()
-        var addresses = try Resolver.addresses(of: server.host)
+        var addresses: [String]
+        do { addresses = try Resolver.addresses(of: server.host) } catch .notReached(let reason) {
+            throw .notReached("\(reason)\(proxyNote())")
+        }
         if let allows {
             addresses = addresses.filter(allows)
             if addresses.isEmpty { throw .notReached("'\(server.host)' has no public address") }

@@ -40,6 +40,11 @@ struct FirstDayTests {
                 try expect(world.alice("group", "create", name), hasNotes: true)
                 try expect(world.alice("group", "add", name, "bob"), hasNotes: true)
             }
+            // The replica's word is enough for a minute.
+            if name == "ops2" {
+                let note = try #require(Files.below(world.bob.home).first { $0.hasSuffix("/last-sync") })
+                try Files.write(Array("2026-01-01T00:00:00.000Z\n".utf8), to: note)
+            }
             for words in [[name, "the password is x"], [name]] {
                 let outcome = try person.run(["send"] + words)
                 #expect(outcome.code == 64 && outcome.errors.contains("did you mean '-c \(name)'?"), "\(outcome)")

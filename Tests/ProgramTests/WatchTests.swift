@@ -49,7 +49,9 @@ struct WatchTests {
         let flag = world.directory("flag")
         let watching = try watch(
             world.bob,
-            "cat; echo; while ! test -e '\(flag)'; do sleep 0.05; done; '\(Programs.path("natter"))' --quiet sync")
+            // Without the directory, the test has ended.
+            "cat; echo; while test -d '\(world.directory.path)' && ! test -e '\(flag)'; do sleep 0.05; done; "
+                + "'\(Programs.path("natter"))' --quiet sync")
         try world.alice.sends("one")
         #expect(try watching.line() == "one")
         try world.alice.sends("two")

@@ -66,7 +66,8 @@ extension Replica {
             for _ in 0..<limit {
                 // An edit belongs to the thread of its original.
                 guard let record = try reader.block(containing: root)?.records[root],
-                    record.kind == .text || root == seq, let about = record.about, about < root, about >= conversation.first
+                    record.kind == .text || root == seq, let about = record.about, about < root,
+                    about >= conversation.first
                 else { break }
                 root = about
             }

@@ -40,8 +40,14 @@ public struct ReplicaLocation: Sendable, Equatable {
 extension ReplicaLocation {
     /// Whether the user is in a group of this name, in any case, as the last sync left it.
     ///
-    /// - Returns: nil if only the replica itself can tell.
+    /// - Returns: nil if only the replica itself can tell, or the server.
     public func hasGroup(_ name: String) -> Bool? { GroupNames.contain(name, self, on: PosixDisk()) }
+
+    /// Call it after a change of the user's groups on the server: until the next sync, `hasGroup` does not know.
+    public func forgetGroups() { try? GroupNames.forget(self, on: PosixDisk()) }
+
+    /// The time of the last complete sync; nil if there was none.
+    public var lastSync: Timestamp? { LastSync.read(self, on: PosixDisk()) }
 
     private static let lockMilliseconds = 10_000
 

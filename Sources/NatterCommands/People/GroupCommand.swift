@@ -55,6 +55,7 @@ enum GroupCommand {
         run: inContext { context in
             let isOpen = context.arguments.flag("open")
             let group = try context.api().createGroup(context.arguments.operand("NAME") ?? "", isOpen: isOpen)
+            context.forgetGroups()
             try context.writeJSON(group)
             context.confirm("created the group '\(group.name)'; add members with 'natter group add'")
             return .success
@@ -81,6 +82,7 @@ enum GroupCommand {
         run: inContext { context in
             let old = context.arguments.operand("GROUP") ?? ""
             let group = try context.api().renameGroup(old, to: context.arguments.operand("NAME") ?? "")
+            context.forgetGroups()
             try context.writeJSON(group)
             context.confirm("renamed the group '\(old)' to '\(group.name)'")
             return .success
@@ -136,6 +138,7 @@ enum GroupCommand {
             let group = context.arguments.operand("GROUP") ?? ""
             let api = try context.api()
             try api.addMember(try context.ownName(api), toGroup: group)
+            context.forgetGroups()
             context.confirm("joined '\(group)'")
             return .success
         })
@@ -201,4 +204,9 @@ enum GroupCommand {
             return .success
         }
     }
+}
+
+extension Context {
+    /// The list of groups that the last sync has left is not right any more.
+    fileprivate func forgetGroups() { (try? home().replica(of: login().account))??.forgetGroups() }
 }

@@ -44,7 +44,9 @@ enum WatchCommand {
         ],
         run: inContext { context in
             if !context.arguments.has("exec") { return try WatchList(context).run() }
-            if context.arguments.flag("failed") { throw context.arguments.error("--failed cannot be combined with --exec") }
+            if context.arguments.flag("failed") {
+                throw context.arguments.error("--failed cannot be combined with --exec")
+            }
             var run = try Run(context)
             try run.forever()
             return .success

@@ -234,7 +234,9 @@ struct Router: Sendable {
 
     /// - Throws: 400 for a path that can't be decoded, 404, or 405 with `Allow`.
     func match(_ head: RequestHead) throws(APIError) -> Match {
-        guard let path = head.path else { throw APIError(.badRequest, "the path is not percent-encoded UTF-8, or has %2F or %00, which no name has") }
+        guard let path = head.path else {
+            throw APIError(.badRequest, "the path is not percent-encoded UTF-8, or has %2F or %00, which no name has")
+        }
         var allowed: [String] = []
         // HEAD is GET without the body. The listener leaves the body out.
         let method = head.method == "HEAD" ? "GET" : head.method
