@@ -113,9 +113,7 @@ enum AdminRoutes {
 
     static func inviteExpiry(_ call: Call) throws(APIError) -> Timestamp {
         let request = try Form.optionalJSON(InviteRequest.self).read(call)
-        let now = call.store.now
-        return try request.expires.map { text throws(APIError) in try TokenRoutes.expiry(text, after: now) }
-            ?? now.advanced(milliseconds: inviteMilliseconds)
+        return try request.expires.map(TokenRoutes.expiry) ?? call.store.now.advanced(milliseconds: inviteMilliseconds)
     }
 
     static func invite(_ call: Call, _ principal: Principal, _ expires: Timestamp) {
