@@ -79,8 +79,9 @@ public struct MessageFolder {
         guard !message.kind.isChange, let edit = change.newestEdit, edit.seq <= reader.log.head else { return }
         guard folds else {
             // The newest edit may be erased. An original is erased together with its edits, but may have been edited again.
-            let mayBeErased = try message.isErased || hasErasedNeighbour(edit.seq)
-            message.edited = mayBeErased ? try newestEdit(of: message.seq)?.time : edit.time
+            let newest = (try? reader.block(containing: edit.seq)?.records[edit.seq]) ?? nil
+            let isErased = message.isErased || newest?.isErased == true
+            message.edited = isErased ? try newestEdit(of: message.seq)?.time : edit.time
             return
         }
         guard let newest = try newestEdit(of: message.seq) else { return }
@@ -92,14 +93,6 @@ public struct MessageFolder {
             // The text that people see is not the erased one.
             message.via = newest.via.map { String(decoding: $0, as: UTF8.self) }
             message.isErased = false
-        }
-    }
-
-    /// Whether something may be erased in the block or the part of the tail that holds a record.
-    private func hasErasedNeighbour(_ seq: Seq) throws -> Bool {
-        switch try reader.place(of: seq) {
-        case .block(let row): row.revision > 0
-        case .tail, .missing: true
         }
     }
 

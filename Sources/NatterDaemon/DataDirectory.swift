@@ -102,10 +102,12 @@ enum DataDirectory {
 
     /// Refuses a command that is about files, if the store is in PostgreSQL.
     static func requireFiles(_ arguments: Arguments, _ console: Console) throws {
-        guard try sharedStore(arguments, console) != nil else { return }
-        throw CommandFailure(
-            .usage, code: "usage",
-            "this store is in PostgreSQL, whose own tools do this; see natter-postgresql(7)")
+        if try sharedStore(arguments, console) != nil { throw notFiles }
+    }
+
+    static var notFiles: CommandFailure {
+        CommandFailure(
+            .usage, code: "usage", "this store is in PostgreSQL, whose own tools do this; see natter-postgresql(7)")
     }
 
     /// Opens the store for a command while no server runs, with the limits of `natterd.conf`. Reports of recovery go to standard error.

@@ -263,13 +263,6 @@ struct StoreErasingTests {
         #expect(try store.all().filter(\.isErased).map(\.seq.rawValue) == [2, 3, 4, 5, 8, 10])
         let folded = try store.page { $0.isFolded = true }.messages
         #expect(folded.map(\.text) == ["stays", "", "newer", "newest", ""])
-        // The sender of a folded message is that of its edit.
-        for _ in 0..<2 {
-            let hers = try store.page { ($0.isFolded, $0.sender) = (true, "Alice") }.messages
-            #expect(hers.map(\.text) == ["stays", "newer", "newest"])
-            #expect(try store.page { ($0.isFolded, $0.sender) = (true, "bob") }.messages.isEmpty)
-            try store.seal()
-        }
         // What changes later is found, too, by the same server and by the next.
         change(.edit, 3, "newest")  // 12
         store.store.eraseDue()

@@ -356,6 +356,13 @@ struct RetentionTests {
         store.store.eraseDue()
         store.store.waitForErasures()
         #expect(try store.all().filter(\.isErased).map(\.seq) == [Seq(1), Seq(2), Seq(3), Seq(5)])
+        // The sender of a folded message is that of its edit.
+        for _ in 0..<2 {
+            let hers = try store.page { ($0.after, $0.isFolded, $0.sender) = (.zero, true, "Alice") }.messages
+            #expect(hers.map(\.text) == ["newest", "newer"] && hers.allSatisfy { $0.sender == "alice" })
+            #expect(try store.page { ($0.isFolded, $0.sender) = (true, "bob") }.messages.isEmpty)
+            try store.seal()
+        }
     }
 
     @Test("the id of a message that is not kept any more is still known: nothing is sent again, and nothing is damaged")

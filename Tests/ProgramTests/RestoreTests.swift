@@ -20,6 +20,21 @@ struct RestoreTests {
         try world.serve()
     }
 
+    @Test("a mark that the server has lost is lost on the device that set it, too, with the next message")
+    func lostMark() throws {
+        try world.bob.sends("one", "two", "three")
+        try expect(world.alice("sync"))
+        #expect(try world.natterd("backup", world.directory("backup")).code == 0)
+        try expect(world.alice("mark", "general"))
+        world.stopServing()
+        try putBack(byHand: false)
+        try world.bob.sends("four")
+        try expect(world.alice("sync"))
+        let listed = try #require(try world.alice("ls", "--json").objects().first)
+        #expect(listed[int: "read"] == 0 && listed[int: "unread"] == 4)
+        #expect(try world.alice.texts("log", "--unread") == ["one", "two", "three", "four"])
+    }
+
     @Test(
         "clients ahead, equal and behind: all continue; what the server lost is set aside, reported, and offered for resending once",
         arguments: [false, true])

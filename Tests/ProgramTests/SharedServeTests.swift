@@ -64,6 +64,10 @@ struct SharedServeTests {
         let one = try serve("one")
         let alice = try register("alice", at: one)
         try alice.sends("hello")
+        // A backup of the log files alone would lack what is in none yet.
+        let blind = try Daemon.run(
+            ["--data", directory("one"), "backup", directory("backup")], home: directory.path)
+        #expect(blind.code == 64 && blind.errors.contains("natter-postgresql(7)"), "\(blind)")
         for _ in 0..<2 {
             let list = try command(["user", "list"], beside: "one")
             #expect(list.code == 0 && list.output.contains("alice"), "\(list.errors)")

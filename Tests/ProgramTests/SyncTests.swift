@@ -1,3 +1,4 @@
+internal import Foundation
 internal import Glibc
 internal import Testing
 internal import TestSupport
@@ -52,6 +53,23 @@ struct SyncTests {
         #expect(try world.bob("sync", "@alice", "--exit-code").code == 0)
         #expect(try world.bob("sync", "nix").code == 67)
         #expect(try world.bob("sync", "--wait", "x").code == 64)
+    }
+
+    @Test("a replica that begins late in a group that has dropped messages says what the server has")
+    func lateInGroup() throws {
+        try expect(world.alice("group", "create", "ops"), hasNotes: true)
+        let now = Int(Date().timeIntervalSince1970) * 1_000
+        let old = [20, 6, 5, 4].map { JSON.line(ts: now - $0 * 86_400_000, sender: "dan", text: "\($0) days old") }
+        #expect(try world.natterd("import", "ops", "-", input: .bytes(Array(old.joined().utf8))).code == 0)
+        #expect(try world.natterd("retain", "ops", "10d").code == 0)
+        try expect(world.alice("group", "add", "ops", "bob"), hasNotes: true)
+        // Nothing in the group is newer.
+        #expect(try world.bob("sync", "--since", "@\(now / 1_000 + 50)").code == 0)
+        try world.alice.sends("new", to: "ops")
+        let all = try world.bob("log", "ops")
+        #expect(all.code == 0 && all.lines.last?.hasSuffix("alice: new") == true, "\(all)")
+        #expect(all.errors.contains("are not in this replica") && !all.errors.contains("not kept"), "\(all)")
+        #expect(try world.bob("export", "ops").code == 74)
     }
 
     @Test("--wait sees the first message of a user")

@@ -54,23 +54,23 @@ struct PortionWriter {
         let conversation = try session.conversation(for: line)
         if try isDiverged(conversation, line) { return try setAside(conversation) }
         try set(conversation, kind: line.kind, name: line.name, gone: nil)
+        // A server that was restored from a backup knows an earlier mark.
+        if try line.read > conversation.read || isCurrent() && (state.findsMissing || isUntouched()) {
+            conversation.read = line.read
+        }
         if line.head >= conversation.serverHead {
             (conversation.serverHead, conversation.serverHash) = (line.head, line.hash)
-            conversation.unread = line.unread
+            // It counts behind the server's mark.
+            if line.read == conversation.read { conversation.unread = line.unread }
         }
-        if line.read > conversation.read {
-            conversation.read = line.read
-        } else if line.read < conversation.read, state.findsMissing, try isCurrent() {
-            // A server that was restored from a backup knows an earlier mark.
-            conversation.read = line.read
-        }
+        let hasNone = conversation.head < conversation.first
         // To a replica that begins late, the server names the first message that the replica gets.
-        if state.start.earliest == nil || conversation.head > .zero && line.first > conversation.first {
+        if state.start.earliest == nil || !hasNone && line.first > conversation.first {
             conversation.serverFirst = max(conversation.serverFirst, line.first)
         }
         guard line.first > conversation.head.next else { return }
         // The server no longer has these messages. After the replica's first message this is a gap, before it is not.
-        if conversation.head == .zero {
+        if hasNone {
             conversation.first = line.first
             (conversation.head, conversation.headHash) = (line.first.previous, nil)
             (conversation.sealedSeq, conversation.sealedHash) = (conversation.head, nil)
@@ -99,6 +99,11 @@ struct PortionWriter {
     /// Whether no other process has recorded anything since the request.
     private func isCurrent() throws -> Bool {
         try ReplicaMeta.number("portions", on: session.connection) == state.portions
+    }
+
+    /// Whether no other process has changed anything, not even a mark.
+    private func isUntouched() throws -> Bool {
+        try ReplicaMeta.number(DurableCommit.key, on: session.connection) == state.start.commits
     }
 
     private mutating func take(_ range: ClosedRange<Seq>, of id: ConversationID, named name: String) throws {

@@ -63,6 +63,7 @@ struct OperationRunner {
         case .importing(let conversation, let file, let options):
             try channel.reply(.imported(try ImportCommand.run(conversation, file: file, options, store, channel)))
         case .erase(let conversation, let ranges):
+            try store.catchUp()
             let ranges = ranges.map { Seq($0.lowerBound)...Seq($0.upperBound) }
             let count = try answer { store.erase(ranges, in: conversation, by: actor, $0) }
             let remains = store.remainsOfErasure?.english
@@ -74,6 +75,8 @@ struct OperationRunner {
             let registry = try hooks?.registry ?? HookRegistry(of: store.directory, disk: store.disk)
             try run(hookOperation: operation, registry, channel) { try hooks?.start() }
         case .backup(let dest):
+            // A command that asks a running server need not know what its store is.
+            if store.isShared { throw DataDirectory.notFiles }
             store.recordAudit(by: actor, "backup_made", dest)
             return try BackupCommand.run(to: dest, channel) { try store.backup(to: dest, progress: $0, $1) }
         case .check: return try FsckCommand.run(channel) { try store.check($0) }
