@@ -79,8 +79,7 @@ public struct MessageFolder {
         guard !message.kind.isChange, let edit = change.newestEdit, edit.seq <= reader.log.head else { return }
         guard folds else {
             // The newest edit may be erased. An original is erased together with its edits, but may have been edited again.
-            let newest = (try? reader.block(containing: edit.seq)?.records[edit.seq]) ?? nil
-            let isErased = message.isErased || newest?.isErased == true
+            let isErased = message.isErased || isErased(edit.seq)
             message.edited = isErased ? try newestEdit(of: message.seq)?.time : edit.time
             return
         }
@@ -94,6 +93,11 @@ public struct MessageFolder {
             message.via = newest.via.map { String(decoding: $0, as: UTF8.self) }
             message.isErased = false
         }
+    }
+
+    /// Whether a record can be read and is erased.
+    private func isErased(_ seq: Seq) -> Bool {
+        ((try? reader.block(containing: seq)?.records[seq]) ?? nil)?.isErased == true
     }
 
     /// The newest edit of a message that is not erased; nil if it has none.

@@ -48,7 +48,7 @@ struct Addressee {
         let location = try context.home().replica(of: login.account)
         if let known = location?.hasGroup(name) {
             // To ask the server for each first word would cost as much as the message.
-            let fresh = location?.lastSync.map { ($0...$0.advanced(milliseconds: Addressee.freshMilliseconds)) }
+            let fresh = location?.lastSync.map { $0...$0.advanced(milliseconds: Addressee.freshMilliseconds) }
             if known || fresh?.contains(context.now) == true { return known }
         } else if let replica = try replica() {
             let found = try replica.conversation(named: name)

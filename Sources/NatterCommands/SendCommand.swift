@@ -175,7 +175,7 @@ enum SendCommand {
         }
         context.tell(report)
         // This one would come before those that another command has been sending for so long.
-        if try report.isElsewhere && outbox.hasWaiting() { throw OutboxError.locked(path: outbox.location.directory) }
+        if report.isElsewhere { throw OutboxError.locked(path: outbox.location.directory) }
         if let error = report.interruption { throw error }
     }
 

@@ -115,7 +115,7 @@ final class SyncedReplica {
         let report = try OutboxDelivery(outbox, api: try api()).run(
             timeoutMilliseconds: timeout, lockMilliseconds: Context.deliveryMilliseconds)
         context.tell(report)
-        if try report.isElsewhere && outbox.hasWaiting() { throw OutboxError.locked(path: outbox.location.directory) }
+        if report.isElsewhere { throw OutboxError.locked(path: outbox.location.directory) }
         if let error = report.interruption, error.isNotReached { throw error }
         return report.interruption
     }
@@ -237,8 +237,7 @@ final class SyncedReplica {
     private static func isUnwritable(_ error: any Error) -> Bool {
         guard case SyncError.replica(.storage(let cause)) = error else { return false }
         if cause.isFull { return true }
-        guard case .disk(let error) = cause else { return false }
-        return [.readOnlyFileSystem, .permissionDenied].contains(error.code)
+        return if case .disk(let error) = cause { error.isReadOnly } else { false }
     }
 
     /// Notes in the replica what the server has marked as read. If that fails, the next sync does it.

@@ -54,6 +54,8 @@ public struct DiskError: Error, Equatable, PhraseConvertible {
 
     /// True if the disk is full. The disk is healthy, and nothing was written.
     public var isFull: Bool { [.noSpace, .diskQuotaExceeded, .fileTooLarge].contains(code) }
+    /// True if this process may not write there.
+    public var isReadOnly: Bool { [.readOnlyFileSystem, .permissionDenied].contains(code) }
     public var isMissing: Bool { code == .noSuchFileOrDirectory }
     /// True if the disk could not return its content.
     public var isUnreadable: Bool { code == .ioError }

@@ -15,7 +15,7 @@ public struct OutboxDelivery {
         public var refused: [(entry: OutboxEntry, refusal: APIError.Refusal)] = []
         /// Why the remaining entries still wait.
         public var interruption: APIError?
-        /// Whether another process is delivering.
+        /// Whether another process is delivering, and messages still wait.
         public var isElsewhere = false
     }
 
@@ -42,7 +42,7 @@ public struct OutboxDelivery {
         var report = Report()
         guard try outbox.hasWaiting() else { return report }
         guard let lock = try outbox.lockDelivery(timeoutMilliseconds: lockMilliseconds) else {
-            report.isElsewhere = true
+            report.isElsewhere = try outbox.hasWaiting()
             return report
         }
         defer { withExtendedLifetime(lock) {} }

@@ -182,9 +182,7 @@ public final class ReplicaWriter {
         guard report.isComplete else { return }
         do { try LastSync.write(clock.now(), location, on: disk) } catch {
             // On a disk that is read-only, the age that readers see is that of an earlier sync. Nothing else is missing.
-            guard error.code == .readOnlyFileSystem || error.code == .permissionDenied else {
-                throw ReplicaError(error)
-            }
+            guard error.isReadOnly else { throw ReplicaError(error) }
         }
     }
 

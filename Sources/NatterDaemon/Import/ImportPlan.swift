@@ -60,11 +60,7 @@ struct ImportPlan {
                 throw StoreError.badName(conversation, error)
             }
         }
-        let people = conversation.split(separator: ",", omittingEmptySubsequences: false)
-        guard people.count == 2, people.allSatisfy({ $0.hasPrefix("@") && $0.utf8.count > 1 }) else {
-            throw StoreError.noSuchConversation(conversation)
-        }
-        for user in people.map({ String($0.dropFirst()) }) where users[NameRule.caseKey(user)] == nil {
+        for user in try StoreExporter.names(conversation) where users[NameRule.caseKey(user)] == nil {
             throw StoreError.noSuchUser(user)
         }
     }

@@ -65,15 +65,19 @@ public final class StoreExporter {
         return conversation
     }
 
-    /// The accounts of `@alice,@bob`.
-    static func people(_ name: String, in state: StoreState) throws(StoreError) -> (AccountState, AccountState) {
+    /// The names in `@alice,@bob`.
+    public static func names(_ name: String) throws(StoreError) -> [String] {
         let parts = name.split(separator: ",", omittingEmptySubsequences: false)
         guard parts.count == 2, parts.allSatisfy({ $0.hasPrefix("@") && $0.utf8.count > 1 }) else {
             throw .noSuchConversation(name)
         }
+        return parts.map { String($0.dropFirst()) }
+    }
+
+    /// The accounts of `@alice,@bob`.
+    static func people(_ name: String, in state: StoreState) throws(StoreError) -> (AccountState, AccountState) {
         var accounts: [AccountState] = []
-        for part in parts {
-            let user = String(part.dropFirst())
+        for user in try names(name) {
             guard let account = state.account(named: user) else { throw .noSuchUser(user) }
             accounts.append(account)
         }
