@@ -15,7 +15,8 @@ public enum ParsedCommandLine: Sendable {
 /// Parses the words after the program's name with the program's table of commands.
 ///
 /// Options may stand anywhere after their command. The program's own options may also precede it. An option's value is
-/// the next word, even if it begins with a dash. `--` ends the options. `-` and negative numbers are operands.
+/// the next word, even if it begins with a dash. `-fn 5` is `-f -n 5`. `--` ends the options. `-` and negative numbers
+/// are operands.
 public struct ArgumentParser {
     private let program: ProgramSpec
     private let programOptions: [OptionSpec]
@@ -132,6 +133,8 @@ public struct ArgumentParser {
             } else {
                 fail("'\(spelling)' takes no value")
             }
+        } else if let words = unbundled(word) {
+            for word in words { takeOption(word, before: &rest) }
         } else if Self.isNumber(word), let option = commandOptions.first(where: { $0.short == "n" || $0.name == "n" }),
             option.takesValue
         {
@@ -161,6 +164,19 @@ public struct ArgumentParser {
         let option = options.first { $0.takesValue && $0.spellings.contains(spelling) }
         guard let option else { return nil }
         return (option, spelling, String(word.dropFirst(2)))
+    }
+
+    /// Splits `-fn5` into `-f` and `-n5`; nil if one of the letters is no option.
+    private func unbundled(_ word: String) -> [String]? {
+        guard dashWords == .options else { return nil }
+        var words: [String] = []
+        var rest = word.dropFirst()
+        while let letter = rest.popFirst() {
+            guard let option = options.first(where: { $0.spellings.contains("-\(letter)") }) else { return nil }
+            words.append("-\(letter)" + (option.takesValue ? rest : ""))
+            if option.takesValue { break }
+        }
+        return words.count > 1 ? words : nil
     }
 
     private mutating func take(_ value: String, for option: OptionSpec, spelt spelling: String) {

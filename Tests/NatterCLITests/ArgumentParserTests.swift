@@ -45,6 +45,16 @@ struct ArgumentParserTests {
         #expect(try !Fixture.arguments(["log"]).flag("follow"))
     }
 
+    @Test("short options can stand in one word, the last of them with its value; one that is unknown is named")
+    func bundle() throws {
+        for words in [["-fn5"], ["-fn", "5"], ["-ffn5"]] {
+            let arguments = try Fixture.arguments(["log"] + words)
+            #expect(arguments.flag("follow") && arguments.value("limit") == "5", "\(words)")
+        }
+        #expect(try Fixture.arguments(["log", "-nf"]).value("limit") == "f")
+        #expect(throws: UsageError.self) { try Fixture.arguments(["log", "-fxn5"]) }
+    }
+
     @Test("the last of several counts, and all can be had")
     func repeated() throws {
         let arguments = try Fixture.arguments(["log", "--from", "a", "--after", "1", "--from=b", "--after", "2"])
@@ -205,7 +215,8 @@ struct ArgumentParserTests {
         var generator = SeededGenerator(seed: seed)
         let vocabulary = [
             "log", "ls", "search", "mark", "send", "watch", "serve", "outbox", "drop", "admin", "user", "add", "help",
-            "--help", "--version", "--json", "--", "-", "-n", "-n5", "-f", "-c", "--exec", "--exec=", "--after", "--=",
+            "--help", "--version", "--json", "--", "-", "-n", "-n5", "-f", "-ffn", "-c", "--exec", "--exec=", "--after",
+            "--=",
             "--after=", "=", "", "-5", "--color=auto", "--color", "Маша", "-é", "--é=é", "\u{0}", "👩‍👩‍👧", "completion",
             "zsh",
             "-\u{301}", "\u{301}", "--\u{301}=", "\r\n",

@@ -72,6 +72,11 @@ struct FileTests {
         let damaged = try world.alice("whoami")
         #expect(damaged.code == 78 && isOneLine(damaged.errors))
         #expect(Files.text(token) == "nonsense\n")
+        let settings = "\(world.alice.natterSettings)/config"
+        try Data([0xFF, 0x0A]).write(to: URL(filePath: settings))
+        chmod(settings, 0o600)
+        #expect(try world.alice("config", "list").code == 78)
+        #expect(Files.bytes(settings) == [0xFF, 0x0A])
     }
 
     private static let systemPath = "/usr/sbin:/usr/bin:/sbin:/bin"

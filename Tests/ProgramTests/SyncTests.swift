@@ -72,6 +72,28 @@ struct SyncTests {
         #expect(try world.bob("export", "ops").code == 74)
     }
 
+    @Test("what is dropped before a late replica has any message is no gap in it")
+    func droppedBeforeLate() throws {
+        func importOld(_ text: String) throws {
+            try world.importGeneral(JSON.line(ts: 1_600_000_000_000, sender: "dan", text: text))
+        }
+        // Given a replica that begins after all there is
+        try importOld("one")
+        #expect(try world.bob("sync", "--since", "@\(Int(Date().timeIntervalSince1970) + 50)").code == 0)
+        // When what came later is dropped before it syncs
+        try importOld("two")
+        try importOld("three")
+        #expect(try world.natterd("retain", "general", "90d").code == 0)
+        try world.alice.sends("new")
+        // Then its history begins there, and lacks nothing
+        let all = try world.bob("log")
+        #expect(all.lines.count == 1 && all.lines.last?.hasSuffix("alice: new") == true, "\(all)")
+        #expect(all.errors.contains("messages 1 to 3") && !all.errors.contains("not kept"), "\(all)")
+        #expect(try world.bob("ls", "--json", "--offline").objects().first?[int: "first"] == 4)
+        #expect(try world.bob("log", "--offline", "--after", "3").errors.isEmpty)
+        #expect(try world.bob("verify").code == 0)
+    }
+
     @Test("--wait sees the first message of a user")
     func firstOfUser() throws {
         _ = try world.bob("sync")

@@ -70,11 +70,12 @@ extension ClientHome {
     /// The text of the file; nil if there is none, which costs only one attempt to open it.
     ///
     /// - Throws: `ProfileError.unsafe` if others could have changed it, because it may name the server to send a
-    ///   token to.
+    ///   token to; `.malformed` if it is not UTF-8.
     public func settings() throws -> String? {
         guard let bytes = try PrivateFile.read(settingsPath, .readable) else { return nil }
         guard let text = String(validating: bytes, as: UTF8.self) else {
-            throw ProfileError.unsafe(path: settingsPath, problem: "is not UTF-8", remedy: "remove it and set all anew")
+            throw ProfileError.malformed(
+                path: settingsPath, problem: "is not UTF-8", remedy: "remove it and set all anew")
         }
         return text
     }

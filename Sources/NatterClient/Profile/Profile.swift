@@ -35,7 +35,8 @@ public struct Profile: Sendable {
         try checkDirectory()
         guard let bytes = try PrivateFile.read(accountPath, .readable) else { return nil }
         guard let account = Account(parsing: bytes) else {
-            throw ProfileError.malformed(path: accountPath, problem: "is not as natter writes it")
+            throw ProfileError.malformed(
+                path: accountPath, problem: "is not as natter writes it", remedy: ProfileError.newLogin)
         }
         return account
     }
@@ -148,7 +149,7 @@ public struct Profile: Sendable {
     private static func token(parsing bytes: [UInt8], path: String) throws -> Token {
         let line = bytes.prefix { $0 != UInt8(ascii: "\n") && $0 != UInt8(ascii: "\r") }
         guard let token = Token(String(decoding: line, as: UTF8.self)) else {
-            throw ProfileError.malformed(path: path, problem: "holds no token")
+            throw ProfileError.malformed(path: path, problem: "holds no token", remedy: ProfileError.newLogin)
         }
         return token
     }
@@ -222,13 +223,15 @@ public enum ProfileError: Error, Equatable, PhraseConvertible {
     /// Others could have read or changed a token or its account.
     case unsafe(path: String, problem: Phrase, remedy: Phrase)
     case badName(String)
-    case malformed(path: String, problem: Phrase)
+    case malformed(path: String, problem: Phrase, remedy: Phrase)
     /// A file of the home that this user may not open, or a token file that the user has named.
     case unreadable(DiskError)
     /// The same, without a token.
     case noToken(path: String)
     /// Another command holds the profile for longer than one that goes well.
     case locked(path: String)
+
+    static let newLogin: Phrase = "use 'natter login NAME' again"
 
     public var phrase: Phrase {
         switch self {
@@ -237,10 +240,10 @@ public enum ProfileError: Error, Equatable, PhraseConvertible {
                 ? "not logged in; use 'natter login NAME', or 'natter register NAME' for a new account"
                 : "not logged in in the profile '\(profile)'; use 'natter login NAME', or 'natter register NAME' for a new "
                     + "account"
-        case .unsafe(let path, let problem, let remedy): return "'\(path)' \(problem); \(remedy)"
+        case .unsafe(let path, let problem, let remedy), .malformed(let path, let problem, let remedy):
+            return "'\(path)' \(problem); \(remedy)"
         case .badName(let name):
             return "'\(name)' cannot be the name of a profile; use 1 to 64 letters, digits, '.', '_' and '-'"
-        case .malformed(let path, let problem): return "'\(path)' \(problem); use 'natter login NAME' again"
         case .unreadable(let error): return error.phrase
         case .noToken(let path):
             return

@@ -176,8 +176,9 @@ private struct Log {
         context.console.note(
             late.count == 1
                 ? "messages 1 to \(first.first.previous) of '\(first.name)' are not in this replica, which begins on "
-                    + "\(beginning); the server has them"
-                : "older messages are not in this replica, which begins on \(beginning); the server has them")
+                    + "\(beginning); the server has what it still keeps of them"
+                : "older messages are not in this replica, which begins on \(beginning); the server has what it still keeps of them"
+        )
     }
 
     /// Starts the pager. It starts only when there is something to print, so that earlier errors appear on the terminal

@@ -74,15 +74,15 @@ enum TokenCommand {
     }
 
     /// A duration from now, or a moment in the future.
-    static func expiry(_ context: Context, option: String = "expires") throws -> Timestamp? {
-        guard let text = context.arguments.value(option) else { return nil }
+    static func expiry(_ context: Context) throws -> Timestamp? {
+        guard let text = context.arguments.value("expires") else { return nil }
         let now = context.now
         // A bare length of time means the past after --since, and the future here.
         let time =
             TimeSpan.parse(text).map { now.advanced(milliseconds: $0) } ?? TimeExpression.parse(text, now: now)
-        guard let time, time >= now, Timestamp.range.contains(time) else {
+        guard let time, time > now, Timestamp.range.contains(time) else {
             throw context.arguments.error(
-                "--\(option) takes a length of time such as 90d, or a moment to come such as 2027-01-31, not '\(text)'")
+                "--expires takes a length of time such as 90d, or a moment to come such as 2027-01-31, not '\(text)'")
         }
         return time
     }

@@ -113,7 +113,8 @@ enum AdminRoutes {
 
     static func inviteExpiry(_ call: Call) throws(APIError) -> Timestamp {
         let request = try Form.optionalJSON(InviteRequest.self).read(call)
-        return try request.expires.map(TokenRoutes.expiry) ?? call.store.now.advanced(milliseconds: inviteMilliseconds)
+        return try TokenRoutes.expiry(request.expires, call)
+            ?? call.store.now.advanced(milliseconds: inviteMilliseconds)
     }
 
     static func invite(_ call: Call, _ principal: Principal, _ expires: Timestamp) {
