@@ -28,9 +28,9 @@ func openBlock(_ bytes: [UInt8], with dictionary: LogDictionary) {
     // After it is encoded and decoded again, the content must be the same.
     let columns = BlockPayload.encode(records, 0..<records.count, baseTime: header.baseTime.milliseconds)
     guard columns.count <= BlockHeader.maximumRawLength else { return }
-    let again = Block(
+    let again = try? Block(
         sealing: records, of: ConversationID(high: 1, low: 2), hashBefore: .zero, dictionary: .none, effort: .light)
-    let read = try? again.verify(with: .none)
+    let read = try? again?.verify(with: .none)
     require(read?.text == records.text && read?.count == records.count, "it is another one when written again")
 }
 

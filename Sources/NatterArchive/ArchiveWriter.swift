@@ -201,17 +201,19 @@ public final class ArchiveWriter {
             var start = 0
             while start < part.records.count {
                 let count = part.records.blockCount(from: start, targetBytes: Block.targetRawBytes)
-                let block = Block(
-                    sealing: part.records, start..<start + count, of: conversation.id, hashBefore: hash,
-                    hashAfter: part.knownHash(after: start + count - 1), dictionary: target.segment.dictionary,
-                    effort: effort)
-                // The tail is dropped once the block is recorded. So this first proves that the block can be
-                // decompressed, and that it has the hash chain.
-                do throws(FormatViolation) { _ = try block.verify(with: target.segment.dictionary) } catch {
+                do throws(FormatViolation) {
+                    let block = try Block(
+                        sealing: part.records, start..<start + count, of: conversation.id, hashBefore: hash,
+                        hashAfter: part.knownHash(after: start + count - 1), dictionary: target.segment.dictionary,
+                        effort: effort)
+                    // The tail is dropped once the block is recorded. So this first proves that the block can be
+                    // decompressed, and that it has the hash chain.
+                    _ = try block.verify(with: target.segment.dictionary)
+                    hash = block.header.hashAfter
+                    blocks.append(block)
+                } catch {
                     throw .log(.malformed(reason: error.reason))
                 }
-                hash = block.header.hashAfter
-                blocks.append(block)
                 start += count
             }
         }

@@ -39,14 +39,16 @@ public struct OpenBlock: Sendable {
     }
 
     /// Blocks for one reader with the messages of `range`.
-    public func provisional(_ range: Range<Int>, of conversation: ConversationID) -> [Block] {
+    public func provisional(
+        _ range: Range<Int>, of conversation: ConversationID
+    ) throws(FormatViolation) -> [Block] {
         var blocks: [Block] = []
         var start = range.lowerBound
         var hash = hash(after: start - 1)
         while start < range.upperBound {
             let count = min(
                 records.blockCount(from: start, targetBytes: Block.targetRawBytes), range.upperBound - start)
-            let block = Block(
+            let block = try Block(
                 sealing: records, start..<start + count, of: conversation, hashBefore: hash,
                 hashAfter: knownHash(after: start + count - 1), dictionary: .none, isProvisional: true, effort: .light)
             blocks.append(block)

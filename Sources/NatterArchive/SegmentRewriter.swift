@@ -228,7 +228,7 @@ public struct SegmentRewriter {
         do throws(FormatViolation) {
             let records = try former.verify(with: source.dictionary)
                 .erasing(seqs, withdrawing: plan.seeds, of: plan.account)
-            let block = Block(
+            let block = try Block(
                 sealing: records, of: conversation.id, hashBefore: former.header.hashBefore, dictionary: dictionary,
                 revision: former.header.revision &+ 1)
             _ = try block.verify(with: dictionary)

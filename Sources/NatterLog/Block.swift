@@ -37,22 +37,28 @@ public struct Block: Sendable {
         }
     }
 
-    /// Compresses the records at `range`: 1 to 65,535 of them, with at most 1 MiB of columns.
+    /// Compresses the records at `range`: 1 to 65,535 of them, with at most 1 MiB of columns. `Records.blockCount` tells how many
+    /// fit, whatever they hold.
     ///
     /// - Parameters:
     ///   - hashBefore: the hash chain before the first record.
     ///   - hashAfter: the hash chain after the last record; computed if nil.
     ///   - revision: how often the block was written again because text was erased.
+    /// - Throws: if they do not fit into one block.
     public init(
         sealing records: Records, _ range: Range<Int>? = nil, of conversation: ConversationID, hashBefore: Digest,
         hashAfter: Digest? = nil, dictionary: LogDictionary, isProvisional: Bool = false, revision: UInt32 = 0,
         effort: Effort = .best
-    ) {
+    ) throws(FormatViolation) {
         let range = range ?? 0..<records.count
-        precondition(!range.isEmpty && range.count <= BlockHeader.maximumCount, "a block holds 1 to 65,535 messages")
+        guard !range.isEmpty, range.count <= BlockHeader.maximumCount else {
+            throw FormatViolation("a block holds 1 to 65,535 messages")
+        }
         let baseTime = records.rows[range.lowerBound].time
         let raw = BlockPayload.encode(records, range, baseTime: baseTime)
-        precondition(raw.count <= BlockHeader.maximumRawLength, "a block's columns take at most 1 MiB")
+        guard raw.count <= BlockHeader.maximumRawLength else {
+            throw FormatViolation("a block's columns take at most 1 MiB")
+        }
         // For one reader, compressing a small block costs more than sending it uncompressed.
         let isWorthPacking = effort != .light || raw.count >= Block.leastBytesToPackLightly
         let packed =

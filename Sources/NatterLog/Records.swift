@@ -71,6 +71,8 @@ public struct Records: Sendable {
     /// How many milliseconds before its time a message was written, by position. Most have no entry.
     var delays: [Int: UInt64] = [:]
     var salts = SaltRuns()
+    /// The lengths of all senders and labels. Each stands once in a block, but each message may have others.
+    private var nameBytes = 0
     /// Sender numbers by name. Filled when the first record is appended, never for records that are only read.
     private var senderNumbers: [[UInt8]: UInt32] = [:]
 
@@ -82,6 +84,7 @@ public struct Records: Sendable {
     ) {
         (self.firstSeq, self.rows, self.text, self.senders) = (firstSeq, rows, text, senders)
         (self.labels, self.delays, self.salts) = (labels, delays, salts)
+        nameBytes = senders.reduce(0) { $0 + $1.count } + labels.reduce(0) { $0 + $1.count }
     }
 
     public var count: Int { rows.count }
@@ -90,8 +93,9 @@ public struct Records: Sendable {
     public var lastSeq: Seq { rows.isEmpty ? firstSeq.previous : firstSeq.advanced(by: rows.count - 1) }
     public var textBytes: Int { text.count }
     /// The approximate length of the uncompressed columns.
-    public var estimatedBytes: Int { text.count + rows.count * Records.estimatedRowBytes }
-    /// The approximate size of a message in the columns other than the text.
+    public var estimatedBytes: Int { text.count + nameBytes + rows.count * Records.estimatedRowBytes }
+    /// The approximate size of a message in the other columns. At worst it is ten times as much, when a neighbour was erased and
+    /// each message has a salt of its own, so as many messages as blocks of `Block.targetRawBytes` have always fit into one.
     private static let estimatedRowBytes = 8
 
     /// - Parameter salt: nil continues the run of the message before, or begins one.
@@ -109,6 +113,7 @@ public struct Records: Sendable {
         } else {
             number = UInt32(senders.count)
             senders.append(sender)
+            nameBytes += sender.count
             senderNumbers[sender] = number
         }
         let source = salt ?? salts.next
@@ -126,6 +131,7 @@ public struct Records: Sendable {
         // Compared from the end, because the same program often sends several messages in a row.
         if let known = labels.lastIndex(of: label) { return UInt32(known + 1) }
         labels.append(label)
+        nameBytes += label.count
         return UInt32(labels.count)
     }
 
@@ -265,8 +271,16 @@ public struct Records: Sendable {
 
     /// Whether one block has room for these records and one more.
     public func hasRoom(for record: Record) -> Bool {
-        count < BlockHeader.maximumCount
-            && estimatedBytes + record.text.count + Records.estimatedRowBytes <= Block.targetRawBytes
+        // Which names are new is looked up only where that decides.
+        let least = estimatedBytes + record.text.count + Records.estimatedRowBytes
+        guard count < BlockHeader.maximumCount, least <= Block.targetRawBytes else { return false }
+        let names = record.sender.count + (record.via?.count ?? 0)
+        return least + names <= Block.targetRawBytes || least + newBytes(of: record) <= Block.targetRawBytes
+    }
+
+    private func newBytes(of record: Record) -> Int {
+        let label = record.via.flatMap { labels.contains($0) ? nil : $0.count } ?? 0
+        return label + (senders.contains(record.sender) ? 0 : record.sender.count)
     }
 
     /// The number of records from `start` that make one block of about `targetBytes` uncompressed: at least one, and
@@ -274,9 +288,15 @@ public struct Records: Sendable {
     public func blockCount(from start: Int, targetBytes: Int) -> Int {
         var bytes = 0
         var index = start
+        var hasSender = [Bool](repeating: false, count: senders.count)
+        var hasLabel = [Bool](repeating: false, count: labels.count + 1)
         while index < rows.count, index - start < BlockHeader.maximumCount {
+            let (sender, label) = (Int(rows[index].sender), Int(rows[index].label))
             bytes += textRange(index).count + Records.estimatedRowBytes
+            if !hasSender[sender] { bytes += senders[sender].count }
+            if label > 0, !hasLabel[label] { bytes += labels[label - 1].count }
             if bytes > targetBytes, index > start { break }
+            (hasSender[sender], hasLabel[label]) = (true, true)
             index += 1
         }
         return index - start

@@ -27,7 +27,7 @@ extension Store {
                 switch piece {
                 case .messages(let run):
                     guard let first = run.positions.first, let last = run.positions.last else { return true }
-                    let next = run.block.provisional(first..<last + 1, of: snapshot.identity.id).map(\.bytes)
+                    let next = try run.block.provisional(first..<last + 1, of: snapshot.identity.id).map(\.bytes)
                     blocks += next
                     bytes += next.reduce(0) { $0 + $1.count }
                     return bytes < Limits.pageBytes

@@ -102,8 +102,10 @@ public final class SyncAnswer: @unchecked Sendable {
         case .gone(let name, let id, let reason): return [.gone(conversation: name, id: id, reason: reason)]
         case .contacts: return [.contacts]
         case .records(let block, let range):
-            if form == .blocks { return blocks(block, range) }
-            do { return try store.withReader { reader in try messages(block, range, reader) } } catch {
+            do {
+                if form == .blocks { return try blocks(block, range) }
+                return try store.withReader { reader in try messages(block, range, reader) }
+            } catch {
                 throw StoreError(error)
             }
         case .sealed(let row):
@@ -175,10 +177,10 @@ public final class SyncAnswer: @unchecked Sendable {
         return [.messages(list)]
     }
 
-    private func blocks(_ messages: OpenBlock, _ range: Range<Int>) -> [Chunk] {
+    private func blocks(_ messages: OpenBlock, _ range: Range<Int>) throws -> [Chunk] {
         guard let current else { return [] }
         let records = messages.records
         note(records, range)
-        return messages.provisional(range, of: current.identity.id).map { .provisional($0.bytes) }
+        return try messages.provisional(range, of: current.identity.id).map { .provisional($0.bytes) }
     }
 }

@@ -139,7 +139,7 @@ struct TestLog {
             note(run.records)
             // A server's part is in memory, a client's is a block in a row.
             if Bool.random(using: &random) {
-                let block = Block(
+                let block = try Block(
                     sealing: run.records, 0..<run.records.count, of: id, hashBefore: run.hashBefore, dictionary: .none,
                     effort: .light)
                 tail.append(

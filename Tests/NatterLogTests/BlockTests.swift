@@ -19,7 +19,7 @@ struct BlockTests {
         let effort = [Block.Effort.best, .brisk, .light][generator.int(0...2)]
         // When they are packed, written as bytes and read back
         let isProvisional = generator.once(in: 2)
-        let sealed = Block(
+        let sealed = try Block(
             sealing: records, range, of: Fixture.conversation, hashBefore: before, dictionary: dictionary,
             isProvisional: isProvisional, effort: effort)
         let bytes = sealed.bytes
@@ -49,7 +49,7 @@ struct BlockTests {
                 commit: .zero)
         }
         let dictionary = Fixture.dictionary(using: &generator)
-        let block = Block(sealing: records, of: Fixture.conversation, hashBefore: .zero, dictionary: dictionary)
+        let block = try Block(sealing: records, of: Fixture.conversation, hashBefore: .zero, dictionary: dictionary)
         for sender in [senders[0], senders[senders.count / 2], senders[senders.count - 1]] {
             let found = try block.open(with: dictionary, wish: BlockWish(sender: { $0 == sender }))
             #expect(found?.all == records.all)
@@ -68,14 +68,14 @@ struct BlockTests {
         var generator = SeededGenerator(seed: 1)
         var records = Records(firstSeq: Seq(1))
         records.append(time: .zero, sender: Array("bob".utf8), text: Array("hi".utf8), commit: Commit(1))
-        let short = Block(
+        let short = try Block(
             sealing: records, of: Fixture.conversation, hashBefore: .zero, dictionary: LogDictionary([1, 2, 3]))
         #expect(short.header.codec == .raw && short.header.dictionary == .none)
         #expect(try short.verify(with: .none).all == records.all)
         records.append(
             time: .zero, sender: Array("bob".utf8), text: Array(String(repeating: "again ", count: 1_000).utf8),
             commit: Commit(1))
-        let long = Block(sealing: records, of: Fixture.conversation, hashBefore: .zero, dictionary: .none)
+        let long = try Block(sealing: records, of: Fixture.conversation, hashBefore: .zero, dictionary: .none)
         #expect(long.header.codec == .lz4 && long.stored.count < 200)
         #expect(try long.verify(with: .none).all == records.all)
         // What the dictionary has need not be in the block.
@@ -83,17 +83,17 @@ struct BlockTests {
         var known = Records(firstSeq: Seq(1))
         known.append(time: .zero, sender: Array("bob".utf8), text: text, commit: Commit(1))
         let dictionary = LogDictionary(text)
-        let block = Block(sealing: known, of: Fixture.conversation, hashBefore: .zero, dictionary: dictionary)
+        let block = try Block(sealing: known, of: Fixture.conversation, hashBefore: .zero, dictionary: dictionary)
         #expect(block.header.dictionary == dictionary.id && block.stored.count < 100)
         #expect(try block.verify(with: dictionary).all == known.all)
     }
 
     @Test("that names a dictionary is read with that one alone")
-    func wrongDictionary() {
+    func wrongDictionary() throws {
         var generator = SeededGenerator(seed: 2)
         let records = Fixture.records(30...30, using: &generator)
         let dictionary = LogDictionary(Fixture.text(2_000, using: &generator))
-        let block = Block(sealing: records, of: Fixture.conversation, hashBefore: .zero, dictionary: dictionary)
+        let block = try Block(sealing: records, of: Fixture.conversation, hashBefore: .zero, dictionary: dictionary)
         for other in [LogDictionary.none, LogDictionary(Fixture.text(2_000, using: &generator))] {
             #expect(
                 failure { () throws(FormatViolation) in _ = try block.open(with: other) }
@@ -102,14 +102,14 @@ struct BlockTests {
     }
 
     @Test("is the same bytes whatever lay around its messages", arguments: UInt64(1)...20)
-    func canonical(seed: UInt64) {
+    func canonical(seed: UInt64) throws {
         var generator = SeededGenerator(seed: seed)
         let records = Fixture.records(20...60, using: &generator)
         let range = 5..<15
-        func seal(_ records: Records, _ range: Range<Int>) -> [UInt8] {
-            Block(sealing: records, range, of: Fixture.conversation, hashBefore: .zero, dictionary: .none).bytes
+        func seal(_ records: Records, _ range: Range<Int>) throws -> [UInt8] {
+            try Block(sealing: records, range, of: Fixture.conversation, hashBefore: .zero, dictionary: .none).bytes
         }
-        #expect(seal(records, range) == seal(records.slice(range), 0..<10))
+        #expect(try seal(records, range) == seal(records.slice(range), 0..<10))
     }
 
     @Test("holds up to 65,535 messages")
@@ -117,7 +117,7 @@ struct BlockTests {
         var records = Records(firstSeq: Seq(1))
         for _ in 0..<65_535 { records.append(time: .zero, sender: [65], text: [], commit: .zero) }
         #expect(records.blockCount(from: 0, targetBytes: .max) == 65_535)
-        let block = Block(
+        let block = try Block(
             sealing: records, of: Fixture.conversation, hashBefore: .zero, hashAfter: .zero, dictionary: .none)
         let read = try block.open(with: .none)
         #expect(read.count == 65_535 && read.lastSeq == Seq(65_535))
@@ -125,11 +125,60 @@ struct BlockTests {
         #expect(failure { () throws(FormatViolation) in _ = try block.verify(with: .none) } != nil)
     }
 
+    @Test("refuses more than fits into it, and whatever messages hold, it holds as many as they say")
+    func full() throws {
+        var generator = SeededGenerator(seed: 4)
+        func seal(_ records: Records, _ range: Range<Int>? = nil) throws -> Block {
+            try Block(
+                sealing: records, range, of: Fixture.conversation, hashBefore: .zero, dictionary: .none, effort: .light)
+        }
+        // Given messages that are short, each from a sender and a program of its own
+        var records = Records(firstSeq: Seq(1))
+        for number in 0..<9_000 {
+            let name = Array("\(number) ".utf8)
+            records.append(
+                time: Timestamp(milliseconds: Int64(generator.int(0...1_000_000_000))),
+                sender: name + generator.bytes(50).map { $0 % 64 + 48 }, text: [65], kind: .text,
+                via: name + generator.bytes(190).map { $0 % 64 + 48 }, written: .zero, commit: Commit(UInt64(number)),
+                salt: .newRun())
+        }
+        #expect(throws: FormatViolation.self) { try seal(records) }
+        #expect(throws: FormatViolation.self) { try seal(records, 0..<0) }
+        // When they are cut as all logs are
+        var part = Records(firstSeq: Seq(1))
+        var start = 0
+        while start < records.count {
+            let count = records.blockCount(from: start, targetBytes: Block.targetRawBytes)
+            // Then each piece fits, and one that grows message by message ends at the same places
+            let block = try seal(records, start..<start + count)
+            #expect(try block.open(with: .none).all == Array(records.all[start..<start + count]))
+            for index in start..<start + count {
+                #expect(index == start || part.hasRoom(for: records[index]))
+                part.append(records[index])
+            }
+            start += count
+            guard start < records.count else { break }
+            #expect(!part.hasRoom(for: records[start]))
+            part = Records(firstSeq: records[start].seq)
+        }
+        // And so do the most that fit into one, with every second one erased.
+        var plain = Records(firstSeq: Seq(1))
+        let delay = Timestamp(milliseconds: -4_000_000_000_000)
+        while plain.isEmpty || plain.hasRoom(for: plain[0]) {
+            plain.append(
+                time: Timestamp(milliseconds: Int64(generator.int(0...4_000_000_000_000))), sender: [66], text: [],
+                about: plain.isEmpty ? nil : Seq(1), via: [67], written: delay,
+                commit: Commit(UInt64(plain.count) << 32))
+        }
+        let gone = Set(plain.all.map(\.seq).filter { $0.rawValue % 2 == 0 })
+        _ = try seal(plain.erasing(gone, withdrawing: plain.seeds(of: gone)))
+    }
+
     @Test("notices every other byte where its own were")
-    func storedChecksum() {
+    func storedChecksum() throws {
         var generator = SeededGenerator(seed: 3)
         let records = Fixture.records(10...10, using: &generator)
-        let block = Block(sealing: records, of: Fixture.conversation, hashBefore: .zero, dictionary: .none)
+        let block = try Block(sealing: records, of: Fixture.conversation, hashBefore: .zero, dictionary: .none)
         for stored in [[], block.stored + [0], block.stored.dropLast(), block.stored.reversed()] {
             let other = Block(header: block.header, stored: Array(stored))
             #expect(failure { () throws(FormatViolation) in try other.checkStored() } != nil)

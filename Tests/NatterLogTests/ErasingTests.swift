@@ -17,7 +17,7 @@ struct ErasingTests {
         let before = Digest(of: generator.bytes(8))
         let dictionary = Fixture.dictionary(using: &generator)
         let count = erased.blockCount(from: 0, targetBytes: 400_000)
-        let block = Block(
+        let block = try Block(
             sealing: erased, 0..<count, of: Fixture.conversation, hashBefore: before, dictionary: dictionary,
             revision: 3)
         let read = try block.verify(with: dictionary)
@@ -72,7 +72,7 @@ struct ErasingTests {
                 salt: records.isEmpty ? .newRun() : nil)
         }
         let erased = records.erasing([Seq(2)], withdrawing: records.seeds(of: [Seq(2)]))
-        let block = Block(sealing: erased, of: Fixture.conversation, hashBefore: .zero, dictionary: .none)
+        let block = try Block(sealing: erased, of: Fixture.conversation, hashBefore: .zero, dictionary: .none)
         let bytes = block.bytes
         // Then each 16 bytes that are left, as a salt or as a seed, do not turn the right text into the hash that stays
         let digest = try #require(erased.digest(of: Seq(2)))

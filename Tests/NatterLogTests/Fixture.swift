@@ -82,10 +82,10 @@ enum Fixture {
     static func blocks(
         _ records: Records, cut counts: [Int], dictionary: LogDictionary = .none, hashBefore: Digest,
         conversation: ConversationID = conversation, effort: Block.Effort = .best
-    ) -> [Block] {
+    ) throws -> [Block] {
         var (start, hash, blocks) = (0, hashBefore, [Block]())
         for count in counts {
-            let block = Block(
+            let block = try Block(
                 sealing: records, start..<start + count, of: conversation, hashBefore: hash, dictionary: dictionary,
                 effort: effort)
             blocks.append(block)

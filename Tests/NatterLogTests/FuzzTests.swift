@@ -15,10 +15,10 @@ struct FuzzTests {
         /// The columns, not packed.
         let raw: [UInt8]
 
-        init(using generator: inout SeededGenerator) {
+        init(using generator: inout SeededGenerator) throws {
             let records = Fixture.records(1...12, using: &generator)
             let dictionary = LogDictionary(Fixture.text(200, using: &generator))
-            block = Block(sealing: records, of: Fixture.conversation, hashBefore: .zero, dictionary: dictionary)
+            block = try Block(sealing: records, of: Fixture.conversation, hashBefore: .zero, dictionary: dictionary)
             self.dictionary = dictionary
             self.records = records.all
             raw = BlockPayload.encode(records, 0..<records.count, baseTime: block.header.baseTime.milliseconds)
@@ -55,7 +55,7 @@ struct FuzzTests {
             #expect(record.time >= header.lowestTime && record.time <= header.highestTime)
             #expect(record.about.map { $0 < record.seq && $0 > .zero } ?? true)
         }
-        let again = Block(sealing: records, of: Fixture.conversation, hashBefore: .zero, dictionary: .none)
+        let again = try Block(sealing: records, of: Fixture.conversation, hashBefore: .zero, dictionary: .none)
         #expect(try again.verify(with: .none).all == records.all)
     }
 
@@ -63,7 +63,7 @@ struct FuzzTests {
     func plain(seed: UInt64) throws {
         var generator = SeededGenerator(seed: seed)
         for _ in 0..<20 {
-            let model = Model(using: &generator)
+            let model = try Model(using: &generator)
             let bytes = model.block.bytes
             for _ in 0..<50 {
                 var changed = bytes
@@ -79,7 +79,7 @@ struct FuzzTests {
     func checksumsPutRight(seed: UInt64) throws {
         var generator = SeededGenerator(seed: seed)
         for _ in 0..<20 {
-            let model = Model(using: &generator)
+            let model = try Model(using: &generator)
             for _ in 0..<50 {
                 // Either the packed bytes are changed, or the columns below them.
                 var header = model.block.header
@@ -117,7 +117,7 @@ struct FuzzTests {
                 text: Fixture.text(generator.int(1...12), using: &generator), kind: .edit, isImported: true,
                 about: Seq(UInt64(number + 1)), commit: Commit(UInt64(number * 200)))
         }
-        let model = Block(sealing: records, of: Fixture.conversation, hashBefore: .zero, dictionary: .none)
+        let model = try Block(sealing: records, of: Fixture.conversation, hashBefore: .zero, dictionary: .none)
         let raw = BlockPayload.encode(records, 0..<4, baseTime: 0)
         for bit in 0..<raw.count * 8 {
             var stored = raw

@@ -7,7 +7,7 @@ import TestSupport
 @Suite("the hash chain")
 struct HashChainTests {
     @Test("is the same however its messages are cut into blocks", arguments: UInt64(1)...40)
-    func cuts(seed: UInt64) {
+    func cuts(seed: UInt64) throws {
         var generator = SeededGenerator(seed: seed)
         let records = Fixture.records(using: &generator)
         let start = HashChain.start(of: Fixture.conversation)
@@ -19,7 +19,7 @@ struct HashChainTests {
                 counts.append(generator.int(1...rest))
                 rest -= counts.last ?? rest
             }
-            let blocks = Fixture.blocks(
+            let blocks = try Fixture.blocks(
                 records, cut: counts, dictionary: Fixture.dictionary(using: &generator), hashBefore: start,
                 effort: .light)
             #expect(blocks.last?.header.hashAfter == whole)

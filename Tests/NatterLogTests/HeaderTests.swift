@@ -9,16 +9,16 @@ import TestSupport
 
 @Suite("a block's header")
 struct HeaderTests {
-    static let valid: BlockHeader = {
+    private let valid: BlockHeader
+
+    init() throws {
         var generator = SeededGenerator(seed: 1)
-        return Block(
-            sealing: Fixture.records(20...20, using: &generator), of: Fixture.conversation, hashBefore: .zero,
-            dictionary: .none
-        ).header
-    }()
+        let records = Fixture.records(20...20, using: &generator)
+        valid = try Block(sealing: records, of: Fixture.conversation, hashBefore: .zero, dictionary: .none).header
+    }
 
     /// The bytes of a header with some changed and the checksum put right again.
-    static func bytes(_ change: (inout [UInt8]) -> Void) -> [UInt8] {
+    private func bytes(_ change: (inout [UInt8]) -> Void) -> [UInt8] {
         var bytes = Array(valid.encode().dropLast(4))
         change(&bytes)
         bytes.append(littleEndian: Checksum.crc32c(bytes))
@@ -32,7 +32,7 @@ struct HeaderTests {
     }
 
     private func put(_ value: some FixedWidthInteger, at offset: Int) -> [UInt8] {
-        Self.bytes { bytes in
+        bytes { bytes in
             var field: [UInt8] = []
             field.append(littleEndian: value)
             bytes.replaceSubrange(offset..<offset + field.count, with: field)
@@ -41,14 +41,14 @@ struct HeaderTests {
 
     @Test("has 160 bytes that come back")
     func roundTrip() throws {
-        let bytes = Self.valid.encode()
+        let bytes = valid.encode()
         #expect(bytes.count == BlockHeader.byteCount && violation(bytes) == nil)
-        #expect(try BlockHeader(decoding: bytes + [1, 2, 3]) == Self.valid)
+        #expect(try BlockHeader(decoding: bytes + [1, 2, 3]) == valid)
     }
 
     @Test("notices every flipped bit, and every cut")
     func flips() {
-        let bytes = Self.valid.encode()
+        let bytes = valid.encode()
         for bit in 0..<bytes.count * 8 {
             var changed = bytes
             changed[bit / 8] ^= 1 << UInt8(bit % 8)
@@ -85,7 +85,7 @@ struct HeaderTests {
     func lengths(codec: BlockHeader.Codec) {
         func check(raw: UInt32, stored: UInt32) -> String? {
             violation(
-                Self.bytes { bytes in
+                bytes { bytes in
                     bytes[4] = codec.rawValue
                     var field: [UInt8] = []
                     field.append(littleEndian: raw)
@@ -119,7 +119,7 @@ struct HeaderTests {
 
     @Test("has the layout of natter-log(5)")
     func layout() {
-        var header = Self.valid
+        var header = valid
         header.codec = .lz4
         header.isProvisional = true
         header.count = 0x0102

@@ -41,7 +41,7 @@ struct LZ4Tests {
     func falseLength(change: Int) throws {
         var records = Records(firstSeq: Seq(1))
         records.append(time: .zero, sender: [65], text: Self.text, commit: .zero)
-        let block = Block(sealing: records, of: Fixture.conversation, hashBefore: .zero, dictionary: .none)
+        let block = try Block(sealing: records, of: Fixture.conversation, hashBefore: .zero, dictionary: .none)
         var header = block.header
         header.rawLength += change
         let changed = try BlockHeader(decoding: header.encode())

@@ -29,7 +29,7 @@ struct SmallSegment {
                 text: Array("the quick brown fox \(generator.int(0...99_999)) the quick brown fox".utf8),
                 commit: Commit(UInt64(number)))
         }
-        let blocks = Fixture.blocks(records, cut: [5, 4, 3], dictionary: dictionary, hashBefore: hashBefore)
+        let blocks = try Fixture.blocks(records, cut: [5, 4, 3], dictionary: dictionary, hashBefore: hashBefore)
         let segment = try Segment.create(
             at: "/x",
             header: Fixture.header(firstSeq: records.firstSeq, hashBefore: hashBefore, dictionary: dictionary),
@@ -197,15 +197,15 @@ struct ScanTests {
         let hash = small.blocks[0].header.hashAfter
         let others: [(Block, Phrase)] = [
             (
-                Block(sealing: second, of: Fixture.stranger, hashBefore: hash, dictionary: dictionary),
+                try Block(sealing: second, of: Fixture.stranger, hashBefore: hash, dictionary: dictionary),
                 "a block of another conversation is in the file"
             ),
             (
-                Block(sealing: second, of: Fixture.conversation, hashBefore: .zero, dictionary: dictionary),
+                try Block(sealing: second, of: Fixture.conversation, hashBefore: .zero, dictionary: dictionary),
                 "a block does not follow the one before it"
             ),
             (
-                Block(
+                try Block(
                     sealing: second, of: Fixture.conversation, hashBefore: hash, dictionary: dictionary,
                     isProvisional: true), "a provisional block is in a file"
             ),
@@ -229,7 +229,7 @@ struct ScanTests {
             if record.seq == Seq(47) { record.text = Array("another text".utf8)[...] }
             forged.append(record)
         }
-        let block = Block(
+        let block = try Block(
             sealing: forged, of: Fixture.conversation, hashBefore: small.blocks[0].header.hashAfter,
             hashAfter: small.blocks[1].header.hashAfter, dictionary: dictionary)
         let finding = try small.scan(small.joined([small.blocks[0], block, small.blocks[2]]))

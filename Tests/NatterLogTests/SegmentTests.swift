@@ -173,7 +173,7 @@ struct SegmentTests {
         let header = Fixture.header(firstSeq: records.firstSeq, hashBefore: .zero, dictionary: dictionary)
         let disk = SimulatedDisk(records: false)
         let segment = try Segment.create(at: "/x", header: header, dictionary: dictionary, on: disk)
-        let block = Fixture.blocks(records, cut: [20], dictionary: dictionary, hashBefore: .zero)[0]
+        let block = try Fixture.blocks(records, cut: [20], dictionary: dictionary, hashBefore: .zero)[0]
         _ = try segment.append([block], at: segment.bodyOffset)
         let whole = disk["/x"]
         for bit in header.encode().count * 8..<Int(segment.bodyOffset) * 8 {
@@ -198,7 +198,7 @@ struct SegmentTests {
         let segment = try Segment.create(
             at: "/x", header: Fixture.header(firstSeq: records.firstSeq, hashBefore: .zero), dictionary: .none, on: disk
         )
-        let block = Fixture.blocks(records, cut: [20], hashBefore: .zero)[0]
+        let block = try Fixture.blocks(records, cut: [20], hashBefore: .zero)[0]
         let (offset, length) = (segment.bodyOffset, block.header.totalLength)
         #expect(try segment.append([block], at: offset) == offset + UInt64(length))
         #expect(try segment.block(at: offset, length: length, firstSeq: records.firstSeq).bytes == block.bytes)

@@ -63,9 +63,10 @@ struct GrowthTests {
                     let seq = Seq(UInt64(dropped + model.count + 1))
                     let size = Bool.random(using: &random) ? 20_000 : 30
                     let text = [UInt8](repeating: UInt8.random(in: 97...122, using: &random), count: size)
+                    let label = Bool.random(using: &random) ? [UInt8](repeating: text[0], count: size / 4) : nil
                     let record = Record(
                         seq: seq, time: Timestamp(milliseconds: Int64(seq.rawValue)), sender: Array("alice".utf8),
-                        text: text[...], commit: commit, salt: .newRun())
+                        text: text[...], via: label, commit: commit, salt: .newRun())
                     hash = HashChain.advance(hash, over: record)
                     parts.append(record, hash: hash)
                     model.append((record, hash))

@@ -47,7 +47,6 @@ struct AdminTests {
             (["admin", "user", "passwd", "nix", "--password-stdin"], 67), (["admin", "user", "disable"], 64),
             (["admin", "user"], 64), (["admin", "users", "--offline"], 69), (["admin", "log", "-n", "0"], 64),
             (["admin", "log", "-f", "--audit"], 64), (["admin", "invite", "--expires", "yesterday"], 64),
-            (["admin", "invite", "--expires", "0s"], 64),
             (["admin", "usr"], 64), (["admin", "user", "disabel", "bob"], 64),
         ] as [([String], Int32)])
     func wrong(words: [String], code: Int32) throws {
@@ -148,10 +147,8 @@ struct AdminTests {
         #expect(try world.person("eve")("send", "here I am").code == 0)
         #expect(try register("fay", "--invite", code).code == 77)
         // One that is out of date
-        let brief = try #require(try world.alice("admin", "invite", "--expires", "1s", "--json").objects().first)
+        let brief = try #require(try world.alice("admin", "invite", "--expires", "0s", "--json").objects().first)
         #expect(brief.names == ["expires", "id", "invite"])
-        let begin = ContinuousClock.now
-        try eventually("the invitation's end") { ContinuousClock.now > begin + .seconds(1) }
         #expect(try register("fay", "--invite", brief[string: "invite"] ?? "").code == 77)
     }
 

@@ -250,7 +250,7 @@ struct PortionWriter {
                 throw FormatViolation("the hash chain of a block differs")
             }
             if block.header.dictionary != .none {
-                row = Block(
+                row = try Block(
                     sealing: records, of: conversation.id, hashBefore: block.header.hashBefore,
                     hashAfter: block.header.hashAfter, dictionary: .none, isProvisional: true, effort: .light)
             }
@@ -266,7 +266,7 @@ struct PortionWriter {
         guard conversation.headHash == nil || conversation.headHash == hash else {
             return try setAside(conversation)
         }
-        let rest = Block(
+        let rest = try Block(
             sealing: records, known..<records.count, of: conversation.id, hashBefore: hash, dictionary: .none,
             isProvisional: true, effort: .light)
         guard rest.header.hashAfter == block.header.hashAfter else {

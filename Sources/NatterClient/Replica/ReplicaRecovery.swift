@@ -94,7 +94,7 @@ struct ReplicaRecovery {
                 segment: row, newDictionary: isRecorded ? nil : segment.dictionary, blocks: found.blocks,
                 hashAfter: hash))
         conversation.lastSegment = row
-        takeOver(last.lastSeq, hash, highTime: found.blocks.map(\.highTime).max() ?? last.highTime, tail)
+        try takeOver(last.lastSeq, hash, highTime: found.blocks.map(\.highTime).max() ?? last.highTime, tail)
         return true
     }
 
@@ -110,13 +110,13 @@ struct ReplicaRecovery {
     }
 
     /// Moves the sealed end to `seq`. The tail keeps its messages after it.
-    private func takeOver(_ seq: Seq, _ hash: Digest, highTime: Timestamp, _ tail: ReplicaSession.Tail?) {
+    private func takeOver(_ seq: Seq, _ hash: Digest, highTime: Timestamp, _ tail: ReplicaSession.Tail?) throws {
         guard seq < conversation.head else {
             conversation.dropTail()
             return conversation.advance(to: seq, hash: hash, highTime: highTime, isSealed: true)
         }
         if let tail, let index = tail.records.index(of: seq) {
-            let rest = Block(
+            let rest = try Block(
                 sealing: tail.records, index + 1..<tail.records.count, of: conversation.id, hashBefore: hash,
                 dictionary: .none, isProvisional: true, effort: .light)
             conversation.dropTail()

@@ -20,19 +20,20 @@ enum TokenRoutes {
         guard let scope = Scope(Normalization.formC(request.scope)) else {
             throw APIError(.badRequest, "'scope' must be 'all', 'send:CONVERSATION' or 'read:CONVERSATION'")
         }
+        let expires = try request.expires.map(expiry)
+        if let expires, expires <= call.store.now {
+            throw APIError(.badRequest, "'expires' must be a time to come")
+        }
         guard labelBytes.contains(request.label.utf8.count) else {
             throw APIError(.badRequest, "'label' has 1 to \(labelBytes.upperBound) bytes")
         }
-        return NewToken(label: request.label, scope: scope, expires: try expiry(request.expires, call))
+        return NewToken(label: request.label, scope: scope, expires: expires)
     }
 
-    /// The time when a token or an invitation ends; nil if none is given.
-    static func expiry(_ text: String?, _ call: Call) throws(APIError) -> Timestamp? {
-        guard let text else { return nil }
+    static func expiry(_ text: String) throws(APIError) -> Timestamp {
         guard let time = Timestamp(rfc3339: text) else {
             throw APIError(.badRequest, "'expires' must be a time of RFC 3339")
         }
-        guard time > call.store.now else { throw APIError(.badRequest, "'expires' must be a time to come") }
         return time
     }
 

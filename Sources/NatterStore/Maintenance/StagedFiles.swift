@@ -132,7 +132,7 @@ final class StagedFiles {
         guard var file = current else { return }
         let each = HashChain.digests(of: records)
         let hashAfter = each.reduce(hash) { HashChain.advance($0, by: $1) }
-        let block = Block(
+        let block = try Block(
             sealing: records, of: conversation.id, hashBefore: hash, hashAfter: hashAfter,
             dictionary: file.segment.dictionary, effort: .best)
         try digests.write(each.flatMap(\.bytes), at: UInt64(count * Digest.byteCount))

@@ -299,7 +299,7 @@ struct LogRebuild {
         var start = 0
         while start < run.count {
             let count = run.blockCount(from: start, targetBytes: Block.targetRawBytes)
-            let block = Block(
+            let block = try Block(
                 sealing: run, start..<start + count, of: identity.id, hashBefore: output.hash, dictionary: .none)
             log.blocks.append(BlockRow(block.header, at: output.row.size, in: output.row))
             output.row.size = try output.segment.append([block], at: output.row.size)

@@ -209,7 +209,7 @@ struct FaultTests {
             if forged.isEmpty { record.text = Array("forged".utf8)[...] }
             forged.append(record)
         }
-        let forgery = Block(
+        let forgery = try Block(
             sealing: forged, of: general.id, hashBefore: first.header.hashBefore, dictionary: .none,
             isProvisional: true)
         #expect(try writer.fill(rest, of: general, with: [forgery]) == 0)

@@ -49,7 +49,7 @@ struct SyncTests {
         let header = try BlockHeader(decoding: Array(payload.prefix(BlockHeader.byteCount)))
         let general = try #require(try Replica.open(at: location)?.conversation(named: "general")).id
         let records = try Block(header: header, stored: Array(payload[BlockHeader.byteCount...])).open(with: .none)
-        let other = Block(
+        let other = try Block(
             sealing: records, 0..<records.count, of: general, hashBefore: HashChain.start(of: general),
             dictionary: .none, isProvisional: true, effort: .light)
         frames[place] = SyncFrame(.provisional, other.header.encode() + other.stored)
