@@ -134,19 +134,13 @@ extension Store {
         if case .good(let principal) = authenticate(token, address: address) { principal } else { nil }
     }
 
-    /// The account of a token.
+    /// The account of a token, as far as this server knows, which it tells at once.
     ///
-    /// A token that another server has just made may not be known here yet. A token that was just revoked there is
+    /// A token that another server has just made is known after `catchUp`. A token that was just revoked there is
     /// refused by `catchUp` before a read, and by the writer's thread before a change.
     ///
     /// - Parameter isVisit: whether its user is here now. A page that nobody sees asks without its user.
     public func authenticate(_ token: Token, address: String, isVisit: Bool = true) -> Authenticated {
-        let known = look(up: token, address, isVisit)
-        guard engine.isShared, case .unknown = known, (try? catchUp()) != nil else { return known }
-        return look(up: token, address, isVisit)
-    }
-
-    private func look(up token: Token, _ address: String, _ isVisit: Bool) -> Authenticated {
         let digest = token.digest
         let now = clock.now()
         var hasExpired = false

@@ -25,6 +25,56 @@ struct SharedServeTests {
         return person
     }
 
+    @Test("a token that nobody has keeps nobody else waiting while PostgreSQL does not answer")
+    func silentDatabase() throws {
+        let cluster = try PostgresCluster()
+        let server = try Daemon(
+            data: directory("data"), options: ["--store", try cluster.makeDatabase(), "--log-level", "debug"])
+        defer { cluster.thaw() }
+        try cluster.freeze()
+        // Given a request whose token might have been made at another server, and bulk
+        let headers = ["Authorization: Bearer \(String(repeating: "A", count: 42))w"]
+        let bulk = headers + ["Content-Type: application/x-ndjson"]
+        let strangers = try [RawClient(server.url), RawClient(server.url)]
+        strangers[0].sendRequest("GET", "/v1/whoami", headers: headers)
+        strangers[1].sendRequest("POST", "/v1/messages", headers: bulk, body: Array("{}\n".utf8))
+        // When others ask for what needs no database
+        for _ in 0..<3 { #expect(try RawRequest.send("GET", "/", to: server.url).status == 200) }
+        // Then they had their answers before the strangers
+        for client in strangers {
+            var descriptor = pollfd(fd: client.descriptor, events: Int16(POLLIN), revents: 0)
+            #expect(poll(&descriptor, 1, 0) == 0)
+        }
+        cluster.thaw()
+        for client in strangers { #expect(try client.answer().status == 401) }
+        #expect(server.stop().code == 0)
+        cluster.stop(SIGINT)
+    }
+
+    @Test("a token is good at another server at once, also if that slept while it was made")
+    func youngToken() throws {
+        let (one, two) = (try serve("one"), try serve("two"))
+        // Given a server that sleeps while a token is made
+        one.process.signal(SIGSTOP)
+        let alice = try register("alice", at: two)
+        let headers = ["Authorization: Bearer \(try alice.token())", "Content-Type: application/x-ndjson"]
+        let lines = (1...3_000).map { "{\"conversation\":\"general\",\"text\":\"\($0)\"}\n" }.joined()
+        let clients = try (0..<4).map { _ in try RawClient(one.url) }
+        for (number, client) in clients.enumerated() {
+            if number % 2 == 0 {
+                client.sendRequest("POST", "/v1/messages", headers: headers, body: Array(lines.utf8))
+            } else {
+                client.sendRequest("GET", "/v1/search?q=alice", headers: headers)
+            }
+        }
+        // When it wakes up
+        one.process.signal(SIGCONT)
+        // Then all is answered
+        for client in clients { #expect(try client.answer().status == 200) }
+        #expect(try alice.texts("log").count == 6_000)
+        #expect(one.stop().code == 0 && two.stop().code == 0)
+    }
+
     /// A command of natterd beside the server of that name.
     private func command(_ words: [String], beside name: String) throws -> Outcome {
         try Daemon.run(words + ["--data", directory(name)], home: directory.path, environment: ["NATTERD_STORE": uri])

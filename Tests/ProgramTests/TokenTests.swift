@@ -127,6 +127,28 @@ struct TokenTests {
         }
     }
 
+    @Test("a token of a group that is gone gets nothing of a new group of that name, and takes nothing from its tokens")
+    func sameName() throws {
+        func secret() throws -> String {
+            let made = try world.alice("token", "create", "--scope", "read:ops", "--json").objects().first
+            return try #require(made?[string: "token"])
+        }
+        func sync(_ token: String) throws -> String {
+            let answer = try RawRequest.send("GET", "/v1/sync", to: world.url, token: token)
+            #expect(answer.status == 200)
+            return answer.text
+        }
+        try expect(world.alice("group", "create", "ops"), hasNotes: true)
+        let old = try secret()
+        try expect(world.alice("group", "delete", "ops", "--yes"), hasNotes: true)
+        try expect(world.alice("group", "create", "ops"), hasNotes: true)
+        let new = try secret()
+        for (text, order) in [("first", [new, old, new]), ("second", [old, new, old])] {
+            try world.alice.sends(text, to: "ops")
+            for token in order { #expect(try sync(token).contains(text) == (token == new), "\(text)") }
+        }
+    }
+
     @Test("a token that has expired, or was revoked, is good for nothing; a password changes nothing")
     func ends() throws {
         let brief = try token("--scope", "send:general", "--expires", "1s")

@@ -11,8 +11,23 @@ struct Authentication {
 
     init(_ head: RequestHead, _ store: Store) { (self.head, self.store) = (head, store) }
 
-    /// - Throws: 401 without a valid token; 403 for a change by cookie that another site's page could have sent.
+    /// The holder of the token. Waits for what other servers have acknowledged if this one does not know it.
+    ///
+    /// - Throws: 401 without a valid token; 403 for a change by cookie that another site's page could have sent; 503 if the
+    ///   database that might know the token can't be asked.
     func principal() throws(APIError) -> Principal {
+        if let known = try knownPrincipal() { return known }
+        try translate(store.catchUp())
+        if let known = try knownPrincipal() { return known }
+        throw Authentication.unknownToken
+    }
+
+    private static let unknownToken = APIError(.unauthorized, "the session has ended, or the token was revoked")
+
+    /// The same without waiting.
+    ///
+    /// - Returns: nil if only another server can know the token.
+    func knownPrincipal() throws(APIError) -> Principal? {
         let token: Token
         var isByCookie = false
         if let header = head.header("authorization") {
@@ -32,7 +47,8 @@ struct Authentication {
         let principal: Principal
         switch store.authenticate(token, address: head.remoteAddress, isVisit: !head.isAway) {
         case .good(let found): principal = found
-        case .unknown: throw APIError(.unauthorized, "the session has ended, or the token was revoked")
+        case .unknown where store.isShared: return nil
+        case .unknown: throw Authentication.unknownToken
         case .expired(let time): throw APIError(.unauthorized, "the token has expired on \(time.rfc3339)")
         case .disabled(let name): throw APIError(.unauthorized, "the account '\(name.text)' is disabled")
         }

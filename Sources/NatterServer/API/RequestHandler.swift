@@ -41,8 +41,8 @@ struct RequestHandler: HTTPHandler {
             let match = try server.router.match(head)
             let type = head.header("content-type")
             isBulk = match.route.takesBulk && type.map(MediaType.isNDJSON) == true
-            let principal =
-                match.route.needsToken(head) ? try Authentication(head, server.store).principal() : nil
+            let needsToken = match.route.needsToken(head)
+            let principal = needsToken ? try Authentication(head, server.store).knownPrincipal() : nil
             if let principal { try translate(server.store.countRequest(of: principal)) }
             let limit = match.route.bodyLimit
             if !isBulk, let length = head.contentLength, length > limit {
@@ -50,9 +50,18 @@ struct RequestHandler: HTTPHandler {
             }
             if match.route.takesBody {
                 try match.route.bodyType.check(type)
-                if isBulk, let principal { return .stream(try BulkPosting(head, server, principal)) }
+                if isBulk {
+                    if let principal { return .stream(try BulkPosting(head, server, principal)) }
+                    return .stream(
+                        LateBulkPosting(server) { () throws(APIError) in
+                            try BulkPosting(head, server, latePrincipal(head))
+                        })
+                }
             }
-            return .collect(limit: limit) { body, exchange in answer(match, body, exchange, principal) }
+            return .collect(limit: limit) { body, exchange in
+                guard needsToken, principal == nil else { return answer(match, body, exchange, principal) }
+                answerLate(match, body, exchange)
+            }
         } catch {
             let reply = error.reply
             // A bulk body is not read: its lines would be taken for one body.
@@ -63,31 +72,68 @@ struct RequestHandler: HTTPHandler {
         }
     }
 
-    private func answer(_ match: Router.Match, _ body: [UInt8], _ exchange: Exchange, _ principal: Principal?) {
-        var call = Call(
+    private func call(_ match: Router.Match, _ body: [UInt8], _ exchange: Exchange) -> Call {
+        Call(
             head: exchange.head, parameters: match.parameters, body: match.route.takesBody ? body : [],
             exchange: exchange, server: server)
-        // Waits for what other servers have acknowledged, so the loop must not do it.
-        let mustCatchUp = server.store.isShared && !match.route.isPosting && !match.route.isOfPage
+    }
+
+    private func answer(_ match: Router.Match, _ body: [UInt8], _ exchange: Exchange, _ principal: Principal?) {
+        var call = call(match, body, exchange)
+        let hasArrivedAtOnce = exchange.hasArrivedAtOnce
+        // Waits for what other servers have acknowledged, so the loop must not do it. To post, only whoever asks for the token
+        // again may have to.
+        let mustCatchUp =
+            server.store.isShared && !match.route.isOfPage && !(match.route.isPosting && hasArrivedAtOnce)
         // The token may have ended while the body arrived, or at another server.
-        if exchange.hasArrivedAtOnce, !mustCatchUp { call.known = principal }
+        if hasArrivedAtOnce, !mustCatchUp { call.known = principal }
         let complete = call
         // A large body can hold 100,000 fields, so the loop does not decode it.
         let isSmall = body.count <= Limits.smallBodyBytes
         switch match.route.place {
         case .loop where !mustCatchUp && isSmall: answer(match.route, complete)
         case .loop, .worker:
-            let pool = body.count <= RequestHandler.workerBodyBytes ? server.workers : server.slowWorkers
-            let isQueued = pool.submit(for: principal?.account) { answer(match.route, complete) }
+            let isQueued = pool(for: body).submit(for: principal?.account) { answer(match.route, complete) }
             if !isQueued { call.respond(APIError(StoreError.busy)) }
         case .searcher:
             guard let principal else { return answer(match.route, complete) }
-            let isQueued = server.searches.submit(principal.account) { answer(match.route, complete) }
-            if !isQueued {
-                call.respond(
-                    APIError(.slowDown, "too many searches of yours are waiting; try again in a moment", retryAfter: 1))
+            search(match.route, complete, principal)
+        }
+    }
+
+    private func pool(for body: [UInt8]) -> WorkerPool {
+        body.count <= RequestHandler.workerBodyBytes ? server.workers : server.slowWorkers
+    }
+
+    private func search(_ route: Route, _ call: Call, _ principal: Principal) {
+        let isQueued = server.searches.submit(principal.account) { answer(route, call) }
+        if !isQueued {
+            call.respond(
+                APIError(.slowDown, "too many searches of yours are waiting; try again in a moment", retryAfter: 1))
+        }
+    }
+
+    /// Answers a request whose token only another server can know. The loop can't wait for what that server has acknowledged.
+    private func answerLate(_ match: Router.Match, _ body: [UInt8], _ exchange: Exchange) {
+        let call = call(match, body, exchange)
+        let isQueued = pool(for: body).submit {
+            var call = call
+            do throws(APIError) {
+                let principal = try latePrincipal(call.head)
+                call.known = principal
+                if case .searcher = match.route.place { return search(match.route, call, principal) }
+                answer(match.route, call)
+            } catch {
+                call.respond(error)
             }
         }
+        if !isQueued { call.respond(APIError(StoreError.busy)) }
+    }
+
+    private func latePrincipal(_ head: RequestHead) throws(APIError) -> Principal {
+        let principal = try Authentication(head, server.store).principal()
+        try translate(server.store.countRequest(of: principal))
+        return principal
     }
 
     private func answer(_ route: Route, _ call: Call) {
