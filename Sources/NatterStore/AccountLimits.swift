@@ -70,6 +70,9 @@ final class Quotas: Sendable {
         }
 
         mutating func spend(_ amount: Int) { used += amount }
+
+        /// A new window may have begun since.
+        mutating func giveBack(_ amount: Int) { used = max(0, used - amount) }
     }
 
     /// Requests that may follow each other at once: those of a second. Thousandths of a request are added in each
@@ -138,13 +141,23 @@ final class Quotas: Sendable {
         }
     }
 
-    /// Counts messages, and users whom the account adds to groups: all or, if that is more than it may in this minute or day, none.
-    func spend(
-        messages: Int = 1, bytes: Int, members: Int = 0, of account: AccountID, at now: Timestamp
-    ) throws(StoreError) {
+    /// What something counts as for the limits of the account that does it.
+    struct Amounts {
+        let account: AccountID
+        var messages = 1
+        let bytes: Int
+        /// Users who are added to groups.
+        var members = 0
+    }
+
+    /// Counts all amounts or, if one is more than the account may in this minute or day, none.
+    ///
+    /// - Returns: false if nothing of it is limited.
+    func spend(_ amounts: Amounts, at now: Timestamp) throws(StoreError) -> Bool {
         try state.withLock { state throws(StoreError) in
             let limitsMessages = state.limits.messagesPerMinute != nil || state.limits.bytesPerDay != nil
-            guard limitsMessages || members > 0 && state.limits.membersPerDay != nil else { return }
+            guard limitsMessages || amounts.members > 0 && state.limits.membersPerDay != nil else { return false }
+            let account = amounts.account
             var usage = state.usage[account] ?? Usage()
             func check(
                 _ kind: LimitReport.Kind, _ window: inout Window, _ amount: Int, _ length: Int64,
@@ -156,21 +169,34 @@ final class Quotas: Sendable {
                 state.refused[kind, default: 0] += 1
                 throw .slowDown(phrase(limit, seconds), seconds: seconds)
             }
-            try check(.messagesPerMinute, &usage.messages, messages, Quotas.minute) {
+            try check(.messagesPerMinute, &usage.messages, amounts.messages, Quotas.minute) {
                 "you may send \($0) messages a minute; try again in \($1) seconds"
             }
-            try check(.bytesPerDay, &usage.bytes, bytes, Quotas.day) {
+            try check(.bytesPerDay, &usage.bytes, amounts.bytes, Quotas.day) {
                 "you may send \($0) bytes a day; try again in \($1) seconds"
             }
-            if members > 0 {
-                try check(.membersPerDay, &usage.members, members, Quotas.day) {
+            if amounts.members > 0 {
+                try check(.membersPerDay, &usage.members, amounts.members, Quotas.day) {
                     "you may add \($0) users to groups in a day; try again in \($1) seconds"
                 }
             }
-            usage.messages.spend(messages)
-            usage.bytes.spend(bytes)
-            usage.members.spend(members)
+            usage.messages.spend(amounts.messages)
+            usage.bytes.spend(amounts.bytes)
+            usage.members.spend(amounts.members)
             state.usage[account] = usage
+            return true
+        }
+    }
+
+    /// Uncounts what was not stored.
+    func giveBack(_ list: [Amounts]) {
+        if list.isEmpty { return }
+        state.withLock { state in
+            for amounts in list {
+                state.usage[amounts.account]?.messages.giveBack(amounts.messages)
+                state.usage[amounts.account]?.bytes.giveBack(amounts.bytes)
+                state.usage[amounts.account]?.members.giveBack(amounts.members)
+            }
         }
     }
 

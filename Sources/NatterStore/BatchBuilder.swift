@@ -60,6 +60,7 @@ final class BatchBuilder {
     private var newContacts: [AccountID: Set<AccountID>] = [:]
     /// The messages that this batch deletes, by conversation.
     private var newDeletions: [Int64: Set<Seq>] = [:]
+    private var spent: [Quotas.Amounts] = []
     private var postings: [Posted] = []
     private var operations: [(completion: @Sendable (StoreError?) -> Void, refusal: StoreError?)] = []
 
@@ -183,10 +184,18 @@ final class BatchBuilder {
     private func spend(_ events: [Decision.Event]) throws(StoreError) {
         guard let actor = events.first?.actor else { return }
         let messages = events.filter { $0.cost == .message }
-        try store.quotas.spend(
-            messages: messages.count, bytes: messages.reduce(0) { $0 + $1.text.utf8.count },
-            members: events.count { $0.cost == .member }, of: actor.account, at: now)
+        try spend(
+            Quotas.Amounts(
+                account: actor.account, messages: messages.count,
+                bytes: messages.reduce(0) { $0 + $1.text.utf8.count }, members: events.count { $0.cost == .member }))
     }
+
+    private func spend(_ amounts: Quotas.Amounts) throws(StoreError) {
+        if try store.quotas.spend(amounts, at: now) { spent.append(amounts) }
+    }
+
+    /// Uncounts what this batch has counted for the limits of accounts. Call it if the batch is not stored.
+    func giveBack() { store.quotas.giveBack(spent) }
 
     private func add(_ decision: Decision) {
         for change in decision.changes { add(change) }
@@ -274,7 +283,7 @@ final class BatchBuilder {
             {
                 throw StoreError.idReused(key.text)
             }
-            try store.quotas.spend(bytes: message.text.utf8.count, of: principal.account, at: now)
+            try spend(Quotas.Amounts(account: principal.account, bytes: message.text.utf8.count))
             isCounted = true
             conversation = begin(own, peer)
         }
@@ -325,7 +334,7 @@ final class BatchBuilder {
         }
 
         // Last of all checks, because only what is stored counts.
-        if !isCounted { try store.quotas.spend(bytes: bytes.count, of: principal.account, at: now) }
+        if !isCounted { try spend(Quotas.Amounts(account: principal.account, bytes: bytes.count)) }
         if let peer = Authority.peer(of: principal.account, in: conversation) {
             addContact(principal.account, to: peer, state)
         }

@@ -259,7 +259,7 @@ extension Store {
         ConversationView(
             name: snapshot.name, id: snapshot.identity.id, kind: snapshot.identity.kind,
             first: max(first ?? snapshot.tail.first, snapshot.tail.first), head: snapshot.tail.head,
-            hash: snapshot.tail.hash, read: snapshot.read, unread: snapshot.unread,
+            hash: snapshot.tail.hash, read: snapshot.mark.seq, unread: snapshot.unread,
             last: newest(of: snapshot))
     }
 

@@ -52,13 +52,8 @@ extension Store {
     private func readPlace(
         _ seq: Seq, _ snapshot: Snapshot, _ principal: Principal
     ) throws(StoreError) -> ReadPlace {
-        let (old, total) = state.withLock { state in
-            guard let account = state.accounts[principal.account],
-                let conversation = state.conversations[snapshot.identity.number]
-            else { return (ReadMark(seq: .zero, ownBefore: 0), UInt64(0)) }
-            return (conversation.mark(of: account), conversation.uncounted(for: principal.name))
-        }
-        let head = snapshot.tail.head
+        // All of one moment: messages that come meanwhile are behind this head.
+        let (old, total, head) = (snapshot.mark, snapshot.uncounted, snapshot.tail.head)
         let target = min(seq, head)
         guard target > old.seq else { return ReadPlace(snapshot: snapshot, old: old, new: nil) }
         // Counts from whichever is nearer, the old mark or the head.

@@ -65,7 +65,9 @@ extension Store {
         let commit: Commit
         /// The commit of the newest erasure.
         var erasedCommit = Commit.zero
-        var read: Seq = .zero
+        /// How far the reader has read, and how many of the messages up to the head do not count for the reader.
+        var mark = ReadMark(seq: .zero, ownBefore: 0)
+        var uncounted: UInt64 = 0
         var unread: UInt64 = 0
         /// The commit that set the first message last.
         var firstCommit = Commit.zero
@@ -120,7 +122,11 @@ extension StoreState {
             identity: conversation.identity, name: displayName(of: conversation, for: account),
             tail: Tail(conversation), commit: commit, erasedCommit: conversation.erasedCommit,
             firstCommit: conversation.firstCommit)
-        if let reader = accounts[account] { (snapshot.read, snapshot.unread) = unread(conversation, for: reader) }
+        if let reader = accounts[account] {
+            snapshot.mark = conversation.mark(of: reader)
+            snapshot.uncounted = conversation.uncounted(for: reader.name)
+            snapshot.unread = unread(conversation, for: reader).unread
+        }
         return snapshot
     }
 

@@ -99,6 +99,8 @@ final class WriterCore: @unchecked Sendable {
         while true {
             let moved = try findMovedKeys(items)
             let builder = BatchBuilder(store) { [self] key in recentKeys[key] ?? moved[key] }
+            var isStored = false
+            defer { if !isStored { builder.giveBack() } }
             for item in items {
                 switch item {
                 case .posting(let posting): builder.add(posting)
@@ -117,7 +119,8 @@ final class WriterCore: @unchecked Sendable {
             if builder.isEmpty { return builder.answer() }
             attempts &+= 1
             let entry = builder.entry(behind: place, by: LogEntry.Author(node: node, attempt: attempts))
-            if try propose(entry, builder) { return }
+            isStored = try propose(entry, builder)
+            if isStored { return }
         }
     }
 
@@ -255,7 +258,8 @@ final class WriterCore: @unchecked Sendable {
         store.search.askPurge()
         let epoch = store.state.withLock { state in
             var next = loaded.state
-            (next.failure, next.isOutdated, next.retention) = (state.failure, state.isOutdated, state.retention)
+            (next.failure, next.isOutdated) = (state.failure, state.isOutdated)
+            (next.retention, next.limits) = (state.retention, state.limits)
             next.prepare()
             for (account, known) in state.accounts where known.waiting > 0 {
                 next.accounts[account]?.waiting = known.waiting

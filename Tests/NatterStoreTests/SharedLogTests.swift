@@ -216,9 +216,10 @@ struct SharedLogTests {
         // A session that began here is good there, and one that ended there is not good here.
         let account = try #require(one.store.credentials(of: "carol")).account
         let token = try waitFor { one.store.addSession(of: account, expires: nil, $0) }.get()
+        // A server does this for a token that it does not know, and before each read.
+        try other.store.catchUp()
         #expect(other.store.principal(of: token, address: "127.0.0.1")?.account == account)
         try waitFor { other.store.revoke(token.digest, $0) }.get()
-        // A server does it before each read.
         try one.store.catchUp()
         #expect(one.store.principal(of: token, address: "127.0.0.1") == nil)
     }
@@ -378,6 +379,41 @@ struct SharedLogTests {
         clock.advance(milliseconds: 61_000)
         one.store.savePresence()
         #expect(try !isOnline(one) && !isOnline(two))
+    }
+
+    @Test("limits count what is stored: not what the log refused, or what had to be numbered again behind others")
+    func quotas() throws {
+        let log = try SimulatedLog()
+        let engine = SharedEngine(log, sealsTails: true)
+        let (one, two) = (try TestStore(engine), try TestStore(SharedEngine(log, sealsTails: false)))
+        var limits = AccountLimits()
+        limits.bytesPerDay = 10
+        one.store.use(limits)
+        _ = try one.user("alice")
+        // Given a text that no attempt could bring into the log, and one that another store was always faster than
+        log.set(SimulatedLog.Troubles(lostProposals: 100))
+        #expect(try one.post(["123456"], key: "a").first?.refusal == .outcomeUnknown)
+        log.set(.none)
+        #expect(try one.post(["123456"], key: "a").first?.message != nil)
+        engine.overtake(times: 3) { _ = try? two.post(["meanwhile"], by: "bob") }
+        // Then all that the limit allows can be stored
+        #expect(try one.post(["7890"], key: "b").first?.message != nil)
+        guard case .slowDown = try one.post(["1"]).first?.refusal else { return #expect(Bool(false)) }
+    }
+
+    @Test("a store that is loaded again, because its log went back, keeps its limits")
+    func limitsStay() throws {
+        let log = try SimulatedLog()
+        let store = try TestStore(SharedEngine(log, sealsTails: false))
+        var limits = AccountLimits()
+        limits.sessions = 2
+        store.store.use(limits)
+        log.mark()
+        try store.post(["lost"])
+        try log.goBack()
+        try store.store.catchUp()
+        let tokens = try (0..<4).map { _ in try store.token("alice") }
+        #expect(tokens.count { token in store.store.principal(of: token, address: "") != nil } == 2)
     }
 
     @Test("a log that went back gives no cursor of the lost history another's meaning")
