@@ -8,6 +8,8 @@ public enum Limits {
     public static let senderBytes = NameRule.maximumBytes
     /// The highest seq: the databases keep 63 bits.
     public static let seqs = Seq(1)...Seq(UInt64(Int64.max) - 1)
+    /// The length of a token's label in bytes. 200 bytes are enough for people. A message carries it as `via`.
+    public static let labelBytes = 1...200
     /// The length of an idempotency key in bytes. Each byte is printable ASCII.
     public static let keyBytes = 1...64
     /// How long a server keeps ids, at least, in milliseconds.

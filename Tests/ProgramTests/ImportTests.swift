@@ -122,6 +122,47 @@ struct ImportTests {
         #expect(outcome.code == 65 && isOneLine(outcome.errors))
     }
 
+    private func line(via: String, sender: String = "a") -> String {
+        "{\"ts\":1700000000000,\"sender\":\"\(sender)\",\"text\":\"x\",\"via\":\"\(via)\"}\n"
+    }
+
+    @Test("a label that no token can have is a bad line, and the server that takes the import lives on")
+    func longLabels() throws {
+        let world = try World()
+        for label in [String(repeating: "v", count: 600_000), String(repeating: "v", count: 201), "a\\u0000b"] {
+            let text = line(via: "ok") + line(via: label + "1") + line(via: label + "2")
+            let outcome = try world.natterd("import", "new", "-", input: .bytes(Array(text.utf8)))
+            #expect(outcome.code == 65 && isOneLine(outcome.errors), "\(outcome.code)")
+            #expect(outcome.errors.contains("line 2: 'via'"), "\(outcome.errors.suffix(200))")
+        }
+        #expect(try world.natterd("export", "new").code == 67)
+        try world.alice.sends("still there")
+    }
+
+    @Test("thousands of distinct senders and labels, as long as they may be, and labels of older servers")
+    func manyLabels() throws {
+        let world = try World(isServing: false)
+        // 200 bytes each, which are more than the columns of one block may have.
+        let lines =
+            (1_000..<9_000).map { number in
+                line(
+                    via: String(repeating: "v", count: 196) + "\(number)",
+                    sender: String(repeating: "s", count: 60) + "\(number)")
+            } + [line(via: "two\\nlines\\u0001")]
+        let taken = try world.natterd("import", "general", "-", input: .bytes(Array(lines.joined().utf8)))
+        #expect(taken.code == 0, "\(taken.errors)")
+        let exported = try world.natterd("export", "--raw", "general")
+        let objects = try exported.objects()
+        #expect(objects.count == lines.count && objects.last?[string: "via"] == "two\nlines\u{1}")
+        for (line, object) in zip(lines, objects) {
+            #expect(object[string: "via"] == (try JSON(parsing: line))[string: "via"])
+        }
+        let copied = try world.natterd("import", "copy", "-", input: .bytes(exported.bytes))
+        #expect(copied.code == 0, "\(copied.errors)")
+        #expect(try world.natterd("export", "--raw", "copy").bytes == exported.bytes)
+        #expect(try world.natterd("fsck").code == 0)
+    }
+
     @Test("times before 1990 are refused without --old, and seconds with a fraction are named as such")
     func seconds() throws {
         let world = try World(isServing: false)

@@ -6,9 +6,6 @@ internal import NatterWire
 
 /// Tokens for programs, and sessions of users.
 enum TokenRoutes {
-    /// The length of a label. 200 bytes are enough for people.
-    private static let labelBytes = 1...200
-
     struct NewToken {
         let label: String
         let scope: Scope
@@ -24,8 +21,8 @@ enum TokenRoutes {
         if let expires, expires <= call.store.now {
             throw APIError(.badRequest, "'expires' must be a time to come")
         }
-        guard labelBytes.contains(request.label.utf8.count) else {
-            throw APIError(.badRequest, "'label' has 1 to \(labelBytes.upperBound) bytes")
+        guard Limits.labelBytes.contains(request.label.utf8.count) else {
+            throw APIError(.badRequest, "'label' has 1 to \(Limits.labelBytes.upperBound) bytes")
         }
         return NewToken(label: request.label, scope: scope, expires: expires)
     }

@@ -24,6 +24,8 @@ public enum ImportError: Error, Equatable, PhraseConvertible {
 public enum ImportedMessageError: Error, Equatable, PhraseConvertible {
     case senderLength(bytes: Int)
     case senderContainsNul
+    case labelLength(bytes: Int)
+    case labelContainsNul
     case text(TextError)
     /// A time outside the years 0 to 9999.
     case timeOutOfRange(Int64)
@@ -66,6 +68,9 @@ public enum ImportedMessageError: Error, Equatable, PhraseConvertible {
         case .notErased: "an erased message has neither sender nor text"
         case .senderLength(let bytes): "the sender has \(bytes) bytes; 1 to \(NameRule.maximumBytes) are allowed"
         case .senderContainsNul: "the sender contains U+0000"
+        case .labelLength(let bytes):
+            "'via' has \(bytes) bytes; 1 to \(Limits.labelBytes.upperBound) are allowed"
+        case .labelContainsNul: "'via' contains U+0000"
         case .text(let error): error.phrase
         case .timeOutOfRange(let time): "the time \(time) lies outside the years 0 to 9999"
         case .timeOld(let time):
@@ -79,10 +84,16 @@ public enum ImportedMessageError: Error, Equatable, PhraseConvertible {
 
     /// Throws if a message cannot be imported. Unlike a message that a user sends, it may be empty.
     static func check(
-        time: Timestamp, sender: [UInt8], text: [UInt8], kind: MessageKind, now: Timestamp, takesOld: Bool
+        time: Timestamp, sender: [UInt8], text: [UInt8], kind: MessageKind, via: [UInt8]?, now: Timestamp,
+        takesOld: Bool
     ) throws(ImportedMessageError) {
         guard (1...NameRule.maximumBytes).contains(sender.count) else { throw .senderLength(bytes: sender.count) }
         guard !sender.contains(0) else { throw .senderContainsNul }
+        if let via {
+            // Older servers took labels with other control characters, and their exports have them.
+            guard Limits.labelBytes.contains(via.count) else { throw .labelLength(bytes: via.count) }
+            guard !via.contains(0) else { throw .labelContainsNul }
+        }
         guard text.count <= Limits.textBytes.upperBound else { throw .text(.tooLong(bytes: text.count)) }
         guard !text.contains(0) else { throw .text(.containsNul) }
         guard kind != .delete || text.isEmpty else { throw .text(.notEmpty) }

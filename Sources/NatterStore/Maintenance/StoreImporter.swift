@@ -40,7 +40,10 @@ public final class StoreImporter {
     private let takesOld: Bool
     private let thread: SystemThread
     private var records: Records
+    /// About how many bytes of columns `records` takes.
     private var recordBytes = 0
+    /// The senders and labels of `records`. A block has each of them once.
+    private var names: Set<[UInt8]> = []
     /// The seq that the first message is packed for.
     private let firstSeq: Seq
     private var count: UInt64 = 0
@@ -163,12 +166,13 @@ public final class StoreImporter {
 
     private static func end(_ store: Store) { store.isImporting.signal { $0 = false } }
 
-    /// Adds a message. Sender and text are UTF-8 without U+0000.
+    /// Adds a message. Sender, text and label are UTF-8 without U+0000.
     ///
     /// - Parameters:
     ///   - sender: a label of 1 to 64 bytes.
     ///   - text: at most 65,536 bytes; it may be empty.
     ///   - about: the place of the earlier message that it is about.
+    ///   - via: a label of 1 to 200 bytes.
     ///   - id: its key in this conversation. A message whose id is there already is left out.
     ///   - wasEdited: whether the text may be newer than the one that an earlier import has brought.
     /// - Returns: the place of the message, which an earlier import may have brought; nil if it is left out and its place
@@ -185,7 +189,7 @@ public final class StoreImporter {
             // An erased message has no sender, so any stands for it in the check.
             let name = isErased && sender.isEmpty ? [UInt8(ascii: "-")] : sender
             try ImportedMessageError.check(
-                time: time, sender: name, text: text, kind: kind, now: now, takesOld: takesOld)
+                time: time, sender: name, text: text, kind: kind, via: via, now: now, takesOld: takesOld)
         } catch {
             throw .badMessage(error)
         }
@@ -195,13 +199,17 @@ public final class StoreImporter {
             let content = KnownMessages.content(time, sender, text) + [kind.rawValue]
             if let found = try memory.take(id, content: content, at: place) { return found }
         }
-        let size = text.count + 8
+        var size = text.count + 8
+        if !names.contains(sender) { size += sender.count }
+        if let via, !names.contains(via) { size += via.count }
         if recordBytes + size > Block.targetRawBytes || records.count >= BlockHeader.maximumCount { try handOver() }
         // A placeholder: a block's commit is stored in its header, which `settle` corrects.
         records.append(
             time: time, sender: sender, text: text, kind: kind, isImported: true,
             about: about.map { seq(of: $0) }, via: via, written: written, isErased: isErased, commit: Commit(1))
         recordBytes += size
+        names.insert(sender)
+        if let via { names.insert(via) }
         count += 1
         return .new(place)
     }
@@ -230,6 +238,7 @@ public final class StoreImporter {
         }
         records = Records(firstSeq: next)
         recordBytes = 0
+        names = []
     }
 
     /// Numbers all messages, durably. When this returns, the conversation is sealed up to the last of them.
