@@ -195,6 +195,7 @@ struct TokenTests {
             (["token", "create", "--expires", "yesterday"], 64), (["token", "create", "--expires", "x"], 64),
             (["token", "create", "--scope", "send:nix"], 67), (["token", "create", "--scope", "read:@nix"], 67),
             (["token", "create", "--label", "", "--scope", "all"], 65), (["token", "revoke", "99"], 67),
+            (["token", "create", "--label", "two\nlines", "--scope", "all"], 65),
             (["token", "revoke", "x"], 67), (["token", "revoke", "--session", "99"], 67), (["token", "revoke"], 64),
             (["token", "crate"], 64),
         ] as [([String], Int32)])
