@@ -79,6 +79,11 @@ enum DaemonFailure {
         case let error as BackupError: of(error)
         case let error as ListenerError: of(error)
         case let error as OperatorSocketError: of(error)
+        // Only operations that read data wait for the other side, and they keep nothing of a part.
+        case OperatorStreamError.ended:
+            CommandFailure(
+                .unavailable, code: "stopping",
+                "the server is stopping and dropped what was being imported; repeat the command")
         case OperatorStreamError.malformed, is WireJSON.Failure: OperatorClient.otherVersion
         case let error as TLSError: of(error)
         case let error where StoreError(error) == .diskFull: CommandFailure(full: "\(error)")

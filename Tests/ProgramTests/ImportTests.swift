@@ -163,6 +163,25 @@ struct ImportTests {
         #expect(try world.natterd("fsck").code == 0)
     }
 
+    @Test("a server that stops during an import says so, keeps nothing of it, and the same command does it later")
+    func stopping() throws {
+        let world = try World()
+        let line = JSON.line(ts: 1_700_000_000_000, sender: "a", text: "x")
+        let importing = try world.start(["import", "new", "-"], input: .pipe)
+        importing.type(line)
+        try eventually("the server has the command") {
+            Files.text("\(world.data).log")?.contains("operation=import") == true
+        }
+        #expect(world.stopServing()?.code == 0)
+        importing.type(line)
+        importing.closeInput()
+        let outcome = importing.finish()
+        #expect(outcome.code == 69 && isOneLine(outcome.errors), "\(outcome)")
+        #expect(outcome.errors.contains("stopping") && outcome.errors.contains("repeat"), "\(outcome)")
+        #expect(try world.natterd("export", "new").code == 67)
+        #expect(try world.natterd("import", "new", "-", input: .bytes(Array(line.utf8))).code == 0)
+    }
+
     @Test("times before 1990 are refused without --old, and seconds with a fraction are named as such")
     func seconds() throws {
         let world = try World(isServing: false)
