@@ -110,6 +110,55 @@ struct ForeignImportTests {
         #expect(edits.map { $0[int: "ts"] } == [1_700_000_100_000])
     }
 
+    /// The export of some groups in Telegram, each with one message.
+    private func telegram(_ names: [String], more: String = "") -> [UInt8] {
+        let chats = names.enumerated().map { index, name in
+            "{\"name\":\"\(name)\",\"type\":\"private_group\",\"id\":\(index),\"messages\":[{\"id\":1,\"type\":\"message\","
+                + "\"date_unixtime\":\"1700000000\",\"from\":\"x\",\"text\":\"\(index)\"\(more)}]}"
+        }
+        return Array("{\"chats\":{\"list\":[\(chats.joined(separator: ","))]}}".utf8)
+    }
+
+    @Test("telegram: an edit in the future is refused before anything is imported, also by a trial")
+    func editedAhead() throws {
+        let file = try world.directory.write(
+            "result.json", telegram(["ops"], more: ",\"edited_unixtime\":\"99999999999\""))
+        for words in [["--dry-run"], []] {
+            let outcome = try world.natterd(["import", "--from", "telegram"] + words + [file])
+            #expect(outcome.code == 65 && isOneLine(outcome.errors) && outcome.bytes.isEmpty, "\(outcome)")
+            #expect(outcome.errors.contains("'x' in 'ops' was edited at 5138-"), "\(outcome.errors)")
+        }
+        #expect(try world.natterd("export", "ops").code == 67)
+    }
+
+    @Test("a channel may be mapped into another one's conversation, whichever comes first", arguments: ["a", "z"])
+    func mappedTogether(name: String) throws {
+        let file = try world.directory.write("result.json", telegram([name, "ops"]))
+        #expect(try take("telegram", "--map", "\(name)=ops", file).code == 0)
+        #expect(try history("ops").count == 2)
+        // Two names that become one are still told, also where a third channel is mapped there.
+        let three = try world.directory.write("result.json", telegram([name, "x y", "x-y"]))
+        let outcome = try take("telegram", "--map", "\(name)=x-y", three)
+        #expect(outcome.code == 65 && outcome.errors.contains("'x y' and 'x-y'"), "\(outcome.errors)")
+    }
+
+    @Test("a name loses what nobody sees; all channels without a possible name are told at once")
+    func nameless() throws {
+        let hearts = try world.directory.write("result.json", telegram(["Love \u{2764}\u{FE0F}"]))
+        #expect(try take("telegram", hearts).code == 0)
+        #expect(try history("Love-\u{2764}").count == 1)
+        let long = (1...3).map { String(repeating: "long", count: 20 * $0) }
+        let file = try world.directory.write("result.json", telegram(["new"] + long))
+        let outcome = try world.natterd("import", "--from", "telegram", file)
+        #expect(outcome.code == 65 && isOneLine(outcome.errors), "\(outcome)")
+        #expect(outcome.errors.contains("3 channels") && outcome.errors.contains("--map"), "\(outcome.errors)")
+        for name in long { #expect(outcome.errors.contains("'\(name.prefix(100))"), "\(outcome.errors)") }
+        #expect(outcome.errors.utf8.count < 500)
+        let one = try world.natterd("import", "--from", "telegram", "-", input: .bytes(telegram([long[0]])))
+        #expect(one.code == 65 && one.errors.contains("--map '\(long[0])=CONV'"), "\(one)")
+        #expect(try world.natterd("export", "new").code == 67)
+    }
+
     @Test("telegram: a chat that names nobody is settled, and a time beyond all clocks is counted")
     func strangeTelegram() throws {
         let export = """

@@ -8,6 +8,8 @@ struct ImportPlan {
     struct Target {
         let conversation: String
         var channels: [ImportSpool.Channel]
+        /// The channel that gave it its name, if no operand and no option did.
+        var namesake: String?
     }
 
     private(set) var targets: [Target] = []
@@ -29,6 +31,7 @@ struct ImportPlan {
             return
         }
         for conversation in map.values { try ImportPlan.check(conversation, users) }
+        var nameless: [String] = []
         for channel in channels {
             if let conversation = map[channel.name] ?? map["#" + channel.name] {
                 add(channel, to: conversation)
@@ -39,17 +42,39 @@ struct ImportPlan {
                 } else if let first = found.first ?? nil, let last = found.last ?? nil {
                     add(channel, to: "@\(first),@\(last)")
                 }
-            } else {
-                let name = try ImportPlan.groupName(channel.name)
-                if let other = targets.first(where: { NameRule.caseKey($0.conversation) == NameRule.caseKey(name) }) {
+            } else if let name = ImportPlan.groupName(channel.name) {
+                let index = add(channel, to: name)
+                if let other = targets[index].namesake {
                     throw CommandFailure(
                         .invalidData, code: "ambiguous_channel",
-                        "'\(other.channels.first?.name ?? "")' and '\(channel.name)' would both become '\(name)'; give one "
-                            + "of them another name with --map '\(channel.name)=CONV'")
+                        "'\(other)' and '\(channel.name)' would both become '\(name)'; give one of them another name with "
+                            + "--map '\(channel.name)=CONV'")
                 }
-                add(channel, to: name)
+                targets[index].namesake = channel.name
+            } else {
+                nameless.append(channel.name)
             }
         }
+        if !nameless.isEmpty { throw ImportPlan.failure(nameless) }
+    }
+
+    private static func failure(_ nameless: [String]) -> CommandFailure {
+        guard nameless.count > 1 else {
+            let channel = nameless.first ?? ""
+            return CommandFailure(
+                .invalidData, code: "bad_name",
+                "no conversation can be named after '\(channel)'; give it a name with --map '\(channel)=CONV'")
+        }
+        // A file may have thousands of chats, and their titles any length.
+        let names = nameless.prefix(20).map { "'\(String($0.unicodeScalars.prefix(100)))'" }.joined(separator: ", ")
+        return CommandFailure(
+            .invalidData, code: "bad_name",
+            .plural(
+                UInt64(nameless.count),
+                "no conversation can be named after \(nameless.count) channel: \(names); give it a name with --map "
+                    + "CHANNEL=CONV",
+                "no conversations can be named after \(nameless.count) channels: \(names); give each of them a name with "
+                    + "--map CHANNEL=CONV"))
     }
 
     /// Whether there can be such a conversation. The importer finds the same, but only when others are imported already.
@@ -65,17 +90,22 @@ struct ImportPlan {
         }
     }
 
-    private mutating func add(_ channel: ImportSpool.Channel, to conversation: String) {
+    /// - Returns: the place of the target.
+    @discardableResult
+    private mutating func add(_ channel: ImportSpool.Channel, to conversation: String) -> Int {
         let key = NameRule.caseKey(conversation)
         if let index = targets.firstIndex(where: { NameRule.caseKey($0.conversation) == key }) {
             targets[index].channels.append(channel)
-        } else {
-            targets.append(Target(conversation: conversation, channels: [channel]))
+            return index
         }
+        targets.append(Target(conversation: conversation, channels: [channel]))
+        return targets.count - 1
     }
 
-    /// A name that a group can have: without the `#` of a channel, with `-` for white space.
-    private static func groupName(_ channel: String) throws -> String {
+    /// A name that a group can have: without the `#` of a channel and without what nobody sees, with `-` for white space.
+    ///
+    /// - Returns: nil if too little is left, or too much.
+    private static func groupName(_ channel: String) -> String? {
         var name = ""
         for scalar in Normalization.formC(channel).unicodeScalars {
             if name.isEmpty, "-@#:.\"'`\\".unicodeScalars.contains(scalar) || scalar.properties.isWhitespace {
@@ -83,17 +113,16 @@ struct ImportPlan {
             }
             if scalar.properties.isWhitespace || scalar == "/" || scalar == "," {
                 name += "-"
-            } else if ![.control, .format].contains(scalar.properties.generalCategory) {
+            } else if ![.control, .format].contains(scalar.properties.generalCategory),
+                NameRule.lookalike(scalar) == nil
+            {
                 name.unicodeScalars.append(scalar)
             }
         }
         while name.hasSuffix("-") { name.removeLast() }
         if NameRule.isGeneral(name) { return NameRule.general }
-        do throws(NameError) { try NameRule.check(name) } catch {
-            throw CommandFailure(
-                .invalidData, code: "bad_name",
-                "no conversation can be named after '\(channel)'; give it a name with --map '\(channel)=CONV'")
-        }
-        return name
+        // Without an invisible character between them, a letter and its mark may have another form C.
+        name = Normalization.formC(name)
+        return (try? NameRule.check(name)) == nil ? nil : name
     }
 }

@@ -87,6 +87,12 @@ final class ImportSpool: HistorySink {
                 "a message of '\(message.sender)' in '\(channel)' has the time \(message.time.rfc3339), which lies ahead; "
                     + "nothing was imported")
         }
+        if let edited = message.edited, edited > now.advanced(milliseconds: Limits.importAheadMilliseconds) {
+            throw CommandFailure(
+                .invalidData, code: "bad_time",
+                "a message of '\(message.sender)' in '\(channel)' was edited at \(edited.rfc3339), which lies ahead; nothing "
+                    + "was imported")
+        }
         guard takesOld || message.time.milliseconds >= Limits.importOldMilliseconds else {
             throw CommandFailure(
                 .invalidData, code: "bad_time",
