@@ -55,6 +55,18 @@ public final class ForeignFile {
         throw malformed("nothing in this zip file looks like an export")
     }
 
+    /// The member of a zip file that is rated highest, the first of several; nil if there is none.
+    func member(_ rating: (String) -> Int?) throws -> String? {
+        guard isArchive else { return nil }
+        let archive = try Archive(self)
+        var best: (rating: Int, name: String)?
+        while let member = try archive.next() {
+            guard let rating = rating(member), rating > best?.rating ?? .min else { continue }
+            best = (rating, member)
+        }
+        return best?.name
+    }
+
     func malformed(_ reason: Phrase) -> ForeignError { .malformed(file: path, reason: reason) }
 }
 

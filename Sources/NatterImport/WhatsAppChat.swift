@@ -38,9 +38,9 @@ final class WhatsAppChat: ChatLog {
     private var senders: [String] = []
 
     func read(into sink: any HistorySink) throws {
-        let isText: (String) -> Bool = { $0.hasSuffix(".txt") }
-        let order = try file.content(isText) { _, bytes in try dateOrder(bytes) }
-        try file.content(isText) { member, bytes in
+        let chat = try file.member(WhatsAppChat.likelihood)
+        let order = try file.content({ $0 == chat }) { _, bytes in try dateOrder(bytes) }
+        try file.content({ $0 == chat }) { member, bytes in
             let channel = channel(file.isArchive ? member : file.name)
             try readMessages(bytes, order, channel, sink)
             // Two people: one of them has given the chat its name.
@@ -50,9 +50,21 @@ final class WhatsAppChat: ChatLog {
         }
     }
 
+    /// How likely a member of a zip file is the text of the chat; nil if it is no text. Texts that were sent in the chat lie
+    /// beside it.
+    private static func likelihood(_ member: String) -> Int? {
+        guard member.hasSuffix(".txt") else { return nil }
+        let name = base(member)
+        if name == "_chat.txt" || name.hasPrefix("WhatsApp Chat") { return 2 }
+        // 'Chat de WhatsApp con Alice.txt'
+        return name.contains("WhatsApp") ? 1 : 0
+    }
+
+    private static func base(_ path: String) -> Substring { path.split(separator: "/").last ?? "" }
+
     /// `WhatsApp Chat with Family.txt`, `WhatsApp Chat - Family.zip`, which has `_chat.txt`.
     private func channel(_ member: String) -> String {
-        var name = member.split(separator: "/").last.map(String.init) ?? member
+        var name = String(WhatsAppChat.base(member))
         if name.hasSuffix(".txt") { name.removeLast(4) }
         if name == "_chat" { name = file.name }
         for start in ["WhatsApp Chat with ", "WhatsApp Chat - "] where name.hasPrefix(start) {
@@ -106,10 +118,12 @@ final class WhatsAppChat: ChatLog {
         var isAfternoon: Bool?
         let beforeHalf = rest
         rest = rest.drop(while: \.isWhitespace)
-        let half = rest.prefix { $0.isLetter || $0 == "." }.filter(\.isLetter).lowercased()
-        if half == "am" || half == "pm" {
+        // 'PM', 'p.m.', and in Spanish 'p. m.'.
+        let words = rest.prefix { $0.isLetter || $0 == "." || $0.isWhitespace }
+        let half = words.filter(\.isLetter).lowercased()
+        if half == "am" || half == "pm", let last = words.lastIndex(where: { !$0.isWhitespace }) {
             isAfternoon = half == "pm"
-            rest = rest.drop { $0.isLetter || $0 == "." }
+            rest = rest[rest.index(after: last)...]
         } else {
             rest = beforeHalf
         }

@@ -217,6 +217,20 @@ struct ForeignImportTests {
         #expect(try skipped(weechat) == ["events": 3])
     }
 
+    /// Makes a zip file of these members, in this order.
+    private func zip(_ members: [(name: String, text: String)], _ name: String = "some.zip") throws -> String {
+        let path = world.directory(name)
+        let script =
+            "import sys, zipfile\nwith zipfile.ZipFile(sys.argv[1], 'w') as z:\n"
+            + " for m in sys.stdin.buffer.read().split(b'\\x1e'):\n  z.writestr(*m.decode().split('\\x1f'))"
+        let input = members.map { "\($0.name)\u{1F}\($0.text)" }.joined(separator: "\u{1E}")
+        let made = try ChildProcess(
+            "/usr/bin/python3", ["-c", script, path], environment: [:], input: .bytes(Array(input.utf8))
+        ).finish()
+        #expect(made.code == 0, "\(made.errors)")
+        return path
+    }
+
     @Test("a text that begins with a combining mark is kept, and so is one with an escape before a mark")
     func leadingMarks() throws {
         let log = try world.directory.write(
@@ -230,18 +244,11 @@ struct ForeignImportTests {
         let items = texts.enumerated().map {
             #"{"type":"message","user":"U1","ts":"170000000\#($0).0","text":"\#($1)"}"#
         }
-        let zip = world.directory("slack.zip")
-        let made = try ChildProcess(
-            "/usr/bin/python3",
-            [
-                "-c",
-                "import sys, zipfile\nwith zipfile.ZipFile(sys.argv[1], 'w') as z:\n z.writestr('users.json', sys.argv[2])\n"
-                    + " z.writestr('slack/2023-11-14.json', sys.stdin.buffer.read())", zip,
-                #"[{"id":"U1","name":"al"}]"#,
-            ], environment: [:], input: .bytes(Array("[\(items.joined(separator: ","))]".utf8))
-        ).finish()
-        #expect(made.code == 0, "\(made.errors)")
-        #expect(try take("slack", zip).code == 0)
+        let slack = try zip([
+            ("users.json", #"[{"id":"U1","name":"al"}]"#),
+            ("slack/2023-11-14.json", "[\(items.joined(separator: ","))]"),
+        ])
+        #expect(try take("slack", slack).code == 0)
         #expect(
             try history("slack") == [
                 "1700000000000 al: <\u{308} &lt; >&x;&", "1700000001000 al: a (https://example.org)\u{308}",
@@ -253,7 +260,8 @@ struct ForeignImportTests {
         "whatsapp: days before months or after them, clocks of 12 and 24 hours, lines that go on",
         arguments: [
             "14/11/2023, 22:13 - ", "11/14/23, 10:13 PM - ", "[14.11.23, 22:13:00] ", "\u{200E}[2023-11-14, 22:13:00] ",
-            "11/14/23, 10:13\u{202F}PM - ",
+            "11/14/23, 10:13\u{202F}PM - ", "14/11/2023, 10:13 p. m. - ", "14/11/2023, 10:13\u{A0}p.\u{A0}m. - ",
+            "[14/11/23, 10:13:00\u{202F}p.\u{202F}m.] ",
         ])
     func whatsApp(start: String) throws {
         let text =
@@ -332,6 +340,17 @@ struct ForeignImportTests {
         #expect(try take("mbox", file).code == 0)
         #expect(
             try history("h") == ["1699999980000 Jörg: При x =?odd =?\n\none < two\nthree four"])
+    }
+
+    @Test(
+        "whatsapp: the chat in a zip file is found among texts that were sent in it",
+        arguments: ["_chat.txt", "WhatsApp Chat with Us.txt", "Chat de WhatsApp con Us.txt", "x/us.txt"])
+    func whatsAppZip(member: String) throws {
+        let chat = "14/11/2023, 22:13 - Alice: one\n14/11/2023, 22:14 - Bob: two\n"
+        let attached = member.hasPrefix("x/") ? [] : [("00000001-notes.txt", "14/11/2023, 22:13 - Mallory: no\n")]
+        let file = try zip(attached + [(member, chat), ("zzz.txt", "nothing\n")], "WhatsApp Chat - Us.zip")
+        #expect(try take("whatsapp", "ours", file).code == 0)
+        #expect(try history("ours") == ["1699999980000 Alice: one", "1700000040000 Bob: two"])
     }
 
     @Test("the sample of whatsapp")
