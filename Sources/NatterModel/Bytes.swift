@@ -23,6 +23,14 @@ extension Sequence<UInt8> {
     @inlinable public var areASCIIDigits: Bool { allSatisfy { $0.isASCIIDigit } }
 }
 
+extension FixedWidthInteger {
+    /// A number that is written in digits only. `init(_:)` takes a sign, which would give a number two spellings.
+    @inlinable public init?(digits text: some StringProtocol) {
+        guard text.utf8.areASCIIDigits else { return nil }
+        self.init(text)
+    }
+}
+
 /// Unsigned LEB128, the variable-length integers of logs, cursors and frames: seven bits in each byte, least significant
 /// first. The top bit is set in every byte but the last.
 public enum LEB128 {

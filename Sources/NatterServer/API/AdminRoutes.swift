@@ -60,7 +60,7 @@ enum AdminRoutes {
 
     static func endSession(_ call: Call, _ principal: Principal) throws(APIError) {
         let noSuchSession = APIError(.notFound, "there is no such session")
-        guard let id = Int64(call.parameters[0]) else { throw noSuchSession }
+        guard let id = Int64(digits: call.parameters[0]) else { throw noSuchSession }
         call.store.endSession(
             id, by: principal.name.text,
             call.completion { user in

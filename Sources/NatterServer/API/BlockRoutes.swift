@@ -14,8 +14,8 @@ enum BlockRoutes {
     /// `CONVERSATION_ID/FIRST-REVISION`, the last two in decimal.
     static func address(_ call: Call) throws(APIError) -> Address {
         let parts = call.parameters[1].asWord.split(separator: "-", omittingEmptySubsequences: false)
-        guard let id = ConversationID(hex: call.parameters[0]), parts.count == 2, let first = UInt64(parts[0]),
-            (1...UInt64(Int64.max)).contains(first), let revision = UInt32(parts[1])
+        guard let id = ConversationID(hex: call.parameters[0]), parts.count == 2, let first = UInt64(digits: parts[0]),
+            (1...UInt64(Int64.max)).contains(first), let revision = UInt32(digits: parts[1])
         else { throw APIError(.badRequest, "a block's path is CONVERSATION_ID/FIRST-REVISION") }
         return Address(conversation: id, first: Seq(first), revision: revision)
     }

@@ -74,7 +74,7 @@ enum TokenRoutes {
 
     private static func revoke(_ call: Call, _ principal: Principal, robots: Bool) throws(APIError) {
         let notThere = APIError(.notFound, robots ? "there is no such token" : "there is no such session")
-        guard let id = Int64(call.parameters[0]) else { throw notThere }
+        guard let id = Int64(digits: call.parameters[0]) else { throw notThere }
         call.store.revokeToken(
             id, robots: robots, of: principal.account,
             call.completion { wasThere in

@@ -107,6 +107,10 @@ struct PeopleTests {
         #expect(try root.get("/v1/admin/invites").json["invites"]?.items.isEmpty == true)
         let sessions = try root.get("/v1/admin/sessions").json["sessions"]?.items ?? []
         let session = try #require(sessions.first { $0["user"] == "alice" }?["id"]?.text)
+        #expect(try root.send(.delete, "/v1/admin/sessions/+\(session)").outcome == "404 not_found")
+        let token = try alice.post("/v1/tokens", ["label": "x", "scope": "all"]).json["id"]?.text ?? ""
+        #expect(try alice.send(.delete, "/v1/tokens/+\(token)").outcome == "404 not_found")
+        #expect(try alice.send(.delete, "/v1/tokens/\(token)").status == 200)
         #expect(try root.send(.delete, "/v1/admin/sessions/\(session)").status == 200)
         #expect(try alice.get("/v1/whoami").outcome == "401 unauthorized")
         #expect(try root.send(.delete, "/v1/admin/sessions/\(session)").outcome == "404 not_found")
