@@ -144,7 +144,9 @@ final class BulkPosting: BodySink {
             (state.completeBytes, state.completeLines) = (0, 0)
             return lines
         }
-        guard state.pending.count > Limits.bodyBytes else { return nil }
+        // The line may be complete but for the LF behind its CR.
+        let longest = Limits.bodyBytes + (state.pending.last == UInt8(ascii: "\r") ? 1 : 0)
+        guard state.pending.count > longest else { return nil }
         let line = state.pending
         state.pending = []
         return line

@@ -107,6 +107,26 @@ struct BulkTests {
         #expect(lines.compactMap { $0["line"] } == [2, 4])
     }
 
+    @Test("a line of 1 MiB that comes without the LF of its end counts as one line")
+    func cutLineEnd() throws {
+        let start = line("exact").dropLast() + ",\"x\":\""
+        let exact = start + String(repeating: "y", count: (1 << 20) - start.utf8.count - 2) + "\"}\r"
+        let connection = try RawClient(port: server.port)
+        connection.send(
+            """
+            POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(alice.token ?? "")\r\n\
+            Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n
+            """)
+        // The library passes on each chunk by itself.
+        for chunk in [exact, "\n{\r\n"] {
+            connection.send("\(String(chunk.utf8.count, radix: 16))\r\n\(chunk)\r\n")
+        }
+        connection.send("0\r\n\r\n")
+        let lines = try connection.answer().lines
+        #expect(lines.map { $0["text"]?.text ?? $0["error"]?["code"]?.text } == ["exact", "bad_json"])
+        #expect(lines.last?["line"] == 2)
+    }
+
     @Test("a chunked body is read like one with a length, however it is cut", arguments: UInt64(1)...4)
     func chunks(seed: UInt64) throws {
         var generator = SeededGenerator(seed: seed)
