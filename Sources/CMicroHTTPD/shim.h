@@ -88,6 +88,16 @@ static inline size_t natter_connection_head_size(struct MHD_Connection *connecti
     return info ? info->header_size : 0;
 }
 
+static inline ssize_t natter_no_body(void *context, uint64_t place, char *buffer, size_t maximum) {
+    (void)context; (void)place; (void)buffer; (void)maximum;
+    return MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
+/// A response that says how long a body is, for a status whose body is never sent. NULL if memory is short.
+static inline struct MHD_Response *natter_response_of_length(uint64_t length) {
+    return MHD_create_response_from_callback(length, 1, natter_no_body, NULL, NULL);
+}
+
 /// Sends a reply without chunks. The connection closes after it.
 static inline void natter_response_avoid_chunks(struct MHD_Response *response) {
     MHD_set_response_options(response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);

@@ -26,10 +26,19 @@ public enum MediaType {
         return rest.isEmpty
     }
 
-    /// True if an Accept header names this type. Quality values are ignored, because the API offers two types at most.
+    /// True if an Accept or Accept-Encoding header names this type or coding. Of the quality values only 0 counts, which means
+    /// "not acceptable", because the API offers two types at most.
     public static func accepts(_ header: String?, _ type: String) -> Bool {
         guard let header else { return false }
-        return header.utf8.split(separator: UInt8(ascii: ",")).contains { names($0, type) }
+        return header.utf8.split(separator: UInt8(ascii: ",")).contains { names($0, type) && !isRefused($0) }
+    }
+
+    /// Whether an item ends in `;q=0`, `; Q=0.000` or the like.
+    private static func isRefused(_ item: Substring.UTF8View) -> Bool {
+        item.split(separator: UInt8(ascii: ";")).dropFirst().contains { part in
+            let part = part.filter { $0 != UInt8(ascii: " ") && $0 != UInt8(ascii: "\t") }.map(\.asciiLowercased)
+            return part.starts(with: "q=0".utf8) && part.dropFirst(3).allSatisfy { ".0".utf8.contains($0) }
+        }
     }
 }
 

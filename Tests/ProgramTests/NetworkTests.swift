@@ -165,6 +165,37 @@ struct NetworkTests {
         }
     }
 
+    @Test("a block that a client has is 304 with the block's length, and its address has one spelling")
+    func knownBlock() throws {
+        let world = try World()
+        let line = JSON.line(ts: 1_700_000_000_000, sender: "a", text: "x")
+        #expect(try world.natterd("import", "general", "-", input: .bytes(Array(line.utf8))).code == 0)
+        let token = try world.alice.token()
+        func ask(_ path: String, _ headers: String...) throws -> Answer {
+            try RawRequest.send("GET", "/v1/\(path)", to: world.url, token: token, headers: headers)
+        }
+        let id = try #require(try JSON(parsing: ask("conversations/general").text)[string: "id"])
+        let block = try ask("blocks/\(id)/1-0")
+        let tag = try #require(block.header("etag"))
+        #expect(block.status == 200)
+        let known = try ask("blocks/\(id)/1-0", "If-None-Match: \(tag)")
+        #expect(known.status == 304 && known.header("content-length") == "\(block.body.count)")
+        for address in ["+1-0", "1-+0"] { #expect(try ask("blocks/\(id)/\(address)").status == 400) }
+    }
+
+    @Test("a type with the quality 0 is not accepted")
+    func refusedType() throws {
+        let world = try World()
+        for (accepted, type) in [
+            ("application/x-ndjson;q=0", "application/json"), ("application/x-ndjson; Q=0.00, */*", "application/json"),
+            ("application/x-ndjson;q=0.1", "application/x-ndjson"),
+        ] {
+            let answer = try RawRequest.send(
+                "GET", "/v1/users", to: world.url, token: world.alice.token(), headers: ["Accept: \(accepted)"])
+            #expect(answer.header("content-type")?.hasPrefix(type) == true, "\(accepted)")
+        }
+    }
+
     @Test("the page for browsers has its files, headers that let nothing else run, and tags that spare bytes")
     func page() throws {
         let world = try World()
@@ -187,6 +218,7 @@ struct NetworkTests {
         let tag = try #require(answer.head.firstMatch(of: /ETag: (".*")\r\n/)?.1)
         let known = try RawRequest.send("GET", "/", to: world.url, headers: ["If-None-Match: \(tag)"])
         #expect(known.status == 304 && known.body.isEmpty)
+        #expect(known.header("content-length") == "\(answer.body.count)")
         // Each file that the document names is there, for ever the same, and smaller if compressed.
         let paths = answer.text.matches(of: /"(\/page\/[0-9a-f]+\/[a-z.]+)"/).map { String($0.1) }
         #expect(paths.count > 5)
@@ -196,8 +228,10 @@ struct NetworkTests {
             #expect(plain.status == 200 && plain.head.contains("Cache-Control: public, max-age=31536000, immutable"))
             let small = try RawRequest.send("GET", path, to: world.url, headers: ["Accept-Encoding: br, gzip"])
             #expect(small.head.contains("Content-Encoding: gzip") && small.body.count < plain.body.count)
-            let refused = try RawRequest.send("GET", path, to: world.url, headers: ["Accept-Encoding: gzip;q=0"])
-            #expect(refused.body == plain.body)
+            for coding in ["gzip;q=0", "gzip; Q=0.0"] {
+                let refused = try RawRequest.send("GET", path, to: world.url, headers: ["Accept-Encoding: \(coding)"])
+                #expect(refused.body == plain.body, "\(coding)")
+            }
             bytes += small.body.count
             // A text over several lines would lose its indentation.
             let lines = plain.text.split(separator: "\n")

@@ -26,15 +26,16 @@ enum BlockRoutes {
                 of: address.conversation, firstSeq: address.first, revision: address.revision, for: principal))
         guard let found else { throw APIError(.notFound, "no sealed block begins at message \(address.first)") }
         let tag = "\"\(found.tag)\""
-        var reply = Reply(status: 304, headers: [("ETag", tag)])
+        var reply = Reply(status: 200, headers: [("ETag", tag)], body: .bytes(found.bytes))
         // A browser would serve its copy after the logout, too. Without a cookie, only a program has the copy.
         if call.head.header("authorization") != nil {
             reply.headers += [("Cache-Control", "private, immutable, max-age=31536000"), ("Vary", "Authorization")]
         }
-        if call.head.hasCopy(tag) { return call.respond(reply) }
-        reply.status = 200
-        reply.headers.append(("Content-Type", "application/octet-stream"))
-        reply.body = .bytes(found.bytes)
+        if call.head.hasCopy(tag) {
+            reply.status = 304
+        } else {
+            reply.headers.append(("Content-Type", "application/octet-stream"))
+        }
         call.respond(reply)
     }
 }

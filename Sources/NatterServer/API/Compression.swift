@@ -1,4 +1,5 @@
 internal import NatterPage
+internal import NatterWire
 
 extension Reply {
     static let isGzip = (name: "Content-Encoding", value: "gzip")
@@ -25,14 +26,6 @@ extension Reply {
 extension RequestHead {
     /// - SeeAlso: RFC 9110, section 12.5.3.
     var acceptsGzip: Bool {
-        guard let header = header("accept-encoding") else { return false }
-        return header.utf8.split(separator: UInt8(ascii: ",")).contains { item in
-            let parts = item.filter { $0 != UInt8(ascii: " ") }.split(separator: UInt8(ascii: ";"))
-            guard let coding = parts.first, coding.elementsEqual("gzip".utf8) else { return false }
-            // 'q=0', 'q=0.0': not acceptable.
-            return !parts.dropFirst().contains { part in
-                part.starts(with: "q=0".utf8) && part.dropFirst(3).allSatisfy { ".0".utf8.contains($0) }
-            }
-        }
+        MediaType.accepts(header("accept-encoding"), "gzip")
     }
 }

@@ -44,8 +44,9 @@ enum WebPage {
             ("Content-Type", file.type), ("ETag", tag), Reply.dependsOnEncoding, ("Referrer-Policy", "no-referrer"),
             ("Cross-Origin-Resource-Policy", "same-origin"),
         ]
-        if call.head.hasCopy(tag) { return Reply(status: 304, headers: headers) }
+        let body = ReplyBody.bytes(isCompressed ? file.compressed : file.bytes)
+        if call.head.hasCopy(tag) { return Reply(status: 304, headers: headers, body: body) }
         if isCompressed { headers.append(Reply.isGzip) }
-        return Reply(status: 200, headers: headers, body: .bytes(isCompressed ? file.compressed : file.bytes))
+        return Reply(status: 200, headers: headers, body: body)
     }
 }

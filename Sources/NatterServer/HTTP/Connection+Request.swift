@@ -93,11 +93,13 @@ extension Connection {
     private func send(_ given: Reply, closing: Bool) -> Bool {
         var reply = given
         // Only what changed nothing may be refused now.
-        if method == "GET", let violation = loop.violation(sending: reply.heldBytes, to: reply.reader) {
+        if method == "GET", reply.status != 304,
+            let violation = loop.violation(sending: reply.heldBytes, to: reply.reader)
+        {
             reply.discard()
             reply = loop.handler.reply(to: violation)
         }
-        holdAnswer(method == "HEAD" ? 0 : reply.heldBytes, for: reply.reader)
+        holdAnswer(reply.isHeadOnly(for: method) ? 0 : reply.heldBytes, for: reply.reader)
         self.reply = nil
         (status, note) = (reply.status, reply.note)
         releaseBody()
@@ -124,6 +126,7 @@ extension Connection {
         case .bytes(let bytes):
             bytesOut = method == "HEAD" ? 0 : bytes.count
             return bytes.withUnsafeBytes {
+            if reply.status == 304 { return natter_response_of_length(UInt64(bytes.count)) }
                 MHD_create_response_from_buffer(
                     $0.count, UnsafeMutableRawPointer(mutating: $0.baseAddress), .RESPMEM_MUST_COPY)
             }
@@ -134,7 +137,7 @@ extension Connection {
             }
             let response = ReplyFeeder.response(producer, length: length, connection: self, exchange: exchange)
             // The library would send the last, empty chunk even if there must be no body.
-            if let response, length == nil, method == "HEAD" || reply.status == 304 {
+            if let response, length == nil, reply.isHeadOnly(for: method) {
                 natter_response_avoid_chunks(response)
             }
             return response

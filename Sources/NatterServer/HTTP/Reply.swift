@@ -6,7 +6,7 @@ public struct Reply: Sendable {
     public var status: Int
     /// The headers, sent as they are. The listener adds `Date`, `Connection`, `Content-Length` and `Transfer-Encoding`.
     public var headers: [(name: String, value: String)]
-    /// The body. A reply to HEAD sends only its length.
+    /// The body. A reply to HEAD, and one with the status 304, sends only its length.
     public var body: ReplyBody
     /// A note for the log.
     public var note: String?
@@ -29,6 +29,9 @@ public struct Reply: Sendable {
 
     /// The reason phrase of the status line.
     var reason: String { MHD_get_reason_phrase_for(UInt32(clamping: status)).map { String(cString: $0) } ?? "Unknown" }
+
+    /// Whether the reply to a request with this method says only how long the body is.
+    func isHeadOnly(for method: String) -> Bool { method == "HEAD" || status == 304 }
 
     /// Releases a body that will not be sent.
     func discard() {
