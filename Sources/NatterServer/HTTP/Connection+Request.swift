@@ -46,11 +46,13 @@ extension Connection {
             throw .malformed(reason: "the request line is malformed")
         }
         guard target.isPlain else {
-            throw .malformed(reason: "the target of a request begins with '/' and has no spaces")
+            throw .malformed(reason: "the target of a request begins with '/' or 'http://' and has no spaces")
         }
-        return try HeadParser(
+        var parsed = try HeadParser(
             UnsafeRawBufferPointer(start: method, count: size), targetRange: start..<(start + target.count),
             headerCount: Int(MHD_get_connection_values(handle, .HEADER_KIND, nil, nil)))
+        if let authority = target.authority { parsed.replaceHost(authority) }
+        return parsed
     }
 
     /// Passes the complete collected body to the handler.
@@ -124,9 +126,9 @@ extension Connection {
     private func makeResponse(_ reply: Reply) -> OpaquePointer? {
         switch reply.body {
         case .bytes(let bytes):
+            if reply.status == 304 { return natter_response_of_length(UInt64(bytes.count)) }
             bytesOut = method == "HEAD" ? 0 : bytes.count
             return bytes.withUnsafeBytes {
-            if reply.status == 304 { return natter_response_of_length(UInt64(bytes.count)) }
                 MHD_create_response_from_buffer(
                     $0.count, UnsafeMutableRawPointer(mutating: $0.baseAddress), .RESPMEM_MUST_COPY)
             }

@@ -40,6 +40,14 @@ struct HeadParser {
         }
     }
 
+    /// Puts the host of an absolute target in the place of the header, which says nothing then.
+    ///
+    /// - SeeAlso: RFC 9112, section 3.2.2.
+    mutating func replaceHost(_ host: String) {
+        headers.removeAll { $0.name == "host" }
+        headers.append(("host", host))
+    }
+
     private static let versionCount = 8
 
     /// - Returns: true for HTTP/1.0.
@@ -107,7 +115,7 @@ struct HeadParser {
             guard contentLength == nil else { throw .malformed(reason: "there is more than one Content-Length") }
             contentLength = try HeadParser.length(value)
         case "transfer-encoding":
-            guard !isChunked, value.elementsEqual("chunked".utf8) else {
+            guard !isChunked, value.lazy.map(\.asciiLowercased).elementsEqual("chunked".utf8) else {
                 throw .malformed(reason: "the only supported Transfer-Encoding is 'chunked'")
             }
             isChunked = true
@@ -127,7 +135,7 @@ struct HeadParser {
     private static func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 }
 
     /// True for a character of a name, a port or an address in brackets. A comma would make a list of two hosts.
-    private static func isHost(_ byte: UInt8) -> Bool {
+    static func isHost(_ byte: UInt8) -> Bool {
         switch byte {
         case UInt8(ascii: ","), UInt8(ascii: "/"), UInt8(ascii: "@"), UInt8(ascii: "?"), UInt8(ascii: "#"),
             UInt8(ascii: "\\"), UInt8(ascii: "\""), UInt8(ascii: "<"), UInt8(ascii: ">"):

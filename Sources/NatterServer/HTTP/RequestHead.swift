@@ -4,7 +4,7 @@ internal import NatterLanguage
 public struct RequestHead: Sendable {
     /// The method as sent, such as `GET`. Case matters.
     public let method: String
-    /// The request target as sent, with its query.
+    /// The request target as sent, with its query, but without the scheme and the host of an absolute one.
     public let target: String
     /// The path split at `/`, with each segment percent-decoded once: `/v1/x` is `["v1", "x"]`, `/` is `[]`, `//` has
     /// an empty segment, and `.` and `..` are ordinary names. It is nil if malformed: a bad escape, `%2F` or `%00` in a

@@ -4,6 +4,7 @@ internal import NatterModel
 /// The target of a request, read while libmicrohttpd still holds it in one piece. Percent-decoding happens once, here,
 /// because decoding twice would give two names the same meaning.
 struct RequestTarget {
+    /// As in ``RequestHead/target``.
     let text: String
     /// As in ``RequestHead/path`` and ``RequestHead/query``.
     let path: [String]?
@@ -11,26 +12,45 @@ struct RequestTarget {
     /// The address in libmicrohttpd's buffer, and the length in bytes.
     let address: Int
     let count: Int
-    /// True if it begins with a slash and has no spaces or control characters.
+    /// The host and the port of a target in absolute form, `http://HOST:PORT/PATH`, which clients of a proxy send.
+    let authority: String?
+    /// True if it has one of both forms, and no spaces or control characters.
     let isPlain: Bool
 
     /// An empty target, for a connection without a request.
-    init() { (text, path, query, address, count, isPlain) = ("", nil, nil, 0, 0, false) }
+    init() { (text, path, query, authority, address, count, isPlain) = ("", nil, nil, nil, 0, 0, false) }
 
     init(_ pointer: UnsafePointer<CChar>) {
         let bytes = UnsafeRawBufferPointer(start: pointer, count: strlen(pointer))
-        text = String(decoding: bytes, as: UTF8.self)
         address = Int(bitPattern: pointer)
         count = bytes.count
-        isPlain = bytes.first == UInt8(ascii: "/") && bytes.allSatisfy { $0 > 0x20 && $0 != 0x7F }
-        path = isPlain ? RequestTarget.path(of: bytes) : nil
-        query = isPlain ? RequestTarget.query(of: bytes) : nil
+        let place = RequestTarget.authority(of: bytes)
+        authority = place.map { String(decoding: bytes[$0], as: UTF8.self) }
+        isPlain =
+            (place != nil || bytes.first == RequestTarget.slash) && bytes.allSatisfy { $0 > 0x20 && $0 != 0x7F }
+        let origin = UnsafeRawBufferPointer(rebasing: bytes[(place?.upperBound ?? 0)...])
+        text =
+            (place != nil && origin.first != RequestTarget.slash ? "/" : "") + String(decoding: origin, as: UTF8.self)
+        path = isPlain ? RequestTarget.path(of: origin) : nil
+        query = isPlain ? RequestTarget.query(of: origin) : nil
+    }
+
+    /// Where the authority of a target in absolute form is.
+    private static func authority(of target: UnsafeRawBufferPointer) -> Range<Int>? {
+        if target.first == slash { return nil }
+        for scheme in ["http://", "https://"] {
+            let start = scheme.utf8.count
+            guard target.prefix(start).lazy.map(\.asciiLowercased).elementsEqual(scheme.utf8) else { continue }
+            let end = target[start...].firstIndex { $0 == slash || $0 == question } ?? target.count
+            return start < end && target[start..<end].allSatisfy(HeadParser.isHost) ? start..<end : nil
+        }
+        return nil
     }
 
     private static let slash = UInt8(ascii: "/")
     private static let question = UInt8(ascii: "?")
 
-    /// - Parameter target: begins with a slash.
+    /// - Parameter target: begins with a slash, or with the question mark of a query, or is empty.
     private static func path(of target: UnsafeRawBufferPointer) -> [String]? {
         var segments: [String] = []
         var start = 1

@@ -44,7 +44,11 @@ struct HostTests {
         ] {
             #expect(try outcome(method, target, host: "evil.example", message) == "421 misdirected", "\(target)")
         }
-        #expect(try outcome("GET", "/v1/conversations/general", host: "localhost:1") == "200")
+        // The host of an absolute target counts, and not the header.
+        let target = "/v1/conversations/general"
+        #expect(try outcome("GET", "http://evil.example\(target)", host: "localhost") == "421 misdirected")
+        #expect(try outcome("GET", "http://localhost:1\(target)", host: "evil.example") == "200")
+        #expect(try outcome("GET", target, host: "localhost:1") == "200")
         #expect(try alice.get("/v1/conversations/general").json["head"] == 0)
         #expect(try outcome("POST", "/v1/messages", host: "[::1]", message) == "201")
     }

@@ -19,6 +19,7 @@ struct FuzzTests {
         "POST /upload HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nTrailer: x\r\n\r\n",
         "HEAD /download/10/1 HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n",
         "POST /echo HTTP/1.0\r\nHost: test\r\nContent-Length: 2\r\n\r\nok",
+        "GET http://test:80/v1/x?a=b HTTP/1.1\r\nHost: test\r\n\r\n",
     ].map { Array($0.utf8) }
     private static let pieces = [
         "\r", "\n", "\r\n", "\0", " ", "\t", ":", ",", ";", "%", "0", "Host: b\r\n", "Content-Length: 3\r\n",

@@ -94,6 +94,9 @@ struct PlainTests {
             ("/%D0%9C%D0%B0%D1%88%D0%B0", "<Маша>"), ("/Маша", "<Маша>"), ("/@bob", "<@bob>"),
             ("/a?b=c&d=%20+e&f&g=h=i", "<a> b=c d=  e f= g=h=i"), ("/a?", "<a>"), ("/?x=%00", " x=\0"),
             ("/%7Ctrey%7C", "<|trey|>"),
+            // As clients of a proxy send it.
+            ("http://localhost/v1/x?a=b", "<v1><x> a=b"), ("HTTPS://[::1]:7117//", "<><>"), ("http://localhost", ""),
+            ("http://localhost?a=b", " a=b"),
         ])
     func decoding(target: String, text: String) throws {
         let server = try ListenerServer()

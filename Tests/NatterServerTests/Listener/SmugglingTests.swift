@@ -26,7 +26,9 @@ struct SmugglingTests {
         "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
         "POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
-        "POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n0\r\n\r\n",
+        "POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked, chunked\r\n\r\n0\r\n\r\n",
+        "POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunKed\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+        "POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chun\u{212A}ed\r\n\r\n0\r\n\r\n",
         "POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n0\r\n\r\n",
         "POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
@@ -63,7 +65,12 @@ struct SmugglingTests {
         "GET /x\ty HTTP/1.1\r\nHost: a\r\n\r\n",
         "GET /x\0y HTTP/1.1\r\nHost: a\r\n\r\n",
         "GET x HTTP/1.1\r\nHost: a\r\n\r\n",
-        "GET http://a/x HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET http:///x HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET http://a@b/x HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET http://a,b/x HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET http:/x HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET ftp://a/x HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET http://a/x HTTP/1.1\r\n\r\n",
         "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
         "G(T /x HTTP/1.1\r\nHost: a\r\n\r\n",
         "GET /x HTTP/1.2\r\nHost: a\r\n\r\n",
@@ -116,12 +123,14 @@ struct SmugglingTests {
         )
     }
 
-    @Test("after a body in chunks the connection is closed, whatever followed", arguments: Wire.allCases)
-    func chunksClose(wire: Wire) throws {
+    @Test(
+        "after a body in chunks the connection is closed, whatever followed", arguments: Wire.allCases,
+        ["chunked", "Chunked", "CHUNKED"])
+    func chunksClose(wire: Wire, coding: String) throws {
         let server = try ListenerServer(wire)
         let client = try RawClient(server)
         client.send(
-            "POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+            "POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \(coding)\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
                 + Self.second)
         let response = try client.answer()
         #expect(response.text == "5 532")

@@ -65,13 +65,21 @@ struct StrictReading {
         }
     }
 
+    /// Without the scheme and the host that it may begin with.
+    private static func target(_ word: ArraySlice<UInt8>) -> String? {
+        guard word.allSatisfy({ $0 > 0x20 && $0 != 0x7F }) else { return nil }
+        let text = String(decoding: word, as: UTF8.self)
+        if text.utf8.first == 0x2F { return text }
+        guard let match = text.prefixMatch(of: /(?i)https?:\/\/([!$-+\-.0-;=A-\[\]-~]+)(?=[\/?]|$)/) else { return nil }
+        let rest = text[match.range.upperBound...]
+        return rest.utf8.first == 0x2F ? String(rest) : "/" + rest
+    }
+
     private mutating func next() -> Request? {
         skipEmptyLines()
         guard let first = line(ofHeader: false) else { return nil }
         let words = first.split(separator: 0x20, omittingEmptySubsequences: false)
-        guard words.count == 3, Self.isToken(words[0]), words[1].first == 0x2F,
-            words[1].allSatisfy({ $0 > 0x20 && $0 != 0x7F })
-        else { return nil }
+        guard words.count == 3, Self.isToken(words[0]), let target = Self.target(words[1]) else { return nil }
         let isOld = words[2].elementsEqual("HTTP/1.0".utf8)
         guard isOld || words[2].elementsEqual("HTTP/1.1".utf8) else { return nil }
         var (hosts, lengths, codings, isClosing) = (0, [Int](), 0, isOld)
@@ -100,7 +108,9 @@ struct StrictReading {
                 }
                 lengths.append(value.reduce(0) { $0 * 10 + Int($1 - 0x30) })
             case "transfer-encoding":
-                guard value.elementsEqual("chunked".utf8) else { return nil }
+                guard value.map({ (0x41...0x5A).contains($0) ? $0 + 0x20 : $0 }).elementsEqual("chunked".utf8) else {
+                    return nil
+                }
                 codings += 1
             case "connection": isClosing = isClosing || value.elementsEqual("close".utf8)
             default: break
@@ -113,7 +123,7 @@ struct StrictReading {
         guard length <= bytes.count - place else { return nil }
         defer { place += length }
         return Request(
-            method: String(decoding: words[0], as: UTF8.self), target: String(decoding: words[1], as: UTF8.self),
+            method: String(decoding: words[0], as: UTF8.self), target: target,
             body: Array(bytes[place..<place + length]), isChunked: codings > 0, isLast: isClosing || codings > 0)
     }
 }
