@@ -63,6 +63,8 @@ enum ConfigCommand {
         if !value.isEmpty, let problem = setting.problem(with: value) {
             throw CommandFailure(.invalidData, code: "bad_value", problem)
         }
+        // Another line that is broken would keep natter from reading this one.
+        _ = try context.home().settingsFile()
         try context.home().changeSettings {
             ConfigFile.text($0, setting: setting.rawValue, to: value.isEmpty ? nil : value)
         }

@@ -49,9 +49,14 @@ struct HealthCheck {
     // MARK: - Files
 
     private mutating func checkSettings(_ home: ClientHome) {
+        let file: ConfigFile
+        do { file = try home.settingsFile() } catch {
+            // 'natter config set' changes only the line of its setting.
+            return add(Finding(.settings, error, else: "edit the file"))
+        }
         for setting in Setting.allCases {
             do {
-                _ = try setting.value(in: home.settingsFile())
+                _ = try setting.value(in: file)
             } catch {
                 add(Finding(.settings, error, else: "correct it with 'natter config set' or edit the file"))
             }
