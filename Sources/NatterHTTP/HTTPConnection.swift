@@ -17,6 +17,8 @@ final class HTTPConnection {
     private var systemError: Int32 = 0
     /// True if a server without TLS was expected, and one with TLS has answered.
     private var speaksTLS = false
+    /// Whether a former request was answered.
+    private var wasUsed = false
 
     /// Sends nothing before the first request.
     init(loop: EventLoop, tls: TLSContext?, server: ServerAddress, address: String) throws(TransportError) {
@@ -95,6 +97,7 @@ final class HTTPConnection {
             throw .protocolError("'\(server)' expects TLS; its address may begin with 'https://'")
         }
         if let failure = exchange.failure { throw failure }
+        wasUsed = true
         return exchange.response
     }
 
@@ -233,6 +236,10 @@ final class HTTPConnection {
         let isClosed = systemError == 0
         guard let exchange, exchange.hasSent else {
             return .notReached(isClosed ? "it was closed" : Errno(rawValue: systemError).phrase)
+        }
+        // Some servers that expect TLS close the connection without an alert. An idle connection may close at any time.
+        if isClosed, tls == nil, !wasUsed, !exchange.hasReceived {
+            return .interrupted("it was closed without an answer; its address may begin with 'https://'")
         }
         return .interrupted(
             isClosed ? "it was closed before the answer was complete" : Errno(rawValue: systemError).phrase)

@@ -54,7 +54,8 @@ struct DeliveryTests {
         #expect(outcome.errors.contains(#"repeat it with --id 'it'\''s 7'"#))
         #expect(
             outcome.errors.contains(
-                "the connection to '\(server.url)' broke: it was closed before the answer was complete; repeat"))
+                "the connection to '\(server.url)' broke: it was closed without an answer; "
+                    + "its address may begin with 'https://'; repeat"))
         #expect(server.requests.count > 1)
     }
 

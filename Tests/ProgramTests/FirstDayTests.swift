@@ -376,6 +376,7 @@ struct FirstDayTests {
         let plain = world.url.replacing("https://", with: "http://")
         let refused = try Person(name: "alice", home: world.alice.home, server: plain)("whoami")
         #expect([69, 76].contains(refused.code) && isOneLine(refused.errors), "\(refused)")
+        #expect(refused.errors.contains("its address may begin with 'https://'"), "\(refused)")
     }
 
     @Test("a message that was sent but could not be printed says so: 74")
