@@ -124,7 +124,14 @@ enum LogoutCommand {
         run: run)
 
     private static let run: CommandBody = inContext { context in
-        let login = try context.login()
+        let login: Context.Login
+        do { login = try context.login() } catch ProfileError.notLoggedIn where context.arguments.flag("forget") {
+            // Which replica was this account's is known only while it is logged in.
+            throw CommandFailure(
+                .refused, code: "not_logged_in",
+                "not logged in; log in again to delete what you have synced with 'natter logout --forget', or remove the "
+                    + "directories in '\(try context.home().path)/replicas'")
+        }
         if context.arguments.flag("forget") {
             try Question.confirm(
                 "delete everything that you have synced as '\(login.account.name ?? "?")'?", context.arguments,

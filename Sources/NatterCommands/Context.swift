@@ -126,15 +126,33 @@ struct Context {
             let server = try remembered ?? setting(.server) ?? Context.defaultServer
             return Login(account: Account(server: server, name: nil, store: nil), token: token)
         }
-        let (account, token) = try profile().credentials()
+        let (account, token) = try ofProfile { try $0.credentials() }
         return Login(account: account, token: token)
+    }
+
+    /// Reads the session of the profile. If there is no such profile but others, the error names them, because logging in
+    /// again would be the wrong remedy for a mistyped name.
+    private func ofProfile<Result>(_ read: (Profile) throws -> Result) throws -> Result {
+        let profile = try profile()
+        do { return try read(profile) } catch ProfileError.notLoggedIn(let name) {
+            let others = try home().profileNames()
+            guard !others.isEmpty, !others.contains(name) else { throw ProfileError.notLoggedIn(profile: name) }
+            let hint = NearestWords.hint(for: name, among: others)
+            throw CommandFailure(
+                .refused, code: "not_logged_in",
+                name == Profile.defaultName
+                    ? "not logged in; choose one of your profiles with --profile NAME; 'natter profile' lists them"
+                    : NearestWords.nearest(to: name, among: others).isEmpty
+                        ? "there is no profile '\(name)'; 'natter profile' lists them"
+                        : "there is no profile '\(name)'\(hint)")
+        }
     }
 
     /// The account whose replica to use. `--offline` needs no token, because it makes no request.
     func offlineAccount() throws -> Account {
         try checkOptions()
         guard tokenFile == nil else { return try login().account }
-        return try profile().loggedIn()
+        return try ofProfile { try $0.loggedIn() }
     }
 
     /// Checks options first, so that invalid ones are reported before a missing session.

@@ -84,6 +84,8 @@ struct SessionTests {
         let token = try alice.directory.write("copy", Files.text("\(alice.home)/profiles/default/token") ?? "")
         #expect(alice("logout") == .silent)
         #expect(alice("logout").code == 77)
+        let tooLate = alice("logout", "--forget")
+        #expect(tooLate.code == 77 && tooLate.errors.contains("'\(alice.home)/replicas'"), "\(tooLate)")
         #expect(alice("whoami", "--token-file", token).code == 77)
         // The server stays known
         #expect(Files.text("\(alice.home)/profiles/default/account") == "server=\(server.url)\n")

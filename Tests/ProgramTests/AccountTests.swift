@@ -150,6 +150,17 @@ struct AccountTests {
         #expect(try here("whoami", "--profile=second").output.hasPrefix("bob "))
         #expect(try here.run(["whoami"], environment: ["NATTER_PROFILE": "second"]).output.hasPrefix("bob "))
         #expect(try here("whoami", "--profile", "../x").code == 64)
+        // One that is not there is no lost session
+        func missing(_ words: String...) throws -> String {
+            let outcome = try here.run(words)
+            #expect(outcome.code == 77 && isOneLine(outcome.errors), "\(outcome)")
+            return outcome.errors
+        }
+        let hint = "there is no profile 'secnd'; the most similar is 'second'\n"
+        #expect(try missing("log", "--profile", "secnd").hasSuffix(hint))
+        #expect(try missing("whoami", "--profile", "x", "--offline").hasSuffix("'x'; 'natter profile' lists them\n"))
+        try expect(here("profile", "rm", "default", "--yes"), hasNotes: true)
+        #expect(try missing("whoami").contains("choose one of your profiles with --profile NAME"))
     }
 
     @Test("a token file stands in for the profile, as an option and in NATTER_TOKEN_FILE")
