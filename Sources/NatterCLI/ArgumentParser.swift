@@ -144,6 +144,9 @@ public struct ArgumentParser {
             takeOperand(word)
         } else {
             let name = word.prefix { $0 != "=" }
+            if let path, let option = program.instead("\(path.text) \(name)") {
+                return fail("'\(name)' is not an option of '\(path.text)'; use '\(option)'")
+            }
             let spellings = options.flatMap(\.spellings).filter { $0.hasPrefix("--") }
             let hint: Phrase = word.hasPrefix("--") ? NearestWords.hint(for: String(name), among: spellings) : ""
             fail(

@@ -21,7 +21,9 @@ public enum NearestWords {
     public static func nearest(to word: String, among words: [String]) -> [String] {
         let count = word.utf8.count
         guard count > 0, count <= longestWord else { return [] }
-        let limit = count <= 3 ? 1 : count <= 6 ? 2 : 3
+        // Most short words are two letters away from some other.
+        let letters = word.hasPrefix("--") ? count - 2 : count
+        let limit = letters <= 5 ? 1 : letters == 6 ? 2 : 3
         var best = limit
         var found: [String] = []
         for candidate in words where candidate.utf8.count <= longestWord {

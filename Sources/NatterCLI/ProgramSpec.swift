@@ -14,7 +14,8 @@ public struct ProgramSpec: Sendable {
     public typealias Names =
         @Sendable (_ kind: WordKind.Names, _ start: String, Arguments, Console) throws -> [String]
     public var names: Names
-    /// What to use instead of a word that other programs have as a command: `natter log -f` for `tail`.
+    /// What to use instead of words that other programs have: `natter log -f` for `tail`, `natterd user erase NAME` for
+    /// `user delete`, `--listen` for `serve --port`.
     let instead: @Sendable (String) -> String?
     let makeExamples: @Sendable () -> [Example]
     /// Pages of the manual that are about no command, for `help -g`.
@@ -79,8 +80,8 @@ public struct ProgramSpec: Sendable {
         }
         let above = path.map { "\(name) \($0.text)" } ?? name
         let helpWords = path.map { "\(name) help \($0.text)" } ?? "\(name) help"
-        if path == nil, let line = instead(word) {
-            throw UsageError("'\(word)' is not a \(name) command; use '\(line)'", remedy: "see '\(helpWords)'")
+        if let line = instead(path.map { "\($0.text) \(word)" } ?? word) {
+            throw UsageError("'\(word)' is not a \(above) command; use '\(line)'", remedy: "see '\(helpWords)'")
         }
         throw UsageError(
             "'\(word)' is not a \(above) command\(NearestWords.hint(for: word, among: rows.shown.map(\.name)))",

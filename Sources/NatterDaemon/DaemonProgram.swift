@@ -49,6 +49,9 @@ public enum DaemonProgram {
         case "dump": "natterd backup"
         case "delete": "natterd erase"
         case "webhook", "hooks": "natterd hook"
+        case "user delete", "user del": "natterd user erase"
+        case "user remove", "user rm": "natterd user disable"
+        case "serve --port", "serve -p": "--listen"
         default: nil
         }
     }

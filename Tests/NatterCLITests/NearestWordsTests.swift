@@ -11,10 +11,17 @@ struct NearestWordsTests {
         arguments: [
             ("lgo", ["log"]), ("serch", ["search"]), ("regsiter", ["register"]), ("user", ["users"]),
             ("stat", ["status"]),
-            ("LOG", ["log"]), ("sned", ["send"]), ("zzz", []), ("", []), ("log", ["log"]), ("logi", ["login", "log"]),
+            ("LOG", ["log"]), ("sned", ["send"]), ("sank", []), ("zzz", []), ("", []), ("log", ["log"]),
+            ("logi", ["login", "log"]),
         ])
     func found(word: String, expected: [String]) {
         #expect(NearestWords.nearest(to: word, among: commands) == expected)
+    }
+
+    @Test("the dashes of an option are no letters of it")
+    func dashes() {
+        #expect(NearestWords.nearest(to: "--port", among: ["--host", "--retain"]).isEmpty)
+        #expect(NearestWords.nearest(to: "--hots", among: ["--host", "--retain"]) == ["--host"])
     }
 
     @Test("a word beyond any typing error costs nothing and finds nothing")

@@ -45,6 +45,20 @@ struct SettingsTests {
         return try ServeSettings(arguments, directory: directory.path)
     }
 
+    @Test(
+        "words of other programs are told apart from typing errors",
+        arguments: [
+            (["user", "delete", "bob"], "use 'natterd user erase'"),
+            (["user", "rm", "bob"], "use 'natterd user disable'"),
+            (["serve", "--port", "80"], "'--port' is not an option of 'serve'; use '--listen'"),
+            (["serve", "--port=80"], "'--port' is not an option of 'serve'; use '--listen'"),
+        ])
+    func otherWords(words: [String], hint: String) {
+        let outcome = natterd(words: words)
+        #expect(
+            outcome.code == 64 && outcome.errors.contains(hint) && !outcome.errors.contains("similar"), "\(outcome)")
+    }
+
     @Test("the command line goes before the file, and the file before the defaults")
     func order() throws {
         #expect(try settings().listen == .standard)

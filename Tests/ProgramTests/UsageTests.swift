@@ -38,7 +38,9 @@ struct UsageTests {
         arguments: [
             (["lgo"], "log"), (["serch", "x"], "search"), (["help", "snyc"], "sync"),
             (["log", "--sinse", "today"], "--since"),
-            (["regsiter"], "register"),
+            (["regsiter"], "register"), (["rm", "3"], "natter delete"), (["leave", "ops"], "natter group leave"),
+            (["reply", "3"], "natter send --re SEQ"), (["unread"], "natter log --unread"),
+            (["admin", "user", "delete", "bob"], "natter admin user disable"),
         ])
     func misspelt(words: [String], nearest: String) throws {
         let outcome = try run(words)
