@@ -134,11 +134,11 @@ struct WatchTests {
     @Test("after --tries runs a message goes to 'watch --failed', and the next one comes")
     func tries() throws {
         let watching = try watch(world.bob, "read x; test \"$x\" = good && echo $x", "--tries", "2")
-        try world.alice.sends("bad", "good")
+        try world.alice.sends("bad\nline", "good")
         #expect(try watching.line() == "good")
         let failed = try world.bob("watch", "--failed", "--json").objects()
-        #expect(failed.map { $0[string: "text"] } == ["bad"])
-        #expect(try world.bob("watch", "--failed").output.hasSuffix(" general alice: bad\n"))
+        #expect(failed.map { $0[string: "text"] } == ["bad\nline"])
+        #expect(try world.bob("watch", "--failed").output.hasSuffix(" general alice: bad\n\tline\n"))
         #expect(try world.bob("watch", "ls").output.split(separator: " ").contains("1"))
     }
 
@@ -237,6 +237,14 @@ struct WatchTests {
         }
         watching.signal(SIGKILL)
         _ = watching.finish()
+        for (words, problem) in [
+            (["drop"], "'watch drop' needs NAME; 'natter watch ls' lists them"),
+            (["drop", "a", "b"], "'watch drop' takes at most NAME; 'b' is one too many"),
+            (["ls", "extra"], "'watch ls' takes no operands; 'extra' is one too many"),
+        ] {
+            let outcome = try world.bob.run(["watch"] + words)
+            #expect(outcome.code == 64 && isOneLine(outcome.errors) && outcome.errors.contains(problem), "\(outcome)")
+        }
         try expect(world.bob("watch", "drop", "a_b"))
         #expect(try world.bob("watch", "ls").bytes.isEmpty)
     }

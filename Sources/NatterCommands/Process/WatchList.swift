@@ -32,6 +32,12 @@ struct WatchList {
         switch words.first {
         case "ls" where words.count == 1, "list" where words.count == 1: try list()
         case "drop" where words.count == 2, "rm" where words.count == 2: try drop(words[1])
+        case "drop", "rm":
+            guard words.count > 2 else {
+                throw arguments.error("'watch drop' needs NAME; 'natter watch ls' lists them")
+            }
+            throw arguments.error("'\("watch drop")' takes at most \("NAME"); '\(words[2])' is one too many")
+        case "ls", "list": throw arguments.error("'\("watch ls")' takes no operands; '\(words[1])' is one too many")
         default: throw arguments.error("'watch' needs --exec CMD")
         }
         return .success
@@ -54,8 +60,9 @@ struct WatchList {
         }
         for message in try place.failed() {
             if try context.writeJSON(message) { continue }
-            let line = "\(message.time) \(message.conversation) \(message.sender): \(message.text)"
-            try context.console.output.writeLine(TerminalText.escaped(line))
+            let start = TerminalText.escaped("\(message.time) \(message.conversation) \(message.sender): ")
+            // As 'log' prints it.
+            try context.console.output.writeLine(start + TerminalText.escaped(message.text, .message))
         }
     }
 
