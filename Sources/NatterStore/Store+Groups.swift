@@ -200,9 +200,14 @@ extension Store {
         _ user: String, from name: String, by principal: Principal, _ completion: @escaping Completion<Void>
     ) {
         change { state, _ throws(StoreError) in
-            let group = try state.groupToSee(name, principal)
+            let isSelf = state.account(named: user)?.id == principal.account
+            let group: ConversationState
+            do throws(StoreError) { group = try state.groupToSee(name, principal) } catch {
+                // Joining it is no remedy for someone who wants to leave.
+                guard isSelf, case .notAMember(let name, _) = error else { throw error }
+                throw .notAMember(name, leaving: true)
+            }
             guard let account = state.account(named: user) else { throw .noSuchUser(user) }
-            let isSelf = account.id == principal.account
             if !isSelf { _ = try state.group(name, .administer, for: principal) }
             guard let membership = group.members[account.id.rawValue] else {
                 throw .notInGroup(account.name.text, group: group.name)

@@ -28,7 +28,7 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
     case noSuchMessage(Seq, conversation: String)
     /// A message that can't be answered, edited or deleted.
     case badAbout(Phrase)
-    case notAMember(String)
+    case notAMember(String, leaving: Bool = false)
     case forbidden(Phrase)
     /// The other user does not accept personal messages from the sender.
     case blocked(String)
@@ -69,7 +69,8 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
         case .noSuchConversation(let name): "there is no conversation '\(name)'"
         case .noSuchMessage(let seq, let name): "there is no message \(seq) in '\(name)'"
         case .badAbout(let why): why
-        case .notAMember(let name): "you are not a member of '\(name)'; it is open, so join it first"
+        case .notAMember(let name, leaving: false): "you are not a member of '\(name)'; it is open, so join it first"
+        case .notAMember(let name, leaving: true): "you are not a member of '\(name)'"
         case .forbidden(let what): what
         case .badInvite: "registration needs an invitation, and this one is not valid"
         case .blocked(let name): "'\(name)' does not take messages from you"

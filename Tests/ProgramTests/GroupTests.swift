@@ -147,6 +147,8 @@ struct GroupTests {
         try expect(world.alice("group", "create", "lunch", "--open"))
         let outside = try world.carol("log", "lunch")
         #expect(outside.code == 77 && isOneLine(outside.errors) && outside.errors.contains("join it first"))
+        let absent = try world.carol("group", "leave", "lunch")
+        #expect(absent.code == 77 && absent.errors == "natter: you are not a member of 'lunch'\n", "\(absent)")
         for _ in 1...2 { try expect(world.carol("group", "join", "lunch")) }
         try world.carol.sends("soup?", to: "lunch")
         #expect(try said(world.alice, in: "lunch") == ["* alice created the group", "* carol joined", "carol: soup?"])
