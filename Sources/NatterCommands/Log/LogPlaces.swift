@@ -79,16 +79,29 @@ struct LogPlaces {
                 guard isCurrent else { return false }
                 throw failure(
                     "is at message \(seq) of '\(conversation.name)', which has only \(conversation.head); the server "
-                        + "was restored from a backup. Empty the file to start from the beginning",
+                        + "was restored from a backup. Empty the file to start from the beginning; after that, "
+                        + "'\(skip(conversation))' skips what is there now",
                     code: "cursor_expired")
             case .diverged(let seq):
                 throw failure(
                     "is at message \(seq) of '\(conversation.name)', which no longer exists; the server was restored "
-                        + "from a backup. Empty the file to start from the beginning", code: "cursor_expired")
+                        + "from a backup. Empty the file to start from the beginning; after that, "
+                        + "'\(skip(conversation))' skips what is there now",
+                    code: "cursor_expired")
             case .foreign:
                 throw failure("belongs to another conversation than '\(conversation.name)'; use another file")
             }
         }
+    }
+
+    /// The command that moves an empty file behind all messages.
+    private func skip(_ conversation: ReplicaConversation) -> String {
+        let words =
+            switch scope {
+            case .all: "--all"
+            case .conversation: Delivery.quoted(conversation.name)
+            }
+        return "natter log \(words) --cursor-file \(Delivery.quoted(file.path)) >/dev/null"
     }
 
     private func cursor(of conversation: ConversationID) -> MessageCursor? {
