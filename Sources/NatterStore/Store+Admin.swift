@@ -83,7 +83,9 @@ extension Store {
         self.change { state, builder throws(StoreError) in
             try Authority.checkAdmin(principal, at: builder.now, state)
             guard let account = state.account(named: name) else { throw .noSuchUser(name) }
-            guard !account.isErased else { throw .forbidden("the account of this name was erased for good") }
+            guard !account.isErased else {
+                throw .forbidden("the account '\(account.name.text)' was erased for good; nothing brings it back")
+            }
             found.value = account.id
             var decision = Decision(
                 .accountChanged(

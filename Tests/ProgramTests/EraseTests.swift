@@ -57,6 +57,7 @@ struct EraseTests {
         #expect(try world.natterd("user", "erase", "nix").code == 67)
         let enabled = try world.natterd("user", "enable", "alice")
         #expect(enabled.code == 77 && isOneLine(enabled.errors), "\(enabled)")
+        #expect(enabled.errors.contains("the account 'alice' was erased for good"))
         #expect(holding(world.data) == [])
         #expect(try world.natterd("fsck").code == 0)
         if !isServing { try world.serve() }
