@@ -162,6 +162,7 @@ struct NetworkTests {
         for more in ["", ",\"invite\":\"no code\"", ",\"invite\":\"\(String(repeating: "A", count: 43))\""] {
             let answer = try register(more)
             #expect(answer.status == 403 && answer.code == "registration_closed")
+            #expect(answer.text.contains(more.isEmpty ? "ask an admin for a code" : "this one is not valid"))
         }
     }
 

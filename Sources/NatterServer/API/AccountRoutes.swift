@@ -46,7 +46,13 @@ enum AccountRoutes {
         case .open: return nil
         case .closed: throw APIError(.registrationClosed, "this server takes no new accounts; ask its admin for one")
         case .invite:
-            guard let invite = request.invite.flatMap({ Token($0) }) else { throw APIError(StoreError.badInvite) }
+            guard let code = request.invite, !code.isEmpty else {
+                throw APIError(
+                    .registrationClosed,
+                    "registration needs an invitation; ask an admin for a code, and give it with --invite CODE or as "
+                        + "'invite'")
+            }
+            guard let invite = Token(code) else { throw APIError(StoreError.badInvite) }
             try translate(call.store.check(invite))
             return invite
         }
