@@ -78,7 +78,7 @@ enum ServeCommand {
         let log = try EventLog(console.errors.another(), settings: settings.log, clock: console.clock)
         defer { log.close() }
         let clock = SteadyClock(console.clock, onJump: { jump in report(jump, log) })
-        let identity = try settings.tls.map { files in try load(files, log, console.clock.now()) }
+        let identity = try settings.tls.map { files in try load(files, directory, log, console.clock.now()) }
         let shared = try DataDirectory.sharedStore(arguments, console)
         let store = try open(directory, shared, settings, log, clock)
         // The store must be closed in order even if the server can't start.
@@ -91,9 +91,10 @@ enum ServeCommand {
         try hooks.start()
         let address = settings.listen.with(port: server.port)
         let url = "\(identity == nil ? "http" : "https")://\(address)"
-        let operators = try OperatorService(directory, store, server, at: url, clock: console.clock, hooks: hooks) {
-            log.write($0)
-        }
+        let failedReload = Monitor<ServiceStatus.Problem?>(nil)
+        let operators = try OperatorService(
+            directory, store, server, at: url, clock: console.clock, hooks: hooks,
+            problems: { failedReload.withLock { $0.map { [$0] } ?? [] } }, events: { log.write($0) })
         defer { operators.stop() }
         try console.output.writeLine("natterd: listening on \(url)")
         try console.output.flush()
@@ -119,7 +120,7 @@ enum ServeCommand {
         }
         wait(&signals, store, ServiceWatchdog(console.environment), server, isOver: { isOver.withLock { $0 } }) {
             clock.follow()
-            reload(arguments, directory, startedWith: settings, on: shared, store, server, log, console)
+            reload(arguments, directory, startedWith: settings, on: shared, store, server, failedReload, log, console)
         }
         log.write(Event(.info, "stopping"))
         server.stop()
@@ -197,9 +198,12 @@ enum ServeCommand {
     private static let renewalMilliseconds: Int64 = 14 * 86_400_000
 
     private static func load(
-        _ files: ServeSettings.CertificateFiles, _ log: EventLog, _ now: Timestamp
-    ) throws(TLSError) -> TLSIdentity {
-        let identity = try TLSIdentity(certificate: files.certificate, key: files.key)
+        _ files: ServeSettings.CertificateFiles, _ directory: String, _ log: EventLog, _ now: Timestamp
+    ) throws(CommandFailure) -> TLSIdentity {
+        let identity: TLSIdentity
+        do throws(TLSError) { identity = try TLSIdentity(certificate: files.certificate, key: files.key) } catch {
+            throw files.failure(error, in: directory)
+        }
         let isOld = identity.expires < now.advanced(milliseconds: renewalMilliseconds)
         log.write(
             Event(
@@ -240,25 +244,35 @@ enum ServeCommand {
     }
 
     /// Reads the settings again. A file with an error changes nothing.
+    ///
+    /// - Parameter problem: that error, because the next start would fail with it; nil if there is none.
     private static func reload(
         _ arguments: Arguments, _ directory: String, startedWith old: ServeSettings, on shared: SharedStore?,
-        _ store: Store, _ server: ChatServer, _ log: EventLog, _ console: Console
+        _ store: Store, _ server: ChatServer, _ problem: Monitor<ServiceStatus.Problem?>, _ log: EventLog,
+        _ console: Console
     ) {
         do {
             let settings = try ServeSettings(arguments, directory: directory)
             let isElsewhere = try DataDirectory.sharedStore(arguments, console) != shared
             // Do the step that can fail first.
-            if old.tls != nil, let files = settings.tls { server.use(try load(files, log, console.clock.now())) }
+            if old.tls != nil, let files = settings.tls {
+                server.use(try load(files, directory, log, console.clock.now()))
+            }
             log.use(settings.log)
             server.use(settings.registration)
             apply(settings, to: store)
             server.use(hosts: settings.hosts)
+            problem.signal { $0 = nil }
             log.write(Event(.info, "reloaded", [("registration", settings.registration.rawValue)]))
             let fixed = settings.namesOfFixed(differingFrom: old) + (isElsewhere ? ["store"] : [])
             if !fixed.isEmpty {
                 log.write(Event(.warning, "restart_needed", [("options", fixed.joined(separator: ","))]))
             }
         } catch {
+            problem.signal {
+                $0 = ServiceStatus.Problem(
+                    "configuration", "the settings were not reloaded, and a restart would fail: \(error)")
+            }
             log.write(Event(.error, "not_reloaded", [("reason", "\(error)")]))
         }
     }

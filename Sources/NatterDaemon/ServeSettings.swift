@@ -33,6 +33,18 @@ struct ServeSettings: Equatable {
     struct CertificateFiles: Equatable {
         var certificate: String
         var key: String
+        /// The lines of the settings file that name them.
+        var entries: [ConfigFile.Entry] = []
+
+        /// The failure to use one of the files, with the line that names it.
+        func failure(_ error: TLSError, in directory: String) -> CommandFailure {
+            let failure = DaemonFailure.failure(error)
+            let name = error.path == certificate ? "tls-cert" : error.path == key ? "tls-key" : nil
+            guard let entry = entries.last(where: { $0.key == name }) else { return failure }
+            let place = ConfigError(
+                path: "\(directory)/\(configurationName)", line: entry.line, problem: failure.message)
+            return CommandFailure(failure.exitCode, code: failure.code, place.phrase)
+        }
     }
 
     /// - Throws: `UsageError` for the command line, `ConfigError` for the file, `CommandFailure` 78 for an address that
@@ -46,6 +58,7 @@ struct ServeSettings: Equatable {
         } catch {
             throw ServeSettings.place(of: error, in: file, arguments, directory: directory)
         }
+        tls?.entries = file?.entries.filter { !arguments.has($0.key) } ?? []
         guard listen.isLoopback || tls != nil || !proxies.isEmpty else {
             throw CommandFailure(
                 .configuration, code: "not_loopback",

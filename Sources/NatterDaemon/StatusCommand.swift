@@ -119,8 +119,8 @@ struct ServiceStatus: Codable, Sendable, Equatable {
     var epoch: String
     /// Why the server has stopped writing. It is null if it has not stopped.
     @OrNull var failure: String?
-    /// What keeps the store from working as it should: a full disk, a sealer or a search index that has stopped, a clock
-    /// that has jumped. A server of an earlier version does not say.
+    /// What keeps the server from working as it should: a full disk, a sealer or a search index that has stopped, a clock
+    /// that has jumped, settings that could not be reloaded. A server of an earlier version does not say.
     var problems: [Problem]?
     /// The servers that share the store; null for a store of files.
     var nodes: [Node]?
@@ -190,7 +190,7 @@ struct ServiceStatus: Codable, Sendable, Equatable {
 
     /// Something that keeps the store from working as it should.
     struct Problem: Codable, Sendable, Equatable {
-        /// `disk_full`, `database`, `sealer`, `search_index`, `clock`, `write_failed`.
+        /// `disk_full`, `database`, `sealer`, `search_index`, `clock`, `configuration`, `write_failed`.
         var kind: String
         /// In English.
         var message: String

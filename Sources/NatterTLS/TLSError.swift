@@ -13,6 +13,16 @@ public enum TLSError: Error, Equatable, PhraseConvertible {
     case refused(certificate: String, reason: Phrase)
     case cannotMake(reason: Phrase)
 
+    /// The file that can't be used; nil if the error is not about one of them alone.
+    public var path: String? {
+        switch self {
+        case .cannotRead(let path, _), .noFile(let path), .notCertificates(let path, _), .notAKey(let path, _),
+            .encryptedKey(let path), .exposedKey(let path, _):
+            path
+        case .mismatch, .refused, .cannotMake: nil
+        }
+    }
+
     public var phrase: Phrase {
         switch self {
         case .cannotRead(let path, let reason): "cannot read '\(path)': \(reason)"

@@ -146,6 +146,19 @@ struct NetworkTests {
         daemon.signal(SIGHUP)
         try daemon.waitForErrors("not_reloaded")
         #expect(try register("emil").code == 0)
+        // A restart would fail, and 'status' says so until it would not.
+        func problems() throws -> [String?] {
+            let status = try #require(try world.natterd("status", "--json").objects().first)
+            return status[objects: "problems"].map { $0[string: "message"] }
+        }
+        let problem = try #require(try problems().first ?? nil)
+        #expect(problem.contains("a restart would fail: '\(configuration)', line 1: "), "\(problem)")
+        #expect(try world.natterd("status").output.contains(problem))
+        try Data("id-retention = 60\n".utf8).write(to: URL(filePath: configuration))
+        daemon.signal(SIGHUP)
+        try daemon.waitForErrors("restart_needed options=id-retention,no-web\n")
+        try daemon.waitForErrors("reloaded registration=open\n")
+        #expect(try problems() == [])
         daemon.signal(SIGTERM)
         #expect(daemon.finish().code == 0)
     }

@@ -117,6 +117,24 @@ struct TLSTests {
         #expect(daemon.finish().code == 0)
     }
 
+    @Test("a certificate of natterd.conf that is missing is 66 with its line, and systemd does not try it again")
+    func missingFile() throws {
+        let world = try World(isServing: false)
+        try certificate(in: world)
+        let configuration = try world.directory.write(
+            "data/natterd.conf", "listen = 127.0.0.1:0\ntls-cert = nosuch.pem\ntls-key = \(world.key)\n")
+        let outcome = try world.natterd("serve")
+        #expect(outcome.code == 66 && isOneLine(outcome.errors), "\(outcome)")
+        let problem = "natterd: '\(configuration)', line 2: cannot read '\(world.data)/nosuch.pem': "
+        #expect(outcome.errors.hasPrefix(problem), "\(outcome)")
+        // What the command line names has no line.
+        let given = try world.natterd("serve", "--tls-cert", "/nosuch.pem")
+        #expect(given.code == 66 && given.errors.hasPrefix("natterd: cannot read '/nosuch.pem': "), "\(given)")
+        let unit = URL(filePath: #filePath).appending(path: "../../../systemd/natterd.service").standardized.path
+        let line = Files.text(unit)?.split(separator: "\n").first { $0.hasPrefix("RestartPreventExitStatus=") }
+        #expect(line?.split { " =".contains($0) }.contains("66") == true)
+    }
+
     @Test("a certificate or a key that cannot be read is 66, one that cannot be served with 78, with the file's name")
     func badFiles() throws {
         let world = try World(isServing: false)

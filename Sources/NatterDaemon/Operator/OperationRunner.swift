@@ -13,7 +13,8 @@ struct OperationRunner {
     let uid: UInt32
     /// The state of the server, if one runs in this process.
     var service: () -> ServiceStatus.Service? = { nil }
-
+    /// The problems of that server that its store does not know.
+    var problems: () -> [ServiceStatus.Problem] = { [] }
     /// What sends to the hooks, if a server runs in this process.
     var hooks: HookService?
 
@@ -45,7 +46,8 @@ struct OperationRunner {
             let remains = store.remainsOfErasure?.english
             try channel.reply(.userErased(UserCommand.Erasure(name: name, erased: count, remains: remains)))
         case .status:
-            let status = try ServiceStatus(of: store, server: service())
+            var status = try ServiceStatus(of: store, server: service())
+            status.problems?.append(contentsOf: problems())
             try channel.reply(.status(status))
             return status.failure == nil ? .success : .inputOutput
         case .retain(let conversation, let text):

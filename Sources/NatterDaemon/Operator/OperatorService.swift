@@ -29,6 +29,7 @@ final class OperatorService: Sendable {
     private let listener: LocalStream
     private let store: Store
     private let service: @Sendable () -> ServiceStatus.Service
+    private let problems: @Sendable () -> [ServiceStatus.Problem]
     private let hooks: HookService?
     private let events: EventSink
     private let state = Monitor(State())
@@ -36,13 +37,15 @@ final class OperatorService: Sendable {
 
     /// Creates the socket and starts to answer on it. The process must have the store open.
     ///
-    /// - Parameter address: the address where clients reach the server.
+    /// - Parameters:
+    ///   - address: the address where clients reach the server.
+    ///   - problems: those that the store does not know.
     /// - Throws: `OperatorSocketError`, `DiskError`.
     init(
         _ directory: String, _ store: Store, _ server: ChatServer, at address: String, clock: any WallClock,
-        hooks: HookService?, events: @escaping EventSink
+        hooks: HookService?, problems: @escaping @Sendable () -> [ServiceStatus.Problem], events: @escaping EventSink
     ) throws {
-        (self.store, self.hooks, self.events) = (store, hooks, events)
+        (self.store, self.hooks, self.problems, self.events) = (store, hooks, problems, events)
         let since = clock.now().rfc3339
         service = {
             let (connections, waiting) = server.load
@@ -165,7 +168,7 @@ final class OperatorService: Sendable {
         }
         events(Event(.info, "command", [("operation", operation.name), ("uid", String(uid))]))
         do {
-            let runner = OperationRunner(store: store, uid: uid, service: service, hooks: hooks)
+            let runner = OperationRunner(store: store, uid: uid, service: service, problems: problems, hooks: hooks)
             let status = try runner.run(operation, ServiceChannel(frames))
             return OperatorFrame.Exit(status: status.rawValue)
         } catch {
