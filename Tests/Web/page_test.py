@@ -344,8 +344,12 @@ class AdminTests(PageTest):
         self.wait(lambda: self.driver.find_element(By.XPATH, "//button[.='Log out']").click() or True)
         self.wait(lambda: self.driver.find_element(By.XPATH, "//button[.='Create an account']").click() or True)
         self.one("[name=username]").send_keys("emil")
-        self.one("[name=invite]").send_keys(code)
         self.one("[name=password]").send_keys(PASSWORD + Keys.ENTER)
+        self.wait(lambda: "ask an admin of this server for one" in self.one("form").text)
+        self.one("[name=invite]").send_keys("wrong" + Keys.ENTER)
+        self.wait(lambda: "this one is not good" in self.one("form").text)
+        self.one("[name=invite]").clear()
+        self.one("[name=invite]").send_keys(code + Keys.ENTER)
         self.one(".composer textarea")
 
 

@@ -40,6 +40,9 @@ function said(phrase) {
 
 /** The reason in the user's language; the server's own words where there is no better one. */
 export function errorText(error) {
-  if (error.code === 'registration_closed') return t(error.message.includes('invit') ? 'an invitation code is needed, and this one is not good' : 'this server takes no new accounts');
+  if (error.code === 'registration_closed') {
+    if (error.message.includes('ask an admin for a code')) return t('an invitation code is needed; ask an admin of this server for one');
+    return t(error.message.includes('invit') ? 'an invitation code is needed, and this one is not good' : 'this server takes no new accounts');
+  }
   return phrases[error.code] ? t(phrases[error.code]) : said(error.phrase) ?? error.message;
 }

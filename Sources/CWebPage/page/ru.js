@@ -319,6 +319,7 @@ export const phrases = {
   'this is too long': 'это слишком длинно',
   'messages there are damaged; tell an admin': 'сообщения там повреждены; скажите администратору',
   'an invitation code is needed, and this one is not good': 'нужен код приглашения, а этот не подходит',
+  'an invitation code is needed; ask an admin of this server for one': 'нужен код приглашения; попросите его у администратора сервера',
   "cannot search for '{a}': there is no letter or digit in it": 'нельзя искать «{a}»: здесь нет ни буквы, ни цифры',
   'the query only says what to leave out; add a word to search for': 'запрос говорит только, что исключить; добавьте слово, которое искать',
   "'{a}*' needs {b} or more letters before the '*'": 'в «{a}*» нужно не меньше {b} букв перед «*»',
