@@ -60,8 +60,10 @@ public enum Signals {
         return unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == 1
     }
 
-    /// Ignores SIGINT in this process while a child process handles it. The child starts with the default action.
+    /// Ignores SIGINT in this process while a child process handles it. The child starts with the default action, unless
+    /// SIGINT is ignored, as in a background job.
     public static func leaveInterruptToChild() {
+        if isIgnored(SIGINT) { return }
         _ = signal(SIGINT) { _ in }
     }
 

@@ -15,6 +15,9 @@ struct ChildProcess {
         let lastOutput: [UInt8]
         /// When it was seen that the program had ended, in milliseconds of the monotonic clock.
         let end: Int64
+        /// Why some of the output is lost, or nil. A reader that has closed our output wants no more of it, so that loses
+        /// nothing.
+        let outputError: OutputError?
     }
 
     /// How long to read on after the program has ended, for what it has started, such as `exec > >(tee FILE)` in bash.
@@ -59,8 +62,8 @@ struct ChildProcess {
         if getsSignals { Signals.passOn(to: process) }
         pipes.closeChildEnds(keeping: (feeding.map { [$0] } ?? []) + watched.map(\.source))
         if let feeding, let input { pipes.feed(input, to: feeding) }
-        let (lastOutput, open, end) = pass(watched, of: process)
-        for stream in open { ChildProcess.leave(stream) }
+        let passed = pass(watched, of: process, &pipes)
+        for stream in passed.open { ChildProcess.leave(stream) }
         var status: Int32 = 0
         while waitpid(process, &status, 0) < 0, errno == EINTR {}
         if getsSignals { Signals.passOn(to: nil) }
@@ -68,23 +71,33 @@ struct ChildProcess {
         let signal = status & 0x7F
         return Outcome(
             status: signal == 0 ? status >> 8 & 0xFF : 128 + signal, signal: signal == 0 ? nil : signal,
-            lastOutput: lastOutput, end: end ?? MonotonicClock.now())
+            lastOutput: passed.kept, end: passed.end ?? MonotonicClock.now(), outputError: passed.error)
     }
 
     /// A stream of the program's output, and where it goes.
     private typealias Stream = (source: Int32, sink: Int32)
 
+    /// What became of the program's output.
+    private struct Passed {
+        var kept: [UInt8] = []
+        var open: [Stream] = []
+        /// When it was seen that the program had ended; nil if its streams ended first.
+        var end: Int64?
+        var error: OutputError?
+    }
+
     /// Passes output on until both streams end, and keeps its last bytes. A program that this one has left running may hold
     /// them for days, so a while after the end of the process they are returned as they are.
-    private func pass(_ streams: [Stream], of process: pid_t) -> (kept: [UInt8], open: [Stream], end: Int64?) {
-        var open = streams.map { (stream: $0, output: Output(descriptor: $0.sink, name: "standard output")) }
-        var kept: [UInt8] = []
+    private func pass(_ streams: [Stream], of process: pid_t, _ pipes: inout Pipes) -> Passed {
+        var open = streams.map {
+            (stream: $0, output: $0.sink == STDERR_FILENO ? Output.standardError() : .standardOutput())
+        }
+        var passed = Passed()
         var buffer = [UInt8](repeating: 0, count: 16 << 10)
-        var end: Int64?
         while !open.isEmpty {
             let now = MonotonicClock.now()
-            if end == nil, ChildProcess.hasEnded(process) { end = now }
-            let left = end.map { $0 + ChildProcess.graceMilliseconds - now } ?? ChildProcess.lookMilliseconds
+            if passed.end == nil, ChildProcess.hasEnded(process) { passed.end = now }
+            let left = passed.end.map { $0 + ChildProcess.graceMilliseconds - now } ?? ChildProcess.lookMilliseconds
             guard left > 0 else { break }
             var polled = open.map { pollfd(fd: $0.stream.source, events: Int16(POLLIN), revents: 0) }
             guard poll(&polled, nfds_t(polled.count), Int32(clamping: left)) >= 0 || errno == EINTR else { break }
@@ -95,14 +108,22 @@ struct ChildProcess {
                     open.removeAll { $0.stream.source == entry.fd }
                     continue
                 }
-                // If the reader has closed our output, the program continues, and its outcome is still sent.
-                try? output.write(buffer[..<count])
-                try? output.flush()
-                kept += buffer[..<count]
-                if kept.count > 2 * keptBytes { kept.removeFirst(kept.count - keptBytes) }
+                passed.kept += buffer[..<count]
+                if passed.kept.count > 2 * keptBytes { passed.kept.removeFirst(passed.kept.count - keptBytes) }
+                do throws(OutputError) {
+                    try output.write(buffer[..<count])
+                    try output.flush()
+                } catch {
+                    if error != .closedPipe, passed.error == nil { passed.error = error }
+                    // The program learns from its next write that nobody gets it, as it would without us.
+                    pipes.close(entry.fd)
+                    open.removeAll { $0.stream.source == entry.fd }
+                }
             }
         }
-        return (Array(kept.suffix(keptBytes)), open.map(\.stream), end)
+        passed.kept = Array(passed.kept.suffix(keptBytes))
+        passed.open = open.map(\.stream)
+        return passed
     }
 
     /// Whether the process has ended. Its number stays taken, because signals may still be passed on to it.
@@ -143,7 +164,6 @@ private struct Pipes {
 
     mutating func closeChildEnds(keeping kept: [Int32]) {
         for descriptor in descriptors where !kept.contains(descriptor) { close(descriptor) }
-        descriptors.formIntersection(kept)
     }
 
     /// Writes all bytes unless the child process exits or closes its input. Then it closes the pipe, so that the child
@@ -164,19 +184,22 @@ private struct Pipes {
             rest = rest.dropFirst(count)
         }
         close(descriptor)
-        descriptors.remove(descriptor)
+    }
+
+    mutating func close(_ descriptor: Int32) {
+        if descriptors.remove(descriptor) != nil { Glibc.close(descriptor) }
     }
 
     mutating func closeAll() {
-        for descriptor in descriptors { close(descriptor) }
+        for descriptor in descriptors { Glibc.close(descriptor) }
         descriptors = []
     }
 }
 
 /// Starts other programs.
 enum Spawn {
-    /// Starts a program with this process's environment, but for the variables named, and with default signal actions,
-    /// because we ignore some signals and may handle SIGINT.
+    /// Starts a program with this process's environment, but for the variables named, and with the default actions of the
+    /// signals that we ignore. A SIGINT that our own caller ignores, such as a script for its background jobs, stays ignored.
     ///
     /// - Parameter words: the program, looked up on `PATH`, and its arguments.
     /// - Throws: `DiskError` if it cannot be started.
@@ -190,7 +213,6 @@ enum Spawn {
         var defaults = sigset_t()
         sigemptyset(&defaults)
         for number in Signals.ignored { sigaddset(&defaults, number) }
-        sigaddset(&defaults, SIGINT)
         posix_spawnattr_setsigdefault(&attributes, &defaults)
         posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGDEF))
         var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) }

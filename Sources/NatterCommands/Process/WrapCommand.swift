@@ -52,12 +52,18 @@ enum WrapCommand {
                 "cannot run '\(words[0])': \(reason)")
         }
         let isGood = outcome.status == 0
-        if isGood, context.arguments.flag("on-failure") { return .success }
-        if let refusal = report.send(summary(words, outcome, milliseconds: outcome.end - start)) {
-            // Scripts use the command's status, so this is only a note if it has failed.
-            if isGood { throw refusal }
-            context.console.note(refusal.message)
+        var failures: [CommandFailure] = []
+        if !isGood || !context.arguments.flag("on-failure"),
+            let refusal = report.send(summary(words, outcome, milliseconds: outcome.end - start))
+        {
+            failures.append(refusal)
         }
+        // Its output is lost for good, but the message is parked.
+        if let error = outcome.outputError { failures.append(CommandFailure(error)) }
+        // Scripts use the command's status, so these are only notes if it has failed.
+        let thrown = isGood ? failures.popLast() : nil
+        for failure in failures { context.console.note(failure.message) }
+        if let thrown { throw thrown }
         return ExitCode(rawValue: outcome.status)
     }
 
@@ -118,12 +124,18 @@ enum WrapCommand {
         }
 
         private func deliver(_ request: SendRequest) throws -> CommandFailure? {
+            // Once the outbox has the message, Ctrl-C can't lose it. On a full disk it can only be sent, and Ctrl-C waits.
+            let request = NamedGroups(context).identified(request)
+            let kept = try? outbox.add([request], at: context.now).first?.entry
+            if kept != nil { Signals.exitOnInterrupt() }
             do {
                 let sending = QueuedSend(outbox: outbox, api: api, context: context)
                 if case .queued(_, let reason) = try sending.send(request) { context.note("queued: \(reason)") }
                 return nil
             } catch let error as APIError {
                 let failure = ExitCodes.translate(error)
+                Signals.leaveInterruptToChild()
+                if let kept { try outbox.withdraw(kept) }
                 try outbox.park(
                     [request], code: failure.code, reason: error.reason.english, at: context.now)
                 return CommandFailure(
