@@ -69,6 +69,8 @@ private func startSession(
     done: (_ name: String, _ address: ServerAddress) -> Phrase
 ) throws -> ExitCode {
     let input = try PasswordInput(context.arguments)
+    let caFile = context.arguments.value("ca-file").map { Path.absolute($0) }
+    if let caFile { try Setting.caFile.checkNew(caFile) }
     let profile = try context.profile()
     // A profile that cannot be read must not prevent a new login.
     let former = try? profile.credentials()
@@ -80,31 +82,35 @@ private func startSession(
     let password = try input.read(prompt: "Password", again: again)
     let (name, token) = try begin(api, password)
     var settings = (try? profile.account())?.settings ?? [:]
-    if let file = context.arguments.value("ca-file") { settings["ca-file"] = Path.absolute(file) }
+    if let caFile { settings["ca-file"] = caFile }
     try profile.store(Account(server: address.description, name: name, store: api.store, settings: settings), token)
     if let former {
-        end(former.token, of: former.account, isOther: former.account.server != address.description, context)
+        context.endFormerSession(
+            former.token, of: former.account, isOther: former.account.server != address.description)
     }
     try context.writeJSON(SessionAnswer(name: name, token: nil))
     context.confirm(done(name, address))
     return .success
 }
 
-/// How long a login waits for the end of the former session.
-private let endMilliseconds = 5_000
+extension Context {
+    /// How long a login waits for the end of the former session.
+    private static let endMilliseconds = 5_000
 
-/// Ends the former session of a profile at its own server. The new one is stored, so this only costs a note if it fails.
-private func end(_ token: Token, of account: Account, isOther: Bool, _ context: Context) {
-    do {
-        let api = try context.api(
-            at: ServerAddress(url: account.server), token: token, of: account, isOther: isOther,
-            timeoutMilliseconds: endMilliseconds)
-        try api.logout(all: false)
-    } catch APIError.refused(let refusal) where refusal.code == ErrorCode.unauthorized.rawValue {
-        // It had ended already.
-    } catch {
-        context.note(
-            "the former session at '\(account.server)' could not be ended: \(SyncedReplica.reason(of: error))")
+    /// Ends the session of a profile that has a new one, or goes, at its own server. It only costs a note if this fails.
+    ///
+    /// - Parameter isOther: whether the command is about another server.
+    func endFormerSession(_ token: Token, of account: Account, isOther: Bool = false) {
+        do {
+            let api = try api(
+                at: ServerAddress(url: account.server), token: token, of: account, isOther: isOther,
+                timeoutMilliseconds: Context.endMilliseconds)
+            try api.logout(all: false)
+        } catch APIError.refused(let refusal) where refusal.code == ErrorCode.unauthorized.rawValue {
+            // It had ended already.
+        } catch {
+            note("the former session at '\(account.server)' could not be ended: \(SyncedReplica.reason(of: error))")
+        }
     }
 }
 

@@ -40,6 +40,35 @@ struct ConfigCommandTests {
         #expect(Files.text("\(person.home)/config") == "timeout = 5\n")
     }
 
+    @Test(
+        "a value that would be read back differently, or not at all, is 65",
+        arguments: [
+            ("ca-file", "/tmp/a\nb"), ("ca-file", "/tmp/a\tb"), ("ca-file", "/tmp/a "), ("ca-file", "/tmp/\u{7F}"),
+            ("lang", "ru_RU\nserver = http://x"), ("ca-file", "/" + String(repeating: "x", count: 17_000)),
+            ("timeout", String(repeating: "0", count: 17_000) + "5"),
+        ])
+    func unreadable(key: String, value: String) throws {
+        let person = try Person(server: "http://127.0.0.1:1")
+        #expect(person("profile", "add", "work").code == 0)
+        var commands = [["config", "set", key, value]]
+        if key != "timeout" { commands.append(["profile", "set", "work", "\(key)=\(value)"]) }
+        for words in commands {
+            let outcome = person.run(words)
+            #expect(outcome.code == 65 && outcome.errors.count { $0 == "\n" } == 1, "\(words) \(outcome)")
+        }
+        #expect(person("config", "get") == .silent)
+        #expect(person("profile", "ls").lines.count == 1)
+    }
+
+    @Test("settings never grow beyond what natter reads")
+    func large() throws {
+        let person = try Person(server: "http://127.0.0.1:1")
+        try person.directory.write("home/config", "#" + String(repeating: "x", count: 16_300) + "\n")
+        let outcome = person("config", "set", "ca-file", "/" + String(repeating: "x", count: 100))
+        #expect(outcome.code == 78 && outcome.errors.contains("would be longer than 16384 bytes"), "\(outcome)")
+        #expect(person("config", "get") == .silent)
+    }
+
     @Test("a setting applies unless an option, the environment or the profile overrides it")
     func order() throws {
         // Given a setting that leads to a server, and none in the environment

@@ -89,7 +89,13 @@ extension ClientHome {
             throw ProfileError.locked(path: lockPath)
         }
         defer { withExtendedLifetime(lock) {} }
-        try PrivateFile.replace(settingsPath, with: Array(change(try settings() ?? "").utf8))
+        let bytes = Array(change(try settings() ?? "").utf8)
+        guard bytes.count <= PrivateFile.limitBytes else {
+            throw ProfileError.malformed(
+                path: settingsPath, problem: "would be longer than \(PrivateFile.limitBytes) bytes",
+                remedy: "remove some of its comments")
+        }
+        try PrivateFile.replace(settingsPath, with: bytes)
     }
 }
 

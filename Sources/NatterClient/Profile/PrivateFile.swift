@@ -13,7 +13,8 @@ public enum PrivateFile {
         case readable
     }
 
-    private static let limitBytes = 16_384
+    /// The longest file that `read` takes.
+    static let limitBytes = 16_384
 
     /// Reads the whole file through one descriptor, so that the file that is checked is the file that is read.
     ///

@@ -60,9 +60,7 @@ enum ConfigCommand {
     private static func set(_ context: Context) throws -> ExitCode {
         let setting = try setting(context.arguments.operand("KEY") ?? "", context)
         let value = context.arguments.operand("VALUE") ?? ""
-        if !value.isEmpty, let problem = setting.problem(with: value) {
-            throw CommandFailure(.invalidData, code: "bad_value", problem)
-        }
+        if !value.isEmpty { try setting.checkNew(value) }
         // Another line that is broken would keep natter from reading this one.
         _ = try context.home().settingsFile()
         try context.home().changeSettings {
@@ -102,6 +100,26 @@ enum Setting: String, CaseIterable {
         guard let entry = file.entries.last(where: { $0.key == rawValue }) else { return nil }
         if let problem = problem(with: entry.value) { throw file.error(entry, problem) }
         return entry.value
+    }
+
+    /// Paths have no more, so one long value can't make a file that natter does not read any more.
+    private static let limitBytes = 4_095
+
+    /// Checks a value before it is stored in a line of a file.
+    ///
+    /// - Throws: 65 if it is invalid, or would be read back differently.
+    func checkNew(_ value: String) throws(CommandFailure) {
+        let isLine = value.unicodeScalars.allSatisfy { $0.properties.generalCategory != .control }
+        let isTrimmed = value.first != " " && value.last != " "
+        let problem: Phrase? =
+            if value.utf8.count > Setting.limitBytes {
+                "the value of '\(rawValue)' is longer than \(Setting.limitBytes) bytes"
+            } else if !isLine || !isTrimmed {
+                "the value of '\(rawValue)' has a control character, or a space at its beginning or end"
+            } else {
+                self.problem(with: value)
+            }
+        if let problem { throw CommandFailure(.invalidData, code: "bad_value", problem) }
     }
 
     /// Why a value is invalid, or nil if it is valid.

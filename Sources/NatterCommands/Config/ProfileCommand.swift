@@ -158,12 +158,7 @@ enum ProfileCommand {
         guard keys.contains(key) else {
             throw arguments.error("'\(key)' is not a setting of a profile\(NearestWords.hint(for: key, among: keys))")
         }
-        if !value.isEmpty || key == "server", let setting = Setting(rawValue: key),
-            let problem = setting.problem(with: value)
-        {
-            throw CommandFailure(.invalidData, code: "bad_value", problem)
-        }
-        guard !value.utf8.contains(UInt8(ascii: "\n")) else { throw arguments.error("a value is one line") }
+        if !value.isEmpty || key == "server" { try Setting(rawValue: key)?.checkNew(value) }
         return (key, value)
     }
 }
