@@ -26,6 +26,65 @@ struct ProfileTests {
         try world.directory.write("alice/.config/natter/profiles/default/\(file)", text)
     }
 
+    @Test("a login that cannot be stored leaves the former session")
+    func full() throws {
+        let outcome = try natter(["login", "bob", "--password-stdin"], by: "ulimit -f 0; exec \"$0\" \"$@\"")
+        #expect(outcome.code == 75 && isOneLine(outcome.errors), "\(outcome)")
+        #expect(try world.alice("whoami").output.hasPrefix("alice "))
+    }
+
+    @Test("a login that is killed leaves the former session or the new one, and the next login is whole")
+    func killed() throws {
+        let former = try text("token")
+        try expect(world.alice.run(["login", "bob", "--password-stdin", "--profile", "second"], input: input))
+        let second = world.alice.natterSettings + "/profiles/second"
+        // Given what a login has written when it ends after its first step: the former one counts
+        let new = try #require(Files.text(second + "/token"))
+        try write("token.next", new)
+        #expect(try world.alice("whoami").output.hasPrefix("alice "))
+        // When it ends after its second step: the new one
+        try write("account", try #require(Files.text(second + "/account")))
+        #expect(try world.alice("whoami").output.hasPrefix("bob "))
+        // Then a next login that ends early does not lose it
+        #expect(try natter(["login", "alice", "--password-stdin"], by: "ulimit -f 0; exec \"$0\" \"$@\"").code == 75)
+        #expect(try world.alice("whoami").output.hasPrefix("bob "))
+        #expect(try text("token") == new && Files.text("\(directory)/token.next") == nil)
+        // And a token is never used for the account of another login
+        try write("token", former)
+        let mixed = try world.alice("whoami")
+        #expect(mixed.code == 77 && mixed.errors.contains("not logged in"), "\(mixed)")
+        try expect(world.alice.run(["login", "alice", "--password-stdin"], input: input))
+        #expect(try world.alice("whoami").output.hasPrefix("alice "))
+    }
+
+    @Test("commands that run while another one logs in have a session")
+    func concurrent() throws {
+        let login = try world.alice.start(["login", "alice", "--password-stdin"], input: input)
+        var codes: Set<Int32> = []
+        var before = try text("token")
+        let old = before
+        while before == old {
+            codes.insert(try world.alice("whoami", "--offline").code)
+            before = try text("token")
+        }
+        #expect(login.finish().code == 0 && codes == [0])
+    }
+
+    @Test("profile rm removes what a killed command has left, and a failed end of the session is told")
+    func remove() throws {
+        let token = try text("token")
+        for file in [".token.0", ".account.7", ".token.next.1", "token.next"] {
+            try write(file, token)
+        }
+        world.stopServing()
+        let outcome = try world.alice("profile", "rm", "default", "--yes")
+        #expect(outcome.code == 0 && isOneLine(outcome.errors), "\(outcome)")
+        #expect(outcome.errors.contains("could not be ended: cannot reach"))
+        #expect(!Files.isDirectory(directory))
+        try world.serve()
+        #expect(try world.alice("profile", "--json").objects().isEmpty)
+    }
+
     @Test("a --ca-file whose path is not one line is refused before the login")
     func authorities() throws {
         let place = world.directory("a\nb")

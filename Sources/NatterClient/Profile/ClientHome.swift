@@ -57,7 +57,7 @@ public struct ClientHome: Sendable {
 
     /// The known account of a token from a file, so that the server need not be asked each time.
     public func tokenAccount(_ token: Token) -> TokenAccount {
-        TokenAccount(directory: "\(path)/tokens", fingerprint: Hex.encode(Array(token.digest.bytes.prefix(16))))
+        TokenAccount(directory: "\(path)/tokens", fingerprint: Account.fingerprint(of: token))
     }
 }
 

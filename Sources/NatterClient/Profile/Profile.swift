@@ -29,6 +29,8 @@ public struct Profile: Sendable {
 
     private var accountPath: String { "\(directory)/account" }
     private var tokenPath: String { "\(directory)/token" }
+    /// The token of a login that is being stored. It replaces `token` after the account names it.
+    private var nextTokenPath: String { "\(directory)/token.next" }
 
     /// The account; nil if none was stored. The server stays known after a logout.
     public func account() throws -> Account? {
@@ -50,17 +52,29 @@ public struct Profile: Sendable {
     }
 
     /// The account of the current login and its token. Both belong to the same login, even while another one replaces
-    /// them.
+    /// them, or was killed while it did.
     public func credentials() throws -> (account: Account, token: Token) {
         for _ in 0..<100 {
             let account = try loggedIn()
-            let token = try PrivateFile.read(tokenPath, .secret).map { try Profile.token(parsing: $0, path: tokenPath) }
-            if let token, try self.account() == account { return (account, token) }
-            // A login removes the account first and writes it last.
+            if let session = account.session {
+                // The next token becomes the token at any moment, so look there again.
+                for path in [tokenPath, nextTokenPath, tokenPath] {
+                    if let token = try token(at: path), Account.fingerprint(of: token) == session {
+                        return (account, token)
+                    }
+                }
+            } else if let token = try token(at: tokenPath), try self.account() == account {
+                // An earlier natter has not noted the session.
+                return (account, token)
+            }
             if try self.account() == account { break }
             usleep(1_000)
         }
         throw ProfileError.notLoggedIn(profile: name)
+    }
+
+    private func token(at path: String) throws -> Token? {
+        try PrivateFile.read(path, .secret).map { try Profile.token(parsing: $0, path: path) }
     }
 
     /// The token in a file that the user named.
@@ -88,11 +102,23 @@ public struct Profile: Sendable {
     }
 
     /// Stores a login in place of a former one.
+    ///
+    /// The replacement of the account is the one step that ends the former login and begins the new one. A kill or a full
+    /// disk leaves either of them whole.
     public func store(_ account: Account, _ token: Token) throws {
+        var account = account
+        account.session = Account.fingerprint(of: token)
         try withLock {
-            try remove(accountPath)
-            try PrivateFile.replace(tokenPath, with: Array("\(token.text)\n".utf8))
+            // A login that was killed after that step has its only token there.
+            if let next = try? self.token(at: nextTokenPath),
+                (try? self.account())?.session == Account.fingerprint(of: next)
+            {
+                try PosixDisk().rename(nextTokenPath, to: tokenPath)
+            }
+            try PrivateFile.replace(nextTokenPath, with: Array("\(token.text)\n".utf8))
             try PrivateFile.replace(accountPath, with: Array(account.text.utf8))
+            try PosixDisk().rename(nextTokenPath, to: tokenPath)
+            try PosixDisk().syncDirectory(directory)
         }
     }
 
@@ -104,6 +130,7 @@ public struct Profile: Sendable {
                 server: current.account.server, name: nil, store: nil, settings: current.account.settings)
             try PrivateFile.replace(accountPath, with: Array(left.text.utf8))
             try remove(tokenPath)
+            try remove(nextTokenPath)
             try PosixDisk().syncDirectory(directory)
         }
     }
@@ -120,6 +147,12 @@ public struct Profile: Sendable {
         try withLock {
             try remove(accountPath)
             try remove(tokenPath)
+            try remove(nextTokenPath)
+            // A killed command has left its temporary file, with a token that may still be good.
+            let remains = try PosixDisk().list(directory).filter {
+                $0.hasPrefix(".account.") || $0.hasPrefix(".token.")
+            }
+            for file in remains { try remove("\(directory)/\(file)") }
         }
         try remove("\(directory)/lock")
         guard rmdir(directory) == 0 else { throw DiskError(operation: "remove", path: directory) }
@@ -163,6 +196,9 @@ public struct Account: Equatable, Sendable {
     public var name: String?
     /// The server's store at the login. Store and name identify a replica.
     public var store: StoreID?
+    /// The fingerprint of the session's token, so that the token never goes to the server of another login; nil if an
+    /// earlier natter has logged in.
+    var session: String?
     /// What a token from a file is good for; nil for a session, which can do all.
     public var scope: String?
     /// The fingerprint of a token that can't do all. Such a token syncs only what it may see, so it has its own replica:
@@ -177,11 +213,14 @@ public struct Account: Equatable, Sendable {
         (self.server, self.name, self.store, self.settings) = (server, name, store, settings)
     }
 
+    static func fingerprint(of token: Token) -> String { Hex.encode(Array(token.digest.bytes.prefix(16))) }
+
     /// The file's text: a line `key=value` for each field.
     var text: String {
         var text = "server=\(server)\n"
         if let name { text += "name=\(name)\n" }
         if let store { text += "store=\(store)\n" }
+        if let session { text += "session=\(session)\n" }
         if let scope { text += "scope=\(scope)\n" }
         for (key, value) in settings.sorted(by: { $0.key < $1.key }) { text += "\(key)=\(value)\n" }
         return text
@@ -207,6 +246,7 @@ public struct Account: Equatable, Sendable {
             case "store":
                 guard let id = StoreID(hex: value) else { return nil }
                 store = id
+            case "session": session = value
             case "scope": scope = value
             case let key where Account.settingNames.contains(key): settings[key] = value
             default: break

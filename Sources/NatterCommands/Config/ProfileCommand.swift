@@ -73,10 +73,9 @@ enum ProfileCommand {
             let profile = try home.profile(name)
             guard try home.profileNames().contains(name) else { throw missing(name) }
             try Question.confirm("remove the profile '\(name)' and its session?", context.arguments, context.console)
+            // The profile goes in any case, and nobody has the token any more.
             if !context.isOffline, let (account, token) = try? profile.credentials() {
-                // The profile goes in any case, and nobody has the token any more.
-                let api = try? context.api(at: try ServerAddress(url: account.server), token: token, of: account)
-                _ = try? api?.logout(all: false)
+                context.endFormerSession(token, of: account)
             }
             try profile.removeAll()
             return .success
