@@ -195,7 +195,7 @@ enum WhoamiCommand {
         if context.isOffline {
             let account = try context.offlineAccount()
             let name = account.name ?? ""
-            let address = try context.address(remembered: account.server)
+            let address = try context.address(of: account)
             if try context.writeJSON(SessionAnswer(name: name, token: nil)) { return .success }
             try print(name: name, address: address, created: nil, context)
             return .success

@@ -104,6 +104,15 @@ struct Context {
         return try ServerAddress(url: try setting(.server) ?? Context.defaultServer)
     }
 
+    /// The server of an account. A token from a file goes where the profile goes, unless they belong to different stores.
+    func address(of account: Account) throws -> ServerAddress {
+        guard tokenFile != nil, let own = try? profile().account(), own.store == nil || own.store == account.store
+        else {
+            return try address(remembered: account.server)
+        }
+        return try address(remembered: own.server)
+    }
+
     // MARK: - Accounts
 
     /// An account with a session, its server and its token.
@@ -226,6 +235,6 @@ struct Context {
     }
 
     func api(of login: Login) throws -> ServerAPI {
-        try api(at: try address(remembered: login.account.server), token: login.token, of: login.account)
+        try api(at: try address(of: login.account), token: login.token, of: login.account)
     }
 }

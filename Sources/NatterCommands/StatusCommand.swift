@@ -61,7 +61,7 @@ enum StatusCommand {
 
     private static func read(_ account: Account, _ context: Context) throws -> Status {
         var status = Status(
-            name: account.name ?? "", server: try context.address(remembered: account.server).description,
+            name: account.name ?? "", server: try context.address(of: account).description,
             lastSync: nil, unread: 0, waiting: 0, parked: 0, aside: 0)
         if let location = try context.home().replica(of: account), let replica = try Replica.openWhole(at: location) {
             status.lastSync = replica.lastSync()?.rfc3339

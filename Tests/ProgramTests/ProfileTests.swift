@@ -94,4 +94,28 @@ struct ProfileTests {
         #expect(outcome.code == 65 && outcome.errors.contains("'ca-file'") && isOneLine(outcome.errors), "\(outcome)")
         #expect(try world.alice("session", "--json").objects().count == 1)
     }
+
+    @Test("a token from a file follows the profile to a new address of its store, and goes to no other store")
+    func tokenFile() throws {
+        let file = try world.directory.write("token", world.bob.token() + "\n")
+        func robot(_ words: String...) throws -> Outcome {
+            try world.alice.run(words + ["--token-file", file], environment: ["NATTER_SERVER": ""])
+        }
+        try expect(world.alice("profile", "set", "default", "server=\(world.url)"))
+        try expect(robot("log"), isSilent: false)
+        let other = try Daemon(data: world.directory("other"), options: ["--log-level", "debug"])
+        // When the server moves, and the profile with it
+        world.stopServing()
+        try world.serve()
+        try expect(world.alice("profile", "set", "default", "server=\(world.url)"))
+        #expect(try robot("whoami").output.hasPrefix("bob "))
+        #expect(try robot("status", "--json").objects().first?[string: "server"] == world.url)
+        // And with a profile of another store, the token stays with its own, at the address of its first use
+        try expect(
+            world.alice.run(
+                ["register", "alice", "--password-stdin", "--server", other.url, "--profile", "second"], input: input))
+        #expect(try robot("whoami", "--profile", "second").code == 69)
+        other.stop()
+        #expect(Files.text(world.directory("other") + ".log")?.contains("status=401") == false)
+    }
 }

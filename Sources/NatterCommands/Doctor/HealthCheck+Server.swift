@@ -16,7 +16,12 @@ extension HealthCheck {
     mutating func checkServer(_ login: Context.Login?) throws -> (user: String, store: StoreID?)? {
         let address: ServerAddress
         do {
-            address = try context.address(remembered: try login?.account.server ?? context.profile().account()?.server)
+            address =
+                if let login {
+                    try context.address(of: login.account)
+                } else {
+                    try context.address(remembered: context.profile().account()?.server)
+                }
         } catch let error as UsageError {
             throw error
         } catch {
