@@ -147,6 +147,7 @@ enum LogoutCommand {
         let forget = {
             if context.tokenFile == nil { try context.profile().forget(login.token) }
             if context.arguments.flag("forget") { try context.home().replica(of: login.account)?.remove() }
+            context.noteWaiting(login)
         }
         do {
             remaining = try context.api(of: login).logout(all: context.arguments.flag("all"))
@@ -172,6 +173,15 @@ enum LogoutCommand {
 }
 
 extension Context {
+    /// Counts the messages that nobody sends before the next login. The outbox of a token from a file belongs to the token.
+    fileprivate func noteWaiting(_ login: Login) {
+        guard tokenFile == nil, let count = try? outbox(of: login).counts().waiting, count > 0 else { return }
+        note(
+            .plural(
+                count, "\(count) message waits in the outbox for the next login of this account",
+                "\(count) messages wait in the outbox for the next login of this account"))
+    }
+
     /// Names the tokens for programs that are still good after the owner ended everything else.
     fileprivate func noteRemaining(_ tokens: [TokenObject]) {
         for token in tokens {

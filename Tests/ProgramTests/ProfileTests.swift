@@ -95,6 +95,19 @@ struct ProfileTests {
         #expect(try world.alice("session", "--json").objects().count == 1)
     }
 
+    @Test("logout counts what waits in the outbox")
+    func waiting() throws {
+        for text in ["one", "two"] {
+            try expect(world.alice.run(["send", "--offline", "--queue", text]), hasNotes: true)
+        }
+        let outcome = try world.alice("logout")
+        #expect(outcome.code == 0 && outcome.errors.contains("2 messages wait in the outbox"), "\(outcome)")
+        #expect(try world.bob.texts("log") == [])
+        try expect(world.alice.run(["login", "alice", "--password-stdin"], input: input))
+        try expect(world.alice("sync"))
+        #expect(try world.bob.texts("log") == ["one", "two"])
+    }
+
     @Test("a token from a file follows the profile to a new address of its store, and goes to no other store")
     func tokenFile() throws {
         let file = try world.directory.write("token", world.bob.token() + "\n")
