@@ -213,6 +213,30 @@ struct SessionTests {
         #expect(robot("log").code == 77)
     }
 
+    @Test("a server's lists are refused before they fill the memory", arguments: ["name", "page"])
+    func lists(what: String) throws {
+        // Given a name of 1 MiB, or pages of 8 MiB without end
+        let server = try ScriptedServer { peer, _ in
+            var number = 0
+            while peer.readRequest() != nil {
+                number += 1
+                let name = what == "name" ? String(repeating: "x", count: 1 << 20) : "u"
+                let space = what == "page" ? String(repeating: " ", count: 8 << 20) : ""
+                let user = #"{"name":"\#(name)","online":false,"last_seen":null}"#
+                let list = #""users":[\#(user)],\#(space)"more":\#(what == "page"),"next":"\#(number)""#
+                // It is an answer to 'whoami', too
+                let answer =
+                    #""name":"alice","scope":"all","admin":false,"created":"2026-11-20T07:24:05.123Z","expires":null"#
+                peer.answer("{\(list),\(answer)}", headers: "Natter-Store: 0123456789abcdef0123456789abcdef\r\n")
+            }
+        }
+        let person = try Person(server: server.url)
+        let token = try person.directory.write("token", String(repeating: "A", count: 43) + "\n")
+        let outcome = person("users", "--token-file", token)
+        #expect(outcome.code == 76 && outcome.errors.contains(what == "page" ? "does not end" : "'name'"), "\(outcome)")
+        #expect(server.requests.count < 12)
+    }
+
     @Test("a server's answer adds no lines to the files of a profile")
     func lines() throws {
         let server = try ScriptedServer { peer, _ in

@@ -57,7 +57,7 @@ extension ServerAPI {
 extension ServerAPI {
     /// The groups that the user is in, and those that anyone may join, by name.
     public func groups() throws(APIError) -> [GroupObject] {
-        try everything("/v1/groups") { (page: GroupList) in (page.groups, page.more ? .some(page.next) : nil) }
+        try everything("/v1/groups", \.name) { (page: GroupList) in (page.groups, page.more ? .some(page.next) : nil) }
     }
 
     /// Creates a group. The user is its first member and admin.

@@ -139,26 +139,36 @@ public final class ServerAPI {
 
     /// All users, in the server's order.
     public func users() throws(APIError) -> [UserObject] {
-        try everything("/v1/users") { (page: UserList) in (page.users, page.more ? .some(page.next) : nil) }
+        try everything("/v1/users", \.name) { (page: UserList) in (page.users, page.more ? .some(page.next) : nil) }
     }
 
     /// How many pages a list may have: a million entries. A list of a server's making may never end.
     private static let pageCount = 1_000
+    /// The most bytes of all pages together. A page of a server's making may be as long as any answer.
+    private static let listBytes = 64 << 20
 
     /// All entries of a list that comes in pages.
     ///
-    /// - Parameter read: returns the entries of a page; and if there are more, the `next` of the page, which a foreign
-    ///   server may leave out.
+    /// - Parameters:
+    ///   - name: the name of an entry.
+    ///   - read: returns the entries of a page; and if there are more, the `next` of the page, which a foreign server may
+    ///     leave out.
     func everything<Page: Decodable, Entry>(
-        _ path: String, _ read: (Page) -> ([Entry], next: String??)
+        _ path: String, _ name: KeyPath<Entry, String>, _ read: (Page) -> ([Entry], next: String??)
     ) throws(APIError) -> [Entry] {
         var entries: [Entry] = []
         var after: String?
+        var bytes = 0
         for _ in 0..<ServerAPI.pageCount {
             var query = [(name: "limit", value: "\(Limits.pageLimit)")]
             if let after { query.append(("after", after)) }
-            let page: Page = try get(path + HTTPRequest.encodeQuery(query))
-            let (found, next) = read(page)
+            let answer = try perform(HTTPRequest(.get, path + HTTPRequest.encodeQuery(query)))
+            bytes += answer.body.count
+            guard bytes <= ServerAPI.listBytes else { throw foreign("its list does not end") }
+            let (found, next) = read(try decode(answer))
+            guard found.allSatisfy({ $0[keyPath: name].utf8.count <= NameRule.maximumBytesAsSent }) else {
+                throw foreign("its answer lacks a valid 'name'")
+            }
             entries += found
             guard let next else { return entries }
             guard let next, next.utf8.count <= NameRule.maximumBytesAsSent, next != after,
