@@ -68,20 +68,22 @@ public enum DisplayWidth {
     public static func columns(_ character: Character) -> Int {
         guard let first = character.unicodeScalars.first else { return 0 }
         // U+FE0F selects the emoji form of a character that also has a narrow form.
-        if isWide(first.value) || character.unicodeScalars.contains("\u{FE0F}") { return 2 }
+        if isWide(first) || character.unicodeScalars.contains("\u{FE0F}") { return 2 }
         return first.properties.generalCategory == .nonspacingMark || first.value == 0x200D ? 0 : 1
     }
 
-    /// True for the wide and fullwidth characters of Unicode's EastAsianWidth, by blocks.
-    private static func isWide(_ value: UInt32) -> Bool {
-        switch value {
+    /// True for the wide and fullwidth characters of Unicode's EastAsianWidth, by blocks. Those between blocks of narrow ones
+    /// are shown as emoji.
+    private static func isWide(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.value {
         case 0..<0x1100: false
-        case 0x1100...0x115F, 0x231A...0x231B, 0x23E9...0x23EC, 0x2E80...0x303E, 0x3041...0x33FF, 0x3400...0x4DBF,
+        case 0x1100...0x115F, 0x2E80...0x303E, 0x3041...0x33FF, 0x3400...0x4DBF,
             0x4E00...0xA4CF, 0xA960...0xA97C, 0xAC00...0xD7A3, 0xF900...0xFAFF, 0xFE30...0xFE6F, 0xFF00...0xFF60,
-            0xFFE0...0xFFE6, 0x1F1E6...0x1F1FF, 0x1F300...0x1F64F, 0x1F680...0x1F6FC, 0x1F7E0...0x1F7EB,
+            0xFFE0...0xFFE6, 0x1F1E6...0x1F1FF, 0x1F200...0x1F265, 0x1F300...0x1F64F, 0x1F680...0x1F6FC,
+            0x1F7E0...0x1F7EB,
             0x1F90C...0x1FAFF, 0x20000...0x3FFFD:
             true
-        default: false
+        default: scalar.properties.isEmojiPresentation
         }
     }
 
