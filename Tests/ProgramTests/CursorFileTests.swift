@@ -31,6 +31,14 @@ struct CursorFileTests {
         #expect(try world.bob.texts("log", "--cursor-file", file) == ["four"])
     }
 
+    @Test("F may have the longest name that a directory takes", arguments: ["x", "ё"])
+    func longName(letter: String) throws {
+        try world.alice.sends("one")
+        let name = String(repeating: letter, count: 254 / letter.utf8.count) + "y"
+        #expect(try world.bob.texts("log", "--cursor-file", world.directory(name)) == ["one"])
+        #expect(try world.bob.texts("log", "--cursor-file", world.directory(name)) == [])
+    }
+
     @Test("the new file is synced before it replaces the old one, and its directory after")
     func durable() throws {
         guard access("/usr/bin/strace", X_OK) == 0 else {

@@ -92,12 +92,17 @@ public enum PrivateFile {
     /// How old a temporary file is if its process was killed. Writing one takes much less.
     private static let remainMilliseconds: Int64 = 600_000
 
+    /// How much of a name its temporary files have. A directory takes 255 bytes, with what else is in the name.
+    private static let temporaryNameBytes = 200
+
     /// Creates a hidden file that no other process writes to, and removes those of processes that SIGKILL or a power loss has
     /// ended. The names are numbered, because nobody can list a directory of 100,000 files for each command.
     private static func createBeside(_ path: String, _ disk: PosixDisk) throws(DiskError) -> any DiskFile {
+        var name = Path.name(of: path)
+        while name.utf8.count > temporaryNameBytes { name.removeLast() }
         var number = 0
         while true {
-            let temporary = "\(Path.directory(of: path))/.\(Path.name(of: path)).\(number)"
+            let temporary = "\(Path.directory(of: path))/.\(name).\(number)"
             do throws(DiskError) {
                 return try disk.open(temporary, .create)
             } catch {
