@@ -391,8 +391,10 @@ final class SyncedReplica {
         return hint == "" ? "; 'natter ls' lists yours, and '@NAME' is the one with a user" : hint
     }
 
-    /// The sender that `--from` names: `me` is the user.
-    func sender(_ word: String?) -> String? { word.map { NameRule.isMe($0) ? location.user : $0 } }
+    /// The sender that `--from` names, with or without `@`: `me` is the user.
+    func sender(_ word: String?) -> String? {
+        word.map(Context.user).map { NameRule.isMe($0) ? location.user : $0 }
+    }
 }
 
 extension SyncedReplica {

@@ -44,6 +44,26 @@ struct WatchTests {
         #expect(end.code == 130 && end.bytes.isEmpty)
     }
 
+    @Test("--from takes a name with or without '@', as log and search do, and --name no control characters")
+    func from() throws {
+        let watching = try world.bob.start(["watch", "--from", "@alice", "--name", "a b", "--exec", "cat; echo"])
+        try eventually("a cursor file of watch") { !cursorFiles(of: world.bob).isEmpty }
+        try world.carol.sends("from carol")
+        try world.alice.sends("from alice")
+        #expect(try watching.line() == "from alice")
+        _ = try world.carol("sync")
+        for words in [["log"], ["log", "--offline"], ["search", "from"]] {
+            for (name, text) in [("@alice", "from alice"), ("alice", "from alice"), ("@me", "from carol")] {
+                let outcome = try world.carol.run(words + ["--json", "--from", name])
+                #expect(try outcome.objects().map { $0[string: "text"] } == [text], "\(words) \(name)")
+            }
+        }
+        for name in ["a\nb", "\u{1B}x"] {
+            let refused = try world.bob("watch", "--name", name, "--exec", "true")
+            #expect(refused.code == 64 && isOneLine(refused.errors))
+        }
+    }
+
     @Test("a message that another command has brought meanwhile is not waited for")
     func meanwhile() throws {
         let flag = world.directory("flag")

@@ -103,6 +103,11 @@ enum WatchCommand {
             self.context = context
             command = context.arguments.value("exec") ?? ""
             guard !command.isEmpty else { throw context.arguments.error("--exec needs a command") }
+            // 'watch ls' would show another name than the one that 'watch drop' takes.
+            let name = context.arguments.value("name")
+            if name?.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) == true {
+                throw context.arguments.error("the name of a watch has no control characters")
+            }
             let synced = try SyncedReplica(context)
             self.synced = synced
             takesEvents = context.arguments.flag("events")
@@ -122,7 +127,7 @@ enum WatchCommand {
             let directory = WatchPlace.directory(of: synced.location)
             try PosixDisk().makeDirectories(directory)
             place = WatchPlace(
-                directory, name: context.arguments.value("name"), words: words, conversations: found)
+                directory, name: name, words: words, conversations: found)
             lock = try place.lock()
             try place.takeOver(words: words, command: command)
             file = CursorFile(path: place.path)
