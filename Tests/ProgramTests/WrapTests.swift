@@ -190,6 +190,27 @@ struct WrapTests {
         #expect(outcome.code == 0 && outcome.output == "alive\n" && outcome.errors.isEmpty, "\(outcome)")
     }
 
+    @Test("of several outcomes that wait for a server, each is sent once, and none is said to wait")
+    func together() throws {
+        let jobs = try (1...3).map { number in
+            let job = try world.alice.start(
+                ["wrap", "--", "sh", "-c", "echo ready; read x; exit \(number)"], input: .pipe)
+            #expect(try job.line() == "ready")
+            return job
+        }
+        let daemon = try #require(world.daemon).process
+        daemon.signal(SIGSTOP)
+        defer { daemon.signal(SIGCONT) }
+        for job in jobs { job.type("\n") }
+        try eventually("the messages in the outbox") { try world.alice("outbox").lines.count == jobs.count }
+        daemon.signal(SIGCONT)
+        for (index, job) in jobs.enumerated() {
+            let end = job.finish()
+            #expect(end.code == Int32(index + 1) && end.errors.isEmpty, "\(end)")
+        }
+        #expect(try world.bob.texts("log").count == jobs.count)
+    }
+
     @Test("SIGINT while the outcome is being sent: 130, and the message waits in the outbox")
     func interruptedReport() throws {
         let job = try world.alice.start(["wrap", "--", "sh", "-c", "echo ready; read x; exit 3"], input: .pipe)
