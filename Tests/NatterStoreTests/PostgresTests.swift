@@ -57,6 +57,7 @@ struct PostgresTests {
         #expect(two.store.contacts(of: alice).map(\.name) == ["bob"])
         // A revoked token is good nowhere.
         let token = try one.token("alice")
+        try two.store.catchUp()
         #expect(two.store.principal(of: token, address: "127.0.0.1") != nil)
         try waitFor { one.store.revoke(token.digest, $0) }.get()
         try two.store.catchUp()

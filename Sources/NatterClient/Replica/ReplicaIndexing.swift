@@ -68,8 +68,10 @@ public enum ReplicaIndexing {
             let next = coverage[conversation.id]?.upperBound.next ?? conversation.first
             if next <= conversation.head { work.append((replica.reader(of: conversation), next)) }
         }
+        guard !work.isEmpty else { return .whole }
         var isBlocked = false
-        while !work.isEmpty, MonotonicClock.now() < deadline {
+        // At least one block in each turn. Where it takes longer than a turn to open all this, none would ever be added.
+        repeat {
             try index.write { writer in
                 var room = batchCount
                 while room > 0, let (reader, next) = work.last {
@@ -88,7 +90,7 @@ public enum ReplicaIndexing {
                     if MonotonicClock.now() >= deadline { return }
                 }
             }
-        }
+        } while !work.isEmpty && MonotonicClock.now() < deadline
         guard work.isEmpty else { return .more }
         return isBlocked ? .blocked : .whole
     }

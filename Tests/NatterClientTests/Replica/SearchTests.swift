@@ -23,6 +23,20 @@ struct ReplicaSearchTests {
         return found
     }
 
+    @Test("each turn of indexing adds something, however slow the machine is")
+    func slowMachine() throws {
+        let server = try TestStore(users: ["alice", "bob"])
+        let location = server.location(of: "alice")
+        for name in ["general", "@bob", "@me"] { try server.mustPost(["apple"], to: name, by: "alice") }
+        try server.sync("alice", location)
+        // The time is up before anything is open.
+        var turns = 0
+        while turns < 10, try !ReplicaIndexing.run(at: location, budgetMilliseconds: 0) { turns += 1 }
+        #expect(turns < 10)
+        let replica = try #require(try Replica.open(at: location))
+        #expect(try replica.countNotIndexed() == 0)
+    }
+
     @Test("results do not depend on the progress of the index", arguments: UInt64(1)...3)
     func partial(seed: UInt64) throws {
         // Given a replica that is indexed now and then, for a moment
