@@ -63,8 +63,15 @@ compiler:
 # Without the second option, the compiled code looks up a generic type by its name. The runtime then searches all conformances
 # of the program for each of the type's requirements, which costs a command up to a sixth of its instructions. It is an option
 # of the compiler's inside, without a promise: if a later compiler does not know it, natter works without it, too.
-static := -Xswiftc -static-executable \
-    -Xswiftc -Xfrontend -Xswiftc -disable-concrete-type-metadata-mangled-name-accessors
+#
+# Half of a short command is page faults, so what commands use stands side by side, as scripts/build/record-order has found it, and
+# the kernel can map the program in pages of 2 MiB.
+static := -Xswiftc -static-executable -Xswiftc -use-ld=lld --disable-local-rpath \
+    -Xswiftc -Xfrontend -Xswiftc -disable-concrete-type-metadata-mangled-name-accessors \
+    -Xswiftc -Xfrontend -Xswiftc -function-sections \
+    -Xlinker --symbol-ordering-file=scripts/build/natter.order -Xlinker --no-warn-symbol-ordering \
+    -Xlinker -z -Xlinker max-page-size=0x200000 -Xlinker -z -Xlinker separate-loadable-segments \
+    $(if $(LINK_MAP),-Xlinker -Map=$(LINK_MAP))
 
 # The static client has its own scratch directory: its flags differ, and alternating between two sets of flags in
 # one directory would rebuild every module each time. SwiftPM itself knows what is out of date.
@@ -73,7 +80,6 @@ build: packages compiler
 ifdef SHARED
 	swift build -c release --product natter --static-swift-stdlib
 else
-	@echo "make: the linker will warn that a static program can't load modules for names or anything else; natter needs none"
 	swift build -c release --scratch-path .build/static --product natter $(static)
 	@cmp -s .build/static/release/natter $(programs)/natter || install .build/static/release/natter $(programs)/natter
 endif
@@ -167,8 +173,8 @@ uninstall:
 
 # The packages' client loads at a random address. That costs a command 0.7 ms, so what you build for yourself does not. Only lld
 # can link it so, and only without an rpath, with which glibc 2.36 crashes.
-static_pie := $(static) -Xswiftc -use-ld=lld -Xswiftc -Xclang-linker -Xswiftc -static-pie \
-    -Xlinker --pack-dyn-relocs=relr -Xlinker -z -Xlinker now --disable-local-rpath
+static_pie := $(static) -Xswiftc -Xclang-linker -Xswiftc -static-pie \
+    -Xlinker --pack-dyn-relocs=relr -Xlinker -z -Xlinker now
 packaged := .build/packaged
 
 deb: build
