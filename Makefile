@@ -64,12 +64,12 @@ compiler:
 # of the program for each of the type's requirements, which costs a command up to a sixth of its instructions. It is an option
 # of the compiler's inside, without a promise: if a later compiler does not know it, natter works without it, too.
 #
-# Half of a short command is page faults, so what commands use stands side by side, as scripts/build/record-order has found it, and
+# Half of a short command is page faults, so what commands use stands side by side, as bench/record-order has found it, and
 # the kernel can map the program in pages of 2 MiB.
 static := -Xswiftc -static-executable -Xswiftc -use-ld=lld --disable-local-rpath \
     -Xswiftc -Xfrontend -Xswiftc -disable-concrete-type-metadata-mangled-name-accessors \
     -Xswiftc -Xfrontend -Xswiftc -function-sections \
-    -Xlinker --symbol-ordering-file=scripts/build/natter.order -Xlinker --no-warn-symbol-ordering \
+    -Xlinker --symbol-ordering-file=bench/natter.order -Xlinker --no-warn-symbol-ordering \
     -Xlinker -z -Xlinker max-page-size=0x200000 -Xlinker -z -Xlinker separate-loadable-segments \
     $(if $(LINK_MAP),-Xlinker -Map=$(LINK_MAP))
 
