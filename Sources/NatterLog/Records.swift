@@ -271,16 +271,17 @@ public struct Records: Sendable {
 
     /// Whether one block has room for these records and one more.
     public func hasRoom(for record: Record) -> Bool {
-        // Which names are new is looked up only where that decides.
-        let least = estimatedBytes + record.text.count + Records.estimatedRowBytes
-        guard count < BlockHeader.maximumCount, least <= Block.targetRawBytes else { return false }
-        let names = record.sender.count + (record.via?.count ?? 0)
-        return least + names <= Block.targetRawBytes || least + newBytes(of: record) <= Block.targetRawBytes
+        hasRoom(textBytes: record.text.count, sender: record.sender, via: record.via)
     }
 
-    private func newBytes(of record: Record) -> Int {
-        let label = record.via.flatMap { labels.contains($0) ? nil : $0.count } ?? 0
-        return label + (senders.contains(record.sender) ? 0 : record.sender.count)
+    /// The same for a record that is not made yet.
+    public func hasRoom(textBytes: Int, sender: [UInt8], via: [UInt8]?) -> Bool {
+        let least = estimatedBytes + textBytes + Records.estimatedRowBytes
+        guard count < BlockHeader.maximumCount, least <= Block.targetRawBytes else { return false }
+        // Which names are new is looked up only where that decides.
+        if least + sender.count + (via?.count ?? 0) <= Block.targetRawBytes { return true }
+        let label = via.flatMap { labels.contains($0) ? nil : $0.count } ?? 0
+        return least + label + (senders.contains(sender) ? 0 : sender.count) <= Block.targetRawBytes
     }
 
     /// The number of records from `start` that make one block of about `targetBytes` uncompressed: at least one, and

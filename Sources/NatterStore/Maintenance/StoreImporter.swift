@@ -40,10 +40,6 @@ public final class StoreImporter {
     private let takesOld: Bool
     private let thread: SystemThread
     private var records: Records
-    /// About how many bytes of columns `records` takes.
-    private var recordBytes = 0
-    /// The senders and labels of `records`. A block has each of them once.
-    private var names: Set<[UInt8]> = []
     /// The seq that the first message is packed for.
     private let firstSeq: Seq
     private var count: UInt64 = 0
@@ -199,17 +195,11 @@ public final class StoreImporter {
             let content = KnownMessages.content(time, sender, text) + [kind.rawValue]
             if let found = try memory.take(id, content: content, at: place) { return found }
         }
-        var size = text.count + 8
-        if !names.contains(sender) { size += sender.count }
-        if let via, !names.contains(via) { size += via.count }
-        if recordBytes + size > Block.targetRawBytes || records.count >= BlockHeader.maximumCount { try handOver() }
+        if !records.hasRoom(textBytes: text.count, sender: sender, via: via) { try handOver() }
         // A placeholder: a block's commit is stored in its header, which `settle` corrects.
         records.append(
             time: time, sender: sender, text: text, kind: kind, isImported: true,
             about: about.map { seq(of: $0) }, via: via, written: written, isErased: isErased, commit: Commit(1))
-        recordBytes += size
-        names.insert(sender)
-        if let via { names.insert(via) }
         count += 1
         return .new(place)
     }
@@ -237,8 +227,6 @@ public final class StoreImporter {
             do throws(ArchiveError) { try packer.finish() } catch { throw StoreImporter.failure(error, store) }
         }
         records = Records(firstSeq: next)
-        recordBytes = 0
-        names = []
     }
 
     /// Numbers all messages, durably. When this returns, the conversation is sealed up to the last of them.
