@@ -125,25 +125,25 @@ extension StoreState {
         if let reader = accounts[account] {
             snapshot.mark = conversation.mark(of: reader)
             snapshot.uncounted = conversation.uncounted(for: reader.name)
-            snapshot.unread = unread(conversation, for: reader).unread
+            snapshot.unread = conversation.unread(after: snapshot.mark, uncounted: snapshot.uncounted, for: reader)
         }
         return snapshot
-    }
-
-    /// How many texts that are kept, after the mark, count for the reader: those of other users, and what a program sent for the reader. Deleted
-    /// ones do not.
-    func unread(_ conversation: ConversationState, for account: AccountState) -> (read: Seq, unread: UInt64) {
-        let mark = conversation.mark(of: account)
-        let behind = UInt64(conversation.head.distance(after: mark.seq))
-        let total = conversation.uncounted(for: account.name)
-        let uncounted =
-            (total >= mark.ownBefore ? total - mark.ownBefore : 0)
-            + conversation.deletions.count(after: mark.seq, for: account.name.text)
-        return (mark.seq, behind >= uncounted ? behind - uncounted : 0)
     }
 }
 
 extension ConversationState {
+    /// How many texts that are kept, after the mark, count for the reader: those of other users, and what a program sent for
+    /// the reader. Deleted ones do not.
+    ///
+    /// - Parameter total: how many messages up to the head do not count for the reader.
+    func unread(after mark: ReadMark, uncounted total: UInt64, for account: AccountState) -> UInt64 {
+        let behind = UInt64(head.distance(after: mark.seq))
+        let uncounted =
+            (total >= mark.ownBefore ? total - mark.ownBefore : 0)
+            + deletions.count(after: mark.seq, for: account.name.text)
+        return behind >= uncounted ? behind - uncounted : 0
+    }
+
     /// Where a user's unread messages begin: at the read mark, or at the first message that is kept.
     func mark(of account: AccountState) -> ReadMark {
         let mark = account.reads[identity.number] ?? ReadMark(seq: .zero, ownBefore: 0)

@@ -131,12 +131,10 @@ extension Store {
                 let sees = Authority.sees(principal, conversation)
                 switch row.kind {
                 case .read where sees:
-                    guard let reader = state.accounts[account], let mark = reader.reads[row.conversation] else {
-                        return nil
-                    }
+                    guard let mark = state.accounts[account]?.reads[row.conversation] else { return nil }
                     return .read(
                         name: state.displayName(of: conversation, for: account), id: conversation.identity.id,
-                        mark.seq, unread: state.unread(conversation, for: reader).unread)
+                        mark.seq, unread: state.snapshot(of: conversation, for: account).unread)
                 case .gone where !sees:
                     // The reason, and the conversation's name at that time.
                     let words = row.data.split(separator: " ", maxSplits: 1).map(String.init)
