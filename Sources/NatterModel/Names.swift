@@ -130,3 +130,8 @@ public struct UserName: Hashable, Sendable, Comparable, CustomStringConvertible 
     public var description: String { text }
     public static func < (left: UserName, right: UserName) -> Bool { left.text < right.text }
 }
+
+extension String {
+    /// Whether it has a control character, with which it would not be one line of a list, a log or a settings file.
+    public var hasControlCharacter: Bool { unicodeScalars.contains { $0.properties.generalCategory == .control } }
+}

@@ -109,12 +109,11 @@ enum Setting: String, CaseIterable {
     ///
     /// - Throws: 65 if it is invalid, or would be read back differently.
     func checkNew(_ value: String) throws(CommandFailure) {
-        let isLine = value.unicodeScalars.allSatisfy { $0.properties.generalCategory != .control }
         let isTrimmed = value.first != " " && value.last != " "
         let problem: Phrase? =
             if value.utf8.count > Setting.limitBytes {
                 "the value of '\(rawValue)' is longer than \(Setting.limitBytes) bytes"
-            } else if !isLine || !isTrimmed {
+            } else if value.hasControlCharacter || !isTrimmed {
                 "the value of '\(rawValue)' has a control character, or a space at its beginning or end"
             } else {
                 self.problem(with: value)

@@ -105,7 +105,7 @@ enum WatchCommand {
             guard !command.isEmpty else { throw context.arguments.error("--exec needs a command") }
             // 'watch ls' would show another name than the one that 'watch drop' takes.
             let name = context.arguments.value("name")
-            if name?.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) == true {
+            if name?.hasControlCharacter == true {
                 throw context.arguments.error("the name of a watch has no control characters")
             }
             let synced = try SyncedReplica(context)

@@ -24,8 +24,7 @@ enum TokenRoutes {
         guard Limits.labelBytes.contains(request.label.utf8.count) else {
             throw APIError(.badRequest, "'label' has 1 to \(Limits.labelBytes.upperBound) bytes")
         }
-        // Lists and logs show it on one line.
-        guard !request.label.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else {
+        guard !request.label.hasControlCharacter else {
             throw APIError(.badRequest, "'label' may not contain control characters")
         }
         return NewToken(label: request.label, scope: scope, expires: expires)
