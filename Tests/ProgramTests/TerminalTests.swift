@@ -71,7 +71,8 @@ struct TerminalTests {
         ] {
             for words in [["log"], ["search", "one"]] {
                 let shown = try screen(world.bob, words, environment: ["PAGER": pager, "NO_COLOR": "1"])
-                #expect(shown.code == 0)
+                // As with git, 141 if the pager ends before it has read all. The one that cannot be run does, or does not.
+                #expect(shown.code == 0 || pager.contains("|") && shown.code == 141, "\(pager): \(shown.text)")
                 #expect(shown.text.contains("cannot run the pager '\(pager)'") != isThere, "\(shown.text)")
                 #expect(shown.text.contains("alice: one") == !pager.contains("|"), "\(pager): \(shown.text)")
             }
