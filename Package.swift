@@ -167,7 +167,7 @@ let testTargets = [
             "NatterCrypto", "NatterLog", "NatterSQLite", "NatterSearch", "NatterPostgres", "NatterArchive",
             "NatterStore", "TestSupport", "SystemSupport", "StoreSupport",
         ]),
-    tests("NatterPatternTests", of: ["NatterPattern"]),
+    tests("NatterPatternTests", of: ["NatterPattern", "TestSupport"]),
     tests("NatterWireTests", of: ["NatterLanguage", "NatterModel", "NatterWire", "TestSupport"]),
     // Its TLS client is OpenSSL, which natter uses too; natterd uses GnuTLS.
     tests(

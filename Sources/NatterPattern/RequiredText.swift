@@ -60,7 +60,7 @@ enum RequiredText {
     }
 
     /// The index behind a class that consists of plain characters and ranges; nil for others.
-    private static func endOfSimpleClass(_ bytes: [UInt8], _ start: Int) -> Int? {
+    static func endOfSimpleClass(_ bytes: [UInt8], _ start: Int) -> Int? {
         var index = start
         while index < bytes.count {
             switch bytes[index] {

@@ -1,4 +1,5 @@
 import NatterPattern
+import TestSupport
 import Testing
 
 @Suite("Patterns")
@@ -91,16 +92,64 @@ struct PatternTests {
         func isPossible(_ text: String) -> Bool {
             var (text, isPossible) = (text, false)
             text.withUTF8 { bytes in
-                pattern.possiblePlaces(in: UnsafeRawBufferPointer(bytes)) { _ in
+                let isKnown = pattern.possiblePlaces(in: UnsafeRawBufferPointer(bytes), areChecked: false) { _ in
                     isPossible = true
                     return nil
                 }
+                #expect(isKnown)
             }
             return isPossible
         }
         guard let text, text.count > 2 else { return #expect(!pattern.hasRequiredText) }
         #expect(isPossible("ё" + text.uppercased() + "!"))
         #expect(!isPossible("ё" + text.dropLast() + "!"))
+    }
+
+    /// The texts in which a pattern finds a possible place when they are joined; nil if it excludes nothing.
+    private func possible(_ pattern: Pattern, _ texts: [String]) -> Set<Int>? {
+        let ends = texts.reduce(into: [0]) { $0.append($0[$0.count - 1] + $1.utf8.count) }
+        var found: Set<Int> = []
+        var joined = texts.joined()
+        let isKnown = joined.withUTF8 { bytes in
+            pattern.possiblePlaces(in: UnsafeRawBufferPointer(bytes), areChecked: true) { offset in
+                guard let index = ends.firstIndex(where: { $0 > offset }) else { return nil }
+                found.insert(index - 1)
+                return ends[index]
+            }
+        }
+        return isKnown ? found : nil
+    }
+
+    @Test(
+        "joined texts are searched at once where what stands between them can't take a match away",
+        arguments: [
+            ("[0-9]{2}-[0-9]", true), ("a|bc", true), ("(?:ё|я)+\\d", true), ("a.*b", true), ("a\\.b", true),
+            ("^a", false), ("a$", false), ("\\ba", false), ("a(?!b)", false), ("(?<=b)a", false), ("(a)\\1", false),
+            ("(?:abc|a)++b", false), ("(?>a)b", false), ("a*", false), ("", false), ("\\Aab", false), ("(?i:a)", false),
+            ("[[:digit:]]", false), ("(*UCP)a", false), ("\\Q^\\E", false), ("a\\Kb", false),
+        ])
+    func joined(regex: String, isKnown: Bool) throws {
+        let found = possible(try Pattern(regex: regex), ["x", "ab", "c", "", "12-", "3"])
+        #expect((found != nil) == isKnown)
+    }
+
+    @Test("among joined texts, none that has a match is left out", arguments: 0..<200)
+    func joinedProperty(seed: UInt64) throws {
+        var random = SeededGenerator(seed: seed)
+        let atoms = ["a", "b", "[ab]", "[^a]", ".", "ё", "\\w", "\\s", "(?:ab|a)", "(b|ab)", "(?:a|)", "-"]
+        let quantifiers = ["", "", "", "*", "+", "?", "{2}", "{1,2}", "*?", "+?", "++"]
+        let regex = (0..<Int.random(in: 1...5, using: &random)).map { _ in
+            (atoms.randomElement(using: &random) ?? "") + (quantifiers.randomElement(using: &random) ?? "")
+        }.joined()
+        let texts = (0..<40).map { _ in
+            String(
+                (0..<Int.random(in: 0...4, using: &random)).map { _ in "abё -\n".randomElement(using: &random) ?? "a" })
+        }
+        let pattern = try Pattern(regex: regex)
+        guard let possible = possible(pattern, texts) else { return }
+        for (index, text) in texts.enumerated() where try matches(pattern, text) {
+            #expect(possible.contains(index), "seed \(seed): '\(regex)' has a match in '\(text)'")
+        }
     }
 
     @Test("no letter but k and s is one that is not ASCII in another case")

@@ -298,11 +298,11 @@ public struct ReplicaPatternSearch: Sendable {
             nonisolated(unsafe) let pattern = pattern
             filter.textsOfBlock = { texts in
                 var isPossible = false
-                pattern.possiblePlaces(in: texts) { _ in
+                let isKnown = pattern.possiblePlaces(in: texts, areChecked: false) { _ in
                     isPossible = true
                     return nil
                 }
-                return isPossible
+                return isPossible || !isKnown
             }
         }
         func look(_ piece: LogPiece) throws -> Bool {
@@ -311,11 +311,13 @@ public struct ReplicaPatternSearch: Sendable {
                 search.missing.append(UnsearchedRun(conversation: conversation, seqs: seqs))
             case .messages(let run):
                 let records = run.records
-                var possible =
-                    pattern.hasRequiredText ? records.positions { pattern.possiblePlaces(in: $0, visit: $1) } : []
+                var isKnown = false
+                var possible = records.positions {
+                    isKnown = pattern.possiblePlaces(in: $0, areChecked: true, visit: $1)
+                }
                 /// Positions are asked for in falling order.
                 func isPossible(_ position: Int) -> Bool {
-                    guard pattern.hasRequiredText else { return true }
+                    guard isKnown else { return true }
                     while let last = possible.last, last > position { possible.removeLast() }
                     return possible.last == position
                 }
