@@ -23,6 +23,18 @@ extension Sequence<UInt8> {
     @inlinable public var areASCIIDigits: Bool { allSatisfy { $0.isASCIIDigit } }
 }
 
+extension String {
+    /// The text of these bytes, or nil if they are not UTF-8. It says what `String(validating:)` says, but that takes ten
+    /// times as long for a short text of ASCII, as nearly every name and path is one.
+    @inlinable public init?(utf8 bytes: UnsafeRawBufferPointer) {
+        if bytes.allSatisfy({ $0 < 0x80 }) {
+            self.init(decoding: bytes, as: UTF8.self)
+        } else {
+            self.init(validating: bytes, as: UTF8.self)
+        }
+    }
+}
+
 extension FixedWidthInteger {
     /// A number that is written in digits only. `init(_:)` takes a sign, which would give a number two spellings.
     @inlinable public init?(digits text: some StringProtocol) {

@@ -75,12 +75,13 @@ public enum Base64URL {
     /// - Returns: nil for a character outside the alphabet, an impossible length, or unused bits that are not zero. So
     ///   two different strings never decode to the same bytes.
     public static func decode(_ text: String) -> [UInt8]? {
+        let (text, values) = (text.utf8.span, values)
         var bytes: [UInt8] = []
-        bytes.reserveCapacity(text.utf8.count * 3 / 4)
+        bytes.reserveCapacity(text.count * 3 / 4)
         var bits: UInt32 = 0
         var count: UInt32 = 0
-        for character in text.utf8 {
-            let value = values[Int(character)]
+        for index in text.indices {
+            let value = values[Int(text[index])]
             guard value != 255 else { return nil }
             bits = bits << 6 | UInt32(value)
             count += 6

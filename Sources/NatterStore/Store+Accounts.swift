@@ -154,7 +154,10 @@ extension Store {
                 state.removeToken(digest)
                 return .expired(end)
             }
-            if isVisit, account.lastSeen != now || account.lastAddress != address {
+            // Some thousand requests a second come from one account, and nobody sees a tenth of a second.
+            if isVisit,
+                (account.lastSeen ?? .zero).advanced(milliseconds: 100) < now || account.lastAddress != address
+            {
                 state.noteVisit(of: known.account, at: now, from: address)
             }
             if (known.lastUsed ?? .zero).advanced(milliseconds: 1_000) < now || known.lastAddress != address {

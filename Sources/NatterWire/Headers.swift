@@ -6,31 +6,34 @@ public enum MediaType {
     public static let ndjson = "application/x-ndjson; charset=utf-8"
     public static let text = "text/plain; charset=utf-8"
 
-    public static func isJSON(_ header: String) -> Bool { names(header.utf8[...], "application/json") }
-    public static func isNDJSON(_ header: String) -> Bool { names(header.utf8[...], "application/x-ndjson") }
+    public static func isJSON(_ header: String) -> Bool { names(header.utf8.span, "application/json") }
+    public static func isNDJSON(_ header: String) -> Bool { names(header.utf8.span, "application/x-ndjson") }
 
-    public static func isText(_ header: String) -> Bool { names(header.utf8[...], "text/plain") }
+    public static func isText(_ header: String) -> Bool { names(header.utf8.span, "text/plain") }
     public static func isForm(_ header: String) -> Bool {
-        names(header.utf8[...], "application/x-www-form-urlencoded")
+        names(header.utf8.span, "application/x-www-form-urlencoded")
     }
 
     /// True if a header names this type, ignoring its parameters and case. It compares bytes because it runs for every
     /// request.
-    private static func names(_ header: Substring.UTF8View, _ type: String) -> Bool {
-        var rest = type.utf8[...]
-        for byte in header {
+    private static func names(_ header: Span<UInt8>, _ type: String) -> Bool {
+        let type = type.utf8.span
+        var matched = 0
+        for index in header.indices {
+            let byte = header[index]
             if byte == UInt8(ascii: ";") { break }
             if byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\t") { continue }
-            guard rest.popFirst() == byte.asciiLowercased else { return false }
+            guard matched < type.count, type[matched] == byte.asciiLowercased else { return false }
+            matched += 1
         }
-        return rest.isEmpty
+        return matched == type.count
     }
 
     /// True if an Accept or Accept-Encoding header names this type or coding. Of the quality values only 0 counts, which means
     /// "not acceptable", because the API offers two types at most.
     public static func accepts(_ header: String?, _ type: String) -> Bool {
         guard let header else { return false }
-        return header.utf8.split(separator: UInt8(ascii: ",")).contains { names($0, type) && !isRefused($0) }
+        return header.utf8.split(separator: UInt8(ascii: ",")).contains { names($0.span, type) && !isRefused($0) }
     }
 
     /// Whether an item ends in `;q=0`, `; Q=0.000` or the like.

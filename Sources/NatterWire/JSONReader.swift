@@ -254,7 +254,7 @@ extension SendRequest {
         func take(_ value: Range<Int>, _ target: inout String?) -> Bool {
             guard target == nil else { return false }
             // A JSON string has no zero byte, so this accepts nothing that `WireJSON.decode` would refuse.
-            target = String(validating: UnsafeRawBufferPointer(rebasing: bytes[value]), as: UTF8.self)
+            target = String(utf8: UnsafeRawBufferPointer(rebasing: bytes[value]))
             return target != nil
         }
         func takeID(_ value: Range<Int>) -> Bool {

@@ -31,9 +31,10 @@ struct Authentication {
         let token: Token
         var isByCookie = false
         if let header = head.header("authorization") {
-            let words = header.utf8.split(separator: UInt8(ascii: " "))
-            guard words.count == 2, words[0].elementsEqual("bearer".utf8, by: { $0.asciiLowercased == $1 }),
-                let given = Token(String(Substring(words[1])))
+            let scheme = "bearer "
+            let rest = header.utf8.dropFirst(scheme.utf8.count).drop { $0 == UInt8(ascii: " ") }
+            guard header.utf8.starts(with: scheme.utf8, by: { $0.asciiLowercased == $1 }),
+                let given = Token(String(Substring(rest)))
             else {
                 throw APIError(.unauthorized, "the token is not valid; log in again")
             }

@@ -22,13 +22,13 @@ struct HostNames: Sendable {
 
     /// The host of a header: without port, brackets and the dot of the root, in lower case.
     static func host(_ header: String) -> String {
-        var host = Substring(header).utf8
+        var host = Array(header.utf8)[...]
         if host.first == UInt8(ascii: "["), let end = host.firstIndex(of: UInt8(ascii: "]")) {
             host = host[..<end].dropFirst()
         } else {
             host = host.prefix { $0 != UInt8(ascii: ":") }
             if host.last == UInt8(ascii: ".") { host = host.dropLast() }
         }
-        return String(decoding: host.lazy.map { $0.asciiLowercased }, as: UTF8.self)
+        return String(decoding: host.map { $0.asciiLowercased }, as: UTF8.self)
     }
 }

@@ -109,8 +109,11 @@ extension Connection {
         progress = TransferProgress()
         guard let response = makeResponse(reply) else { return false }
         defer { MHD_destroy_response(response) }
-        // The library refuses a header that contains a line break. Such a header would become two headers.
-        forEachHeader(of: reply) { name, value in MHD_add_response_header(response, name, value) }
+        // The library refuses a header that contains a line break. Such a header would become two headers. An argument that
+        // is a Swift string would be copied to the heap.
+        forEachHeader(of: reply) { name, value in
+            name.withCString { name in value.withCString { _ = MHD_add_response_header(response, name, $0) } }
+        }
         if closing { MHD_add_response_header(response, "Connection", "close") }
         return MHD_queue_response(handle, UInt32(clamping: reply.status), response) == .YES
     }

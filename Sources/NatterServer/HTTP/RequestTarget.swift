@@ -98,7 +98,7 @@ struct RequestTarget {
     /// - Returns: nil for a bad escape, or if the result is not UTF-8.
     private static func decode(_ bytes: UnsafeRawBufferPointer, isQuery: Bool) -> String? {
         let needsDecoding = bytes.contains { $0 == UInt8(ascii: "%") || (isQuery && $0 == UInt8(ascii: "+")) }
-        guard needsDecoding else { return String(validating: bytes, as: UTF8.self) }
+        guard needsDecoding else { return String(utf8: bytes) }
         var decoded: [UInt8] = []
         decoded.reserveCapacity(bytes.count)
         var index = 0
