@@ -15,8 +15,7 @@ extension Store {
         _ name: UserName, password: PasswordHash, invite: Token? = nil, session: Token? = nil,
         from origin: SessionOrigin = SessionOrigin(), _ completion: @escaping Completion<AccountID>
     ) {
-        let made = Box<AccountID>()
-        change { state, builder throws(StoreError) in
+        change(answering: completion) { state, builder throws(StoreError) in
             var decision = Decision()
             if let invite {
                 // Used up in the same batch, so a code creates one account even if several requests use it at once.
@@ -24,14 +23,11 @@ extension Store {
                 decision.append(.inviteUsed(invite.digest))
             }
             let account = try builder.newAccount(name, password, seen: builder.now, state)
-            made.value = account.id
             decision.append(.accountAdded(account))
             if let session {
                 decision.append(builder.newSession(session, of: account.id, expires: nil, from: origin))
             }
-            return decision
-        } _: { error in
-            completion(Store.result(error, made.value))
+            return (decision, account.id)
         }
     }
 
@@ -65,7 +61,7 @@ extension Store {
         from origin: SessionOrigin = SessionOrigin(), _ completion: @escaping Completion<Token>
     ) {
         let token = Token.random()
-        change { state, builder throws(StoreError) in
+        change(answering: completion) { state, builder throws(StoreError) in
             // Checking a password takes time. Meanwhile the account may have been disabled or its password changed.
             guard let current = state.accounts[account], !current.isDisabled,
                 verified.map({ $0.text == current.passwordHash }) ?? true
@@ -74,27 +70,19 @@ extension Store {
             let surplus = state.surplusSessions(of: account)
             if !surplus.isEmpty { decision.append(.tokensRemoved(surplus)) }
             self.quotas.noteEnded(sessions: surplus.count)
-            return decision
-        } _: { error in
-            completion(Store.result(error, token))
+            return (decision, token)
         }
     }
 
     public func revoke(_ token: Digest, _ completion: @escaping Completion<Void>) {
-        change { _, _ throws(StoreError) in
-            Decision(.tokensRemoved([token]))
-        } _: { error in
-            completion(Store.result(error, ()))
-        }
+        change(answering: completion) { _, _ throws(StoreError) in (Decision(.tokensRemoved([token])), ()) }
     }
 
     /// Ends all sessions of an account, and robots' tokens that may do everything. Robots' tokens for one conversation
     /// stay.
     public func revokeSessions(of account: AccountID, _ completion: @escaping Completion<Void>) {
-        change { state, _ throws(StoreError) in
-            state.endingSessions(of: account, keeping: nil)
-        } _: { error in
-            completion(Store.result(error, ()))
+        change(answering: completion) { state, _ throws(StoreError) in
+            (state.endingSessions(of: account, keeping: nil), ())
         }
     }
 
@@ -107,17 +95,13 @@ extension Store {
         _ password: PasswordHash, verified: PasswordHash, for principal: Principal,
         _ completion: @escaping Completion<Bool>
     ) {
-        let isSet = Box<Bool>()
-        change { state, builder throws(StoreError) in
+        change(answering: completion) { state, builder throws(StoreError) in
             guard state.isGood(principal, at: builder.now) else { throw .unauthorized }
-            isSet.value = state.accounts[principal.account]?.passwordHash == verified.text
-            guard isSet.value == true else { return .nothing }
+            guard state.accounts[principal.account]?.passwordHash == verified.text else { return (.nothing, false) }
             var decision = Decision(
                 .accountChanged(principal.account, isDisabled: nil, isAdmin: nil, password: password.text))
             decision.changes += state.endingSessions(of: principal.account, keeping: principal.token).changes
-            return decision
-        } _: { error in
-            completion(Store.result(error, isSet.value))
+            return (decision, true)
         }
     }
 
@@ -222,13 +206,6 @@ extension Store {
         let failure = record { _ in Decision(.visitsNoted(accounts: seen, tokens: used)) }
         if let failure, failure != .outcomeUnknown { report("cannot record when users were last seen: \(failure)") }
     }
-
-    /// The answer to a change: its error, or else the value that the change has left for its completion.
-    static func result<Value>(_ error: StoreError?, _ value: Value?) -> Result<Value, StoreError> {
-        if let error { return .failure(error) }
-        guard let value else { return .failure(.failed("the store gave no answer")) }
-        return .success(value)
-    }
 }
 
 extension BatchBuilder {
@@ -298,15 +275,5 @@ extension AccountState {
         guard waiting == 0 else { return true }
         guard let lastSeen else { return false }
         return lastSeen.advanced(milliseconds: Store.onlineMilliseconds) > now
-    }
-}
-
-/// Carries a value from a decision to its completion. The writer's thread runs one after the other.
-final class Box<Value: Sendable>: Sendable {
-    private let content = Monitor<Value?>(nil)
-
-    var value: Value? {
-        get { content.withLock { $0 } }
-        set { content.withLock { $0 = newValue } }
     }
 }

@@ -60,14 +60,10 @@ extension Store {
         _ name: UserName, password: PasswordHash, isAdmin: Bool, by actor: String, asking principal: Principal?,
         _ completion: @escaping Completion<AccountView>
     ) {
-        let made = Box<AccountID>()
-        change { state, builder throws(StoreError) in
+        change(answering: viewing(name.text, completion)) { state, builder throws(StoreError) in
             try Authority.checkAdmin(principal, at: builder.now, state)
             let account = try builder.newAccount(name, password, isAdmin: isAdmin, seen: nil, state)
-            made.value = account.id
-            return Decision(.accountAdded(account), builder.audited(actor, "user_added", name.text))
-        } _: { [self] error in
-            completion(viewResult(error, made.value, name.text))
+            return (Decision(.accountAdded(account), builder.audited(actor, "user_added", name.text)), account.id)
         }
     }
 
@@ -79,14 +75,12 @@ extension Store {
         _ name: String, _ change: AccountChange, by actor: String, asking principal: Principal?,
         _ completion: @escaping Completion<AccountView>
     ) {
-        let found = Box<AccountID>()
-        self.change { state, builder throws(StoreError) in
+        self.change(answering: viewing(name, completion)) { state, builder throws(StoreError) in
             try Authority.checkAdmin(principal, at: builder.now, state)
             guard let account = state.account(named: name) else { throw .noSuchUser(name) }
             guard !account.isErased else {
                 throw .forbidden("the account '\(account.name.text)' was erased for good; nothing brings it back")
             }
-            found.value = account.id
             var decision = Decision(
                 .accountChanged(
                     account.id, isDisabled: change.isDisabled, isAdmin: change.isAdmin, password: change.password?.text)
@@ -103,20 +97,19 @@ extension Store {
             for word in Store.actions(change) {
                 decision.append(builder.audited(actor, word, account.name.text))
             }
-            return decision
-        } _: { [self] error in
-            completion(viewResult(error, found.value, name))
+            return (decision, account.id)
         }
     }
 
-    private func viewResult(
-        _ error: StoreError?, _ account: AccountID?, _ name: String
-    ) -> Result<AccountView, StoreError> {
-        if let error { return .failure(error) }
-        guard let found = state.withLock({ state in account.flatMap { state.accounts[$0] } }) else {
-            return .failure(.noSuchUser(name))
+    /// Passes on an account as it is after its change.
+    private func viewing(_ name: String, _ completion: @escaping Completion<AccountView>) -> Completion<AccountID> {
+        { [self] changed in
+            completion(
+                changed.flatMap { id in
+                    let found = state.withLock { $0.accounts[id] }
+                    return found.map { .success($0.adminView(at: clock.now())) } ?? .failure(.noSuchUser(name))
+                })
         }
-        return .success(found.adminView(at: clock.now()))
     }
 
     private static func actions(_ change: AccountChange) -> [String] {
@@ -155,15 +148,12 @@ extension Store {
         _ completion: @escaping Completion<(code: Token, view: InviteView)>
     ) {
         let code = Token.random()
-        let made = Box<Change.Invite>()
-        change { state, builder throws(StoreError) in
+        change(answering: completion) { state, builder throws(StoreError) in
             try Authority.checkAdmin(principal, at: builder.now, state)
             let maker = principal.name.text
             let invite = Change.Invite(maker: maker, created: builder.now, expires: expires)
-            made.value = invite
-            return Decision(.inviteAdded(code.digest, invite), builder.audited(maker, "invite_made", ""))
-        } _: { error in
-            completion(Store.result(error, made.value.map { (code, InviteView(code.digest, $0)) }))
+            let decision = Decision(.inviteAdded(code.digest, invite), builder.audited(maker, "invite_made", ""))
+            return (decision, (code, InviteView(code.digest, invite)))
         }
     }
 
@@ -178,15 +168,11 @@ extension Store {
     ///
     /// - Returns: through the completion, false if no invitation has this id.
     public func revokeInvite(_ id: String, by actor: String, _ completion: @escaping Completion<Bool>) {
-        let wasThere = Box<Bool>()
-        change { state, builder throws(StoreError) in
+        change(answering: completion) { state, builder throws(StoreError) in
             guard let (digest, invite) = state.invites.first(where: { InviteView.id(of: $0.key) == id }) else {
-                return .nothing
+                return (.nothing, false)
             }
-            wasThere.value = true
-            return Decision(.inviteUsed(digest), builder.audited(actor, "invite_revoked", invite.maker))
-        } _: { error in
-            completion(Store.result(error, wasThere.value ?? false))
+            return (Decision(.inviteUsed(digest), builder.audited(actor, "invite_revoked", invite.maker)), true)
         }
     }
 }

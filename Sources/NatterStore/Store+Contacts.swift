@@ -48,11 +48,9 @@ extension Store {
             state.account(named: user).flatMap { $0.isErased ? nil : ($0.id, $0.view(at: now)) }
         }
         guard let (peer, view) = found else { return completion(.failure(.noSuchUser(user))) }
-        change { _, _ throws(StoreError) in
+        change(answering: completion) { _, _ throws(StoreError) in
             // So the account's other devices hear of it.
-            Decision(try decide(peer), .noted(principal.account, conversation: 0, .contacts, data: nil))
-        } _: { error in
-            completion(Store.result(error, view))
+            (Decision(try decide(peer), .noted(principal.account, conversation: 0, .contacts, data: nil)), view)
         }
     }
 }

@@ -98,7 +98,7 @@ extension Store {
                     principal.account, in: group.number,
                     ConversationState.Membership(isAdmin: true, since: builder.commit)))
             decision.append(.created, in: group.number, by: principal)
-            return (name, decision)
+            return (decision, name)
         }
     }
 
@@ -122,7 +122,7 @@ extension Store {
             let taken = newName.flatMap { state.groups[NameRule.caseKey($0)] }
             if let newName, let taken, taken != number { throw .nameTaken(newName) }
             let name = newName ?? group.name
-            if name == group.name, isOpen ?? group.isOpen == group.isOpen, retention == nil { return (name, .nothing) }
+            if name == group.name, isOpen ?? group.isOpen == group.isOpen, retention == nil { return (.nothing, name) }
             var decision = Decision(.groupChanged(number, name: name, isOpen: isOpen ?? group.isOpen))
             if name != group.name {
                 decision.append(.renamed(from: group.name, to: name), in: number, by: principal)
@@ -135,22 +135,20 @@ extension Store {
                 decision.append(.retained(retention), in: number, by: principal)
             }
             // No member needs a note of its own: the events are in the conversation, and its new name comes before them.
-            return (name, decision)
+            return (decision, name)
         }
     }
 
     /// Deletes a group for all its members. Its name is free again.
     public func deleteGroup(_ name: String, by principal: Principal, _ completion: @escaping Completion<Void>) {
-        change { state, _ throws(StoreError) in
+        change(answering: completion) { state, _ throws(StoreError) in
             let group = try state.group(name, .administer, for: principal)
             var decision = Decision(.groupDeleted(group.identity.number))
             decision.append(.deleted, in: group.identity.number, by: principal)
             for member in group.members.keys {
                 decision.append(.gone("deleted", from: group, for: AccountID(rawValue: member)))
             }
-            return decision
-        } _: { error in
-            completion(Store.result(error, ()))
+            return (decision, ())
         }
     }
 
@@ -191,7 +189,7 @@ extension Store {
                 let event: GroupEvent = new.isAdmin ? .promoted(account.name.text) : .demoted(account.name.text)
                 decision.append(event, in: number, by: principal)
             }
-            return (group.name, decision)
+            return (decision, group.name)
         }
     }
 
@@ -199,7 +197,7 @@ extension Store {
     public func removeMember(
         _ user: String, from name: String, by principal: Principal, _ completion: @escaping Completion<Void>
     ) {
-        change { state, _ throws(StoreError) in
+        change(answering: completion) { state, _ throws(StoreError) in
             let isSelf = state.account(named: user)?.id == principal.account
             let group: ConversationState
             do throws(StoreError) { group = try state.groupToSee(name, principal) } catch {
@@ -218,9 +216,7 @@ extension Store {
                 .gone(isSelf ? "left" : "removed", from: group, for: account.id))
             decision.append(
                 isSelf ? .left : .removed(account.name.text), in: group.identity.number, by: principal)
-            return decision
-        } _: { error in
-            completion(Store.result(error, ()))
+            return (decision, ())
         }
     }
 
@@ -265,25 +261,20 @@ extension Store {
 
     // MARK: Helpers
 
-    /// Makes a change and answers with the conversation after it.
+    /// Makes a change of the conversation that `decide` names, and answers with that conversation after it.
     private func changeGroup(
         _ principal: Principal, _ completion: @escaping Completion<ConversationView>,
-        _ decide:
-            @escaping @Sendable (StoreState, BatchBuilder) throws(StoreError) -> (name: String, decision: Decision)
+        _ decide: @escaping @Sendable (StoreState, BatchBuilder) throws(StoreError) -> (Decision, String)
     ) {
-        let name = Box<String>()
-        change { state, builder throws(StoreError) in
-            let decided = try decide(state, builder)
-            name.value = decided.name
-            return decided.decision
-        } _: { [self] error in
-            if let error { return completion(.failure(error)) }
-            do throws(StoreError) {
-                completion(.success(try conversation(name.value ?? "", for: principal)))
-            } catch {
-                completion(changedUnseen(name.value ?? "", by: principal, error))
-            }
+        let viewing: Completion<String> = { [self] changed in
+            completion(
+                changed.flatMap { name in
+                    do throws(StoreError) { return .success(try conversation(name, for: principal)) } catch {
+                        return changedUnseen(name, by: principal, error)
+                    }
+                })
         }
+        change(answering: viewing, decide)
     }
 
     /// The answer to an admin of the server who changed a group without being a member: the group without its

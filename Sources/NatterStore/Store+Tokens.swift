@@ -46,20 +46,17 @@ extension Store {
             return completion(.failure(error))
         }
         let token = Token.random()
-        let made = Box<TokenView>()
-        change { state, builder throws(StoreError) in
+        change(answering: completion) { state, builder throws(StoreError) in
             // The token of this request may have been revoked meanwhile.
             guard state.tokens[principal.token] != nil else { throw .unauthorized }
             try self.quotas.checkTokens(state.robotCount(of: principal.account))
             let new = TokenState(
                 number: builder.newTokenNumber(), account: principal.account, scope: scope, scopeID: scopeID,
                 label: label, created: builder.now, expires: expires)
-            made.value = TokenView(
+            let view = TokenView(
                 id: new.number, user: principal.name.text, label: label, scope: scope, created: new.created,
                 expires: expires, lastUsed: nil, lastAddress: nil, origin: SessionOrigin(), isCurrent: false)
-            return Decision(.tokenAdded(token.digest, new))
-        } _: { error in
-            completion(Store.result(error, made.value.map { (token, $0) }))
+            return (Decision(.tokenAdded(token.digest, new)), (token, view))
         }
     }
 
@@ -106,15 +103,11 @@ extension Store {
     ///
     /// - Returns: through the completion, the user's name; nil if no session has this number.
     public func endSession(_ id: Int64, by actor: String, _ completion: @escaping Completion<String?>) {
-        let user = Box<String>()
-        change { state, builder throws(StoreError) in
+        change(answering: completion) { state, builder throws(StoreError) in
             guard let (digest, token) = state.tokens.first(where: { $0.value.number == id && !$0.value.isRobot }),
                 let name = state.accounts[token.account]?.name.text
-            else { return .nothing }
-            user.value = name
-            return Decision(.tokensRemoved([digest]), builder.audited(actor, "session_ended", name))
-        } _: { error in
-            completion(Store.result(error, user.value))
+            else { return (.nothing, nil) }
+            return (Decision(.tokensRemoved([digest]), builder.audited(actor, "session_ended", name)), name)
         }
     }
 }

@@ -158,15 +158,21 @@ public final class Store: Sendable {
 
     func releaseBulk() { writer.holdBulk(false) }
 
-    /// Makes changes that depend on the state. `decide` runs on the writer's thread with the state lock held.
-    /// Everything after it sees its changes.
-    func change(
-        freesRoom: Bool = false,
-        _ decide: @escaping @Sendable (StoreState, BatchBuilder) throws(StoreError) -> Decision,
-        _ completion: @escaping @Sendable (StoreError?) -> Void
+    /// Makes changes that depend on the state. Everything after it sees its changes.
+    ///
+    /// - Parameter decide: runs on the writer's thread with the state lock held, and again if other stores were first
+    ///   in the log. Its last value is the answer.
+    func change<Value: Sendable>(
+        freesRoom: Bool = false, answering completion: @escaping Completion<Value>,
+        _ decide: @escaping @Sendable (StoreState, BatchBuilder) throws(StoreError) -> (Decision, Value)
     ) {
+        let answer = Monitor<Result<Value, StoreError>>(.failure(.failed("the store gave no answer")))
         let operation = StoreWriter.Operation(
-            decide: { [self] builder in try state.withLock { try decide($0, builder) } }, completion: completion,
+            decide: { [self] builder in
+                let (decision, value) = try state.withLock { try decide($0, builder) }
+                answer.withLock { $0 = .success(value) }
+                return decision
+            }, completion: { error in completion(error.map { .failure($0) } ?? answer.withLock { $0 }) },
             endsBatch: true, freesRoom: freesRoom)
         submit(.operation(operation))
     }

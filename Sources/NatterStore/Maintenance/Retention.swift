@@ -219,20 +219,9 @@ extension Store {
         _ retention: Retention, of name: String, by actor: String,
         _ completion: @escaping Completion<RetentionView>
     ) {
-        let found = Box<Int64>()
-        // Who shortens it wants room.
-        change(freesRoom: true) { [self] state, builder throws(StoreError) in
-            guard let conversation = try StoreExporter.find(name, in: state) else {
-                throw .noSuchConversation(name)
-            }
-            let decision = try decide(retention, for: conversation, state)
-            found.value = conversation.identity.number
-            guard var decision else { return .nothing }
-            decision.append(builder.audited(actor, "retention_set", "\(name) \(retention)"))
-            return decision
-        } _: { [self] error in
-            if let error { return completion(.failure(error)) }
-            let number = found.value ?? 0
+        let dropping: Completion<Int64> = { [self] result in
+            let number: Int64
+            do throws(StoreError) { number = try result.get() } catch { return completion(.failure(error)) }
             dropDueMessages(of: [number]) { [self] failure in
                 // What can't be dropped for another reason, such as damage, stays and is reported.
                 if failure == .diskFull { return completion(.failure(.notDropped(name))) }
@@ -243,6 +232,16 @@ extension Store {
                 }
                 completion(view.map { .success($0) } ?? .failure(.noSuchConversation(name)))
             }
+        }
+        // Who shortens it wants room.
+        change(freesRoom: true, answering: dropping) { [self] state, builder throws(StoreError) in
+            guard let conversation = try StoreExporter.find(name, in: state) else {
+                throw .noSuchConversation(name)
+            }
+            let number = conversation.identity.number
+            guard var decision = try decide(retention, for: conversation, state) else { return (.nothing, number) }
+            decision.append(builder.audited(actor, "retention_set", "\(name) \(retention)"))
+            return (decision, number)
         }
     }
 
