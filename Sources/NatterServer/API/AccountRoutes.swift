@@ -168,7 +168,7 @@ enum AccountRoutes {
 
     /// The reply that gives a new session's token to its user.
     private static func sessionReply(
-        _ token: Token, of name: UserName, _ call: Call, status: Int, inCookie: Bool = false
+        _ token: Token, of name: UserName, _ call: Call, status: Int, inCookie: Bool
     ) -> Reply {
         call.log("session_begun", [("user", name.text), ("address", call.head.remoteAddress)])
         // A session begins with a visit, even if its token is never used.

@@ -18,7 +18,6 @@ public final class ChatServer: Sendable {
 
     public struct Options: Sendable {
         public var spools = SpoolLimits()
-        public var limits = ListenerLimits()
         /// The setting at the start. ``ChatServer/use(_:)`` changes it.
         public var registration = Registration.open
         /// The events that admins can read remotely. The event sink fills it.
@@ -95,8 +94,8 @@ public final class ChatServer: Sendable {
         }
         recent.onEvent { [waiters] in ChatServer.announceEvents(waiters) }
         let made = try HTTPListener(
-            address: address, port: port, limits: options.limits, proxies: options.proxies,
-            identity: options.identity, handler: RequestHandler(server: self))
+            address: address, port: port, proxies: options.proxies, identity: options.identity,
+            handler: RequestHandler(server: self))
         listener.signal { $0 = made }
         // Make the hash now. Otherwise the first login with an unknown name would take longer than others.
         AccountRoutes.prepareDecoy(hashers)

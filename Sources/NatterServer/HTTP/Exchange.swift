@@ -1,8 +1,8 @@
 internal import Synchronization
 
-/// One request and its reply, as handlers see them. All public members are thread-safe.
-public final class Exchange: Sendable {
-    public let head: RequestHead
+/// One request and its reply, as handlers see them. All members are thread-safe.
+final class Exchange: Sendable {
+    let head: RequestHead
     private let mailbox: Mailbox
     private let hasResponded = Atomic<Bool>(false)
     private let recorded = Mutex<[(key: String, value: String)]>([])
@@ -15,7 +15,7 @@ public final class Exchange: Sendable {
     }
 
     /// Sends the reply. Call it once. The reply is dropped if the client has disconnected.
-    public func respond(_ reply: Reply) {
+    func respond(_ reply: Reply) {
         guard !hasResponded.exchange(true, ordering: .acquiringAndReleasing) else {
             assertionFailure("'\(head.target)' was answered twice")
             reply.discard()
@@ -29,7 +29,7 @@ public final class Exchange: Sendable {
     }
 
     /// Adds a fact to the log entry of this request. It must never be a text, a token or a password.
-    public func addFact(_ key: String, _ value: String) { recorded.withLock { $0.append((key, value)) } }
+    func addFact(_ key: String, _ value: String) { recorded.withLock { $0.append((key, value)) } }
 
     /// Whether the whole request arrived together, so that nothing that somebody saw happened since its head was
     /// read. Only the listener's thread may ask.
@@ -39,5 +39,5 @@ public final class Exchange: Sendable {
 
     /// Continues a paused transfer. Either ``BodySink/receive(_:_:)`` paused reading a body, or a ``BodyProducer`` had
     /// no bytes ready.
-    public func resume() { mailbox.post(.resume(self)) }
+    func resume() { mailbox.post(.resume(self)) }
 }

@@ -1,8 +1,8 @@
-public import NatterLanguage
+internal import NatterLanguage
 
 /// The layer above the listener. All methods run on the listener's thread unless they say otherwise, so they must not
 /// block.
-public protocol HTTPHandler: Sendable {
+protocol HTTPHandler: Sendable {
     /// Headers that every reply carries, unless the reply has its own header of that name. Read once, at the start.
     var commonHeaders: [(name: String, value: String)] { get }
     /// Decides from the head alone how the body is read, and which function answers the request.
@@ -20,12 +20,12 @@ public protocol HTTPHandler: Sendable {
 }
 
 extension HTTPHandler {
-    public var commonHeaders: [(name: String, value: String)] { [] }
-    public func connected(_ address: String) {}
-    public func disconnected(_ summary: ConnectionSummary) {}
+    var commonHeaders: [(name: String, value: String)] { [] }
+    func connected(_ address: String) {}
+    func disconnected(_ summary: ConnectionSummary) {}
 }
 
-public enum BodyPlan {
+enum BodyPlan {
     /// Reply immediately without reading the body, then close the connection.
     case refuse(Reply)
     /// Collect the whole body in memory, then call the function with it. The function must lead to exactly one call of
@@ -40,7 +40,7 @@ public enum BodyPlan {
 ///
 /// A sink that wants no more may call ``Exchange/respond(_:)`` before the end of the body, with a reply of known bytes.
 /// The client gets that reply immediately. Then the listener calls `abandoned` and closes the connection.
-public protocol BodySink: AnyObject, Sendable {
+protocol BodySink: AnyObject, Sendable {
     /// Takes the next piece, on the listener's thread. The bytes are valid only during the call.
     ///
     /// - Returns: false to pause reading until ``Exchange/resume()``.
@@ -56,11 +56,11 @@ public protocol BodySink: AnyObject, Sendable {
 }
 
 extension BodySink {
-    public var heldBytes: Int { 0 }
+    var heldBytes: Int { 0 }
 }
 
 /// Why the listener itself refuses a request. The client gets one reply, and the connection is closed.
-public enum HTTPViolation: Error, Sendable, Equatable, PhraseConvertible {
+enum HTTPViolation: Error, Sendable, Equatable, PhraseConvertible {
     /// 400: the request violates HTTP, or two readers could interpret it differently.
     case malformed(reason: Phrase)
     /// 413: the announced body is longer than the route takes.
@@ -74,7 +74,7 @@ public enum HTTPViolation: Error, Sendable, Equatable, PhraseConvertible {
     /// 429: the answers being sent to one reader use all memory allowed for it.
     case tooManyOwnAnswers
 
-    public var status: Int {
+    var status: Int {
         switch self {
         case .malformed: 400
         case .bodyTooLarge: 413
@@ -83,7 +83,7 @@ public enum HTTPViolation: Error, Sendable, Equatable, PhraseConvertible {
         }
     }
 
-    public var phrase: Phrase {
+    var phrase: Phrase {
         switch self {
         case .malformed(let reason): reason
         case .bodyTooLarge(let limit): "the body is larger than \(limit) bytes"
@@ -96,31 +96,31 @@ public enum HTTPViolation: Error, Sendable, Equatable, PhraseConvertible {
 }
 
 /// The summary of one request, for the log.
-public struct RequestSummary: Sendable {
-    public let method: String
-    public let target: String
+struct RequestSummary: Sendable {
+    let method: String
+    let target: String
     /// The status, or 0 if the connection ended before a reply.
-    public let status: Int
+    let status: Int
     /// Bytes of the request's body that arrived.
-    public let bytesIn: Int
+    let bytesIn: Int
     /// Bytes of the reply's body that were sent.
-    public let bytesOut: Int
-    public let durationMicroseconds: Int
-    public let remoteAddress: String
+    let bytesOut: Int
+    let durationMicroseconds: Int
+    let remoteAddress: String
     /// False if the connection broke or was cut before the end of the reply.
-    public let isComplete: Bool
+    let isComplete: Bool
     /// ``Reply/note``, or the reason why the listener cut the connection.
-    public let note: String?
+    let note: String?
     /// The facts that ``Exchange/addFact(_:_:)`` recorded.
-    public let facts: [(key: String, value: String)]
+    let facts: [(key: String, value: String)]
 }
 
 /// The summary of one connection, for the log.
-public struct ConnectionSummary: Sendable {
+struct ConnectionSummary: Sendable {
     /// The address of the other end, which may be a proxy.
-    public let address: String
-    public let requests: Int
-    public let durationMilliseconds: Int64
+    let address: String
+    let requests: Int
+    let durationMilliseconds: Int64
     /// Why the listener ended the connection. It is nil if the client ended it, or if a reply said `Connection: close`.
-    public let reason: String?
+    let reason: String?
 }

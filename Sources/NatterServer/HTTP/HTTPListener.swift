@@ -3,16 +3,16 @@ internal import Glibc
 public import NatterLanguage
 internal import NatterPage
 internal import NatterSystem
-public import NatterTLS
+internal import NatterTLS
 internal import Synchronization
 
 /// An HTTP/1.1 server on one address. One thread serves thousands of connections.
 ///
 /// It stands between the network and an ``HTTPHandler``. It refuses requests that two readers could interpret
 /// differently, sets deadlines for slow clients, and limits memory and connections.
-public final class HTTPListener: Sendable {
+final class HTTPListener: Sendable {
     /// The port it listens on.
-    public let port: UInt16
+    let port: UInt16
     private let mailbox: Mailbox
     /// Belongs to the thread that calls `run`. That thread holds the lock while it serves.
     private let loop: Monitor<ListenerLoop>
@@ -26,7 +26,7 @@ public final class HTTPListener: Sendable {
     ///   - port: 0 for any free port.
     ///   - proxies: addresses whose `X-Forwarded-For` is trusted. If there are any, only they and loopback may connect.
     ///   - identity: the certificate for TLS, or nil for plain HTTP.
-    public init(
+    init(
         address: String, port: UInt16, limits: ListenerLimits = ListenerLimits(), proxies: Set<PeerAddress> = [],
         identity: TLSIdentity? = nil, handler: any HTTPHandler
     ) throws(ListenerError) {
@@ -44,22 +44,22 @@ public final class HTTPListener: Sendable {
     }
 
     /// Serves on the calling thread until ``stop()``. Call it once.
-    public func run() { loop.withLock { $0.run() } }
+    func run() { loop.withLock { $0.run() } }
 
     /// Stops accepting, makes the handler answer waiting requests, gives requests in flight time to finish, and ends
     /// `run`. Thread-safe, but must not be called from a signal handler.
-    public func stop() { mailbox.post(.stop) }
+    func stop() { mailbox.post(.stop) }
 
     /// Uses another certificate for new connections. Open ones keep theirs. Thread-safe. The listener must speak TLS.
-    public func use(_ identity: TLSIdentity) { mailbox.post(.identity(identity)) }
+    func use(_ identity: TLSIdentity) { mailbox.post(.identity(identity)) }
 
     /// Calls the function on the listener's thread, if that still takes events. Thread-safe.
-    public func probe(_ answer: @escaping @Sendable () -> Void) {
+    func probe(_ answer: @escaping @Sendable () -> Void) {
         mailbox.post(.probe(LoopEvent.Probe(answer: answer)))
     }
 
     /// The number of open connections.
-    public var connectionCount: Int { openConnections.value.load(ordering: .relaxed) }
+    var connectionCount: Int { openConnections.value.load(ordering: .relaxed) }
 
     /// - Returns: how many files the process may have open.
     private static func raiseFileLimit() -> Int {
@@ -98,40 +98,40 @@ public enum ListenerError: Error, Equatable, PhraseConvertible {
 }
 
 /// Limits for one client, and for all clients together.
-public struct ListenerLimits: Sendable {
+struct ListenerLimits: Sendable {
     /// The maximum number of connections. With nil, the process's limit of open files decides.
-    public var connections: Int?
+    var connections: Int?
     /// Open files that are reserved for everything except connections.
-    public var reservedDescriptors = 768
+    var reservedDescriptors = 768
     /// The maximum number of connections from one address (for IPv6, from one /64 network). Loopback is exempt.
-    public var connectionsPerAddress = 256
+    var connectionsPerAddress = 256
     /// Memory for the head of a request and as a buffer for its body. A larger head is refused. All of it is touched with
     /// each answer, because libmicrohttpd clears it, and 10,000 readers may be answered at once.
-    public var connectionMemoryBytes = 12 << 10
+    var connectionMemoryBytes = 12 << 10
     /// The maximum size in bytes of all bodies being collected. Above it, clients that send more are refused.
-    public var collectedBytes = 256 << 20
+    var collectedBytes = 256 << 20
     /// The maximum size in bytes of all answers being sent, and of those to one reader. Above it, large answers to GET
     /// are refused.
-    public var answerBytes = 256 << 20
-    public var answerBytesPerReader = 64 << 20
+    var answerBytes = 256 << 20
+    var answerBytesPerReader = 64 << 20
     /// The time from connecting, or from the request line, to the end of the head.
-    public var headMilliseconds: Int64 = 10_000
+    var headMilliseconds: Int64 = 10_000
     /// The time from the end of a request to the head of the next. With the reaper's period added, a client that
     /// exceeds it is disconnected within 30 s.
-    public var idleMilliseconds: Int64 = 28_000
+    var idleMilliseconds: Int64 = 28_000
     /// A request or reply body must transfer `progressBytes` in this time, except while the server itself pauses the
     /// transfer.
-    public var progressMilliseconds: Int64 = 20_000
-    public var progressBytes = 20 << 10
+    var progressMilliseconds: Int64 = 20_000
+    var progressBytes = 20 << 10
     /// How often deadlines are checked.
-    public var reaperMilliseconds: Int64 = 1_000
+    var reaperMilliseconds: Int64 = 1_000
     /// How long a refused client may continue to send, so that it can read the reply.
-    public var lingerMilliseconds: Int64 = 3_000
-    public var lingerConnections = 512
+    var lingerMilliseconds: Int64 = 3_000
+    var lingerConnections = 512
     /// How long requests in flight may take after ``HTTPListener/stop()``.
-    public var stopMilliseconds: Int64 = 5_000
+    var stopMilliseconds: Int64 = 5_000
 
-    public init() {}
+    init() {}
 }
 
 extension ChatServer {

@@ -1,19 +1,19 @@
 internal import CMicroHTTPD
 
 /// The reply to a request.
-public struct Reply: Sendable {
+struct Reply: Sendable {
     /// The status, from 200 to 599.
-    public var status: Int
+    var status: Int
     /// The headers, sent as they are. The listener adds `Date`, `Connection`, `Content-Length` and `Transfer-Encoding`.
-    public var headers: [(name: String, value: String)]
+    var headers: [(name: String, value: String)]
     /// The body. A reply to HEAD, and one with the status 304, sends only its length.
-    public var body: ReplyBody
+    var body: ReplyBody
     /// A note for the log.
-    public var note: String?
+    var note: String?
     /// Who asked, for the limit of each one's answers; nil for strangers.
-    public var reader: Int64?
+    var reader: Int64?
 
-    public init(
+    init(
         status: Int, headers: [(name: String, value: String)] = [], body: ReplyBody = .bytes([]), note: String? = nil
     ) {
         (self.status, self.headers, self.body, self.note) = (status, headers, body, note)
@@ -39,14 +39,14 @@ public struct Reply: Sendable {
     }
 }
 
-public enum ReplyBody: Sendable {
+enum ReplyBody: Sendable {
     case bytes([UInt8])
     /// A body that is produced while it is sent. Without a length in bytes it is sent in chunks.
     case producer(any BodyProducer, length: Int?)
 }
 
 /// Makes a body piece by piece.
-public protocol BodyProducer: AnyObject, Sendable {
+protocol BodyProducer: AnyObject, Sendable {
     /// Returns the next piece. It runs on the listener's thread, so it must be quick and must not block.
     ///
     /// - Parameter maximum: how many bytes can be sent now. The listener keeps the rest.
@@ -58,10 +58,10 @@ public protocol BodyProducer: AnyObject, Sendable {
 }
 
 extension BodyProducer {
-    public var heldBytes: Int { 0 }
+    var heldBytes: Int { 0 }
 }
 
-public enum ProducerStep: Sendable {
+enum ProducerStep: Sendable {
     case bytes([UInt8])
     /// No bytes yet. The listener asks again after ``Exchange/resume()``.
     case wait

@@ -1,32 +1,32 @@
 internal import NatterLanguage
 
 /// The head of a request: everything that is known before its body.
-public struct RequestHead: Sendable {
+struct RequestHead: Sendable {
     /// The method as sent, such as `GET`. Case matters.
-    public let method: String
+    let method: String
     /// The request target as sent, with its query, but without the scheme and the host of an absolute one.
-    public let target: String
+    let target: String
     /// The path split at `/`, with each segment percent-decoded once: `/v1/x` is `["v1", "x"]`, `/` is `[]`, `//` has
     /// an empty segment, and `.` and `..` are ordinary names. It is nil if malformed: a bad escape, `%2F` or `%00` in a
     /// segment, or bytes that are not UTF-8.
-    public let path: [String]?
+    let path: [String]?
     /// The query. Names and values are decoded once, with `+` as a space. It is nil if malformed.
-    public let query: [(name: String, value: String)]?
+    let query: [(name: String, value: String)]?
     /// The headers in the order sent, with names in lower case and values without surrounding white space.
-    public let headers: [(name: String, value: String)]
+    let headers: [(name: String, value: String)]
     /// The client's numeric address without a port. It is the other end of the connection, or the client that a trusted
     /// proxy names. An IPv4 client has an IPv4 address even if it came over an IPv6 socket.
-    public let remoteAddress: String
+    let remoteAddress: String
     /// True if the other end of the connection is a trusted proxy.
-    public let isProxied: Bool
+    let isProxied: Bool
     /// The number of body bytes to come. It is nil if none is announced or the body is chunked.
-    public let contentLength: Int?
-    public let isChunked: Bool
+    let contentLength: Int?
+    let isChunked: Bool
 
     /// The value of the first header of this name.
     ///
     /// - Parameter name: in lower case.
-    public func header(_ name: String) -> String? {
+    func header(_ name: String) -> String? {
         for header in headers where header.name == name { return header.value }
         return nil
     }

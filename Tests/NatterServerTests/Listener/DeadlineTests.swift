@@ -1,5 +1,5 @@
 import Glibc
-import NatterServer
+@testable import NatterServer
 import NatterSystem
 import Testing
 import TestSupport

@@ -1,5 +1,5 @@
 import Foundation
-import NatterServer
+@testable import NatterServer
 import Testing
 import TestSupport
 

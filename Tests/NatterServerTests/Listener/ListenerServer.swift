@@ -1,5 +1,5 @@
 import NatterLanguage
-import NatterServer
+@testable import NatterServer
 import NatterSystem
 import Synchronization
 internal import TestSupport

@@ -1,5 +1,5 @@
 import NatterLanguage
-import NatterServer
+@testable import NatterServer
 import Testing
 import TestSupport
 

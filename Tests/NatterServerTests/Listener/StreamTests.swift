@@ -1,4 +1,4 @@
-import NatterServer
+@testable import NatterServer
 import NatterSystem
 import Synchronization
 import Testing

@@ -1,7 +1,7 @@
 import CEvent
 import Glibc
 import NatterModel
-import NatterServer
+@testable import NatterServer
 import NatterTLS
 import TestSupport
 
