@@ -85,24 +85,21 @@ public final class SystemThread: Sendable {
     /// Starts `body` on a new thread. The thread blocks all signals, so that the main thread receives them. `top -H`
     /// shows `name`, which has at most 15 bytes.
     public init(name: String, _ body: @escaping @Sendable () -> Void) throws(DiskError) {
-        var all = sigset_t()
-        var former = sigset_t()
-        sigfillset(&all)
-        pthread_sigmask(SIG_SETMASK, &all, &former)
-        defer { pthread_sigmask(SIG_SETMASK, &former, nil) }
         var thread = pthread_t()
         let box = Unmanaged.passRetained(
             Body {
                 natter_name_thread(name)
                 body()
             })
-        let code = pthread_create(
-            &thread, nil,
-            { argument in
-                guard let argument else { return nil }
-                Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run()
-                return nil
-            }, box.toOpaque())
+        let code = blockingSignals {
+            pthread_create(
+                &thread, nil,
+                { argument in
+                    guard let argument else { return nil }
+                    Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run()
+                    return nil
+                }, box.toOpaque())
+        }
         guard code == 0 else {
             box.release()
             throw DiskError(code: Errno(rawValue: code), operation: "start thread", path: name)
