@@ -6,6 +6,9 @@ public enum PostgresValue: Sendable, Equatable {
     case integer(Int64)
     case text(String)
     case bytes([UInt8])
+
+    /// A number that is stored as the bits of an Int64.
+    public static func unsigned(_ number: UInt64) -> PostgresValue { .integer(Int64(bitPattern: number)) }
 }
 
 /// The rows of an answer, all in memory.
@@ -36,6 +39,9 @@ public final class PostgresRows {
         let start: Int64 = first & 0x80 != 0 && bytes.count > 1 ? -1 : 0
         return bytes.reduce(start) { $0 << 8 | Int64($1) }
     }
+
+    /// A number that is stored as the bits of an Int64.
+    public func unsigned(_ row: Int, _ column: Int) -> UInt64 { UInt64(bitPattern: integer(row, column)) }
 
     public func text(_ row: Int, _ column: Int) -> String {
         bytes(row, column).map { String(decoding: $0, as: UTF8.self) } ?? ""

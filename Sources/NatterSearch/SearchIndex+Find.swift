@@ -206,12 +206,10 @@ private final class Search {
     }
 
     private func range(containing row: Int64) throws(SQLiteError) -> SearchRange? {
-        let statement = try index.connection.statement(
-            "SELECT \(SearchRange.columns) FROM range WHERE first_row <= ?1 ORDER BY first_row DESC LIMIT 1")
-        try statement.bind(row)
-        guard try statement.step() else { return nil }
-        let range = try SearchRange(statement, path: index.path)
-        return row <= range.lastRow ? range : nil
+        let range = try index.connection.row(
+            "SELECT \(SearchRange.columns) FROM range WHERE first_row <= ?1 ORDER BY first_row DESC LIMIT 1", row
+        ) { row throws(SQLiteError) in try SearchRange(row, path: index.path) }
+        return range.flatMap { row <= $0.lastRow ? $0 : nil }
     }
 
     /// The hits in the ranges, in the order of the ranges.

@@ -35,11 +35,8 @@ public final class SearchScan {
                 try self.text.insertMapped(bytes, row: Int64(place), with: insert)
             }
         }
-        let hits = try connection.statement(
-            "SELECT rowid FROM posting WHERE posting MATCH ?1 ORDER BY rowid DESC")
-        try hits.bind(query.expression)
-        var places: [Int] = []
-        while try hits.step() { places.append(hits.int(0)) }
-        return places
+        return try connection.rows(
+            "SELECT rowid FROM posting WHERE posting MATCH ?1 ORDER BY rowid DESC", query.expression
+        ) { $0.int(0) }
     }
 }

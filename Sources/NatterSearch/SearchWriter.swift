@@ -120,9 +120,9 @@ public struct SearchRows: ~Copyable {
     }
 
     private static func lastRange(_ connection: Connection) throws(SQLiteError) -> SearchRange? {
-        let statement = try connection.statement(
-            "SELECT \(SearchRange.columns) FROM range ORDER BY first_row DESC LIMIT 1")
-        return try statement.step() ? SearchRange(statement, path: connection.path) : nil
+        try connection.row("SELECT \(SearchRange.columns) FROM range ORDER BY first_row DESC LIMIT 1") {
+            row throws(SQLiteError) in try SearchRange(row, path: connection.path)
+        }
     }
 
     /// Adds the next message.

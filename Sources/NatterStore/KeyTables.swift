@@ -196,10 +196,10 @@ struct KeyTables {
             ).run(FoundKey.erasedContent, conversation, commit.rawValue)
         }
         guard let known = new?.found, known.contains(where: { $0.value.conversation == conversation }) else { return }
-        var erased: Set<UInt64> = []
-        let rows = try connection.statement("SELECT seq FROM erasure WHERE conversation=? AND commit_number=?")
-        try rows.bind(conversation, commit.rawValue)
-        while try rows.step() { erased.insert(rows.uint64(0)) }
+        let erased = Set(
+            try connection.rows(
+                "SELECT seq FROM erasure WHERE conversation=? AND commit_number=?", conversation, commit.rawValue
+            ) { $0.uint64(0) })
         for (key, found) in known where found.conversation == conversation && erased.contains(found.seq.rawValue) {
             new?.found[key] = found.withoutContent
         }

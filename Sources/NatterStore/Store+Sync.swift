@@ -30,31 +30,27 @@ extension Store {
         }
         // Without a reader, because nearly every request that waits finds nothing at first.
         guard plan.hasChanges || !plan.conversations.isEmpty else { return answer([]) }
-        do {
-            return try withReader { reader in
-                var room = limitBytes
-                let changes =
-                    plan.hasChanges ? try changes(after: from, upTo: target, of: principal, reader.connection) : []
-                var steps: [SyncAnswer.Step] = []
-                for (snapshot, joinedAfter) in plan.conversations {
-                    let id = snapshot.identity.id
-                    var walk = Walk(
-                        archive: reader, snapshot: snapshot, form: form, room: room, from: joinedAfter ? .zero : from,
-                        target: target, start: plan.continuation.flatMap { $0.conversation == id ? $0.seq : nil },
-                        earliest: earliest)
-                    let reached = try walk.run()
-                    steps += walk.steps
-                    room = walk.room
-                    if let reached {
-                        return answer(
-                            Store.named(changes, steps),
-                            rest: StoreCursor.Continuation(target: target, conversation: id, seq: reached))
-                    }
+        return try reading { reader in
+            var room = limitBytes
+            let changes =
+                plan.hasChanges ? try changes(after: from, upTo: target, of: principal, reader.connection) : []
+            var steps: [SyncAnswer.Step] = []
+            for (snapshot, joinedAfter) in plan.conversations {
+                let id = snapshot.identity.id
+                var walk = Walk(
+                    archive: reader, snapshot: snapshot, form: form, room: room, from: joinedAfter ? .zero : from,
+                    target: target, start: plan.continuation.flatMap { $0.conversation == id ? $0.seq : nil },
+                    earliest: earliest)
+                let reached = try walk.run()
+                steps += walk.steps
+                room = walk.room
+                if let reached {
+                    return answer(
+                        Store.named(changes, steps),
+                        rest: StoreCursor.Continuation(target: target, conversation: id, seq: reached))
                 }
-                return answer(Store.named(changes, steps))
             }
-        } catch {
-            throw StoreError(error)
+            return answer(Store.named(changes, steps))
         }
     }
 
@@ -91,19 +87,13 @@ extension Store {
     /// The commit at which an answer must end because there are too many changes of the account; nil if there are not.
     private func lastChange(of plan: Plan, for principal: Principal) throws(StoreError) -> Commit? {
         guard plan.hasChanges else { return nil }
-        do {
-            return try withReader { reader in
-                let row = try reader.connection.statement(
-                    """
-                    SELECT commit_number FROM change
-                    WHERE account=? AND commit_number>? AND commit_number<? ORDER BY commit_number LIMIT 1 OFFSET ?
-                    """)
-                try row.bind(
-                    principal.account.rawValue, plan.from.rawValue, plan.cursor.commit.rawValue, Store.changeLimit - 1)
-                return try row.step() ? Commit(rawValue: row.uint64(0)) : nil
-            }
-        } catch {
-            throw StoreError(error)
+        return try reading { reader in
+            try reader.connection.row(
+                """
+                SELECT commit_number FROM change
+                WHERE account=? AND commit_number>? AND commit_number<? ORDER BY commit_number LIMIT 1 OFFSET ?
+                """, principal.account.rawValue, plan.from.rawValue, plan.cursor.commit.rawValue, Store.changeLimit - 1
+            ) { Commit(rawValue: $0.uint64(0)) }
         }
     }
 
@@ -112,16 +102,12 @@ extension Store {
         after from: Commit, upTo target: Commit, of principal: Principal, _ connection: Connection
     ) throws -> [SyncAnswer.Step] {
         let account = principal.account
-        let statement = try connection.statement(
+        let rows = try connection.rows(
             """
             SELECT conversation,kind,data FROM change
             WHERE account=? AND commit_number>? AND commit_number<=? ORDER BY commit_number
-            """)
-        try statement.bind(account.rawValue, from.rawValue, target.rawValue)
-        var rows: [(conversation: Int64, kind: ChangeKind?, data: String)] = []
-        while try statement.step() {
-            rows.append((statement.int64(0), ChangeKind(rawValue: statement.int(1)), statement.text(2)))
-        }
+            """, account.rawValue, from.rawValue, target.rawValue
+        ) { (conversation: $0.int64(0), kind: ChangeKind(rawValue: $0.int(1)), data: $0.text(2)) }
         return state.withLock { state in
             rows.compactMap { row in
                 if row.kind == .contacts { return principal.scope == .all ? .contacts : nil }
@@ -295,17 +281,13 @@ extension Store {
         }
 
         private func erased(after start: Seq, upTo last: Seq, limit: Int) throws -> [Seq] {
-            let rows = try reader.archive.connection.statement(
+            try reader.archive.connection.rows(
                 """
                 SELECT seq FROM erasure
                 WHERE conversation=? AND commit_number>? AND commit_number<=? AND seq>? AND seq<=?
                 ORDER BY seq LIMIT ?
-                """)
-            try rows.bind(
-                snapshot.identity.number, from.rawValue, target.rawValue, start.rawValue, last.rawValue, limit)
-            var seqs: [Seq] = []
-            while try rows.step() { seqs.append(Seq(rows.uint64(0))) }
-            return seqs
+                """, snapshot.identity.number, from.rawValue, target.rawValue, start.rawValue, last.rawValue, limit
+            ) { Seq($0.uint64(0)) }
         }
 
         /// Takes the run at `seq`. A block is taken whole if the reader needs all of it.

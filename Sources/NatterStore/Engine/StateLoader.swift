@@ -182,8 +182,10 @@ struct StateLoader {
 
     /// The newest commit in the journal; zero if it is empty.
     func lastJournaled() throws -> Commit {
-        let statement = try connection.statement("SELECT coalesce(max(number),0) FROM batch")
-        return try statement.step() ? Commit(UInt64(try statement.ordinal(0)) / 2) : .zero
+        let newest = try connection.row("SELECT coalesce(max(number),0) FROM batch") { row throws(SQLiteError) in
+            try row.ordinal(0)
+        }
+        return Commit(UInt64(newest ?? 0) / 2)
     }
 
     /// The newest commit that a database contains, in its journal or in other rows.

@@ -57,7 +57,7 @@ struct PostgresSweeper {
     func forgetContent(of seqs: Set<Seq>, in conversation: Int64) throws {
         try connection.run(
             "UPDATE sent_key SET content=$1 WHERE conversation=$2 AND content<>$1 AND seq=ANY($3::text::bigint[])",
-            .integer(Int64(bitPattern: FoundKey.erasedContent)), .integer(conversation),
+            .unsigned(FoundKey.erasedContent), .integer(conversation),
             list(seqs.map { "\($0.rawValue)" }))
     }
 

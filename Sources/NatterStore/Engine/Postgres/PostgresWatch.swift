@@ -42,7 +42,7 @@ final class PostgresWatch: Sendable {
             """
             INSERT INTO node (id,name,seen,read) VALUES ($1,$2,clock_timestamp(),$3)
             ON CONFLICT (id) DO UPDATE SET seen=excluded.seen, read=greatest(node.read,excluded.read)
-            """, .integer(node), .text("\(PostgresWatch.hostName)[\(getpid())]"), .integer(Int64(bitPattern: read)))
+            """, .integer(node), .text("\(PostgresWatch.hostName)[\(getpid())]"), .unsigned(read))
     }
 
     private static var hostName: String {

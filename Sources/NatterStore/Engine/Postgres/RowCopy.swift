@@ -50,11 +50,11 @@ struct RowCopy {
             database, "SELECT account,time,hash,conversation,seq,content,moved FROM sent_key ORDER BY moved"
         ) { rows, row in
             let found = FoundKey(
-                conversation: rows.integer(row, 3), seq: Seq(UInt64(bitPattern: rows.integer(row, 4))),
-                content: UInt64(bitPattern: rows.integer(row, 5)))
+                conversation: rows.integer(row, 3), seq: Seq(rows.unsigned(row, 4)),
+                content: rows.unsigned(row, 5))
             let key = RecentKey(
-                account: rows.integer(row, 0), time: UInt64(bitPattern: rows.integer(row, 1)),
-                hash: UInt64(bitPattern: rows.integer(row, 2)))
+                account: rows.integer(row, 0), time: rows.unsigned(row, 1),
+                hash: rows.unsigned(row, 2))
             try keys.insert(
                 [MovedKey(key: key, found: found, commit: .zero)],
                 now: Timestamp(milliseconds: rows.integer(row, 6)))
@@ -63,7 +63,7 @@ struct RowCopy {
         try RowCopy.visit(database, "SELECT \(PostgresLog.columns) FROM log ORDER BY number") { rows, row in
             if isFirst {
                 // The place before the first row that is left, as far as it matters: entries are decoded behind it.
-                place = LogPlace(number: UInt64(bitPattern: rows.integer(row, 0)) &- 1, chain: .zero)
+                place = LogPlace(number: rows.unsigned(row, 0) &- 1, chain: .zero)
                 isFirst = false
             }
             let entry = try PostgresLog.entry(rows, row, before: place)
@@ -84,24 +84,18 @@ struct RowCopy {
 
     /// The tables of rows, which PostgreSQL has under the same names. Files that go are another matter there.
     static func tables(of connection: Connection) throws -> [String] {
-        try names(
+        try connection.rows(
             """
             SELECT name FROM sqlite_schema
             WHERE type='table' AND name NOT IN ('batch','retired') AND name NOT GLOB 'keys_*'
-            """, connection)
+            """
+        ) { $0.text(0) }
     }
 
     /// The columns of a table, as a list for SQL.
     static func columns(of table: String, _ connection: Connection) throws -> String {
-        try names("SELECT name FROM pragma_table_info('\(table)')", connection).map { "\"\($0)\"" }
+        try connection.rows("SELECT name FROM pragma_table_info('\(table)')") { "\"\($0.text(0))\"" }
             .joined(separator: ",")
-    }
-
-    static func names(_ sql: String, _ connection: Connection) throws -> [String] {
-        let statement = try connection.statement(sql)
-        var names: [String] = []
-        while try statement.step() { names.append(statement.text(0)) }
-        return names
     }
 
     private func copy(_ table: String, from database: PostgresConnection) throws {
@@ -183,18 +177,14 @@ struct RowCopy {
     }
 
     private func sealedSeq(of conversation: Int64) throws -> Seq {
-        let row = try connection.statement("SELECT sealed_seq FROM conversation WHERE number=?")
-        try row.bind(conversation)
-        return try row.step() ? Seq(row.uint64(0)) : .zero
+        try connection.row("SELECT sealed_seq FROM conversation WHERE number=?", conversation) { Seq($0.uint64(0)) }
+            ?? .zero
     }
 
     /// Takes away the content of those keys whose messages are erased.
     func withoutErased(_ loaded: [MovedKey]) throws -> [MovedKey] {
-        let row = try connection.statement("SELECT 1 FROM erasure WHERE conversation=? AND seq=?")
-        return try loaded.map { key in
-            row.reset()
-            try row.bind(key.found.conversation, key.found.seq.rawValue)
-            guard try row.step() else { return key }
+        try loaded.map { key in
+            guard try ErasedTexts.has(key.found.seq, in: key.found.conversation, connection) else { return key }
             return MovedKey(key: key.key, found: key.found.withoutContent, commit: key.commit)
         }
     }
@@ -207,10 +197,7 @@ struct RowCopy {
                 try keys.insert(moved, now: now)
                 let dropped = try keys.dropExpired(now: now)
                 let end = Batch.rowNumber(of: floor, isMoved: true)
-                let row = try connection.statement("SELECT 1 FROM batch WHERE number<? LIMIT 1")
-                try row.bind(end)
-                if try row.step() {
-                    row.reset()
+                if try connection.hasRow("SELECT 1 FROM batch WHERE number<?", end) {
                     try connection.statement("DELETE FROM batch WHERE number<?").run(end)
                     hasRemovedText = true
                 }

@@ -108,7 +108,7 @@ public enum StoreCopy {
         let now = SystemClock().now().milliseconds
         let columns = "account,time,hash,conversation,seq,content"
         let tables = "SELECT name FROM sqlite_schema WHERE type='table' AND name GLOB 'keys_*' ORDER BY name DESC"
-        for table in try RowCopy.names(tables, rows) {
+        for table in try rows.rows(tables, read: { $0.text(0) }) {
             try send(columns + ",moved", of: "sent_key", "SELECT \(columns),\(now) FROM \(table)", from: rows, database)
         }
     }
@@ -222,10 +222,8 @@ public enum StoreCopy {
         try database.execute("COMMIT")
         let files = FileCopy(disk: PostgresDisk(pool, directory: directory, node: 0))
         try disk.makeDirectories(directory + "/logs")
-        let epoch = try copy.connection.statement("SELECT value FROM epoch ORDER BY run DESC LIMIT 1")
-        if try epoch.step() {
-            try StoreRecovery.writeMark(Epoch(rawValue: epoch.uint64(0)), in: directory, disk: disk)
-        }
+        let epoch = try copy.connection.row("SELECT value FROM epoch ORDER BY run DESC LIMIT 1") { $0.uint64(0) }
+        if let epoch { try StoreRecovery.writeMark(Epoch(rawValue: epoch), in: directory, disk: disk) }
         return try visitFiles(copy.connection, directory) { name, size in
             let path = directory + "/" + name
             try disk.makeDirectories(Path.directory(of: path))
