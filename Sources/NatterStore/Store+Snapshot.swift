@@ -99,12 +99,10 @@ extension Store {
 
     /// A personal conversation before its first message. It looks like an empty one.
     private func unwritten(_ own: AccountState, _ peer: AccountState) -> ConversationState {
-        let users = ConversationID.inOrder([own.name.text, peer.name.text])
-        let id = ConversationID.derived(store: self.id, kind: .personal, users: users)
+        let identity = ConversationIdentity.unwritten(own, peer, in: id)
         return ConversationState(
-            identity: ConversationIdentity(number: 0, id: id, kind: .personal, name: "", users: users), isOpen: false,
-            accounts: nil, sealedSeq: .zero, sealedHash: HashChain.start(of: id), sealedCommit: .zero,
-            lastServerTime: .zero)
+            identity: identity, isOpen: false, accounts: nil, sealedSeq: .zero,
+            sealedHash: HashChain.start(of: identity.id), sealedCommit: .zero, lastServerTime: .zero)
     }
 
     /// Calls `body` with a reader of the conversation's messages.

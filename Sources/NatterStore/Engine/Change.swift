@@ -88,6 +88,12 @@ enum Change: Sendable {
         /// The account that created a group.
         var maker: AccountID?
 
+        static func general(of store: StoreID, number: Int64) -> NewConversation {
+            NewConversation(
+                number: number, id: ConversationID.derived(store: store, kind: .general, users: []), kind: .general,
+                name: "general")
+        }
+
         /// The conversation before its first message.
         func makeState() -> ConversationState {
             let state = ConversationState(

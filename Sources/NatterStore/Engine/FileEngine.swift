@@ -316,11 +316,8 @@ final class FileEngine: StoreEngine {
             try loader.loadDeletions(state, cache: cache)
         }
         if state.general == 0 {
-            let general = Change.NewConversation(
-                number: state.counters.conversation + 1,
-                id: ConversationID.derived(store: database.id, kind: .general, users: []), kind: .general,
-                name: "general")
-            try make(.conversationAdded(general), at: state.commit, &state, connection)
+            let general = Change.conversationAdded(.general(of: database.id, number: state.counters.conversation + 1))
+            try make(general, at: state.commit, &state, connection)
         }
         state.commit = state.conversations.values.reduce(state.commit) { max($0, $1.lastCommit) }
         // The new epoch begins before commits that were found only in the logs, because their other changes are lost.

@@ -132,10 +132,8 @@ public final class StoreImporter {
                 if let conversation = try StoreExporter.find(name, in: state) {
                     return (conversation.identity, conversation.identity)
                 }
-                let accounts = try StoreExporter.people(name, in: state)
-                let users = ConversationID.inOrder([accounts.0.name.text, accounts.1.name.text])
-                let id = ConversationID.derived(store: store.id, kind: .personal, users: users)
-                return (nil, ConversationIdentity(number: 0, id: id, kind: .personal, name: "", users: users))
+                let (one, other) = try StoreExporter.people(name, in: state)
+                return (nil, .unwritten(one, other, in: store.id))
             }
         } catch {
             throw .store(error)

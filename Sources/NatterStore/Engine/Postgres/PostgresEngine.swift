@@ -262,10 +262,7 @@ final class PostgresEngine: StoreEngine {
         while true {
             var changes: [Change] = []
             if state.general == 0 {
-                let general = Change.NewConversation(
-                    number: state.counters.conversation + 1,
-                    id: ConversationID.derived(store: id, kind: .general, users: []), kind: .general, name: "general")
-                changes.append(.conversationAdded(general))
+                changes.append(.conversationAdded(.general(of: id, number: state.counters.conversation + 1)))
             }
             let first = state.commit.next
             changes.append(.epochBegun(Epoch.next(after: state.epoch), first: first))
