@@ -24,7 +24,7 @@ final class Sealer: Sendable {
     /// From so many parts on, a tail grows faster than it can be packed as well as possible.
     static let burstParts = 8
 
-    private struct Queue {
+    struct Queue {
         var ripe: Set<Int64> = []
         /// Conversations to seal up to the last message, with the function to call then.
         var whole: [(conversation: Int64, completion: @Sendable (StoreError?) -> Void)] = []
@@ -50,7 +50,7 @@ final class Sealer: Sendable {
         var trouble: (reason: String, conversations: Set<Int64>)?
     }
 
-    private struct Errand {
+    struct Errand {
         /// When it may begin, in milliseconds of the monotonic clock.
         let begin: Int64
         let run: @Sendable (ArchiveWriter) -> Void
@@ -63,10 +63,10 @@ final class Sealer: Sendable {
     static let races = 8
     private static let raceMilliseconds = 20
 
-    private let queue = Monitor(Queue())
-    private let journalBytes: Int
+    let queue = Monitor(Queue())
+    let journalBytes: Int
     /// By how many bytes the sealer has made the journal smaller. What others write meanwhile does not count.
-    private let savedBytes = Monitor(0)
+    let savedBytes = Monitor(0)
 
     init(journalBytes: Int) { self.journalBytes = journalBytes }
 
@@ -257,7 +257,7 @@ final class Sealer: Sendable {
     }
 
     /// How much of a tail is sealed.
-    private enum Extent {
+    enum Extent {
         case fullBlocks
         case all
         /// Messages up to a time.
@@ -270,7 +270,7 @@ final class Sealer: Sendable {
     }
 
     /// Seals tails and records the blocks. After a failure the tails stay as they are, durable in the journal.
-    private func seal(
+    func seal(
         _ conversations: [Int64], _ extent: Extent, _ store: Store, _ writer: ArchiveWriter
     ) -> StoreError? {
         // If nothing can be recorded, each try would write the same blocks into another file.
@@ -384,109 +384,5 @@ final class Sealer: Sendable {
                 identity: conversation.identity, parts: parts, mark: conversation.filesMark,
                 isBacklogged: parts.count >= Sealer.burstParts || state.journalBytes > 2 * journalBytes)
         }
-    }
-
-    /// Trims the part of the journal that no tail needs, in steps.
-    func trim(_ store: Store) -> StoreError? {
-        while true {
-            let floor = store.state.withLock { state in
-                state.conversations.values.reduce(state.commit.next) { floor, conversation in
-                    min(floor, conversation.journalFloor ?? floor)
-                }
-            }
-            let reached = Monitor(floor)
-            let failure = store.upkeep { [savedBytes] core in
-                let former = store.state.withLock { $0.journalBytes }
-                let floor = try core.trim(below: floor, limit: 1_000)
-                let left = store.state.withLock { $0.journalBytes }
-                savedBytes.withLock { $0 += former - left }
-                reached.signal { $0 = floor }
-            }
-            if let failure { return failure }
-            if store.state.withLock({ $0.journalBytes }) < journalBytes * 3 / 2 { store.releaseBulk() }
-            if reached.withLock({ $0 }) >= floor { return nil }
-        }
-    }
-
-    /// If the journal exceeds its bound, seals or moves up the tails that pin it, as long as that makes it smaller.
-    private func tidy(_ store: Store, _ writer: ArchiveWriter) {
-        var size = store.state.withLock { $0.journalBytes }
-        queue.withLock { $0.isTidying = size > journalBytes }
-        while size > journalBytes, !queue.withLock({ $0.isStopping }) {
-            let former = savedBytes.withLock { $0 }
-            tidyOlderHalf(store, writer)
-            size = store.state.withLock { $0.journalBytes }
-            if savedBytes.withLock({ $0 }) <= former { break }
-        }
-        queue.signal { queue in
-            (queue.isUntidy, queue.isTidying) = (false, false)
-            queue.tidiedBytes = size
-        }
-        // Even if it is still long: more is not possible now.
-        store.releaseBulk()
-    }
-
-    private func tidyOlderHalf(_ store: Store, _ writer: ArchiveWriter) {
-        let middle = store.state.withLock { state in
-            let floors = state.conversations.values.compactMap(\.journalFloor).sorted()
-            return floors.isEmpty ? nil : floors[floors.count / 2]
-        }
-        if let middle { clearJournal(upTo: middle, store, writer) }
-    }
-
-    /// Seals or moves up the tails that need the journal up to a commit, and trims it.
-    ///
-    /// - Returns: the first failure.
-    @discardableResult
-    func clearJournal(upTo commit: Commit, _ store: Store, _ writer: ArchiveWriter) -> StoreError? {
-        let (large, small) = store.state.withLock { state -> ([Int64], [Int64]) in
-            let tails = state.conversations.values.filter { !$0.tail.isEmpty }
-            // The oldest first, so that each round lets some of the journal go.
-            let old = tails.map { (floor: $0.journalFloor ?? commit, tail: $0) }.filter { $0.floor <= commit }
-                .sorted { $0.floor < $1.floor }.map(\.tail)
-            // If small tails alone fill the journal, moving them would never end, so they are sealed as well.
-            let smallBytes = tails.lazy.map(\.tail.estimatedBytes).filter { $0 < Sealer.stragglerBytes }.reduce(0, +)
-            let least = smallBytes > journalBytes / 2 ? 0 : Sealer.stragglerBytes
-            return (
-                old.filter { $0.tail.estimatedBytes >= least }.map(\.identity.number),
-                old.filter { $0.tail.estimatedBytes < least }.map(\.identity.number)
-            )
-        }
-        var failures: [StoreError?] = []
-        var rest = large[...]
-        while !rest.isEmpty {
-            failures.append(seal(Array(rest.prefix(Sealer.roundSize)), .all, store, writer))
-            rest = rest.dropFirst(Sealer.roundSize)
-        }
-        if !small.isEmpty { failures.append(moveUp(small, store)) }
-        failures.append(trim(store))
-        return failures.compactMap(\.self).first
-    }
-
-    /// Writes small tails to the journal's end again, so that its front can be trimmed.
-    private func moveUp(_ conversations: [Int64], _ store: Store) -> StoreError? {
-        let failure = store.record { [store, savedBytes] _ in
-            let tails = store.state.withLock { state in
-                conversations.compactMap { number in
-                    state.conversations[number].map { (number: number, tail: $0.tail) }
-                }
-            }
-            var moved = Batch()
-            for (number, tail) in tails {
-                for records in tail.blocks.map(\.records) {
-                    for index in 0..<records.count {
-                        moved.append(conversation: number, records[index], key: nil)
-                    }
-                }
-            }
-            var decision = Decision()
-            decision.movedTails = SealedBatch(moved)
-            savedBytes.withLock { $0 -= decision.movedTails.rawByteCount }
-            decision.append(
-                .tailsMoved(tails.map { Change.MovedTail(conversation: $0.number, lastSeq: $0.tail.lastSeq) }))
-            return decision
-        }
-        if let failure { store.report("cannot tidy the journal: \(failure)") }
-        return failure
     }
 }

@@ -74,8 +74,9 @@ final class ReplicaSession {
     ///   - timeoutMilliseconds: how long to wait for another process.
     /// - Throws: `ReplicaError.locked`; errors of `body` as a `ReplicaError`.
     static func run<Result>(
-        at location: ReplicaLocation, disk: any Disk, clock: any WallClock, epoch: Epoch = Epoch(rawValue: 0),
-        mendsLoss: Bool = false, timeoutMilliseconds: Int = lockMilliseconds, _ body: (ReplicaSession) throws -> Result
+        at location: ReplicaLocation, disk: any Disk = PosixDisk(), clock: any WallClock = SystemClock(),
+        epoch: Epoch = Epoch(rawValue: 0), mendsLoss: Bool = false, timeoutMilliseconds: Int = lockMilliseconds,
+        _ body: (ReplicaSession) throws -> Result
     ) throws(ReplicaError) -> Result {
         try ReplicaError.translate {
             // If the database exists, so does its directory. Checking the directory would cost a sync.

@@ -1,44 +1,7 @@
 public import NatterModel
 internal import NatterSQLite
-internal import NatterSystem
-
-/// Names for the shell's completion. They begin with a word, in any case of its ASCII letters, and are in byte order.
-///
-/// The names come from a server, and a shell may interpret them. So anything that is not a valid name is left out.
-extension Replica {
-    /// - Parameter limit: how many names to return at most.
-    public func userNames(from start: String, limit: Int) throws(ReplicaError) -> [String] {
-        try names(
-            "SELECT name FROM user WHERE substr(name,1,length(?1))=?1 COLLATE NOCASE ORDER BY name LIMIT ?2",
-            start, limit)
-    }
-
-    /// The groups that the user belongs to.
-    public func groupNames(from start: String, limit: Int) throws(ReplicaError) -> [String] {
-        try names(
-            """
-            SELECT name FROM conversation WHERE gone IS NULL AND kind=\(ConversationKind.group.rawValue)
-            AND substr(name,1,length(?1))=?1 COLLATE NOCASE ORDER BY name LIMIT ?2
-            """, start, limit)
-    }
-
-    /// The users with whom the user has a personal conversation.
-    public func correspondents(from start: String, limit: Int) throws(ReplicaError) -> [String] {
-        try names(
-            """
-            SELECT substr(name,2) AS user FROM conversation WHERE gone IS NULL
-            AND kind=\(ConversationKind.personal.rawValue)
-            AND substr(name,2,length(?1))=?1 COLLATE NOCASE ORDER BY user LIMIT ?2
-            """, start, limit)
-    }
-
-    private func names(_ sql: String, _ start: String, _ limit: Int) throws(ReplicaError) -> [String] {
-        try ReplicaError.translate {
-            try connection.rows(sql, start, Int64(limit)) { $0.text(0) }
-                .filter { (try? NameRule.checkForm($0)) != nil }
-        }
-    }
-}
+public import NatterSystem
+public import NatterWire
 
 /// The list of users as of the last fetch.
 public struct ReplicaUsers: Sendable {
@@ -77,6 +40,33 @@ extension Replica {
             }.map { (key: NameRule.caseKey($0.name), user: $0) }
             users.sort { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
             return ReplicaUsers(users: users.map(\.user), fetched: fetched)
+        }
+    }
+
+    /// Stores a fetched list of users for times when the server can't be reached. Waits only briefly for another
+    /// process, because a missed update does not matter.
+    ///
+    /// - Parameter users: all users of the server.
+    public static func keep(
+        _ users: [UserObject], at location: ReplicaLocation, clock: any WallClock
+    ) throws(ReplicaError) {
+        try ReplicaSession.run(at: location, clock: clock, timeoutMilliseconds: 200) { session in
+            var known: [String: ReplicaUsers.User] = [:]
+            for user in try session.replica.users()?.users ?? [] { known[user.name] = user }
+            try session.commit {
+                let insert = try session.connection.statement("INSERT OR REPLACE INTO user VALUES (?,?,?)")
+                for object in users {
+                    let seen = object.lastSeen.flatMap { Timestamp(rfc3339: $0) }
+                    let user = ReplicaUsers.User(name: object.name, isOnline: object.online, lastSeen: seen)
+                    // Only a few users have changed since the last time.
+                    guard known.removeValue(forKey: user.name) != user else { continue }
+                    try insert.run(user.name, user.isOnline ? 1 : 0, seen?.milliseconds)
+                }
+                let delete = try session.connection.statement("DELETE FROM user WHERE name=?")
+                for name in known.keys { try delete.run(name) }
+                let now = clock.now().milliseconds
+                try ReplicaMeta.set(ReplicaUsers.timeKey, "\(now)", on: session.connection)
+            }
         }
     }
 }

@@ -41,7 +41,7 @@ struct PostgresLog {
 
     static func place(_ rows: PostgresRows, _ row: Int) -> LogPlace {
         LogPlace(
-            number: UInt64(bitPattern: rows.integer(row, 0)), chain: Digest(bytes: rows.blob(row, 3)) ?? .zero)
+            number: rows.unsigned(row, 0), chain: Digest(bytes: rows.blob(row, 3)) ?? .zero)
     }
 
     /// - Returns: nil for the row that came with the store.
@@ -49,7 +49,7 @@ struct PostgresLog {
         let place = place(rows, row)
         guard place.number > 0 else { return nil }
         let author = LogEntry.Author(
-            node: UInt64(bitPattern: rows.integer(row, 1)), attempt: UInt64(bitPattern: rows.integer(row, 2)))
+            node: rows.unsigned(row, 1), attempt: rows.unsigned(row, 2))
         let decoded = Result { try LogEntry(decoding: rows.blob(row, 4), before: before, author: author) }
         if case .failure(let error as FormatViolation) = decoded, error.isNewer {
             throw StoreOpenError.newer(
@@ -95,7 +95,7 @@ struct PostgresLog {
     private static func reading(after place: LogPlace, limit: Int) -> PostgresConnection.Statement {
         .init(
             "SELECT \(columns) FROM log WHERE number>=$1 ORDER BY number LIMIT $2",
-            [.integer(Int64(bitPattern: place.number)), .integer(Int64(clamping: limit) + 1)])
+            [.unsigned(place.number), .integer(Int64(clamping: limit) + 1)])
     }
 
     private static func entries(_ rows: PostgresRows, after place: LogPlace) throws -> [LogEntry] {
@@ -118,8 +118,8 @@ struct PostgresLog {
                 """
                 SELECT \(PostgresLog.blockColumns) FROM block b
                 WHERE conversation=$1 AND first_seq>=$2 AND first_seq<=$3 ORDER BY first_seq
-                """, .integer(conversation), .integer(Int64(bitPattern: seqs.lowerBound.rawValue)),
-                .integer(Int64(bitPattern: seqs.upperBound.rawValue)))
+                """, .integer(conversation), .unsigned(seqs.lowerBound.rawValue),
+                .unsigned(seqs.upperBound.rawValue))
             var written: [WrittenBlocks] = []
             for row in 0..<rows.count {
                 let block = BlockRow(conversation: conversation) { rows.integer(row, $0) }
@@ -133,7 +133,7 @@ struct PostgresLog {
                     """
                     SELECT first_seq,generation,size,dictionary,closed FROM segment
                     WHERE conversation=$1 AND first_seq=$2 AND generation=$3
-                    """, .integer(conversation), .integer(Int64(bitPattern: block.segmentSeq.rawValue)),
+                    """, .integer(conversation), .unsigned(block.segmentSeq.rawValue),
                     .integer(Int64(block.generation)))
                 guard found.count == 1 else {
                     throw StoreError.failed("a block in PostgreSQL is in a segment that has no row")
@@ -159,7 +159,7 @@ struct PostgresLog {
                 LEFT JOIN block b ON b.conversation=s.conversation AND b.segment_seq=s.first_seq
                 AND b.generation=s.generation AND b.first_seq<=$2
                 WHERE s.conversation=$1 AND s.first_seq<=$2+1 ORDER BY s.first_seq,s.generation,b.first_seq
-                """, .integer(conversation), .integer(Int64(bitPattern: last.rawValue)))
+                """, .integer(conversation), .unsigned(last.rawValue))
             var written: [WrittenBlocks] = []
             for row in 0..<rows.count {
                 let segment = PostgresLog.segment(of: conversation, rows, row, from: 10)
@@ -180,7 +180,7 @@ struct PostgresLog {
         of conversation: Int64, _ rows: PostgresRows, _ row: Int, from column: Int
     ) -> SegmentRow {
         SegmentRow(
-            conversation: conversation, firstSeq: Seq(UInt64(bitPattern: rows.integer(row, column))),
+            conversation: conversation, firstSeq: Seq(rows.unsigned(row, column)),
             generation: Int(clamping: rows.integer(row, column + 1)),
             size: UInt64(clamping: rows.integer(row, column + 2)),
             dictionary: DictionaryID(bytes: rows.blob(row, column + 3)) ?? .none,
@@ -300,8 +300,8 @@ struct PostgresLog {
         return (
             reached,
             [
-                .integer(Int64(bitPattern: reached.number)), .integer(Int64(bitPattern: entry.commit.rawValue)),
-                .integer(Int64(bitPattern: entry.author.node)), .integer(Int64(bitPattern: entry.author.attempt)),
+                .unsigned(reached.number), .unsigned(entry.commit.rawValue),
+                .unsigned(entry.author.node), .unsigned(entry.author.attempt),
                 .bytes(reached.chain.bytes), .bytes(data), .bytes(entry.before.chain.bytes),
             ]
         )
@@ -341,8 +341,8 @@ struct PostgresLog {
                 JOIN log_file f ON f.path=substr(encode(c.id,'hex'),1,2)||'/'||encode(c.id,'hex')||'/'
                     ||lpad(to_hex($2::bigint),16,'0')||'-'||lpad(to_hex($3::bigint),4,'0')||'.log'
                 JOIN log_piece p ON p.file=f.id WHERE c.number=$1 AND p.start<$4 HAVING sum(length(p.data))>=$4
-                """, .integer(segment.conversation), .integer(Int64(bitPattern: segment.firstSeq.rawValue)),
-                .integer(Int64(segment.generation)), .integer(Int64(bitPattern: segment.size)))
+                """, .integer(segment.conversation), .unsigned(segment.firstSeq.rawValue),
+                .integer(Int64(segment.generation)), .unsigned(segment.size))
             guard found.count == 1 else {
                 try connection.execute("ROLLBACK")
                 throw StoreError.failed("the blocks to record are not in PostgreSQL")
@@ -383,14 +383,14 @@ struct PostgresLog {
                     list(keys.map { Int64(bitPattern: $0.found.content) }), .integer(now.milliseconds))
             }
             try connection.run(
-                "UPDATE node SET read=$1, seen=clock_timestamp() WHERE id=$2", .integer(Int64(bitPattern: read)),
+                "UPDATE node SET read=$1, seen=clock_timestamp() WHERE id=$2", .unsigned(read),
                 .integer(node))
             // Each server still has to find the entry that it read last.
             try connection.run(
                 """
                 DELETE FROM log WHERE commit_number<$1 AND number<(SELECT max(number) FROM log) AND number<
                 (SELECT min(read) FROM node WHERE seen>clock_timestamp()-interval '1 minute')
-                """, .integer(Int64(bitPattern: floor.rawValue)))
+                """, .unsigned(floor.rawValue))
             try connection.execute("COMMIT")
         }
     }
@@ -438,63 +438,5 @@ struct PostgresLog {
         guard holdsLock || always, let connection else { return }
         holdsLock = false
         do { try connection.execute("ROLLBACK") } catch { drop() }
-    }
-}
-
-/// Collects the statements of changes.
-private final class RowCollector: RowWriter {
-    private(set) var statements: [PostgresConnection.Statement] = []
-    /// The number of the entry.
-    private let number: UInt64
-
-    init(number: UInt64) { self.number = number }
-
-    func run(_ sql: StaticString, _ values: any SQLValue...) throws {
-        statements.append(.init(sql.description, values.map { PostgresValue($0.datum) }))
-    }
-
-    /// The rows of blocks. `ArchiveRows` has the same for SQLite.
-    func record(_ written: WrittenBlocks) throws {
-        let replaced = [written.replaced].compactMap { $0 } + written.dropped
-        for old in replaced {
-            let row = old.row
-            try run(
-                "DELETE FROM block WHERE conversation=$1 AND segment_seq=$2 AND generation=$3", row.conversation,
-                row.firstSeq.rawValue, row.generation)
-            try run(
-                "DELETE FROM segment WHERE conversation=$1 AND first_seq=$2 AND generation=$3", row.conversation,
-                row.firstSeq.rawValue, row.generation)
-            try run(
-                "DELETE FROM dictionary WHERE id=$1 AND NOT EXISTS (SELECT 1 FROM segment WHERE dictionary=$1)",
-                row.dictionary.bytes)
-            try run(
-                """
-                INSERT INTO retired (path,node,number) VALUES ($1,0,$2)
-                ON CONFLICT (path) DO UPDATE SET number=excluded.number
-                """, PostgresDisk.logName(row.name(of: old.conversation)), number)
-            try run(
-                "DELETE FROM retired WHERE path=$1", PostgresDisk.logName(written.segment.name(of: old.conversation)))
-        }
-        if let dictionary = written.newDictionary, dictionary.id != .none {
-            try run(
-                "INSERT INTO dictionary (id,record) VALUES ($1,$2) ON CONFLICT (id) DO NOTHING", dictionary.id.bytes,
-                dictionary.record)
-        }
-        let segment = written.segment
-        try run(
-            """
-            INSERT INTO segment (conversation,first_seq,generation,size,dictionary,closed) VALUES ($1,$2,$3,$4,$5,$6)
-            ON CONFLICT (conversation,first_seq,generation) DO UPDATE SET size=excluded.size, closed=excluded.closed
-            """, segment.conversation, segment.firstSeq.rawValue, segment.generation, segment.size,
-            segment.dictionary.bytes, segment.isClosed)
-        for block in written.blocks {
-            try run(
-                """
-                INSERT INTO block (conversation,first_seq,count,segment_seq,generation,"offset",length,revision,
-                low_time,high_time,last_commit) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11)
-                """, block.conversation, block.firstSeq.rawValue, block.count, block.segmentSeq.rawValue,
-                block.generation, block.offset, block.length, Int64(block.revision), block.lowTime.milliseconds,
-                block.highTime.milliseconds, block.lastCommit.rawValue)
-        }
     }
 }
