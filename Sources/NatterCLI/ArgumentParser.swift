@@ -237,9 +237,6 @@ public struct ArgumentParser {
     }
 
     private func check(_ path: CommandPath, _ rows: [OperandSpec]) throws(UsageError) {
-        for option in options where option.isRequired && !was(given: option.name) {
-            throw UsageError("'\(path.text)' needs \(option.spelling) \(option.placeholder ?? "")", remedy: remedy)
-        }
         if rows.indices.contains(where: { $0 >= operands.count && !rows[$0].isOptional }) {
             let missing = rows.dropFirst(operands.count).filter { !$0.isOptional }.map(\.placeholder)
             let words = missing.joined(separator: ", ")

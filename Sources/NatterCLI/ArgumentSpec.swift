@@ -11,34 +11,26 @@ public struct OptionSpec: Sendable, Equatable {
     /// The allowed values. If it is empty, any value is allowed.
     public let choices: [String]
     public let isRepeatable: Bool
-    public let isRequired: Bool
     /// One line for help: lower case, no full stop.
     public let help: Phrase
 
     /// An option without a value.
     public static func flag(_ name: String, short: Character? = nil, _ help: Phrase) -> OptionSpec {
-        OptionSpec(
-            name: name, short: short, valueName: nil, choices: [], isRepeatable: false, isRequired: false, help: help)
+        OptionSpec(name: name, short: short, valueName: nil, choices: [], isRepeatable: false, help: help)
     }
 
     /// An option with a value. If it is given several times, the last value counts.
     /// `Arguments.values` has all of them.
     public static func option(
-        _ name: String, short: Character? = nil, value placeholder: String, isRepeatable: Bool = false,
-        isRequired: Bool = false, _ help: Phrase
+        _ name: String, short: Character? = nil, value placeholder: String, isRepeatable: Bool = false, _ help: Phrase
     ) -> OptionSpec {
         OptionSpec(
-            name: name, short: short, valueName: placeholder, choices: [], isRepeatable: isRepeatable,
-            isRequired: isRequired, help: help)
+            name: name, short: short, valueName: placeholder, choices: [], isRepeatable: isRepeatable, help: help)
     }
 
     /// An option whose value is one of a few words.
-    public static func option(
-        _ name: String, short: Character? = nil, oneOf choices: [String], _ help: Phrase
-    ) -> OptionSpec {
-        OptionSpec(
-            name: name, short: short, valueName: "", choices: choices,
-            isRepeatable: false, isRequired: false, help: help)
+    public static func option(_ name: String, oneOf choices: [String], _ help: Phrase) -> OptionSpec {
+        OptionSpec(name: name, short: nil, valueName: "", choices: choices, isRepeatable: false, help: help)
     }
 
     /// Every program has these two, without a row in its table.
@@ -59,11 +51,11 @@ public struct OptionSpec: Sendable, Equatable {
     /// The spelling in messages: the long one if there is one.
     public var spelling: String { name.utf8.count == 1 ? "-\(name)" : "--\(name)" }
 
-    /// `[-n N]`, `--exec CMD`.
+    /// `[-n N]`.
     public var usage: String {
         let spelling = spellings.first ?? self.spelling
         let whole = placeholder.map { "\(spelling) \($0)" } ?? spelling
-        return (isRequired ? whole : "[\(whole)]") + (isRepeatable ? "..." : "")
+        return "[\(whole)]" + (isRepeatable ? "..." : "")
     }
 
     var kind: WordKind { WordKind(placeholder ?? "", choices: choices) }
@@ -86,10 +78,8 @@ public struct OperandSpec: Sendable, Equatable {
         OperandSpec(name: name, isOptional: false, isRepeating: isRepeating, choices: choices, help: help)
     }
 
-    public static func optional(
-        _ name: String, isRepeating: Bool = false, oneOf choices: [String] = [], _ help: Phrase
-    ) -> OperandSpec {
-        OperandSpec(name: name, isOptional: true, isRepeating: isRepeating, choices: choices, help: help)
+    public static func optional(_ name: String, isRepeating: Bool = false, _ help: Phrase) -> OperandSpec {
+        OperandSpec(name: name, isOptional: true, isRepeating: isRepeating, choices: [], help: help)
     }
 
     /// The text in usage lines: the name, or the choices themselves.

@@ -202,7 +202,7 @@ extension CommandPath {
     /// with a line break.
     public func synopsisMdoc(program: String) -> String {
         var lines = [".Nm \(Mdoc.escaped(program))"] + names.map { ".Cm \(Mdoc.escaped($0))" }
-        lines += command.options.sorted { $0.isRequired && !$1.isRequired }.map(\.mdoc)
+        lines += command.options.map(\.mdoc)
         if !command.subcommands.isEmpty {
             lines.append(".Cm " + command.subcommands.map { Mdoc.escaped($0.name) }.joined(separator: " | "))
         }
@@ -216,11 +216,11 @@ extension CommandPath {
 }
 
 extension OptionSpec {
-    /// `.Op Fl n Ar N`, `.Fl -exec Ar CMD`.
+    /// `.Op Fl n Ar N`.
     public var mdoc: String {
         let spelling = spellings.first ?? self.spelling
         let flag = "Fl \(Mdoc.escaped(String(spelling.dropFirst())))"
-        return (isRequired ? "." : ".Op ") + flag + valueMdoc + (isRepeatable ? " ..." : "")
+        return ".Op \(flag)" + valueMdoc + (isRepeatable ? " ..." : "")
     }
 
     /// ` Ar SEQ` or ` Cm auto | never`. It is empty for a flag.

@@ -104,7 +104,7 @@ public struct CommandPath: Sendable {
     /// subcommands are one piece.
     public var usagePieces: [String] {
         let rows = command.subcommands
-        var pieces = names + command.options.sorted { $0.isRequired && !$1.isRequired }.map(\.usage)
+        var pieces = names + command.options.map(\.usage)
         if !rows.isEmpty { pieces.append(rows.map(\.name).joined(separator: "|")) }
         return pieces + CommandPath.usage(of: command.operands)
     }

@@ -129,7 +129,6 @@ struct ArgumentParserTests {
             (["ls", "b"], "'ls' takes no operands; 'b' is one too many; see 'natter help ls'"),
             (["search"], "'search' needs QUERY; see 'natter help search'"),
             (["outbox", "drop"], "'outbox drop' needs ID; see 'natter help outbox drop'"),
-            (["watch"], "'watch' needs --exec CMD; see 'natter help watch'"),
             (
                 ["--color", "allways", "ls"],
                 "'--color' takes auto, always, never, not 'allways'; see 'natter help'"

@@ -49,7 +49,7 @@ enum Fixture {
                 operands: [.optional("TEXT", isRepeating: true, "the text")], run: succeed),
             CommandSpec(
                 "watch", "run a command for each message", group: "Writing",
-                options: [.option("exec", value: "CMD", isRequired: true, "what to run")],
+                options: [.option("exec", value: "CMD", "what to run")],
                 operands: [.optional("CONV", isRepeating: true, "the conversations")], run: succeed),
             CommandSpec("serve", "run natterd", group: "Server", dashWords: .operands, run: succeed),
             CommandSpec(

@@ -19,11 +19,8 @@ struct WrongWordsTests {
 
         var testDescription: String { ([program.name] + words).joined(separator: " ") }
         /// Words with which the parser accepts it.
-        var right: [String] { words + needed + command.operands.filter { !$0.isOptional }.map(WrongWordsTests.word) }
-        var needed: [String] {
-            command.options.filter(\.isRequired).flatMap { [$0.spelling, WrongWordsTests.value(of: $0)] }
-        }
-        var all: [String] { words + needed + command.operands.map(WrongWordsTests.word) }
+        var right: [String] { words + command.operands.filter { !$0.isOptional }.map(WrongWordsTests.word) }
+        var all: [String] { words + command.operands.map(WrongWordsTests.word) }
     }
 
     static let rows: [Row] = [NatterProgram.spec, DaemonProgram.spec].flatMap { program in
@@ -70,7 +67,7 @@ struct WrongWordsTests {
     func operands(row: Row) {
         for count in 0..<row.command.operands.count where !row.command.operands[count].isOptional {
             let given = row.command.operands.prefix(count).map(WrongWordsTests.word)
-            expectUsage(row, row.words + row.needed + given, naming: row.command.operands[count].placeholder)
+            expectUsage(row, row.words + given, naming: row.command.operands[count].placeholder)
         }
         guard row.command.operands.last?.isRepeating != true else { return }
         expectUsage(row, row.all + ["surplus"], naming: "surplus")
@@ -82,7 +79,7 @@ struct WrongWordsTests {
             for wrong in ["", "nosuch", operand.choices[0].uppercased()] {
                 let words = row.command.operands.map(WrongWordsTests.word)
                 expectUsage(
-                    row, row.words + row.needed + words.prefix(index) + [wrong] + words.dropFirst(index + 1),
+                    row, row.words + words.prefix(index) + [wrong] + words.dropFirst(index + 1),
                     naming: "'\(wrong)'")
             }
         }
@@ -136,7 +133,7 @@ struct WrongWordsTests {
                 }
                 let values = arguments.values(option.name)
                 #expect(values.prefix(2) == [first[1], last[1]], "\(words)")
-                if !option.isRequired { #expect(arguments.value(option.name) == last[1], "\(words)") }
+                #expect(arguments.value(option.name) == last[1], "\(words)")
             }
         }
     }
