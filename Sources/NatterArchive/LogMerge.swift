@@ -66,10 +66,10 @@ public struct LogMerge {
 
     /// The seq of each conversation behind which the newest `count` messages of all conversations begin, in the form
     /// of `walk`'s `after`. With it, the newest messages can be visited oldest first without keeping them in memory.
-    public func starts(ofNewest count: Int, after: [ConversationID: Seq] = [:]) throws -> [ConversationID: Seq] {
+    public func starts(ofNewest count: Int) throws -> [ConversationID: Seq] {
         var starts: [ConversationID: Seq] = [:]
         for reader in readers { starts[reader.log.id] = reader.log.head }
-        try walk(after: after, isNewestFirst: true, limit: count) { piece in
+        try walk(isNewestFirst: true, limit: count) { piece in
             if case .messages(let run) = piece, let last = run.positions.last {
                 starts[run.conversation.id] = run.records.firstSeq.advanced(by: last).previous
             }

@@ -7,10 +7,10 @@ public enum Language {
     public static let known = ["en", "ru"]
 
     /// True if a code, such as `ru_RU.UTF-8`, names a known language or one with an installed catalogue.
-    public static func isKnown(_ code: String, environment: Environment, domain: String = "natter") -> Bool {
+    public static func isKnown(_ code: String, environment: Environment) -> Bool {
         let directory = directory(environment)
         return forms(of: code).contains {
-            known.contains($0) || access("\(directory)/\($0)/LC_MESSAGES/\(domain).mo", R_OK) == 0
+            known.contains($0) || access("\(directory)/\($0)/LC_MESSAGES/natter.mo", R_OK) == 0
         }
     }
 

@@ -1,15 +1,13 @@
 /// Breaks text into lines of a width.
 enum LineWrap {
-    static let helpColumns = 80
+    private static let columns = 80
 
     /// Fills lines with pieces, separated by spaces. It never breaks a piece, so a long piece may exceed the width.
     ///
     /// - Parameters:
     ///   - first: the beginning of the first line.
     ///   - indent: the indentation of the other lines, in columns.
-    static func lines(
-        of pieces: [String], first: String = "", indent: Int = 0, columns: Int = helpColumns
-    ) -> [String] {
+    static func lines(of pieces: [String], first: String = "", indent: Int = 0) -> [String] {
         var lines: [String] = []
         var line = first
         var width = DisplayWidth.columns(first)

@@ -22,12 +22,6 @@ public enum LocalTime {
         return civil
     }
 
-    /// Midnight of the day `days` before `now`.
-    public static func midnight(of now: Timestamp, daysBefore days: Int = 0) -> Timestamp? {
-        let today = civil(now)
-        return CivilTime(year: today.year, month: today.month, day: today.day - days).localMoment
-    }
-
     /// For people: `2026-11-20 07:24:05`.
     public static func text(_ time: Timestamp) -> String { text(civil(time)) }
 

@@ -53,10 +53,6 @@ public struct HTTPResponse: Sendable {
     /// Empty if the body was streamed.
     public let body: [UInt8]
 
-    public init(status: Int, headers: [(name: String, value: String)] = [], body: [UInt8] = []) {
-        (self.status, self.headers, self.body) = (status, headers, body)
-    }
-
     /// The first header with this name, in any case.
     public func header(_ name: String) -> String? { HTTPResponse.header(name, in: headers) }
 

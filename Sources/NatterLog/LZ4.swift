@@ -98,7 +98,7 @@ public enum LZ4 {
     /// Decompresses to exactly `rawLength` bytes.
     /// - Parameter isDamaged: returns zeros for bytes that can't be had, and perhaps wrong ones, instead of nil.
     public static func decompressFast(
-        _ bytes: UnsafeRawBufferPointer, rawLength: Int, isDamaged: Bool = false
+        _ bytes: UnsafeRawBufferPointer, rawLength: Int, isDamaged: Bool
     ) -> [UInt8]? {
         guard bytes.count > 0, bytes.count <= Int(LZ4_MAX_INPUT_SIZE), rawLength > 0,
             rawLength <= min(bytes.count * highestRatio, Int(LZ4_MAX_INPUT_SIZE))

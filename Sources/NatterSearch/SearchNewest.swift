@@ -22,7 +22,7 @@ public struct SearchNewest {
     private var waiting: [Found] = []
 
     /// - Parameter limit: how many hits are wanted.
-    public init(limit: Int = .max) { wanted = max(0, limit) }
+    public init(limit: Int) { wanted = max(0, limit) }
 
     /// True if a message of that time may be among the wanted ones.
     public func wants(_ time: Timestamp) -> Bool {

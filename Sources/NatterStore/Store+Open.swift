@@ -63,7 +63,8 @@ extension Store {
 
     /// Whether a directory holds a store, or something that 'reindex', 'restore' or a start makes one of: logs without a database, a
     /// database that 'reindex' has not moved into place yet, a restore or a copy that was not finished. Changes nothing.
-    public static func exists(in directory: String, disk: any Disk = PosixDisk()) throws(DiskError) -> Bool {
+    public static func exists(in directory: String) throws(DiskError) -> Bool {
+        let disk = PosixDisk()
         let database = databasePath(directory)
         let marks = [StoreRestore.unfinishedName, StoreCopy.unfinishedName].map { directory + "/" + $0 }
         for path in [database, database + ".rebuilt"] + marks where try disk.information(path) != nil { return true }

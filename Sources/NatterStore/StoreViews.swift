@@ -78,7 +78,7 @@ public struct UserQuery: Sendable {
     public var after: String?
     public var limit: Int
 
-    public init(pattern: String? = nil, onlineOnly: Bool = false, after: String? = nil, limit: Int) {
+    public init(pattern: String?, onlineOnly: Bool, after: String?, limit: Int) {
         (self.pattern, self.onlineOnly, self.after, self.limit) = (pattern, onlineOnly, after, limit)
     }
 }

@@ -60,7 +60,7 @@ public final class SteadyClock: WallClock {
     ///   it is followed again.
     public init(
         _ wall: any WallClock = SystemClock(), elapsed: @escaping @Sendable () -> Int64 = BootClock.now,
-        onJump: @escaping @Sendable (Int64) -> Void = { _ in }
+        onJump: @escaping @Sendable (Int64) -> Void
     ) {
         (self.wall, self.elapsed, self.onJump) = (wall, elapsed, onJump)
         base = Atomic(wall.now().milliseconds &- elapsed())

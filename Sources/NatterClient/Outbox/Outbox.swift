@@ -57,9 +57,9 @@ public struct Outbox {
     ///
     /// - Parameter body: gets each entry; returns false to stop.
     public func forEach(
-        waitingOnly: Bool = false, after number: Int64 = 0, _ body: (OutboxEntry) -> Bool
+        waitingOnly: Bool = false, _ body: (OutboxEntry) -> Bool
     ) throws(OutboxError) {
-        var last = number
+        var last: Int64 = 0
         var isStopped = false
         try read { connection in
             let rows = try connection.statement(

@@ -1,6 +1,6 @@
 internal import NatterLanguage
 internal import NatterModel
-public import NatterSystem
+internal import NatterSystem
 internal import NatterWire
 
 /// Sends the messages that wait in an outbox, in order and each once.
@@ -21,12 +21,10 @@ public struct OutboxDelivery {
 
     private let outbox: Outbox
     private let api: ServerAPI
-    private let clock: any WallClock
+    private let clock = SystemClock()
 
     /// - Parameter api: has the token of the outbox's account.
-    public init(_ outbox: Outbox, api: ServerAPI, clock: any WallClock = SystemClock()) {
-        (self.outbox, self.api, self.clock) = (outbox, api, clock)
-    }
+    public init(_ outbox: Outbox, api: ServerAPI) { (self.outbox, self.api) = (outbox, api) }
 
     /// Sends until nothing waits or the time is up.
     ///

@@ -41,12 +41,12 @@ public final class Replica {
     /// - Parameter replica: the same replica, if the caller has opened it.
     /// - Throws: `ReplicaError.behind`.
     public static func openWhole(
-        at location: ReplicaLocation, replica: Replica? = nil, disk: any Disk = PosixDisk()
+        at location: ReplicaLocation, replica: Replica? = nil
     ) throws(ReplicaError) -> Replica? {
         // Read first, because another process may commit meanwhile.
-        let durable = DurableCommit.read(location, on: disk) ?? 0
+        let durable = DurableCommit.read(location, on: PosixDisk()) ?? 0
         let opened: Replica?
-        if let replica { opened = replica } else { opened = try open(at: location, disk: disk) }
+        if let replica { opened = replica } else { opened = try open(at: location) }
         guard durable > 0 else { return opened }
         let commits = try ReplicaError.translate {
             try opened.map { try ReplicaMeta.number(DurableCommit.key, on: $0.connection) } ?? 0

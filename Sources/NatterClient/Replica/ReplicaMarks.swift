@@ -1,7 +1,7 @@
 internal import NatterArchive
 internal import NatterLog
 public import NatterModel
-public import NatterSystem
+internal import NatterSystem
 
 extension Replica {
     /// Notes read marks that the server has accepted, as the next sync would. If another process holds the lock, that sync does
@@ -9,11 +9,10 @@ extension Replica {
     ///
     /// - Throws: `ReplicaError`; `locked` at once.
     public static func note(
-        read marks: [ConversationID: Seq], at location: ReplicaLocation, disk: any Disk = PosixDisk(),
-        clock: any WallClock = SystemClock()
+        read marks: [ConversationID: Seq], at location: ReplicaLocation
     ) throws(ReplicaError) {
         guard !marks.isEmpty else { return }
-        try ReplicaSession.run(at: location, disk: disk, clock: clock, timeoutMilliseconds: 0) { session in
+        try ReplicaSession.run(at: location, timeoutMilliseconds: 0) { session in
             for (id, seq) in marks {
                 guard let conversation = try session.conversation(id), seq > conversation.read else { continue }
                 try session.mark(conversation, read: seq, unread: nil)

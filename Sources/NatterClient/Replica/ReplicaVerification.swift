@@ -4,7 +4,7 @@ internal import NatterSQLite
 public import NatterLanguage
 internal import NatterLog
 public import NatterModel
-public import NatterSystem
+internal import NatterSystem
 
 /// The result of checking every byte of a conversation in the replica.
 public struct ReplicaVerification: Sendable {
@@ -149,12 +149,10 @@ extension ReplicaVerification {
     /// file, but nothing reads them any more.
     ///
     /// - Returns: whether a sync asks for all of them. It can't ask for those of a conversation that the user has left.
-    public func requestAgain(
-        at location: ReplicaLocation, disk: any Disk = PosixDisk(), clock: any WallClock = SystemClock()
-    ) throws(ReplicaError) -> Bool {
+    public func requestAgain(at location: ReplicaLocation) throws(ReplicaError) -> Bool {
         let ranges = damaged.filter(\.isUnreadable).map(\.range)
         guard !ranges.isEmpty, !conversation.isGone else { return damaged.isEmpty }
-        return try ReplicaSession.run(at: location, disk: disk, clock: clock) { session in
+        return try ReplicaSession.run(at: location) { session in
             guard let change = try session.conversation(conversation.id) else { return false }
             let connection = session.connection
             let asked = ranges.filter { range in

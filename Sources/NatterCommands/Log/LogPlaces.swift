@@ -23,9 +23,7 @@ struct LogPlaces {
     /// - Parameters:
     ///   - startsAtFirst: whether a position below the first message that is kept is no error.
     ///   - note: tells which messages are left out then.
-    init(
-        path: String, scope: LogRequest.Scope, startsAtFirst: Bool = false, note: @escaping (Phrase) -> Void = { _ in }
-    ) throws {
+    init(path: String, scope: LogRequest.Scope, startsAtFirst: Bool, note: @escaping (Phrase) -> Void) throws {
         file = CursorFile(path: path)
         (self.scope, self.startsAtFirst, self.note) = (scope, startsAtFirst, note)
         stored = try file.read()
