@@ -119,7 +119,7 @@ enum ShowCommand {
         ],
         description: [
             "Print a message as 'log' does, then lines with the numbers of its replies and edits, and the hash of the whole "
-                + "history up to it. With --json it is one object. Syncs first as 'log' does."
+                + "history up to it. With --json it is one object. Sync first as 'log' does."
         ],
         examples: [Example("natter show ops 17", "print message 17 of 'ops'")],
         run: inContext { context in

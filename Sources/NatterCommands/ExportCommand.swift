@@ -13,7 +13,7 @@ enum ExportCommand {
         operands: [.required("CONV", "the conversation")],
         description: [
             "Print every message with its seq, ts (Unix milliseconds), sender and text, as 'natterd import' reads it; "
-                + "with --format mbox as mail, with --format html as a page. Syncs first, unless you give --offline. If "
+                + "with --format mbox as mail, with --format html as a page. Sync first, unless you give --offline. If "
                 + "messages are missing, standard error names them and the exit status is 74."
         ],
         examples: [

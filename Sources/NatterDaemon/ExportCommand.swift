@@ -12,7 +12,7 @@ extension CommandSpec {
         ],
         operands: [.conversation],
         description: [
-            "Prints 'seq', 'sender', 'text' and 'ts' (Unix time in milliseconds) of each message, in order; also 'kind' "
+            "Print 'seq', 'sender', 'text' and 'ts' (Unix time in milliseconds) of each message, in order; also 'kind' "
                 + "if it is not plain text, 'about', 'via' and 'written' where a message has them. An edited message has its newest "
                 + "text, a deleted one none and 'deleted'; with --raw, edits and deletions have lines of their own. With --format mbox it prints mail, with --format html one page to read in a "
                 + "browser.",

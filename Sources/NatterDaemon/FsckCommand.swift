@@ -12,9 +12,9 @@ extension CommandSpec {
             .flag("json", "print each damage as a JSON object"),
         ],
         description: [
-            "Reads everything: the database; headers, checksums and messages of all log files; the hash chain. Checks "
+            "Read everything: the database; headers, checksums and messages of all log files; the hash chain. Check "
                 + "also that logs and database agree. Without --repair it changes nothing.",
-            "Prints a line for each damage, with file, offset and the range of messages lost. The status is 1 if there is "
+            "Print a line for each damage, with file, offset and the range of messages lost. The status is 1 if there is "
                 + "any, otherwise 0.",
             "With --repair it copies whole blocks out of damaged files and rebuilds the index from them. Bytes that might "
                 + "be a message but have no place are moved to 'quarantine/', never deleted. Standard error says what was "
@@ -28,7 +28,7 @@ extension CommandSpec {
         "reindex", "rebuild the index from the logs", group: "Maintenance",
         options: [.flag("json", "print what was done as one JSON object")],
         description: [
-            "Reads all log files and rebuilds what the database knows of them. As far as the database can be read, "
+            "Read all log files and rebuild what the database knows of them. As far as the database can be read, "
                 + "accounts, memberships, read marks and messages that are in no log yet stay as they are. The rest, or "
                 + "all of it if the database is gone, is rebuilt from the logs: conversations, members of groups, and "
                 + "accounts of those who wrote. Such accounts have no passwords ('natterd user passwd NAME' sets one).",

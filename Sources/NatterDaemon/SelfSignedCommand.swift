@@ -17,8 +17,8 @@ extension CommandSpec {
                 "what clients call the server, a host name or an address; by default those of this machine")
         ],
         description: [
-            "Makes a private key and a self-signed certificate, 'tls-key.pem' and 'tls-cert.pem' in the data directory. "
-                + "Prints how to serve with them and what to give to clients. It overwrites nothing.",
+            "Make a private key and a self-signed certificate, 'tls-key.pem' and 'tls-cert.pem' in the data directory. "
+                + "Print how to serve with them and what to give to clients. It overwrites nothing.",
             "Clients that get the certificate with --ca-file trust this server, and no other server.",
         ],
         examples: [

@@ -48,8 +48,8 @@ extension CommandSpec {
             .option("log-format", oneOf: EventLog.Format.allCases.map(\.rawValue), "how to log, text by default"),
         ],
         description: [
-            "Prints 'natterd: listening on http://127.0.0.1:7117' when it is ready, and logs to standard error, one line "
-                + "per event. On SIGTERM or SIGINT it finishes requests in flight and ends. On SIGHUP it reads "
+            "natterd prints 'natterd: listening on http://127.0.0.1:7117' when it is ready, and logs to standard error, one "
+                + "line per event. On SIGTERM or SIGINT it finishes requests in flight and ends. On SIGHUP it reads "
                 + "DIR/natterd.conf again, which may set the same options, such as 'log-level = debug'.",
             "An address that other machines can reach needs a certificate or --behind-proxy. Otherwise passwords would "
                 + "cross the network unencrypted.",

@@ -10,7 +10,7 @@ extension CommandSpec {
         "status", "show the state of the server and its data", group: "Administration",
         options: [.flag("json", "print it as one JSON object")],
         description: [
-            "Shows whether a server runs on the data directory, since when and where, its users, how much it stores, and "
+            "Show whether a server runs on the data directory, since when and where, its users, how much it stores, and "
                 + "how much space that takes. Without a server it opens the store to find out.",
             "The status is 0, with or without a server. It is 74 if a write has failed, so that the server accepts "
                 + "nothing more, or if the store can't be opened; and 75 if another process uses the store and does not "

@@ -11,7 +11,7 @@ extension CommandSpec {
         "user", "add, list and change accounts", group: "Administration",
         subcommands: UserCommand.all,
         description: [
-            "Works with and without a running server, and takes effect at once. A user who is disabled or gets another "
+            "It works with and without a running server, and takes effect at once. A user who is disabled or gets another "
                 + "password is logged out everywhere, and requests that wait end, too. Enabling an account brings no "
                 + "session back.",
             "A new account is never an admin. Promote one here; after that, admins can use 'natter admin' from anywhere. "
@@ -26,7 +26,7 @@ extension CommandSpec {
         "clients", "list who visited the server, when and from where", group: "Administration",
         options: [.flag("json", "print each account as a JSON object")],
         description: [
-            "Prints login, last visit and last address of each user who ever visited, newest first. A running server "
+            "Print login, last visit and last address of each user who ever visited, newest first. A running server "
                 + "reports what it knows at this moment; without one, the data is at most a minute older."
         ],
         examples: [Example("natterd clients", "see who was here last")],
@@ -66,7 +66,7 @@ enum UserCommand {
                 "erase", "erase an account and all its messages for good",
                 options: [.flag("json", "print the result as a JSON object")], operands: [name],
                 description: [
-                    "Removes sessions, tokens, contacts, memberships and password of the account, and text and sender of each "
+                    "Remove sessions, tokens, contacts, memberships and password of the account, and text and sender of each "
                         + "of its messages, as 'natterd erase' does. The name stays taken. Events of groups have the account's "
                         + "number in place of the name, and personal conversations keep their names.",
                     "If it is interrupted, run it again: it finishes what is left.",
