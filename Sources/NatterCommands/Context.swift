@@ -205,22 +205,19 @@ struct Context {
                 ?? setting(.caFile),
             userAgent: "natter/\(NatterProgram.version)")
         let isNew = account.map { $0.server != address.description } ?? false
-        guard arguments.flag("verbose") else {
-            return ServerAPI(
-                address: address, client: client, token: token, tokenStore: account?.store, isNewAddress: isNew)
-        }
-        let console = console
         return ServerAPI(
-            address: address, client: client, token: token, tokenStore: account?.store, isNewAddress: isNew
-        ) { trace in
-            let request = "\(trace.method.rawValue) \(address)\(trace.path)"
-            let cost: Phrase =
-                "\(trace.milliseconds) ms, \(trace.bytesOut) bytes sent, \(trace.bytesIn) received"
-            if let status = trace.status {
-                console.note("\(request): \(status) in \(cost)")
-            } else {
-                console.note("\(request): no answer in \(cost)")
-            }
+            address: address, client: client, token: token, tokenStore: account?.store, isNewAddress: isNew,
+            onTrace: arguments.flag("verbose") ? { report($0, to: address) } : nil)
+    }
+
+    private func report(_ trace: ServerAPI.Trace, to address: ServerAddress) {
+        let request = "\(trace.method.rawValue) \(address)\(trace.path)"
+        let cost: Phrase =
+            "\(trace.milliseconds) ms, \(trace.bytesOut) bytes sent, \(trace.bytesIn) received"
+        if let status = trace.status {
+            console.note("\(request): \(status) in \(cost)")
+        } else {
+            console.note("\(request): no answer in \(cost)")
         }
     }
 

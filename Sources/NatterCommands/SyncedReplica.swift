@@ -328,73 +328,6 @@ final class SyncedReplica {
         default: "\(error)"
         }
     }
-
-    // MARK: - Names
-
-    /// A conversation in the replica.
-    ///
-    /// - Returns: nil for one that is empty. A personal conversation without messages exists.
-    /// - Throws: 67 if there is no such conversation.
-    func conversation(named name: String, in replica: Replica, _ state: State) throws -> ReplicaConversation? {
-        if let conversation = try replica.conversation(named: name) { return conversation }
-        try checkExistence(of: name, replica, state)
-        return nil
-    }
-
-    /// Checks a conversation that is not in the replica.
-    private func checkExistence(of name: String, _ replica: Replica, _ state: State) throws {
-        let key = NameRule.caseKey(name)
-        // 'general' and the user's own notes always exist, but a token may not permit them.
-        let isAlwaysThere = key == "general" || key == "@me" || key == NameRule.caseKey("@" + location.user)
-        if isAlwaysThere, context.tokenFile == nil || !state.isReached { return }
-        // No name has a slash, and not even a server could be asked.
-        if name.contains("/") {
-            throw CommandFailure(
-                .notFound, code: "no_such_conversation",
-                "there is no conversation '\(name)'\(try hint(for: name, replica))")
-        }
-        switch state {
-        case .current, .partial:
-            let api = try api()
-            do throws(APIError) { _ = try api.messages(of: name, query: [("limit", "1")]) } catch {
-                guard case .refused(let refusal) = error, refusal.code == ErrorCode.noSuchConversation.rawValue else {
-                    throw error
-                }
-                throw CommandFailure(
-                    .notFound, code: refusal.code, "\(refusal.phrase)\(try hint(for: name, replica))")
-            }
-        case .stale, .offline:
-            let users = try replica.users()?.users ?? []
-            guard !users.contains(where: { NameRule.caseKey("@" + $0.name) == key }) else { return }
-            throw CommandFailure(
-                .notFound, code: "no_such_conversation",
-                "there is no conversation '\(name)' in the replica\(try hint(for: name, replica))")
-        }
-    }
-
-    /// What a name that is no conversation's was probably meant to be.
-    private func hint(for name: String, _ replica: Replica) throws -> Phrase {
-        let key = NameRule.caseKey(name)
-        if let slash = name.lastIndex(where: { $0 == "/" || $0 == "#" || $0 == ":" }), slash > name.startIndex,
-            let seq = Int64(name[name.index(after: slash)...]), seq > 0
-        {
-            return "; for one message write 'natter log \(name[..<slash]) --around \(seq) -n 1'"
-        }
-        if try replica.users()?.users.contains(where: { NameRule.caseKey($0.name) == key }) == true {
-            return "; did you mean '@\(name)'?"
-        }
-        if !context.isOffline, (try? NameRule.checkForm(name)) != nil, (try? api().conversation("@" + name)) != nil {
-            return "; did you mean '@\(name)'?"
-        }
-        let names = try [NameRule.general] + replica.conversations().map(\.name).filter { !NameRule.isGeneral($0) }
-        let hint = NearestWords.hint(for: name, among: names)
-        return hint == "" ? "; 'natter ls' lists yours, and '@NAME' is the one with a user" : hint
-    }
-
-    /// The sender that `--from` names, with or without `@`: `me` is the user.
-    func sender(_ word: String?) -> String? {
-        word.map(Context.user).map { NameRule.isMe($0) ? location.user : $0 }
-    }
 }
 
 extension SyncedReplica {
@@ -439,53 +372,5 @@ extension SyncedReplica {
                     "\(offered) of them are yours: 'natter outbox retry' sends them again, 'natter outbox ls' shows them"
                 ))
         }
-    }
-}
-
-/// The histories that are set aside while a command runs, because the server was restored from a backup. Another command
-/// of the same home may have noticed that, so what this command's own syncs report is not enough.
-struct SetAside {
-    private let location: ReplicaLocation
-    private let known: Set<String>
-
-    /// - Throws: `ReplicaError`.
-    init(_ location: ReplicaLocation) throws {
-        self.location = location
-        known = Set(try ReplicaSurplus.all(at: location).map(\.directory))
-    }
-
-    /// The first of these conversations that was set aside since. Call after their heads are read and before their
-    /// messages are.
-    ///
-    /// - Throws: `ReplicaError`.
-    func first(where isFollowed: (ConversationID) -> Bool) throws -> ReplicaSurplus? {
-        try ReplicaSurplus.all(at: location).first { !known.contains($0.directory) && isFollowed($0.conversation) }
-    }
-
-    /// Throws if a history was replaced. It can't be continued, because the numbers now belong to other messages.
-    func check(_ walk: LogWalk) throws {
-        guard let aside = try first(where: { walk.positions[$0] != nil }) else { return }
-        let name = try walk.replica.conversation(aside.conversation)?.name ?? aside.conversation.description
-        throw CommandFailure(
-            .invalidData, code: "cursor_expired",
-            "the server was restored from a backup, and '\(name)' continues differently; the former messages are in "
-                + "'\(aside.directory)'. Run the command again")
-    }
-}
-
-extension CommandFailure {
-    /// There is no message with this number in the replica.
-    ///
-    /// - Parameter conversation: nil if it has no messages.
-    static func noMessage(_ seq: Seq, in name: String, _ conversation: ReplicaConversation?) -> CommandFailure {
-        let reason: Phrase =
-            if let conversation, seq < conversation.serverFirst {
-                "message \(seq) of '\(name)' is not kept any more"
-            } else if let conversation, seq < conversation.first {
-                "message \(seq) of '\(name)' is not in this replica, which begins with \(conversation.first); the server has it"
-            } else {
-                "there is no message \(seq) in '\(name)'; the newest has number \(conversation?.head ?? .zero)"
-            }
-        return CommandFailure(.notFound, code: "no_such_message", reason)
     }
 }

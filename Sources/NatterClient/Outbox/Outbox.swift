@@ -1,4 +1,3 @@
-public import NatterCrypto
 public import NatterLanguage
 public import NatterModel
 internal import NatterSQLite
@@ -380,79 +379,5 @@ extension OutboxEntry {
             about: row.isNull(7) ? nil : row.uint64(7))
         tried = row.isNull(8) ? nil : Timestamp(milliseconds: row.int64(8))
         state = row.optionalText(5).map { .refused(code: $0, reason: row.text(6)) } ?? .waiting
-    }
-}
-
-/// Why an operation of the outbox failed.
-public enum OutboxError: Error, Equatable, PhraseConvertible {
-    /// Another process has held the lock for too long.
-    case locked(path: String)
-    /// A file or a directory can't be made, written or read.
-    case disk(DiskError)
-    /// The disk is full; nothing was changed.
-    case full(Phrase)
-    /// The database failed.
-    case storage(Phrase)
-    /// The database is damaged.
-    case damaged(Phrase)
-    /// The outbox was damaged and is repaired, but for messages that could not be read. The file with this path has what
-    /// there was.
-    case incomplete(String)
-    /// The id is already in the outbox with other content.
-    case idReused(String)
-    /// No entry has this number or id.
-    case noEntry(String)
-
-    public var phrase: Phrase {
-        switch self {
-        case .locked(let path): "another natter is using '\(path)'; try again later"
-        case .disk(let error): error.phrase
-        case .full(let what), .storage(let what): what
-        case .damaged(let what): "\(what); 'natter outbox ls' repairs it"
-        case .incomplete(let path):
-            "the outbox was damaged, and some of its messages could not be read; the others wait as before, and '\(path)' is what it was"
-        case .idReused(let id):
-            "the id '\(id)' belongs to another message in the outbox; 'natter outbox ls' shows it"
-        case .noEntry(let what): "the outbox has no message '\(what)'; 'natter outbox ls' lists what waits"
-        }
-    }
-
-    /// Converts errors of the rooms below.
-    init(_ error: any Error) {
-        self =
-            switch error {
-            case let error as OutboxError: error
-            case let error as DiskError: .disk(error)
-            case let error as SQLiteError where error.reason == .full: .full("\(error)")
-            case let error as SQLiteError where error.reason == .busy: .locked(path: error.path)
-            case let error as SQLiteError where error.reason == .corrupt: .damaged("\(error)")
-            default: .storage(Phrase(describing: error))
-            }
-    }
-}
-
-/// The place of the outbox of one account or one token: `HOME/outbox/…/`. Messages that one login queued are never
-/// sent by another.
-public struct OutboxLocation: Sendable, Equatable {
-    public let directory: String
-
-    var databasePath: String { directory + "/outbox.db" }
-    /// Held during each change of the database, never while waiting for the network.
-    var lockPath: String { directory + "/outbox.lock" }
-    /// Held by the one process that delivers, so that messages are sent in order.
-    var deliveryLockPath: String { directory + "/delivery.lock" }
-}
-
-extension ClientHome {
-    /// The outbox of a user of a store. If the store gets a new address, the outbox stays the same, as the replica
-    /// does.
-    public func outbox(store: StoreID, user: String) -> OutboxLocation {
-        let replica = replica(store: store, user: user)
-        return OutboxLocation(directory: "\(path)/outbox/\(replica.directoryName)")
-    }
-
-    /// The outbox of a token from a file. It belongs to the token itself, so the token's account need not be known.
-    public func outbox(of token: Token) -> OutboxLocation {
-        OutboxLocation(directory: "\(path)/outbox/token-\(tokenAccount(token).fingerprint)")
     }
 }

@@ -1,8 +1,7 @@
 public import NatterArchive
-public import NatterLanguage
+internal import NatterLanguage
 internal import NatterLog
 public import NatterModel
-public import NatterPattern
 internal import NatterSearch
 
 /// Messages that a search could not read.
@@ -243,107 +242,5 @@ extension ClosedRange<Seq> {
         if lowerBound < other.lowerBound { parts.append(lowerBound...Swift.min(upperBound, other.lowerBound.previous)) }
         if upperBound > other.upperBound { parts.append(Swift.max(lowerBound, other.upperBound.next)...upperBound) }
         return parts
-    }
-}
-
-/// A query; natter-search(1) describes the language.
-public struct ReplicaQuery: Sendable {
-    let query: SearchQuery
-
-    /// - Parameter text: all arguments, joined by spaces.
-    public init(_ text: String) throws(ReplicaQueryError) {
-        do {
-            query = try SearchQuery(text)
-        } catch {
-            throw ReplicaQueryError(phrase: Phrase(describing: error))
-        }
-    }
-
-    /// Remarks on parts of the query that are ignored.
-    public var notes: [Phrase] { query.notes }
-
-    /// Returns a function that finds the query's words in a text, for highlighting.
-    public func highlighter() -> (String) -> [Range<Int>] {
-        guard let highlighter = try? SearchHighlighter(query) else { return { _ in [] } }
-        return { highlighter.ranges(in: $0) }
-    }
-}
-
-/// A malformed query, which is a usage error.
-public struct ReplicaQueryError: Error, PhraseConvertible {
-    public let phrase: Phrase
-}
-
-/// A search for a pattern in a replica. It reads the messages themselves, because the index contains only words.
-public struct ReplicaPatternSearch: Sendable {
-    public private(set) var foundCount = 0
-    public private(set) var missing: [UnsearchedRun] = []
-
-    /// Visits the messages that match the pattern, newest first, in the order of `Replica.backward` and `merged`.
-    ///
-    /// - Parameters:
-    ///   - conversation: nil for all, including those that the user has left.
-    ///   - filter: its seqs are used only if one conversation is searched.
-    ///   - limit: the most messages to find.
-    /// - Throws: `ReplicaError`, `PatternError` for a pattern that takes too long, and what `visit` throws.
-    public static func run(
-        _ pattern: Pattern, in replica: Replica, conversation: ReplicaConversation? = nil,
-        _ filter: MessageFilter = MessageFilter(), limit: Int = .max, visit: (MessageRun) throws -> Void
-    ) throws -> ReplicaPatternSearch {
-        var search = ReplicaPatternSearch()
-        guard limit > 0 else { return search }
-        var filter = filter
-        if pattern.hasRequiredText {
-            // Another thread asks, too, but only for possible places, and it ends with the search.
-            nonisolated(unsafe) let pattern = pattern
-            filter.textsOfBlock = { texts in
-                var isPossible = false
-                let isKnown = pattern.possiblePlaces(in: texts, areChecked: false) { _ in
-                    isPossible = true
-                    return nil
-                }
-                return isPossible || !isKnown
-            }
-        }
-        func look(_ piece: LogPiece) throws -> Bool {
-            switch piece {
-            case .missing(let conversation, let seqs, _):
-                search.missing.append(UnsearchedRun(conversation: conversation, seqs: seqs))
-            case .messages(let run):
-                let records = run.records
-                var isKnown = false
-                var possible = records.positions {
-                    isKnown = pattern.possiblePlaces(in: $0, areChecked: true, visit: $1)
-                }
-                /// Positions are asked for in falling order.
-                func isPossible(_ position: Int) -> Bool {
-                    guard isKnown else { return true }
-                    while let last = possible.last, last > position { possible.removeLast() }
-                    return possible.last == position
-                }
-                let folder = MessageFolder(LogReader(run.conversation, replica.archive), folds: true)
-                lazy var areUnchanged = Result { try folder.areUnchanged(records) }
-                var positions: [Int] = []
-                for position in run.positions {
-                    guard isPossible(position), SearchFeed.isSearchable(records.kind(at: position)),
-                        try records.withText(at: position, { try pattern.matches($0, isChecked: true) }),
-                        try records.kind(at: position) == .text && !records.isErased(at: position)
-                            && areUnchanged.get() || folder.isCurrent(records[position])
-                    else { continue }
-                    positions.append(position)
-                    search.foundCount += 1
-                    if search.foundCount == limit { break }
-                }
-                if !positions.isEmpty { try visit(run.only(positions)) }
-            }
-            return search.foundCount < limit
-        }
-        if let conversation {
-            try replica.backward(conversation, filter, readsAhead: true, visit: look)
-        } else {
-            let all = try replica.conversations(includingGone: true)
-            try replica.merged(all, filter, isNewestFirst: true, readsAhead: true, visit: look)
-        }
-        return search
     }
 }

@@ -6,36 +6,6 @@ internal import NatterLog
 internal import NatterModel
 internal import NatterWire
 
-/// The printed fields of a message except its text.
-struct MessageFields {
-    var conversation: String
-    var seq: Seq
-    var time: Timestamp
-    /// UTF-8.
-    var sender: [UInt8]
-    var kind: MessageKind
-    var about: Seq?
-    /// UTF-8. The label of the token that sent it.
-    var via: [UInt8]?
-    var written: Timestamp?
-    var isEdited = false
-    var isDeleted = false
-    var isErased = false
-
-    init(_ record: Record, in conversation: String) {
-        (self.conversation, seq, time, sender) = (conversation, record.seq, record.time, record.sender)
-        (kind, about, via, written) = (record.kind, record.about, record.via, record.written)
-        isErased = record.isErased && (record.kind != .event || record.text.isEmpty)
-    }
-
-    init(_ message: Message) {
-        (conversation, seq, time) = (message.conversation, message.seq, message.time)
-        (sender, kind, about) = (Array(message.sender.utf8), message.kind, message.about)
-        (via, written) = (message.via.map { Array($0.utf8) }, message.written)
-        (isEdited, isDeleted, isErased) = (message.edited != nil, message.isDeleted, message.isErased)
-    }
-}
-
 /// Writes messages in one of the forms of `log` and `search`.
 struct MessagePrinter {
     enum Style {
@@ -308,33 +278,5 @@ private final class DayLines {
         let day = (time.year, time.month, time.day)
         defer { last = day }
         return last.map { $0 != day } ?? true
-    }
-}
-
-/// An event of a group. It is printed after the name of its author: `* alice added bob`. In a pipe it is English, so
-/// that a log does not depend on the language.
-enum EventText {
-    /// - Parameter text: the server's form: `VERB`, `VERB NAME` or `renamed OLD NEW`. Names have no blanks.
-    /// - Returns: the server's own words if a newer server sent an unknown event.
-    static func phrase(_ text: String) -> Phrase {
-        // Longer than any event, and comparing its words would take the square of their combining marks.
-        guard text.utf8.count <= 4 * NameRule.maximumBytesAsSent else { return Phrase(verbatim: text) }
-        let words = text.split(separator: " ", omittingEmptySubsequences: false).map(String.init)
-        return switch (words.first, words.count) {
-        case ("created", 1): "created the group"
-        case ("renamed", 3): "renamed the group from '\(words[1])' to '\(words[2])'"
-        case ("opened", 1): "opened the group to everyone"
-        case ("closed", 1): "made the group private"
-        case ("added", 2): "added \(words[1])"
-        case ("removed", 2): "removed \(words[1])"
-        case ("joined", 1): "joined"
-        case ("left", 1): "left"
-        case ("promoted", 2): "made \(words[1]) an admin"
-        case ("demoted", 2): "made \(words[1]) a plain member again"
-        case ("deleted", 1): "deleted the group"
-        case ("retained", 2) where words[1] == "forever": "set the retention to forever"
-        case ("retained", 2): "set the retention to \(words[1])"
-        default: Phrase(verbatim: text)
-        }
     }
 }

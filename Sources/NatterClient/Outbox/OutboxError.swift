@@ -1,0 +1,51 @@
+public import NatterLanguage
+internal import NatterSQLite
+public import NatterSystem
+
+/// Why an operation of the outbox failed.
+public enum OutboxError: Error, Equatable, PhraseConvertible {
+    /// Another process has held the lock for too long.
+    case locked(path: String)
+    /// A file or a directory can't be made, written or read.
+    case disk(DiskError)
+    /// The disk is full; nothing was changed.
+    case full(Phrase)
+    /// The database failed.
+    case storage(Phrase)
+    /// The database is damaged.
+    case damaged(Phrase)
+    /// The outbox was damaged and is repaired, but for messages that could not be read. The file with this path has what
+    /// there was.
+    case incomplete(String)
+    /// The id is already in the outbox with other content.
+    case idReused(String)
+    /// No entry has this number or id.
+    case noEntry(String)
+
+    public var phrase: Phrase {
+        switch self {
+        case .locked(let path): "another natter is using '\(path)'; try again later"
+        case .disk(let error): error.phrase
+        case .full(let what), .storage(let what): what
+        case .damaged(let what): "\(what); 'natter outbox ls' repairs it"
+        case .incomplete(let path):
+            "the outbox was damaged, and some of its messages could not be read; the others wait as before, and '\(path)' is what it was"
+        case .idReused(let id):
+            "the id '\(id)' belongs to another message in the outbox; 'natter outbox ls' shows it"
+        case .noEntry(let what): "the outbox has no message '\(what)'; 'natter outbox ls' lists what waits"
+        }
+    }
+
+    /// Converts errors of the rooms below.
+    init(_ error: any Error) {
+        self =
+            switch error {
+            case let error as OutboxError: error
+            case let error as DiskError: .disk(error)
+            case let error as SQLiteError where error.reason == .full: .full("\(error)")
+            case let error as SQLiteError where error.reason == .busy: .locked(path: error.path)
+            case let error as SQLiteError where error.reason == .corrupt: .damaged("\(error)")
+            default: .storage(Phrase(describing: error))
+            }
+    }
+}

@@ -1,0 +1,33 @@
+internal import NatterArchive
+internal import NatterLog
+internal import NatterModel
+
+/// The printed fields of a message except its text.
+struct MessageFields {
+    var conversation: String
+    var seq: Seq
+    var time: Timestamp
+    /// UTF-8.
+    var sender: [UInt8]
+    var kind: MessageKind
+    var about: Seq?
+    /// UTF-8. The label of the token that sent it.
+    var via: [UInt8]?
+    var written: Timestamp?
+    var isEdited = false
+    var isDeleted = false
+    var isErased = false
+
+    init(_ record: Record, in conversation: String) {
+        (self.conversation, seq, time, sender) = (conversation, record.seq, record.time, record.sender)
+        (kind, about, via, written) = (record.kind, record.about, record.via, record.written)
+        isErased = record.isErased && (record.kind != .event || record.text.isEmpty)
+    }
+
+    init(_ message: Message) {
+        (conversation, seq, time) = (message.conversation, message.seq, message.time)
+        (sender, kind, about) = (Array(message.sender.utf8), message.kind, message.about)
+        (via, written) = (message.via.map { Array($0.utf8) }, message.written)
+        (isEdited, isDeleted, isErased) = (message.edited != nil, message.isDeleted, message.isErased)
+    }
+}
