@@ -68,7 +68,8 @@ extension Store {
     }
 
     /// Changes an account. Disabling it or setting its password ends all its sessions at once. Disabling or demoting it
-    /// revokes its invitations. Enabling or promoting it restores nothing.
+    /// revokes its invitations. Enabling or promoting it restores nothing. The last admin can neither disable nor demote
+    /// themselves, because after that only the operator could make another.
     ///
     /// - Parameter principal: the admin who asks; nil for the operator.
     public func change(
@@ -80,6 +81,10 @@ extension Store {
             guard let account = state.account(named: name) else { throw .noSuchUser(name) }
             guard !account.isErased else {
                 throw .forbidden("the account '\(account.name.text)' was erased for good; nothing brings it back")
+            }
+            // An admin who changes somebody else remains one.
+            if account.id == principal?.account, change.isDisabled == true || change.isAdmin == false {
+                try state.checkOtherAdmin(than: account)
             }
             var decision = Decision(
                 .accountChanged(
@@ -174,5 +179,13 @@ extension Store {
             }
             return (Decision(.inviteUsed(digest), builder.audited(actor, "invite_revoked", invite.maker)), true)
         }
+    }
+}
+
+extension StoreState {
+    /// Throws if no other account that may log in is an admin of the server.
+    fileprivate func checkOtherAdmin(than account: AccountState) throws(StoreError) {
+        let hasOther = accounts.values.contains { $0.isAdmin && !$0.isDisabled && $0.id != account.id }
+        if !hasOther { throw .lastServerAdmin(account.name.text) }
     }
 }

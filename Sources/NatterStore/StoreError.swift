@@ -35,6 +35,8 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
     /// A user who is to be added to a group has blocked the one who adds.
     case blockedByMember(String)
     case lastAdmin(String)
+    /// An admin who would leave a server that nobody can administer remotely.
+    case lastServerAdmin(String)
     /// An invitation that does not exist, has expired or was used.
     case badInvite
     case nameTaken(String)
@@ -77,6 +79,8 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
         case .blockedByMember(let name): "'\(name)' has blocked you, so you can't add them to a group"
         case .slowDown(let why, _): why
         case .lastAdmin(let name): "the last admin of '\(name)' can neither leave nor be demoted; promote another first"
+        case .lastServerAdmin(let name):
+            "'\(name)' is the server's last admin and can be neither disabled nor demoted; promote another user first"
         case .nameTaken(let name): "the name '\(name)' is taken; choose another one"
         case .badName(let name, let error): "the name '\(name)' \(error)"
         case .badText(let error): error.phrase

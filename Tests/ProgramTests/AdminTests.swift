@@ -45,6 +45,7 @@ struct AdminTests {
             (["admin", "user", "disable", "nix"], 67), (["admin", "user", "add", "bob", "--password-stdin"], 65),
             (["admin", "user", "add", "a b", "--password-stdin"], 65), (["admin", "user", "add", "eve"], 64),
             (["admin", "user", "passwd", "nix", "--password-stdin"], 67), (["admin", "user", "disable"], 64),
+            (["admin", "user", "demote", "alice"], 77), (["admin", "user", "disable", "alice"], 77),
             (["admin", "user"], 64), (["admin", "users", "--offline"], 69), (["admin", "log", "-n", "0"], 64),
             (["admin", "log", "-f", "--audit"], 64), (["admin", "invite", "--expires", "yesterday"], 64),
             (["admin", "usr"], 64), (["admin", "user", "disabel", "bob"], 64),

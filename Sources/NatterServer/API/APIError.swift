@@ -37,7 +37,7 @@ struct APIError: Error {
             case .badInvite: .registrationClosed
             case .blocked, .blockedByMember: .blocked
             case .slowDown: .slowDown
-            case .lastAdmin: .lastAdmin
+            case .lastAdmin, .lastServerAdmin: .lastAdmin
             case .nameTaken: .nameTaken
             case .badName: .badName
             case .badText: .badText

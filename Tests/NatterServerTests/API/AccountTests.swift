@@ -299,4 +299,31 @@ struct AccountTests {
         let mallory = try #require(server.store.accountViews().first { $0.name == "mallory" })
         #expect(mallory.isDisabled && !mallory.isAdmin)
     }
+
+    @Test("the last admin of the server can neither disable nor demote themselves, but the operator can")
+    func lastServerAdmin() throws {
+        let root = try server.account("root")
+        try server.account("alice")
+        try server.makeAdmin("root")
+        try server.makeAdmin("alice")
+        func patch(_ name: String, _ body: JSONValue) throws -> Answer {
+            try root.send(
+                .patch, "/v1/admin/users/\(name)", body: WireJSON.encode(body),
+                headers: [("Content-Type", "application/json")])
+        }
+        // A disabled admin is not another one
+        #expect(try patch("alice", ["disabled": true]).status == 200)
+        let refused: [JSONValue] = [
+            ["disabled": true], ["admin": false], ["admin": false, "password": "a third long one"],
+        ]
+        for fields in refused { #expect(try patch("root", fields).outcome == "409 last_admin") }
+        #expect(try patch("root", ["admin": true, "disabled": false]).status == 200)
+        // With another one she may go
+        #expect(try patch("alice", ["disabled": false]).status == 200)
+        #expect(try patch("root", ["admin": false]).status == 200)
+        #expect(try root.get("/v1/admin/stats").outcome == "403 forbidden")
+        let store = server.store
+        let change = AccountChange(isAdmin: false)
+        #expect(try waitFor { store.change("alice", change, by: "operator", asking: nil, $0) }.get().isAdmin == false)
+    }
 }
