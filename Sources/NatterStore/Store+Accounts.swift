@@ -80,9 +80,9 @@ extension Store {
 
     /// Ends all sessions of an account, and robots' tokens that may do everything. Robots' tokens for one conversation
     /// stay.
-    public func revokeSessions(of account: AccountID, _ completion: @escaping Completion<Void>) {
-        change(answering: completion) { state, _ throws(StoreError) in
-            (state.endingSessions(of: account, keeping: nil), ())
+    public func revokeSessions(by principal: Principal, _ completion: @escaping Completion<Void>) {
+        change(by: principal, answering: completion) { state, _ throws(StoreError) in
+            (state.endingSessions(of: principal.account, keeping: nil), ())
         }
     }
 
@@ -95,8 +95,7 @@ extension Store {
         _ password: PasswordHash, verified: PasswordHash, for principal: Principal,
         _ completion: @escaping Completion<Bool>
     ) {
-        change(answering: completion) { state, builder throws(StoreError) in
-            guard state.isGood(principal, at: builder.now) else { throw .unauthorized }
+        change(by: principal, answering: completion) { state, builder throws(StoreError) in
             guard state.accounts[principal.account]?.passwordHash == verified.text else { return (.nothing, false) }
             var decision = Decision(
                 .accountChanged(principal.account, isDisabled: nil, isAdmin: nil, password: password.text))

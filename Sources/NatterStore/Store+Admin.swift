@@ -172,12 +172,14 @@ extension Store {
     /// Revokes an invitation.
     ///
     /// - Returns: through the completion, false if no invitation has this id.
-    public func revokeInvite(_ id: String, by actor: String, _ completion: @escaping Completion<Bool>) {
+    public func revokeInvite(_ id: String, by principal: Principal, _ completion: @escaping Completion<Bool>) {
         change(answering: completion) { state, builder throws(StoreError) in
+            try Authority.checkAdmin(principal, at: builder.now, state)
             guard let (digest, invite) = state.invites.first(where: { InviteView.id(of: $0.key) == id }) else {
                 return (.nothing, false)
             }
-            return (Decision(.inviteUsed(digest), builder.audited(actor, "invite_revoked", invite.maker)), true)
+            let admin = principal.name.text
+            return (Decision(.inviteUsed(digest), builder.audited(admin, "invite_revoked", invite.maker)), true)
         }
     }
 }

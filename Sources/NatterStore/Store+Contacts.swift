@@ -48,7 +48,7 @@ extension Store {
             state.account(named: user).flatMap { $0.isErased ? nil : ($0.id, $0.view(at: now)) }
         }
         guard let (peer, view) = found else { return completion(.failure(.noSuchUser(user))) }
-        change(answering: completion) { _, _ throws(StoreError) in
+        change(by: principal, answering: completion) { _, _ throws(StoreError) in
             // So the account's other devices hear of it.
             (Decision(try decide(peer), .noted(principal.account, conversation: 0, .contacts, data: nil)), view)
         }

@@ -141,7 +141,7 @@ extension Store {
 
     /// Deletes a group for all its members. Its name is free again.
     public func deleteGroup(_ name: String, by principal: Principal, _ completion: @escaping Completion<Void>) {
-        change(answering: completion) { state, _ throws(StoreError) in
+        change(by: principal, answering: completion) { state, _ throws(StoreError) in
             let group = try state.group(name, .administer, for: principal)
             var decision = Decision(.groupDeleted(group.identity.number))
             decision.append(.deleted, in: group.identity.number, by: principal)
@@ -197,7 +197,7 @@ extension Store {
     public func removeMember(
         _ user: String, from name: String, by principal: Principal, _ completion: @escaping Completion<Void>
     ) {
-        change(answering: completion) { state, _ throws(StoreError) in
+        change(by: principal, answering: completion) { state, _ throws(StoreError) in
             let isSelf = state.account(named: user)?.id == principal.account
             let group: ConversationState
             do throws(StoreError) { group = try state.groupToSee(name, principal) } catch {
@@ -274,7 +274,7 @@ extension Store {
                     }
                 })
         }
-        change(answering: viewing, decide)
+        change(by: principal, answering: viewing, decide)
     }
 
     /// The answer to an admin of the server who changed a group without being a member: the group without its

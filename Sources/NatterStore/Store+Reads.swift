@@ -31,8 +31,9 @@ extension Store {
         guard let mark = place.new else { return completion(.success(place.old.seq)) }
         let account = principal.account
         let number = place.snapshot.identity.number
-        record { _ in
-            Decision(
+        record { [self] builder in
+            guard state.withLock({ $0.isGood(principal, at: builder.now) }) else { throw StoreError.unauthorized }
+            return Decision(
                 .readMarked(account, in: number, mark), .noted(account, conversation: number, .read, data: nil))
         } _: { [self] error in
             if let error { return completion(.failure(error)) }

@@ -46,9 +46,7 @@ extension Store {
             return completion(.failure(error))
         }
         let token = Token.random()
-        change(answering: completion) { state, builder throws(StoreError) in
-            // The token of this request may have been revoked meanwhile.
-            guard state.tokens[principal.token] != nil else { throw .unauthorized }
+        change(by: principal, answering: completion) { state, builder throws(StoreError) in
             try self.quotas.checkTokens(state.robotCount(of: principal.account))
             let new = TokenState(
                 number: builder.newTokenNumber(), account: principal.account, scope: scope, scopeID: scopeID,
@@ -88,26 +86,27 @@ extension Store {
     ///
     /// - Returns: through the completion, false if the number is unknown.
     public func revokeToken(
-        _ id: Int64, robots: Bool, of account: AccountID, _ completion: @escaping Completion<Bool>
+        _ id: Int64, robots: Bool, by principal: Principal, _ completion: @escaping Completion<Bool>
     ) {
-        let found = state.withLock { state in
-            state.accounts[account]?.tokens.first { digest in
+        change(by: principal, answering: completion) { state, _ throws(StoreError) in
+            let found = state.accounts[principal.account]?.tokens.first { digest in
                 state.tokens[digest].map { $0.number == id && $0.isRobot == robots } ?? false
             }
+            return (found.map { Decision(.tokensRemoved([$0])) } ?? .nothing, found != nil)
         }
-        guard let found else { return completion(.success(false)) }
-        revoke(found) { completion($0.map { true }) }
     }
 
     /// Ends a session of any user, for an admin.
     ///
     /// - Returns: through the completion, the user's name; nil if no session has this number.
-    public func endSession(_ id: Int64, by actor: String, _ completion: @escaping Completion<String?>) {
+    public func endSession(_ id: Int64, by principal: Principal, _ completion: @escaping Completion<String?>) {
         change(answering: completion) { state, builder throws(StoreError) in
+            try Authority.checkAdmin(principal, at: builder.now, state)
             guard let (digest, token) = state.tokens.first(where: { $0.value.number == id && !$0.value.isRobot }),
                 let name = state.accounts[token.account]?.name.text
             else { return (.nothing, nil) }
-            return (Decision(.tokensRemoved([digest]), builder.audited(actor, "session_ended", name)), name)
+            let admin = principal.name.text
+            return (Decision(.tokensRemoved([digest]), builder.audited(admin, "session_ended", name)), name)
         }
     }
 }

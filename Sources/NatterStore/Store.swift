@@ -160,16 +160,22 @@ public final class Store: Sendable {
 
     /// Makes changes that depend on the state. Everything after it sees its changes.
     ///
-    /// - Parameter decide: runs on the writer's thread with the state lock held, and again if other stores were first
-    ///   in the log. Its last value is the answer.
+    /// - Parameters:
+    ///   - principal: who asks. Their token is checked again, because it may have been revoked since the request began. nil
+    ///     for a change that needs no token.
+    ///   - decide: runs on the writer's thread with the state lock held, and again if other stores were first in the log.
+    ///     Its last value is the answer.
     func change<Value: Sendable>(
-        freesRoom: Bool = false, answering completion: @escaping Completion<Value>,
+        by principal: Principal? = nil, freesRoom: Bool = false, answering completion: @escaping Completion<Value>,
         _ decide: @escaping @Sendable (StoreState, BatchBuilder) throws(StoreError) -> (Decision, Value)
     ) {
         let answer = Monitor<Result<Value, StoreError>>(.failure(.failed("the store gave no answer")))
         let operation = StoreWriter.Operation(
             decide: { [self] builder in
-                let (decision, value) = try state.withLock { try decide($0, builder) }
+                let (decision, value) = try state.withLock { state in
+                    if let principal, !state.isGood(principal, at: builder.now) { throw StoreError.unauthorized }
+                    return try decide(state, builder)
+                }
                 answer.withLock { $0 = .success(value) }
                 return decision
             }, completion: { error in completion(error.map { .failure($0) } ?? answer.withLock { $0 }) },

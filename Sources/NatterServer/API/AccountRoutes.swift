@@ -210,7 +210,7 @@ enum AccountRoutes {
             return reply
         }
         if isAll {
-            call.store.revokeSessions(of: principal.account, completion)
+            call.store.revokeSessions(by: principal, completion)
         } else {
             call.store.revoke(principal.token, completion)
         }

@@ -62,7 +62,7 @@ enum AdminRoutes {
         let noSuchSession = APIError(.notFound, "there is no such session")
         guard let id = Int64(digits: call.parameters[0]) else { throw noSuchSession }
         call.store.endSession(
-            id, by: principal.name.text,
+            id, by: principal,
             call.completion { user in
                 guard let user else { return noSuchSession.reply }
                 call.log("session_ended", [("admin", principal.name.text), ("user", user)])
@@ -76,7 +76,7 @@ enum AdminRoutes {
         let peer = NameRule.isMe(String(name.dropFirst())) ? "@\(principal.name.text)" : name
         call.store.erase(
             request.seqs.map { Seq($0)...Seq($0) }, in: isOwn ? "@\(principal.name.text),\(peer)" : name,
-            by: principal.name.text,
+            by: principal.name.text, asking: principal,
             call.completion { count in
                 call.log("messages_erased", [("admin", principal.name.text), ("count", "\(count)")])
                 return .json(EraseAnswer(erased: count))
@@ -137,7 +137,7 @@ enum AdminRoutes {
 
     static func revokeInvite(_ call: Call, _ principal: Principal) {
         call.store.revokeInvite(
-            call.parameters[0], by: principal.name.text,
+            call.parameters[0], by: principal,
             call.completion { wasThere in
                 guard wasThere else { return APIError(.notFound, "there is no such invitation").reply }
                 call.log("invite_revoked", [("admin", principal.name.text)])

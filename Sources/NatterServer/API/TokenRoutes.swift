@@ -75,7 +75,7 @@ enum TokenRoutes {
         let notThere = APIError(.notFound, robots ? "there is no such token" : "there is no such session")
         guard let id = Int64(digits: call.parameters[0]) else { throw notThere }
         call.store.revokeToken(
-            id, robots: robots, of: principal.account,
+            id, robots: robots, by: principal,
             call.completion { wasThere in
                 guard wasThere else { return notThere.reply }
                 call.log("token_revoked", [("user", principal.name.text)])

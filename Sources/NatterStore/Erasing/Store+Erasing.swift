@@ -15,16 +15,20 @@ extension Store {
     ///
     /// - Parameters:
     ///   - name: `general`, a group, or `@alice,@bob`.
+    ///   - principal: the admin who asks; nil for the operator.
     ///   - completion: gets how many messages were erased that were not before.
     public func erase(
-        _ ranges: [ClosedRange<Seq>], in name: String, by actor: String, _ completion: @escaping Completion<Int>
+        _ ranges: [ClosedRange<Seq>], in name: String, by actor: String, asking principal: Principal? = nil,
+        _ completion: @escaping Completion<Int>
     ) {
         do throws(StoreError) {
             let (identity, seqs) = try erasable(ranges, in: name)
             let subject = "\(name) \(ranges.map { Store.text(of: $0) }.joined(separator: " "))"
             let isTaken = sealer.submit { [self] writer in
                 let result = Result {
-                    try erase(seqs, of: identity, writer) {
+                    // It may have waited behind other work of the sealer.
+                    try state.withLock { try Authority.checkAdmin(principal, at: clock.now(), $0) }
+                    return try erase(seqs, of: identity, writer) {
                         $0.audited(actor, "messages_erased", String(subject.prefix(200)))
                     }
                 }
