@@ -163,6 +163,16 @@ extension Store {
         }
     }
 
+    /// How long the token of a request is still good, 0 if it has ended.
+    public func millisecondsLeft(of principal: Principal) -> Int64 {
+        let now = clock.now()
+        return state.withLock { state in
+            guard state.isGood(principal, at: now) else { return 0 }
+            guard let end = state.tokens[principal.token]?.end(state.limits) else { return .max }
+            return end.milliseconds - now.milliseconds
+        }
+    }
+
     /// Notes that a request of an account began (+1) or stopped (-1) waiting. A user is online while a request waits.
     public func noteWaiting(_ account: AccountID, _ change: Int) {
         let now = clock.now()

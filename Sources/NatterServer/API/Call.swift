@@ -2,6 +2,7 @@ internal import NatterCrypto
 internal import NatterLanguage
 internal import NatterModel
 internal import NatterStore
+internal import NatterSystem
 internal import NatterWire
 
 /// A request while its route answers it.
@@ -142,7 +143,7 @@ struct Call: Sendable {
     ) {
         let isAway = head.isAway
         if !isAway { store.noteWaiting(principal.account, 1) }
-        server.waiters.wait(principal.account, seen: seen, deadline: deadline) { wake in
+        suspend(principal, seen: seen, deadline: deadline) { wake in
             if !isAway { store.noteWaiting(principal.account, -1) }
             server.workers.submitAlways(for: principal.account) {
                 do throws(APIError) {
@@ -153,6 +154,20 @@ struct Call: Sendable {
                 }
             }
         }
+    }
+
+    /// Calls `wake` once, at news for the user, at the deadline, or when the token ends.
+    ///
+    /// - Parameter extra: whose news counts as well.
+    func suspend(
+        _ principal: Principal, and extra: [AccountID] = [], seen: Commit, deadline: Int64,
+        _ wake: @escaping @Sendable (Waiters.Wake) -> Void
+    ) {
+        let now = MonotonicClock.now()
+        server.waiters.wait(
+            [principal.account] + extra, seen: seen,
+            deadline: now + min(store.millisecondsLeft(of: principal), max(0, deadline - now)),
+            hasEnded: { store.millisecondsLeft(of: principal) == 0 }, wake)
     }
 }
 

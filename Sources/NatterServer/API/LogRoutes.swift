@@ -58,7 +58,7 @@ enum LogRoutes {
         let server = call.server
         server.recent.beginFollowing()
         call.store.noteWaiting(principal.account, 1)
-        server.waiters.wait(ServiceLog.reader, seen: Commit(rawValue: .max), deadline: deadline) { wake in
+        call.suspend(principal, and: [ServiceLog.reader], seen: Commit(rawValue: .max), deadline: deadline) { wake in
             server.recent.endFollowing()
             call.store.noteWaiting(principal.account, -1)
             server.workers.submitAlways(for: principal.account) {

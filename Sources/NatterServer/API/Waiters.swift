@@ -12,7 +12,7 @@ final class Waiters: Sendable {
     }
 
     private struct Waiter {
-        let account: AccountID
+        let accounts: [AccountID]
         let deadline: Int64
         let wake: @Sendable (Wake) -> Void
     }
@@ -28,8 +28,10 @@ final class Waiters: Sendable {
 
         mutating func remove(_ number: UInt64) -> Waiter? {
             guard let waiter = byNumber.removeValue(forKey: number) else { return nil }
-            byAccount[waiter.account]?.remove(number)
-            if byAccount[waiter.account]?.isEmpty == true { byAccount[waiter.account] = nil }
+            for account in waiter.accounts {
+                byAccount[account]?.remove(number)
+                if byAccount[account]?.isEmpty == true { byAccount[account] = nil }
+            }
             return waiter
         }
     }
@@ -44,22 +46,30 @@ final class Waiters: Sendable {
         thread.signal { $0 = timer }
     }
 
-    /// Calls `wake` once, when there is news for the account after the commit `seen`, or at the deadline.
+    /// Calls `wake` once, when there is news for one of the accounts after the commit `seen`, or at the deadline.
     ///
-    /// - Parameter deadline: milliseconds on the monotonic clock.
-    func wait(_ account: AccountID, seen: Commit, deadline: Int64, _ wake: @escaping @Sendable (Wake) -> Void) {
-        let (early, isNext) = state.withLock { state -> (Wake?, Bool) in
-            if state.isStopping { return (.stopping, false) }
+    /// - Parameters:
+    ///   - deadline: milliseconds on the monotonic clock.
+    ///   - hasEnded: whether the token of the request has ended. Asked once the request waits: an end before that woke nobody,
+    ///     and a later one is news.
+    func wait(
+        _ accounts: [AccountID], seen: Commit, deadline: Int64, hasEnded: () -> Bool,
+        _ wake: @escaping @Sendable (Wake) -> Void
+    ) {
+        let (early, isNext, number) = state.withLock { state -> (Wake?, Bool, UInt64) in
+            if state.isStopping { return (.stopping, false, 0) }
             // There was a commit after the caller's query, so the caller must query again.
-            if state.lastCommit > seen { return (.news, false) }
+            if state.lastCommit > seen { return (.news, false, 0) }
             state.nextNumber += 1
-            state.byNumber[state.nextNumber] = Waiter(account: account, deadline: deadline, wake: wake)
-            state.byAccount[account, default: []].insert(state.nextNumber)
-            guard deadline < state.nextDeadline else { return (nil, false) }
+            let number = state.nextNumber
+            state.byNumber[number] = Waiter(accounts: accounts, deadline: deadline, wake: wake)
+            for account in accounts { state.byAccount[account, default: []].insert(number) }
+            guard deadline < state.nextDeadline else { return (nil, false, number) }
             state.nextDeadline = deadline
-            return (nil, true)
+            return (nil, true, number)
         }
-        if let early { wake(early) }
+        if let early { return wake(early) }
+        if hasEnded() { state.withLock { $0.remove(number) }?.wake(.news) }
         // Only the waiter with the earliest deadline wakes the timer thread, because 10,000 waiters may come at the
         // same time.
         if isNext { state.signal { _ in } }

@@ -310,7 +310,8 @@ enum Change: Sendable {
     /// The accounts whose waiting requests must be checked again. Call before the change is applied.
     func affected(_ state: StoreState) -> [AccountID] {
         switch self {
-        case .noted(let account, _, _, _), .sessionsEnded(let account, _, _): [account]
+        case .noted(let account, _, _, _), .sessionsEnded(let account, _, _), .accountChanged(let account, _, _, _):
+            [account]
         case .tokensRemoved(let digests): digests.compactMap { state.tokens[$0]?.account }
         case .importSettled(let settled):
             state.readers(of: settled.conversation)

@@ -1,5 +1,6 @@
 internal import NatterClient
 internal import NatterHTTP
+internal import NatterModel
 internal import NatterStore
 internal import NatterSystem
 internal import NatterWire
@@ -185,6 +186,37 @@ struct WaitTests {
         _ = try Client(server, token: alice.token).send(.post, "/v1/logout")
         #expect(try waiting.answer().outcome == "401 unauthorized")
         #expect(try other.answer().outcome == "200")
+    }
+
+    @Test("a token that expires while it waits is told so then", arguments: ["/v1/sync", page, "/v1/admin/log"])
+    func expired(path: String) throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        try server.makeAdmin("alice")
+        _ = try alice.say("one")
+        let cursor = try alice.get("/v1/sync", ["cursor": "now"]).header("Natter-Cursor") ?? ""
+        let end = SystemClock().now().advanced(milliseconds: 1_000).rfc3339
+        let token = try alice.post("/v1/tokens", ["label": "x", "scope": "all", "expires": .string(end)]).json["token"]
+        let after = path == "/v1/admin/log" ? "\(Int64.max)" : "1"
+        let waiting = try Asking(
+            server, token: token?.text, path, ["cursor": cursor, "after": "\(after)", "wait": "60"])
+        #expect(try waiting.answer().outcome == "401 unauthorized")
+    }
+
+    @Test(
+        "an admin who follows the log is told when they are one no more",
+        arguments: [AccountChange(isDisabled: true), AccountChange(isAdmin: false)])
+    func demoted(change: AccountChange) throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        try server.makeAdmin("alice")
+        let waiting = try Asking(
+            server, token: alice.token, "/v1/admin/log", ["after": "\(Int64.max)", "wait": "60"])
+        try server.untilWaiting(1)
+        let store = server.store
+        _ = try waitFor { store.change("alice", change, by: "operator", asking: nil, $0) }.get()
+        #expect(
+            try waiting.answer().outcome == (change.isDisabled == true ? "401 unauthorized" : "403 forbidden"))
     }
 
     @Test("devices that wait at the same place get the same answer, and other accounts their own")

@@ -16,9 +16,10 @@ struct WaitersTests {
         }
         let woken = Monitor(0)
         func wait(seen commit: UInt64) {
-            waiters.wait(AccountID(rawValue: 1), seen: Commit(commit), deadline: MonotonicClock.now() + 600_000) { _ in
-                woken.signal { $0 += 1 }
-            }
+            waiters.wait(
+                [AccountID(rawValue: 1)], seen: Commit(commit), deadline: MonotonicClock.now() + 600_000,
+                hasEnded: { false }
+            ) { _ in woken.signal { $0 += 1 } }
         }
         news(100)
         wait(seen: 100)
@@ -31,5 +32,21 @@ struct WaitersTests {
         // Who asked before the last commit must ask again.
         wait(seen: 40)
         #expect(woken.withLock { $0 } == 3)
+    }
+    @Test("a token that ended before its request began to wait, unheard of by it, wakes that request and no other")
+    func endedBefore() throws {
+        let waiters = try Waiters()
+        defer { waiters.stop() }
+        let woken = Monitor<[Int]>([])
+        let account = AccountID(rawValue: 1)
+        for (number, hasEnded) in [false, true, false].enumerated() {
+            waiters.wait(
+                [account], seen: .zero, deadline: MonotonicClock.now() + 600_000, hasEnded: { hasEnded }
+            ) { _ in woken.signal { $0.append(number) } }
+        }
+        #expect(woken.withLock { $0 } == [1] && waiters.count == 2)
+        // The others hear of the account's news
+        waiters.announce(News(commit: .zero, isForAll: false, accounts: [account]))
+        #expect(woken.withLock { $0.sorted() } == [0, 1, 2] && waiters.count == 0)
     }
 }
