@@ -366,7 +366,11 @@ final class BatchBuilder {
             records.append(record)
             return OriginalMessage(records, 0)
         }
-        if let read = message.original { return try read.get() }
+        if let read = message.original {
+            // It may have been erased since then. The next try reads what is left.
+            guard read.erasedCommit == conversation.erasedCommit else { throw .busy }
+            return try read.message.get()
+        }
         if let records = conversation.tail.block(containing: seq)?.records, let index = records.index(of: seq) {
             return OriginalMessage(records, index)
         }

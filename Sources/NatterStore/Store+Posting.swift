@@ -27,9 +27,7 @@ extension Store {
     /// Reads the message that a new one is about.
     ///
     /// - Returns: nil if it is not there, or the reader may not see it. Then the writer's thread finds out why.
-    private func original(
-        of message: NewMessage, for principal: Principal
-    ) -> Result<OriginalMessage, StoreError>? {
+    func original(of message: NewMessage, for principal: Principal) -> ReadOriginal? {
         guard let seq = message.about,
             let snapshot = try? snapshot(
                 message.conversation, id: message.conversationID, for: principal, scope: .write),
@@ -37,7 +35,7 @@ extension Store {
             seq <= snapshot.tail.head
         else { return nil }
         do throws(StoreError) {
-            return try read(snapshot) { reader in
+            return try read(snapshot) { reader -> OriginalMessage? in
                 let records = try reader.storedBlock(containing: seq).records
                 guard let index = records.index(of: seq) else { return nil }
                 var original = OriginalMessage(records, index)
@@ -53,10 +51,10 @@ extension Store {
                 {
                     (original.sender, original.via) = (edit.sender, edit.via)
                 }
-                return .success(original)
-            }
+                return original
+            }.map { ReadOriginal(message: .success($0), erasedCommit: snapshot.erasedCommit) }
         } catch {
-            return .failure(error)
+            return ReadOriginal(message: .failure(error), erasedCommit: snapshot.erasedCommit)
         }
     }
 }

@@ -25,7 +25,7 @@ public struct NewMessage: Sendable {
     /// When it was written, if that was before it was sent.
     public var written: Timestamp?
     /// The message that it is about, if that was in a log file when the request came. The writer's thread does not read files.
-    var original: Result<OriginalMessage, StoreError>?
+    var original: ReadOriginal?
     /// The key in the form used for look-ups, made by the thread of the request.
     var recentKey: RecentKey?
 
@@ -47,6 +47,13 @@ struct OriginalMessage: Sendable, Equatable {
     var via: [UInt8]?
     /// The author that the table `relation` records with a deletion.
     var author: String
+}
+
+/// A message that was read before its batch was made.
+struct ReadOriginal: Sendable {
+    let message: Result<OriginalMessage, StoreError>
+    /// The newest erasure of the conversation then.
+    let erasedCommit: Commit
 }
 
 public enum PostOutcome: Sendable {

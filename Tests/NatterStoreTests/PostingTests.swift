@@ -67,6 +67,40 @@ struct PostingTests {
         for name in names { #expect(all.filter { $0.sender == name }.map(\.text) == (0..<100).map(String.init)) }
     }
 
+    @Test(
+        "a message that is erased between the reading of it and the change of it is not changed",
+        arguments: [MessageKind.edit, .delete, .text])
+    func erasedMeanwhile(kind: MessageKind) throws {
+        let store = try TestStore()
+        let alice = try store.user("alice")
+        try store.post(["one", "two"])
+        try store.seal()
+        // Given a request that has read its message
+        var message = NewMessage(
+            conversation: "general", text: kind == .delete ? "" : "uno", key: nil, kind: kind, about: Seq(1))
+        message.original = store.store.original(of: message, for: alice)
+        #expect(try message.original?.message.get().sender == Array("alice".utf8))
+        // When that is erased before the writer's thread takes the request
+        _ = try waitFor { store.store.erase([Seq(1)...Seq(1)], in: "general", by: "alice", $0) }.get()
+        let read = message
+        let outcomes = try waitFor { answer in
+            store.store.submit(
+                .posting(
+                    StoreWriter.Posting(
+                        messages: [read], principal: alice, stopAtRefusal: false, completion: answer)))
+        }
+        // Then nothing is appended, and the next try is treated as any change of what is erased
+        #expect(outcomes.map(\.refusal) == [.busy])
+        #expect(try store.all().map(\.seq) == [Seq(1), Seq(2)])
+        if kind == .edit {
+            let again = store.post([message], by: alice).first?.refusal
+            guard case .forbidden? = again else {
+                Issue.record("\(String(describing: again))")
+                return
+            }
+        }
+    }
+
     @Test("time never goes back in a conversation, whatever the clock does")
     func timeHolds() throws {
         let clock = TestClock(stepMilliseconds: 1)
