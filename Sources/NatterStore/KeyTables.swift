@@ -42,7 +42,44 @@ struct KeyTables {
     init(connection: Connection, retentionDays: Int) throws {
         self.connection = connection
         periodLength = Int64(max(1, (retentionDays + 2) / 3)) * 86_400_000
+        try renumber()
         try reload()
+    }
+
+    /// Gives the tables of a store with another retention the numbers of the periods in which their youngest keys can be, so
+    /// that none is dropped too early, or never.
+    private func renumber() throws {
+        let known = try connection.row("SELECT value FROM meta WHERE key='key_period'") { $0.int64(0) }
+        guard let former = known, former > 0, former != periodLength else { return }
+        let tables = try KeyTables.tables(on: connection)
+        let old = Set(tables.map(\.period)).filter { (0..<Int64.max / former).contains($0) }.sorted()
+        var numbers: [Int64: Int64] = [:]
+        var last: Int64 = -1
+        for period in old {
+            // Several short periods are in a long one. The later of them may be kept for longer.
+            last = max(last + 1, ((period + 1) * former - 1) / periodLength)
+            numbers[period] = last
+        }
+        try connection.transaction {
+            // In the order in which no new name is still that of another table.
+            for period in former < periodLength ? old : old.reversed() {
+                for table in tables where table.period == period && numbers[period] != period {
+                    let suffix = table.name.hasSuffix(KeyTables.newSuffix) ? KeyTables.newSuffix : ""
+                    let name = "keys_\(numbers[period] ?? period)\(suffix)"
+                    try connection.execute("ALTER TABLE \(table.name) RENAME TO \(name)")
+                }
+            }
+            try notePeriodLength()
+        }
+    }
+
+    private func notePeriodLength() throws(SQLiteError) {
+        try connection.run("INSERT OR REPLACE INTO meta VALUES ('key_period',?)", periodLength)
+    }
+
+    private static func tables(on connection: Connection) throws(SQLiteError) -> [(name: String, period: Int64)] {
+        try connection.rows("SELECT name FROM sqlite_schema WHERE type='table' AND name GLOB 'keys_*'") { $0.text(0) }
+            .compactMap { name in period(ofTable: name).map { (name, $0) } }
     }
 
     /// The period of a table of keys; nil for another table.
@@ -54,11 +91,7 @@ struct KeyTables {
     /// Reads which tables exist, and the keys without order.
     mutating func reload() throws(SQLiteError) {
         (periods, new) = ([], nil)
-        let statement = try connection.statement(
-            "SELECT name FROM sqlite_schema WHERE type='table' AND name GLOB 'keys_*'")
-        while try statement.step() {
-            let name = statement.text(0)
-            guard let period = KeyTables.period(ofTable: name) else { continue }
+        for (name, period) in try KeyTables.tables(on: connection) {
             if name.hasSuffix(KeyTables.newSuffix) { new = try loadNew(period) } else { periods.append(period) }
         }
         periods.sort()
@@ -129,6 +162,7 @@ struct KeyTables {
         if new == nil, !moved.isEmpty {
             let empty = NewKeys(period: period)
             try connection.execute(KeyTables.creation(of: empty.table))
+            try notePeriodLength()
             new = empty
         }
         if let table = new?.table, new?.period == period {
@@ -153,6 +187,7 @@ struct KeyTables {
         guard !keys.isEmpty else { return }
         if !periods.contains(period) {
             try connection.execute(KeyTables.creation(of: "keys_\(period)"))
+            try notePeriodLength()
             periods.append(period)
             periods.sort()
         }

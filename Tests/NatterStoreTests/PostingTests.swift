@@ -328,6 +328,7 @@ struct KeyTests {
     func movingKeys() throws {
         let directory = try TemporaryDirectory()
         let connection = try Connection(path: directory.path + "/keys.db", role: .writer)
+        try StoreSchema.current.migrate(connection)
         var tables = try KeyTables(connection: connection, retentionDays: 30)
         let keys = (1...UInt64(67_000)).map { number in
             MovedKey(
@@ -368,6 +369,51 @@ struct KeyTests {
         for _ in 0..<5 { try insert([]) }
         try tables.reload()
         #expect(try tables.find([late.key]) == [late.key: late.found])
+    }
+
+    @Test(
+        "a key is kept for as long as each retention since it was used, and not for ever",
+        arguments: [[90, 30], [30, 90], [3_650, 30], [30, 3_650], [300, 303], [303, 300], [30, 90, 30]], [0, 3, 29])
+    func otherRetention(retentions: [Int], startDay: Int) throws {
+        let directory = try TemporaryDirectory()
+        let connection = try Connection(path: directory.path + "/keys.db", role: .writer)
+        try StoreSchema.current.migrate(connection)
+        var day: Int64 = 20_700 + Int64(startDay)
+        var keys: [(moved: MovedKey, day: Int64, promised: Int)] = []
+        func insert(into tables: inout KeyTables, _ days: Int) throws {
+            let number = UInt64(keys.count + 1)
+            let moved = MovedKey(
+                key: RecentKey(account: 1, time: 0, hash: number),
+                found: FoundKey(conversation: 1, seq: Seq(number), content: number), commit: Commit(1))
+            let now = Timestamp(milliseconds: day * 86_400_000)
+            try connection.transaction {
+                // The keys of an ended period move in several steps
+                for index in 0..<6 { try tables.insert(index == 0 ? [moved] : [], now: now) }
+                try tables.dropExpired(now: now)
+            }
+            keys.append((moved, day, days))
+        }
+        for days in retentions {
+            // Given a start with another retention, after which keys come on each day
+            var tables = try KeyTables(connection: connection, retentionDays: days)
+            for index in keys.indices { keys[index].promised = min(days, keys[index].promised) }
+            for _ in 0..<100 {
+                try insert(into: &tables, days)
+                day += 1
+                // Then each is known that is younger than the shortest that was in force since
+                let young = keys.filter { day - $0.day <= $0.promised }
+                let found = try tables.find(young.map(\.moved.key))
+                #expect(young.allSatisfy { found[$0.moved.key] == $0.moved.found }, "day \(day), \(days) days")
+            }
+        }
+        // And after four times the longest, they are forgotten
+        var tables = try KeyTables(connection: connection, retentionDays: retentions.last ?? 0)
+        day += 4 * Int64(retentions.max() ?? 0)
+        for _ in 0..<6 {
+            try insert(into: &tables, 0)
+            day += Int64(retentions.last ?? 0)
+        }
+        #expect(try tables.find(keys.dropLast(6).map(\.moved.key)).isEmpty)
     }
 
     @Test("ids of one moment are told apart by 64 bits, and keys of one time are neighbours")
