@@ -32,6 +32,7 @@ public final class Store: Sendable {
     private let failed: @Sendable (String) -> Void
     private let keepsSearchIndex: Bool
     let schedule = Monitor(ErasureSchedule())
+    let remembered: RememberedErasures
     /// Where the newest erasure may have left a text; nil if nowhere.
     let erasureRemains = Monitor<Phrase?>(nil)
     /// How many backups and checks are reading log files.
@@ -73,6 +74,7 @@ public final class Store: Sendable {
         cursorSeal = CursorSeal(loaded.keySecret)
         (reporter, failed, keepsSearchIndex) = (options.report, options.failed, options.keepsSearchIndex)
         sealer = Sealer(journalBytes: options.journalBytes)
+        remembered = RememberedErasures(engine.directory, engine.disk)
         searchBudget = options.searchBudget
     }
 

@@ -81,6 +81,32 @@ struct RememberedErasuresTests {
         }
     }
 
+    @Test("a list of any size is read in pieces, and what is added by the one who added last needs no look at it")
+    func pieces() throws {
+        let directory = try TemporaryDirectory()
+        let faulty = FaultyDisk()
+        let remembered = RememberedErasures(directory.path, faulty)
+        let entries = (1...10_000).map { number in
+            RememberedErasures.Entry.message(
+                .init(
+                    conversation: ConversationID(high: 0, low: 7), seq: Seq(UInt64(number)),
+                    digest: Digest(of: Array("\(number)".utf8))))
+        }
+        try remembered.append(Array(entries.prefix(9_000)))
+        // Given a line far longer than any, after which all is well
+        let path = directory.path + "/erased"
+        let size = try disk.open(path, .read).size()
+        try disk.open(path, .readWrite).write([UInt8](repeating: 0x61, count: 1 << 20) + [0x0A], at: size)
+        try remembered.append(Array(entries.prefix(9_001)))
+        #expect(try remembered.entries() == Array(entries.prefix(9_001)))
+        #expect(try remembered.damages().map(\.offset) == [size])
+        // When more is added, then nothing of it is read
+        let before = faulty.bytesRead
+        try remembered.append(Array(entries[9_001...]))
+        #expect(faulty.bytesRead == before)
+        #expect(try RememberedErasures(directory.path, disk).entries() == entries)
+    }
+
     @Test("a damaged line is named by a check and each start, and repaired from the database", .aboutFiles)
     func damaged() throws {
         let store = try TestStore()

@@ -276,7 +276,7 @@ public final class StoreBackup {
     /// Adds what was erased since, so that a restore of this backup knows it.
     private func copyErasures(_ manifest: inout BackupManifest) throws {
         let copy = RememberedErasures(target, disk)
-        try copy.add(RememberedErasures(source, disk).entries())
+        try copy.add(RememberedErasures(source, disk).forEach)
         let path = target + "/" + RememberedErasures.name
         guard let size = try disk.information(path)?.size,
             let checksum = try FileCopy(disk: disk).checksum(path, size: size)

@@ -106,7 +106,7 @@ public enum StoreRestore {
                 try disk.makeDirectories(Path.directory(of: target))
             }
             if file.path == RememberedErasures.name {
-                try RememberedErasures(directory, disk).add(RememberedErasures(source, disk).entries())
+                try RememberedErasures(directory, disk).add(RememberedErasures(source, disk).forEach)
                 continue
             }
             if try disk.information(target) != nil { try disk.remove(target) }

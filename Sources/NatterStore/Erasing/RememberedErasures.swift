@@ -1,3 +1,4 @@
+internal import NatterArchive
 internal import NatterCrypto
 internal import NatterLanguage
 internal import NatterModel
@@ -8,10 +9,14 @@ internal import NatterSystem
 /// erasures here and does them again.
 ///
 /// It is text, and grows at its end: a line `CONVERSATION SEQ HASH CRC` for each message, `account NUMBER CREATED NAME CRC` for
-/// each account. A line is written before the erasure is recorded.
-struct RememberedErasures {
+/// each account. A line is written before the erasure is recorded. The file may be of any size: it is read in pieces.
+final class RememberedErasures: Sendable {
     static let name = "erased"
-    private static let maximumBytes: UInt64 = 1 << 30
+    private static let pieceBytes = 1 << 18
+    /// More than any line has.
+    private static let longestLine = 1 << 10
+    /// How many of many entries are added at a time.
+    private static let partCount = 1 << 16
 
     struct Message: Hashable {
         let conversation: ConversationID
@@ -43,7 +48,8 @@ struct RememberedErasures {
         }
 
         /// - Returns: nil for anything else than a whole line.
-        fileprivate init?(_ line: Substring) {
+        fileprivate init?(_ bytes: [UInt8]) {
+            let line = String(decoding: bytes, as: UTF8.self)
             let fields = line.split(separator: " ", omittingEmptySubsequences: false)
             guard let last = fields.last, let checksum = UInt32(last, radix: 16),
                 Checksum.crc32c(Array(line.dropLast(last.utf8.count + 1).utf8)) == checksum
@@ -67,92 +73,143 @@ struct RememberedErasures {
 
     private let path: String
     private let disk: any Disk
+    /// Where this process has written the last line; nil if it has written none.
+    private let lastEnd = Monitor<UInt64?>(nil)
 
     init(_ directory: String, _ disk: any Disk) {
         (path, self.disk) = (directory + "/" + RememberedErasures.name, disk)
     }
 
-    private func bytes() throws(DiskError) -> [UInt8]? {
-        guard let size = try disk.information(path)?.size else { return nil }
-        return try disk.contents(of: path, limit: Int(clamping: min(size, RememberedErasures.maximumBytes)))
-    }
-
     /// Length and checksum of the file; nil if there is none.
     func stamp() throws(DiskError) -> String? {
-        try bytes().map { "\($0.count) \(Hex.encode(UInt64(Checksum.crc32c($0))).suffix(8))" }
+        guard let size = try disk.information(path)?.size,
+            let checksum = try FileCopy(disk: disk).checksum(path, size: size)
+        else { return nil }
+        return "\(size) \(Hex.encode(UInt64(checksum)).suffix(8))"
     }
 
-    private struct Contents {
-        var entries: [Entry] = []
-        /// Lines that can't be read, and where they begin.
-        var damaged: [(line: Int, offset: UInt64)] = []
+    private enum Line {
+        case entry(Entry)
+        /// One that can't be read, and where it begins.
+        case damaged(number: Int, offset: UInt64)
+    }
+
+    private struct End {
         /// Where the next line goes.
-        var end: UInt64 = 0
+        var offset: UInt64 = 0
         /// Whether the last line has no end yet.
         var isOpen = false
     }
 
+    /// Calls `take` with each line.
+    ///
     /// Lines whose first byte was never written, and a last one without an end that can't be read, are what a crash left of
     /// them. They say nothing, because what they name was not erased yet.
-    private func contents() throws(DiskError) -> Contents {
-        let bytes = try bytes() ?? []
-        var found = Contents()
-        var (start, line) = (0, 0)
-        while start < bytes.count, bytes[start] != 0 {
-            line += 1
-            let end = bytes[start...].firstIndex(of: 0x0A) ?? bytes.count
-            let entry = Entry(String(decoding: bytes[start..<end], as: UTF8.self)[...])
-            if let entry {
-                found.entries.append(entry)
-            } else if end == bytes.count {
-                break
-            } else if end > start {
-                found.damaged.append((line, UInt64(start)))
+    @discardableResult
+    private func scan(_ take: (Line) throws -> Void) throws -> End {
+        var end = End()
+        guard try disk.information(path) != nil else { return end }
+        let file = try disk.open(path, .read)
+        var (line, number, position) = ([UInt8](), 0, UInt64(0))
+        while case let piece = try file.read(count: RememberedErasures.pieceBytes, at: position), !piece.isEmpty {
+            var rest = piece[...]
+            while !rest.isEmpty {
+                let part = rest.prefix { $0 != 0x0A }
+                line += part.prefix(RememberedErasures.longestLine - line.count)
+                if line.first == 0 { return end }
+                position += UInt64(part.count)
+                rest = rest.dropFirst(part.count)
+                guard rest.popFirst() != nil else { break }
+                position += 1
+                number += 1
+                if let entry = Entry(line) {
+                    try take(.entry(entry))
+                } else if !line.isEmpty {
+                    try take(.damaged(number: number, offset: end.offset))
+                }
+                line.removeAll(keepingCapacity: true)
+                end.offset = position
             }
-            found.isOpen = end == bytes.count
-            found.end = UInt64(found.isOpen ? end : end + 1)
-            start = end + 1
         }
-        return found
+        guard let entry = Entry(line) else { return end }
+        try take(.entry(entry))
+        return End(offset: position, isOpen: true)
     }
 
-    func entries() throws(DiskError) -> [Entry] { try contents().entries }
+    func forEach(_ take: (Entry) throws -> Void) throws {
+        try scan { if case .entry(let entry) = $0 { try take(entry) } }
+    }
+
+    func entries() throws -> [Entry] {
+        var entries: [Entry] = []
+        try forEach { entries.append($0) }
+        return entries
+    }
 
     /// A damage for each line that can't be read.
-    func damages() throws(DiskError) -> [StoreDamage] {
-        try contents().damaged.map { line, offset in
-            StoreDamage(
-                file: path, offset: offset,
-                problem: "line \(line) can't be read, so what it names may come back with an older database")
+    func damages() throws -> [StoreDamage] {
+        var damages: [StoreDamage] = []
+        try scan { line in
+            guard case .damaged(let number, let offset) = line else { return }
+            damages.append(
+                StoreDamage(
+                    file: path, offset: offset,
+                    problem: "line \(number) can't be read, so what it names may come back with an older database"))
         }
+        return damages
     }
 
     /// Leaves out the lines that can't be read.
-    func keepReadable() throws(DiskError) {
-        try disk.replaceContents(of: path, with: try contents().entries.flatMap(\.line))
-    }
+    func keepReadable() throws { try disk.replaceContents(of: path, with: try entries().flatMap(\.line)) }
 
-    func accounts() throws(DiskError) -> [Account] {
-        try entries().compactMap { if case .account(let account) = $0 { account } else { nil } }
+    func accounts() throws -> [Account] {
+        var accounts: [Account] = []
+        try forEach { if case .account(let account) = $0 { accounts.append(account) } }
+        return accounts
     }
 
     /// Adds entries durably. Those that are there already are not added again.
-    func add(_ entries: [Entry]) throws(DiskError) {
-        let contents = try contents()
-        let known = Set(contents.entries)
-        let new = entries.filter { !known.contains($0) }
-        guard !new.isEmpty else { return }
+    func add(_ entries: [Entry]) throws {
+        var missing = Set(entries)
+        let end = try scan { if case .entry(let entry) = $0 { missing.remove(entry) } }
+        try write(entries.filter { missing.remove($0) != nil }, at: end)
+    }
+
+    /// Adds any number of entries, a part at a time.
+    func add(_ giving: ((Entry) throws -> Void) throws -> Void) throws {
+        var part: [Entry] = []
+        try giving { entry in
+            part.append(entry)
+            guard part.count == RememberedErasures.partCount else { return }
+            try add(part)
+            part.removeAll(keepingCapacity: true)
+        }
+        try add(part)
+    }
+
+    /// Adds entries durably. The lines that are there are not read if this process has written the last of them.
+    func append(_ entries: [Entry]) throws {
+        guard let end = lastEnd.withLock({ $0 }), try disk.information(path)?.size == end else {
+            return try add(entries)
+        }
+        try write(entries, at: End(offset: end))
+    }
+
+    private func write(_ entries: [Entry], at end: End) throws(DiskError) {
+        guard !entries.isEmpty else { return }
+        lastEnd.withLock { $0 = nil }
         let isNew = try disk.information(path) == nil
         let file = try disk.open(path, isNew ? .create : .readWrite)
         // What a crash has cut short would look like damage in the middle of the file.
-        if try file.size() > contents.end { try file.truncate(to: contents.end) }
-        if contents.isOpen { try file.write([0x0A], at: contents.end) }
-        let (start, lines) = (contents.end + (contents.isOpen ? 1 : 0), new.flatMap(\.line))
+        if try file.size() > end.offset { try file.truncate(to: end.offset) }
+        if end.isOpen { try file.write([0x0A], at: end.offset) }
+        let (start, lines) = (end.offset + (end.isOpen ? 1 : 0), entries.flatMap(\.line))
         // The first byte comes last. A power loss before may leave any sectors of the rest, which must not look like damage.
         try file.write([0] + lines.dropFirst(), at: start)
         try file.sync()
         try file.write(Array(lines.prefix(1)), at: start)
         try file.sync()
         if isNew { try disk.syncDirectory(Path.directory(of: path)) }
+        lastEnd.withLock { $0 = start + UInt64(lines.count) }
     }
 }

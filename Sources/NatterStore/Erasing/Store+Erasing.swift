@@ -85,7 +85,7 @@ extension Store {
 
     /// Notes in `DIR/erased` what is about to be erased.
     func remember(_ entries: [RememberedErasures.Entry]) throws {
-        do { try RememberedErasures(directory, disk).add(entries) } catch {
+        do { try remembered.append(entries) } catch {
             stopIfDiskFailed(error)
             throw error
         }
@@ -105,16 +105,16 @@ extension Store {
     }
 
     private func repeatErasures(_ writer: ArchiveWriter) throws {
-        let remembered = RememberedErasures(directory, disk)
         // There is none after a copy, or in the rows that a server of a shared store copies at its start.
         let stamp = try withReader { try Store.rememberedStamp(on: $0.connection) }
         guard try stamp == nil || remembered.stamp() != stamp else { return }
         let damages = try remembered.damages()
         for damage in damages { report("'\(damage.file)': \(damage.problem); run 'natterd fsck --repair'") }
-        try writeRemembered(remembered)
+        try writeRemembered()
         try repeatErasures(of: remembered.accounts(), writer)
         var missing: [ConversationID: Set<Seq>] = [:]
-        for case .message(let message) in try remembered.entries() where try isMissing(message) {
+        try remembered.forEach { entry in
+            guard case .message(let message) = entry, try isMissing(message) else { return }
             missing[message.conversation, default: []].insert(message.seq)
         }
         for (id, seqs) in missing {
@@ -127,7 +127,7 @@ extension Store {
             report("erased \(count) messages again that were erased before this database was written")
         }
         // Each start reports it until it is repaired.
-        if damages.isEmpty { try noteStamp(of: remembered) }
+        if damages.isEmpty { try noteStamp() }
     }
 
     /// Whether a message of this history is not erased in the database. A number can be another message after a restore.
@@ -144,20 +144,19 @@ extension Store {
     }
 
     /// Adds what the database knows.
-    private func writeRemembered(_ remembered: RememberedErasures) throws {
+    private func writeRemembered() throws {
         let ids = state.withLock { $0.conversations.mapValues(\.identity.id) }
-        let entries = try withReader { reader in
+        try withReader { reader in
             let rows = try reader.connection.statement("SELECT conversation,seq,hash FROM erasure")
-            var entries: [RememberedErasures.Entry] = []
-            while try rows.step() {
-                guard let id = ids[rows.int64(0)], let digest = Digest(bytes: rows.blob(2)), digest != .zero else {
-                    continue
+            try remembered.add { add in
+                while try rows.step() {
+                    guard let id = ids[rows.int64(0)], let digest = Digest(bytes: rows.blob(2)), digest != .zero else {
+                        continue
+                    }
+                    try add(.message(.init(conversation: id, seq: Seq(rows.uint64(1)), digest: digest)))
                 }
-                entries.append(.message(.init(conversation: id, seq: Seq(rows.uint64(1)), digest: digest)))
             }
-            return entries
         }
-        try remembered.add(entries)
     }
 
     /// The stamp of the file whose entries the database all knows; nil if there was none.
@@ -165,7 +164,7 @@ extension Store {
         try connection.row("SELECT value FROM meta WHERE key='erased_file'") { $0.text(0) }
     }
 
-    private func noteStamp(of remembered: RememberedErasures) throws {
+    private func noteStamp() throws {
         guard let stamp = try remembered.stamp() else { return }
         let failure = upkeep { core in
             try core.changeFiles { connection in

@@ -9,6 +9,7 @@ package final class FaultyDisk: Disk {
         /// How many more changes succeed, or nil for no limit.
         var changesLeft: Int?
         var calls: [String] = []
+        var bytesRead = 0
         var gates: [DiskFault.Call: Monitor<Bool>] = [:]
     }
 
@@ -30,6 +31,8 @@ package final class FaultyDisk: Disk {
     package func set(_ gate: Monitor<Bool>, before call: DiskFault.Call) { state.withLock { $0.gates[call] = gate } }
     /// Sets the free space that the disk reports, or nil for the real one.
     package func set(freeBytes: UInt64?) { state.withLock { $0.freeBytes = freeBytes } }
+    /// How many bytes of files were read so far.
+    package var bytesRead: Int { state.withLock { $0.bytesRead } }
     /// All changes and syncs so far, in order.
     package var calls: [String] { state.withLock { $0.calls } }
 
@@ -51,6 +54,8 @@ package final class FaultyDisk: Disk {
         }
         if let code { throw DiskError(code: Errno(rawValue: code), operation: call.rawValue, path: path) }
     }
+
+    fileprivate func note(bytesRead count: Int) { state.withLock { $0.bytesRead += count } }
 
     package func open(_ path: String, _ mode: OpenMode) throws(DiskError) -> any DiskFile {
         try check(mode == .create ? .create : .open, path)
@@ -96,7 +101,9 @@ private final class FaultyFile: DiskFile {
     func size() throws(DiskError) -> UInt64 { try real.size() }
     func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(DiskError) -> Int {
         try disk.check(.read, path)
-        return try real.read(into: buffer, at: offset)
+        let count = try real.read(into: buffer, at: offset)
+        disk.note(bytesRead: count)
+        return count
     }
     func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(DiskError) {
         do throws(DiskError) {
