@@ -16,12 +16,12 @@ public enum PublicAddress {
         ([0x20, 0x01, 0x00], 23), ([0x20, 0x01, 0x0D, 0xB8], 32), ([0x20, 0x02], 16), ([0x3F, 0xFF], 20),
     ]
 
-    /// - Parameter text: a numeric address. Any other text is not public.
-    public static func isPublic(_ text: String) -> Bool {
+    /// - Returns: nil for a text that is no numeric address.
+    public static func isPublic(_ text: String) -> Bool? {
         var four = in_addr()
         if inet_pton(AF_INET, text, &four) == 1 { return withUnsafeBytes(of: four) { isPublic4(Array($0)) } }
         var six = in6_addr()
-        guard inet_pton(AF_INET6, text, &six) == 1 else { return false }
+        guard inet_pton(AF_INET6, text, &six) == 1 else { return nil }
         let bytes = withUnsafeBytes(of: six) { Array($0) }
         // An IPv4 address in IPv6 (`::ffff:0:0/96`), or behind a translator (`64:ff9b::/96`).
         let isMapped = bytes[..<10].allSatisfy { $0 == 0 } && bytes[10] == 0xFF && bytes[11] == 0xFF

@@ -1,5 +1,6 @@
 internal import NatterCLI
 internal import NatterCrypto
+internal import NatterHTTP
 internal import NatterModel
 internal import NatterServer
 internal import NatterStore
@@ -128,6 +129,13 @@ extension OperationRunner {
         switch operation {
         case .addHook(let name, let url, let format, let events, let allowPrivate):
             let address = try HookAddress(url)
+            let host = address.server.host
+            // A name can be resolved to other addresses later, so that is checked for each connection.
+            guard allowPrivate || PublicAddress.isPublic(host) != false else {
+                throw CommandFailure(
+                    .invalidData, code: "bad_address",
+                    "'\(host)' has no public address; '--allow-private' allows it")
+            }
             let target = try store.hookTarget(name)
             let hook = Hook(
                 id: Hex.encode(SecureRandom.bytes(4)), conversation: target.name,

@@ -168,7 +168,7 @@ final class HookService: Sendable {
     }
 
     private static func client(_ address: HookAddress, _ hook: Hook) -> HTTPClient {
-        let allows: ((String) -> Bool)? = hook.allowPrivate ? nil : { PublicAddress.isPublic($0) }
+        let allows: ((String) -> Bool)? = hook.allowPrivate ? nil : { PublicAddress.isPublic($0) == true }
         return HTTPClient(
             address: address.server, timeoutMilliseconds: timeoutMilliseconds, caFile: nil,
             userAgent: "natterd/\(Release.version)", allows: allows)
