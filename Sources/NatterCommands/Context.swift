@@ -172,8 +172,12 @@ struct Context {
 
     /// A setting of the profile. A profile that cannot be read has none.
     private func profileSetting(_ name: String, _ account: Account?) -> String? {
-        if let account { return account.settings[name] }
-        return (try? profile().account())?.settings[name]
+        if let value = account?.settings[name] { return value }
+        // As with the server, a token from a file is used with the profile unless they belong to different stores.
+        guard account == nil || tokenFile != nil, let own = try? profile().account(),
+            account?.store == nil || own.store == nil || own.store == account?.store
+        else { return nil }
+        return own.settings[name]
     }
 
     // MARK: - Requests

@@ -469,6 +469,12 @@ struct FirstDayTests {
         #expect(login.code == 0, "\(login)")
         try expect(alice.run(["send", "over TLS"], environment: ["NATTER_SERVER": ""]))
         #expect(try alice("profile").output.contains("ca-file=\(certificate)"))
+        // Also of a token that is used in place of the session, the first time and later
+        let token = try alice.run(["token", "create"], environment: ["NATTER_SERVER": ""])
+        let file = try world.directory.write("token", token.output, mode: 0o600)
+        for _ in 0..<2 {
+            try expect(alice.run(["send", "again"], environment: ["NATTER_SERVER": "", "NATTER_TOKEN_FILE": file]))
+        }
     }
 
     @Test("sessions are listed with their host and program, and ended; an admin ends anybody's")
