@@ -26,6 +26,20 @@ struct DoctorCommandTests {
         #expect(alice("doctor", "--offline").code == 0)
     }
 
+    @Test("a first sync that leaves many messages to the first search is no problem")
+    func notIndexed() throws {
+        let server = try TestServer()
+        let (alice, bob) = (try server.user("alice"), try server.user("bob"))
+        let lines = (1...21_000).map { "word\($0)\n" }.joined()
+        #expect(try bob.send("--lines", input: Array(lines.utf8)).code == 0)
+        #expect(alice("sync").code == 0)
+        let outcome = alice("doctor", "--verbose")
+        #expect(outcome.code == 0 && outcome.output == "", "\(outcome)")
+        #expect(outcome.errors.contains("index: 21000 messages not indexed yet"), "\(outcome)")
+        #expect(alice("search", "word20999").lines.count == 1)
+        #expect(alice("doctor", "--verbose").errors.contains("index: complete"))
+    }
+
     @Test("without a server and without a session: a line for each problem and its solution")
     func nobody() throws {
         let server = try TestServer()

@@ -32,7 +32,7 @@ enum DoctorCommand {
 struct Finding: Encodable, Equatable {
     /// The area that was checked.
     enum Check: String, Encodable {
-        case server, clock, certificate, session, files, settings, replica, outbox, index
+        case server, clock, certificate, session, files, settings, replica, outbox
     }
 
     private enum Words: Equatable {

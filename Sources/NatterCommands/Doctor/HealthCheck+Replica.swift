@@ -7,8 +7,6 @@ extension HealthCheck {
     private static let lockMilliseconds = 2_000
     private static let leastFreeBytes: UInt64 = 100 << 20
     private static let largestWALBytes: UInt64 = 64 << 20
-    /// Scanning this many messages takes no noticeable time.
-    private static let mostNotIndexed: UInt64 = 10_000
 
     mutating func checkReplica(_ location: ReplicaLocation) {
         let disk = PosixDisk()
@@ -86,18 +84,15 @@ extension HealthCheck {
         if let time = replica.lastSync() { tell("replica: synced \(Age.text(of: time, now: context.now))") }
     }
 
+    /// An index that is behind is no problem: a first sync leaves it to the first search.
     private mutating func checkIndex(_ replica: Replica) throws {
         let count = try replica.countNotIndexed()
-        guard count > HealthCheck.mostNotIndexed else {
-            return tell(
-                .plural(count, "index: \(count) message not indexed yet", "index: \(count) messages not indexed yet"))
-        }
-        add(
-            .index,
-            .plural(
-                count, "\(count) message is not in the search index, which slows down searches",
-                "\(count) messages are not in the search index, which slows down searches"),
-            "the next 'natter search' adds them")
+        tell(
+            count == 0
+                ? "index: complete"
+                : .plural(
+                    count, "index: \(count) message not indexed yet; the next 'natter search' adds it",
+                    "index: \(count) messages not indexed yet; the next 'natter search' adds them"))
     }
 
     private static func size(of path: String, _ disk: PosixDisk) throws -> UInt64 {
