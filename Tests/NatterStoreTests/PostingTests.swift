@@ -101,6 +101,31 @@ struct PostingTests {
         }
     }
 
+    @Test("of two read marks that are set at once, the higher one stays, whichever is last", arguments: [false, true])
+    func marksAtOnce(isHigherLast: Bool) throws {
+        let store = try TestStore()
+        try store.post((1...9).map { "\($0)" }, by: "bob")
+        let alice = try store.user("alice")
+        // Given two devices that ask for marks, of which neither is stored yet
+        let mayGoOn = Monitor(false)
+        store.store.submit(.upkeep({ _ in _ = mayGoOn.wait { $0 ? true : nil } }, { _ in }))
+        let answers = Monitor<[Seq]>([])
+        for seq in isHigherLast ? [Seq(4), Seq(7)] : [Seq(7), Seq(4)] {
+            store.store.markRead(seq, in: "general", for: alice) { answer in
+                answers.signal { $0.append((try? answer.get()) ?? .zero) }
+            }
+        }
+        mayGoOn.signal { $0 = true }
+        // Then both hear of the higher one, and it is still there after a start
+        let reached = answers.wait { $0.count == 2 ? $0 : nil }
+        #expect(reached?.last == Seq(7) && (isHigherLast || reached?.first == Seq(7)), "\(String(describing: reached))")
+        for _ in 0..<2 {
+            let view = try store.store.conversation("general", for: store.user("alice"))
+            #expect(view.read == Seq(7) && view.unread == 2)
+            try store.reopen()
+        }
+    }
+
     @Test("time never goes back in a conversation, whatever the clock does")
     func timeHolds() throws {
         let clock = TestClock(stepMilliseconds: 1)
