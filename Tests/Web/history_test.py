@@ -72,6 +72,17 @@ class OpenPage(PageTest):
 
 
 class HistoryTests(OpenPage):
+    def test_an_address_of_nothing_says_what_is_not_there(self):
+        self.log_in("alice")
+        self.go("#/general/7")
+        self.wait(lambda: [one.text for one in self.all(".toast")] == ["There is no message 7 yet"])
+        self.post("bob", "one")
+        for address, words in (("#/%2F", "There is no conversation /"), ("#/nix", "There is no conversation nix"), ("#/@nobody", "There is no user nobody")):
+            self.go(address)
+            self.wait(lambda: [one.text for one in self.all(".empty h1")] == [words], words)
+        self.go("#/general/999")
+        self.wait(lambda: [one.text for one in self.all(".toast")] == ["There is no message 999 yet"])
+
     def test_after_a_restore_from_a_backup_the_page_shows_what_the_server_has(self):
         backup = os.path.join(self.server.directory, "backup")
         for number in range(3):

@@ -16,7 +16,7 @@ export class ConversationView {
     this.conversation = conversation;
     this.actions = new RowActions(layout, conversation, this);
     this.history = new History(state, conversation, outbox, signal, {
-      actions: this.actions, onTarget: (seq) => this.layout.go(conversation.name, seq), changed: (seqs) => this.composer.changed(seqs),
+      actions: this.actions, onTarget: (seq) => this.layout.go(conversation.name, seq), changed: (seqs) => this.composer.changed(seqs), say: (text) => announceFailure(layout, text),
     });
     this.composer = new Composer(state, conversation, outbox, signal, {
       findOwn: () => this.history.findOwn(), quote: (seq, show) => this.history.quote(seq, show), show: (seq) => this.history.to(seq), sent: () => this.history.toLatest(false),

@@ -37,7 +37,7 @@ export class History extends Rows {
   /** When the last rows were added, and how many come next. */
   added = { at: 0, next: 6 };
 
-  constructor(state, conversation, outbox, signal, { actions, onTarget, changed }) {
+  constructor(state, conversation, outbox, signal, { actions, onTarget, changed, say }) {
     super();
     this.reset('older');
     this.reset('newer');
@@ -46,7 +46,7 @@ export class History extends Rows {
     this.outbox = outbox;
     this.signal = signal;
     this.onTarget = onTarget;
-    this.changed = changed;
+    Object.assign(this, { changed, say });
     this.list = h('ol', { class: 'rows', role: 'list' });
     this.start = h('p', { class: 'start', hidden: true }, t('Older messages are not kept'));
     this.scroller = h('div', { class: 'scroller', tabindex: '0', role: 'region', 'aria-label': t('Messages of {name}', { name: line(conversation.name) }) },
@@ -320,8 +320,8 @@ export class History extends Rows {
     if (!row) {
       // An edit or a deletion has no row; its neighbour has.
       row = [...this.rows].find((one) => one.message?.seq >= seq) ?? this.lastRow();
+      if (row?.message.seq !== seq) this.say(seq > this.conversation.head ? t('There is no message {n} yet', { n: seq }) : t('Message {n} has no line of its own', { n: seq }));
       if (!row) return;
-      if (row.message.seq !== seq) announce(t('Message {n} has no line of its own', { n: seq }));
     }
     this.scroller.scrollTop = row.offsetTop - Math.max(40, (this.scroller.clientHeight - row.offsetHeight) / 3);
     this.mark();

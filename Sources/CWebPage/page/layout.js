@@ -270,9 +270,11 @@ export class Layout {
       conversation = await state.find(name === '@me' ? `@${state.me.name}` : name);
     } catch (error) {
       if (signal.aborted) return;
-      if (error.status === 404 || error.status === 403) {
-        fill(this.center, h('div', { class: 'empty' }, h('h1', null, t('There is no conversation {name}', { name: line(name) })),
-          h('p', null, t('It does not exist, or you are not a member.')), h('p', null, h('a', { href: '#/general' }, t('To general')))));
+      // A name that no conversation can have is 400.
+      if ([400, 403, 404].includes(error.status)) {
+        const isUser = name.startsWith('@');
+        fill(this.center, h('div', { class: 'empty' }, h('h1', null, isUser ? t('There is no user {name}', { name: line(name.slice(1)) }) : t('There is no conversation {name}', { name: line(name) })),
+          !isUser && h('p', null, t('It does not exist, or you are not a member.')), h('p', null, h('a', { href: '#/general' }, t('To general')))));
       } else if (error.status !== 401) {
         fill(this.center, h('div', { class: 'empty' }, h('p', { role: 'alert' }, t('The server cannot be reached.')), h('button', { type: 'button', click: () => this.#showConversation(name, seq) }, t('Retry'))));
         state.on('live', () => this.#showConversation(name, seq), signal);
