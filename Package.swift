@@ -147,7 +147,7 @@ let testTargets = [
         "FaultSimulation",
         imports: basics + [
             "NatterCrypto", "NatterArchive", "NatterStore", "NatterWire", "NatterClient", "TestSupport",
-            "SystemSupport",
+            "SystemSupport", "StoreSupport",
         ], path: "Tests/FaultSimulation"),
     program(
         "torture", imports: ["NatterSystem", "TestSupport", "SystemSupport", "FaultSimulation"], path: "Tests/Torture"),
@@ -202,7 +202,7 @@ let testTargets = [
         "FaultSimulationTests",
         of: [
             "NatterModel", "NatterSystem", "NatterCrypto", "NatterSearch", "NatterArchive", "NatterStore",
-            "NatterClient", "TestSupport", "SystemSupport", "FaultSimulation",
+            "NatterClient", "TestSupport", "SystemSupport", "StoreSupport", "FaultSimulation",
         ]),
     // These run the programs and import none of their code, so that one mistake cannot be on both sides.
     tests("ProgramTests", of: ["TestSupport"]),

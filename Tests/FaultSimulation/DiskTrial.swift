@@ -1,5 +1,6 @@
 internal import NatterStore
 internal import NatterSystem
+internal import StoreSupport
 package import SystemSupport
 
 /// A run of a server on a disk that fails at a chosen call.

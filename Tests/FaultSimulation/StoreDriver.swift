@@ -88,20 +88,3 @@ package final class StoreDriver {
 
     package func close() { store.close() }
 }
-
-extension PostOutcome {
-    package var message: Message? {
-        switch self {
-        case .posted(let message), .repeated(let message): message
-        case .refused: nil
-        }
-    }
-
-    package var isRepeated: Bool {
-        if case .repeated = self { true } else { false }
-    }
-
-    package var refusal: StoreError? {
-        if case .refused(let error) = self { error } else { nil }
-    }
-}

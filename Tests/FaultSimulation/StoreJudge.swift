@@ -3,6 +3,7 @@ internal import NatterCrypto
 internal import NatterModel
 internal import NatterStore
 internal import NatterSystem
+internal import StoreSupport
 package import SystemSupport
 internal import TestSupport
 

@@ -1,6 +1,7 @@
 internal import NatterModel
 internal import NatterStore
 internal import NatterSystem
+internal import StoreSupport
 internal import SystemSupport
 
 /// The steps of a run that take messages away.

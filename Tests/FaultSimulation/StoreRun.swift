@@ -2,6 +2,7 @@ package import NatterCrypto
 internal import NatterModel
 package import NatterStore
 package import NatterSystem
+internal import StoreSupport
 package import SystemSupport
 internal import TestSupport
 

@@ -3,6 +3,7 @@ import NatterCrypto
 import NatterModel
 import NatterStore
 import NatterSystem
+import StoreSupport
 import SystemSupport
 import Testing
 import TestSupport

@@ -39,6 +39,11 @@ enum TestEngine: String, CustomTestStringConvertible, CaseIterable {
     }
 }
 
+extension Trait where Self == ConditionTrait {
+    /// For a test that looks into files, which a store in PostgreSQL does not have.
+    static var aboutFiles: Self { .enabled(if: !PostgresCluster.servesTests) }
+}
+
 @Suite("every engine")
 struct EngineTests {
     @Test("numbers are dense, and what was acknowledged is there after the next start", arguments: TestEngine.all)

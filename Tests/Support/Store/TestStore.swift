@@ -4,7 +4,6 @@ package import NatterModel
 package import NatterStore
 package import NatterSystem
 package import SystemSupport
-package import Testing
 internal import TestSupport
 
 /// The reports of a store so far.
@@ -14,11 +13,6 @@ package final class Reports: Sendable {
     package var lines: [String] { all.withLock { $0 } }
     package func add(_ line: String) { all.withLock { $0.append(line) } }
     package func contains(_ part: String) -> Bool { lines.contains { $0.contains(part) } }
-}
-
-extension Trait where Self == ConditionTrait {
-    /// For a test that looks into files, which a store in PostgreSQL does not have.
-    package static var aboutFiles: Self { .enabled(if: !PostgresCluster.servesTests) }
 }
 
 /// A store whose users need no password, with calls that wait for their answer.
