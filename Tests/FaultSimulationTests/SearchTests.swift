@@ -5,6 +5,7 @@ import NatterStore
 import NatterSystem
 import SystemSupport
 import Testing
+import TestSupport
 
 @Suite("the server's search index on a full disk")
 struct SearchTests {
@@ -35,11 +36,7 @@ struct SearchTests {
             let index = SearchIndex.openForReading(path: StoreDriver.directory + "/search.db", disk: disk)
             return try? index?.indexedUpTo(id)
         }
-        let deadline = MonotonicClock.now() + 60_000
-        while head() != Seq(2), MonotonicClock.now() < deadline {
-            _ = Monitor(()).wait(timeoutMilliseconds: 5) { _ in nil as Void? }
-        }
-        #expect(head() == Seq(2))
+        try eventually("the index has both") { head() == Seq(2) }
         #expect(!driver.store.isFailed)
         #expect(driver.store.troubles() == [])
     }
@@ -62,11 +59,8 @@ struct SearchTests {
         }
         func untilIndexed(_ seq: Seq) throws {
             let id = try driver.store.conversation("general", for: driver.principal(token)).id
-            let deadline = MonotonicClock.now() + 60_000
-            while (try? SearchIndex.openForReading(path: search, disk: disk)?.indexedUpTo(id)) != seq,
-                MonotonicClock.now() < deadline
-            {
-                _ = Monitor(()).wait(timeoutMilliseconds: 5) { _ in nil as Void? }
+            try eventually("everything is indexed") {
+                (try? SearchIndex.openForReading(path: search, disk: disk)?.indexedUpTo(id)) == seq
             }
         }
         try post("apple")

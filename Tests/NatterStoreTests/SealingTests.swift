@@ -193,13 +193,6 @@ extension TestStore {
 
     /// Whether something that another thread does comes to be, within a minute.
     static func settles(_ condition: () -> Bool) -> Bool {
-        let deadline = MonotonicClock.now() + 60_000
-        let pause = Monitor(())
-        while MonotonicClock.now() < deadline {
-            if condition() { return true }
-            let nothing: Void? = pause.wait(timeoutMilliseconds: 5) { _ in nil }
-            _ = nothing
-        }
-        return condition()
+        (try? eventually("it settles", condition)) != nil
     }
 }

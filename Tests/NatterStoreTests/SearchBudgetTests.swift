@@ -34,15 +34,10 @@ struct SearchBudgetTests {
         }
         for conversation in conversations { try store.seal(conversation) }
         let ids = try conversations.map { try store.store.conversation($0, for: store.user("alice")).id }
-        let deadline = MonotonicClock.now() + 60_000
-        func isIndexed() -> Bool {
+        try eventually("everything is indexed") {
             let index = SearchIndex.openForReading(path: path + "/search.db")
             return ids.allSatisfy { (try? index?.indexedUpTo($0)) == Seq(UInt64(count)) }
         }
-        while !isIndexed(), MonotonicClock.now() < deadline {
-            _ = Monitor(()).wait(timeoutMilliseconds: 5) { _ in nil as Void? }
-        }
-        #expect(isIndexed())
         for conversation in conversations { try store.post(["common even late talk"], to: conversation) }
         return (store, directory)
     }

@@ -17,11 +17,7 @@ final class World: @unchecked Sendable {
     /// Registering costs as much as hashing a password is meant to cost, so it is done once and then copied.
     init(isServing: Bool = true) throws {
         directory = try TemporaryDirectory()
-        let template = try World.template.get().path
-        let copy = try ChildProcess(
-            "/bin/cp", ["-a", template + "/.", directory.path], environment: [:]
-        ).finish()
-        guard copy.code == 0 else { throw Failure("cp: \(copy.errors)") }
+        try Files.clone(World.template.get().path, into: directory.path)
         _ = try World.store(of: data)
         if isServing { try serve() }
     }
@@ -159,8 +155,7 @@ struct Person: Sendable {
         let path = directory("\(name)-share/natter")
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
         for source in [natterHome, natterSettings] where Files.isDirectory(source) {
-            let copy = try ChildProcess("/bin/cp", ["-a", source + "/.", path], environment: [:]).finish()
-            guard copy.code == 0 else { throw Failure("cp: \(copy.errors)") }
+            try Files.clone(source, into: path)
         }
         return path
     }

@@ -47,10 +47,7 @@ struct DamageTests {
             let object = try alice.get("/v1/conversations/general").decode(ConversationObject.self)
             let id = try #require(ConversationID(hex: object.id))
             // Sealing happens in the background; the test needs two blocks.
-            for _ in 0..<2_000 {
-                if blocks(directory, id).count >= 2 { break }
-                _ = Monitor(()).wait(timeoutMilliseconds: 5) { _ in nil as Void? }
-            }
+            try eventually("two blocks are sealed") { blocks(directory, id).count >= 2 }
             server.stop()
             return (alice.token, id)
         }

@@ -117,24 +117,13 @@ struct MatrixTests {
 
         /// Nothing tells when a conversation was sealed; asking again soon is all there is.
         private static func waitForBlock(_ id: String?, by reader: Client) throws {
-            for _ in 0..<2_000 {
-                if try reader.get("/v1/blocks/\(id ?? "")/1-0").status == 200 { return }
-                _ = Monitor(()).wait(timeoutMilliseconds: 5) { _ in nil as Void? }
-            }
-            throw Failure("nothing was ever sealed")
+            try eventually("a block is sealed") { try reader.get("/v1/blocks/\(id ?? "")/1-0").status == 200 }
         }
 
         /// A server over a copy, two hours later.
         func serve() throws -> TestServer {
             let copy = try TemporaryDirectory()
-            var pid = pid_t()
-            let words: [String] = ["cp", "-a", "\(directory.path)/.", copy.path]
-            var arguments: [UnsafeMutablePointer<CChar>?] = words.map { word in strdup(word) }
-            arguments.append(nil)
-            defer { for argument in arguments { free(argument) } }
-            var status: Int32 = 0
-            try #require(posix_spawn(&pid, "/bin/cp", nil, nil, &arguments, environ) == 0)
-            try #require(waitpid(pid, &status, 0) == pid && status == 0)
+            try Files.clone(directory.path, into: copy.path)
             return try TestServer(
                 directory: copy, clock: TestClock(Scene.start.advanced(milliseconds: 7_200_000)))
         }

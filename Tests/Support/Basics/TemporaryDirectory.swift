@@ -106,6 +106,12 @@ package enum Files {
         for (name, bytes) in try contents(directory) { try write(bytes, to: "\(target)/\(name)") }
     }
 
+    /// Copies everything below a directory into another one as it is: modes, times, links and sockets.
+    package static func clone(_ directory: String, into target: String) throws {
+        let copy = try ChildProcess("/bin/cp", ["-a", directory + "/.", target], environment: [:]).finish()
+        guard copy.code == 0 else { throw Failure("cp: \(copy.errors)") }
+    }
+
     /// Removes a file, or a directory with everything in it.
     package static func remove(_ path: String) { try? FileManager.default.removeItem(atPath: path) }
 
