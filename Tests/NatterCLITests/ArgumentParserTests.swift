@@ -208,7 +208,7 @@ struct ArgumentParserTests {
         #expect(throws: UsageError.self) { try Fixture.arguments(["log", "--since", "x"]).time("since", now: .zero) }
     }
 
-    @Test("no line makes the parser crash, and what it gives fits the table", arguments: UInt64(1)...300)
+    @Test("no line makes the parser crash, and what it gives fits the table", arguments: UInt64(1)...100)
     func randomLines(seed: UInt64) throws {
         // Given a line of words that mean something and of bits of them
         var generator = SeededGenerator(seed: seed)

@@ -48,7 +48,7 @@ struct AbuseTests {
         }
         for connection in cut { connection.finishSending() }
         for connection in cut { #expect(try connection.status() == nil) }
-        for _ in 0..<40 {
+        for _ in 0..<10 {
             for (length, rest, status) in [
                 ("Content-Length: 1048577", "", 413), ("Content-Length: 999999999999999999", "x", 413),
                 ("Content-Length: 9999999999999999999", "", 400), ("Content-Length: 0", "", 400),
@@ -64,7 +64,7 @@ struct AbuseTests {
             "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(token)\r\n"
                 + "Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n")
         let piece = Array("10000\r\n".utf8) + [UInt8](repeating: 0x78, count: 0x10000) + Array("\r\n".utf8)
-        for _ in 0..<4_096 where !endless.send(piece) { break }
+        for _ in 0..<2_048 where !endless.send(piece) { break }
         endless.send("0\r\n\r\n")
         #expect(try endless.status() == 200)
         // A refusal takes far more memory than a short line.
@@ -192,12 +192,12 @@ struct AbuseTests {
         // The first makes the hash that strangers are compared with.
         _ = try cost("nobody")
         var (known, unknown, impossible) = (0, 0, 0)
-        for index in 0..<9 {
+        for index in 0..<5 {
             known += try cost(index % 2 == 0 ? "alice" : "bob")
             unknown += try cost(index % 3 == 0 ? "no name, \(index)" : "nobody\(index)")
             impossible += try cost("carol", "x")
         }
-        #expect(known >= 9, "nothing is hashed")
+        #expect(known >= 5, "nothing is hashed")
         #expect(unknown < known * 3 / 2 && known < unknown * 3 / 2, "\(known) and \(unknown)")
         #expect(impossible < known * 3 / 2 && known < impossible * 3 / 2, "\(known) and \(impossible)")
     }
