@@ -146,15 +146,6 @@ extension Arguments {
         return time
     }
 
-    /// A length of time such as `90d`, in milliseconds. See `TimeSpan`.
-    public func span(_ name: String) throws(UsageError) -> Int64? {
-        guard let text = value(name) else { return nil }
-        guard let span = TimeSpan.parse(text) else {
-            throw error("\(spelling(name)) takes a length of time such as 90d, 12h or 1h30m, not '\(text)'")
-        }
-        return span
-    }
-
     /// Adds the options of a settings file whose keys are option names. The value of a flag is `true` or `false`. The
     /// command line has precedence.
     ///

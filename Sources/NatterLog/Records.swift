@@ -187,7 +187,6 @@ public struct Records: Sendable {
 
     public func salt(at index: Int) -> SaltSource { salts[index] }
     public func time(at index: Int) -> Timestamp { Timestamp(milliseconds: rows[index].time) }
-    public func commit(at index: Int) -> Commit { Commit(rows[index].commit) }
     public var firstCommit: Commit? { rows.first.map { Commit($0.commit) } }
     public func kind(at index: Int) -> MessageKind { MessageKind(rawValue: rows[index].kind) }
     public func sender(at index: Int) -> [UInt8] { senders[Int(rows[index].sender)] }
