@@ -164,9 +164,11 @@ struct Call: Sendable {
         _ wake: @escaping @Sendable (Waiters.Wake) -> Void
     ) {
         let now = MonotonicClock.now()
+        let left = store.millisecondsLeft(of: principal)
         server.waiters.wait(
             [principal.account] + extra, seen: seen,
-            deadline: now + min(store.millisecondsLeft(of: principal), max(0, deadline - now)),
+            // Both clocks leave out parts of a millisecond, so without one more the token could still be good then.
+            deadline: left < deadline - now ? now + left + 1 : deadline,
             hasEnded: { store.millisecondsLeft(of: principal) == 0 }, wake)
     }
 }
