@@ -82,9 +82,7 @@ struct InputLines {
             }
             if isAtEnd { return start < buffer.count ? take(to: buffer.count, next: buffer.count) : .end }
             if !mayWait, !isReady { return .pause }
-            buffer.removeFirst(start)
-            start = 0
-            searched = buffer.count
+            searched = buffer.count - start
             try fill()
         }
     }
@@ -103,15 +101,19 @@ struct InputLines {
         return poll(&request, 1, 0) != 0
     }
 
+    /// Drops the lines that were returned, and reads more.
     private mutating func fill() throws(DiskError) {
-        let former = buffer.count
-        buffer.append(contentsOf: repeatElement(0, count: InputLines.chunkBytes))
-        let count = buffer.withUnsafeMutableBytes { bytes in
-            readWaiting(descriptor, bytes.baseAddress.map { $0 + former }, InputLines.chunkBytes)
+        let rest = buffer[start...]
+        var count = 0
+        var code: Errno?
+        buffer = [UInt8](unsafeUninitializedCapacity: rest.count + InputLines.chunkBytes) { room, filled in
+            _ = room.initialize(fromContentsOf: rest)
+            count = readWaiting(descriptor, room.baseAddress.map { $0 + rest.count }, InputLines.chunkBytes)
+            if count < 0 { code = Errno.current }
+            filled = rest.count + max(0, count)
         }
-        let code = Errno.current
-        buffer.removeLast(InputLines.chunkBytes - max(0, count))
-        if count < 0 { throw DiskError(code: code, operation: "read", path: "standard input") }
+        start = 0
+        if let code { throw DiskError(code: code, operation: "read", path: "standard input") }
         isAtEnd = count == 0
     }
 }
