@@ -1,4 +1,3 @@
-internal import Glibc
 internal import NatterSystem
 
 /// The content of a disk: files and directories by number, beginning with the root. A renamed file keeps its number, so
@@ -69,14 +68,11 @@ package struct DiskImage: Sendable {
     }
 
     package mutating func resize(_ number: Number, _ size: Int) {
-        let old = nodes[number].bytes
-        // Copy in bulk, because a debug build appends and removes byte by byte.
-        nodes[number].bytes = [UInt8](unsafeUninitializedCapacity: size) { buffer, filled in
-            let kept = min(size, old.count)
-            let target = UnsafeMutableRawBufferPointer(buffer)
-            old.withUnsafeBytes { target.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[..<kept])) }
-            if let start = target.baseAddress, size > kept { memset(start + kept, 0, size - kept) }
-            filled = size
+        let growth = size - nodes[number].bytes.count
+        if growth > 0 {
+            nodes[number].bytes.append(contentsOf: repeatElement(0, count: growth))
+        } else {
+            nodes[number].bytes.removeLast(-growth)
         }
     }
 
