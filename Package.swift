@@ -13,16 +13,14 @@ func library(_ name: String, headers package: String...) -> Target {
     .systemLibrary(name: name, providers: package.isEmpty ? nil : [.apt(package)])
 }
 
-func room(_ name: String, imports: [Target.Dependency], path: String? = nil) -> Target {
-    .target(name: name, dependencies: imports, path: path, swiftSettings: strict)
-}
+/// For rooms in which the tests that simulate disks and read files spend most of their time: optimized in debug builds, too.
+/// Assertions stay on, the standard library's as well.
+let optimized: [SwiftSetting] = [.unsafeFlags(["-O", "-assert-config", "Debug"], .when(configuration: .debug))]
 
-/// A room that is optimized in debug builds, too, because the tests that simulate disks and scan files spend most of their time
-/// in it. Its assertions and the standard library's stay on.
-func hotRoom(_ name: String, imports: [Target.Dependency], path: String? = nil) -> Target {
-    .target(
-        name: name, dependencies: imports, path: path,
-        swiftSettings: strict + [.unsafeFlags(["-O", "-assert-config", "Debug"], .when(configuration: .debug))])
+func room(
+    _ name: String, imports: [Target.Dependency], path: String? = nil, settings: [SwiftSetting] = []
+) -> Target {
+    .target(name: name, dependencies: imports, path: path, swiftSettings: strict + settings)
 }
 
 func program(_ name: String, imports: [Target.Dependency], path: String? = nil) -> Target {
@@ -62,15 +60,15 @@ let rooms = [
     // Text for people: a phrase, its translation by gettext, its plural.
     room("NatterLanguage", imports: ["CGettext"]),
     // Values without I/O: sequence numbers, ids, names, cursors, times, limits.
-    hotRoom("NatterModel", imports: ["NatterLanguage"]),
+    room("NatterModel", imports: ["NatterLanguage"], settings: optimized),
     // The operating system: files behind the `Disk` protocol, locks, threads, clocks, error numbers.
-    hotRoom("NatterSystem", imports: ["NatterLanguage", "NatterModel", "CSystem"]),
+    room("NatterSystem", imports: ["NatterLanguage", "NatterModel", "CSystem"], settings: optimized),
     // Hashes, random bytes, tokens, password hashes.
     room("NatterCrypto", imports: ["NatterModel", "CSodium"]),
     // The log format: records, blocks, segments, dictionaries, the hash chain.
-    hotRoom("NatterLog", imports: basics + ["NatterCrypto", "CLZ4"]),
+    room("NatterLog", imports: basics + ["NatterCrypto", "CLZ4"], settings: optimized),
     // SQLite: connections, statements, schemas, page checksums.
-    hotRoom("NatterSQLite", imports: ["NatterLanguage", "NatterSystem", "CSQLite"]),
+    room("NatterSQLite", imports: ["NatterLanguage", "NatterSystem", "CSQLite"], settings: optimized),
     // PostgreSQL: connections, statements, notifications.
     room("NatterPostgres", imports: ["NatterLanguage", "CPostgres"]),
     // The full-text index and its query language.
@@ -86,7 +84,7 @@ let rooms = [
     // Regular expressions and substrings to search for, with limits on their cost.
     room("NatterPattern", imports: ["NatterLanguage", "CPCRE2"]),
     // Bodies, objects, errors and sync frames that server and client exchange, and their JSON.
-    hotRoom("NatterWire", imports: basics),
+    room("NatterWire", imports: basics, settings: optimized),
     // Certificates and keys, and the TLS of one connection to the server.
     room("NatterTLS", imports: basics + ["CGnuTLS"]),
     // The web page for browsers, compressed.
@@ -132,11 +130,11 @@ let testTargets = [
     // For tests of programs and of rooms alike: random numbers, directories, processes, a raw HTTP client. No room.
     room("TestSupport", imports: [], path: "Tests/Support/Basics"),
     // Disks that fail, a clock that a test moves, waiting.
-    hotRoom(
+    room(
         "SystemSupport",
         imports: [
             "CSQLite", "NatterModel", "NatterSystem", "TestSupport",
-        ], path: "Tests/Support/System"),
+        ], path: "Tests/Support/System", settings: optimized),
     // A store with users.
     room(
         "StoreSupport",

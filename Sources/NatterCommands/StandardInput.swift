@@ -82,7 +82,9 @@ struct InputLines {
             }
             if isAtEnd { return start < buffer.count ? take(to: buffer.count, next: buffer.count) : .end }
             if !mayWait, !isReady { return .pause }
-            searched = buffer.count - start
+            buffer.removeFirst(start)
+            start = 0
+            searched = buffer.count
             try fill()
         }
     }
@@ -101,19 +103,14 @@ struct InputLines {
         return poll(&request, 1, 0) != 0
     }
 
-    /// Drops the lines that were returned, and reads more.
     private mutating func fill() throws(DiskError) {
-        let rest = buffer[start...]
-        var count = 0
-        var code: Errno?
-        buffer = [UInt8](unsafeUninitializedCapacity: rest.count + InputLines.chunkBytes) { room, filled in
-            _ = room.initialize(fromContentsOf: rest)
-            count = readWaiting(descriptor, room.baseAddress.map { $0 + rest.count }, InputLines.chunkBytes)
-            if count < 0 { code = Errno.current }
-            filled = rest.count + max(0, count)
+        var (count, code) = (0, Errno.current)
+        buffer += [UInt8](unsafeUninitializedCapacity: InputLines.chunkBytes) { chunk, filled in
+            count = readWaiting(descriptor, chunk.baseAddress, chunk.count)
+            code = Errno.current
+            filled = max(0, count)
         }
-        start = 0
-        if let code { throw DiskError(code: code, operation: "read", path: "standard input") }
+        if count < 0 { throw DiskError(code: code, operation: "read", path: "standard input") }
         isAtEnd = count == 0
     }
 }
