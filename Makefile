@@ -21,7 +21,7 @@ else
 corpus := $(NATTER_CORPUS)
 endif
 
-.PHONY: build build-natterd build-natter phrases demo test lint mutants fuzz torture check-openapi check-examples check-page check-counts pictures serve bench install uninstall deb check-deb clean packages compiler help
+.PHONY: build phrases demo test lint mutants fuzz torture check-openapi check-examples check-page check-counts pictures serve bench install uninstall deb check-deb clean packages compiler help
 .DEFAULT_GOAL := build
 
 help:
@@ -73,26 +73,18 @@ static := -Xswiftc -static-executable -Xswiftc -use-ld=lld --disable-local-rpath
     -Xlinker -z -Xlinker max-page-size=0x200000 -Xlinker -z -Xlinker separate-loadable-segments \
     $(if $(LINK_MAP),-Xlinker -Map=$(LINK_MAP))
 
-# Side by side, because each is a chain of rooms that leaves a processor without work half of the time.
-build: packages compiler
-	@$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j2) build-natterd build-natter
-ifndef SHARED
-	@cmp -s .build/static/release/natter $(programs)/natter || install .build/static/release/natter $(programs)/natter
-endif
-	@scripts/build/compile-catalogues $(programs)/../share/locale
-	@scripts/build/make-manual $(programs) .build/man
-
-build-natterd:
-	swift build -c release --product natterd --static-swift-stdlib -Xlinker -z -Xlinker now
-
 # The static client has its own scratch directory: its flags differ, and alternating between two sets of flags in
 # one directory would rebuild every module each time. SwiftPM itself knows what is out of date.
-build-natter:
+build: packages compiler
+	swift build -c release --product natterd --static-swift-stdlib -Xlinker -z -Xlinker now
 ifdef SHARED
 	swift build -c release --product natter --static-swift-stdlib
 else
 	swift build -c release --scratch-path .build/static --product natter $(static)
+	@cmp -s .build/static/release/natter $(programs)/natter || install .build/static/release/natter $(programs)/natter
 endif
+	@scripts/build/compile-catalogues $(programs)/../share/locale
+	@scripts/build/make-manual $(programs) .build/man
 
 phrases: packages
 	scripts/build/extract-phrases
