@@ -207,7 +207,7 @@ struct Context {
             address: address, timeoutMilliseconds: try timeoutMilliseconds ?? self.timeoutMilliseconds(),
             caFile: try (isOther ? nil : arguments.value("ca-file")) ?? profileSetting("ca-file", account)
                 ?? setting(.caFile),
-            userAgent: "natter/\(NatterProgram.version)")
+            userAgent: "natter/\(NatterProgram.version)", ownsOpenSSL: true)
         let isNew = account.map { $0.server != address.description } ?? false
         return ServerAPI(
             address: address, client: client, token: token, tokenStore: account?.store, isNewAddress: isNew,

@@ -16,6 +16,7 @@ public final class HTTPClient {
     private let server: ServerAddress
     private let timeoutMilliseconds: Int
     private let caFile: String?
+    private let ownsOpenSSL: Bool
     private let userAgent: String
     /// Decides about each numeric address before a connection is made to it; nil to allow all.
     private let allows: ((String) -> Bool)?
@@ -37,14 +38,17 @@ public final class HTTPClient {
     ///     times as much, an answer must have 1 KiB for each second.
     ///   - caFile: PEM certificates of the only authorities to trust; nil for the system's (`/etc/ssl/certs`, or the
     ///     places in `SSL_CERT_FILE` and `SSL_CERT_DIR`).
+    ///   - ownsOpenSSL: true if nothing else in this process uses OpenSSL. The library then does much less for the first
+    ///     `https` connection, but nobody in this process can do more with it than this client does.
     ///   - allows: is asked about each numeric address after the name was resolved, and before anything is sent there.
     public init(
         address: ServerAddress, timeoutMilliseconds: Int, caFile: String?, userAgent: String,
-        allows: ((String) -> Bool)? = nil
+        ownsOpenSSL: Bool = false, allows: ((String) -> Bool)? = nil
     ) {
         (server, self.allows) = (address, allows)
         self.timeoutMilliseconds = timeoutMilliseconds
         self.caFile = caFile
+        self.ownsOpenSSL = ownsOpenSSL
         self.userAgent = userAgent
         HTTPClient.ignoreBrokenPipes()
     }
@@ -154,7 +158,7 @@ public final class HTTPClient {
     }
 
     private func makeTLS() throws(TransportError) -> TLSContext? {
-        if tls == nil, server.scheme == .https { tls = try TLSContext(caFile: caFile) }
+        if tls == nil, server.scheme == .https { tls = try TLSContext(caFile: caFile, ownsOpenSSL: ownsOpenSSL) }
         return tls
     }
 

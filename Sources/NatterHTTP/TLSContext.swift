@@ -13,11 +13,14 @@ final class TLSContext {
     /// When the certificate of the latest handshake expires; nil before a handshake.
     private(set) var expires: Timestamp?
 
-    /// - Parameter caFile: PEM certificates of the only authorities to trust; nil for the system's.
-    init(caFile: String?) throws(TransportError) {
+    /// - Parameters:
+    ///   - caFile: PEM certificates of the only authorities to trust; nil for the system's.
+    ///   - ownsOpenSSL: as ``HTTPClient`` has it.
+    init(caFile: String?, ownsOpenSSL: Bool) throws(TransportError) {
         // The system's openssl.cnf is not read, because it may name providers that a static program can't load.
-        guard OPENSSL_init_ssl(UInt64(OPENSSL_INIT_NO_LOAD_CONFIG), nil) == 1,
-            let handle = SSL_CTX_new(TLS_client_method())
+        guard !ownsOpenSSL || TLSAlgorithms.context != nil,
+            OPENSSL_init_ssl(UInt64(OPENSSL_INIT_NO_LOAD_CONFIG), nil) == 1,
+            let handle = SSL_CTX_new_ex(ownsOpenSSL ? TLSAlgorithms.context : nil, nil, TLS_client_method())
         else { throw .notReached("cannot set up TLS: \(TLSContext.queuedReason() ?? "memory is short")") }
         self.handle = handle
         guard natter_tls_minimum(handle, TLS1_2_VERSION) == 1 else {

@@ -6,7 +6,7 @@ internal import TestSupport
 func makeClient(_ url: String, timeoutMilliseconds: Int = 60_000, caFile: String? = nil) throws -> HTTPClient {
     HTTPClient(
         address: try ServerAddress(url: url), timeoutMilliseconds: timeoutMilliseconds, caFile: caFile,
-        userAgent: "natter-test")
+        userAgent: "natter-test", ownsOpenSSL: true)
 }
 
 /// A transport error without its values, so that tests can compare.

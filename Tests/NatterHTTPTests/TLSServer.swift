@@ -22,9 +22,13 @@ final class TLSServer {
     /// Whether the tests can be run at all.
     static let isAvailable = (try? run(["version"], in: "/tmp")) != nil
 
-    init(_ certificate: Certificate, options: [String] = []) throws {
+    /// - Parameter key: what `openssl req -newkey` takes for the keys of the authority and of the server.
+    init(
+        _ certificate: Certificate, key: [String] = ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"],
+        options: [String] = []
+    ) throws {
         directory = try TemporaryDirectory()
-        try TLSServer.makeCertificates(certificate, in: directory)
+        try TLSServer.makeCertificates(certificate, key: ["-nodes", "-newkey"] + key, in: directory)
         server = try TLSServer.start(
             ["s_server", "-accept", "127.0.0.1:0", "-cert", "leaf.pem", "-key", "leaf.key"] + options,
             in: directory.path)
@@ -53,8 +57,9 @@ final class TLSServer {
         _ = server.finish()
     }
 
-    private static func makeCertificates(_ certificate: Certificate, in directory: TemporaryDirectory) throws {
-        let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    private static func makeCertificates(
+        _ certificate: Certificate, key: [String], in directory: TemporaryDirectory
+    ) throws {
         let names = certificate == .otherName ? "DNS:elsewhere.example,IP:127.0.0.2" : "DNS:localhost,IP:127.0.0.1"
         try run(
             ["req", "-x509"] + key + ["-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=test-ca", "-days", "2"],

@@ -24,6 +24,47 @@ struct TLSTests {
     }
 
     @Test(
+        "certificates with every kind of key are verified",
+        arguments: [
+            "rsa:2048", "rsa-pss -pkeyopt rsa_keygen_bits:2048", "ec -pkeyopt ec_paramgen_curve:P-384",
+            "ec -pkeyopt ec_paramgen_curve:P-521", "ed25519", "ed448",
+        ])
+    func keys(kind: String) throws {
+        for version in ["-tls1_2", "-tls1_3"] {
+            let server = try TLSServer(
+                .good, key: kind.split(separator: " ").map(String.init), options: ["-www", version])
+            let client = try makeClient("https://localhost:\(server.port)", caFile: server.caFile)
+            #expect(try client.perform(HTTPRequest(.get, "/")).status == 200)
+        }
+    }
+
+    @Test(
+        "each cipher and each group is agreed on with a server that has no other",
+        arguments: [
+            "-tls1_3 -ciphersuites TLS_AES_128_GCM_SHA256", "-tls1_3 -ciphersuites TLS_AES_256_GCM_SHA384",
+            "-tls1_3 -ciphersuites TLS_CHACHA20_POLY1305_SHA256", "-tls1_2 -cipher ECDHE-ECDSA-AES128-GCM-SHA256",
+            "-tls1_2 -cipher ECDHE-ECDSA-AES256-GCM-SHA384", "-tls1_2 -cipher ECDHE-ECDSA-CHACHA20-POLY1305",
+            "-groups X25519", "-groups X448", "-groups P-256", "-groups P-384", "-groups P-521",
+        ])
+    func algorithms(options: String) throws {
+        let server = try TLSServer(.good, options: ["-www"] + options.split(separator: " ").map(String.init))
+        let client = try makeClient("https://localhost:\(server.port)", caFile: server.caFile)
+        #expect(try client.perform(HTTPRequest(.get, "/")).status == 200)
+    }
+
+    @Test("a client that shares OpenSSL with others verifies, too")
+    func shared() throws {
+        let server = try TLSServer(.good, options: ["-www"])
+        for caFile in [server.caFile, nil] {
+            let client = HTTPClient(
+                address: try ServerAddress(url: "https://localhost:\(server.port)"), timeoutMilliseconds: 60_000,
+                caFile: caFile, userAgent: "natter-test")
+            let failed = failure { () throws(TransportError) in try client.perform(HTTPRequest(.get, "/")) }
+            #expect(failed?.kind == (caFile == nil ? .certificate : nil))
+        }
+    }
+
+    @Test(
         "any other certificate is refused, with the reason",
         arguments: [
             (TLSServer.Certificate.otherName, "localhost", "hostname mismatch; use a name that it is made out to"),

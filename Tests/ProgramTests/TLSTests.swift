@@ -190,6 +190,22 @@ struct TLSTests {
         #expect(who.code == 0, "\(who.errors)")
     }
 
+    @Test("an authority is found in the system's directory, by the hash of its name")
+    func hashedDirectory() throws {
+        let world = try secureWorld()
+        let hash = try ChildProcess(
+            "/usr/bin/openssl", ["x509", "-in", world.certificate, "-noout", "-hash"], environment: [:]
+        ).finish().output.trimmingCharacters(in: .newlines)
+        try FileManager.default.createDirectory(
+            atPath: world.directory("certs"), withIntermediateDirectories: false)
+        try FileManager.default.createSymbolicLink(
+            atPath: world.directory("certs/\(hash).0"), withDestinationPath: world.certificate)
+        let places = ["SSL_CERT_DIR": world.directory("certs")]
+        let who = try world.alice.run(["whoami"], environment: places)
+        #expect(who.code == 0, "\(who.errors)")
+        #expect(try world.alice.run(["whoami"], environment: ["SSL_CERT_DIR": world.directory.path]).code == 69)
+    }
+
     @Test("TLS 1.2 and 1.3 are spoken, nothing older, and no cipher without forward secrecy")
     func versions() throws {
         let world = try secureWorld()
