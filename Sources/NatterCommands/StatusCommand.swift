@@ -69,7 +69,12 @@ enum StatusCommand {
             status.aside = try ReplicaSurplus.all(at: replica.location).count
             let conversations = try replica.unreadConversations()
             status.unread = conversations.reduce(0) { $0 + $1.unread }
-            if try conversations.contains(where: { try replica.hasUnreadMention(in: $0) }) { status.mentioned = true }
+            // Messages are read for it, which is more than half of the command, and the table does not have it.
+            if context.wantsJSON || context.arguments.flag("short"),
+                try conversations.contains(where: { try replica.hasUnreadMention(in: $0) })
+            {
+                status.mentioned = true
+            }
         }
         (status.waiting, status.parked) = try context.outbox().counts()
         return status
