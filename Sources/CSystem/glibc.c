@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "CSystem.h"
 #include <fcntl.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -23,6 +24,11 @@ int natter_argument_count(void) { return argument_count; }
 const char *natter_argument(int index) { return index >= 0 && index < argument_count ? arguments[index] : NULL; }
 
 void natter_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
+
+void natter_keep_freed_memory(void) {
+    mallopt(M_TRIM_THRESHOLD, 16 << 20);
+    mallopt(M_MMAP_THRESHOLD, 4 << 20);
+}
 
 const char *natter_error_text(int number) { return strerrordesc_np(number); }
 

@@ -51,7 +51,12 @@ public final class ArchiveCache: Sendable {
     }
 
     /// The messages of a block; nil if nothing in it is wanted.
-    func open(_ row: BlockRow, _ wish: BlockWish, in segment: () throws -> Segment) throws -> OpenBlock? {
+    ///
+    /// - Parameter isForOnce: does not keep the block. In a walk through much, each block is opened once, and the memory of
+    ///   the one before is still in the processor's cache.
+    func open(
+        _ row: BlockRow, _ wish: BlockWish, isForOnce: Bool = false, in segment: () throws -> Segment
+    ) throws -> OpenBlock? {
         let key = BlockKey(conversation: row.conversation, firstSeq: row.firstSeq, revision: row.revision)
         if let known = blocks.withLock({ $0[key] }) { return known }
         let segment = try segment()
@@ -61,7 +66,7 @@ public final class ArchiveCache: Sendable {
             throw LogError.damaged(path: segment.path, offset: row.offset, reason: error.reason)
         }
         let opened = records.map { OpenBlock(records: $0, hashBefore: block.header.hashBefore) }
-        if let opened { blocks.withLock { $0[key] = opened } }
+        if let opened, !isForOnce { blocks.withLock { $0[key] = opened } }
         return opened
     }
 

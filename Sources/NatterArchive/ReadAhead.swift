@@ -67,7 +67,9 @@ final class ReadAhead {
     /// - Returns: nil if the block can't be opened.
     private static func open(_ job: Job, _ cache: ArchiveCache) -> Outcome? {
         do {
-            let block = try cache.open(job.row, job.wish) { try cache.segment(of: job.row, job.conversation) }
+            let block = try cache.open(job.row, job.wish, isForOnce: true) {
+                try cache.segment(of: job.row, job.conversation)
+            }
             return block.map { .opened($0) } ?? .unwanted
         } catch {
             return nil

@@ -178,7 +178,7 @@ enum BlockPayload {
         guard senders.allSatisfy({ $0.withUnsafeBytes(isUTF8) }) else {
             throw FormatViolation("a sender is not UTF-8")
         }
-        guard Set(senders).count == senders.count else { throw FormatViolation("a sender occurs twice") }
+        guard areDistinct(senders) else { throw FormatViolation("a sender occurs twice") }
 
         let text = try column(Column.text)
         var senderNumbers = ByteReader(try column(Column.senderNumbers))
@@ -301,7 +301,7 @@ enum BlockPayload {
             else { throw FormatViolation("the labels are malformed") }
             names.append(Array(name))
         }
-        guard Set(names).count == names.count else { throw FormatViolation("a label occurs twice") }
+        guard areDistinct(names) else { throw FormatViolation("a label occurs twice") }
         var numberReader = ByteReader(numbers)
         var highest: UInt64 = 0
         for index in rows.indices {
@@ -350,8 +350,29 @@ enum BlockPayload {
         }
     }
 
+    /// An array hashes its bytes one by one. That would take longer than all else about names.
+    private struct Name: Hashable {
+        let bytes: [UInt8]
+
+        func hash(into hasher: inout Hasher) { bytes.withUnsafeBytes { hasher.combine(bytes: $0) } }
+    }
+
+    private static func areDistinct(_ names: [[UInt8]]) -> Bool {
+        Set(names.lazy.map(Name.init)).count == names.count
+    }
+
+    /// The library checks bytes that are all ASCII much faster, as most pieces of a text are.
     private static func isUTF8(_ bytes: UnsafeRawBufferPointer) -> Bool {
-        bytes.isEmpty || (try? UTF8Span(validating: bytes.bindMemory(to: UInt8.self).span)) != nil
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            var piece = rest.prefix(512)
+            // It ends between two characters. What goes on for longer than a character is not UTF-8.
+            for _ in 0..<3 where piece.count < rest.count && rest[piece.endIndex] & 0xC0 == 0x80 { piece.removeLast() }
+            let span = UnsafeRawBufferPointer(rebasing: piece).bindMemory(to: UInt8.self).span
+            guard (try? UTF8Span(validating: span)) != nil else { return false }
+            rest = rest[piece.endIndex...]
+        }
+        return true
     }
 
     /// Each text must be UTF-8 by itself: the whole column is UTF-8, and no text begins inside a character.

@@ -263,6 +263,26 @@ struct PayloadTests {
         }
     }
 
+    @Test("hold characters wherever they stand in a long text")
+    func longUTF8() {
+        func violation(behind letters: Int, _ bytes: some Sequence<UInt8>) -> String? {
+            let text = [UInt8](repeating: 65, count: letters) + bytes + [UInt8](repeating: 66, count: 1_500 - letters)
+            var lengths: [UInt8] = []
+            for length in [text.count, 0, 0] { LEB128.append(UInt64(length), to: &lengths) }
+            return valid.with(4, lengths).with(5, text).violation
+        }
+        for letters in Array(505...515) + Array(1_017...1_027) {
+            for character in ["я", "€", "😀"] {
+                #expect(violation(behind: letters, character.utf8) == nil)
+                for bytes in [
+                    Array(character.utf8.dropLast()), character.utf8.dropFirst() + [], character.utf8 + [0x80],
+                ] {
+                    #expect(violation(behind: letters, bytes) == "the text is not UTF-8")
+                }
+            }
+        }
+    }
+
     @Test("hold flags that are known")
     func flags() {
         for bit in 2..<8 { #expect(valid.with(7, [0, 1 << UInt8(bit), 0]).violation == "the flags are malformed") }
