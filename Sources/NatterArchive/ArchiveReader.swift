@@ -52,8 +52,8 @@ public final class ArchiveCache: Sendable {
 
     /// The messages of a block; nil if nothing in it is wanted.
     ///
-    /// - Parameter isForOnce: does not keep the block. In a walk through much, each block is opened once, and the memory of
-    ///   the one before is still in the processor's cache.
+    /// - Parameter isForOnce: does not keep the block. A walk through much opens each block once, and the next one gets its
+    ///   memory while that is still in the processor's cache.
     func open(
         _ row: BlockRow, _ wish: BlockWish, isForOnce: Bool = false, in segment: () throws -> Segment
     ) throws -> OpenBlock? {

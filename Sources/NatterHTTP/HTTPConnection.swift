@@ -248,10 +248,14 @@ final class HTTPConnection {
     private var handshakeFailure: TransportError? {
         guard let tls else { return nil }
         if let error = tls.certificateError(host: server.host) { return error }
+        var unnamed: UInt?
         while true {
             let code = bufferevent_get_openssl_error(stream)
-            if code == 0 { return nil }
-            guard let reason = TLSContext.reason(code) else { continue }
+            if code == 0 { return unnamed.map { .notReached("no TLS connection: \("error \($0)")") } }
+            guard let reason = TLSContext.reason(code) else {
+                unnamed = unnamed ?? code
+                continue
+            }
             // What OpenSSL says about the first bytes of an HTTP server, depending on its version.
             if ["wrong version number", "http request", "packet length too long"].contains(reason) {
                 return .notReached("it does not speak TLS on this port; its address may begin with 'http://'")

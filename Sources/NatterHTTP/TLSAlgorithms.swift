@@ -7,12 +7,12 @@ internal import Glibc
 /// instructions of a whole command. Here it gets a provider that passes on a few of them, as provider(7) describes.
 /// The algorithms themselves are the default provider's, which has a context of the library of its own.
 enum TLSAlgorithms {
-    /// The context of the library for TLS; nil if this OpenSSL has not what is needed. It can be used only where
-    /// nothing else in the process uses OpenSSL, because some settings are the whole library's.
+    /// The context of the library for TLS; nil if it cannot be set up. It can be used only where nothing else in the
+    /// process uses OpenSSL, because some settings are the whole library's.
     ///
     /// OpenSSL protects its contexts with locks. None is ever freed.
     nonisolated(unsafe) static let context: OpaquePointer? = {
-        guard isInitialized, let context = newContext() else { return nil }
+        guard initialize(), let context = newContext() else { return nil }
         let isKnown = OSSL_PROVIDER_add_builtin(context, "natter") { _, _, list, providerContext in
             guard let defaultProvider else { return 0 }
             list?.pointee = functions
@@ -21,6 +21,10 @@ enum TLSAlgorithms {
         }
         return isKnown == 1 && OSSL_PROVIDER_load(context, "natter") != nil ? context : nil
     }()
+
+    /// The ciphers to offer for TLS 1.2. By default, OpenSSL offers some whose keys would be exchanged by RSA alone. That
+    /// has no forward secrecy, and is not among `needed`.
+    static let ciphers = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
     /// The names are those that the default provider gives first.
     private static let needed: [(operation: Int32, names: [StaticString])] = [
@@ -38,9 +42,9 @@ enum TLSAlgorithms {
 
     /// Sets the library up without what only some programs need: names of more algorithms, texts for errors of its
     /// parts other than TLS, and freeing memory at the end.
-    private static var isInitialized: Bool {
+    private static func initialize() -> Bool {
         let options =
-            OPENSSL_INIT_NO_LOAD_CRYPTO_STRINGS | OPENSSL_INIT_NO_ADD_ALL_CIPHERS
+            OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_LOAD_CRYPTO_STRINGS | OPENSSL_INIT_NO_ADD_ALL_CIPHERS
             | OPENSSL_INIT_NO_ADD_ALL_DIGESTS | OPENSSL_INIT_NO_ATEXIT
         guard OPENSSL_init_crypto(UInt64(options), nil) == 1 else { return false }
         // Certificates name digests by what only these calls know.

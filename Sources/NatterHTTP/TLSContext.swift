@@ -23,7 +23,9 @@ final class TLSContext {
             let handle = SSL_CTX_new_ex(ownsOpenSSL ? TLSAlgorithms.context : nil, nil, TLS_client_method())
         else { throw .notReached("cannot set up TLS: \(TLSContext.queuedReason() ?? "memory is short")") }
         self.handle = handle
-        guard natter_tls_minimum(handle, TLS1_2_VERSION) == 1 else {
+        guard natter_tls_minimum(handle, TLS1_2_VERSION) == 1,
+            !ownsOpenSSL || SSL_CTX_set_cipher_list(handle, TLSAlgorithms.ciphers) == 1
+        else {
             throw .notReached("cannot set up TLS 1.2: \(TLSContext.queuedReason() ?? "it is not supported")")
         }
         try trust(caFile)

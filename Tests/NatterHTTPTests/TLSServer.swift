@@ -22,13 +22,15 @@ final class TLSServer {
     /// Whether the tests can be run at all.
     static let isAvailable = (try? run(["version"], in: "/tmp")) != nil
 
-    /// - Parameter key: what `openssl req -newkey` takes for the keys of the authority and of the server.
+    /// - Parameters:
+    ///   - key: what `openssl req -newkey` takes for the keys of the authority and of the server.
+    ///   - digest: the option for what the authority signs, if not OpenSSL's default.
     init(
         _ certificate: Certificate, key: [String] = ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"],
-        options: [String] = []
+        digest: [String] = [], options: [String] = []
     ) throws {
         directory = try TemporaryDirectory()
-        try TLSServer.makeCertificates(certificate, key: ["-nodes", "-newkey"] + key, in: directory)
+        try TLSServer.makeCertificates(certificate, key: ["-nodes", "-newkey"] + key, digest: digest, in: directory)
         server = try TLSServer.start(
             ["s_server", "-accept", "127.0.0.1:0", "-cert", "leaf.pem", "-key", "leaf.key"] + options,
             in: directory.path)
@@ -58,7 +60,7 @@ final class TLSServer {
     }
 
     private static func makeCertificates(
-        _ certificate: Certificate, key: [String], in directory: TemporaryDirectory
+        _ certificate: Certificate, key: [String], digest: [String], in directory: TemporaryDirectory
     ) throws {
         let names = certificate == .otherName ? "DNS:elsewhere.example,IP:127.0.0.2" : "DNS:localhost,IP:127.0.0.1"
         try run(
@@ -76,7 +78,7 @@ final class TLSServer {
         try run(
             ["req"] + key + ["-keyout", "leaf.key", "-out", "leaf.csr", "-subj", "/CN=leaf"], in: directory.path)
         try run(
-            ["x509", "-req", "-in", "leaf.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"]
+            ["x509", "-req", "-in", "leaf.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"] + digest
                 + ["-days", certificate == .expired ? "-1" : "2", "-extfile", "extensions", "-out", "leaf.pem"],
             in: directory.path)
     }

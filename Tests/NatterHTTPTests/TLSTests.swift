@@ -52,6 +52,35 @@ struct TLSTests {
         #expect(try client.perform(HTTPRequest(.get, "/")).status == 200)
     }
 
+    @Test(
+        "an authority may sign with each of the usual digests",
+        arguments: ["rsa:2048", "ec -pkeyopt ec_paramgen_curve:P-384"], ["-sha256", "-sha384", "-sha512"])
+    func digests(kind: String, digest: String) throws {
+        let server = try TLSServer(
+            .good, key: kind.split(separator: " ").map(String.init), digest: [digest], options: ["-www"])
+        let client = try makeClient("https://localhost:\(server.port)", caFile: server.caFile)
+        #expect(try client.perform(HTTPRequest(.get, "/")).status == 200)
+    }
+
+    @Test("only ciphers with forward secrecy are offered")
+    func forwardSecrecy() throws {
+        func status(_ ciphers: String) throws -> (code: Int?, text: String?) {
+            let server = try TLSServer(
+                .good, key: ["rsa:2048"], options: ["-www", "-tls1_2", "-serverpref", "-cipher", ciphers])
+            let client = try makeClient("https://localhost:\(server.port)", caFile: server.caFile)
+            var code: Int?
+            let failed = failure { () throws(TransportError) in
+                let response = try client.perform(HTTPRequest(.get, "/"))
+                code = response.status
+                return response
+            }
+            return (code, failed?.text)
+        }
+        #expect(try status("AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256").code == 200)
+        #expect(try status("AES128-GCM-SHA256").text?.contains("handshake failure") == true)
+    }
+
+    // It tests what natterd's hooks do, though the other clients of this process have set the library up already.
     @Test("a client that shares OpenSSL with others verifies, too")
     func shared() throws {
         let server = try TLSServer(.good, options: ["-www"])

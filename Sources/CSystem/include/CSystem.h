@@ -15,7 +15,7 @@ const char *natter_argument(int index);
 /// Gives the calling thread a name of at most 15 bytes, for `top -H` and core files.
 void natter_name_thread(const char *name);
 
-/// Lets the C library keep up to 16 MiB of freed memory, in pieces of less than 4 MiB. See mallopt(3).
+/// Lets the C library keep freed memory: up to 16 MiB for each thread, in pieces of less than 4 MiB. See mallopt(3).
 void natter_keep_freed_memory(void);
 
 /// The C library's English description of an error number in any locale; NULL for an unknown number.
