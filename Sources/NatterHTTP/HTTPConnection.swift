@@ -253,7 +253,8 @@ final class HTTPConnection {
             let code = bufferevent_get_openssl_error(stream)
             if code == 0 { return unnamed.map { .notReached("no TLS connection: \("error \($0)")") } }
             guard let reason = TLSContext.reason(code) else {
-                unnamed = unnamed ?? code
+                // libevent adds its own, without a library, for a connection that was refused or closed.
+                if ERR_GET_LIB(code) != 0 { unnamed = unnamed ?? code }
                 continue
             }
             // What OpenSSL says about the first bytes of an HTTP server, depending on its version.
