@@ -5,7 +5,6 @@ internal import NatterHTTP
 internal import NatterLineEdit
 internal import NatterModel
 internal import NatterPattern
-internal import NatterSystem
 
 /// The program `natter`: its options and its table of commands.
 public enum NatterProgram {
@@ -24,7 +23,6 @@ public enum NatterProgram {
 
     /// The complete content of `main.swift`.
     public static func main() -> Never {
-        Memory.keepFreed()
         Program.main(spec, language: Setting.language, translate: ExitCodes.translate)
     }
 

@@ -4,6 +4,7 @@ internal import NatterClient
 internal import NatterLog
 internal import NatterModel
 internal import NatterPattern
+internal import NatterSystem
 
 /// `search QUERY…`, `search --regex RE`, `search --substring S`: finds messages in the replica.
 enum SearchCommand {
@@ -89,6 +90,7 @@ enum SearchCommand {
             if search.scannedCount > 0 { _ = try? ReplicaIndexing.run(at: synced.location) }
             return found == 0 ? .nothingFound : .success
         case .pattern(let pattern):
+            Memory.keepFreed()
             let search = try ReplicaPatternSearch.run(
                 pattern, in: replica, conversation: conversation ?? nil, filter, limit: limit
             ) { try hits.write($0) }
