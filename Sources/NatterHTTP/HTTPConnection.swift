@@ -251,7 +251,10 @@ final class HTTPConnection {
         var unnamed: UInt?
         while true {
             let code = bufferevent_get_openssl_error(stream)
-            if code == 0 { return unnamed.map { .notReached("no TLS connection: \("error \($0)")") } }
+            if code == 0 {
+                // For 'openssl errstr'.
+                return unnamed.map { .notReached("no TLS connection: \("OpenSSL error \(String($0, radix: 16))")") }
+            }
             guard let reason = TLSContext.reason(code) else {
                 // libevent adds its own, without a library, for a connection that was refused or closed.
                 if ERR_GET_LIB(code) != 0 { unnamed = unnamed ?? code }

@@ -28,7 +28,7 @@ enum TLSAlgorithms {
 
     /// The names are those that the default provider gives first.
     private static let needed: [(operation: Int32, names: [StaticString])] = [
-        // With SHA-1, the hashed directory of the system's certificates has its names.
+        // SHA-1 makes the names of files in the system's directory of certificates.
         (OSSL_OP_DIGEST, ["SHA1", "SHA2-256", "SHA2-384", "SHA2-512"]),
         (OSSL_OP_CIPHER, ["AES-128-GCM", "AES-256-GCM", "ChaCha20-Poly1305"]),
         (OSSL_OP_MAC, ["HMAC"]),

@@ -25,14 +25,15 @@ final class TLSServer {
     /// - Parameters:
     ///   - key: what `openssl req -newkey` takes for the keys of the authority and of the server.
     ///   - digest: the option for what the authority signs, if not OpenSSL's default.
+    ///   - options: more words for `openssl s_server`.
     init(
-        _ certificate: Certificate, key: [String] = ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"],
-        digest: [String] = [], options: [String] = []
+        _ certificate: Certificate, key: String = "ec -pkeyopt ec_paramgen_curve:P-256", digest: String? = nil,
+        options: String = ""
     ) throws {
         directory = try TemporaryDirectory()
-        try TLSServer.makeCertificates(certificate, key: ["-nodes", "-newkey"] + key, digest: digest, in: directory)
+        try TLSServer.makeCertificates(certificate, key: "-nodes -newkey \(key)", digest: digest, in: directory)
         server = try TLSServer.start(
-            ["s_server", "-accept", "127.0.0.1:0", "-cert", "leaf.pem", "-key", "leaf.key"] + options,
+            ["s_server", "-accept", "127.0.0.1:0", "-cert", "leaf.pem", "-key", "leaf.key"] + TLSServer.words(options),
             in: directory.path)
         var line = ""
         while !line.hasPrefix("ACCEPT 127.0.0.1:") { line = try server.line() }
@@ -60,8 +61,9 @@ final class TLSServer {
     }
 
     private static func makeCertificates(
-        _ certificate: Certificate, key: [String], digest: [String], in directory: TemporaryDirectory
+        _ certificate: Certificate, key: String, digest: String?, in directory: TemporaryDirectory
     ) throws {
+        let key = words(key)
         let names = certificate == .otherName ? "DNS:elsewhere.example,IP:127.0.0.2" : "DNS:localhost,IP:127.0.0.1"
         try run(
             ["req", "-x509"] + key + ["-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=test-ca", "-days", "2"],
@@ -78,10 +80,13 @@ final class TLSServer {
         try run(
             ["req"] + key + ["-keyout", "leaf.key", "-out", "leaf.csr", "-subj", "/CN=leaf"], in: directory.path)
         try run(
-            ["x509", "-req", "-in", "leaf.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"] + digest
+            ["x509", "-req", "-in", "leaf.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"]
+                + (digest.map { [$0] } ?? [])
                 + ["-days", certificate == .expired ? "-1" : "2", "-extfile", "extensions", "-out", "leaf.pem"],
             in: directory.path)
     }
+
+    private static func words(_ text: String) -> [String] { text.split(separator: " ").map(String.init) }
 
     private static func run(_ words: [String], in directory: String) throws {
         let outcome = try start(words, in: directory).finish()

@@ -8,12 +8,23 @@ internal import TestSupport
     "TLS", .serialized, .timeLimit(.minutes(5)),
     .enabled(if: TLSServer.isAvailable, "the openssl command is needed to serve TLS"))
 struct TLSTests {
+    private func status(of server: TLSServer) throws -> Int {
+        try makeClient("https://localhost:\(server.port)", caFile: server.caFile).perform(HTTPRequest(.get, "/")).status
+    }
+
+    private func refusal(by server: TLSServer) -> (kind: Kind, text: String)? {
+        failure { () throws(TransportError) in
+            try makeClientUnchecked("https://localhost:\(server.port)", caFile: server.caFile)
+                .perform(HTTPRequest(.get, "/"))
+        }
+    }
+
     @Test(
         "a certificate of the given authority is verified, by name and by address",
         arguments: ["localhost", "127.0.0.1"])
     func verified(host: String) throws {
         for version in ["-tls1_2", "-tls1_3"] {
-            let server = try TLSServer(.good, options: ["-www", version])
+            let server = try TLSServer(.good, options: "-www \(version)")
             let client = try makeClient("https://\(host):\(server.port)", caFile: server.caFile)
             for _ in 1...2 {
                 let response = try client.perform(HTTPRequest(.get, "/"))
@@ -31,10 +42,7 @@ struct TLSTests {
         ])
     func keys(kind: String) throws {
         for version in ["-tls1_2", "-tls1_3"] {
-            let server = try TLSServer(
-                .good, key: kind.split(separator: " ").map(String.init), options: ["-www", version])
-            let client = try makeClient("https://localhost:\(server.port)", caFile: server.caFile)
-            #expect(try client.perform(HTTPRequest(.get, "/")).status == 200)
+            #expect(try status(of: TLSServer(.good, key: kind, options: "-www \(version)")) == 200)
         }
     }
 
@@ -47,43 +55,30 @@ struct TLSTests {
             "-groups X25519", "-groups X448", "-groups P-256", "-groups P-384", "-groups P-521",
         ])
     func algorithms(options: String) throws {
-        let server = try TLSServer(.good, options: ["-www"] + options.split(separator: " ").map(String.init))
-        let client = try makeClient("https://localhost:\(server.port)", caFile: server.caFile)
-        #expect(try client.perform(HTTPRequest(.get, "/")).status == 200)
+        #expect(try status(of: TLSServer(.good, options: "-www \(options)")) == 200)
     }
 
     @Test(
         "an authority may sign with each of the usual digests",
         arguments: ["rsa:2048", "ec -pkeyopt ec_paramgen_curve:P-384"], ["-sha256", "-sha384", "-sha512"])
     func digests(kind: String, digest: String) throws {
-        let server = try TLSServer(
-            .good, key: kind.split(separator: " ").map(String.init), digest: [digest], options: ["-www"])
-        let client = try makeClient("https://localhost:\(server.port)", caFile: server.caFile)
-        #expect(try client.perform(HTTPRequest(.get, "/")).status == 200)
+        #expect(try status(of: TLSServer(.good, key: kind, digest: digest, options: "-www")) == 200)
     }
 
     @Test("only ciphers with forward secrecy are offered")
     func forwardSecrecy() throws {
-        func status(_ ciphers: String) throws -> (code: Int?, text: String?) {
-            let server = try TLSServer(
-                .good, key: ["rsa:2048"], options: ["-www", "-tls1_2", "-serverpref", "-cipher", ciphers])
-            let client = try makeClient("https://localhost:\(server.port)", caFile: server.caFile)
-            var code: Int?
-            let failed = failure { () throws(TransportError) in
-                let response = try client.perform(HTTPRequest(.get, "/"))
-                code = response.status
-                return response
-            }
-            return (code, failed?.text)
+        func server(_ ciphers: String) throws -> TLSServer {
+            try TLSServer(.good, key: "rsa:2048", options: "-www -tls1_2 -serverpref -cipher \(ciphers)")
         }
-        #expect(try status("AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256").code == 200)
-        #expect(try status("AES128-GCM-SHA256").text?.contains("handshake failure") == true)
+        #expect(try status(of: server("AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256")) == 200)
+        let failed = try refusal(by: server("AES128-GCM-SHA256"))
+        #expect(failed?.text.contains("handshake failure") == true, "\(failed?.text ?? "taken")")
     }
 
     // It tests what natterd's hooks do, though the other clients of this process have set the library up already.
     @Test("a client that shares OpenSSL with others verifies, too")
     func shared() throws {
-        let server = try TLSServer(.good, options: ["-www"])
+        let server = try TLSServer(.good, options: "-www")
         for caFile in [server.caFile, nil] {
             let client = HTTPClient(
                 address: try ServerAddress(url: "https://localhost:\(server.port)"), timeoutMilliseconds: 60_000,
@@ -102,7 +97,7 @@ struct TLSTests {
             (.selfSigned, "localhost", "self-signed certificate; if you trust its authority, name that with --ca-file"),
         ])
     func refused(certificate: TLSServer.Certificate, host: String, reason: String) throws {
-        let server = try TLSServer(certificate, options: ["-www"])
+        let server = try TLSServer(certificate, options: "-www")
         let failed = failure { () throws(TransportError) in
             try makeClientUnchecked("https://\(host):\(server.port)", caFile: server.caFile)
                 .perform(HTTPRequest(.post, "/", body: []))
@@ -113,7 +108,7 @@ struct TLSTests {
 
     @Test("the system's authorities do not know ours")
     func unknownAuthority() throws {
-        let server = try TLSServer(.good, options: ["-www"])
+        let server = try TLSServer(.good, options: "-www")
         let failed = failure { () throws(TransportError) in
             try makeClientUnchecked("https://localhost:\(server.port)").perform(HTTPRequest(.get, "/"))
         }
@@ -136,11 +131,8 @@ struct TLSTests {
 
     @Test("TLS 1.1 is too old")
     func tooOld() throws {
-        let server = try TLSServer(.good, options: ["-www", "-tls1_1", "-cipher", "ALL:@SECLEVEL=0"])
-        let failed = failure { () throws(TransportError) in
-            try makeClientUnchecked("https://localhost:\(server.port)", caFile: server.caFile)
-                .perform(HTTPRequest(.get, "/"))
-        }
+        let server = try TLSServer(.good, options: "-www -tls1_1 -cipher ALL:@SECLEVEL=0")
+        let failed = refusal(by: server)
         #expect(failed?.kind == .notReached)
         #expect(failed?.text.contains("no TLS connection") == true, "\(failed?.text ?? "taken")")
     }
@@ -159,6 +151,26 @@ struct TLSTests {
         #expect(
             failed?.text == "cannot reach 'https://127.0.0.1:\(server.port)': it does not speak TLS on this port; "
                 + "its address may begin with 'http://'")
+    }
+
+    @Test("a certificate that is none is not a refused connection")
+    func malformedCertificate() throws {
+        let random = [UInt8](repeating: 7, count: 32)
+        // TLS 1.2 with ECDHE-ECDSA-AES128-GCM-SHA256, no session, and secure renegotiation (RFC 5746).
+        let hello: [UInt8] = [2, 0, 0, 45, 3, 3] + random + [0, 0xC0, 0x2B, 0, 0, 5, 0xFF, 1, 0, 1, 0]
+        // One certificate, whose length has no end. OpenSSL's words for that are not loaded.
+        let certificate: [UInt8] = [11, 0, 0, 11, 0, 0, 8, 0, 0, 5, 0x30, 0x85, 1, 1, 1]
+        let records = [hello, certificate].flatMap { [22, 3, 3, 0, UInt8($0.count)] + $0 } as [UInt8]
+        let server = try ScriptedServer { peer, _ in
+            _ = peer.read(1_000)
+            peer.send(records)
+            peer.waitForClose()
+        }
+        let failed = failure { () throws(TransportError) in
+            try makeClientUnchecked("https://127.0.0.1:\(server.port)").perform(HTTPRequest(.get, "/"))
+        }
+        #expect(failed?.kind == .notReached)
+        #expect(failed?.text.contains("no TLS connection: ") == true, "\(failed?.text ?? "taken")")
     }
 
     @Test("a refused port, a silent one and one that closes")
@@ -234,7 +246,7 @@ struct TLSTests {
 
     @Test("a large body arrives complete")
     func large() throws {
-        let server = try TLSServer(.good, options: ["-HTTP"])
+        let server = try TLSServer(.good, options: "-HTTP")
         let client = try makeClient("https://localhost:\(server.port)", caFile: server.caFile)
         try server.write(file: "large", bytes: [UInt8](repeating: 7, count: 5_000_000))
         let response = try client.perform(HTTPRequest(.get, "/large"))
