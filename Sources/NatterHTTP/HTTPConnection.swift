@@ -264,8 +264,17 @@ final class HTTPConnection {
             if ["wrong version number", "http request", "packet length too long"].contains(reason) {
                 return .notReached("it does not speak TLS on this port; its address may begin with 'http://'")
             }
+            // An HTTP server may also close without a word when random bytes of the first message look like a line.
+            if reason == "unexpected eof while reading", hasNoTLSAnswer {
+                return .notReached("it was closed without an answer; its address may begin with 'http://'")
+            }
             return .notReached("no TLS connection: \(reason)")
         }
+    }
+
+    private var hasNoTLSAnswer: Bool {
+        guard let session = bufferevent_openssl_get_ssl(stream) else { return false }
+        return BIO_number_read(SSL_get_rbio(session)) == 0
     }
 }
 

@@ -369,7 +369,7 @@ struct FirstDayTests {
     func wrongScheme() throws {
         let secure = world.url.replacing("http://", with: "https://")
         let tls = try Person(name: "alice", home: world.alice.home, server: secure)("whoami")
-        #expect(tls.code == 69 && tls.errors.contains("it does not speak TLS on this port"), "\(tls)")
+        #expect(tls.code == 69 && tls.errors.contains("its address may begin with 'http://'"), "\(tls)")
         world.stopServing()
         try expect(world.natterd("tls-self-signed", "127.0.0.1"), isSilent: false)
         try world.serve(["--tls-cert", "\(world.data)/tls-cert.pem", "--tls-key", "\(world.data)/tls-key.pem"])
