@@ -47,9 +47,15 @@ public final class ArchiveWriter {
     public let epoch: Epoch
     let disk: any Disk
     let clock: any WallClock
+    private let isRetired: (String) throws -> Bool
 
-    public init(directory: String, store: StoreID, epoch: Epoch, disk: any Disk, clock: any WallClock) {
+    /// - Parameter isRetired: whether a file of this name must go (`RetiredFiles.has`).
+    public init(
+        directory: String, store: StoreID, epoch: Epoch, disk: any Disk, clock: any WallClock,
+        isRetired: @escaping (String) throws -> Bool
+    ) {
         (self.directory, self.store, self.epoch, self.disk, self.clock) = (directory, store, epoch, disk, clock)
+        self.isRetired = isRetired
     }
 
     /// A file to append to.
@@ -97,20 +103,24 @@ public final class ArchiveWriter {
     }
 
     /// The row of a segment that does not exist yet, with the first free generation above another one.
-    func freeRow(
+    public func freeRow(
         of conversation: ConversationIdentity, firstSeq: Seq, above former: Int = -1
     ) throws(ArchiveError) -> SegmentRow {
-        do throws(DiskError) {
+        try ArchiveError.translate {
             for generation in (0..<0xFFFF).dropFirst(former + 1) {
                 let row = SegmentRow(
                     conversation: conversation.number, firstSeq: firstSeq, generation: generation, size: 0,
                     dictionary: .none, isClosed: false)
-                if try disk.information(directory + "/" + row.name(of: conversation.id)) == nil { return row }
+                if try isFree(row.name(of: conversation.id)) { return row }
             }
             throw DiskError(code: .fileExists, operation: "create", path: Segment.directory(of: conversation.id))
-        } catch {
-            throw .disk(error)
         }
+    }
+
+    /// Whether a new file may have this name.
+    private func isFree(_ name: String) throws -> Bool {
+        // A file that could not be made may still be one that must go, and a new one would go in its place.
+        try disk.information(directory + "/" + name) == nil && !isRetired(name)
     }
 
     /// Creates the file of a row.

@@ -1,3 +1,5 @@
+internal import NatterLog
+internal import NatterModel
 public import NatterSQLite
 public import NatterSystem
 
@@ -29,13 +31,30 @@ public struct RetiredFiles {
     }()
 
     /// Log files and the search index. The database of a backup or a disk from a stranger may name anything, which would be
-    /// wiped: any other name is passed over.
+    /// wiped: any other name is passed over. So is a file that the index names, because it holds messages.
     public static func all(on connection: Connection) throws(SQLiteError) -> [String] {
-        try connection.rows(
+        let paths = try connection.rows(
             """
             SELECT path FROM retired WHERE path GLOB ? OR path GLOB 'search.db*' AND NOT path GLOB '*/*' ORDER BY path
             """, logName
         ) { $0.text(0) }
+        var gone: [String] = []
+        for path in paths where try !isRecorded(path, on: connection) { gone.append(path) }
+        return gone
+    }
+
+    private static func isRecorded(_ path: String, on connection: Connection) throws(SQLiteError) -> Bool {
+        guard let file = Segment.parts(ofName: path) else { return false }
+        return try connection.hasRow(
+            """
+            SELECT 1 FROM segment JOIN conversation ON conversation.number=segment.conversation
+            WHERE conversation.id=? AND segment.first_seq=? AND segment.generation=?
+            """, file.conversation.bytes, file.firstSeq.rawValue, file.generation)
+    }
+
+    /// Whether a file of this name must go. No other may take the name before.
+    public static func has(_ path: String, on connection: Connection) throws(SQLiteError) -> Bool {
+        try connection.hasRow("SELECT 1 FROM retired WHERE path=?", path)
     }
 
     /// Overwrites a file with zeros and removes it, durably. Does nothing if it is gone.

@@ -25,6 +25,19 @@ public final class Segment: Sendable {
         return "\(directory(of: conversation))/\(Hex.encode(firstSeq.rawValue))-\(generation).log"
     }
 
+    /// What `name(of:firstSeq:generation:)` was made of; nil for another name.
+    public static func parts(
+        ofName name: String
+    ) -> (conversation: ConversationID, firstSeq: Seq, generation: Int)? {
+        let parts = name.split(separator: "/")
+        guard parts.count == 4, let conversation = ConversationID(hex: parts[2]),
+            let firstSeq = UInt64(parts[3].prefix(16), radix: 16),
+            let generation = Int(parts[3].dropFirst(17).prefix(4), radix: 16),
+            Segment.name(of: conversation, firstSeq: Seq(firstSeq), generation: generation) == name
+        else { return nil }
+        return (conversation, Seq(firstSeq), generation)
+    }
+
     public static func directory(of conversation: ConversationID) -> String {
         let id = conversation.description
         return "logs/\(id.prefix(2))/\(id)"

@@ -21,6 +21,8 @@ public struct PostgresError: Error, Equatable, PhraseConvertible {
     public var lacksTable: Bool { state == "42P01" }
     /// Whether the same may succeed later without anybody changing the store.
     public var isPassing: Bool { isLost || isHeldUp || lacksTable }
+    /// It would have gone between what other servers do at the same moment.
+    public var isRace: Bool { state == "40001" || state == "40P01" }
     public var isFull: Bool { state == "53100" }
     public var isForbidden: Bool { state == "42501" }
     public var isUniqueViolation: Bool { state == "23505" }

@@ -81,10 +81,8 @@ final class ConversationState {
         let sealedSeq: Seq
         let erasedCommit: Commit
         let firstCommit: Commit
-    }
-
-    var filesMark: FilesMark {
-        FilesMark(sealedSeq: sealedSeq, erasedCommit: erasedCommit, firstCommit: firstCommit)
+        /// `StoreState.history`.
+        let history: Int
     }
 
     /// Its place among groups.

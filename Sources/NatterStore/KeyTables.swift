@@ -90,11 +90,11 @@ struct KeyTables {
 
     /// Reads which tables exist, and the keys without order.
     mutating func reload() throws(SQLiteError) {
-        (periods, new) = ([], nil)
+        var (periods, new): ([Int64], NewKeys?) = ([], nil)
         for (name, period) in try KeyTables.tables(on: connection) {
             if name.hasSuffix(KeyTables.newSuffix) { new = try loadNew(period) } else { periods.append(period) }
         }
-        periods.sort()
+        (self.periods, self.new) = (periods.sorted(), new)
     }
 
     private func loadNew(_ period: Int64) throws(SQLiteError) -> NewKeys {

@@ -196,9 +196,7 @@ final class Sealer: Sendable {
 
     func run(_ store: Store) {
         let sealsTails = store.engine.sealsTails
-        let writer = ArchiveWriter(
-            directory: store.directory, store: store.id, epoch: store.state.withLock { $0.epoch }, disk: store.disk,
-            clock: store.clock)
+        let writer = store.archiveWriter()
         while let work = next() {
             switch work {
             case _ where !sealsTails:
@@ -381,7 +379,7 @@ final class Sealer: Sendable {
             guard !parts.isEmpty else { return nil }
             conversation.isBeingSealed = true
             return Piece(
-                identity: conversation.identity, parts: parts, mark: conversation.filesMark,
+                identity: conversation.identity, parts: parts, mark: state.filesMark(of: conversation),
                 isBacklogged: parts.count >= Sealer.burstParts || state.journalBytes > 2 * journalBytes)
         }
     }

@@ -103,7 +103,9 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
             return
         }
         if let error = error as? PostgresError {
-            self = error.isPassing ? .databaseAway : error.isFull ? .diskFull : .failed(error.phrase)
+            self =
+                error.isPassing
+                ? .databaseAway : error.isRace ? .busy : error.isFull ? .diskFull : .failed(error.phrase)
             return
         }
         switch ArchiveError(error) {

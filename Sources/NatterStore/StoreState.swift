@@ -7,6 +7,9 @@ internal import NatterModel
 struct StoreState {
     var store = StoreID(high: 0, low: 0)
     var commit: Commit = .zero
+    /// How often the log of a shared store went back to an earlier state. What was written into files before holds a history
+    /// that is lost, perhaps.
+    var history = 0
     /// The first commit of each epoch, oldest first.
     var epochs: [(epoch: Epoch, firstCommit: Commit)] = []
     private(set) var conversations: [Int64: ConversationState] = [:]
@@ -287,5 +290,13 @@ struct StoreState {
     /// The conversations among which are all that an account sees.
     func mayBeVisible(to account: AccountID) -> [Int64] {
         accounts[account].map { [general] + $0.conversations } ?? []
+    }
+}
+
+extension StoreState {
+    func filesMark(of conversation: ConversationState) -> ConversationState.FilesMark {
+        ConversationState.FilesMark(
+            sealedSeq: conversation.sealedSeq, erasedCommit: conversation.erasedCommit,
+            firstCommit: conversation.firstCommit, history: history)
     }
 }

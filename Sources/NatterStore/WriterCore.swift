@@ -260,6 +260,7 @@ final class WriterCore: @unchecked Sendable {
             var next = loaded.state
             (next.failure, next.isOutdated) = (state.failure, state.isOutdated)
             (next.retention, next.limits) = (state.retention, state.limits)
+            next.history = state.history + 1
             next.prepare()
             for (account, known) in state.accounts where known.waiting > 0 {
                 next.accounts[account]?.waiting = known.waiting

@@ -20,7 +20,7 @@ final class TestArchive {
         try connection.execute(ArchiveSchema.tables)
         writer = ArchiveWriter(
             directory: directory.path, store: StoreID(high: 1, low: 2), epoch: Epoch(rawValue: 1), disk: PosixDisk(),
-            clock: TestClock())
+            clock: TestClock(), isRetired: { _ in false })
         reader = ArchiveReader(
             connection: connection, cache: ArchiveCache(directory: directory.path, disk: PosixDisk()))
     }

@@ -123,7 +123,7 @@ struct PostgresFaultTests {
     func away(_ absence: Absence) throws {
         let cluster = try PostgresCluster()
         let uri = try cluster.makeDatabase() + "&connect_timeout=2"
-        let servers = try servers(uri, patienceMilliseconds: 1_000)
+        let servers = try servers(uri, patienceMilliseconds: 3_000)
         defer { cluster.thaw() }
         var holder: ChildProcess?
         switch absence {
@@ -198,7 +198,7 @@ struct PostgresFaultTests {
     func frozenSessions() throws {
         let cluster = try PostgresCluster()
         let uri = try cluster.makeDatabase()
-        let server = try TestStore(database: uri, patienceMilliseconds: 1_000)
+        let server = try TestStore(database: uri, patienceMilliseconds: 3_000)
         try server.post(["before"])
         try server.store.catchUp()
         defer { cluster.thaw() }

@@ -238,6 +238,11 @@ struct PostgresTests {
         let server = try servers(1)[0]
         try server.post(["kept", "secret"])
         let epoch = server.store.statistics().epoch
+        // What is written into files now may hold messages that will be lost, under numbers that others will have.
+        let (number, mark) = server.store.state.withLock { state in
+            (state.general, state.conversations[state.general].map(state.filesMark(of:)))
+        }
+        try server.store.checkFiles(of: number, are: mark)
         func exclusively(_ statements: String) throws {
             let name = uri.dropFirst("postgresql:///".count).prefix { $0 != "?" }
             let admin = cluster.uri("postgres")
@@ -255,6 +260,7 @@ struct PostgresTests {
         #expect(try waitFor { server.store.erase([Seq(2)...Seq(2)], in: "general", by: "alice", $0) }.get() == 1)
         try exclusively("DROP DATABASE $DB;ALTER DATABASE $DB_copy RENAME TO $DB")
         try server.store.catchUp()
+        #expect(throws: StoreError.busy) { try server.store.checkFiles(of: number, are: mark) }
         // The erasure was asked for before this is.
         let isDone = Monitor(false)
         #expect(server.store.sealer.submit { _ in isDone.signal { $0 = true } })
@@ -328,6 +334,44 @@ struct PostgresTests {
             "ALTER DATABASE \(uri.dropFirst(14).prefix { $0 != "?" }) SET synchronous_commit=off", in: uri)
         let failure = #expect(throws: StoreOpenError.self) { _ = try servers(1) }
         guard case .unfit = failure else { throw Failure("refused for another reason: \(failure, default: "")") }
+    }
+
+    @Test("a database that would begin to forget while servers run counts as away until it is set right")
+    func unfitLater() throws {
+        let server = try servers(1)[0]
+        try server.post(["one"])
+        let name = uri.dropFirst("postgresql:///".count).prefix { $0 != "?" }
+        func set(_ value: String) throws {
+            try cluster.query("ALTER DATABASE \(name) SET synchronous_commit=\(value)", in: uri)
+            try cluster.query(
+                "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity WHERE datname='\(name)' "
+                    + "AND pid<>pg_backend_pid()", in: uri)
+        }
+        try set("off")
+        let refusal = try server.post(["two"], key: "k").first?.refusal
+        #expect(refusal == .databaseAway || refusal == .outcomeUnknown)
+        #expect(server.reports.contains("'synchronous_commit' is off in PostgreSQL"), "\(server.reports.lines)")
+        try set("on")
+        try eventually("it is taken") { try server.post(["two"], key: "k").first?.message?.seq == Seq(2) }
+        #expect(try server.all().map(\.text) == ["one", "two"] && !server.store.isFailed)
+    }
+
+    @Test("servers set the isolation that they need, whatever the database has", .timeLimit(.minutes(2)))
+    func isolation() throws {
+        let name = uri.dropFirst("postgresql:///".count).prefix { $0 != "?" }
+        try cluster.query("ALTER DATABASE \(name) SET default_transaction_isolation='serializable'", in: uri)
+        let servers = try servers(2)
+        for server in servers {
+            _ = try server.user("alice")
+            try server.store.catchUp()
+        }
+        let refused = try concurrently(8) { number in
+            try (0..<40).compactMap { try servers[number % 2].post(["\(number)-\($0)"]).first?.refusal }
+        }
+        let all: [StoreError] = refused.flatMap { $0 }
+        #expect(all == [])
+        try servers[0].store.catchUp()
+        #expect(try servers[0].all().count == 320)
     }
 
     @Test(

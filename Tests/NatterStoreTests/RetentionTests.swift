@@ -48,6 +48,57 @@ struct RetentionTests {
         try paths.reduce(0) { $0 + (try PosixDisk().information($1)?.size ?? 0) }
     }
 
+    /// Runs `body` where erasures and retention run.
+    private static func maintain(_ store: TestStore, _ body: @escaping @Sendable (Store) throws -> Void) throws {
+        let failure: StoreError? = try waitFor { done in
+            _ = store.store.sealer.submit { [store = store.store] _ in
+                do {
+                    try body(store)
+                    done(nil)
+                } catch {
+                    done(StoreError(error))
+                }
+            }
+        }
+        if let failure { throw failure }
+    }
+
+    @Test(
+        "a file that could not be made, and must go, does not take the messages with it that are sealed next",
+        .aboutFiles)
+    func retiredName() throws {
+        let store = try TestStore()
+        // Given a full disk, on which a new file was noted but not made
+        let id = try store.store.conversation("general", for: try store.user("alice")).id
+        let names = [1, 151].map { Segment.name(of: id, firstSeq: Seq($0), generation: 0) }
+        try Self.maintain(store) { try $0.noteRetired(names) }
+        // When messages are sealed and imported that begin there, and what must go goes
+        try store.fill(150)
+        try store.seal()
+        try store.importing((0..<50).map { PlainMessage(time: 0, sender: "old", text: "imported \($0)") })
+        try Self.maintain(store) { try $0.wipeRetired() }
+        // Then nothing is lost
+        let all = try store.all()
+        #expect(all.count == 200)
+        try store.reopen { directory in
+            let damages = try Self.fsck(directory)
+            #expect(damages.isEmpty)
+        }
+        #expect(try store.all() == all)
+        // Nor if they had the name all the same
+        let paths = try store.logs().map { String($0.dropFirst(store.directory.utf8.count + 1)) }
+        try Self.maintain(store) { store in
+            try store.noteRetired(paths)
+            try store.wipeRetired()
+        }
+        #expect(try store.all() == all)
+        try store.reopen { directory in
+            let damages = try Self.fsck(directory)
+            #expect(damages.isEmpty)
+        }
+        #expect(try store.all() == all)
+    }
+
     @Test("old messages go with their files; numbers, hash and cursors of the others stay", .aboutFiles)
     func drops() throws {
         let store = try Self.store()

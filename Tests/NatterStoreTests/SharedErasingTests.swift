@@ -1,5 +1,6 @@
 import NatterArchive
 import NatterLanguage
+import NatterLog
 import NatterModel
 import NatterSystem
 import StoreSupport
@@ -114,6 +115,48 @@ struct SharedErasingTests {
         #expect(try damages().isEmpty)
         #expect(try cluster.query("SELECT count(*) FROM retired", in: uri) == ["0"])
         #expect((one.reports.lines + two.reports.lines).isEmpty, "\(one.reports.lines + two.reports.lines)")
+    }
+
+    @Test("of two servers that write the same new file, the slower one takes no file away that has messages")
+    func sameFile() throws {
+        let (one, two) = (try server("one"), try server("two"))
+        try one.fill(300)
+        try one.seal()
+        try two.store.catchUp()
+        let id = try one.store.conversation("general", for: try one.user("alice")).id
+        let next = Segment.name(of: id, firstSeq: Seq(1), generation: 1)
+        // Given a file that one of them is about to write, the other does not take it for its own
+        try one.store.noteRetired([next])
+        #expect(throws: StoreError.busy) { try two.store.noteRetired([next]) }
+        try one.store.noteRetired([next])
+        // Nor one that is there
+        #expect(throws: StoreError.busy) {
+            try two.store.noteRetired([Segment.name(of: id, firstSeq: Seq(1), generation: 0)])
+        }
+        // When it is noted as new although it is recorded
+        try cluster.query(
+            "INSERT INTO retired (path,node) SELECT f.path,n.id FROM log_file f, node n ON CONFLICT DO NOTHING", in: uri
+        )
+        for server in [one, two] {
+            let isDone = Monitor(false)
+            let store = server.store
+            let isTaken = store.sealer.submit { _ in
+                store.finishErasing([id])
+                isDone.signal { $0 = true }
+            }
+            #expect(isTaken)
+            _ = isDone.wait { $0 ? true : nil }
+        }
+        // Then it stays
+        for server in [one, two] {
+            try server.reopen()
+            #expect(try server.all().count == 300)
+        }
+        #expect(try damages().isEmpty)
+        #expect(
+            try cluster.query(
+                "SELECT count(*) FROM retired WHERE number IS NULL AND path IN (SELECT path FROM log_file)", in: uri)
+                == ["0"])
     }
 
     @Test("messages that are due go at all servers, with their files, and the first number rises at each")

@@ -41,7 +41,8 @@ final class ReplicaSession {
         connection.leaveWALOnClose()
         replica = Replica(location: location, disk: disk, connection: connection)
         logs = ArchiveWriter(
-            directory: location.directory, store: location.store, epoch: epoch, disk: disk, clock: clock)
+            directory: location.directory, store: location.store, epoch: epoch, disk: disk, clock: clock,
+            isRetired: { [connection] in try RetiredFiles.has($0, on: connection) })
         let isLost = try makeDurable(mendsLoss: mendsLoss)
         try ReplicaSchema.current.migrate(connection)
         if isLost { try ReplicaRebuild(session: self).run() }

@@ -157,8 +157,13 @@ enum AccountRoutes {
 
     /// The host and the program that the client names. A client that names no program is known by its `User-Agent`.
     private static func origin(host: String?, program: String?, _ call: Call) throws(APIError) -> SessionOrigin {
-        for (field, value) in [("host", host), ("program", program)] where value?.utf8.count ?? 0 > originBytes {
-            throw APIError(.badRequest, "'\(field)' has at most \(originBytes) bytes")
+        for case (let field, let value?) in [("host", host), ("program", program)] {
+            guard value.utf8.count <= originBytes else {
+                throw APIError(.badRequest, "'\(field)' has at most \(originBytes) bytes")
+            }
+            guard !value.hasControlCharacter else {
+                throw APIError(.badRequest, "'\(field)' may not contain control characters")
+            }
         }
         let agent = call.head.header("user-agent").map { agent in
             String(String.UnicodeScalarView(agent.unicodeScalars.prefix(originBytes / 4)))

@@ -171,21 +171,22 @@ final class FileEngine: StoreEngine {
         _ database: inout Database, isCertain: (any Error) -> Bool, _ body: (inout Database) throws -> Result
     ) throws -> Result {
         let connection = database.connection
-        func undo() {
+        func undo() throws {
             connection.rollBack()
-            // The rollback also undoes creating and dropping key tables, so the list of tables must be read again.
-            try? database.keys.reload()
+            // The rollback also undoes creating and dropping key tables, so the list of tables must be read again. Without it, a
+            // message that is sent again would be stored again.
+            try database.keys.reload()
         }
         let result: Result
         do {
             try connection.execute("BEGIN IMMEDIATE")
             result = try body(&database)
         } catch {
-            undo()
+            try undo()
             throw isCertain(error) ? StoreError(error) : error
         }
         do { try connection.execute("COMMIT") } catch {
-            undo()
+            try undo()
             if error.reason == .full || error.reason == .busy { throw StoreError(error) }
             throw error
         }

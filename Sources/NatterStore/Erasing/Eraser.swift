@@ -75,7 +75,8 @@ struct Eraser {
         let (mark, first, lastMove, newest) = store.state.withLock { state in
             let conversation = state.conversations[identity.number]
             return (
-                conversation?.filesMark, conversation?.first ?? .zero, conversation?.lastMove ?? .zero, state.commit
+                conversation.map(state.filesMark(of:)), conversation?.first ?? .zero, conversation?.lastMove ?? .zero,
+                state.commit
             )
         }
         return try store.withReader { reader in
@@ -197,7 +198,15 @@ extension Store {
 
     /// Throws if another server has written log files of a conversation since they were looked at.
     func checkFiles(of number: Int64, are mark: ConversationState.FilesMark?) throws(StoreError) {
-        guard state.withLock({ $0.conversations[number]?.filesMark }) == mark else { throw .busy }
+        let now = state.withLock { state in state.conversations[number].map(state.filesMark(of:)) }
+        guard now == mark else { throw .busy }
+    }
+
+    /// Writes log files for one thread.
+    func archiveWriter() -> ArchiveWriter {
+        ArchiveWriter(
+            directory: directory, store: id, epoch: state.withLock { $0.epoch }, disk: disk, clock: clock,
+            isRetired: { [self] path in try withReader { try RetiredFiles.has(path, on: $0.connection) } })
     }
 
     /// Names new log files before they are written, so that they are removed if they are never recorded.

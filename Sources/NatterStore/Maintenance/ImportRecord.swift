@@ -111,7 +111,7 @@ final class ImportRecord: Sendable {
             firstSeq: tail.lastSeq.next, hashBefore: tail.hash, commit: builder.commit)
         // Somebody wrote here meanwhile.
         if let seq, seq != place.firstSeq { throw StoreError.busy }
-        let settled = try files.settle(at: place, in: number)
+        let settled = try files.settle(at: place, in: number, with: writer)
         let targets = settled.map { (name: $0.name, target: $0.target) }
         progress.withLock { $0.published = targets }
         if !targets.isEmpty { try staging.publish(targets) }
@@ -187,11 +187,7 @@ final class ImportRecord: Sendable {
         return written
     }
 
-    private var writer: ArchiveWriter {
-        ArchiveWriter(
-            directory: store.directory, store: store.id, epoch: store.state.withLock { $0.epoch }, disk: store.disk,
-            clock: store.clock)
-    }
+    private var writer: ArchiveWriter { store.archiveWriter() }
 
     /// Removes files that were not recorded. Only then may the sealer continue.
     private func takeBack() throws {

@@ -90,7 +90,7 @@ struct RetentionRun {
             return Target(
                 identity: conversation.identity, first: conversation.first, sealedSeq: conversation.sealedSeq,
                 sealedHash: conversation.sealedHash, cutoff: cutoff,
-                hasDueTail: !tail.blocks(until: cutoff).isEmpty, mark: conversation.filesMark,
+                hasDueTail: !tail.blocks(until: cutoff).isEmpty, mark: state.filesMark(of: conversation),
                 lastMove: conversation.lastMove)
         }
     }

@@ -165,8 +165,10 @@ final class StagedFiles {
     /// Corrects the headers for the final place: each gets its number, its commit and the chain before and after it.
     /// Costs a seek and 160 bytes for each block, and less than a microsecond for each message.
     ///
-    /// - Parameter number: the conversation's number, for the rows.
-    func settle(at place: Place, in number: Int64) throws -> [Settled] {
+    /// - Parameters:
+    ///   - number: the conversation's number, for the rows.
+    ///   - writer: knows which names are free.
+    func settle(at place: Place, in number: Int64, with writer: ArchiveWriter) throws -> [Settled] {
         var seq = place.firstSeq
         var hash = place.hashBefore
         var done = 0
@@ -179,10 +181,9 @@ final class StagedFiles {
             var header = segment.header
             (header.firstSeq, header.hashBefore) = (seq, hash)
             try segment.replaceHeader(header)
-            let (target, generation) = try freeName(at: seq)
-            let row = SegmentRow(
-                conversation: number, firstSeq: seq, generation: generation, size: file.size,
-                dictionary: segment.dictionary.id, isClosed: file.size >= Segment.maximumBytes)
+            var row = try writer.freeRow(of: conversation, firstSeq: seq)
+            (row.conversation, row.size, row.dictionary) = (number, file.size, segment.dictionary.id)
+            row.isClosed = file.size >= Segment.maximumBytes
             var rows: [BlockRow] = []
             for (packed, offset) in file.blocks {
                 var header = packed
@@ -197,7 +198,7 @@ final class StagedFiles {
             try segment.sync()
             settled.append(
                 Settled(
-                    name: file.name, target: target,
+                    name: file.name, target: row.name(of: conversation.id),
                     written: WrittenBlocks(
                         segment: row, newDictionary: segment.dictionary, blocks: rows, hashAfter: hash)))
         }
@@ -218,13 +219,5 @@ final class StagedFiles {
             }
             return hash
         }
-    }
-
-    private func freeName(at seq: Seq) throws(DiskError) -> (name: String, generation: Int) {
-        for generation in 0..<0xFFFF {
-            let name = Segment.name(of: conversation.id, firstSeq: seq, generation: generation)
-            if try staging.disk.information(staging.root + "/" + name) == nil { return (name, generation) }
-        }
-        throw DiskError(code: .fileExists, operation: "create", path: Segment.directory(of: conversation.id))
     }
 }

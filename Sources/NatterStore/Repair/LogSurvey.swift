@@ -193,10 +193,9 @@ struct LogSurvey {
 
     /// The generation in a file's name, if the rest of the path matches the header.
     private static func generation(_ path: String, _ header: SegmentHeader) -> Int? {
-        guard let dash = path.lastIndex(of: "-"),
-            let generation = Int(path[path.index(after: dash)...].dropLast(4), radix: 16),
-            Segment.name(of: header.conversation, firstSeq: header.firstSeq, generation: generation) == path
+        guard let parts = Segment.parts(ofName: path), parts.conversation == header.conversation,
+            parts.firstSeq == header.firstSeq
         else { return nil }
-        return generation
+        return parts.generation
     }
 }

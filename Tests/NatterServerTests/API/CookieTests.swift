@@ -78,6 +78,12 @@ struct CookieTests {
         let refused = try server.stranger().post(
             "/v1/login", ["name": "bob", "password": "long enough", "host": .string(long)])
         #expect(refused.outcome == "400 bad_request")
+        // PostgreSQL has no text with this character, and refused all that was in one commit with it.
+        for field in ["host", "program"] {
+            let refused = try server.stranger().post(
+                "/v1/login", ["name": "bob", "password": "long enough", field: "a\u{0}b"])
+            #expect(refused.outcome == "400 bad_request")
+        }
     }
 
     @Test("without cookie, or with false, there is none")

@@ -209,13 +209,15 @@ final class PostgresEngine: StoreEngine {
         // Readers of the former copy keep their file open until they are dropped.
         engine.copy = nil
         var copy = try RowCopy(path: Store.databasePath(directory), retentionDays: retentionDays)
-        let fresh = ArchiveCache(directory: directory, disk: disk)
-        cache.withLock { $0 = fresh }
+        // Until the copy is whole, a new reader would find nothing in it.
+        cache.withLock { $0 = nil }
         engine.journal = []
         try connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         try look()
         let place = try copy.fill(from: connection, id, secret) { engine.note($0) }
         try connection.execute("COMMIT")
+        let fresh = ArchiveCache(directory: directory, disk: disk)
+        cache.withLock { $0 = fresh }
         return (copy, place)
     }
 
@@ -362,7 +364,7 @@ final class PostgresEngine: StoreEngine {
     }
 
     func makeReader() throws -> ArchiveReader {
-        guard let cache = cache.withLock({ $0 }) else { throw StoreError.failed("the store is closed") }
+        guard let cache = cache.withLock({ $0 }) else { throw StoreError.databaseAway }
         return try ArchiveReader(
             connection: Connection(path: Store.databasePath(directory), role: .reader), cache: cache)
     }

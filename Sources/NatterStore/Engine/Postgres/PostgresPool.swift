@@ -53,9 +53,17 @@ final class PostgresPool: Sendable {
         do throws(PostgresError) {
             let connection = try PostgresConnection(
                 target, silenceMilliseconds: Int32(clamping: 3 * patienceMilliseconds))
-            // A server that sleeps must not hold the lock of the log for others.
+            // A server that sleeps must not hold the lock of the log for others. The log relies on its own order, and another level
+            // of isolation would refuse much of what comes at the same moment.
             try connection.execute(
-                "SET idle_in_transaction_session_timeout = '5s'; SET lock_timeout = \(2 * patienceMilliseconds)")
+                """
+                SET idle_in_transaction_session_timeout = '5s'; SET lock_timeout = \(2 * patienceMilliseconds);
+                SET default_transaction_isolation = 'read committed'
+                """)
+            // A start says more of it. Later it may be another server, or have other settings.
+            if state.withLock({ $0.hasOpened }), let reason = try PostgresSchema.forgetfulness(of: connection) {
+                throw PostgresError(message: reason.english)
+            }
             noteBack()
             return connection
         } catch {

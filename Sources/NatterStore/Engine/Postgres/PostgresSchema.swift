@@ -154,13 +154,7 @@ enum PostgresSchema {
 
     /// Refuses a server that would forget what it has acknowledged, or whose clock differs much from ours.
     static func check(_ connection: PostgresConnection, now: () -> Int64) throws {
-        for name in ["fsync", "full_page_writes", "synchronous_commit"] {
-            let value = try connection.run("SELECT current_setting($1)", .text(name)).text(0, 0)
-            guard value != "off" else {
-                throw StoreOpenError.unfit(
-                    "'\(name)' is off in PostgreSQL, so a crash could lose acknowledged messages")
-            }
-        }
+        if let reason = try forgetfulness(of: connection) { throw StoreOpenError.unfit(reason) }
         let encoding = try connection.run("SELECT current_setting('server_encoding')").text(0, 0)
         guard encoding == "UTF8" else {
             throw StoreOpenError.unfit("the database's encoding is \(encoding); create it with the encoding UTF8")
@@ -173,6 +167,17 @@ enum PostgresSchema {
                 "the clocks of this machine and of PostgreSQL's are \((theirs - after).magnitude / 1_000) s apart; correct them"
             )
         }
+    }
+
+    /// Why PostgreSQL could forget what it has acknowledged; nil if it keeps it.
+    static func forgetfulness(of connection: PostgresConnection) throws(PostgresError) -> Phrase? {
+        let off = try connection.run(
+            """
+            SELECT name FROM unnest('{fsync,full_page_writes,synchronous_commit}'::text[]) AS name
+            WHERE current_setting(name)='off'
+            """)
+        guard off.count > 0 else { return nil }
+        return "'\(off.text(0, 0))' is off in PostgreSQL, so a crash could lose acknowledged messages"
     }
 
     /// How many milliseconds the clocks may be apart.

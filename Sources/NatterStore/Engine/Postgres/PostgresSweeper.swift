@@ -19,12 +19,19 @@ struct PostgresSweeper {
         WHEN number IS NULL THEN node=$1 OR node NOT IN (\(alive))
         ELSE number<=(SELECT min(read) FROM node WHERE id IN (\(alive))) END
         """
+    /// Files that were noted as new although another server has recorded them: both planned the same, and this one was slower.
+    private static let recorded = """
+        SELECT path FROM retired f JOIN (\(segments)) ON \(isOfSegment) WHERE f.number IS NULL
+        """
+    private static let segments = "conversation c JOIN segment s ON s.conversation=c.number"
+    private static let isOfSegment = """
+        c.id=decode(split_part(f.path,'/',2),'hex')
+        AND split_part(f.path,'/',3)=lpad(to_hex(s.first_seq),16,'0')||'-'||lpad(to_hex(s.generation),4,'0')||'.log'
+        """
     /// Pieces of dead servers that are behind the recorded end of their file, or in a file that is not recorded.
     private static let strays = """
         SELECT p.file, p.start FROM log_file f JOIN log_piece p ON p.file=f.id
-        LEFT JOIN (conversation c JOIN segment s ON s.conversation=c.number)
-        ON c.id=decode(split_part(f.path,'/',2),'hex')
-        AND split_part(f.path,'/',3)=lpad(to_hex(s.first_seq),16,'0')||'-'||lpad(to_hex(s.generation),4,'0')||'.log'
+        LEFT JOIN (\(segments)) ON \(isOfSegment)
         WHERE f.path>=$1 AND f.path<$2 AND p.node<>0 AND p.node NOT IN (\(alive)) AND p.start>=coalesce(s.size,0)
         AND NOT EXISTS (SELECT 1 FROM retired r WHERE r.path=f.path)
         """
@@ -45,12 +52,18 @@ struct PostgresSweeper {
     }
 
     /// Names files that this server is about to write.
+    ///
+    /// - Throws: `StoreError.busy` if another server that is alive is about to do so, or has done so.
     func note(_ paths: [String]) throws {
-        try connection.run(
+        let noted = try connection.run(
             """
-            INSERT INTO retired (path,node) SELECT path,$2 FROM unnest($1::text::text[]) AS path
-            ON CONFLICT (path) DO UPDATE SET node=excluded.node, number=NULL
+            INSERT INTO retired AS known (path,node) SELECT path,$2 FROM unnest($1::text::text[]) AS path
+            WHERE path NOT IN (SELECT path FROM log_file)
+            ON CONFLICT (path) DO UPDATE SET node=excluded.node
+            WHERE known.number IS NULL AND (known.node=excluded.node OR known.node NOT IN (\(Self.alive)))
+            RETURNING path
             """, list(paths.map { PostgresDisk.logName($0) }), .integer(node))
+        guard noted.count == Set(paths).count else { throw StoreError.busy }
     }
 
     /// Takes away the hash of content of those ids that have left the log.
@@ -72,6 +85,7 @@ struct PostgresSweeper {
         // With the lock of the log, so that nobody records meanwhile what is removed here.
         try connection.execute("BEGIN; SELECT pg_advisory_xact_lock(\(PostgresLog.lock))")
         do {
+            try connection.execute("DELETE FROM retired WHERE path IN (\(Self.recorded))")
             try connection.run("DELETE FROM log_file WHERE path IN (\(Self.gone))", .integer(node))
             try connection.run(
                 "DELETE FROM retired WHERE path IN (\(Self.gone)) AND path NOT IN (SELECT path FROM log_file)",
