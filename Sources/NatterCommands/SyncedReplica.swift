@@ -180,7 +180,12 @@ final class SyncedReplica {
         }
         var report: SyncReport
         do {
-            report = try pull(milliseconds: SyncedReplica.quickMilliseconds, bytes: SyncedReplica.quickBytes)
+            do {
+                report = try pull(milliseconds: SyncedReplica.quickMilliseconds, bytes: SyncedReplica.quickBytes)
+            } catch SyncError.replica(.locked) where depth == .completely {
+                // Another process is syncing. Only a sync without a time limit waits as long as one that is short of disk may take.
+                report = try pull()
+            }
         } catch  where SyncedReplica.isNotReached(error) {
             guard let state = try stale(SyncedReplica.reason(of: error)) else { throw error }
             return state

@@ -140,7 +140,7 @@ struct ConnectionTests {
     func silent() throws {
         let server = try ScriptedServer { peer, _ in peer.waitForClose() }
         let failed = failure { () throws(TransportError) in
-            try makeClientUnchecked(server.url, timeoutMilliseconds: 80).perform(HTTPRequest(.post, "/", body: []))
+            try makeClientUnchecked(server.url, timeoutMilliseconds: 500).perform(HTTPRequest(.post, "/", body: []))
         }
         #expect(failed?.kind == .timedOut(sent: true))
     }
@@ -183,7 +183,7 @@ struct ConnectionTests {
             }
         }
         let failed = failure { () throws(TransportError) in
-            try makeClientUnchecked(server.url, timeoutMilliseconds: 150).perform(HTTPRequest(.get, "/"))
+            try makeClientUnchecked(server.url, timeoutMilliseconds: 500).perform(HTTPRequest(.get, "/"))
         }
         #expect(failed?.kind == .timedOut(sent: true))
     }

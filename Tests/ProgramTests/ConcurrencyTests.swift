@@ -75,6 +75,12 @@ struct ConcurrencyTests {
         #expect(try world.bob.texts("log", "-n", "1") == ["new"])
         let list = try world.bob("ls")
         #expect(list.code == 0 && list.errors.contains("not complete"), "\(list)")
+        // One that needs everything waits for longer than a quick sync may take.
+        let reading = try world.bob.start(["log", "--all", "--format", "%m"])
+        poll(nil, 0, 2_500)
+        flock(descriptor, LOCK_UN)
+        let outcome = reading.finish()
+        #expect(outcome.code == 0 && outcome.lines == ["old", "new"], "\(outcome)")
     }
 
     @Test("another program that locks the database of the replica: 75, and the next sync works")

@@ -21,6 +21,14 @@ struct HookTests {
             close(listener)
         }
 
+        /// Closes what a server that has ended had opened.
+        func forget() {
+            if client >= 0 { close(client) }
+            client = -1
+            var request = pollfd(fd: listener, events: Int16(POLLIN), revents: 0)
+            while poll(&request, 1, 0) > 0 { close(accept(listener, nil, nil)) }
+        }
+
         /// The head and the body of the next request, which is answered with the status.
         func next(answer status: String) throws -> (head: String, body: String) {
             while true {
@@ -133,6 +141,7 @@ struct HookTests {
             try world.natterd("hook", "ls", "--json").objects().first?[int: "failures"] == 1
         }
         world.stopServing()
+        receiver.forget()
         // Given a first failure of more than a day ago
         let path = "\(world.store)/hooks/\(id).json"
         let text = try #require(Files.text(path))
@@ -149,6 +158,7 @@ struct HookTests {
         try world.alice.sends("two")
         // When the operator asks for another attempt, also while no server runs
         world.stopServing()
+        receiver.forget()
         #expect(try world.natterd("hook", "retry", id).code == 0)
         try world.serve()
         for text in ["one", "two"] {

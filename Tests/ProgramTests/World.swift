@@ -1,5 +1,6 @@
 internal import Foundation
 internal import Glibc
+internal import Glibc
 internal import Testing
 internal import TestSupport
 
@@ -48,6 +49,8 @@ final class World: @unchecked Sendable {
     var store: String { PostgresCluster.servesTests ? data + "/shared" : data }
     var url: String { daemon?.url ?? lastURL }
     private var lastURL = ""
+    /// Holds the port of a server that was stopped.
+    private var holder: Int32 = -1
 
     var alice: Person { person("alice") }
     var bob: Person { person("bob") }
@@ -57,14 +60,27 @@ final class World: @unchecked Sendable {
 
     func serve(_ options: [String] = []) throws {
         daemon = try Daemon(data: data, options: options, environment: try World.store(of: data))
+        release()
         lastURL = url
     }
 
     @discardableResult
     func stopServing() -> Outcome? {
         defer { daemon = nil }
-        return daemon?.stop()
+        let outcome = daemon?.stop()
+        // Another test's server there would take this store's tokens.
+        if outcome != nil, holder < 0, let port = url.split(separator: ":").last.flatMap({ UInt16($0) }) {
+            holder = (try? Loopback.hold(port).0) ?? -1
+        }
+        return outcome
     }
+
+    private func release() {
+        if holder >= 0 { close(holder) }
+        holder = -1
+    }
+
+    deinit { release() }
 
     /// Ends the server as a power switch would.
     func killServer() {

@@ -247,7 +247,8 @@ struct PeopleTests {
         #expect(sync.status == 200)
         let text = String(decoding: sync.body, as: UTF8.self)
         #expect(text.contains("for all"))
-        #expect(!text.contains("board") && !text.contains("secret") && !text.contains("bob"))
+        #expect(!text.contains("board") && !text.contains("secret"))
+        #expect(!text.contains(#""bob""#) && !text.contains("@bob"))
         // And everything except reading that conversation is refused
         #expect(try robot.say("hello").outcome == "403 forbidden")
         #expect(try robot.get("/v1/users").outcome == "403 forbidden")

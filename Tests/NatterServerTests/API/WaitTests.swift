@@ -181,7 +181,7 @@ struct WaitTests {
         let cursor = try alice.get("/v1/sync", ["cursor": "now"]).header("Natter-Cursor") ?? ""
         let waiting = try Asking(
             server, token: alice.token, path, ["cursor": cursor, "after": "1", "wait": "60"])
-        let other = try Asking(server, token: bob.token, path, ["cursor": cursor, "after": "1", "wait": "2"])
+        let other = try Asking(server, token: bob.token, path, ["cursor": cursor, "after": "1", "wait": "10"])
         try server.untilWaiting(2)
         _ = try Client(server, token: alice.token).send(.post, "/v1/logout")
         #expect(try waiting.answer().outcome == "401 unauthorized")

@@ -10,27 +10,44 @@ package enum Loopback {
         guard listener >= 0 else { throw Failure("socket: \(errno)") }
         var on: Int32 = 1
         if host.contains(":") { setsockopt(listener, Int32(IPPROTO_IPV6), IPV6_V6ONLY, &on, 4) }
-        var bound: UInt16 = 0
-        let isBound = withAddress(host, port) { address, length in
-            var length = length
-            guard bind(listener, address, length) == 0, Glibc.listen(listener, backlog) == 0 else { return false }
-            getsockname(listener, address, &length)
-            // The port has the same offset in both address families.
-            bound = UInt16(bigEndian: UnsafeRawPointer(address).load(fromByteOffset: 2, as: UInt16.self))
-            return true
-        }
-        guard isBound else {
+        guard let bound = bind(listener, host, port), Glibc.listen(listener, backlog) == 0 else {
             defer { close(listener) }
             throw Failure("cannot listen on \(host): \(errno)")
         }
         return (listener, bound)
     }
 
-    /// A port on which no socket listens. It was free a moment ago.
-    package static func closedPort() throws -> UInt16 {
-        let (listener, port) = try listen()
-        close(listener)
-        return port
+    /// - Returns: the port; nil if the socket can't have it.
+    private static func bind(_ socket: Int32, _ host: String, _ port: UInt16) -> UInt16? {
+        var bound: UInt16?
+        _ = withAddress(host, port) { address, length in
+            var length = length
+            guard Glibc.bind(socket, address, length) == 0 else { return false }
+            getsockname(socket, address, &length)
+            // The port has the same offset in both address families.
+            bound = UInt16(bigEndian: UnsafeRawPointer(address).load(fromByteOffset: 2, as: UInt16.self))
+            return true
+        }
+        return bound
+    }
+
+    /// A port on which no socket listens until the process ends.
+    package static func closedPort() throws -> UInt16 { try hold(0).1 }
+
+    /// Keeps a port from being given to somebody who asks for a free one. Connections to it are refused, and a server may listen
+    /// on it again.
+    ///
+    /// - Parameter port: 0 for a free one.
+    /// - Returns: a socket to close, and its port.
+    package static func hold(_ port: UInt16) throws -> (Int32, UInt16) {
+        let holder = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        var on: Int32 = 1
+        setsockopt(holder, SOL_SOCKET, SO_REUSEADDR, &on, 4)
+        guard let bound = bind(holder, "127.0.0.1", port) else {
+            defer { close(holder) }
+            throw Failure("cannot hold port \(port): \(errno)")
+        }
+        return (holder, bound)
     }
 
     /// Connects the given socket or a new one.

@@ -1,3 +1,4 @@
+internal import Glibc
 internal import NatterCrypto
 package import NatterModel
 package import NatterServer
@@ -13,6 +14,8 @@ package final class TestServer: Sendable {
         let store: Store
         let chat: ChatServer
         var thread: SystemThread?
+        /// Holds the port while the server is stopped.
+        var holder: Int32 = -1
     }
 
     package let directory: TemporaryDirectory
@@ -42,7 +45,10 @@ package final class TestServer: Sendable {
         running = Monitor(first)
     }
 
-    deinit { stop() }
+    deinit {
+        stop()
+        close(running.withLock { $0.holder })
+    }
 
     private static func start(
         _ directory: TemporaryDirectory, clock: any WallClock, port: UInt16, _ options: ChatServer.Options,
@@ -63,7 +69,10 @@ package final class TestServer: Sendable {
     /// Starts the server again after `stop`.
     package func start() throws {
         let started = try TestServer.start(directory, clock: clock, port: port, options, events)
-        running.withLock { $0 = started }
+        running.withLock { running in
+            close(running.holder)
+            running = started
+        }
     }
 
     /// Stops the server. Its directory stays.
@@ -75,6 +84,7 @@ package final class TestServer: Sendable {
         guard let thread = former.thread else { return }
         former.chat.stop()
         thread.join()
+        if let holder = try? Loopback.hold(port).0 { running.withLock { $0.holder = holder } }
         former.store.close()
     }
 
