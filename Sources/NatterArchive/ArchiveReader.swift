@@ -52,21 +52,21 @@ public final class ArchiveCache: Sendable {
 
     /// The messages of a block; nil if nothing in it is wanted.
     ///
-    /// - Parameter isForOnce: does not keep the block. A walk through much opens each block once, and the next one gets its
-    ///   memory while that is still in the processor's cache.
+    /// - Parameter room: where to unpack the block, which is not kept then. A walk through much opens each block once, and the
+    ///   next one gets its memory while that is still in the processor's cache.
     func open(
-        _ row: BlockRow, _ wish: BlockWish, isForOnce: Bool = false, in segment: () throws -> Segment
+        _ row: BlockRow, _ wish: BlockWish, in room: UnpackingRoom? = nil, of segment: () throws -> Segment
     ) throws -> OpenBlock? {
         let key = BlockKey(conversation: row.conversation, firstSeq: row.firstSeq, revision: row.revision)
         if let known = blocks.withLock({ $0[key] }) { return known }
         let segment = try segment()
         let block = try segment.block(at: row.offset, length: row.length, firstSeq: row.firstSeq)
         let records: Records?
-        do throws(FormatViolation) { records = try block.open(with: segment.dictionary, wish: wish) } catch {
+        do throws(FormatViolation) { records = try block.open(with: segment.dictionary, wish: wish, in: room) } catch {
             throw LogError.damaged(path: segment.path, offset: row.offset, reason: error.reason)
         }
         let opened = records.map { OpenBlock(records: $0, hashBefore: block.header.hashBefore) }
-        if let opened, !isForOnce { blocks.withLock { $0[key] = opened } }
+        if let opened, room == nil { blocks.withLock { $0[key] = opened } }
         return opened
     }
 

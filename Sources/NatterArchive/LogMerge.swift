@@ -152,10 +152,16 @@ private final class MergeStream {
 
     private struct Loaded {
         let block: OpenBlock
-        /// The matching messages in the order of the walk, and the key of each.
+        /// The matching messages in the order of the walk.
         let positions: [Int]
-        let keys: [Timestamp]
-        var next: Int
+        /// The key of each message of the block from `start` on; nil if that is its time, because no time goes back.
+        let keys: [Timestamp]?
+        let start: Int
+        var next = 0
+
+        func key(_ index: Int) -> Timestamp {
+            keys.map { $0[positions[index] - start] } ?? block.records.time(at: positions[index])
+        }
     }
 
     /// - Parameter filter: its seqs limit this conversation.
@@ -209,13 +215,19 @@ private final class MergeStream {
     /// Takes messages as long as `isBefore` accepts their key: at least one and at most `limit`.
     func take(limit: Int, while isBefore: (Timestamp) -> Bool) -> MessageRun? {
         guard var current = loaded else { return nil }
-        var end = current.next + 1
-        while end < current.positions.count, end - current.next < limit, isBefore(current.keys[end]) { end += 1 }
-        let run = MessageRun(reader.log, current.block, positions: Array(current.positions[current.next..<end]))
+        var end = current.next + min(current.positions.count - current.next, limit)
+        // Most often all of them come next. If not, few do.
+        if end > current.next + 1, !isBefore(current.key(end - 1)) {
+            end = current.next + 1
+            while isBefore(current.key(end)) { end += 1 }
+        }
+        let isWhole = end - current.next == current.positions.count
+        let positions = isWhole ? current.positions : Array(current.positions[current.next..<end])
+        let run = MessageRun(reader.log, current.block, positions: positions)
         current.next = end
         if end < current.positions.count {
             loaded = current
-            key = current.keys[end]
+            key = current.key(end)
             resume = current.block.records.firstSeq.advanced(by: current.positions[end])
         } else {
             loaded = nil
@@ -254,31 +266,28 @@ private final class MergeStream {
         if loaded == nil {
             guard let block = try block(of: run) else { return false }
             let records = block.records
-            let first = max(run.seqs.lowerBound, filter.after.next)
-            let last = min(run.seqs.upperBound, filter.last(reader.log.head))
-            var positions: [Int] = []
-            var keys: [Timestamp] = []
-            var high = run.highBefore
+            var first = max(run.seqs.lowerBound, filter.after.next)
+            var last = min(run.seqs.upperBound, filter.last(reader.log.head))
+            if let resume { if isNewestFirst { last = min(last, resume) } else { first = max(first, resume) } }
             let start = records.index(of: run.seqs.lowerBound) ?? 0
-            positions.reserveCapacity(records.count - start)
-            keys.reserveCapacity(records.count - start)
-            for position in start..<records.count {
-                let seq = records.firstSeq.advanced(by: position)
-                guard seq <= last else { break }
-                high = max(high, records.time(at: position))
-                guard seq >= first, try filter.isPlain || matcher.matches(records, position) else { continue }
-                if let resume, isNewestFirst ? seq > resume : seq < resume { continue }
-                positions.append(position)
-                keys.append(high)
-            }
+            let end = min(records.count, max(start, last.next.distance(after: records.firstSeq)))
+            let candidates = min(end, max(start, first.distance(after: records.firstSeq)))..<end
+            let positions =
+                isNewestFirst
+                ? try matcher.positions(in: records, candidates.reversed(), limit: .max)
+                : try matcher.positions(in: records, candidates, limit: .max)
             guard !positions.isEmpty else { return false }
-            if isNewestFirst {
-                positions.reverse()
-                keys.reverse()
+            var keys: [Timestamp]?
+            if !records.timesRise(from: run.highBefore, start..<end) {
+                var high = run.highBefore
+                keys = (start..<end).map { position in
+                    high = max(high, records.time(at: position))
+                    return high
+                }
             }
-            loaded = Loaded(block: block, positions: positions, keys: keys, next: 0)
+            loaded = Loaded(block: block, positions: positions, keys: keys, start: start)
         }
-        if let loaded { key = loaded.keys[loaded.next] }
+        if let loaded { key = loaded.key(loaded.next) }
         isExact = true
         return true
     }

@@ -37,6 +37,7 @@ final class ReadAhead {
     }
 
     private let cache: ArchiveCache
+    private let room = UnpackingRoom()
     private let state = Monitor(State())
     /// nil while there is nothing to do, as in a short walk.
     private var thread: SystemThread?
@@ -49,6 +50,7 @@ final class ReadAhead {
     }
 
     private static func run(_ state: Monitor<State>, _ cache: ArchiveCache) {
+        let room = UnpackingRoom()
         while let job = state.wait(until: { state -> Job?? in
             if state.isStopping { return .some(nil) }
             guard !state.waiting.isEmpty else { return nil }
@@ -56,7 +58,7 @@ final class ReadAhead {
             state.current = job.row
             return job
         }) ?? nil {
-            let outcome = open(job, cache)
+            let outcome = open(job, cache, room)
             state.signal { state in
                 state.current = nil
                 if let outcome { state.done.append((job.row, outcome)) }
@@ -65,9 +67,9 @@ final class ReadAhead {
     }
 
     /// - Returns: nil if the block can't be opened.
-    private static func open(_ job: Job, _ cache: ArchiveCache) -> Outcome? {
+    private static func open(_ job: Job, _ cache: ArchiveCache, _ room: UnpackingRoom) -> Outcome? {
         do {
-            let block = try cache.open(job.row, job.wish, isForOnce: true) {
+            let block = try cache.open(job.row, job.wish, in: room) {
                 try cache.segment(of: job.row, job.conversation)
             }
             return block.map { .opened($0) } ?? .unwanted
@@ -123,7 +125,7 @@ final class ReadAhead {
                     return state.waiting.isEmpty ? nil : (nil, state.waiting.removeFirst())
                 } ?? (nil, nil)
             guard let other else { return outcome }
-            let opened = ReadAhead.open(other, cache)
+            let opened = ReadAhead.open(other, cache, room)
             state.withLock { state in if let opened { state.done.append((other.row, opened)) } }
         }
     }

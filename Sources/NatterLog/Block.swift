@@ -97,26 +97,30 @@ public struct Block: Sendable {
     }
 
     /// The columns, or their beginning. Call `checkStored` first.
-    func unpack(with dictionary: LogDictionary, upTo limit: Int = .max) throws(FormatViolation) -> ArraySlice<UInt8> {
+    func unpack(
+        with dictionary: LogDictionary, upTo limit: Int = .max, in room: UnpackingRoom? = nil
+    ) throws(FormatViolation) -> ArraySlice<UInt8> {
         guard header.dictionary == .none || header.dictionary == dictionary.id else {
             throw FormatViolation("a block's dictionary is missing")
         }
         switch header.codec {
         case .raw: return stored.prefix(limit)
         case .lz4:
-            let bytes = header.dictionary == .none ? [] : dictionary.bytes
+            let dictionary = header.dictionary == .none ? LogDictionary.none : dictionary
             guard
                 let unpacked = stored.withUnsafeBytes({
-                    LZ4.decompress($0, rawLength: header.rawLength, dictionary: bytes, upTo: limit)
+                    LZ4.decompress(
+                        $0, rawLength: header.rawLength, dictionary: dictionary, upTo: limit, in: room)
                 })
             else { throw FormatViolation("a block does not unpack") }
             return unpacked
         }
     }
 
-    func decode(_ raw: ArraySlice<UInt8>) throws(FormatViolation) -> Records {
+    /// - Parameter isUTF8: whether its texts are known to be UTF-8, joined.
+    func decode(_ raw: ArraySlice<UInt8>, isUTF8: Bool = false) throws(FormatViolation) -> Records {
         try raw.withUnsafeBufferPointer { raw throws(FormatViolation) in
-            try BlockPayload.decode(UnsafeRawBufferPointer(raw), header: header)
+            try BlockPayload.decode(UnsafeRawBufferPointer(raw), header: header, isUTF8: isUTF8)
         }
     }
 

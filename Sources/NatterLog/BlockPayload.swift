@@ -144,7 +144,11 @@ enum BlockPayload {
     }
 
     /// Decodes the columns. Checks every rule of the format, and allocates no more than the bytes themselves can fill.
-    static func decode(_ payload: UnsafeRawBufferPointer, header: BlockHeader) throws(FormatViolation) -> Records {
+    ///
+    /// - Parameter isUTF8: whether the column of texts is known to be UTF-8.
+    static func decode(
+        _ payload: UnsafeRawBufferPointer, header: BlockHeader, isUTF8 isKnown: Bool
+    ) throws(FormatViolation) -> Records {
         let count = header.count
         var columns = Columns()
         var reader = ByteReader(payload)
@@ -215,7 +219,11 @@ enum BlockPayload {
         guard senderNumbers.isAtEnd, times.isAtEnd, lengths.isAtEnd, textEnd == UInt64(text.count),
             highestSender == UInt64(senders.count)
         else { throw FormatViolation("a column is longer than its messages") }
-        try checkUTF8(text, rows)
+        guard isKnown || isUTF8(text) else { throw FormatViolation("the text is not UTF-8") }
+        // Each text must be UTF-8 by itself.
+        for row in rows where Int(row.textEnd) < text.count && text[Int(row.textEnd)] & 0xC0 == 0x80 {
+            throw FormatViolation("a text begins inside a character")
+        }
         try fillOptional(columns, header: header, &rows)
         let labels = try decodeLabels(columns, &rows)
         let records = Records(
@@ -362,7 +370,7 @@ enum BlockPayload {
     }
 
     /// The library checks bytes that are all ASCII much faster, as most pieces of a text are.
-    private static func isUTF8(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    static func isUTF8(_ bytes: UnsafeRawBufferPointer) -> Bool {
         var rest = bytes[...]
         while !rest.isEmpty {
             var piece = rest.prefix(512)
@@ -373,13 +381,5 @@ enum BlockPayload {
             rest = rest[piece.endIndex...]
         }
         return true
-    }
-
-    /// Each text must be UTF-8 by itself: the whole column is UTF-8, and no text begins inside a character.
-    private static func checkUTF8(_ text: UnsafeRawBufferPointer, _ rows: [Records.Row]) throws(FormatViolation) {
-        guard isUTF8(text) else { throw FormatViolation("the text is not UTF-8") }
-        for row in rows where Int(row.textEnd) < text.count && text[Int(row.textEnd)] & 0xC0 == 0x80 {
-            throw FormatViolation("a text begins inside a character")
-        }
     }
 }

@@ -5,7 +5,7 @@ internal import NatterModel
 public struct BlockWish: Sendable {
     /// Accepts the name of a sender.
     public var sender: (@Sendable ([UInt8]) -> Bool)?
-    /// Accepts the texts of all messages, joined. They are not checked yet, so they may not be UTF-8.
+    /// Accepts the texts of all messages, joined. They are UTF-8.
     public var text: (@Sendable (UnsafeRawBufferPointer) -> Bool)?
 
     public init(
@@ -22,19 +22,25 @@ extension Block {
     /// Decompresses a block that was read from a segment, whose checksum is known to be right, and checks the rest except the hash
     /// chain; nil if nothing in it is wanted.
     ///
-    /// - Parameter dictionary: the dictionary that the header names.
-    public func open(with dictionary: LogDictionary, wish: BlockWish) throws(FormatViolation) -> Records? {
+    /// - Parameters:
+    ///   - dictionary: the dictionary that the header names.
+    ///   - room: where to unpack it; nil for new memory.
+    public func open(
+        with dictionary: LogDictionary, wish: BlockWish, in room: UnpackingRoom? = nil
+    ) throws(FormatViolation) -> Records? {
         if let isWanted = wish.sender {
-            let beginning = try unpack(with: dictionary, upTo: Block.bytesOfSenders)
+            let beginning = try unpack(with: dictionary, upTo: Block.bytesOfSenders, in: room)
             if let senders = BlockPayload.senders(atStartOf: beginning), !senders.contains(where: isWanted) {
                 return nil
             }
         }
-        let raw = try unpack(with: dictionary)
-        if let isWanted = wish.text, raw.withUnsafeBytes({ BlockPayload.text(of: $0).map(isWanted) }) == false {
-            return nil
+        let raw = try unpack(with: dictionary, in: room)
+        guard let isWanted = wish.text else { return try decode(raw) }
+        // What is not UTF-8 is damage, which is not passed over.
+        let verdict = raw.withUnsafeBytes { raw in
+            BlockPayload.text(of: raw).flatMap { BlockPayload.isUTF8($0) ? isWanted($0) : nil }
         }
-        return try decode(raw)
+        return verdict == false ? nil : try decode(raw, isUTF8: verdict == true)
     }
 }
 

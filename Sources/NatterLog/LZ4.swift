@@ -37,14 +37,26 @@ public enum LZ4 {
     /// Decompresses to exactly `rawLength` bytes; nil if the result has another length. Both lengths are checked
     /// first, because LZ4 1.9 does not refuse a negative length.
     ///
-    /// - Parameter limit: decompresses no more than so many bytes of the beginning.
+    /// - Parameters:
+    ///   - limit: decompresses no more than so many bytes of the beginning.
+    ///   - room: where to do it; nil for new memory.
     static func decompress(
-        _ bytes: UnsafeRawBufferPointer, rawLength: Int, dictionary: [UInt8], upTo limit: Int = .max
+        _ bytes: UnsafeRawBufferPointer, rawLength: Int, dictionary: LogDictionary, upTo limit: Int = .max,
+        in room: UnpackingRoom? = nil
     ) -> ArraySlice<UInt8>? {
         guard bytes.count > 0, bytes.count <= BlockHeader.maximumRawLength, rawLength > 0,
             rawLength <= BlockHeader.maximumRawLength
         else { return nil }
-        return unpack(bytes, wanted: max(1, min(limit, rawLength)), isPart: limit < rawLength, dictionary)
+        let (known, wanted) = (dictionary.bytes.count, max(1, min(limit, rawLength)))
+        let isPart = limit < rawLength
+        if let room {
+            room.prepare(dictionary, bytes: wanted)
+            let length = room.bytes.withUnsafeMutableBufferPointer {
+                fill($0, behind: known, from: bytes, wanted: wanted, isPart: isPart)
+            }
+            return length == wanted ? room.bytes[known..<known + wanted] : nil
+        }
+        return unpack(bytes, wanted: wanted, isPart: isPart, dictionary.bytes)
     }
 
     /// - Parameter isDamaged: returns zeros for bytes that can't be had, and perhaps wrong ones, instead of nil.
@@ -52,25 +64,34 @@ public enum LZ4 {
         _ bytes: UnsafeRawBufferPointer, wanted: Int, isPart: Bool = false, _ dictionary: [UInt8] = [],
         isDamaged: Bool = false
     ) -> ArraySlice<UInt8>? {
-        // LZ4 is twice as fast if the dictionary stands just before the output.
         let known = dictionary.count
-        var length: Int32 = -1
+        var length = -1
         let unpacked = [UInt8](unsafeUninitializedCapacity: known + wanted) { room, filled in
             _ = room.initialize(fromContentsOf: dictionary)
-            let output = UnsafeMutableBufferPointer(rebasing: room[known...])
-            if isDamaged { output.initialize(repeating: 0) }
-            room.withMemoryRebound(to: CChar.self) { room in
-                guard let start = room.baseAddress else { return }
-                let source = bytes.bindMemory(to: CChar.self).baseAddress
-                let (count, wanted, size) = (Int32(bytes.count), Int32(wanted), Int32(known))
-                length =
-                    isPart
-                    ? LZ4_decompress_safe_partial_usingDict(source, start + known, count, wanted, wanted, start, size)
-                    : LZ4_decompress_safe_usingDict(source, start + known, count, wanted, start, size)
-            }
-            filled = known + (isDamaged ? wanted : Int(max(0, length)))
+            if isDamaged { UnsafeMutableBufferPointer(rebasing: room[known...]).initialize(repeating: 0) }
+            length = fill(room, behind: known, from: bytes, wanted: wanted, isPart: isPart)
+            filled = known + (isDamaged ? wanted : max(0, length))
         }
-        return isDamaged || Int(length) == wanted ? unpacked[known...] : nil
+        return isDamaged || length == wanted ? unpacked[known...] : nil
+    }
+
+    /// Decompresses to just behind a dictionary, which is twice as fast as with a dictionary elsewhere.
+    ///
+    /// - Returns: how many bytes were had; negative if the bytes are malformed.
+    private static func fill(
+        _ room: UnsafeMutableBufferPointer<UInt8>, behind known: Int, from bytes: UnsafeRawBufferPointer, wanted: Int,
+        isPart: Bool
+    ) -> Int {
+        room.withMemoryRebound(to: CChar.self) { room in
+            guard let start = room.baseAddress else { return -1 }
+            let source = bytes.bindMemory(to: CChar.self).baseAddress
+            let (count, wanted, size) = (Int32(bytes.count), Int32(wanted), Int32(known))
+            let length =
+                isPart
+                ? LZ4_decompress_safe_partial_usingDict(source, start + known, count, wanted, wanted, start, size)
+                : LZ4_decompress_safe_usingDict(source, start + known, count, wanted, start, size)
+            return Int(length)
+        }
     }
 
     // MARK: Without a dictionary
@@ -104,6 +125,26 @@ public enum LZ4 {
             rawLength <= min(bytes.count * highestRatio, Int(LZ4_MAX_INPUT_SIZE))
         else { return nil }
         return unpack(bytes, wanted: rawLength, isDamaged: isDamaged).map { Array($0) }
+    }
+}
+
+/// Memory in which a walk through much unpacks one block after another. Most have the dictionary of the one before, which
+/// then stands there already. Not thread-safe.
+public final class UnpackingRoom {
+    /// A dictionary, and behind it the columns of the last block.
+    fileprivate var bytes: [UInt8] = []
+    private var dictionary = DictionaryID.none
+
+    public init() {}
+
+    fileprivate func prepare(_ dictionary: LogDictionary, bytes wanted: Int) {
+        let known = dictionary.bytes.count
+        if dictionary.id != self.dictionary {
+            bytes.replaceSubrange(0..<min(known, bytes.count), with: dictionary.bytes)
+            self.dictionary = dictionary.id
+        }
+        let missing = known + wanted - bytes.count
+        if missing > 0 { bytes.append(contentsOf: repeatElement(0, count: missing)) }
     }
 }
 

@@ -122,7 +122,7 @@ public struct LogDictionary: Sendable, Equatable {
         switch header.codec {
         case .raw: bytes = Array(stored)
         case .lz4:
-            guard let unpacked = LZ4.decompress(stored, rawLength: header.rawLength, dictionary: []) else {
+            guard let unpacked = LZ4.decompress(stored, rawLength: header.rawLength, dictionary: .none) else {
                 throw FormatViolation("a dictionary does not unpack")
             }
             bytes = Array(unpacked)

@@ -187,6 +187,15 @@ public struct Records: Sendable {
 
     public func salt(at index: Int) -> SaltSource { salts[index] }
     public func time(at index: Int) -> Timestamp { Timestamp(milliseconds: rows[index].time) }
+    /// Whether the times at `range` begin at `least` or later, and none goes back.
+    public func timesRise(from least: Timestamp, _ range: Range<Int>) -> Bool {
+        var high = least.milliseconds
+        for row in rows[range] {
+            if row.time < high { return false }
+            high = row.time
+        }
+        return true
+    }
     public var firstCommit: Commit? { rows.first.map { Commit($0.commit) } }
     public func kind(at index: Int) -> MessageKind { MessageKind(rawValue: rows[index].kind) }
     public func sender(at index: Int) -> [UInt8] { senders[Int(rows[index].sender)] }

@@ -86,6 +86,21 @@ public struct ByteReader {
     }
 
     @usableFromInline mutating func longLEB128() -> UInt64? {
+        if remaining >= 8 {
+            let word = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: place, as: UInt64.self))
+            // The top bit of the last byte is the first that is not set.
+            let ends = ~word & 0x8080_8080_8080_8080
+            if ends != 0 {
+                let count = ends.trailingZeroBitCount / 8 + 1
+                guard count == 1 || word >> (8 * (count - 1)) & 0xFF != 0 else { return nil }
+                place += count
+                // Seven bits of each of its bytes are moved together, then 14 of each two, then 28 of each four.
+                var value = word & (ends ^ (ends &- 1)) & 0x7F7F_7F7F_7F7F_7F7F
+                value = value & 0x007F_007F_007F_007F | value >> 1 & 0x3F80_3F80_3F80_3F80
+                value = value & 0x0000_3FFF_0000_3FFF | value >> 2 & 0x0FFF_C000_0FFF_C000
+                return value & 0x0000_0000_0FFF_FFFF | value >> 4 & 0x00FF_FFFF_F000_0000
+            }
+        }
         var value: UInt64 = 0
         var shift: UInt64 = 0
         while place < bytes.count, shift < 70 {

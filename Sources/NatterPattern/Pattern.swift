@@ -1,5 +1,6 @@
 internal import CPCRE2
 public import NatterLanguage
+internal import Synchronization
 
 /// A regular expression or a substring to search many texts for. It is not thread-safe.
 ///
@@ -22,13 +23,15 @@ public final class Pattern {
     private let source: String
     private let code: OpaquePointer
     private let context: OpaquePointer
+    /// The same limits without a stack, which only one thread may use.
+    private let sharedContext: OpaquePointer
     private let data: OpaquePointer
     /// nil: the library's own stack, which is small.
     private let jitStack: OpaquePointer?
     /// Finds the ASCII text that each match contains, without regard to case; nil if none is known.
     private let required: OpaquePointer?
-    /// Whether what stands before and behind a text can't take a match from it.
-    private var isFree: Bool
+    /// Whether what stands before and behind a text can't take a match from it, and joined texts don't take too many steps.
+    private let isFree: Atomic<Bool>
 
     /// - Throws: `PatternError.invalid`, `.tooLong`, or `.failed` if there is no memory.
     public convenience init(regex: String) throws(PatternError) {
@@ -44,19 +47,16 @@ public final class Pattern {
     private init(_ pattern: String, source: String, required: String?, isFree: Bool) throws(PatternError) {
         let noMemory = PatternError.failed(pattern: source, reason: "there is no memory")
         let code = try Pattern.compile(pattern, source: source)
-        guard let context = pcre2_match_context_create_8(nil) else {
-            pcre2_code_free_8(code)
-            throw noMemory
-        }
         // One pair of offsets: only the whole match is needed, no groups.
         guard let data = pcre2_match_data_create_8(1, nil) else {
-            pcre2_match_context_free_8(context)
             pcre2_code_free_8(code)
             throw noMemory
         }
-        pcre2_set_match_limit_8(context, Limit.steps)
-        pcre2_set_depth_limit_8(context, Limit.depth)
-        pcre2_set_heap_limit_8(context, Limit.heapKiB)
+        guard let context = Pattern.limits(), let sharedContext = pcre2_match_context_copy_8(context) else {
+            pcre2_match_data_free_8(data)
+            pcre2_code_free_8(code)
+            throw noMemory
+        }
         // If the system forbids generated code, PCRE2 interprets the pattern.
         if pcre2_jit_compile_8(code, PCRE2_JIT_COMPLETE) == 0,
             let stack = pcre2_jit_stack_create_8(32 << 10, Limit.jitStackBytes, nil)
@@ -67,54 +67,76 @@ public final class Pattern {
             jitStack = nil
         }
         (self.source, self.code, self.context, self.data) = (source, code, context, data)
+        self.sharedContext = sharedContext
         self.required = required.flatMap { Pattern.compileRequired($0) }
         var matchesEmpty: UInt32 = 1
         pcre2_pattern_info_8(code, UInt32(PCRE2_INFO_MATCHEMPTY), &matchesEmpty)
         // Among joined texts an empty one has no place.
-        self.isFree = isFree && matchesEmpty == 0
+        self.isFree = Atomic(isFree && matchesEmpty == 0)
     }
 
     deinit {
         pcre2_match_data_free_8(data)
         pcre2_match_context_free_8(context)
+        pcre2_match_context_free_8(sharedContext)
         pcre2_jit_stack_free_8(jitStack)
         pcre2_code_free_8(code)
         pcre2_code_free_8(required)
     }
 
-    /// Whether `possiblePlaces` can exclude texts that are not known to be UTF-8.
-    public var hasRequiredText: Bool { required != nil }
+    private static func limits() -> OpaquePointer? {
+        guard let context = pcre2_match_context_create_8(nil) else { return nil }
+        pcre2_set_match_limit_8(context, Limit.steps)
+        pcre2_set_depth_limit_8(context, Limit.depth)
+        pcre2_set_heap_limit_8(context, Limit.heapKiB)
+        return context
+    }
 
-    /// Finds where a match may be at a fraction of the cost of asking for each text: no text has a match unless one of these
-    /// offsets is in it. If the texts are not checked, any thread may ask.
+    /// Whether `mayMatch` can exclude anything.
+    public var canExclude: Bool { required != nil || isFree.load(ordering: .relaxed) }
+
+    /// Whether one of many texts may contain a match, at a fraction of the cost of asking for each. Any thread may ask.
     ///
-    /// - Parameters:
-    ///   - bytes: texts, joined.
-    ///   - areChecked: whether they are known to be UTF-8.
-    ///   - visit: gets an offset, and returns where the next text begins; nil to end.
-    /// - Returns: false if it excludes nothing.
-    public func possiblePlaces(
-        in bytes: UnsafeRawBufferPointer, areChecked: Bool, visit: (Int) -> Int?
-    ) -> Bool {
-        let ownCode = areChecked && isFree ? code : nil
-        guard let code = required ?? ownCode else { return false }
-        // With data of its own, because another thread may look for a match meanwhile. The literal text needs no stack.
+    /// - Parameter texts: UTF-8, joined.
+    public func mayMatch(in texts: UnsafeRawBufferPointer) -> Bool {
         let data = pcre2_match_data_create_8(1, nil)
         defer { pcre2_match_data_free_8(data) }
+        // The literal text needs no stack and no limits.
+        if let required, search(required, texts, from: 0, data, nil) == PCRE2_ERROR_NOMATCH { return false }
+        guard isFree.load(ordering: .relaxed) else { return true }
+        let found = search(code, texts, from: 0, data, sharedContext)
+        // It takes too many steps, and would again.
+        if found < 0, found != PCRE2_ERROR_NOMATCH { isFree.store(false, ordering: .relaxed) }
+        return found != PCRE2_ERROR_NOMATCH
+    }
+
+    /// Finds where a match may be: no text has a match unless one of these offsets is in it.
+    ///
+    /// - Parameters:
+    ///   - texts: UTF-8, joined.
+    ///   - visit: gets an offset, and returns where the next text begins; nil to end.
+    /// - Returns: false if it excludes nothing.
+    public func possiblePlaces(in texts: UnsafeRawBufferPointer, visit: (Int) -> Int?) -> Bool {
+        guard let code = required ?? (isFree.load(ordering: .relaxed) ? code : nil) else { return false }
         var next: Int? = 0
-        while let start = next, start < bytes.count {
-            let found = pcre2_match_8(
-                code, bytes.bindMemory(to: UInt8.self).baseAddress, bytes.count, start,
-                required == nil ? PCRE2_NO_UTF_CHECK : 0, data, required == nil ? context : nil)
+        while let start = next, start < texts.count {
+            let found = search(code, texts, from: start, data, required == nil ? context : nil)
             if found == PCRE2_ERROR_NOMATCH { return true }
             guard found > 0, let place = pcre2_get_ovector_pointer_8(data) else {
-                // It takes too many steps, and would again.
-                if areChecked { isFree = false }
+                isFree.store(false, ordering: .relaxed)
                 return false
             }
             next = visit(Int(clamping: place[0]))
         }
         return true
+    }
+
+    private func search(
+        _ code: OpaquePointer, _ texts: UnsafeRawBufferPointer, from start: Int, _ data: OpaquePointer?,
+        _ context: OpaquePointer?
+    ) -> Int32 {
+        pcre2_match_8(
+            code, texts.bindMemory(to: UInt8.self).baseAddress, texts.count, start, PCRE2_NO_UTF_CHECK, data, context)
     }
 
     /// Whether the text contains a match.
@@ -182,7 +204,7 @@ public final class Pattern {
         throw .invalid(pattern: source, offset: characters, reason: message(code))
     }
 
-    /// Bytes are compared, so that also what is not UTF-8 can be searched.
+    /// Bytes are compared, which is faster than characters.
     private static func compileRequired(_ text: String) -> OpaquePointer? {
         var text = text
         var (error, offset): (Int32, Int) = (0, 0)

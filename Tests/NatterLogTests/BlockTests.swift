@@ -63,6 +63,18 @@ struct BlockTests {
         #expect(try block.open(with: dictionary, wish: BlockWish(text: { _ in true }))?.all == records.all)
     }
 
+    @Test("a text that is not UTF-8 is damage, whatever its reader wants")
+    func damagedText() throws {
+        var records = Records(firstSeq: Seq(1))
+        records.append(time: .zero, sender: [65], text: [65, 0xFF], commit: .zero)
+        let block = try Block(sealing: records, of: Fixture.conversation, hashBefore: .zero, dictionary: .none)
+        for isWanted in [false, true] {
+            #expect(throws: FormatViolation.self) {
+                try block.open(with: .none, wish: BlockWish(text: { _ in isWanted }))
+            }
+        }
+    }
+
     @Test("is packed if that makes it shorter")
     func codecs() throws {
         var generator = SeededGenerator(seed: 1)

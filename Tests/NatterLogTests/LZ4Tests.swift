@@ -11,20 +11,43 @@ import TestSupport
 struct LZ4Tests {
     private static let text = Array(String(repeating: "the quick brown fox ", count: 50).utf8)
 
-    @Test("unpack to exactly the length that is stated, with exactly the dictionary that they had")
-    func length() throws {
-        let dictionary = Array("a lazy dog and the quick brown fox".utf8)
-        let packed = try #require(LZ4.compress(Self.text, dictionary: dictionary, level: LZ4.bestLevel))
+    @Test(
+        "unpack to exactly the length that is stated, with exactly the dictionary that they had",
+        arguments: [false, true])
+    func length(isInRoom: Bool) throws {
+        let dictionary = LogDictionary(Array("a lazy dog and the quick brown fox".utf8))
+        let room = isInRoom ? UnpackingRoom() : nil
+        let packed = try #require(LZ4.compress(Self.text, dictionary: dictionary.bytes, level: LZ4.bestLevel))
         packed.withUnsafeBytes { packed in
-            #expect(LZ4.decompress(packed, rawLength: Self.text.count, dictionary: dictionary) == Self.text[...])
+            func unpack(_ packed: UnsafeRawBufferPointer, _ length: Int, _ dictionary: LogDictionary) -> [UInt8]? {
+                LZ4.decompress(packed, rawLength: length, dictionary: dictionary, in: room).map { Array($0) }
+            }
+            #expect(unpack(packed, Self.text.count, dictionary) == Self.text)
             for wrong in [1, Self.text.count - 1, Self.text.count + 1, 1 << 20, 1 << 20 + 1, 0, -1, .min, .max] {
-                #expect(LZ4.decompress(packed, rawLength: wrong, dictionary: dictionary) == nil)
+                #expect(unpack(packed, wrong, dictionary) == nil)
             }
-            #expect(LZ4.decompress(packed, rawLength: Self.text.count, dictionary: []) != Self.text[...])
+            #expect(unpack(packed, Self.text.count, .none) != Self.text)
             for count in 0..<packed.count {
-                let cut = UnsafeRawBufferPointer(rebasing: packed[..<count])
-                #expect(LZ4.decompress(cut, rawLength: Self.text.count, dictionary: dictionary) == nil)
+                #expect(unpack(UnsafeRawBufferPointer(rebasing: packed[..<count]), Self.text.count, dictionary) == nil)
             }
+            #expect(unpack(packed, Self.text.count, dictionary) == Self.text)
+        }
+    }
+
+    @Test("unpack in one room as in memory of their own, whatever was there before", arguments: UInt64(1)...20)
+    func room(seed: UInt64) throws {
+        var generator = SeededGenerator(seed: seed)
+        let dictionaries = (0..<3).map { _ in Fixture.dictionary(using: &generator) } + [.none]
+        let room = UnpackingRoom()
+        for _ in 0..<30 {
+            let dictionary = dictionaries[generator.int(0...3)]
+            let text = dictionary.bytes.suffix(generator.int(0...500)) + Self.text.prefix(generator.int(20...900))
+            guard let packed = LZ4.compress(Array(text), dictionary: dictionary.bytes, level: 3) else { continue }
+            let limit = generator.int(1...2_000)
+            let unpacked = packed.withUnsafeBytes {
+                LZ4.decompress($0, rawLength: text.count, dictionary: dictionary, upTo: limit, in: room)
+            }
+            #expect(unpacked.map { Array($0) } == Array(text.prefix(limit)))
         }
     }
 

@@ -12,6 +12,9 @@ struct LEB128Tests {
         }
     }
 
+    /// A number with so many bytes behind it is read in one piece.
+    private static let others = [UInt8](repeating: 0xAA, count: 8)
+
     private func encode(_ value: UInt64) -> [UInt8] {
         var bytes: [UInt8] = []
         LEB128.append(value, to: &bytes)
@@ -27,14 +30,17 @@ struct LEB128Tests {
     func vectors(value: UInt64, bytes: [UInt8]) {
         #expect(encode(value) == bytes)
         #expect(read(bytes).value == value)
+        #expect(read(bytes + Self.others).value == value)
     }
 
     @Test("a number decodes to itself, and the bytes behind it stay", arguments: UInt64(1)...200)
     func roundTrip(seed: UInt64) {
         var generator = SeededGenerator(seed: seed)
         let value = generator.number()
-        let result = read(encode(value) + [0xAA, 0xBB])
-        #expect(result.value == value && result.rest == 2)
+        for count in [0, 2, 8] {
+            let result = read(encode(value) + Self.others.prefix(count))
+            #expect(result.value == value && result.rest == count)
+        }
     }
 
     @Test("every number at the edge of a length comes back")
@@ -42,6 +48,7 @@ struct LEB128Tests {
         for shift in stride(from: UInt64(7), to: 64, by: 7) {
             for value in [(1 << shift) - 1, 1 << shift, (1 << shift) + 1] as [UInt64] {
                 #expect(read(encode(value)).value == value)
+                #expect(read(encode(value) + Self.others).value == value)
             }
             #expect(encode((1 << shift) - 1).count + 1 == encode(1 << shift).count)
         }
@@ -61,6 +68,7 @@ struct LEB128Tests {
         ] as [[UInt8]])
     func refused(bytes: [UInt8]) {
         #expect(read(bytes).value == nil)
+        if bytes.count > 1, bytes.last == 0 { #expect(read(bytes + Self.others).value == nil) }
     }
 
     @Test("whatever two bytes are accepted are the form of their number")

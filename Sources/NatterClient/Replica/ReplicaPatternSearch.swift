@@ -22,17 +22,10 @@ public struct ReplicaPatternSearch: Sendable {
         var search = ReplicaPatternSearch()
         guard limit > 0 else { return search }
         var filter = filter
-        if pattern.hasRequiredText {
-            // Another thread asks, too, but only for possible places, and it ends with the search.
+        if pattern.canExclude {
+            // Another thread asks, too, but only this, and it ends with the search.
             nonisolated(unsafe) let pattern = pattern
-            filter.textsOfBlock = { texts in
-                var isPossible = false
-                let isKnown = pattern.possiblePlaces(in: texts, areChecked: false) { _ in
-                    isPossible = true
-                    return nil
-                }
-                return isPossible || !isKnown
-            }
+            filter.textsOfBlock = { pattern.mayMatch(in: $0) }
         }
         func look(_ piece: LogPiece) throws -> Bool {
             switch piece {
@@ -42,7 +35,7 @@ public struct ReplicaPatternSearch: Sendable {
                 let records = run.records
                 var isKnown = false
                 var possible = records.positions {
-                    isKnown = pattern.possiblePlaces(in: $0, areChecked: true, visit: $1)
+                    isKnown = pattern.possiblePlaces(in: $0, visit: $1)
                 }
                 /// Positions are asked for in falling order.
                 func isPossible(_ position: Int) -> Bool {
