@@ -80,6 +80,7 @@ struct RetentionTests {
         // Then nothing is lost
         let all = try store.all()
         #expect(all.count == 200)
+        #expect(try Set(store.logs()).isDisjoint(with: names.map { store.directory + "/" + $0 }))
         try store.reopen { directory in
             let damages = try Self.fsck(directory)
             #expect(damages.isEmpty)
