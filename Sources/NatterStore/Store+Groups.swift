@@ -206,10 +206,10 @@ extension Store {
                 throw .notAMember(name, leaving: true)
             }
             guard let account = state.account(named: user) else { throw .noSuchUser(user) }
-            if !isSelf { _ = try state.group(name, .administer, for: principal) }
             guard let membership = group.members[account.id.rawValue] else {
                 throw .notInGroup(account.name.text, group: group.name)
             }
+            if !isSelf { _ = try state.group(name, .administer, for: principal) }
             if membership.isAdmin { try group.checkOtherAdmin(than: account.id, state) }
             var decision = Decision(
                 .memberRemoved(account.id, from: group.identity.number),

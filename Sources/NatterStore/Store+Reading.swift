@@ -107,11 +107,12 @@ extension Store {
         scanned = cut ?? scanned
         messages.reverse()
         let next = min(scanned, query.before ?? scanned)
-        // Without a selector this is the newest page, so whatever follows it does not exist yet.
-        let isNewest = query.before == nil && filter.wantsAll
+        let precedes = next > reader.log.first
+        // Without a selector this is the newest page, so whatever follows it does not exist yet. If it ended early, it
+        // goes on backwards.
+        let isNewest = query.before == nil && filter.wantsAll && (messages.count == query.limit || !precedes)
         return MessagePage(
-            messages: messages, head: head, more: isNewest ? false : next > reader.log.first,
-            next: isNewest ? head : next,
+            messages: messages, head: head, more: isNewest ? false : precedes, next: isNewest ? head : next,
             commit: commit)
     }
 

@@ -51,7 +51,8 @@ struct AbuseTests {
         for _ in 0..<10 {
             for (length, rest, status) in [
                 ("Content-Length: 1048577", "", 413), ("Content-Length: 999999999999999999", "x", 413),
-                ("Content-Length: 9999999999999999999", "", 400), ("Content-Length: 0", "", 400),
+                ("Content-Length: 9223372036854775808", "", 413), ("Content-Length: 18446744073709551616", "", 413),
+                ("Content-Length: 0", "", 400),
                 ("Content-Length: -1", "", 400), ("Content-Length: 2", "{}", 400), ("X: no length", "", 400),
                 ("Content-Length: \(long.count)", String(decoding: long, as: UTF8.self), 422),
             ] {

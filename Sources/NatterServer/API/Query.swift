@@ -23,9 +23,13 @@ struct Query {
 
     /// The value of a field, or nil if it is missing or empty.
     subscript(name: String) -> String? {
-        let field = head.query?.first { $0.name.utf8.elementsEqual(name.utf8) }
-        guard let value = field?.value, !value.isEmpty else { return nil }
+        guard let value = given(name), !value.isEmpty else { return nil }
         return value
+    }
+
+    /// The value of a field for which empty is not missing, or nil if it is missing.
+    func given(_ name: String) -> String? {
+        head.query?.first { $0.name.utf8.elementsEqual(name.utf8) }?.value
     }
 
     /// A field that is a name, in normalization form C.
@@ -47,7 +51,7 @@ struct Query {
 
     /// The page size, at least 1. Values above 1,000 count as 1,000.
     func limit() throws(APIError) -> Int {
-        guard let text = self["limit"] else { return Limits.defaultPage }
+        guard let text = given("limit") else { return Limits.defaultPage }
         guard let limit = Query.number(text), limit > 0 else {
             throw APIError(.badRequest, "'limit' must be a number above 0")
         }
@@ -66,7 +70,7 @@ struct Query {
     /// Parses a number that has digits only. A number too large for `Int` becomes `Int.max`, which is above every
     /// limit.
     static func number(_ text: String) -> Int? {
-        guard text.utf8.areASCIIDigits else { return nil }
+        guard !text.isEmpty, text.utf8.areASCIIDigits else { return nil }
         return Int(text) ?? .max
     }
 
@@ -127,7 +131,8 @@ struct ListPart {
     let after: String?
 
     static func read(_ call: Call) throws(APIError) -> ListPart {
-        ListPart(limit: try call.query["limit"] == nil ? nil : call.query.limit(), after: try call.query.name("after"))
+        let hasLimit = call.query.given("limit") != nil
+        return ListPart(limit: hasLimit ? try call.query.limit() : nil, after: try call.query.name("after"))
     }
 
     /// The items behind `after`.

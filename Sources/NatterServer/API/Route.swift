@@ -218,7 +218,8 @@ extension Form where Input == SendRequest {
             }
             let query = call.query
             return SendRequest(
-                conversation: call.name(0), conversationID: try query.conversationID(), text: text, id: query["id"])
+                conversation: call.name(0), conversationID: try query.conversationID(), text: text,
+                id: query.given("id"))
         }
     }
 }

@@ -38,7 +38,7 @@ enum DaemonCallbacks {
             // memory limit.
             let refusals = ["Content-Length", "cookies", "header record"]
             guard let format, refusals.contains(where: { strstr(format, $0) != nil }) else { return }
-            loop(context)?.libraryRefusesHead()
+            loop(context)?.libraryRefusesHead(isTooLong: strstr(format, "Too large") != nil)
         }
         return settings
     }

@@ -124,12 +124,12 @@ struct HeadParser {
         headers.append((lowered, String(decoding: value, as: UTF8.self)))
     }
 
-    /// Parses at most 18 digits, so that the number cannot overflow.
+    /// A number too large for `Int` becomes `Int.max`, which is above every limit.
     private static func length(_ value: UnsafeRawBufferPointer) throws(HTTPViolation) -> Int {
-        guard (1...18).contains(value.count), value.areASCIIDigits else {
+        guard !value.isEmpty, value.areASCIIDigits else {
             throw .malformed(reason: "the Content-Length is not a number")
         }
-        return value.reduce(0) { $0 * 10 + Int($1 - UInt8(ascii: "0")) }
+        return Int(String(decoding: value, as: UTF8.self)) ?? .max
     }
 
     private static func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 }

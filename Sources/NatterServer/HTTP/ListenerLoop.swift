@@ -214,16 +214,20 @@ final class ListenerLoop {
         openConnections.value.store(connections.count, ordering: .relaxed)
     }
 
-    /// libmicrohttpd is about to answer 400 to a head that it has just read. Version 0.9.75 would send the head of that
+    /// libmicrohttpd is about to answer 400 or 413 to a head that it has just read. Version 0.9.75 would send the head of that
     /// reply twice, which makes two replies. So the connection gets our reply and is closed before the library sends
     /// its own.
     ///
     /// The library does not say which connection it refuses. It is the one with a complete head that we have not seen.
-    func libraryRefusesHead() {
+    ///
+    /// - Parameter isTooLong: The announced body is longer than the library can count.
+    func libraryRefusesHead(isTooLong: Bool) {
+        let violation: HTTPViolation =
+            isTooLong
+            ? .bodyTooLarge(limitBytes: .max)
+            : .malformed(reason: "the Content-Length is not a number, or a cookie is malformed")
         for connection in connections where connection.hasUnseenHead {
-            connection.sendPastLibrary(
-                handler.reply(
-                    to: .malformed(reason: "the Content-Length is not a number, or a cookie is malformed")))
+            connection.sendPastLibrary(handler.reply(to: violation))
         }
     }
 

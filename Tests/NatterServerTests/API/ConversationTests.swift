@@ -25,7 +25,11 @@ struct ConversationTests {
         ] {
             #expect(try client.send(.put, "/v1/groups/g/members/\(name)").outcome == outcome)
         }
-        #expect(try bob.send(.delete, "/v1/groups/g/members/nobody").outcome == "404 no_such_user")
+        for (name, outcome) in [
+            ("nobody", "404 no_such_user"), ("carol", "404 no_such_user"), ("alice", "403 forbidden"),
+        ] {
+            #expect(try bob.send(.delete, "/v1/groups/g/members/\(name)").outcome == outcome)
+        }
     }
 
     @Test("general is there from the start, empty")

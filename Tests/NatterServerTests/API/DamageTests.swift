@@ -122,6 +122,10 @@ struct DamageTests {
         #expect(behind.messages.map(\.seq) == [last + 1, last + 2])
         #expect(behind.more)
         #expect(behind.next == last + 1)
+        let newest = try damaged.messages("limit=1000").decode(MessageList.self)
+        #expect(newest.messages.map(\.seq) == Array(last + 1...damaged.head))
+        #expect(newest.more)
+        #expect(newest.next == last + 1)
         // The rest is there
         #expect(
             try damaged.messages("after=\(last)&limit=1000").decode(MessageList.self).messages.last?.seq == damaged.head

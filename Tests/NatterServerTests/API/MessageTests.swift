@@ -152,6 +152,7 @@ struct MessageTests {
         #expect(try post("a\u{0}".utf8, by: alice).outcome == "422 bad_text")
         #expect(try post([0x61, 0xFF], by: alice).outcome == "400 bad_json")
         #expect(try post("a".utf8, "?id=%C3%A9", by: alice).outcome == "422 bad_id")
+        #expect(try post("a".utf8, "?id=", by: alice).outcome == "422 bad_id")
         #expect(try post("a".utf8, "?id=1&id=2", by: alice).outcome == "400 bad_request")
         #expect(try post("a".utf8, to: "nix", by: alice).outcome == "404 no_such_conversation")
         #expect(try post("a".utf8, to: "@nix", by: alice).outcome == "404 no_such_user")

@@ -40,8 +40,12 @@ struct PageTests {
         let down = try walk("before", "10")
         #expect(down.pages.reversed().flatMap { $0 } == Array(1...9) && down.pages.count > 3)
         #expect(max(up.most, down.most) < 3 << 19)
-        // The newest, and what stands around one
-        #expect(numbers(try alice.get("/v1/conversations/general/messages").json) == [8, 9])
+        // The newest; those that did not fit come before them
+        let newest = try alice.get("/v1/conversations/general/messages").json
+        #expect(numbers(newest) == [8, 9] && newest["more"] == true && newest["next"] == 8 && newest["head"] == 9)
+        let fitting = try alice.get("/v1/conversations/general/messages", ["limit": "2"]).json
+        #expect(numbers(fitting) == [8, 9] && fitting["more"] == false && fitting["next"] == 9)
+        // What stands around one
         for seq in 1...9 {
             let around = try alice.get("/v1/conversations/general/messages", ["around": "\(seq)"])
             #expect(numbers(try around.json).contains(seq) && around.body.count < 3 << 19, "\(seq)")

@@ -306,6 +306,8 @@ struct RequestFormTests {
                 "400 bad_request"
             ),
             ("GET /v1/users?limit=0", ["ALICE"], nil, "400 bad_request"),
+            ("GET /v1/users?limit=", ["ALICE"], nil, "400 bad_request"),
+            ("GET /v1/contacts?limit=", ["ALICE"], nil, "400 bad_request"),
             ("GET /v1/sync?wait=x", ["ALICE"], nil, "400 bad_request"),
             ("GET /v1/users?online=maybe", ["ALICE"], nil, "400 bad_request"),
             ("GET /v1/conversations?limit=-1", ["ALICE"], nil, "400 bad_request"),
