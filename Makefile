@@ -2,7 +2,7 @@
 
 PREFIX ?= /usr/local
 DESTDIR ?=
-export PREFIX DESTDIR ZSHDIR
+export PREFIX DESTDIR ZSHDIR SHARED
 
 # The programs never run swift-backtrace: it can hang on a crash in a pipe.
 export SWIFT_BACKTRACE = enable=no
@@ -21,7 +21,7 @@ else
 corpus := $(NATTER_CORPUS)
 endif
 
-.PHONY: build phrases demo test lint mutants fuzz torture check-openapi check-examples check-page check-counts pictures serve bench install uninstall deb check-deb clean packages compiler help
+.PHONY: build phrases demo test lint mutants fuzz torture check-openapi check-examples check-page check-counts check-growth pictures serve bench install uninstall deb check-deb clean packages compiler help
 .DEFAULT_GOAL := build
 
 help:
@@ -31,8 +31,9 @@ help:
 	@echo "              file of a large conversation or an xz of it, for those that want one"
 	@echo "make check-openapi, make check-examples"
 	@echo "              of the tests, the API against its description, and the manual's and README's examples"
-	@echo "make check-counts  of the tests, instructions and system calls of commands and requests against the expected ones,"
-	@echo "              and whether requests cost more in a large store"
+	@echo "make check-counts, make check-growth"
+	@echo "              of the tests, instructions and system calls of commands and requests against the expected ones, and"
+	@echo "              whether requests cost more in a large store"
 	@echo "make check-page   of the tests, the web page in chromium"
 	@echo "make pictures make the pictures of the web page in docs/ anew"
 	@echo "make fuzz     libFuzzer over all parsers of foreign bytes: FUZZ_SECONDS=20 each, 0 only repeats the kept inputs; as"
@@ -60,29 +61,10 @@ compiler:
 	    echo "make: 'swift' is not on PATH; install the Swift toolchain, 6.2 or newer (swift.org/install)" >&2; \
 	    exit 1; }
 
-# Without the second option, the compiled code looks up a generic type by its name. The runtime then searches all conformances
-# of the program for each of the type's requirements, which costs a command up to a sixth of its instructions. It is an option
-# of the compiler's inside, without a promise: if a later compiler does not know it, natter works without it, too.
-#
-# Half of a short command is page faults, so what commands use stands side by side, as bench/record-order has found it, and
-# the kernel can map the program in pages of 2 MiB.
-static := -Xswiftc -static-executable -Xswiftc -use-ld=lld --disable-local-rpath \
-    -Xswiftc -Xfrontend -Xswiftc -disable-concrete-type-metadata-mangled-name-accessors \
-    -Xswiftc -Xfrontend -Xswiftc -function-sections \
-    -Xlinker --symbol-ordering-file=bench/natter.order -Xlinker --no-warn-symbol-ordering \
-    -Xlinker -z -Xlinker max-page-size=0x200000 -Xlinker -z -Xlinker separate-loadable-segments \
-    $(if $(LINK_MAP),-Xlinker -Map=$(LINK_MAP))
-
-# The static client has its own scratch directory: its flags differ, and alternating between two sets of flags in
-# one directory would rebuild every module each time. SwiftPM itself knows what is out of date.
+# Package.swift has how each program is linked.
 build: packages compiler
-	swift build -c release --product natterd --static-swift-stdlib -Xlinker -z -Xlinker now
-ifdef SHARED
-	swift build -c release --product natter --static-swift-stdlib
-else
-	swift build -c release --scratch-path .build/static --product natter $(static)
-	@cmp -s .build/static/release/natter $(programs)/natter || install .build/static/release/natter $(programs)/natter
-endif
+	swift build -c release --static-swift-stdlib --disable-local-rpath --product natterd
+	swift build -c release --static-swift-stdlib --disable-local-rpath --product natter
 	@scripts/build/compile-catalogues $(programs)/../share/locale
 	@scripts/build/make-manual $(programs) .build/man
 
@@ -105,9 +87,10 @@ test: lint build $(corpus)
 	scripts/check/hardened $(programs)/natterd
 	scripts/check/run-tests $(if $(FILTER),--filter $(FILTER))
 	@$(if $(corpus),,echo "make test: left out the tests of a large conversation; NATTER_CORPUS=FILE names one")
-# The tests of the page wait most of the time, so others run beside them. What is counted had better be alone.
+# The tests of the page wait most of the time, so others run beside them. What is counted had better have a
+# processor of its own.
 	$(if $(FILTER),,$(MAKE) -j2 --output-sync=line check-page check-openapi check-examples fuzz)
-	$(if $(FILTER),,$(MAKE) check-counts)
+	$(if $(FILTER),,$(MAKE) -j2 --output-sync=target check-counts check-growth)
 
 # 20 seconds for each of the ten in 'make test'; 'FUZZ_SECONDS=600 make fuzz' for a long run.
 FUZZ_SECONDS ?= 20
@@ -135,6 +118,7 @@ pictures: build
 # Instructions and system calls of commands and requests, against those that are expected, also in a large store.
 check-counts: build
 	bench/counts
+check-growth: build
 	bench/counts --growth
 
 ifneq ($(corpus),$(NATTER_CORPUS))
@@ -171,19 +155,13 @@ install:
 uninstall:
 	scripts/release/install --remove $(programs)
 
-# The packages' client loads at a random address. That costs a command 0.7 ms, so what you build for yourself does not. Only lld
-# can link it so, and only without an rpath, with which glibc 2.36 crashes.
-static_pie := $(static) -Xswiftc -Xclang-linker -Xswiftc -static-pie \
-    -Xlinker --pack-dyn-relocs=relr -Xlinker -z -Xlinker now
 packaged := .build/packaged
 
-deb: build
+deb:
 	@mkdir -p $(packaged)
+	PIE=1 $(MAKE) build
 	install $(programs)/natterd $(programs)/natter $(packaged)
-ifndef SHARED
-	swift build -c release --scratch-path .build/static-pie --product natter $(static_pie)
-	install .build/static-pie/release/natter $(packaged)
-endif
+	$(MAKE) build
 	scripts/release/make-deb $(packaged)
 
 check-deb: deb
