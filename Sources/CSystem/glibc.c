@@ -4,8 +4,11 @@
 #include <malloc.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/mman.h>
 
 const int natter_o_tmpfile = O_TMPFILE;
+
+int natter_memory_file(const char *name) { return memfd_create(name, MFD_CLOEXEC); }
 
 static int argument_count;
 static char **arguments;

@@ -53,9 +53,6 @@ struct Addressee {
         } else if let replica = try replica() {
             let found = try replica.conversation(named: name)
             if let found, found.kind == .group, !found.isGone { return true }
-        } else if context.arguments.operands.count == 1 {
-            // A single word without a text is more often a text than a forgotten -c, and says little.
-            return false
         }
         // Somebody may have created or renamed it, or added the sender, since the last sync. The message itself meets the same
         // trouble, and knows what to do about it.

@@ -144,7 +144,7 @@ final class PosixFile: DiskFile {
     }
 }
 
-/// An unnamed temporary file in a directory. It disappears with its last reference.
+/// An unnamed temporary file in a directory, or in memory. It disappears with its last reference.
 public final class UnnamedFile: Sendable {
     private let file: PosixFile
 
@@ -152,6 +152,13 @@ public final class UnnamedFile: Sendable {
         let descriptor = retrying { open(directory, O_RDWR | O_CLOEXEC | natter_o_tmpfile, 0o600) }
         guard descriptor >= 0 else { throw DiskError(operation: "make a temporary file in", path: directory) }
         file = PosixFile(descriptor: descriptor, path: directory)
+    }
+
+    /// A file in memory.
+    public init(inMemory name: String) throws(DiskError) {
+        let descriptor = natter_memory_file(name)
+        guard descriptor >= 0 else { throw DiskError(operation: "make a temporary file in", path: name) }
+        file = PosixFile(descriptor: descriptor, path: name)
     }
 
     public func write(_ bytes: [UInt8], at offset: UInt64) throws(DiskError) { try file.write(bytes, at: offset) }

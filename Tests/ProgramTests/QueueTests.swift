@@ -40,6 +40,21 @@ struct QueueTests {
         #expect(try world.bob.texts("log") == ["first"])
     }
 
+    @Test("send --queue that another command has delivered says so, and prints the message")
+    func deliveredByAnother() throws {
+        let world = try World()
+        let waiting = (1...200).map { "waiting \($0)\n" }.joined()
+        #expect(try world.alice.run(["send", "--lines", "--queue", "--offline"], input: bytes(waiting)).code == 0)
+        let sending = try (1...4).map { try world.alice.start(["send", "--queue", "--json", "at once \($0)"]) }
+        for process in sending {
+            let outcome = process.finish()
+            #expect(outcome.code == 0)
+            #expect(try outcome.objects().map { $0[int: "seq"] != nil } == [true], "\(outcome)")
+        }
+        #expect(try world.alice("outbox", "ls").lines == [])
+        #expect(try world.bob.texts("log").count == 204)
+    }
+
     @Test("--ndjson: each line names its conversation; the first refused line stops it, with its number and 65")
     func objects() throws {
         let world = try World()

@@ -83,6 +83,17 @@ struct SendTests {
         #expect(try world.alice("log").bytes.isEmpty)
     }
 
+    @Test("the name of an own group as the only word is refused before the first sync, too, and '--' sends it")
+    func groupWithoutReplica() throws {
+        try expect(world.alice("group", "create", "ops"))
+        let refused = try world.alice.run(["send", "ops"], input: .bytes(Array("a secret".utf8)))
+        #expect(refused.code == 64 && isOneLine(refused.errors) && refused.errors.contains("-c ops"), "\(refused)")
+        #expect(try world.bob.texts("log") == [])
+        try world.alice.sends("done")
+        try expect(world.alice("send", "--", "ops"))
+        #expect(try world.bob.texts("log") == ["done", "ops"])
+    }
+
     @Test("an empty argument is no message either")
     func emptyArgument() throws {
         #expect(try world.alice("send", "").code == 65)

@@ -44,6 +44,21 @@ struct WatchTests {
         #expect(end.code == 130 && end.bytes.isEmpty)
     }
 
+    @Test("a command has the whole text even if its watch is killed as soon as it has started")
+    func killed() throws {
+        let got = world.directory("got")
+        let command = "kill -9 $PPID; echo \"<$(cat)>\" >>'\(got)'"
+        let first = try watch(world.bob, command)
+        try world.alice.sends("the text")
+        #expect(first.finish().code == 137)
+        for _ in 1..<20 { #expect(try world.bob.start(["watch", "--exec", command]).finish().code == 137) }
+        let expected = String(repeating: "<the text>\n", count: 20)
+        try eventually("20 commands have ended") {
+            (try? String(contentsOfFile: got, encoding: .utf8))?.utf8.count == expected.utf8.count
+        }
+        #expect(try String(contentsOfFile: got, encoding: .utf8) == expected)
+    }
+
     @Test("--from takes a name with or without '@', as log and search do, and --name no control characters")
     func from() throws {
         let watching = try world.bob.start(["watch", "--from", "@alice", "--name", "a b", "--exec", "cat; echo"])

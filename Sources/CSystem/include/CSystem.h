@@ -6,6 +6,9 @@
 /// Open flags for a file without a name; see O_TMPFILE in open(2).
 extern const int natter_o_tmpfile;
 
+/// Opens a file in memory, which a program that this one starts gets only if it is told so; -1 with errno. See memfd_create(2).
+int natter_memory_file(const char *name);
+
 /// The number of words that this process was started with, its own name included.
 int natter_argument_count(void);
 

@@ -95,6 +95,13 @@ public struct Outbox {
         return found
     }
 
+    /// Whether an entry still waits. Another command may have delivered it.
+    public func waits(_ entry: OutboxEntry) throws(OutboxError) -> Bool {
+        try read { connection in
+            try connection.hasRow("SELECT number FROM entry WHERE number=? AND code IS NULL", entry.number)
+        } ?? false
+    }
+
     /// Reads the database, and once more if it was damaged and is repaired.
     ///
     /// - Returns: nil if the outbox was never used.

@@ -18,7 +18,14 @@ struct QueuedSend {
 
     func send(_ request: SendRequest) throws -> Outcome {
         guard let api else { return try queue(request, reason: "--offline was given") }
-        if try outbox.hasWaiting() { return try sendBehindOthers(request, api) }
+        var request = request
+        if try outbox.hasWaiting() {
+            let (own, isNew) = try add(request)
+            if let outcome = try sendBehindOthers(own, isNew: isNew, api) { return outcome }
+            // Another command has delivered it. The server knows its id, and answers the same once more.
+            if isNew { try outbox.withdraw(own) }
+            request = own.request
+        }
         let timeout = try context.timeoutMilliseconds()
         do throws(Delivery.Failure) {
             let delivery = Delivery(api: api, timeoutMilliseconds: timeout, isTrying: context.tellTrying)
@@ -44,9 +51,10 @@ struct QueuedSend {
         return added
     }
 
-    /// Queues the message first, so that the order stays correct whichever process delivers it.
-    private func sendBehindOthers(_ request: SendRequest, _ api: ServerAPI) throws -> Outcome {
-        let (own, isNew) = try add(request)
+    /// Delivers what waits. The message is already there, so that the order stays correct whichever process delivers it.
+    ///
+    /// - Returns: nil if the message no longer waits, because another command has delivered it.
+    private func sendBehindOthers(_ own: OutboxEntry, isNew: Bool, _ api: ServerAPI) throws -> Outcome? {
         let timeout = try context.timeoutMilliseconds()
         var answer: [UInt8]?
         var report = try OutboxDelivery(outbox, api: api).run(
@@ -63,6 +71,7 @@ struct QueuedSend {
             if isNew { try outbox.withdraw(own) }
             throw APIError.refused(refusal)
         }
+        guard try outbox.waits(own) else { return nil }
         if let error = report.interruption {
             guard QueueRule.allows(error) else {
                 // If the message already waited, another command has reported it, and it stays.

@@ -29,7 +29,8 @@ struct ChildProcess {
     let words: [String]
     /// Replaces variables of this process's environment, for the program alone. nil removes one.
     var environment: [(name: String, value: String?)] = []
-    /// The program's standard input, written before its output is read. With nil it inherits ours.
+    /// The program's standard input, which it has whole even if this process is killed after it was started: with a part of
+    /// a message it would do a wrong thing. With nil it inherits ours.
     var input: [UInt8]?
     /// How many output bytes to keep. All output is also passed on. With 0 the program inherits our streams, and
     /// nothing is kept.
@@ -44,12 +45,7 @@ struct ChildProcess {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
-        var feeding: Int32?
-        if input != nil {
-            let ends = try pipes.open()
-            posix_spawn_file_actions_adddup2(&actions, ends.reading, STDIN_FILENO)
-            feeding = ends.writing
-        }
+        if let input { posix_spawn_file_actions_adddup2(&actions, try pipes.reading(input), STDIN_FILENO) }
         var watched: [(source: Int32, sink: Int32)] = []
         if keptBytes > 0 {
             for sink in [STDOUT_FILENO, STDERR_FILENO] {
@@ -60,8 +56,7 @@ struct ChildProcess {
         }
         let process = try Spawn.start(words, &actions, environment: environment)
         if getsSignals { Signals.passOn(to: process) }
-        pipes.closeChildEnds(keeping: (feeding.map { [$0] } ?? []) + watched.map(\.source))
-        if let feeding, let input { pipes.feed(input, to: feeding) }
+        pipes.closeChildEnds(keeping: watched.map(\.source))
         let passed = pass(watched, of: process, &pipes)
         for stream in passed.open { ChildProcess.leave(stream) }
         var status: Int32 = 0
@@ -148,7 +143,7 @@ struct ChildProcess {
     }
 }
 
-/// The pipes between this process and a child process. All are closed at the end in every case.
+/// The descriptors that this process opens for a child process. All are closed at the end in every case.
 private struct Pipes {
     private var descriptors: Set<Int32> = []
 
@@ -166,24 +161,13 @@ private struct Pipes {
         for descriptor in descriptors where !kept.contains(descriptor) { close(descriptor) }
     }
 
-    /// Writes all bytes unless the child process exits or closes its input. Then it closes the pipe, so that the child
-    /// sees the end.
-    mutating func feed(_ bytes: [UInt8], to descriptor: Int32) {
-        _ = fcntl(descriptor, F_SETFL, O_NONBLOCK)
-        var rest = bytes[...]
-        while !rest.isEmpty {
-            let count = rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
-            if count < 0, errno == EINTR { continue }
-            // If the user has many pipes, a pipe may have only one page.
-            if count < 0, errno == EAGAIN {
-                var polled = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
-                guard poll(&polled, 1, -1) >= 0 || errno == EINTR else { break }
-                continue
-            }
-            guard count > 0 else { break }
-            rest = rest.dropFirst(count)
-        }
-        close(descriptor)
+    /// A descriptor from which the bytes can be read.
+    mutating func reading(_ bytes: [UInt8]) throws(DiskError) -> Int32 {
+        let file = try UnnamedFile(inMemory: "a program's input")
+        try file.write(bytes, at: 0)
+        let descriptor = try file.duplicate()
+        descriptors.insert(descriptor)
+        return descriptor
     }
 
     mutating func close(_ descriptor: Int32) {

@@ -197,7 +197,8 @@ enum WatchCommand {
             CommandFailure(
                 .invalidData, code: "cursor_expired",
                 "the server was restored from a backup, and '\(name)' continues differently, so this watch has lost "
-                    + "its place; remove '\(file.path)' to start at the newest messages")
+                    + "its place; forget it with 'natter watch drop \(place.description)' to start at the newest messages"
+            )
         }
 
         private mutating func watched(_ replica: Replica) throws -> [ReplicaConversation] {

@@ -130,9 +130,7 @@ enum WrapCommand {
             if kept != nil { Signals.exitOnInterrupt() }
             do {
                 let sending = QueuedSend(outbox: outbox, api: api, context: context)
-                if case .queued(let entry, let reason) = try sending.send(request), try isWaiting(entry) {
-                    context.note("queued: \(reason)")
-                }
+                if case .queued(_, let reason) = try sending.send(request) { context.note("queued: \(reason)") }
                 return nil
             } catch let error as APIError {
                 let failure = ExitCodes.translate(error)
@@ -144,16 +142,6 @@ enum WrapCommand {
                     .temporary, code: failure.code,
                     "the outcome was not accepted: \(failure.message); it is parked, see 'natter outbox ls'")
             }
-        }
-
-        /// Whether the outbox still has a message. Another command may have sent it with its own.
-        private func isWaiting(_ entry: OutboxEntry) throws -> Bool {
-            var isFound = false
-            try outbox.forEach { other in
-                isFound = other.number == entry.number
-                return !isFound
-            }
-            return isFound
         }
     }
 
