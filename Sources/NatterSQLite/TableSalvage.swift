@@ -30,6 +30,36 @@ public struct TableSalvage {
         return salvage.isComplete
     }
 
+    /// Copies the rows to which no page leads any more, because that page can't be read. SQLite is told of every page that it is
+    /// the table's first one, in a transaction that is rolled back, so that it reads each leaf by itself.
+    ///
+    /// Freed pages are overwritten with zeros (`secure_delete`), so no row of former times comes back.
+    ///
+    /// - Parameters:
+    ///   - source: nobody else uses its file.
+    ///   - isRow: whether a row belongs to the table. What is in pages of other tables is offered, too.
+    /// - Throws: errors of the target.
+    public static func copyLeaves(
+        _ table: String, from source: Connection, to target: Connection, isRow: (borrowing Statement) -> Bool
+    ) throws {
+        let columns = try target.rows("SELECT name FROM pragma_table_info('\(table)') ORDER BY cid") { $0.text(0) }
+        let salvage = TableSalvage(source: source, target: target, table: table, columns: columns, keys: [])
+        let pages = try source.row("PRAGMA page_count") { $0.int(0) } ?? 0
+        try source.execute("PRAGMA query_only=OFF")
+        for page in 2..<max(2, pages + 1) {
+            defer { try? source.execute("ROLLBACK; PRAGMA writable_schema=RESET") }
+            do throws(SQLiteError) {
+                try source.execute("BEGIN IMMEDIATE; PRAGMA writable_schema=ON")
+                try source.run("UPDATE sqlite_schema SET rootpage=? WHERE name=?", page, table)
+                try source.execute("PRAGMA writable_schema=RESET")
+            } catch {
+                continue
+            }
+            // A page of another table is left at its first row.
+            _ = try salvage.read("/* page \(page) */", [], while: isRow)
+        }
+    }
+
     private init(source: Connection, target: Connection, table: String, columns: [String], keys: [String]) {
         (self.source, self.target, self.table, self.columns, self.keys) = (source, target, table, columns, keys)
     }
@@ -59,18 +89,19 @@ public struct TableSalvage {
     /// Copies rows until one can't be read.
     /// - Returns: the first column of the last row's key, if it is a number, and whether all rows could be read.
     private func read(
-        _ condition: String, _ values: [any SQLValue], descending: Bool
+        _ condition: String, _ values: [any SQLValue], descending: Bool = false,
+        while isRow: (borrowing Statement) -> Bool = { _ in true }
     ) throws -> (reached: Int64?, isWhole: Bool) {
-        let order = keys.map { descending ? "\($0) DESC" : $0 }.joined(separator: ",")
+        let order = keys.isEmpty ? "" : "ORDER BY " + keys.map { descending ? "\($0) DESC" : $0 }.joined(separator: ",")
         let names = columns.joined(separator: ",")
         let marks = columns.map { _ in "?" }.joined(separator: ",")
         var reached: Int64?
         do {
-            let rows = try source.statement("SELECT \(names) FROM \(table) \(condition) ORDER BY \(order)")
+            let rows = try source.statement("SELECT \(names) FROM \(table) \(condition) \(order)")
             try rows.bind(all: values)
             let insert = try target.statement("INSERT OR IGNORE INTO \(table) (\(names)) VALUES (\(marks))")
             let keyColumn = keys.first.flatMap { columns.firstIndex(of: $0) }
-            while try rows.step() {
+            while try rows.step(), isRow(rows) {
                 let row = (0..<columns.count).map { rows.value($0) }
                 if let keyColumn { reached = rows.isNull(keyColumn) ? nil : rows.int64(keyColumn) }
                 try insert.bind(all: row)

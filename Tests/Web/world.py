@@ -1,4 +1,5 @@
 """A server of its own, and a browser with tabs, for the tests of the web page."""
+import atexit
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 PASSWORD = "a good password"
 PROGRAMS = os.environ.get("NATTER_BIN", os.path.join(os.path.dirname(__file__), "../../.build/release"))
 TIMEOUT = 60
+SIZE = (1280, 900)
 
 
 class Server:
@@ -73,7 +75,7 @@ class Server:
             return int(next(line.split()[1] for line in answer.read().decode().split("\n") if line.startswith("natter_waiting_requests ")))
 
 
-def browser(width=1280, height=900):
+def browser(width=SIZE[0], height=SIZE[1]):
     options = Options()
     options.binary_location = "/usr/bin/chromium"
     for word in ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--lang=en-GB",
@@ -85,16 +87,54 @@ def browser(width=1280, height=900):
     return driver
 
 
+class Lent:
+    """Browsers that no test has now. Starting one costs as much as a short test, so the tests share one."""
+
+    idle = []
+
+    @classmethod
+    def take(cls):
+        return cls.idle.pop() if cls.idle else browser()
+
+    @classmethod
+    def give_back(cls, driver, origin):
+        """Forgets all that a test has done, or ends the browser if that is not possible."""
+        try:
+            used = driver.window_handles
+            driver.switch_to.new_window("tab")
+            new = driver.current_window_handle
+            for handle in used:
+                driver.switch_to.window(handle)
+                driver.close()
+            driver.switch_to.window(new)
+            driver.execute_cdp_cmd("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": "all"})
+            driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
+            driver.execute_cdp_cmd("Network.clearBrowserCache", {})
+            driver.set_window_size(*SIZE)
+            driver.get_log("browser")
+            cls.idle.append(driver)
+        except Exception:  # pylint: disable=broad-except
+            driver.quit()
+
+    @classmethod
+    def end(cls):
+        for driver in cls.idle:
+            driver.quit()
+
+
+atexit.register(Lent.end)
+
+
 class PageTest(unittest.TestCase):
-    """Each test has a fresh server and a fresh browser."""
+    """Each test has a fresh server, and a browser as new."""
 
     options = ()
 
     def setUp(self):
         self.server = Server(*self.options)
         self.addCleanup(self.server.close)
-        self.driver = browser()
-        self.addCleanup(self.driver.quit)
+        self.driver = Lent.take()
+        self.addCleanup(Lent.give_back, self.driver, self.server.url)
 
     def wait(self, condition, what=""):
         """Waits until a condition is true, and returns its value."""

@@ -94,7 +94,11 @@ final class RebuiltPeople {
     }
 
     /// Creates the row of a conversation.
-    func conversation(_ id: ConversationID, _ origin: Origin) throws(SQLiteError) -> ConversationIdentity {
+    ///
+    /// - Parameter number: under which the journal has messages of it, if that is known.
+    func conversation(
+        _ id: ConversationID, _ origin: Origin, as number: Int64? = nil
+    ) throws(SQLiteError) -> ConversationIdentity {
         var name = origin.name
         var pair: AccountPair?
         switch origin.kind {
@@ -113,8 +117,8 @@ final class RebuiltPeople {
             INSERT INTO conversation (number,id,kind,name,name_key,is_open,user_a,user_b,is_deleted,sealed_hash)
             VALUES (?,?,?,?,?,?,?,?,?,?)
             """)
-        highest.conversation += 1
-        let number = highest.conversation
+        if number == nil { highest.conversation += 1 }
+        let number = number ?? highest.conversation
         try insert.run(
             number, id.bytes, Int(origin.kind.rawValue), name, NameRule.caseKey(name), origin.history.isOpen,
             pair?.first.rawValue, pair?.second.rawValue, origin.history.isDeleted, HashChain.start(of: id).bytes)

@@ -125,6 +125,15 @@ public final class StoreCheck {
             try LogCheck(self, conversation, connection).run()
             check(tails[conversation.identity.number] ?? [], of: conversation)
         }
+        for number in Set(tails.keys).subtracting(conversations.map(\.identity.number)).sorted() {
+            let count = tails[number]?.count ?? 0
+            report(
+                StoreDamage(
+                    file: database,
+                    problem: .plural(
+                        count, "the journal has \(count) message of conversation \(number), whose row is lost",
+                        "the journal has \(count) messages of conversation \(number), whose row is lost")))
+        }
     }
 
     private func checkDatabase(_ connection: Connection) {

@@ -137,13 +137,20 @@ public final class StoreRebuild {
                 let log = try rebuild(identity, conversation, store, survey, journal, connection)
                 logs.append((identity, conversation.label, log))
             }
-            let knownIDs = Set(known.map(\.identity.id))
-            for id in survey.conversations.sorted() where !knownIDs.contains(id) {
-                let identity = try people.conversation(id, origin(id, store, survey))
+            var orphans = OrphanRecords(journal, survey, store, known: known.map(\.identity))
+            for id in orphans.ids.sorted() {
+                let identity = try people.conversation(id, origin(id, store, survey), as: orphans.take(id))
                 let log = try rebuild(identity, nil, store, survey, journal, connection)
                 let label = CheckedConversation.label(of: identity)
                 report("rebuilt conversation '\(label)' from its log")
                 logs.append((identity, label, log))
+            }
+            for row in try orphans.adopt(people) {
+                let log = try rebuild(row.identity, row, store, survey, journal, connection)
+                report(
+                    "messages of a conversation that nothing describes any more are in the group '\(row.label)'; 'natterd export \(row.label)' prints them"
+                )
+                logs.append((row.identity, row.label, log))
             }
             try record(logs, people, connection)
             try keepDamagedBatches(journal, connection)
