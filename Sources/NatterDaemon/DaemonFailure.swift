@@ -105,6 +105,7 @@ enum DaemonFailure {
 
     private static func of(_ error: BackupError) -> CommandFailure {
         switch error {
+        case .inUse: CommandFailure(.temporary, code: "locked", error.phrase)
         case .occupied, .otherStore, .notEmpty: CommandFailure(.cannotCreate, code: "occupied", error.phrase)
         case .nested: CommandFailure(.usage, code: "usage", error.phrase)
         case .cannotCreate(let disk) where disk.isFull: CommandFailure(disk)

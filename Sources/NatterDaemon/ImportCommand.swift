@@ -154,7 +154,8 @@ enum ImportCommand {
                 "\(file) was imported into '\(conversation)' on \(time.rfc3339); --again imports it once more")
         }
         let marked = known > 0 ? known : nil
-        if options.isTrial {
+        // Nothing makes no group.
+        if options.isTrial || count + known == 0 {
             return Report(conversation: conversation, count: count, known: marked, first: 0, last: 0)
         }
         let summary = try importer.finish()

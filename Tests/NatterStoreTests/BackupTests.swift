@@ -234,6 +234,11 @@ struct BackupTests {
         try disk.open(target.path + "/letter.txt", .create).write([1], at: 0)
         #expect(throws: BackupError.occupied(target.path)) { _ = try store.store.backup(to: target.path) }
         try disk.remove(target.path + "/letter.txt")
+        // One that another backup still writes to
+        let lock = try Store.takeLock(target.path, disk: disk)
+        withExtendedLifetime(lock) {
+            #expect(throws: BackupError.inUse(target.path)) { _ = try store.store.backup(to: target.path) }
+        }
         // The store's own
         #expect(throws: BackupError.nested(directory.path + "/backup")) {
             _ = try store.store.backup(to: directory.path + "/backup")

@@ -321,6 +321,14 @@ struct ImportTests {
             })
     }
 
+    @Test("an import of nothing makes no group")
+    func nothing() throws {
+        let world = try World(isServing: false)
+        let outcome = try world.natterd(["import", "new", "-"], input: .bytes([]))
+        #expect(outcome.code == 0 && outcome.errors.contains("nothing to import"))
+        #expect(try world.natterd("export", "new").code == 67)
+    }
+
     @Test("a file that is not there, and a directory, are told in a line")
     func noFile() throws {
         let world = try World(isServing: false)

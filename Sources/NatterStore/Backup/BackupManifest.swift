@@ -130,6 +130,8 @@ struct BackupManifest: Equatable {
 
 /// Why a backup was not made or not restored.
 public enum BackupError: Error, Equatable, PhraseConvertible {
+    /// Another backup goes to the target, or a server uses it. After a command that was interrupted, its server still works.
+    case inUse(String)
     /// The target of the backup contains something else.
     case occupied(String)
     /// The target contains a backup of another store.
@@ -147,6 +149,8 @@ public enum BackupError: Error, Equatable, PhraseConvertible {
 
     public var phrase: Phrase {
         switch self {
+        case .inUse(let path):
+            "another natterd is using '\(path)', perhaps for the backup of a command that was interrupted; try again in a moment"
         case .occupied(let path):
             "'\(path)' holds something else than a backup; name a directory that is empty or does not exist"
         case .otherStore(let path):

@@ -117,9 +117,12 @@ public final class StoreBackup {
     /// Creates the target unless it is there, and locks it.
     private func lockTarget() throws -> any DiskLock {
         do throws(StoreOpenError) { return try Store.takeLock(target, disk: disk) } catch {
-            guard case .cannotCreate(let problem) = error else { throw error }
-            // Not the error of a store that can't be opened.
-            throw BackupError.cannotCreate(problem)
+            // Not the errors of a store that can't be opened.
+            switch error {
+            case .cannotCreate(let problem): throw BackupError.cannotCreate(problem)
+            case .locked: throw BackupError.inUse(target)
+            default: throw error
+            }
         }
     }
 
