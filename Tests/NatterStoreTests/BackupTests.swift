@@ -235,9 +235,10 @@ struct BackupTests {
         #expect(throws: BackupError.occupied(target.path)) { _ = try store.store.backup(to: target.path) }
         try disk.remove(target.path + "/letter.txt")
         // One that another backup still writes to
-        let lock = try Store.takeLock(target.path, disk: disk)
-        withExtendedLifetime(lock) {
+        do {
+            let lock = try Store.takeLock(target.path, disk: disk)
             #expect(throws: BackupError.inUse(target.path)) { _ = try store.store.backup(to: target.path) }
+            withExtendedLifetime(lock) {}
         }
         // The store's own
         #expect(throws: BackupError.nested(directory.path + "/backup")) {
