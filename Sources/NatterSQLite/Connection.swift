@@ -66,8 +66,17 @@ public final class Connection {
             settings: "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF")
     }
 
+    /// Opens a damaged file to read what pages behind its first one hold.
+    ///
+    /// - Parameter firstPage: what SQLite reads instead of the file's own first page.
+    convenience init(damaged path: String, firstPage: [UInt8], disk: any Disk) throws(SQLiteError) {
+        try self.init(
+            path, isReader: true, checksums: true, firstPage: firstPage, disk: disk,
+            settings: "PRAGMA wal_autocheckpoint=0")
+    }
+
     private init(
-        _ path: String, isReader: Bool, checksums: Bool, disk: any Disk, settings: String
+        _ path: String, isReader: Bool, checksums: Bool, firstPage: [UInt8]? = nil, disk: any Disk, settings: String
     ) throws(SQLiteError) {
         Connection.savingMemory
         let vfs = disk.sqliteVFS
@@ -96,7 +105,7 @@ public final class Connection {
         self.handle = handle
         self.path = path
         self.disk = disk
-        pageChecksums = checksums ? PageChecksums(handle) : nil
+        pageChecksums = checksums ? PageChecksums(handle, firstPage: firstPage) : nil
         guard !checksums || pageChecksums != nil else {
             sqlite3_close_v2(handle)
             throw SQLiteError(reason: .cannotOpen, message: "SQLite has no room for checksums", path: path)

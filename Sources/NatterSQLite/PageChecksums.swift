@@ -15,6 +15,8 @@ final class PageChecksums {
         /// It must be first, because SQLite's pointer to this member is also used as a pointer to the whole struct.
         var own: sqlite3_io_methods
         let original: UnsafePointer<sqlite3_io_methods>
+        /// What SQLite reads instead of the first page.
+        let firstPage: UnsafeMutableRawBufferPointer?
     }
 
     private let methods: UnsafeMutablePointer<Methods>
@@ -22,8 +24,9 @@ final class PageChecksums {
     /// Call it for a connection that was just opened and has not read yet. New files reserve room for the checksums. A
     /// file without checksums counts as damaged.
     ///
+    /// - Parameter firstPage: for SQLite to read instead of the file's own, which is damaged.
     /// - Returns: nil if SQLite refuses.
-    init?(_ connection: OpaquePointer) {
+    init?(_ connection: OpaquePointer, firstPage: [UInt8]?) {
         var file: UnsafeMutablePointer<sqlite3_file>?
         var reserved = Int32(PageChecksums.byteCount)
         guard sqlite3_file_control(connection, "main", SQLITE_FCNTL_FILE_POINTER, &file) == SQLITE_OK, let file,
@@ -34,15 +37,27 @@ final class PageChecksums {
         own.xRead = PageChecksums.read
         own.xWrite = PageChecksums.write
         methods = .allocate(capacity: 1)
-        methods.initialize(to: Methods(own: own, original: original))
+        let first = firstPage.map { bytes in
+            let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 16)
+            copy.copyBytes(from: bytes)
+            return copy
+        }
+        methods.initialize(to: Methods(own: own, original: original, firstPage: first))
         file.pointee.pMethods = UnsafeRawPointer(methods).assumingMemoryBound(to: sqlite3_io_methods.self)
     }
 
     /// This object must outlive the open connection.
-    deinit { methods.deallocate() }
+    deinit {
+        methods.pointee.firstPage?.deallocate()
+        methods.deallocate()
+    }
+
+    private static func methods(_ file: UnsafeMutablePointer<sqlite3_file>?) -> UnsafePointer<Methods>? {
+        UnsafeRawPointer(file?.pointee.pMethods)?.assumingMemoryBound(to: Methods.self)
+    }
 
     private static func original(_ file: UnsafeMutablePointer<sqlite3_file>?) -> UnsafePointer<sqlite3_io_methods>? {
-        UnsafeRawPointer(file?.pointee.pMethods)?.assumingMemoryBound(to: Methods.self).pointee.original
+        methods(file)?.pointee.original
     }
 
     /// True for a whole page. SQLite also reads parts of the first page that are smaller than any page.
@@ -65,7 +80,14 @@ final class PageChecksums {
         @convention(c) (
             UnsafeMutablePointer<sqlite3_file>?, UnsafeMutableRawPointer?, Int32, Int64
         ) -> Int32 = { file, buffer, count, offset in
-            guard let read = original(file)?.pointee.xRead else { return SQLITE_IOERR }
+            guard let methods = methods(file), let read = methods.pointee.original.pointee.xRead else {
+                return SQLITE_IOERR
+            }
+            if let first = methods.pointee.firstPage, offset >= 0, offset + Int64(count) <= first.count {
+                UnsafeMutableRawBufferPointer(start: buffer, count: Int(count))
+                    .copyMemory(from: UnsafeRawBufferPointer(rebasing: first[Int(offset)..<Int(offset) + Int(count)]))
+                return SQLITE_OK
+            }
             let code = read(file, buffer, count, offset)
             guard isPage(count, at: offset) else { return code }
             // SQLite reads only pages that it wrote, so something else truncated this page.

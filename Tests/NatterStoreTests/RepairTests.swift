@@ -418,6 +418,25 @@ struct RepairTests {
         #expect(found.first?.problem.english.contains("1 message of conversation") == true)
     }
 
+    @Test(
+        "a database whose first page can't be read: the journal's messages are found",
+        arguments: [16, 30, 99, 105, 2_000])
+    func unreadableFirstPage(place: UInt64) throws {
+        let store = try TestStore()
+        try store.fill(10)
+        try store.seal()
+        for number in 1...200 { try store.post(["in no log \(number)"]) }
+        let all = try store.all()
+        store.store.close()
+        let file = try disk.open(store.directory + "/store.db", .readWrite)
+        try file.write([try file.read(count: 1, at: place)[0] ^ 2], at: place)
+        let summary = try StoreRepair.run(store.directory) { _ in }
+        #expect(summary.hasUnknownLoss && summary.left.damages == 0)
+        let repaired = try TestStore(store.directory)
+        #expect(try repaired.all() == all)
+        #expect(try repaired.post(["next"]).first?.message?.seq == all.last?.seq.next)
+    }
+
     /// The first bytes of a table's pages.
     private static let (innerPage, leafPage): (UInt8, UInt8) = (5, 13)
 

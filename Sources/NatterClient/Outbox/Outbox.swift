@@ -320,6 +320,10 @@ public struct Outbox {
                     try version > 0 && target.transaction { try TableSalvage.copy("entry", from: source, to: target) }
             } catch let error as SQLiteError where error.reason == .corrupt && error.path == path {}
             try Outbox.schema.migrate(target)
+            if !isComplete {
+                // A row of another table lacks what this one must have.
+                try TableSalvage.copyLeaves("entry", of: path, on: disk, to: target) { _ in true }
+            }
             try target.checkpoint(.truncating)
         }
         for end in ["-wal", ""] {

@@ -29,7 +29,7 @@ public enum OutboxError: Error, Equatable, PhraseConvertible {
         case .full(let what), .storage(let what): what
         case .damaged(let what): "\(what); 'natter outbox ls' repairs it"
         case .incomplete(let path):
-            "the outbox was damaged, and some of its messages could not be read; the others wait as before, and '\(path)' is what it was"
+            "the outbox was damaged, and some of its messages may be lost; what could be read waits as before, and '\(path)' is what it was"
         case .idReused(let id):
             "the id '\(id)' belongs to another message in the outbox; 'natter outbox ls' shows it"
         case .noEntry(let what): "the outbox has no message '\(what)'; 'natter outbox ls' lists what waits"

@@ -23,12 +23,6 @@ struct DatabaseSalvage {
             try target.execute(KeyTables.creation(of: table))
             try copy(table)
         }
-        // The journal is the only place of its messages, and its checksums tell its rows from others.
-        if incomplete.contains("batch") {
-            try TableSalvage.copyLeaves("batch", from: source, to: target) { row in
-                (try? row.withBlob(1) { try SealedBatch(checking: $0) }) != nil
-            }
-        }
         // The second copies of dictionaries are useful. If one can't be read, the logs still have it, so the loss is
         // not reported.
         let before = incomplete

@@ -42,8 +42,15 @@ final class RebuiltDatabase {
         try disk.removeDatabase(database + ".rebuilt")
         let connection = try Connection(path: database + ".rebuilt", role: .writer, disk: disk)
         open = connection
-        if exists { try salvage(database, connection) }
+        var hasWholeJournal = true
+        if exists { hasWholeJournal = try salvage(database, connection) }
         try StoreSchema.current.migrate(connection)
+        if !hasWholeJournal {
+            // It is the only place of its messages, and its checksums tell its rows from others.
+            try TableSalvage.copyLeaves("batch", of: database, on: disk, to: connection) { row in
+                (try? row.withBlob(1) { try SealedBatch(checking: $0) }) != nil
+            }
+        }
         isNew = try storeID() == nil
     }
 
@@ -84,7 +91,8 @@ final class RebuiltDatabase {
         return try connection.hasRow("SELECT 1 FROM meta WHERE key='store_id'")
     }
 
-    private func salvage(_ path: String, _ target: Connection) throws {
+    /// - Returns: whether all of the journal could be read.
+    private func salvage(_ path: String, _ target: Connection) throws -> Bool {
         do {
             let source = try Connection(path: path, role: .reader, disk: disk)
             // Otherwise SQLite refuses all of a file that is shorter than its header says.
@@ -99,9 +107,11 @@ final class RebuiltDatabase {
             }
             // Without these tables, nothing says which messages the journal held behind the end of a log.
             hasUnknownLoss = version == 0 || !Set(["batch", "conversation"]).isDisjoint(with: salvage.incomplete)
+            return version > 0 && !salvage.incomplete.contains("batch")
         } catch let error as SQLiteError where error.path == path && error.reason != .newerSchema {
-            report("nothing of '\(path)' could be read: \(error.message)")
+            report("the tables of '\(path)' can't be read: \(error.message)")
             hasUnknownLoss = true
+            return false
         }
     }
 
