@@ -101,7 +101,7 @@ private struct Log {
         let synced = try SyncedReplica(context)
         printer.reader = synced.location.user
         request.filter.sender = synced.sender(request.filter.sender)
-        let state = try synced.refresh(request.isPage && !request.marks ? .quickly : .completely)
+        let state = try synced.refresh(request.isShortPage && !request.marks ? .quickly : .completely)
         let follow = request.follows ? try LogFollow(context, request, synced) : nil
         if case .partial = state, case .conversation(let name) = request.scope,
             case .newest(let count) = request.selection

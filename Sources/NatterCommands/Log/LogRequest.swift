@@ -146,12 +146,16 @@ struct LogRequest {
     /// Whether the messages are printed as new, so that edits and deletions of earlier ones have lines.
     var isNews: Bool { cursorFile != nil || isUnread }
 
-    /// True if a page of the server's newest messages is enough. More than a page is better kept: a sync has it in less time and
-    /// memory.
+    /// True if a page of the server's newest messages is enough.
     var isPage: Bool {
-        guard case .newest(let count) = selection, count <= Limits.pageLimit, case .conversation = scope,
-            filter.since == nil, thread == nil, !mentions, pattern == nil, !isRaw
+        guard case .newest = selection, case .conversation = scope, filter.since == nil, thread == nil,
+            !mentions, pattern == nil, !isRaw
         else { return false }
         return true
+    }
+
+    /// True if that page is worth asking for at once. A sync has more than a page in less time and memory, and keeps it.
+    var isShortPage: Bool {
+        if case .newest(let count) = selection { isPage && count <= Limits.pageLimit } else { false }
     }
 }
