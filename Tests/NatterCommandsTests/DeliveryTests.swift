@@ -35,7 +35,7 @@ struct DeliveryTests {
     func lost() throws {
         let server = try answering(dropped, dropped, ("200 OK", DeliveryTests.message))
         let person = try person(server)
-        let outcome = person("send", "x", "--token-file", "\(person.directory.path)/token")
+        let outcome = person("send", "a text", "--token-file", "\(person.directory.path)/token")
         #expect(outcome == .silent)
         let requests: [SendRequest] = try server.requests.map { request in
             try WireJSON.decode(from: Array((request.split(separator: "\r\n\r\n").last ?? "").utf8))
@@ -49,7 +49,7 @@ struct DeliveryTests {
         let server = try answering(dropped)
         let person = try person(server)
         let outcome = person(
-            "send", "x", "--id", "it's 7", "--timeout", "0.3", "--token-file", "\(person.directory.path)/token")
+            "send", "a text", "--id", "it's 7", "--timeout", "0.3", "--token-file", "\(person.directory.path)/token")
         #expect(outcome.code == 69)
         #expect(outcome.errors.contains(#"repeat it with --id 'it'\''s 7'"#))
         #expect(
@@ -76,7 +76,7 @@ struct DeliveryTests {
     func limited(header: String, remedy: String) throws {
         let server = try answering(("429 Too Many Requests", "<html>slow down</html>"), headers: header)
         let person = try person(server)
-        for words in [["send", "x"], ["whoami"]] {
+        for words in [["send", "a text"], ["whoami"]] {
             let outcome = person.run(words + ["--token-file", "\(person.directory.path)/token"])
             #expect(outcome.code == 75, "\(outcome)")
             #expect(outcome.errors == "natter: a proxy answered 429 for '\(server.url)'; \(remedy)\n")
@@ -87,7 +87,7 @@ struct DeliveryTests {
     func busy() throws {
         let server = try answering(("503 Busy", #"{"error":{"code":"busy","message":"too much to do"}}"#))
         let person = try person(server)
-        let outcome = person("send", "x", "--token-file", "\(person.directory.path)/token")
+        let outcome = person("send", "a text", "--token-file", "\(person.directory.path)/token")
         #expect(outcome.code == 75)
         #expect(outcome.errors == "natter: too much to do; try again later\n")
         #expect(server.requests.count == 1)
