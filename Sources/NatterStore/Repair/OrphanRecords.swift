@@ -25,7 +25,7 @@ struct OrphanRecords {
         self.ids = ids.subtracting(known.map(\.id))
     }
 
-    private static func generalID(of store: StoreID) -> ConversationID {
+    static func generalID(of store: StoreID) -> ConversationID {
         .derived(store: store, kind: .general, users: [])
     }
 

@@ -196,7 +196,7 @@ public final class StoreRebuild {
         }
         // No header can be read. The id of `general` follows from the store's id. No other id says what it belongs
         // to.
-        let isGeneral = id == ConversationID.derived(store: store, kind: .general, users: [])
+        let isGeneral = id == OrphanRecords.generalID(of: store)
         return RebuiltPeople.Origin(
             kind: isGeneral ? .general : .group, name: history.name ?? "recovered-\(id.description.prefix(8))",
             users: [],
