@@ -32,11 +32,7 @@ public struct TableSalvage {
         return salvage.isComplete
     }
 
-    /// Copies the rows to which no page leads any more, because that page, or the first one with its schema, can't be read. SQLite
-    /// is told of every page that it is the table's first one, in a transaction that is rolled back, so that it reads each leaf
-    /// by itself.
-    ///
-    /// Freed pages are overwritten with zeros (`secure_delete`), so no row of former times comes back.
+    /// Copies the rows to which no page leads any more, because that page, or the first one with its schema, can't be read.
     ///
     /// - Parameters:
     ///   - path: a damaged database that nobody else uses.
@@ -46,45 +42,14 @@ public struct TableSalvage {
         _ table: String, of path: String, on disk: any Disk, to target: Connection,
         isRow: (borrowing Statement) -> Bool
     ) throws {
-        let firstPage = try firstPage(of: table, as: target, besides: path, on: disk)
-        guard let source = try? Connection(damaged: path, firstPage: firstPage, disk: disk),
-            let pages = try? source.row("PRAGMA page_count", read: { $0.int(0) })
-        else { return }
+        let creation = try target.row("SELECT sql FROM sqlite_schema WHERE name=?", table) { $0.text(0) }
         let columns = try target.rows("SELECT name FROM pragma_table_info('\(table)') ORDER BY cid") { $0.text(0) }
-        let salvage = TableSalvage(source: source, target: target, table: table, columns: columns, keys: [])
+        guard let pages = try LoosePages(of: table, creation: creation ?? "", in: path, on: disk) else { return }
+        let salvage = TableSalvage(source: pages.source, target: target, table: table, columns: columns, keys: [])
         try target.transaction {
-            for page in 2..<max(2, pages + 1) {
-                defer { try? source.execute("ROLLBACK; PRAGMA writable_schema=RESET") }
-                do throws(SQLiteError) {
-                    try source.execute("BEGIN IMMEDIATE; PRAGMA writable_schema=ON")
-                    try source.run("UPDATE sqlite_schema SET rootpage=? WHERE name=?", page, table)
-                    try source.execute("PRAGMA writable_schema=RESET")
-                } catch {
-                    continue
-                }
-                // A page of another table is left at its first row.
-                _ = try salvage.read("/* page \(page) */", [], while: isRow)
-            }
+            // A page of another table is left at its first row.
+            try pages.forEach { page in _ = try salvage.read("/* page \(page) */", [], while: isRow) }
         }
-    }
-
-    /// The first page of a database that has nothing but this table.
-    private static func firstPage(
-        of table: String, as target: Connection, besides path: String, on disk: any Disk
-    ) throws -> [UInt8] {
-        let file = path + ".first"
-        try disk.removeDatabase(file)
-        do {
-            let connection = try Connection(path: file, role: .writer, disk: disk)
-            let creation = try target.row("SELECT sql FROM sqlite_schema WHERE name=?", table) { $0.text(0) }
-            try connection.execute(creation ?? "")
-            try connection.checkpoint(.truncating)
-        }
-        var page = try disk.open(file, .read).read(count: 4_096, at: 0)
-        try disk.removeDatabase(file)
-        // Without a number of pages, SQLite goes by the size of the file.
-        if page.count == 4_096 { page.replaceSubrange(28..<32, with: [0, 0, 0, 0]) }
-        return page
     }
 
     private init(source: Connection, target: Connection, table: String, columns: [String], keys: [String]) {

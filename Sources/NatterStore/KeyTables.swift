@@ -88,6 +88,11 @@ struct KeyTables {
         return Int64(name.dropFirst(5).dropLast(name.hasSuffix(newSuffix) ? newSuffix.utf8.count : 0))
     }
 
+    /// Whether a database lists a table of keys with this SQL.
+    static func isTable(_ name: String, _ sql: String) -> Bool {
+        period(ofTable: name) != nil && sql.hasPrefix("CREATE TABLE \(name) (")
+    }
+
     /// Reads which tables exist, and the keys without order.
     mutating func reload() throws(SQLiteError) {
         var (periods, new): ([Int64], NewKeys?) = ([], nil)

@@ -94,25 +94,34 @@ final class RebuiltDatabase {
     /// - Returns: whether all of the journal could be read.
     private func salvage(_ path: String, _ target: Connection) throws -> Bool {
         do {
-            let source = try Connection(path: path, role: .reader, disk: disk)
-            // Otherwise SQLite refuses all of a file that is shorter than its header says.
-            try source.execute("PRAGMA writable_schema=ON")
-            // Rows of an earlier schema lack the columns that later steps add.
-            let version = try StoreSchema.current.check(source)
-            try Schema(steps: Array(StoreSchema.current.steps.prefix(version))).migrate(target)
-            var salvage = DatabaseSalvage(from: source, to: target)
-            try target.transaction { try salvage.run() }
-            for table in salvage.incomplete {
-                report("of the table '\(table)' of '\(path)' not all could be read; a backup has it whole")
-            }
-            // Without these tables, nothing says which messages the journal held behind the end of a log.
-            hasUnknownLoss = version == 0 || !Set(["batch", "conversation"]).isDisjoint(with: salvage.incomplete)
-            return version > 0 && !salvage.incomplete.contains("batch")
+            return try salvage(Connection(path: path, role: .reader, disk: disk), target)
         } catch let error as SQLiteError where error.path == path && error.reason != .newerSchema {
             report("the tables of '\(path)' can't be read: \(error.message)")
+            try StoreSchema.current.migrate(target)
+            let found = try LoosePages.withoutFirstPage(path, on: disk, like: target, isTable: KeyTables.isTable)
+            if let found {
+                report("the tables of '\(path)' were found without its first page")
+                return try salvage(found, target)
+            }
             hasUnknownLoss = true
             return false
         }
+    }
+
+    private func salvage(_ source: Connection, _ target: Connection) throws -> Bool {
+        // Otherwise SQLite refuses all of a file that is shorter than its header says.
+        try source.execute("PRAGMA writable_schema=ON")
+        // Rows of an earlier schema lack the columns that later steps add.
+        let version = try StoreSchema.current.check(source)
+        try Schema(steps: Array(StoreSchema.current.steps.prefix(version))).migrate(target)
+        var salvage = DatabaseSalvage(from: source, to: target)
+        try target.transaction { try salvage.run() }
+        for table in salvage.incomplete {
+            report("of the table '\(table)' of '\(source.path)' not all could be read; a backup has it whole")
+        }
+        // Without these tables, nothing says which messages the journal held behind the end of a log.
+        hasUnknownLoss = version == 0 || !Set(["batch", "conversation"]).isDisjoint(with: salvage.incomplete)
+        return version > 0 && !salvage.incomplete.contains("batch")
     }
 
     // MARK: Contents

@@ -152,7 +152,8 @@ final class PostgresEngine: StoreEngine {
         return known
     }
 
-    static let noStore = StoreOpenError.unfit("the database holds no store")
+    static let noStore = StoreOpenError.unfit(
+        "the database holds no store; name another one, or make one in it with 'natterd serve'")
 
     /// Whether the database has the tables of a store.
     static func hasTables(_ connection: PostgresConnection) throws(PostgresError) -> Bool {

@@ -1,0 +1,161 @@
+import NatterModel
+import NatterSQLite
+import NatterSystem
+import StoreSupport
+import Testing
+
+@testable import NatterStore
+
+/// Damage of the database.
+extension RepairTests {
+    @Test("a journal that can't be read: that messages may be lost is said", arguments: [true, false])
+    func unreadableJournal(isRepair: Bool) throws {
+        let store = try TestStore()
+        try store.fill(10)
+        try store.seal()
+        try store.post(["in no log"])
+        let all = try store.all()
+        store.store.close()
+        #expect(try flipFirstPage(of: "batch", store.directory) == RepairTests.leafPage)
+        // When it is repaired, or its index is made again
+        var lines: [String] = []
+        if isRepair {
+            let summary = try StoreRepair.run(store.directory, report: { lines.append("\($0)") }) { _ in }
+            #expect(summary.hasUnknownLoss && summary.left.damages == 0)
+        } else {
+            let summary = try StoreRebuild.run(store.directory, .reindex) { lines.append("\($0)") }
+            #expect(summary.hasUnknownLoss)
+        }
+        #expect(lines.contains { $0.contains("may be lost") })
+        // Then the rest is served
+        #expect(try TestStore(store.directory).all() == all.dropLast())
+    }
+
+    @Test("a journal whose inner page can't be read: all of its messages are found")
+    func unreadableInnerPage() throws {
+        let store = try TestStore()
+        try store.fill(10)
+        try store.seal()
+        for number in 1...600 { try store.post(["in no log \(number)"]) }
+        let all = try store.all()
+        store.store.close()
+        #expect(try flipFirstPage(of: "batch", store.directory) == RepairTests.innerPage)
+        let summary = try StoreRepair.run(store.directory) { _ in }
+        // No page tells how many there were.
+        #expect(summary.hasUnknownLoss && summary.left.damages == 0)
+        try expectServed(all, but: [], store.directory)
+    }
+
+    @Test(
+        "the rows of conversations are lost: the journal's messages are in them again, or in groups that only members see"
+    )
+    func unreadableConversations() throws {
+        let store = try TestStore()
+        let alice = try store.user("alice")
+        _ = try store.user("bob")
+        for name in ["team", "crew"] {
+            _ = try waitFor { store.store.createGroup(name, isOpen: false, by: alice, $0) }.get()
+        }
+        // A batch that stays in the journal because of one message, and of another that is in a log, too
+        let both = ["general", "team"].map { NewMessage(conversation: $0, text: "to \($0)", key: nil) }
+        #expect(store.post(both, by: alice).allSatisfy { $0.message != nil })
+        try store.seal("team")
+        for name in ["team", "crew", "@bob"] { try store.post(["only in the journal, to \(name)"], to: name) }
+        let (general, team, crew) = (try store.all(), try store.all("team"), try store.all("crew"))
+        store.store.close()
+        #expect(try flipFirstPage(of: "conversation", store.directory) == RepairTests.leafPage)
+        var lines: [String] = []
+        let summary = try StoreRepair.run(store.directory, report: { lines.append("\($0)") }) { _ in }
+        #expect(summary.hasUnknownLoss && summary.left.damages == 0)
+        let names = lines.compactMap { $0.firstMatch(of: /the group '(recovered-[0-9a-f]+)'/).map { String($0.1) } }
+        let repaired = try TestStore(store.directory)
+        #expect(try repaired.all() == general)
+        #expect(try repaired.all("team") == team)
+        #expect(try repaired.post(["next"], to: "team").first?.message?.seq == team.last?.seq.next)
+        // Only the members of a group see it, and nobody a message that was personal
+        #expect(names.count == 2)
+        let seen = names.filter { (try? repaired.all($0)) != nil }
+        #expect(try seen.map { try repaired.all($0).map(\.text) } == [crew.map(\.text)])
+        #expect(names.allSatisfy { (try? repaired.all($0, as: "bob")) == nil })
+        let hidden = try #require(names.first { !seen.contains($0) })
+        #expect(try repaired.export(hidden).count == 1)
+        repaired.store.close()
+        #expect(try StoreCheck.run(store.directory) { Issue.record("\($0)") }.damages == 0)
+    }
+
+    @Test("messages of a conversation without a row are damage")
+    func orphans() throws {
+        let store = try TestStore()
+        _ = try store.user("bob")
+        #expect(try store.post(["hello"], to: "@bob").first?.message != nil)
+        store.store.close()
+        try Connection(path: store.directory + "/store.db", role: .writer).execute(
+            "DELETE FROM conversation WHERE kind=2")
+        var found: [StoreDamage] = []
+        #expect(try StoreCheck.run(store.directory) { found.append($0) }.damages == 1)
+        #expect(found.first?.problem.english.contains("1 message of conversation") == true)
+    }
+
+    @Test(
+        "a database whose first page can't be read: all that was in it is found; without the list of tables, the messages",
+        arguments: [16, 30, 99, 105, 2_000], [true, false])
+    func unreadableFirstPage(place: UInt64, hasList: Bool) throws {
+        let store = try TestStore()
+        let alice = try store.user("alice")
+        _ = try store.user("bob")
+        _ = try waitFor { store.store.createGroup("team", isOpen: false, by: alice, $0) }.get()
+        try store.fill(10)
+        try store.seal()
+        for number in 1...200 { try store.post(["in no log \(number)"], key: "key \(number)") }
+        try store.post(["hello"], to: "@bob")
+        let all = try store.all()
+        store.store.close()
+        let before = try rows(store.directory)
+        let file = try disk.open(store.directory + "/store.db", .readWrite)
+        try flip(file, at: place)
+        if !hasList {
+            for page in 1..<(try file.size() / 4_096) {
+                let text = String(decoding: try file.read(count: 4_096, at: page * 4_096), as: UTF8.self)
+                if text.contains("CREATE TABLE") { try flip(file, at: page * 4_096 + place) }
+            }
+        }
+        let summary = try StoreRepair.run(store.directory) { _ in }
+        #expect(summary.hasUnknownLoss == !hasList && summary.left.damages == 0)
+        if hasList { #expect(try rows(store.directory) == before) }
+        try expectServed(all, but: [], store.directory)
+    }
+
+    /// What a store's tables have, without those that logs have, too.
+    private func rows(_ directory: String) throws -> [String: [String]] {
+        let connection = try Connection(path: directory + "/store.db", role: .reader)
+        let tables = try connection.rows("SELECT name FROM sqlite_schema WHERE type='table' AND name<>'meta'") {
+            $0.text(0)
+        }
+        var found: [String: [String]] = [:]
+        for table in tables {
+            let columns = try connection.rows("SELECT name FROM pragma_table_info('\(table)')") { $0.text(0) }
+            found[table] = try connection.rows("SELECT * FROM \(table) ORDER BY 1,2") { row in
+                (0..<columns.count).map { "\(row.value($0))" }.joined(separator: "|")
+            }
+        }
+        return found
+    }
+
+    private func flip(_ file: any DiskFile, at place: UInt64) throws {
+        try file.write([try file.read(count: 1, at: place)[0] ^ 2], at: place)
+    }
+
+    /// The first bytes of a table's pages.
+    private static let (innerPage, leafPage): (UInt8, UInt8) = (5, 13)
+
+    /// Flips a bit in the first page of a table, and returns what kind of page that is.
+    private func flipFirstPage(of table: String, _ directory: String) throws -> UInt8 {
+        let path = directory + "/store.db"
+        let page = try Connection(path: path, role: .reader)
+            .row("SELECT rootpage FROM sqlite_schema WHERE name=?", table) { $0.uint64(0) }
+        let end = try #require(page) * 4_096
+        let file = try disk.open(path, .readWrite)
+        try flip(file, at: end - 100)
+        return try file.read(count: 1, at: end - 4_096)[0]
+    }
+}
