@@ -215,7 +215,7 @@ let testTargets = [
             "CEvent", "NatterCrypto", "NatterLog", "NatterStore", "NatterWire", "NatterTLS", "NatterServer",
             "NatterHTTP", "NatterClient", "TestSupport", "SystemSupport", "ServerSupport",
         ]),
-    tests("NatterHTTPTests", of: ["NatterLanguage", "NatterSystem", "NatterHTTP", "TestSupport", "SystemSupport"]),
+    tests("NatterHTTPTests", of: basics + ["NatterHTTP", "TestSupport", "SystemSupport"]),
     tests(
         "NatterClientTests",
         of: [

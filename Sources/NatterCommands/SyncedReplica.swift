@@ -120,6 +120,9 @@ final class SyncedReplica {
         return report.interruption
     }
 
+    /// The server's time at its first answer, to the second; nil if it gave none.
+    var firstAnswered: Timestamp? { knownAPI?.firstAnswered }
+
     /// The replica, opened once, or nil if nothing has been synced.
     func replica() throws -> Replica? {
         if let opened { return opened }

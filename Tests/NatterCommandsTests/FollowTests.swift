@@ -1,3 +1,4 @@
+import NatterModel
 import NatterSystem
 import ServerSupport
 import Testing
@@ -58,5 +59,25 @@ struct FollowTests {
         try waitForFile(file)
         _ = (bob("pm", "alice", "1"), bob("send", "2"))
         #expect(try followed.result().lines == ["@bob 1", "general 2"])
+    }
+
+    @Test("a watch takes the first message of somebody new, however wrong the clock here is", arguments: [-1, 1])
+    func watch(day: Int64) throws {
+        let server = try TestServer()
+        let (alice, bob) = (try server.user("alice"), try server.user("bob"))
+        let (got, wrong) = (bob.directory("got"), SystemClock().now().advanced(milliseconds: day * 86_400_000))
+        _ = alice("send", "before")
+        let watching = try Background {
+            bob.run(["watch", "--name", "w", "--exec", "cat >>'\(got)'; echo >>'\(got)'"], now: wrong)
+        }
+        try eventually("the watch has begun") { bob("watch", "ls").output.contains("w") }
+        _ = (alice("pm", "bob", "hello"), alice("send", "last"))
+        try eventually("both messages") {
+            Files.text(got).map { $0.contains("hello\n") && $0.contains("last\n") } ?? false
+        }
+        #expect(Files.text(got)?.contains("before") == false)
+        // It ends with its session.
+        #expect(bob("logout").code == 0)
+        #expect(try watching.result().code == 77)
     }
 }

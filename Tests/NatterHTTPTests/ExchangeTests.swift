@@ -1,4 +1,5 @@
 internal import NatterHTTP
+internal import NatterModel
 internal import SystemSupport
 internal import Testing
 internal import TestSupport
@@ -27,6 +28,23 @@ struct ExchangeTests {
                 "POST /chat/v1/messages?a=%20 HTTP/1.1\r\nHost: 127.0.0.1:\(server.port)\r\nUser-Agent: natter-test\r\n"
                     + "Authorization: Bearer x\r\nContent-Length: 5\r\n\r\nhello"
             ])
+    }
+
+    @Test("the time of an answer is in its Date, in the one form that servers write today")
+    func date() throws {
+        let good = "Sun, 06 Nov 1994 08:49:37 GMT"
+        let bad = [
+            "", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun, 06 Foo 1994 08:49:37 GMT", "Sun, 6 Nov 1994 8:49 GMT",
+            "Sun, 31 Feb 1994 08:49:37 GMT",
+        ]
+        for text in [good] + bad {
+            let server = try ScriptedServer { peer, _ in
+                peer.readRequest()
+                peer.answer("{}", headers: "Date: \(text)\r\n")
+            }
+            let answer = try makeClient(server.url).perform(HTTPRequest(.get, "/"))
+            #expect(answer.date == (text == good ? Timestamp(rfc3339: "1994-11-06T08:49:37Z") : nil), "\(text)")
+        }
     }
 
     @Test("every method can carry a body", arguments: [HTTPMethod.get, .post, .put, .patch, .delete])

@@ -23,6 +23,8 @@ public final class ServerAPI {
     public let address: ServerAddress
     /// The store that the latest answer came from.
     public private(set) var store: StoreID?
+    /// The server's time at its first answer, to the second; nil before that, and if it did not say.
+    public private(set) var firstAnswered: Timestamp?
     private let client: HTTPClient
     private let authorization: String?
     /// The name and the version of this program, for the list of sessions.
@@ -233,6 +235,7 @@ public final class ServerAPI {
             throw foreign("its answer names no store")
         }
         self.store = store
+        if firstAnswered == nil { firstAnswered = response.date }
         return response
     }
 

@@ -94,7 +94,7 @@ extension HealthCheck {
     }
 
     private mutating func checkClock(_ answer: HTTPResponse) {
-        guard let time = answer.header("Date").flatMap(HTTPDate.parse) else { return }
+        guard let time = answer.date else { return }
         let difference = context.now.milliseconds - time.milliseconds
         guard abs(difference) > HealthCheck.clockLimitMilliseconds else {
             return tell("clock: agrees with the server's")
@@ -105,19 +105,6 @@ extension HealthCheck {
                 ? "the clock here is \(difference / 1_000) s ahead of the server's"
                 : "the clock here is \(-difference / 1_000) s behind the server's",
             "correct the wrong one, preferably by NTP")
-    }
-}
-
-/// The format of a `Date` header (RFC 9110, 5.6.7).
-enum HTTPDate {
-    /// Parses `Sun, 06 Nov 1994 08:49:37 GMT`. Returns nil for anything else, including obsolete forms.
-    static func parse(_ text: String) -> Timestamp? {
-        let words = text.split(separator: " ", omittingEmptySubsequences: false)
-        guard words.count == 6, words[5] == "GMT", words[1].utf8.count == 2, words[3].utf8.count == 4,
-            let month = CivilTime.monthNames.firstIndex(of: String(words[2]))
-        else { return nil }
-        let number = month < 9 ? "0\(month + 1)" : "\(month + 1)"
-        return Timestamp(rfc3339: "\(words[3])-\(number)-\(words[1])T\(words[4])Z")
     }
 }
 

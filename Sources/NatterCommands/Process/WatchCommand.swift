@@ -115,8 +115,9 @@ enum WatchCommand {
             sender = synced.sender(context.arguments.value("from"))
             (isPersonal, takesOwn) = (context.arguments.flag("personal"), context.arguments.flag("own"))
             tries = try context.arguments.integer("tries", in: 1...1_000_000) ?? WatchCommand.standardTries
-            // Take the time before the sync, because messages after it are new.
-            let now = context.now
+            // A time before the sync, because messages after it are new. They have the server's times, so its clock is
+            // preferred, less a second, in which the head of its answer may follow what the answer shows.
+            let here = context.now
             let state = try synced.refresh(.completely)
             isCurrent = state.isCurrent
             asides = try SetAside(synced.location)
@@ -131,7 +132,8 @@ enum WatchCommand {
             lock = try place.lock()
             try place.takeOver(words: words, command: command)
             file = CursorFile(path: place.path)
-            try begin(replica, isCurrent: state.isCurrent, at: now)
+            try begin(
+                replica, isCurrent: state.isCurrent, at: synced.firstAnswered?.advanced(milliseconds: -1_000) ?? here)
         }
 
         /// The conversation that the user named.
@@ -232,10 +234,13 @@ enum WatchCommand {
                         return !failed
                     }
                     for message in try replica.changed(run, folds: false) ?? run.messages() {
-                        if isWanted(message), try !handle(message) {
+                        if isWanted(message), let status = try handle(message) {
                             let count = (failures[conversation.id] ?? 0) + 1
                             failures[conversation.id] = count
                             guard count >= tries else {
+                                context.note(
+                                    "the command failed with status \(status) for message \(message.seq) of '\(message.conversation)'; retrying"
+                                )
                                 failed = true
                                 return false
                             }
@@ -244,8 +249,8 @@ enum WatchCommand {
                             context.note(
                                 .plural(
                                     count,
-                                    "message \(message.seq) of '\(message.conversation)' has failed \(count) time; '\(command)' prints it",
-                                    "message \(message.seq) of '\(message.conversation)' has failed \(count) times; '\(command)' prints it"
+                                    "message \(message.seq) of '\(message.conversation)' has failed \(count) time, the last with status \(status); '\(command)' prints it",
+                                    "message \(message.seq) of '\(message.conversation)' has failed \(count) times, the last with status \(status); '\(command)' prints it"
                                 ))
                         }
                         failures[conversation.id] = nil
@@ -287,8 +292,8 @@ enum WatchCommand {
             return Array(message.text.utf8).withUnsafeBytes { mention.isIn($0) }
         }
 
-        /// - Returns: true if the command succeeded.
-        private func handle(_ message: Message) throws -> Bool {
+        /// - Returns: the status with which the command failed; nil if it succeeded.
+        private func handle(_ message: Message) throws -> Int32? {
             var child = ChildProcess(words: ["/bin/sh", "-c", command])
             child.environment = [
                 ("NATTER_CONVERSATION", message.conversation), ("NATTER_SEQ", message.seq.description),
@@ -299,12 +304,7 @@ enum WatchCommand {
             ]
             child.input = Array(message.text.utf8)
             let status = try child.run().status
-            if status != 0 {
-                context.note(
-                    "the command failed with status \(status) for message \(message.seq) of '\(message.conversation)'; "
-                        + "retrying")
-            }
-            return status == 0
+            return status == 0 ? nil : status
         }
 
         private mutating func move(_ conversation: ReplicaConversation, to seq: Seq, in replica: Replica) throws {
