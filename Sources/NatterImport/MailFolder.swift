@@ -25,6 +25,7 @@ final class MailFolder {
         func finish() throws {
             guard var whole = mail else { return }
             mail = nil
+            count += 1
             if isTooLarge { return sink.skip("too_large") }
             // The line that separates two mails.
             if whole.suffix(2).elementsEqual([0x0A, 0x0A]) { whole.removeLast() }
@@ -56,7 +57,6 @@ final class MailFolder {
     }
 
     private func take(_ bytes: [UInt8], _ channel: String, _ sink: any HistorySink) throws {
-        count += 1
         let mail = MailPart(bytes[...])
         if mail["Natter-Kind"] != nil { return sink.skip("events") }
         guard let time = MailFolder.time(of: mail) else { return sink.skip("without_time") }

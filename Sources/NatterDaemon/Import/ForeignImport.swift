@@ -189,9 +189,11 @@ enum ForeignImport {
             let source = target.channels.map(\.name).joined(separator: ", ")
             try console.report(
                 report, arguments,
-                .plural(
-                    count, "'\(source)' has \(count) message for '\(target.conversation)'",
-                    "'\(source)' has \(count) messages for '\(target.conversation)'"))
+                target.channels.isEmpty
+                    ? "no messages for '\(target.conversation)'"
+                    : .plural(
+                        count, "'\(source)' has \(count) message for '\(target.conversation)'",
+                        "'\(source)' has \(count) messages for '\(target.conversation)'"))
         }
     }
 

@@ -82,7 +82,16 @@ struct SmugglingTests {
     ]
 
     @Test("is refused with one 400, and the connection ends", arguments: requests, Wire.allCases)
-    func refused(request: String, wire: Wire) throws {
+    func refused(request: String, wire: Wire) throws { try expect(400, for: request, wire) }
+
+    @Test(
+        "a length that no number holds is refused as too large, and the connection ends",
+        arguments: ["9223372036854775808", "18446744073709551621", "100000000000000000000"], Wire.allCases)
+    func length(length: String, wire: Wire) throws {
+        try expect(413, for: "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: \(length)\r\n\r\nhello", wire)
+    }
+
+    private func expect(_ status: Int, for request: String, _ wire: Wire) throws {
         let server = try ListenerServer(wire)
         let client = try RawClient(server)
         client.send(request + Self.second)
@@ -90,7 +99,7 @@ struct SmugglingTests {
         let answer = String(decoding: client.readToEnd(), as: UTF8.self)
         let statusLines = answer.split(separator: "\r\n").filter { $0.hasPrefix("HTTP/1.") }
         #expect(statusLines.count == 1, "\(answer)")
-        #expect(statusLines.first?.split(separator: " ").dropFirst().first == "400", "\(answer)")
+        #expect(statusLines.first?.split(separator: " ").dropFirst().first == "\(status)", "\(answer)")
         #expect(answer.contains("Connection: close"))
         #expect(!answer.contains("smuggled"))
     }
