@@ -102,7 +102,9 @@ public final class StoreCheck {
         } catch let error as SQLiteError where error.reason == .newerSchema {
             throw StoreOpenError.newer(error.phrase)
         } catch let error as SQLiteError where error.reason == .corrupt || error.reason == .cannotOpen {
-            report(StoreDamage(file: database, problem: "the database can't be read: \(error.message)"))
+            // Nothing tells which log files belong to it.
+            reportPages(or: ["the database can't be read: \(error.message)"])
+            return try leftovers.remove()
         }
         try checkUnknownFiles()
         try leftovers.remove()
@@ -147,17 +149,22 @@ public final class StoreCheck {
         } catch {
             problems.append(error.message)
         }
+        // After a crash, the WAL may contain the whole form of a page that is torn in the database.
+        if problems.isEmpty, (try? disk.information(database + "-wal")?.size) ?? 0 > 0 { return }
+        reportPages(or: problems)
+    }
+
+    /// Reports the pages that are damaged, which say more than SQLite's problems with them.
+    private func reportPages(or problems: [Phrase]) {
+        var problems = problems
         do throws(DiskError) {
-            let walBytes = try disk.information(database + "-wal")?.size ?? 0
-            // After a crash, the WAL may contain the whole form of a page that is torn in the database.
-            if problems.isEmpty, walBytes > 0 { return }
             let pages = try PageScan.damagedPages(of: disk.open(database, .read))
             for offset in pages {
                 report(StoreDamage(file: database, offset: offset, problem: "the checksum of a page differs"))
             }
             if !pages.isEmpty { return }
         } catch {
-            problems.append(error.phrase)
+            if problems.isEmpty { problems = [error.phrase] }
         }
         for problem in problems { report(StoreDamage(file: database, problem: problem)) }
     }
