@@ -27,7 +27,7 @@ class Shell:
 class ShellTests(PageTest):
     def setUp(self):
         super().setUp()
-        self.other = Server()
+        self.other = Server(is_copy=False)
         self.addCleanup(self.other.close)
 
     def last(self):

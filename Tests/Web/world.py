@@ -26,12 +26,22 @@ SIZE = (1280, 900)
 class Server:
     """natterd on a free port, with the users alice (an admin), bob and Маша."""
 
-    def __init__(self, *options):
+    # A directory with them. To add them costs as much as a short test, so most servers have a copy.
+    template = None
+
+    def __init__(self, *options, is_copy=True):
         self.directory = tempfile.mkdtemp(prefix="natter-web.")
         self.data = os.path.join(self.directory, "data")
         self.options = options
-        for name, *more in [("alice", "--admin"), ("bob",), ("Маша",)]:
-            self.operate("user", "add", name, "--password-stdin", *more, input=PASSWORD + "\n")
+        if is_copy and Server.template:
+            shutil.copytree(Server.template, self.data)
+        else:
+            for name, *more in [("alice", "--admin"), ("bob",), ("Маша",)]:
+                self.operate("user", "add", name, "--password-stdin", *more, input=PASSWORD + "\n")
+        if not Server.template:
+            Server.template = tempfile.mkdtemp(prefix="natter-web.")
+            atexit.register(shutil.rmtree, Server.template)
+            shutil.copytree(self.data, Server.template, dirs_exist_ok=True)
         self.port = 0
         self.start()
 
