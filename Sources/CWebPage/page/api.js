@@ -24,6 +24,8 @@ export class API {
   constructor(token) {
     this.#token = token ?? null;
     this.store = '';
+    /** Whose session it must be. Another tab may have given the browser's cookie to somebody else. */
+    this.user = null;
     /** Called when the session has ended. */
     this.onExpired = null;
   }
@@ -36,6 +38,7 @@ export class API {
   async send(method, path, { body, signal, timeout = ordinaryTimeout, headers = {} } = {}) {
     const all = { Accept: 'application/json', ...headers };
     if (this.#token) all.Authorization = `Bearer ${this.#token}`;
+    else if (this.user !== null) all['Natter-User'] = encodeURIComponent(this.user);
     if (method !== 'GET') all['Natter-Request'] = '1';
     if (body !== undefined) all['Content-Type'] = 'application/json';
     const limit = AbortSignal.timeout(timeout);

@@ -17,11 +17,11 @@ let state = null;
 
 /** Uses a session until it ends. Returns why it ended. */
 async function use(api, me) {
+  api.user = me.name;
   state = new State(api, me);
   const current = state;
   // The name alone: after a reload, this tab does not become another account's because that one has a cookie.
-  if (api.isTabOnly) sessionStorage.setItem(tabUser, me.name);
-  else sessionStorage.removeItem(tabUser);
+  storage.ofTab(tabUser, api.isTabOnly ? me.name : null);
   const ended = new Promise((resolve) => {
     // While somebody logs out, the wait for news may be refused before the logout is answered.
     let isLeaving = false;
@@ -31,7 +31,11 @@ async function use(api, me) {
     current.on('tab-leaving', ({ is }) => {
       isLeaving = is;
     });
-    api.onExpired = () => resolve(isLeaving ? 'logout' : 'expired');
+    api.onExpired = async () => {
+      if (isLeaving) return resolve('logout');
+      const other = api.isTabOnly ? null : await new API().get('/v1/whoami').catch(() => null);
+      return resolve(other ? 'replaced' : 'expired');
+    };
     current.on('logout', () => resolve('logout'));
     // Another tab of the account has logged out. Its session may have been another one, so this one ends, too.
     current.on('tab-logout', () => {
@@ -49,7 +53,7 @@ async function use(api, me) {
     everyone.postMessage({ kind: 'cookie', name: me.name });
     const check = async () => {
       if (document.visibilityState !== 'visible') return;
-      const now = await api.get('/v1/whoami').catch(() => null);
+      const now = await new API().get('/v1/whoami').catch(() => null);
       if (now && now.name !== me.name) current.emit('leave');
     };
     document.addEventListener('visibilitychange', check, { signal: current.signal });
@@ -87,14 +91,19 @@ async function use(api, me) {
   layout.start();
   const load = async () => {
     await live.start();
-    await current.loadLists();
-    outbox.deliver();
+    for (let pause = 500; !current.signal.aborted; pause = Math.min(2 * pause, 30_000)) {
+      try {
+        await current.loadLists();
+        if (pause > 500) current.emit('reload');
+        outbox.deliver();
+        return;
+      } catch (error) {
+        if (!(error instanceof Refusal)) throw error;
+        await new Promise((done) => setTimeout(done, Math.max(error.retryAfter * 1000, pause * (1 + Math.random()))));
+      }
+    }
   };
-  load().catch(async (error) => {
-    if (!(error instanceof Refusal) || current.signal.aborted) return;
-    current.setConnection('offline');
-    current.on('live', () => current.loadLists().then(() => current.emit('reload'), () => {}), current.signal);
-  });
+  load().catch((error) => error.name !== 'AbortError' && console.error(error));
   const reason = await ended;
   const { place } = current;
   layout.forget(reason === 'logout');
@@ -104,7 +113,7 @@ async function use(api, me) {
   document.title = 'natter';
   if (reason === 'logout') {
     storage.forget(place);
-    sessionStorage.removeItem(tabUser);
+    storage.ofTab(tabUser, null);
   }
   return reason;
 }
@@ -112,7 +121,7 @@ async function use(api, me) {
 /** The session of this browser's cookie, if there is one and this tab is no other user's. */
 async function resume() {
   const api = new API();
-  const known = sessionStorage.getItem(tabUser);
+  const known = storage.ofTab(tabUser);
   // The browser's cookie is somebody else's, and stays so.
   if (known) return { known, stays: false };
   const me = await whoIs(api);
@@ -144,7 +153,8 @@ async function main() {
       const { api } = await showLogin(root, { known: found.known, notice, stays: found.stays });
       found = { api, me: await whoIs(api) };
       if (!found.me) {
-        found = { known: '' };
+        if (!api.isTabOnly) notice = t('This browser keeps no cookies. Log in without “Keep me logged in”.');
+        found = { known: '', stays: api.isTabOnly };
         continue;
       }
     }

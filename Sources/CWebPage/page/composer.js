@@ -9,6 +9,8 @@ import * as shell from './shell.js';
 
 const maximumBytes = 65_536;
 const shownFrom = 50_000;
+/** Drafts that the browser does not keep. */
+const unkept = new Map();
 const isTouch = () => matchMedia('(pointer: coarse) and (hover: none)').matches;
 
 export class Composer {
@@ -67,7 +69,7 @@ export class Composer {
   }
 
   #restore() {
-    const { text = '', reply, edit } = storage.read(this.#draftName) ?? {};
+    const { text = '', reply, edit } = unkept.get(this.#draftName) ?? storage.read(this.#draftName) ?? {};
     this.#reply = reply ? { seq: reply.seq } : null;
     this.#edit = edit ? { seq: edit.about.seq } : null;
     this.#draft = edit ? { text, reply: this.#reply } : null;
@@ -86,7 +88,9 @@ export class Composer {
     const draft = this.#edit ? { ...this.#draft, edit: { about: this.#edit, key: this.#key, text: value } } : { text: value, reply: this.#reply };
     this.#isChanged = false;
     this.#isOurs = Boolean(draft.text || draft.reply || draft.edit);
-    storage.write(this.#draftName, this.#isOurs ? draft : null);
+    const isKept = storage.write(this.#draftName, this.#isOurs ? draft : null);
+    if (isKept || !this.#isOurs) unkept.delete(this.#draftName);
+    else unkept.set(this.#draftName, draft);
   }
 
   #changed() {
@@ -153,8 +157,10 @@ export class Composer {
   }
 
   /** Puts a text that was not sent back into the field. */
-  restore(text) {
+  restore(text, about) {
     if (this.#edit) this.cancel();
+    if (about) this.#reply ??= { seq: about };
+    this.#showBanner();
     this.field.value = this.field.value ? `${this.field.value}\n${text}` : text;
     this.#fit();
     this.#changed();

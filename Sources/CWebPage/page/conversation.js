@@ -164,7 +164,7 @@ class RowActions {
   /** Puts what was not sent back into the field. */
   restore(entry) {
     this.layout.outbox.drop(entry.name);
-    this.view.composer.restore(entry.text);
+    this.view.composer.restore(entry.text, entry.about);
   }
 }
 

@@ -15,6 +15,8 @@ const rowsAtOnce = { least: 4, most: 6 };
 const slowFrame = 20;
 /** Messages that are fetched at once while the window is scrolled. */
 const fetchedRows = 100;
+/** After a failure, nothing is fetched for so many milliseconds. */
+const leastPause = 1000;
 
 export class History extends Rows {
   state;
@@ -22,6 +24,11 @@ export class History extends Rows {
   end = 0;
   /** What is known of each end, see `reset`. */
   ends = {};
+  /** The highest seq that the news have told of, and messages from them that have no row yet. */
+  told = 0;
+  fresh = [];
+  /** When the server may be asked again after it has failed. */
+  notBefore = 0;
   /** Counts how often all rows were replaced, and how often the window began to go somewhere. */
   generation = 0;
   /** How often messages have changed. */
@@ -92,7 +99,11 @@ export class History extends Rows {
     this.state.on('conversation', ({ id }) => id === this.conversation.id && this.prune(), signal);
     this.state.every(60_000, () => this.checkDay(), signal);
     this.state.on('erased', (notice) => this.onErased(notice), signal);
-    this.state.on('reload', () => this.refresh(), signal);
+    this.state.on('reload', () => {
+      // A server that was restored has less.
+      this.told = 0;
+      this.refresh();
+    }, signal);
     this.state.on('connection', ({ phase }) => {
       // The server was away when this was opened, or when the end was wanted.
       if (phase === 'live' && this.again && (!this.lastRow() || this.below <= stickiness)) this.again();
@@ -130,11 +141,20 @@ export class History extends Rows {
     const { place } = this;
     this.place = null;
     place();
+    this.loseStaleEnd();
+    this.fillSoon();
+  }
+
+  /** The page may have been answered before the last news, which were passed over while it was not there. */
+  loseStaleEnd() {
+    if (!this.isAtEnd || this.told <= this.end) return;
+    this.loseEnd();
     this.fillSoon();
   }
 
   clear() {
     this.generation += 1;
+    this.fresh = [];
     this.list.replaceChildren();
     this.reset('older');
     this.reset('newer');
@@ -173,14 +193,22 @@ export class History extends Rows {
       // The page may be older than what the news have told meanwhile of a deleted text.
       if (changes !== this.changes && !isLast) return this.fetch(query, { again, journey, isLast: true });
       this.again = null;
+      this.notBefore = 0;
       this.element.querySelector('.failed')?.remove();
       return page;
     } catch (error) {
       if (isOver() || !(error instanceof Refusal)) return null;
       this.again = again ?? this.again;
+      const pause = Math.max(error.retryAfter * 1000, leastPause);
+      this.notBefore = Date.now() + pause;
+      setTimeout(() => this.fillSoon(), pause);
       if (!this.element.querySelector('.failed')) {
         this.element.prepend(h('p', { class: 'failed', role: 'alert' }, t('Messages cannot be fetched: {reason}', { reason: errorText(error) }), ' ',
-          h('button', { type: 'button', class: 'link', click: () => (this.again ? this.again() : this.fillSoon()) }, t('Retry'))));
+          h('button', { type: 'button', class: 'link', click: () => {
+            this.notBefore = 0;
+            if (this.again) this.again();
+            else this.fillSoon();
+          } }, t('Retry'))));
       }
       return null;
     }
@@ -208,7 +236,7 @@ export class History extends Rows {
   /** Adds a few rows at one end, and fetches more before there are none. */
   extend(side, now) {
     const { waiting, isFetching, head } = this.ends[side];
-    if (waiting.length < fetchedRows / 2 && !isFetching && head === null) this.fetchMore(side);
+    if (waiting.length < fetchedRows / 2 && !isFetching && head === null && Date.now() >= this.notBefore) this.fetchMore(side);
     if (waiting.length === 0) return;
     this.fillSoon();
     const { at, next } = this.added;
@@ -233,7 +261,7 @@ export class History extends Rows {
     const end = this.ends[side];
     const edge = this.edge(side);
     if (edge === undefined) return;
-    const known = this.conversation.head;
+    const known = Math.max(this.conversation.head, this.told);
     end.isFetching = true;
     const page = await this.fetch({ [side === 'older' ? 'before' : 'after']: edge, limit: fetchedRows });
     end.isFetching = false;
@@ -257,7 +285,7 @@ export class History extends Rows {
     if (end.waiting.length > 0 || end.head === null) return;
     if (side === 'older') {
       this.isAtTop = true;
-    } else if (this.conversation.head > end.head) {
+    } else if (Math.max(this.conversation.head, this.told) > end.head) {
       // Something has come since then, and was not taken because the window was not at its end.
       end.head = null;
     } else {
@@ -296,6 +324,7 @@ export class History extends Rows {
       this.showPending();
     }
     this.toEnd();
+    this.loseStaleEnd();
     if (takesFocus) this.lastRow()?.focus({ preventScroll: true });
   }
 
@@ -354,6 +383,7 @@ export class History extends Rows {
 
   onMessage(message) {
     if (message.conversation_id !== this.conversation.id) return;
+    this.told = Math.max(this.told, message.seq);
     this.checkDay();
     const kind = message.kind ?? 'text';
     if (kind === 'edit' || kind === 'delete') this.onChange(message, kind);
@@ -366,31 +396,49 @@ export class History extends Rows {
     }
     this.end = message.seq;
     if (kind !== 'text' && kind !== 'event') return;
-    const isForeign = this.state.isForeign(message);
-    if (!isForeign && kind === 'text') this.outbox.cover(message);
-    this.keeping(() => {
-      if (isForeign && this.lineAfter === -1 && !this.isSeen) this.lineAfter = message.seq - 1;
-      this.trim('older');
-      this.add([message], 'newer');
-      this.showPending();
-    });
-    if (isForeign) {
-      if (this.isFollowing) announce(`${line(message.sender)}: ${line(message.text.slice(0, 200))}`);
+    if (!this.state.isForeign(message) && kind === 'text') this.outbox.cover(message);
+    // An answer may have thousands, and rows of their own would each move all others.
+    if (this.fresh.length === 0) queueMicrotask(() => this.addFresh());
+    this.fresh.push(message);
+  }
+
+  /** Adds rows for the messages that one answer has told of. */
+  addFresh() {
+    const { fresh } = this;
+    this.fresh = [];
+    if (fresh.length === 0 || this.signal.aborted) return;
+    const foreign = fresh.filter((message) => this.state.isForeign(message));
+    if (foreign.length > 0 && this.lineAfter === -1 && !this.isSeen) this.lineAfter = foreign[0].seq - 1;
+    if (fresh.length > fetchedRows) {
+      // They are fetched as far as they are wanted.
+      this.loseEnd();
+      this.fillSoon();
+    } else {
+      this.keeping(() => {
+        this.trim('older');
+        this.add(fresh, 'newer');
+        this.showPending();
+      });
+    }
+    if (foreign.length > 0) {
+      if (this.isFollowing && foreign.length === 1) announce(`${line(foreign[0].sender)}: ${line(foreign[0].text.slice(0, 200))}`);
       else {
-        this.arrived += 1;
-        announce(n('{n} new message', '{n} new messages', this.arrived));
+        this.arrived += foreign.length;
+        announce(n('{n} new message', '{n} new messages', this.isFollowing ? foreign.length : this.arrived));
       }
     }
     this.readSoon();
   }
 
   onChange(message, kind) {
+    this.addFresh();
     this.change([message.about], kind === 'edit' ? { text: message.text, edited: message.time } : { text: '', deleted: true });
   }
 
   onErased(notice) {
     if (notice.conversation_id !== this.conversation.id) return;
     const seqs = notice.seqs ?? [];
+    this.addFresh();
     this.change(seqs, { text: '', sender: '', erased: true });
     // It may be an edit, whose original now has an older text.
     if (seqs.some((seq) => !this.rowOf(seq))) this.refresh();
@@ -419,6 +467,7 @@ export class History extends Rows {
 
   /** After an absence: fetches the window anew, because changes of it may have been missed. */
   async refresh() {
+    this.addFresh();
     const first = this.firstRow();
     if (!first) return this.open();
     const last = this.lastRow().message.seq;
@@ -456,9 +505,17 @@ export class History extends Rows {
   }
 
   showPending() {
-    for (const row of this.list.querySelectorAll('.pending')) row.remove();
-    const waiting = this.outbox.of(this.conversation.id).filter((entry) => !entry.isCovered);
-    this.list.append(...waiting.map((entry) => this.maker.pending(entry)));
+    // A row that stays keeps the focus, and a press on its button.
+    const before = new Map([...this.list.querySelectorAll('.pending')].map((row) => [row.key, row]));
+    const rows = this.outbox.of(this.conversation.id).filter((entry) => !entry.isCovered).map((entry) => {
+      const key = `${entry.name} ${entry.refusal?.code ?? ''} ${entry.isUnsent ?? ''}`;
+      const row = before.get(key) ?? this.maker.pending(entry);
+      before.delete(key);
+      return Object.assign(row, { key });
+    });
+    for (const row of before.values()) row.remove();
+    const end = [...this.list.children].slice(-rows.length);
+    if (rows.some((row, index) => end[index] !== row)) this.list.append(...rows);
     if (this.isFollowing) this.scroller.scrollTop = this.scroller.scrollHeight;
   }
 

@@ -20,6 +20,9 @@ export const placeKeys = [
   ['↑ ↓', 'From message to message, in the messages'], ['Tab', 'To what can be done with a message'], ['End', 'The latest message, in the messages'],
 ];
 
+/** With Option, a Mac writes letters and moves in a text. */
+const isWriting = ({ target, code }) => /^(Mac|iP)/.test(navigator.platform) && target.matches('textarea, input') && (target.value !== '' || code.startsWith('Key'));
+
 export function startKeys(layout, signal) {
   document.addEventListener('keydown', (event) => {
     if (event.isComposing || event.defaultPrevented) return;
@@ -31,6 +34,7 @@ export function startKeys(layout, signal) {
     const isControl = event.ctrlKey || event.metaKey;
     const binding = bindings.find((one) => one.code === event.code && Boolean(one.ctrl) === isControl && Boolean(one.alt) === event.altKey && Boolean(one.shift) === event.shiftKey);
     if (!binding || document.querySelector('dialog[open]')) return;
+    if (binding.alt && isWriting(event)) return;
     if (binding.isOutside && event.target.matches('textarea, input') && event.target.value !== '') return;
     event.preventDefault();
     binding.run(layout);

@@ -95,7 +95,18 @@ export class Layout {
   #build() {
     const state = this.#state;
     this.status = h('button', { type: 'button', class: 'status', click: () => this.#onStatus() });
-    this.list = h('ul', { class: 'conversations', role: 'list' });
+    this.list = h('ul', { class: 'conversations', role: 'list', pointerdown: () => {
+      this.#isPressed = true;
+    } });
+    const release = () => {
+      if (!this.#isPressed) return;
+      // The click comes first.
+      setTimeout(() => {
+        this.#isPressed = false;
+        this.#showSoon();
+      });
+    };
+    for (const name of ['pointerup', 'pointercancel']) addEventListener(name, release, { signal: state.signal });
     this.center = h('main', { class: 'center', id: 'center', tabindex: '-1' });
     this.details = h('aside', { class: 'details', hidden: true, 'aria-label': t('People and details') });
     const link = (name, label, view) => h('a', { class: 'icon-button', href: `#/${viewMark}${view}`, 'aria-label': label, title: label }, icon(name));
@@ -128,8 +139,10 @@ export class Layout {
   // The list of conversations
 
   #isShowing = false;
+  /** Whether a button of the pointer is down: a link that is made anew would not get the click. */
+  #isPressed = false;
   #showSoon() {
-    if (this.#isShowing) return;
+    if (this.#isShowing || this.#isPressed) return;
     this.#isShowing = true;
     requestAnimationFrame(() => {
       this.#isShowing = false;

@@ -42,7 +42,10 @@ export class Live {
       };
       // Without TLS and on another host than this there are no locks; then each tab waits for itself.
       if (!navigator.locks) lead();
-      else navigator.locks.request(`natter ${this.#state.place}`, { signal: this.#state.signal }, lead).catch(() => {});
+      else navigator.locks.request(`natter ${this.#state.place}`, { signal: this.#state.signal }, lead).catch((error) => {
+        // Where the browser keeps nothing, it may refuse locks, too.
+        if (error.name === 'SecurityError') lead();
+      });
     });
   }
 

@@ -56,10 +56,11 @@ export function showLogin(root, { known = '', notice = '', stays = true } = {}) 
       const stay = h('input', { type: 'checkbox', id: stayId, name: 'stay', checked: kept.stay, 'aria-describedby': `${stayId}-hint` });
       const failure = h('p', { class: 'error', role: 'alert' });
       const button = h('button', { type: 'submit', class: 'primary' }, isRegistering ? t('Create account') : t('Log in'));
-      const keep = () => Object.assign(kept, { name: name.input.value, password: password.input.value, stay: stay.checked, invite: invite?.input.value ?? kept.invite });
+      // Keyboards of phones add a space to a word, and no name has one.
+      const keep = () => Object.assign(kept, { name: name.input.value.trim(), password: password.input.value, stay: stay.checked, invite: invite?.input.value ?? kept.invite });
       let asked = 0;
       const askIfFree = debounce(async () => {
-        const wanted = name.input.value;
+        const wanted = name.input.value.trim();
         asked += 1;
         const mine = asked;
         if (!isRegistering || !wanted) return name.say('');

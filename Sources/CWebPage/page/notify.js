@@ -25,7 +25,7 @@ export function startNotifications(layout, signal) {
     const until = new Promise((resolve) => {
       release = resolve;
     });
-    navigator.locks?.request(seen, { mode: 'shared' }, () => until);
+    navigator.locks?.request(seen, { mode: 'shared' }, () => until).catch(() => {});
   };
   document.addEventListener('visibilitychange', hold, { signal });
   signal.addEventListener('abort', () => release?.(), { once: true });
@@ -41,7 +41,7 @@ export function startNotifications(layout, signal) {
     if (!areWanted() || document.visibilityState === 'visible' || !state.isForeign(message)) return;
     const conversation = state.conversations.get(message.conversation_id);
     if (!conversation || (conversation.kind !== 'personal' && !mentions(message.text, state.me.name))) return;
-    const { held } = await navigator.locks.query();
+    const { held } = await navigator.locks.query().catch(() => ({ held: [] }));
     if (held.some((one) => one.name === seen) || message.seq <= conversation.read || signal.aborted) return;
     // The tag makes the notifications of several tabs one.
     const note = new Notification(conversation.kind === 'personal' ? line(message.sender) : `${line(message.sender)} · ${line(titleOf(conversation, state.me))}`, {

@@ -3,6 +3,9 @@
 import { freshKey, meant, Refusal } from './api.js';
 import * as storage from './storage.js';
 
+/** In milliseconds. A clock that was put back must not make it longer. */
+const longestPause = 300_000;
+
 export class Outbox {
   #state;
   #start;
@@ -20,7 +23,12 @@ export class Outbox {
     storage.onChange(this.#start, () => {
       this.#load();
       state.emit('outbox');
+      // The tab that it came from may be closed.
+      this.#deliverLater();
     }, state.signal);
+    addEventListener('beforeunload', (event) => {
+      if ([...this.#entries.values()].some((one) => !one.isKept)) event.preventDefault();
+    }, { signal: state.signal });
     for (const name of ['live', 'reload']) state.on(name, () => this.deliver(), state.signal);
     // In a tab that another one tells the news, nothing else says it.
     state.on('connection', ({ phase }) => phase === 'live' && this.deliver(), state.signal);
@@ -55,7 +63,9 @@ export class Outbox {
   /** Keeps a message and tries to send it. */
   add(conversation, text, about) {
     this.#counter += 1;
-    const name = `${this.#start}${String(Date.now()).padStart(15, '0')}-${String(this.#counter).padStart(4, '0')}-${Math.random().toString(36).slice(2, 8)}`;
+    // The clock may go back, and the order is that of the names.
+    const last = [...this.#entries.keys()].reduce((time, name) => Math.max(time, Number(name.slice(this.#start.length).split('-')[0])), 0);
+    const name = `${this.#start}${String(Math.max(Date.now(), last)).padStart(15, '0')}-${String(this.#counter).padStart(4, '0')}-${Math.random().toString(36).slice(2, 8)}`;
     const entry = { id: freshKey(), conversation: conversation.name, conversationId: conversation.id, text, about, at: Date.now() };
     const isKept = storage.write(name, entry);
     this.#entries.set(name, { ...entry, name, isKept });
@@ -67,7 +77,7 @@ export class Outbox {
   retry(name) {
     const entry = this.#entries.get(name);
     if (!entry) return;
-    this.#keep(entry, { refusal: undefined, isUnsent: undefined });
+    this.#keep(entry, { refusal: undefined, isUnsent: undefined, retryAt: undefined });
     this.#failures = 0;
     this.deliver();
   }
@@ -95,26 +105,43 @@ export class Outbox {
     if (entry) entry.isCovered = true;
   }
 
-  async deliver() {
+  /** What is tried next. */
+  #next() {
+    return [...this.#entries.values()].filter((one) => !one.refusal).sort((a, b) => (a.name < b.name ? -1 : 1))[0];
+  }
+
+  /** Tries when the pause after the last failure is over, in whichever tab that was. */
+  #deliverLater() {
+    const entry = this.#next();
+    if (!entry) return;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.deliver(false), Math.min(Math.max(0, (entry.retryAt ?? 0) - Date.now()), longestPause));
+  }
+
+  /** Sends what waits: now, or as soon as the pause after a failure is over. */
+  async deliver(isNow = true) {
     if (this.#isDelivering || this.#state.signal.aborted) return;
     this.#isDelivering = true;
     clearTimeout(this.#timer);
     try {
       // Two tabs must not change the order. The ids alone keep a message from being there twice.
-      if (navigator.locks) await navigator.locks.request(`natter outbox ${this.#state.place}`, { signal: this.#state.signal }, () => this.#deliverAll());
-      else await this.#deliverAll();
+      if (navigator.locks) await navigator.locks.request(`natter outbox ${this.#state.place}`, { signal: this.#state.signal }, () => this.#deliverAll(isNow));
+      else await this.#deliverAll(isNow);
     } catch (error) {
-      if (error.name !== 'AbortError') throw error;
+      // Where the browser keeps nothing, it may refuse locks, too.
+      if (error.name === 'SecurityError') await this.#deliverAll(isNow);
+      else if (error.name !== 'AbortError') throw error;
     } finally {
       this.#isDelivering = false;
     }
   }
 
-  async #deliverAll() {
+  async #deliverAll(isNow) {
     this.#load();
     for (;;) {
-      const entry = [...this.#entries.values()].filter((one) => !one.refusal).sort((a, b) => (a.name < b.name ? -1 : 1))[0];
-      if (!entry || this.#state.signal.aborted) return;
+      const entry = this.#next();
+      if (!entry || this.#state.signal.aborted) return undefined;
+      if (!isNow && entry.retryAt > Date.now()) return this.#deliverLater();
       // Another tab may have sent it while this one waited for its turn.
       if (entry.isKept && !storage.read(entry.name)) {
         this.#entries.delete(entry.name);
@@ -129,17 +156,15 @@ export class Outbox {
         this.#state.emit('sent', message);
         this.#state.emit('outbox');
       } catch (error) {
-        if (!(error instanceof Refusal)) return;
-        if (error.status === 401) return;
+        if (!(error instanceof Refusal) || error.status === 401) return undefined;
         if (!error.isPassing) {
           this.#keep(entry, { refusal: { code: error.code, message: error.message }, isCovered: false });
           continue;
         }
         this.#failures += 1;
-        this.#keep(entry, { isUnsent: true, isCovered: false });
         const pause = Math.max(error.retryAfter * 1000, Math.min(30_000, 500 * 2 ** Math.min(this.#failures, 6)) * (0.5 + Math.random() / 2));
-        this.#timer = setTimeout(() => this.deliver(), pause);
-        return;
+        this.#keep(entry, { isUnsent: true, isCovered: false, retryAt: Date.now() + pause });
+        return this.#deliverLater();
       }
     }
   }

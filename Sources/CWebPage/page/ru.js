@@ -104,6 +104,7 @@ export const phrases = {
   'Its text, its sender and its edits go for good, from the server and from what everyone has synced.': 'Текст, отправитель и правки исчезнут навсегда: с сервера и из копий у всех.',
   Join: 'Вступить',
   'Keep me logged in': 'Не выходить',
+  'This browser keeps no cookies. Log in without “Keep me logged in”.': 'Этот браузер не хранит cookie. Войдите без «Не выходить».',
   Keys: 'Клавиши',
   Language: 'Язык',
   'Last address': 'Последний адрес',

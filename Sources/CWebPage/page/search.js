@@ -73,9 +73,9 @@ export function show(layout, signal, rest, query) {
         next = page.next;
       } while (page.messages.length === 0 && page.more);
       const marks = marker(text);
-      results.append(...page.messages.map((message) => h('li', null, h('a', { href: addressOf(message.conversation, message.seq) },
+      results.append(...page.messages.map((message) => Object.assign(h('li', null, h('a', { href: addressOf(message.conversation, message.seq) },
         h('p', { class: 'where-to' }, h('b', null, line(message.conversation)), h('span', null, line(message.sender)), h('time', { datetime: message.time }, dateAndTime(message.ts))),
-        h('span', { class: 'text', dir: 'auto' }, ...nodes(message.text.slice(0, fold(message.text) ?? undefined), marks).map(plain))))));
+        h('span', { class: 'text', dir: 'auto' }, ...nodes(message.text.slice(0, fold(message.text) ?? undefined), marks).map(plain)))), { message })));
       count += page.messages.length;
       more.hidden = !page.more;
       status.textContent = count === 0 ? t('Nothing found') : page.more ? t('The newest {n}', { n: count }) : n('{n} message found', '{n} messages found', count);
@@ -89,6 +89,12 @@ export function show(layout, signal, rest, query) {
       more.disabled = false;
     }
   };
+  /** What is not there any more is not shown any longer. */
+  const drop = (id, seqs) => {
+    for (const hit of [...results.children]) if (hit.message.conversation_id === id && seqs.includes(hit.message.seq)) hit.remove();
+  };
+  state.on('erased', ({ conversation_id: id, seqs }) => drop(id, seqs ?? []), signal);
+  state.on('message', ({ conversation_id: id, kind, about }) => kind === 'delete' && drop(id, [about]), signal);
   const form = h('form', { class: 'panel', role: 'search', novalidate: true, submit: (event) => {
     event.preventDefault();
     find();

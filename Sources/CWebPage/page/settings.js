@@ -104,24 +104,38 @@ export function table(caption, heads, rows) {
     h('tbody', null, rows.map((cells) => h('tr', null, cells.map((cell) => h('td', null, cell)))))));
 }
 
+/** Does something, or says why it was refused. */
+async function attempt(failure, work) {
+  failure.textContent = '';
+  try {
+    await work();
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    failure.textContent = errorText(error);
+  }
+}
+
 function sessions(layout, signal) {
   const { state } = layout;
   const place = h('div', { class: 'stack' });
+  const failure = h('p', { class: 'error', role: 'alert' });
   const load = async () => {
     const { sessions: list } = await state.get(['sessions']);
     if (signal.aborted) return;
     refill(place, table(t('Sessions'), [t('Begun'), t('Last used'), t('Address'), t('Program'), ''], list.map((one) => [
       when(one.created), when(one.last_used), one.address ?? '', line([one.host, one.program].filter(Boolean).join(' · ') || one.label || ''),
       one.current ? t('this one') : h('button', { type: 'button', click: async () => {
-        await state.change('DELETE', ['sessions', one.id]).catch(() => {});
-        announce(t('The session has ended'));
-        shell.did(shell.command('session', 'end', one.id));
-        await load();
+        await attempt(failure, async () => {
+          await state.change('DELETE', ['sessions', one.id]);
+          announce(t('The session has ended'));
+          shell.did(shell.command('session', 'end', one.id));
+          await load();
+        });
       } }, t('End')),
     ])));
   };
   load().catch((error) => error instanceof Refusal && fill(place, h('p', { class: 'error' }, errorText(error))));
-  return h('section', { class: 'panel' }, h('h2', null, t('Sessions')), place,
+  return h('section', { class: 'panel' }, h('h2', null, t('Sessions')), place, failure,
     h('div', { class: 'buttons' }, h('button', { type: 'button', class: 'danger', click: async () => {
       if (await confirm(t('Log out everywhere?'), t('All sessions of this account end, this one too.'), t('Log out everywhere'))) layout.logout(true);
     } }, t('Log out everywhere'))));
@@ -129,6 +143,7 @@ function sessions(layout, signal) {
 
 function tokens(state, signal) {
   const place = h('div', { class: 'stack' });
+  const failure = h('p', { class: 'error', role: 'alert' });
   const made = h('p', { role: 'status' });
   const label = field(t('What for'), { required: true, maxlength: 100, autocomplete: 'off' });
   const scope = h('select', { id: 'token-scope' },
@@ -141,9 +156,11 @@ function tokens(state, signal) {
     refill(place, list.length === 0 ? h('p', { class: 'hint' }, t('No tokens')) : table(t('Tokens for programs'), [t('What for'), t('May'), t('Ends'), t('Last used'), ''], list.map((one) => [
       line(one.label ?? ''), line(one.scope), one.expires ? dateAndTime(Date.parse(one.expires)) : '–', when(one.last_used),
       h('button', { type: 'button', click: async () => {
-        await state.change('DELETE', ['tokens', one.id]).catch(() => {});
-        shell.did(shell.command('token', 'revoke', one.id));
-        await load();
+        await attempt(failure, async () => {
+          await state.change('DELETE', ['tokens', one.id]);
+          shell.did(shell.command('token', 'revoke', one.id));
+          await load();
+        });
       } }, t('Revoke')),
     ])));
   };
@@ -174,6 +191,6 @@ function tokens(state, signal) {
     } catch (error) {
       if (error instanceof Refusal) label.say(errorText(error));
     }
-  } }, h('h2', null, t('Tokens for programs')), place, made,
+  } }, h('h2', null, t('Tokens for programs')), place, failure, made,
   h('div', { class: 'line' }, label.element, h('div', { class: 'field' }, h('label', { for: 'token-scope' }, t('May')), scope), days.element, h('button', { type: 'submit', class: 'primary' }, t('Make a token'))));
 }

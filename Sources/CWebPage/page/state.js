@@ -8,6 +8,8 @@ export class State {
   /** How far conversations were read that the server does not know of yet. */
   #untold = new Map();
   #isTelling = false;
+  /** The conversations that news have told of since the lists began to be loaded, and whether they are gone. */
+  #told = new Map();
   #tellTimer = 0;
 
   constructor(api, me) {
@@ -75,6 +77,7 @@ export class State {
   adopt(object) {
     const known = this.conversations.get(object.id) ?? { isListed: true, mention: 0 };
     const { type, ...fields } = object;
+    if (fields.last) fields.last = folded(known.last, fields.last);
     Object.assign(known, fields);
     if (known.head > 0) known.isListed = true;
     this.conversations.set(known.id, known);
@@ -82,6 +85,7 @@ export class State {
   }
 
   async loadLists() {
+    this.#told.clear();
     const before = [...this.conversations.values()].filter((one) => one.isListed);
     const ids = new Set();
     const renamed = [];
@@ -89,10 +93,13 @@ export class State {
     do {
       const page = await this.get(['conversations'], { limit: 1000, after });
       for (const object of page.conversations) {
+        if (this.#told.get(object.id) === 'gone') continue;
         ids.add(object.id);
-        const name = this.conversations.get(object.id)?.name ?? object.name;
-        if (name !== object.name) renamed.push(object);
-        this.adopt({ ...object, isListed: true });
+        const known = this.conversations.get(object.id);
+        if (known && known.name !== object.name) renamed.push(object);
+        // What the news told may be newer than this page.
+        if (known && this.#told.has(object.id) && (object.head < known.head || object.read < known.read)) this.recount(known);
+        else this.adopt({ ...object, isListed: true });
       }
       after = page.more ? page.next : null;
     } while (after);
@@ -132,6 +139,7 @@ export class State {
 
   /** Takes a line of sync. What was seen before changes nothing. */
   take(line) {
+    this.#told.set(line.conversation_id ?? line.id, line.type);
     switch (line.type) {
       case 'conversation': {
         const known = this.conversations.get(line.id);
@@ -152,7 +160,10 @@ export class State {
       }
       case 'erased': {
         const known = this.conversations.get(line.conversation_id);
-        if (known) this.recount(known);
+        if (known) {
+          if (line.seqs?.includes(known.mention)) known.mention = 0;
+          this.recount(known);
+        }
         this.emit('erased', line);
         break;
       }
@@ -187,6 +198,7 @@ export class State {
       else if (this.isForeign(message) && message.seq > known.read) known.unread += 1;
       this.emit('conversations');
     }
+    if (known && message.kind === 'delete' && message.about === known.mention) known.mention = 0;
     this.#noteMention(message);
     this.emit('message', message);
   }
@@ -197,7 +209,7 @@ export class State {
       const fresh = await this.get(['conversations', known.name]);
       if (fresh.id === known.id && fresh.read >= known.read) {
         known.unread = fresh.unread;
-        known.last = fresh.last;
+        known.last = fresh.last && folded(known.last, fresh.last);
         this.emit('conversations');
       }
     } catch (error) {
@@ -279,4 +291,11 @@ export class State {
     this.emit('connection', this.connection);
     if (phase === 'live') this.#tellRead();
   }
+}
+
+/** The last message of a conversation, of which the server tells the newest record: an edit or a deletion changes another. */
+function folded(last, newest) {
+  if (!last || (newest.kind !== 'edit' && newest.kind !== 'delete')) return newest;
+  if (newest.about !== last.seq) return last;
+  return newest.kind === 'edit' ? { ...last, text: newest.text, edited: newest.time } : { ...last, text: '', deleted: true };
 }

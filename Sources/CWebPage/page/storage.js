@@ -21,6 +21,18 @@ export function write(name, value) {
   }
 }
 
+/** What this tab alone keeps over a reload: reads it, or writes a value; null removes it. */
+export function ofTab(name, value) {
+  try {
+    if (value === undefined) return sessionStorage.getItem(name);
+    if (value === null) sessionStorage.removeItem(name);
+    else sessionStorage.setItem(name, value);
+  } catch {
+    // Storage is switched off.
+  }
+  return null;
+}
+
 /** The names that begin with `start`, in order. */
 export function names(start) {
   const found = [];

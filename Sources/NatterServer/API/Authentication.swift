@@ -53,6 +53,12 @@ struct Authentication {
         case .expired(let time): throw APIError(.unauthorized, "the token has expired on \(time.rfc3339)")
         case .disabled(let name): throw APIError(.unauthorized, "the account '\(name.text)' is disabled")
         }
+        // Another tab of a browser may have got a cookie for somebody else.
+        if isByCookie, let user = head.header("natter-user"),
+            RequestTarget.decoded(user)?.utf8.elementsEqual(principal.name.text.utf8) != true
+        {
+            throw APIError(.unauthorized, "the cookie is not of the user whom 'Natter-User' names")
+        }
         // Another site's page can make a browser send the cookie, but not this header.
         guard
             !isByCookie || head.method == "GET" || head.method == "HEAD"

@@ -93,6 +93,12 @@ struct RequestTarget {
         return pairs
     }
 
+    /// Decodes the `%XX` of a name, as one in a path; nil as for a path.
+    static func decoded(_ name: String) -> String? {
+        var name = name
+        return name.withUTF8 { decode(UnsafeRawBufferPointer($0), isQuery: false) }
+    }
+
     /// Decodes `%XX`, and in a query `+`, once.
     ///
     /// - Returns: nil for a bad escape, or if the result is not UTF-8.

@@ -97,6 +97,21 @@ struct CookieTests {
         }
     }
 
+    @Test("a request may name the user whose cookie it expects, and is 401 with another's")
+    func user() throws {
+        try server.account("alice")
+        let (cookie, connection) = ("Cookie: \(try login().cookie)", try RawClient(port: server.port))
+        func outcome(_ name: String, _ authority: String) throws -> String {
+            try connection.request("GET", "/v1/whoami", headers: [authority, "Natter-User: \(name)"]).outcome
+        }
+        #expect(try ["alice", "%61lice"].map { try outcome($0, cookie) } == ["200", "200"])
+        for name in ["bob", "Alice", "", "%", "alice, bob"] {
+            #expect(try outcome(name, cookie) == "401 unauthorized", "\(name)")
+        }
+        // A token of one's own is what it is.
+        #expect(try outcome("bob", "Authorization: Bearer \(server.account("zoe").token ?? "")") == "200")
+    }
+
     @Test("a read needs the cookie alone; anything else must say that a script of ours sent it")
     func changes() throws {
         try server.account("alice")

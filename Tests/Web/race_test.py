@@ -1,0 +1,142 @@
+"""What the page shows and sends when answers come late, in another order than they were made, or for somebody else."""
+import json
+
+from selenium.webdriver.common.keys import Keys
+
+from history_test import OpenPage
+from world import PASSWORD
+
+HOLD_ANSWERS = """
+    window.real ??= window.fetch;
+    window.held = [];
+    window.fetch = async (...values) => {
+        const answer = await real(...values);
+        if (`${values[1]?.method ?? 'GET'} ${values[0]}`.includes(PART)) await new Promise((go) => held.push(go));
+        return answer;
+    };"""
+
+
+class RaceTests(OpenPage):
+    def hold_answers(self, part):
+        """The answers to requests whose address contains `part` wait for `release`. The server has made them before."""
+        self.js(HOLD_ANSWERS.replace("PART", json.dumps(part)))
+
+    def reload_holding(self, part):
+        script = self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": HOLD_ANSWERS.replace("PART", json.dumps(part))})
+        self.driver.refresh()
+        self.wait_held(1)
+        self.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
+
+    def listed(self):
+        return dict(zip(self.texts(".conversation-name"), self.texts(".conversation-last")))
+
+    def test_news_that_come_before_an_older_page_are_shown(self):
+        self.post("bob", "one", "@alice")
+        self.log_in("alice")
+        self.hold_answers("/messages?")
+        self.go("#/@bob")
+        self.wait_held(1)
+        self.post("bob", "two", "@alice")
+        self.wait(lambda: self.listed()["bob"] == "two")
+        self.release(0)
+        self.wait(lambda: self.js("held.slice(1).forEach((go) => go())") or self.texts() == ["one", "two"])
+
+    def test_a_message_that_is_sent_on_the_way_to_the_end_is_shown(self):
+        for number in range(120):
+            self.post("bob", f"{number}: " + "words " * 60)
+        self.log_in("alice", address="#/general/20")
+        self.wait(lambda: self.all("#m20"))
+        self.hold_answers("messages?limit=50&fold=1")
+        self.js("document.querySelector('.latest').click()")
+        self.wait_held(1)
+        self.say("my own")
+        self.wait(lambda: self.ask("bob", "GET", "/v1/conversations/general")["head"] == 121)
+        self.release(0)
+        self.wait(lambda: self.js("held.slice(1).forEach((go) => go())") or self.texts()[-1:] == ["my own"])
+
+    def test_news_are_newer_than_a_list_that_comes_after_them(self):
+        self.post("bob", "pm one", "@alice")
+        self.ask("bob", "POST", "/v1/groups", {"name": "crew"})
+        self.ask("bob", "PUT", "/v1/groups/crew/members/alice", {})
+        self.post("bob", "welcome", "crew")
+        self.log_in("alice", address="#/@Маша")
+        self.reload_holding("conversations?limit")
+        self.wait(lambda: self.server.waiting() > 0)
+        self.post("bob", "pm two", "@alice")
+        self.ask("bob", "DELETE", "/v1/groups/crew/members/alice")
+        self.wait(lambda: self.listed().get("bob") == "pm two")
+        self.release(0)
+        # Only the list has told of general.
+        self.wait(lambda: "general" in self.listed())
+        self.assertEqual(self.listed().get("bob"), "pm two")
+        self.assertNotIn("crew", self.listed())
+
+    def test_a_message_of_a_tab_that_was_closed_is_sent_by_another(self):
+        self.log_in("alice")
+        first = self.driver.current_window_handle
+        self.new_tab()
+        self.open()
+        self.wait(lambda: self.all(".status.live"))
+        self.js("""
+            const real = window.fetch;
+            window.fetch = (...values) => values[1]?.method === 'POST' ? Promise.resolve(new Response('{}', { status: 503 })) : real(...values);""")
+        self.say("from the tab that closes")
+        self.wait(lambda: self.all(".row.pending.unsent"))
+        self.driver.close()
+        self.driver.switch_to.window(first)
+        self.wait_for("from the tab that closes")
+        self.wait_sent()
+
+    def test_a_click_is_not_lost_to_news(self):
+        self.post("bob", "hi", "@alice")
+        self.log_in("alice")
+        box = self.wait(lambda: self.js(
+            "const box = document.querySelector('a.conversation[href=\"#/@bob\"]').getBoundingClientRect();"
+            " return [box.x + box.width / 2, box.y + box.height / 2]"))
+        mouse = lambda kind: self.driver.execute_cdp_cmd(
+            "Input.dispatchMouseEvent", {"type": kind, "x": box[0], "y": box[1], "button": "left", "clickCount": 1})
+        mouse("mouseMoved")
+        mouse("mousePressed")
+        self.post("bob", "news")
+        self.wait_for("news")
+        self.js("return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        mouse("mouseReleased")
+        self.wait(lambda: self.js("return decodeURIComponent(location.hash)") == "#/@bob")
+        # Afterwards the list follows the news again.
+        self.wait(lambda: self.listed()["general"] == "bob: news")
+
+    def test_very_many_messages_at_once(self):
+        self.post("bob", "first")
+        self.log_in("alice")
+        self.wait_rows(1)
+        lines = "".join(json.dumps({"ts": 1700000000000 + number, "sender": "x", "text": f"old {number}"}) + "\n" for number in range(5000))
+        self.server.operate("import", "general", "-", input=lines)
+        self.post("bob", "last")
+        self.js("const one = document.querySelector('.scroller'); one.scrollTop = one.scrollHeight")
+        self.wait(lambda: self.js("document.querySelector('.latest:not([hidden])')?.click()") or self.texts()[-1:] == ["last"])
+        self.assertLess(len(self.all(".row")), 600)
+
+    def test_nothing_is_sent_with_the_cookie_of_another_account(self):
+        self.log_in("alice")
+        status = self.driver.execute_async_script("""
+            const [name, password, done] = arguments;
+            fetch('/v1/login', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ name, password, cookie: true }) })
+                .then((answer) => done(answer.status));""", "bob", PASSWORD)
+        self.assertEqual(status, 200)
+        self.field().send_keys("alice writes this" + Keys.ENTER)
+        # The tab becomes the other account's.
+        self.wait(lambda: self.texts(".me b") == ["bob"])
+        self.wait(lambda: self.all(".status.live"))
+        self.assertEqual(self.ask("bob", "GET", "/v1/conversations/general/messages")["messages"], [])
+
+    def test_letters_that_a_mac_writes_with_option_are_letters(self):
+        agent = self.js("return navigator.userAgent")
+        self.driver.execute_cdp_cmd("Emulation.setUserAgentOverride", {"userAgent": agent, "platform": "MacIntel"})
+        self.log_in("alice")
+        self.field().click()
+        for key, code in (("ś", "KeyS"), ("π", "KeyP")):
+            for kind in ("keyDown", "keyUp"):
+                self.driver.execute_cdp_cmd(
+                    "Input.dispatchKeyEvent", {"type": kind, "modifiers": 1, "key": key, "code": code, **({"text": key} if kind == "keyDown" else {})})
+        self.wait(lambda: self.field().get_property("value") == "śπ")
+        self.assertEqual(self.all("dialog[open]"), [])
