@@ -58,7 +58,10 @@ enum SelfSignedCommand {
         let made = try SelfSignedCertificate(for: names, now: console.clock.now(), days: days)
         try disk.makeDirectories(directory)
         try write(made.key, to: keyPath, disk)
-        try write(made.certificate, to: certificatePath, disk)
+        do throws(DiskError) { try write(made.certificate, to: certificatePath, disk) } catch {
+            try? disk.remove(keyPath)
+            throw error
+        }
         try disk.syncDirectory(directory)
         if arguments.flag("json") {
             let object = Made(
@@ -74,8 +77,14 @@ enum SelfSignedCommand {
 
     private static func write(_ bytes: [UInt8], to path: String, _ disk: PosixDisk) throws(DiskError) {
         let file = try disk.open(path, .create)
-        try file.write(bytes, at: 0)
-        try file.sync()
+        do throws(DiskError) {
+            try file.write(bytes, at: 0)
+            try file.sync()
+        } catch {
+            // The next run would refuse to overwrite it.
+            try? disk.remove(path)
+            throw error
+        }
     }
 
     /// The given names, or all names of this machine if there are none. The names for loopback are always included.

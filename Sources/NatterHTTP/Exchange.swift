@@ -22,6 +22,8 @@ final class Exchange {
     /// The longest body in bytes.
     let bodyLimit: Int
     private let onBody: ((UnsafeRawBufferPointer) throws -> Void)?
+    /// Whether a status of 2xx is all that is wanted. What goes wrong behind it does not matter then.
+    private let statusSuffices: Bool
 
     /// Whether the connection is established, including TLS.
     private(set) var isConnected = false
@@ -46,8 +48,10 @@ final class Exchange {
 
     /// - Parameter connectLimit: the time by which the connection must be established; nil if it already is.
     init(
-        times: TimeLimits, connectLimit: Int64?, bodyLimit: Int, onBody: ((UnsafeRawBufferPointer) throws -> Void)?
+        times: TimeLimits, connectLimit: Int64?, bodyLimit: Int, statusSuffices: Bool,
+        onBody: ((UnsafeRawBufferPointer) throws -> Void)?
     ) {
+        self.statusSuffices = statusSuffices
         self.times = times
         progressLimit = min(connectLimit ?? times.start + times.timeout, times.deadline)
         self.bodyLimit = min(max(0, bodyLimit), 1 << 40)
@@ -58,7 +62,14 @@ final class Exchange {
     var response: HTTPResponse { HTTPResponse(status: status, headers: headers, body: body) }
 
     /// Ends the exchange. Only the first error counts.
-    func fail(_ error: TransportError) { if !isDone { failure = error } }
+    func fail(_ error: TransportError) {
+        guard !isDone else { return }
+        if statusSuffices, (200...299).contains(status) {
+            (isComplete, isReusable) = (true, false)
+        } else {
+            failure = error
+        }
+    }
 
     // MARK: - Progress of the connection
 

@@ -68,11 +68,12 @@ public final class HTTPClient {
     ///   - deadlineMilliseconds: the time for the whole call, including the body; nil for no limit. It does not
     ///     shorten the system's look-up of a name.
     ///   - bodyLimit: the longest body; a longer one is a `.protocolError`.
+    ///   - statusSuffices: whether a successful answer (2xx) is one even if its body is too long or never ends.
     ///   - onBody: gets the body of a successful answer (2xx) in pieces. The answer's `body` is then empty. Its
     ///     errors are thrown as `.aborted`.
     public func perform(
         _ request: HTTPRequest, timeoutMilliseconds: Int? = nil, deadlineMilliseconds: Int? = nil,
-        bodyLimit: Int? = nil, onBody: ((UnsafeRawBufferPointer) throws -> Void)? = nil
+        bodyLimit: Int? = nil, statusSuffices: Bool = false, onBody: ((UnsafeRawBufferPointer) throws -> Void)? = nil
     ) throws(TransportError) -> HTTPResponse {
         let bodyLimit = bodyLimit ?? (onBody == nil ? HTTPClient.collectedBodyLimit : HTTPClient.streamedBodyLimit)
         let headers = try allHeaders(of: request)
@@ -80,8 +81,13 @@ public final class HTTPClient {
             timeoutMilliseconds: timeoutMilliseconds ?? self.timeoutMilliseconds,
             deadlineMilliseconds: deadlineMilliseconds)
 
+        func exchange(_ connectLimit: Int64?) -> Exchange {
+            Exchange(
+                times: times, connectLimit: connectLimit, bodyLimit: bodyLimit, statusSuffices: statusSuffices,
+                onBody: onBody)
+        }
         if let kept = connection, kept.isAlive {
-            let exchange = Exchange(times: times, connectLimit: nil, bodyLimit: bodyLimit, onBody: onBody)
+            let exchange = exchange(nil)
             do {
                 return try kept.perform(request, headers: headers, in: exchange)
             } catch {
@@ -95,13 +101,13 @@ public final class HTTPClient {
             }
         }
         connection = nil
-        return try performAnew(request, headers: headers, times: times, bodyLimit: bodyLimit, onBody: onBody)
+        return try performAnew(request, headers: headers, times: times, exchange)
     }
 
     /// Tries the addresses in order until a connection is established.
     private func performAnew(
-        _ request: HTTPRequest, headers: [(name: String, value: String)], times: TimeLimits, bodyLimit: Int,
-        onBody: ((UnsafeRawBufferPointer) throws -> Void)?
+        _ request: HTTPRequest, headers: [(name: String, value: String)], times: TimeLimits,
+        _ makeExchange: (_ connectLimit: Int64) -> Exchange
     ) throws(TransportError) -> HTTPResponse {
         let loop = try makeLoop()
         let tls = try makeTLS()
@@ -120,7 +126,7 @@ public final class HTTPClient {
         for (index, address) in addresses.enumerated() {
             let fresh = try HTTPConnection(loop: loop, tls: tls, server: server, address: address)
             let limit = times.connectLimit(addressesLeft: addresses.count - index)
-            let exchange = Exchange(times: times, connectLimit: limit, bodyLimit: bodyLimit, onBody: onBody)
+            let exchange = makeExchange(limit)
             do {
                 let response = try fresh.perform(request, headers: headers, in: exchange)
                 (connection, knownAddress) = (fresh, address)

@@ -8,6 +8,8 @@ internal import NatterSystem
 extension Store {
     public struct HookPage: Sendable {
         public let messages: [Message]
+        /// Messages before the first of these that do not exist any more: not kept, or stated as lost by a repair.
+        public let gone: ClosedRange<Seq>?
         /// Everything up to here was looked at.
         public let last: Seq
     }
@@ -49,21 +51,24 @@ extension Store {
     public func hookMessages(of id: ConversationID, named name: String, after: Seq) throws(StoreError) -> HookPage? {
         let found = hookConversation(id) { ($0.identity, Tail($0)) }
         guard let (identity, tail) = found else { return nil }
-        guard tail.head > after else { return HookPage(messages: [], last: after) }
+        guard tail.head > after else { return HookPage(messages: [], gone: nil, last: after) }
         return try reading { archive in
             let reader = LogReader(tail.log(of: identity, named: name), archive)
             var messages: [Message] = []
+            var gone = after.next < tail.first ? after.next...tail.first.previous : nil
             let last = try reader.forward(MessageFilter(after: after), limit: Store.hookPage) { piece in
                 switch piece {
                 case .messages(let run): messages += run.messages()
+                case .missing(_, let seqs, .notStored) where messages.isEmpty && gone == nil:
+                    gone = seqs
                 case .missing(_, let seqs, let reason):
-                    if messages.isEmpty { throw ArchiveError.missing(seqs, reason) }
+                    if messages.isEmpty, gone == nil { throw ArchiveError.missing(seqs, reason) }
                     return false
                 }
                 return true
             }
             try MessageFolder(reader, folds: false).apply(to: &messages)
-            return HookPage(messages: messages, last: last)
+            return HookPage(messages: messages, gone: gone, last: last)
         }
     }
 }

@@ -29,8 +29,12 @@ struct HookTests {
             while poll(&request, 1, 0) > 0 { close(accept(listener, nil, nil)) }
         }
 
-        /// The head and the body of the next request, which is answered with the status.
-        func next(answer status: String) throws -> (head: String, body: String) {
+        /// The head and the body of the next request, which is answered with the status, after `work`.
+        ///
+        /// - Parameter length: of the answer's body, which never comes.
+        func next(
+            answer status: String, length: Int = 0, after work: () throws -> Void = {}
+        ) throws -> (head: String, body: String) {
             while true {
                 if client < 0 {
                     var request = pollfd(fd: listener, events: Int16(POLLIN), revents: 0)
@@ -44,7 +48,8 @@ struct HookTests {
                     client = -1
                     continue
                 }
-                Loopback.send(Array("HTTP/1.1 \(status)\r\nContent-Length: 0\r\n\r\n".utf8), to: client)
+                try work()
+                Loopback.send(Array("HTTP/1.1 \(status)\r\nContent-Length: \(length)\r\n\r\n".utf8), to: client)
                 let parts = String(decoding: bytes, as: UTF8.self).split(
                     separator: "\r\n\r\n", maxSplits: 1, omittingEmptySubsequences: false)
                 return (String(parts[0]), parts.count > 1 ? String(parts[1]) : "")
@@ -235,6 +240,59 @@ struct HookTests {
         #expect(try JSON(parsing: try receiver.next(answer: "200 OK").body)[string: "text"] == "two")
         let log = try world.natterd("hook", "log", id, "--json").objects()
         #expect(log.first?[int: "seq"] == 9 && log.first?[string: "error"]?.contains("the log ends at 1") == true)
+    }
+
+    @Test("what is deleted while an earlier message is delivered is not sent")
+    func deletedMeanwhile() throws {
+        let world = try World()
+        let receiver = try Receiver()
+        #expect(try world.natterd("hook", "add", "general", receiver.url, "--allow-private").code == 0)
+        try world.alice.sends("one", "two", "three")
+        // The second attempt comes after all three were there.
+        _ = try receiver.next(answer: "500 No")
+        let first = try receiver.next(answer: "200 OK") { try expect(world.alice("delete", "2")) }
+        #expect(try JSON(parsing: first.body)[string: "text"] == "one")
+        #expect(try JSON(parsing: try receiver.next(answer: "200 OK").body)[string: "text"] == "three")
+    }
+
+    @Test("a message is delivered when the answer's status says so, whatever its body is")
+    func longAnswer() throws {
+        let world = try World()
+        let receiver = try Receiver()
+        let added = try world.natterd("hook", "add", "general", receiver.url, "--allow-private", "--json")
+        let id = try #require(added.objects().first?[string: "id"])
+        try world.alice.sends("one", "two")
+        for text in ["one", "two"] {
+            let request = try receiver.next(answer: "200 OK", length: 1_000_000)
+            #expect(try JSON(parsing: request.body)[string: "text"] == text)
+        }
+        try eventually("both are delivered") {
+            try world.natterd("hook", "log", id, "--json").objects().map { $0[int: "status"] } == [200, 200]
+        }
+    }
+
+    @Test("a hook goes on behind messages that a repair has stated as lost, and says so")
+    func lost() throws {
+        let world = try World()
+        let receiver = try Receiver()
+        let added = try world.natterd("hook", "add", "general", receiver.url, "--allow-private", "--json")
+        let id = try #require(added.objects().first?[string: "id"])
+        world.stopServing()
+        let lines = (1...3_000).map { #"{"ts":1700000000000,"sender":"x","text":"message \#($0 &* 7_919)"}"# }
+        let file = try world.directory.write("in.ndjson", lines.joined(separator: "\n") + "\n")
+        #expect(try world.natterd("import", "general", file).code == 0)
+        let logs = world.data + "/logs"
+        let log = try #require(
+            FileManager.default.enumerator(atPath: logs)?.compactMap { $0 as? String }.first { $0.hasSuffix(".log") })
+        let handle = try #require(FileHandle(forUpdatingAtPath: logs + "/" + log))
+        try handle.seek(toOffset: handle.seekToEnd() / 2)
+        try handle.write(contentsOf: [1, 2, 3, 4])
+        try handle.close()
+        #expect(try world.natterd("fsck", "--repair").code == 1)
+        try world.serve()
+        try world.alice.sends("after")
+        #expect(try JSON(parsing: try receiver.next(answer: "200 OK").body)[string: "text"] == "after")
+        #expect(try world.natterd("hook", "log", id).output.contains("do not exist any more"))
     }
 
     @Test("a group that was renamed has its new name")

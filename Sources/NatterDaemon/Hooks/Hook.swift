@@ -92,6 +92,20 @@ struct Hook: Codable, Sendable, Equatable {
         (seq, failingSince, failures) = (head, nil, 0)
     }
 
+    /// Notes that messages do not exist any more, and goes on behind them.
+    mutating func passedOver(_ seqs: ClosedRange<UInt64>, at now: Timestamp) {
+        let reason = "messages \(seqs.lowerBound) to \(seqs.upperBound) do not exist any more; it goes on behind them"
+        note(Attempt(time: now.rfc3339, seq: seqs.upperBound, error: reason))
+        (seq, failingSince, failures) = (seqs.upperBound, nil, 0)
+    }
+
+    /// Notes that the next message can't be read.
+    mutating func stuck(_ reason: String, at now: Timestamp) {
+        note(Attempt(time: now.rfc3339, seq: seq, error: reason))
+        failingSince = failingSince ?? now.milliseconds
+        failures = min(failures + 1, Hook.failureLimit)
+    }
+
     private mutating func note(_ attempt: Attempt) {
         log.append(attempt)
         if log.count > Hook.logLimit { log.removeFirst(log.count - Hook.logLimit) }

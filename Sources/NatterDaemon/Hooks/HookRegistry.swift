@@ -69,7 +69,8 @@ final class HookRegistry: Sendable {
         }
     }
 
-    /// Changes a hook durably.
+    /// Changes a hook durably. If it can't be written, the change counts until this process ends: otherwise a full disk would
+    /// have the same message delivered again and again.
     ///
     /// - Returns: the hook; nil if it is not there any more.
     @discardableResult
@@ -77,8 +78,8 @@ final class HookRegistry: Sendable {
         try hooks.withLock { hooks in
             guard var hook = hooks[id] else { return nil }
             change(&hook)
-            try save(hook)
             hooks[id] = hook
+            try save(hook)
             return hook
         }
     }

@@ -9,7 +9,7 @@ internal import NatterSystem
 /// Sends new messages to the addresses of the hooks, while a server runs. Each hook has a thread, so that one that does
 /// not answer delays no other.
 final class HookService: Sendable {
-    private static let timeoutMilliseconds = 10_000
+    /// For a connection, and for the answer.
     private static let deadlineMilliseconds = 30_000
     private static let answerBytes = 64 << 10
     /// How long the end of the server waits for a request in flight. It is repeated at the next start.
@@ -99,11 +99,16 @@ final class HookService: Sendable {
                     try registry.update(id) { $0.parked = "the conversation was deleted" }
                     return events(Event(.warning, "hook_parked", [("hook", id), ("reason", "conversation deleted")]))
                 }
-                if try deliver(page, hook, &client, since: seen.kicks) { continue }
+                if let gone = page.gone {
+                    let seqs = gone.lowerBound.rawValue...gone.upperBound.rawValue
+                    try registry.update(id) { $0.passedOver(seqs, at: clock.now()) }
+                }
+                if try deliver(page, hook, &client, since: seen) { continue }
                 if page.last.rawValue > hook.seq { continue }
             } catch {
                 // The disk or the history is damaged. Others report it, too.
                 events(Event(.error, "hook_failed", [("hook", id), ("reason", "\(error)")]))
+                if error is StoreError { _ = try? registry.update(id) { $0.stuck("\(error)", at: clock.now()) } }
                 pause(HookService.deadlineMilliseconds, since: seen.kicks)
                 continue
             }
@@ -120,18 +125,21 @@ final class HookService: Sendable {
     ///
     /// - Returns: whether to look again at once.
     private func deliver(
-        _ page: Store.HookPage, _ hook: Hook, _ client: inout HTTPClient?, since kicks: Int
+        _ page: Store.HookPage, _ hook: Hook, _ client: inout HTTPClient?, since seen: (news: UInt64, kicks: Int)
     ) throws -> Bool {
         let address = try HookAddress(hook.url)
+        var isFirst = true
         for message in page.messages where hook.wants(message) {
-            if state.withLock({ $0.isStopping }) { return true }
+            // What was deleted or erased while a message was delivered is not sent any more.
+            if state.withLock({ $0.isStopping || (!isFirst && $0.news != seen.news) }) { return true }
+            isFirst = false
             let connection = client ?? HookService.client(address, hook)
             client = connection
             var (status, reason): (Int?, String) = (nil, "")
             do throws(TransportError) {
                 let answer = try connection.perform(
                     hook.request(message, to: address), deadlineMilliseconds: HookService.deadlineMilliseconds,
-                    bodyLimit: HookService.answerBytes)
+                    bodyLimit: HookService.answerBytes, statusSuffices: true)
                 status = answer.status
                 reason = "the answer was \(answer.status)"
             } catch {
@@ -156,7 +164,7 @@ final class HookService: Sendable {
                 events(Event(.warning, "hook_parked", [("hook", hook.id), ("reason", reason)]))
                 return true
             }
-            pause(Int(next), since: kicks)
+            pause(Int(next), since: seen.kicks)
             return true
         }
         // Messages that the hook does not want are passed over.
@@ -170,7 +178,7 @@ final class HookService: Sendable {
     private static func client(_ address: HookAddress, _ hook: Hook) -> HTTPClient {
         let allows: ((String) -> Bool)? = hook.allowPrivate ? nil : { PublicAddress.isPublic($0) == true }
         return HTTPClient(
-            address: address.server, timeoutMilliseconds: timeoutMilliseconds, caFile: nil,
+            address: address.server, timeoutMilliseconds: deadlineMilliseconds, caFile: nil,
             userAgent: "natterd/\(Release.version)", allows: allows)
     }
 
