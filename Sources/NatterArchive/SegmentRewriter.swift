@@ -173,14 +173,23 @@ public struct SegmentRewriter {
     ///
     /// - Throws: `damaged` if a block that stays can't be read. Then nothing of what was written is of use.
     public func write(_ plan: RewritePlan) throws(ArchiveError) -> [WrittenBlocks] {
-        try ArchiveError.translate {
-            let seqs = plan.seqs
-            var written: [WrittenBlocks] = []
-            for output in plan.outputs { written.append(try write(output, plan, seqs)) }
-            for row in plan.dropped {
-                written[0].dropped.append(ReplacedSegment(row: row, conversation: conversation.id))
+        let fresh = plan.paths.map { writer.directory + "/" + $0 }.filter {
+            if case .some(.none) = try? writer.disk.information($0) { true } else { false }
+        }
+        do throws(ArchiveError) {
+            return try ArchiveError.translate {
+                let seqs = plan.seqs
+                var written: [WrittenBlocks] = []
+                for output in plan.outputs { written.append(try write(output, plan, seqs)) }
+                for row in plan.dropped {
+                    written[0].dropped.append(ReplacedSegment(row: row, conversation: conversation.id))
+                }
+                return written
             }
-            return written
+        } catch {
+            // What was in vain must not take the last room of a disk.
+            if error.isFull { for path in fresh { try? writer.disk.remove(path) } }
+            throw error
         }
     }
 

@@ -306,9 +306,14 @@ public final class Connection {
 
     private static func error(code: Int32, handle: OpaquePointer?, path: String) -> SQLiteError {
         let message = handle.flatMap { sqlite3_errmsg($0) }.map { String(cString: $0) } ?? "out of memory"
+        let systemError = handle.map { Errno(rawValue: sqlite3_system_errno($0)) }
+        let isFull =
+            [.noSpace, .diskQuotaExceeded].contains(systemError) && SQLiteError.sharedMemoryCodes.contains(code)
         let reason: SQLiteError.Reason =
             switch code & 0xFF {
             case SQLITE_FULL: .full
+            // The index of the write-ahead log has no room. Nothing else was touched yet.
+            case SQLITE_IOERR where isFull: .full
             case SQLITE_IOERR: .inputOutput
             case SQLITE_CORRUPT, SQLITE_NOTADB: .corrupt
             case SQLITE_BUSY, SQLITE_LOCKED: .busy
@@ -318,11 +323,11 @@ public final class Connection {
             default: .other
             }
         // "Unable to open database file" and "disk I/O error" say less than the system did.
-        let system = [.cannotOpen, .inputOutput].contains(reason) ? handle.map(sqlite3_system_errno) ?? 0 : 0
         let phrase = Phrase(verbatim: message)
-        return SQLiteError(
-            reason: reason, code: code, message: system == 0 ? phrase : "\(phrase): \(Errno(rawValue: system).phrase)",
-            path: path)
+        guard [.cannotOpen, .inputOutput].contains(reason), let systemError, systemError.rawValue != 0 else {
+            return SQLiteError(reason: reason, code: code, message: phrase, path: path)
+        }
+        return SQLiteError(reason: reason, code: code, message: "\(phrase): \(systemError.phrase)", path: path)
     }
 
     /// SQLite's version number, such as 3040001.

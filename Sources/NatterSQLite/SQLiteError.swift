@@ -43,6 +43,11 @@ public struct SQLiteError: Error, Equatable, PhraseConvertible {
         SQLITE_IOERR | 1 << 8, shortRead, SQLITE_IOERR | 7 << 8, SQLITE_IOERR | 13 << 8,
     ]
 
+    /// Codes of the file beside the write-ahead log (`-shm`): open, size, map.
+    static let sharedMemoryCodes: Set<Int32> = [
+        SQLITE_IOERR | 18 << 8, SQLITE_IOERR | 19 << 8, SQLITE_IOERR | 21 << 8,
+    ]
+
     public var phrase: Phrase {
         switch reason {
         case .full: "no room left for '\(path)'"

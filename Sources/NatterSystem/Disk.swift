@@ -115,9 +115,14 @@ extension Disk {
         let temporary = path + ".new"
         if try information(temporary) != nil { try remove(temporary) }
         let file = try open(temporary, .create)
-        try file.write(bytes, at: 0)
-        try file.sync()
-        try rename(temporary, to: path)
+        do throws(DiskError) {
+            try file.write(bytes, at: 0)
+            try file.sync()
+            try rename(temporary, to: path)
+        } catch {
+            try? remove(temporary)
+            throw error
+        }
         try syncDirectory(Path.directory(of: path))
     }
 

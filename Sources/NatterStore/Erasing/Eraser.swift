@@ -97,13 +97,15 @@ struct Eraser {
             try store.engine.forgetContent(of: Set(messages.map(\.seq)), in: identity.number)
             // A start that repeats the erasure of a message would take all words of an event. It erases the account again instead.
             let events = Set(plan.messages.filter { $0.isEvent && account != nil }.map(\.seq))
-            try store.remember(
-                messages.filter { !events.contains($0.seq) && $0.digest != .zero }.map {
-                    .message(.init(conversation: identity.id, seq: $0.seq, digest: $0.digest))
-                })
             do {
                 try store.noteRetired(plan.paths)
-                try record(messages, try rewriter.write(plan), mark, audit)
+                let written = try rewriter.write(plan)
+                // What is remembered is erased whatever happens, so a full disk must have been noticed before.
+                try store.remember(
+                    messages.filter { !events.contains($0.seq) && $0.digest != .zero }.map {
+                        .message(.init(conversation: identity.id, seq: $0.seq, digest: $0.digest))
+                    })
+                try record(messages, written, mark, audit)
             } catch {
                 store.stopIfDiskFailed(error)
                 throw error
@@ -273,10 +275,11 @@ extension Store {
     func wipeRetired() throws {
         guard !isShared, copies.withLock({ $0 == 0 }) else { return }
         let paths = try withReader { try RetiredFiles.all(on: $0.connection) }
-        if paths.contains(StoreSearch.files[0]) { try search.purge(self) }
+        // The index needs room for its purge. These files give some back.
         for path in paths where !StoreSearch.files.contains(path) {
             try RetiredFiles(directory: directory, disk: disk).wipe(path)
         }
+        if paths.contains(StoreSearch.files[0]) { try search.purge(self) }
         let failure = upkeep { core in
             try core.changeFiles { for path in paths { try RetiredFiles.delete(path, on: $0) } }
         }
