@@ -19,13 +19,14 @@ public struct Environment: Sendable {
 
     private init(source: Source, accounts: String) { (self.source, self.accounts) = (source, accounts) }
 
-    public subscript(name: String) -> String? {
-        let value: String? =
-            switch source {
-            case .process: getenv(name).map { String(cString: $0) }
-            case .values(let values): values[name]
-            }
-        return value?.isEmpty == true ? nil : value
+    public subscript(name: String) -> String? { exact(name).flatMap { $0.isEmpty ? nil : $0 } }
+
+    /// A variable for which an empty value has a meaning.
+    public func exact(_ name: String) -> String? {
+        switch source {
+        case .process: getenv(name).map { String(cString: $0) }
+        case .values(let values): values[name]
+        }
     }
 
     /// The name of a file or directory.

@@ -106,6 +106,8 @@ public enum HiddenTerminal {
     private struct State {
         var descriptor: Int32 = -1
         var settings = termios()
+        /// Those without an echo.
+        var hidden = termios()
     }
 
     /// Allocated once and never freed, because a signal handler must not allocate. One thread writes it before and
@@ -144,17 +146,21 @@ public enum HiddenTerminal {
         settings.c_lflag &= ~tcflag_t(modes)
         var former: [(Int32, sigaction)] = []
         blockingSignals {
-            state.pointee = State(descriptor: descriptor, settings: visible)
-            for signal in deadlySignals {
+            state.pointee = State(descriptor: descriptor, settings: visible, hidden: settings)
+            func handle(_ signal: Int32, _ handler: @escaping @convention(c) (Int32) -> Void) {
                 var action = sigaction()
                 var old = sigaction()
-                action.__sigaction_handler.sa_handler = { signal in
-                    HiddenTerminal.restoreFromHandler()
-                    if signal == SIGINT { _exit(130) }
-                    _ = Glibc.signal(signal, SIG_DFL)
-                    raise(signal)
-                }
+                action.__sigaction_handler.sa_handler = handler
+                action.sa_flags = SA_RESTART
                 if sigaction(signal, &action, &old) == 0 { former.append((signal, old)) }
+            }
+            for signal in deadlySignals { handle(signal, endFromHandler) }
+            guard modes != 0 else { return }
+            // While a password is asked for, a stop gives the shell its terminal, and the echo goes off again afterwards.
+            handle(SIGTSTP, endFromHandler)
+            handle(SIGCONT) { _ in
+                tcsetattr(HiddenTerminal.state.pointee.descriptor, TCSANOW, &HiddenTerminal.state.pointee.hidden)
+                _ = signal(SIGTSTP, HiddenTerminal.endFromHandler)
             }
         }
         defer {
@@ -169,6 +175,14 @@ public enum HiddenTerminal {
         }
         guard tcsetattr(descriptor, change, &settings) == 0 else { return nil }
         return try body()
+    }
+
+    /// Ends or stops the process as the signal does.
+    private static let endFromHandler: @convention(c) (Int32) -> Void = { number in
+        HiddenTerminal.restoreFromHandler()
+        if number == SIGINT { _exit(130) }
+        _ = signal(number, SIG_DFL)
+        raise(number)
     }
 
     /// Calls only functions that signal-safety(7) allows.

@@ -8,10 +8,12 @@ final class Pager {
     /// The output to the pager.
     let output: Output
     private let process: pid_t
+    private let command: String
     private var descriptor: Int32
+    private var status: Int32 = 0
 
-    private init(output: Output, process: pid_t, descriptor: Int32) {
-        (self.output, self.process, self.descriptor) = (output, process, descriptor)
+    private init(output: Output, command: String, process: pid_t, descriptor: Int32) {
+        (self.output, self.command, self.process, self.descriptor) = (output, command, process, descriptor)
     }
 
     /// Starts the pager.
@@ -34,7 +36,8 @@ final class Pager {
         // The pager handles Ctrl-C. less stops reading and continues.
         Signals.leaveInterruptToChild()
         return Pager(
-            output: Output(descriptor: ends[1], name: "the pager"), process: process, descriptor: ends[1])
+            output: Output(descriptor: ends[1], name: "the pager"), command: command, process: process,
+            descriptor: ends[1])
     }
 
     /// Closes the pager's input and waits until the user quits it.
@@ -42,15 +45,29 @@ final class Pager {
         guard descriptor >= 0 else { return }
         close(descriptor)
         descriptor = -1
-        var status: Int32 = 0
         while waitpid(process, &status, 0) < 0, errno == EINTR {}
         Signals.exitOnInterrupt()
+    }
+
+    /// The same, for what counts as seen afterwards.
+    ///
+    /// - Throws: 74 if the pager has failed.
+    func finishShowing() throws(CommandFailure) {
+        finish()
+        guard status != 0 else { return }
+        throw CommandFailure(
+            .inputOutput, code: "pager_failed",
+            "the pager '\(command)' has failed, so nothing counts as seen; set NATTER_PAGER or PAGER to another one, or "
+                + "to 'cat'")
     }
 
     private static func command(_ environment: Environment) -> String? {
         // less would complain that the terminal is not fully functional, and wait for a key.
         if environment["TERM"] == nil || environment["TERM"] == "dumb" { return nil }
-        if let chosen = environment["NATTER_PAGER"] ?? environment["PAGER"] { return chosen == "cat" ? nil : chosen }
+        for name in ["NATTER_PAGER", "PAGER"] {
+            guard let chosen = environment.exact(name) else { continue }
+            return chosen.isEmpty || chosen == "cat" ? nil : chosen
+        }
         return isProgram("less", environment) ? "less" : nil
     }
 

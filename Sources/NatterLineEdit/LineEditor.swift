@@ -28,6 +28,8 @@ public final class LineEditor {
     private var promptText: UnsafeMutablePointer<UInt32>?
     /// Whether a line is on the screen.
     private var isEditing = false
+    /// A byte that did not continue the character before it.
+    private var pushedBack: UInt8?
 
     /// - Returns: nil if the terminal can't be used.
     public init?(_ owner: any LineEditorOwner) {
@@ -108,10 +110,18 @@ public final class LineEditor {
 
     /// - Returns: 1 with a character, 0 at the end, -1 after an error.
     private func readCharacter(into target: UnsafeMutablePointer<UInt32>?) -> Int32 {
-        guard let first = nextByte() else { return 0 }
+        guard let first = pushedBack ?? nextByte() else { return 0 }
+        pushedBack = nil
         var bytes = [first]
         let length = first < 0xC2 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : first < 0xF5 ? 4 : 1
-        while bytes.count < length, let byte = nextByte() { bytes.append(byte) }
+        while bytes.count < length, let byte = nextByte() {
+            // On a terminal that does not speak UTF-8, it is a key of its own.
+            guard byte & 0xC0 == 0x80 else {
+                pushedBack = byte
+                break
+            }
+            bytes.append(byte)
+        }
         target?.pointee = String(validating: bytes, as: UTF8.self)?.unicodeScalars.first?.value ?? 0xFFFD
         return 1
     }

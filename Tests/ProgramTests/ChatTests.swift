@@ -112,6 +112,26 @@ struct ChatTests {
         #expect(crew.finish().code == 0)
     }
 
+    @Test("an edit that is refused is still an edit, and bytes that are not UTF-8 swallow no key")
+    func refusedEdit() throws {
+        try world.bob.sends("helo")
+        let chat = try Screen.start(world.bob, ["chat"], columns: 80)
+        try chat.output(until: "general> ")
+        chat.type(ChatTests.up)
+        try chat.output(until: "edit 1> helo")
+        try expect(world.bob("delete", "1"))
+        chat.type("!\n")
+        try chat.output(until: "message 1 is deleted")
+        try chat.output(until: "edit 1> ")
+        chat.type(ChatTests.down)
+        try chat.output(until: "general> ")
+        // The last letter of 'café' in Latin-1
+        chat.type((Array("caf".utf8) + [0xE9, 0x0A])[...])
+        try eventually("it is sent") { try world.alice.texts("log").last == "caf\u{FFFD}" }
+        chat.type(ChatTests.end)
+        #expect(chat.finish().code == 0)
+    }
+
     @Test("keys that are typed while a message is on its way are for the next line")
     func typedAhead() throws {
         let chat = try Screen.start(world.bob, ["chat"], columns: 80)

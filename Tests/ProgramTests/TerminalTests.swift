@@ -79,6 +79,28 @@ struct TerminalTests {
         }
     }
 
+    @Test("what a pager that fails has not shown is not seen; an empty PAGER is none")
+    func failingPager() throws {
+        let world = try World()
+        try world.alice.sends("one")
+        let file = world.directory("seen")
+        for words in [["log", "--cursor-file", file], ["log", "--mark"]] {
+            let shown = try screen(world.bob, words, environment: ["PAGER": "cat >/dev/null; false"])
+            #expect(shown.code == 74 && shown.text.contains("nothing counts as seen"), "\(shown.text)")
+        }
+        #expect(!FileManager.default.fileExists(atPath: file))
+        #expect(try world.bob("ls", "--json").objects().first?[int: "unread"] == 1)
+        let shown = try screen(world.bob, ["log", "--cursor-file", file], environment: ["PAGER": "sed s/^/P/"])
+        #expect(shown.code == 0 && shown.text.contains("P"))
+        #expect(FileManager.default.fileExists(atPath: file))
+        let environment = ["HOME": world.bob.home, "NATTER_SERVER": world.bob.server, "PATH": "/usr/bin:/bin"]
+        let plain = try ChildProcess(
+            "/usr/bin/script", ["-qec", "TERM=xterm PAGER= '\(try Programs.path("natter"))' log", "/dev/null"],
+            environment: environment, input: .nothing
+        ).finish()
+        #expect(plain.code == 0 && plain.output.contains(": one") && !plain.output.contains("cannot run"))
+    }
+
     @Test("ls: an '@' behind the number of unread messages if one has your name")
     func mentioned() throws {
         let world = try World()

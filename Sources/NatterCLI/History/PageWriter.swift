@@ -92,6 +92,8 @@ struct PageWriter: HistoryWriter {
                 if let end = address.firstRange(of: mark.utf8) { address = address[..<end.lowerBound] }
             }
             while let last = address.last, ".,;:!?)'".utf8.contains(last), !address.hasEntitySuffix {
+                // A bracket that was opened in the address belongs to it.
+                if last == UInt8(ascii: ")"), address.contains(UInt8(ascii: "(")) { break }
                 address = address.dropLast()
             }
             rest = rest[address.endIndex...]

@@ -88,9 +88,8 @@ final class Chat: LineEditorOwner {
         defer { self.editor = nil }
         if !context.isOffline { try feed.start() }
         defer { feed.stop() }
-        while failure == nil, let line = editor.next() {
-            if failure == nil { take(line, editor) }
-        }
+        // A line that was begun before the news failed is sent or queued, or the error says what became of it.
+        while failure == nil, let line = editor.next() { take(line, editor) }
         if let failure { throw failure }
         return true
     }
@@ -165,6 +164,7 @@ final class Chat: LineEditorOwner {
             }
         } catch {
             context.console.note(ExitCodes.translate(error).message)
+            self.edited = edited
             editor.prefill(line)
         }
     }

@@ -129,23 +129,27 @@ private struct Log {
             if places == nil { try placeGone(&walk) }
             try follow.run(&walk, places: &places, of: conversations.first?.id)
         }
-        if let damage = walk.damage {
-            // With --json the notes of the holes are left out, so the object of the error names them.
-            throw CommandFailure(
-                .inputOutput, code: "damaged",
-                context.wantsJSON
-                    ? damage
-                    : !walk.isHeldBack
-                        ? "some messages could not be read, the rest was printed; run 'natter verify', then 'natter sync'"
-                        : "some messages could not be read, and --cursor-file stops before them; run 'natter verify', then 'natter sync'"
-            )
-        }
+        try checkDamage(walk)
         if walk.printed == 0, !request.follows {
             context.confirm(
                 request.isEverything
                     ? "there are no messages" : request.isAllNews ? "nothing new" : "no messages match")
         }
         return walk.printed == 0 && request.saysNothingNew ? .nothingFound : .success
+    }
+
+    /// - Throws: 74 if not all could be printed.
+    private func checkDamage(_ walk: LogWalk) throws(CommandFailure) {
+        guard let damage = walk.damage else { return }
+        // With --json the notes of the holes are left out, so the object of the error names them.
+        throw CommandFailure(
+            .inputOutput, code: "damaged",
+            context.wantsJSON
+                ? damage
+                : !walk.isHeldBack
+                    ? "some messages could not be read, the rest was printed; run 'natter verify', then 'natter sync'"
+                    : "some messages could not be read, and --cursor-file stops before them; run 'natter verify', then 'natter sync'"
+        )
     }
 
     /// Prints a note if older messages are missing because the replica begins late.
@@ -283,6 +287,7 @@ private struct Log {
         if request.isReversed { seqs.reverse() }
         try walk.write(seqs, of: conversation)
         try printer.output.flush()
+        try checkDamage(walk)
         return .success
     }
 
@@ -313,6 +318,7 @@ private struct Log {
         _ walk: LogWalk, _ conversations: [ReplicaConversation], _ replica: Replica
     ) throws {
         try printer.output.flush()
+        if places != nil || request.marks { try pager?.finishShowing() }
         try places?.save(walk, conversations, of: replica)
     }
 
