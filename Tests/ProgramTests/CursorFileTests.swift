@@ -127,6 +127,29 @@ struct CursorFileTests {
         #expect(got == ["c1", "d1", "c2", "d2", "c3", "d3"])
     }
 
+    @Test("messages behind F that are not kept any more are 65, even if what F names is here; --from-first goes on")
+    func notKept() throws {
+        let old = (1...3_000).map { number in
+            JSON.line(ts: 1_700_000_000_000 + number, sender: "x", text: "old \(number) \(number * 7_919)")
+        }
+        try world.importGeneral(old[..<1_000].joined())
+        #expect(try world.bob.texts("log", "--cursor-file", file).count == 1_000)
+        let before = try String(contentsOfFile: file, encoding: .utf8)
+        try world.importGeneral(old[1_000...].joined())
+        try world.alice.sends("new")
+        try expect(world.natterd("retain", "general", "5d"), isSilent: false, hasNotes: true)
+        for words in [[], ["-n", "5"], ["--exit-code"]] {
+            let refused = try world.bob.run(["log", "--cursor-file", file] + words)
+            #expect(refused.code == 65 && refused.bytes.isEmpty && isOneLine(refused.errors), "\(refused)")
+            #expect(refused.errors.contains("is at message 1000 of 'general'"))
+            #expect(refused.errors.contains("--from-first"))
+            #expect(try String(contentsOfFile: file, encoding: .utf8) == before)
+        }
+        let rest = try world.bob("log", "--cursor-file", file, "--from-first")
+        #expect(rest.code == 0 && rest.lines.last?.hasSuffix("alice: new") == true && rest.errors.contains("not kept"))
+        #expect(try world.bob.texts("log", "--cursor-file", file) == [])
+    }
+
     @Test("the file is replaced even if there is nothing to print")
     func replacedWhenEmpty() throws {
         try world.alice.sends("one")

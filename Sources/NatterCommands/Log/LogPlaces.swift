@@ -59,14 +59,10 @@ struct LogPlaces {
             guard let cursor = cursor(of: conversation.id) else { return true }
             switch try replica.standing(of: cursor, in: conversation) {
             case .good(let seq), .unknown(let seq):
-                walk.place(conversation.id, at: seq)
+                walk.place(conversation.id, at: seq, isStored: !startsAtFirst)
                 return true
             case .notKept(let seq):
-                guard startsAtFirst else {
-                    throw failure(
-                        "is at message \(seq) of '\(conversation.name)', but the earliest kept message is "
-                            + "\(conversation.first); --from-first starts there", code: "cursor_expired")
-                }
+                guard startsAtFirst else { throw expired(conversation.name, seq, next: conversation.first) }
                 note(
                     "messages \(seq.next) to \(conversation.first.previous) of '\(conversation.name)' are not kept any more"
                 )
@@ -92,6 +88,12 @@ struct LogPlaces {
         }
     }
 
+    private func expired(_ name: String, _ seq: Seq, next: Seq) -> CommandFailure {
+        failure(
+            "is at message \(seq) of '\(name)', but the earliest kept message is \(next); --from-first starts there",
+            code: "cursor_expired")
+    }
+
     /// The command that moves an empty file behind all messages.
     private func skip(_ conversation: ReplicaConversation) -> String {
         let words =
@@ -112,6 +114,8 @@ struct LogPlaces {
 
     /// Stores the walk's positions in the file, after the output was flushed. Conversations that are not in the replica
     /// keep their positions, and so do those in which another process has read further.
+    ///
+    /// - Throws: 65, after that, if the walk had to stop at messages that are not kept any more.
     mutating func save(_ walk: LogWalk, _ conversations: [ReplicaConversation], of replica: Replica) throws {
         var cursors: [ConversationID: MessageCursor] = [:]
         if case .all(_, let former) = written { cursors = former }
@@ -128,5 +132,6 @@ struct LogPlaces {
         }
         try file.advance(to: content)
         written = content
+        if let (name, seq, next) = walk.expired { throw expired(name, seq, next: next) }
     }
 }

@@ -43,6 +43,10 @@ struct LogWalk {
     /// Conversations in which the walk has stopped. Their position is final.
     private var stopped: Set<ConversationID> = []
     private var notedHoles: Set<Hole> = []
+    /// A conversation that went on from a stored position has stopped at messages that are not kept any more: which one it is, where
+    /// it stopped, and where it would go on.
+    private(set) var expired: (name: String, seq: Seq, next: Seq)?
+    private var continued: Set<ConversationID> = []
 
     private struct Hole: Hashable {
         let conversation: Int64
@@ -61,7 +65,13 @@ struct LogWalk {
         self.filter = filter
     }
 
-    mutating func place(_ conversation: ConversationID, at seq: Seq) { positions[conversation] = seq }
+    /// Sets where to go on in a conversation.
+    ///
+    /// - Parameter isStored: whether somebody must learn of it if what follows is not kept any more.
+    mutating func place(_ conversation: ConversationID, at seq: Seq, isStored: Bool = false) {
+        positions[conversation] = seq
+        if isStored { continued.insert(conversation) }
+    }
 
     /// Prints the messages after each conversation's position, oldest first.
     ///
@@ -191,6 +201,10 @@ struct LogWalk {
             if count < run.positions.count {
                 stop(run.conversation, before: run.records.firstSeq.advanced(by: run.positions[count]))
             }
+        case .missing(let conversation, let range, .notKept) where continued.contains(conversation.id):
+            guard !stopped.contains(conversation.id) else { return true }
+            expired = (conversation.name, range.lowerBound.previous, range.upperBound.next)
+            stop(conversation, before: range.lowerBound)
         case .missing(let conversation, let range, let reason):
             tell(conversation, range, reason)
             if keepsPlace, reason.isFetchable(isCurrent: isCurrent), !stopped.contains(conversation.id) {
