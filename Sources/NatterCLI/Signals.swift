@@ -106,8 +106,8 @@ public enum HiddenTerminal {
     private struct State {
         var descriptor: Int32 = -1
         var settings = termios()
-        /// Those without an echo.
-        var hidden = termios()
+        /// Those that it has again after a stop; nil before it was stopped.
+        var changed: termios?
     }
 
     /// Allocated once and never freed, because a signal handler must not allocate. One thread writes it before and
@@ -146,7 +146,7 @@ public enum HiddenTerminal {
         settings.c_lflag &= ~tcflag_t(modes)
         var former: [(Int32, sigaction)] = []
         blockingSignals {
-            state.pointee = State(descriptor: descriptor, settings: visible, hidden: settings)
+            state.pointee = State(descriptor: descriptor, settings: visible, changed: modes == 0 ? nil : settings)
             func handle(_ signal: Int32, _ handler: @escaping @convention(c) (Int32) -> Void) {
                 var action = sigaction()
                 var old = sigaction()
@@ -155,12 +155,12 @@ public enum HiddenTerminal {
                 if sigaction(signal, &action, &old) == 0 { former.append((signal, old)) }
             }
             for signal in deadlySignals { handle(signal, endFromHandler) }
-            guard modes != 0 else { return }
-            // While a password is asked for, a stop gives the shell its terminal, and the echo goes off again afterwards.
-            handle(SIGTSTP, endFromHandler)
+            // A stop gives the shell its terminal. Afterwards it is as it was: without an echo, or for a line that is edited.
+            handle(SIGTSTP, stopFromHandler)
             handle(SIGCONT) { _ in
-                tcsetattr(HiddenTerminal.state.pointee.descriptor, TCSANOW, &HiddenTerminal.state.pointee.hidden)
-                _ = signal(SIGTSTP, HiddenTerminal.endFromHandler)
+                let state = HiddenTerminal.state
+                if var changed = state.pointee.changed { tcsetattr(state.pointee.descriptor, TCSANOW, &changed) }
+                _ = signal(SIGTSTP, HiddenTerminal.stopFromHandler)
             }
         }
         defer {
@@ -177,10 +177,21 @@ public enum HiddenTerminal {
         return try body()
     }
 
-    /// Ends or stops the process as the signal does.
+    /// Ends the process as the signal does.
     private static let endFromHandler: @convention(c) (Int32) -> Void = { number in
         HiddenTerminal.restoreFromHandler()
         if number == SIGINT { _exit(130) }
+        _ = signal(number, SIG_DFL)
+        raise(number)
+    }
+
+    /// Stops the process as the signal does.
+    private static let stopFromHandler: @convention(c) (Int32) -> Void = { number in
+        var changed = termios()
+        if tcgetattr(HiddenTerminal.state.pointee.descriptor, &changed) == 0 {
+            HiddenTerminal.state.pointee.changed = changed
+        }
+        HiddenTerminal.restoreFromHandler()
         _ = signal(number, SIG_DFL)
         raise(number)
     }

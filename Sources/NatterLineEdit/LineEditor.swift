@@ -19,7 +19,8 @@ public protocol LineEditorOwner: AnyObject {
 
 /// The lower line of a terminal, by libedit. Other output stands above it and does not disturb what is being typed.
 ///
-/// Only one editor may exist, and all of it runs on one thread.
+/// Only one editor may exist, and all of it runs on one thread. Who runs it restores the terminal when a signal stops or ends
+/// the program: libedit would do so for the first signal of a line only, because it does not read the keys itself.
 public final class LineEditor {
     private unowned let owner: any LineEditorOwner
     private var handle: OpaquePointer?
@@ -28,6 +29,8 @@ public final class LineEditor {
     private var promptText: UnsafeMutablePointer<UInt32>?
     /// Whether a line is on the screen.
     private var isEditing = false
+    /// The width of the terminal that libedit draws for.
+    private var columns = LineEditor.terminalColumns
     /// A byte that did not continue the character before it.
     private var pushedBack: UInt8?
 
@@ -40,6 +43,8 @@ public final class LineEditor {
             Unmanaged.passUnretained(self).toOpaque(), { LineEditor.of($0)?.drawPrompt() },
             { LineEditor.of($0)?.readCharacter(into: $1) ?? -1 })
         guard let handle else { return nil }
+        // It interrupts the wait for a key.
+        _ = signal(SIGWINCH) { _ in }
         natter_edit_on_tab(handle) { editor, _ in LineEditor.of(editor)?.complete() ?? 0 }
         natter_edit_on_up(handle) { editor, _ in LineEditor.of(editor)?.recall() ?? 0 }
         natter_edit_on_down(handle) { editor, _ in LineEditor.of(editor)?.forget() ?? 0 }
@@ -61,6 +66,7 @@ public final class LineEditor {
     public func next() -> String? {
         guard let handle else { return nil }
         var count: Int32 = 0
+        resize(handle)
         isEditing = true
         let line = natter_edit_read(handle, &count)
         isEditing = false
@@ -76,7 +82,6 @@ public final class LineEditor {
 
     /// Clears the line that the user has just finished.
     public func clearLast(_ line: String) {
-        let columns = LineEditor.columns
         write(up: (LineEditor.width(LineEditor.scalars(shownPrompt + line)) / columns) + 1)
     }
 
@@ -87,8 +92,11 @@ public final class LineEditor {
         guard let handle, isEditing else { return try body() }
         let (text, cursor) = line(handle)
         let before = LineEditor.scalars(shownPrompt) + text.prefix(cursor)
-        write(up: LineEditor.width(before) / LineEditor.columns)
-        defer { natter_edit_refresh(handle) }
+        write(up: LineEditor.width(before) / columns)
+        defer {
+            resize(handle)
+            natter_edit_refresh(handle)
+        }
         try body()
     }
 
@@ -136,8 +144,8 @@ public final class LineEditor {
             let ready = poll(&requests, 2, milliseconds)
             if ready < 0 {
                 guard errno == EINTR else { return nil }
-                // The window has another size, or the program was stopped and goes on.
-                if let handle { natter_edit_refresh(handle) }
+                // The window has another size, or the program was stopped and goes on, below what the shell has printed.
+                if columns == LineEditor.terminalColumns, let handle { natter_edit_refresh(handle) } else { redraw() }
                 continue
             }
             if ready == 0 || requests[1].revents != 0 { owner.attend() }
@@ -204,7 +212,14 @@ public final class LineEditor {
         }
     }
 
-    private static var columns: Int {
+    /// Makes libedit draw for the width that the terminal has now.
+    private func resize(_ handle: OpaquePointer) {
+        guard columns != LineEditor.terminalColumns else { return }
+        columns = LineEditor.terminalColumns
+        el_resize(handle)
+    }
+
+    private static var terminalColumns: Int {
         var size = winsize()
         return ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : 80
     }

@@ -1,3 +1,4 @@
+import Glibc
 import NatterCrypto
 import NatterLog
 import NatterModel
@@ -46,6 +47,33 @@ struct RememberedErasuresTests {
         #expect(Files.holding(piecesOf: secret, below: store.directory) == [])
         #expect(try store.all().map(\.text) == ["", "kept"] && store.all()[0].isErased)
         #expect(try store.all("@me", as: "bob").map(\.text) == ["before it", "after it"])
+    }
+
+    @Test(
+        "an erasure or a retention that a full disk refuses leaves no file, and is not done later by itself",
+        arguments: [false, true])
+    func refused(isRetention: Bool) throws {
+        let directory = try TemporaryDirectory()
+        let disk = FaultyDisk()
+        let store = try TestStore(directory("data"), disk: disk)
+        for label in ["a", "b", "c"] {
+            try store.fill(60, label: label)
+            try store.seal()
+            store.clock.advance(milliseconds: 86_400_000)
+        }
+        let (before, files) = (try store.all(), try store.logs())
+        disk.set(failures: [.write: ENOSPC])
+        if isRetention {
+            _ = try waitFor { store.store.setRetention(Retention(days: 2), of: "general", by: "alice", $0) }
+        } else {
+            #expect(throws: StoreError.self) { try erase(Seq(2)...Seq(2), store) }
+        }
+        disk.set(failures: [:])
+        #expect(try self.disk.list(Path.directory(of: files[0])).count == files.count)
+        if !isRetention {
+            try store.reopen()
+            #expect(try store.all() == before)
+        }
     }
 
     @Test("a line that a crash cut short is no damage and goes with the next; a flipped bit of any other is damage")

@@ -16,8 +16,6 @@ static inline EditLine *natter_edit_open(void *owner, natter_edit_prompt prompt,
     EditLine *editor = el_init("natter", stdin, stdout, stderr);
     if (editor == NULL) return NULL;
     el_wset(editor, EL_EDITOR, L"emacs");
-    // A signal restores the terminal before it acts.
-    el_wset(editor, EL_SIGNAL, 1);
     // Between two lines, keys wait for the next line as they are: not shown, and Ctrl-D and Ctrl-U wait with them.
     el_wset(editor, EL_SETTY, L"-echo", L"-icanon", NULL);
     el_wset(editor, EL_CLIENTDATA, owner);

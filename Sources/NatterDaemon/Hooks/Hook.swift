@@ -99,11 +99,10 @@ struct Hook: Codable, Sendable, Equatable {
         (seq, failingSince, failures) = (seqs.upperBound, nil, 0)
     }
 
-    /// Notes that the next message can't be read.
+    /// Notes, once, why the next message can't be read.
     mutating func stuck(_ reason: String, at now: Timestamp) {
-        note(Attempt(time: now.rfc3339, seq: seq, error: reason))
-        failingSince = failingSince ?? now.milliseconds
-        failures = min(failures + 1, Hook.failureLimit)
+        failures = max(failures, 1)
+        if log.last?.error != reason { note(Attempt(time: now.rfc3339, seq: seq, error: reason)) }
     }
 
     private mutating func note(_ attempt: Attempt) {
