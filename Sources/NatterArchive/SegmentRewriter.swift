@@ -173,14 +173,12 @@ public struct SegmentRewriter {
     ///
     /// - Throws: `damaged` if a block that stays can't be read. Then nothing of what was written is of use.
     public func write(_ plan: RewritePlan) throws(ArchiveError) -> [WrittenBlocks] {
-        let fresh = plan.paths.map { writer.directory + "/" + $0 }.filter {
-            if case .some(.none) = try? writer.disk.information($0) { true } else { false }
-        }
+        var made: [String] = []
         do throws(ArchiveError) {
             return try ArchiveError.translate {
                 let seqs = plan.seqs
                 var written: [WrittenBlocks] = []
-                for output in plan.outputs { written.append(try write(output, plan, seqs)) }
+                for output in plan.outputs { written.append(try write(output, plan, seqs, &made)) }
                 for row in plan.dropped {
                     written[0].dropped.append(ReplacedSegment(row: row, conversation: conversation.id))
                 }
@@ -188,12 +186,20 @@ public struct SegmentRewriter {
             }
         } catch {
             // What was in vain must not take the last room of a disk.
-            if error.isFull { for path in fresh { try? writer.disk.remove(path) } }
+            if error.isFull { for path in made { try? writer.disk.remove(path) } }
             throw error
         }
     }
 
-    private func write(_ output: RewritePlan.Output, _ plan: RewritePlan, _ seqs: Set<Seq>) throws -> WrittenBlocks {
+    /// Removes what `write` has made, if it is of no use after all.
+    public func takeBack(_ plan: RewritePlan) {
+        for path in plan.paths { try? writer.disk.remove(writer.directory + "/" + path) }
+    }
+
+    /// - Parameter made: gets the path of the new file.
+    private func write(
+        _ output: RewritePlan.Output, _ plan: RewritePlan, _ seqs: Set<Seq>, _ made: inout [String]
+    ) throws -> WrittenBlocks {
         let source = try output.blocks.first.map { try reader.segment(of: $0, conversation) }
         let dictionary =
             output.takesDictionary ? try newDictionary(output.blocks, seqs) : source?.dictionary ?? .none
@@ -202,6 +208,7 @@ public struct SegmentRewriter {
         let target = try writer.create(
             output.row, of: conversation, hashBefore: hash, dictionary: dictionary,
             isBeginning: output.beginsLog || source?.header.isBeginning ?? false)
+        made.append(writer.directory + "/" + output.row.name(of: conversation.id))
         var row = output.row
         (row.size, row.dictionary) = (target.bodyOffset, dictionary.id)
         var rows: [BlockRow] = []

@@ -53,7 +53,7 @@ public enum Signals {
         }
     }
 
-    private static func isIgnored(_ number: Int32) -> Bool {
+    fileprivate static func isIgnored(_ number: Int32) -> Bool {
         var action = sigaction()
         sigaction(number, nil, &action)
         // SIG_IGN is 1 as a pointer. Swift can compare C function pointers only by their bits.
@@ -106,7 +106,7 @@ public enum HiddenTerminal {
     private struct State {
         var descriptor: Int32 = -1
         var settings = termios()
-        /// Those that it has again after a stop; nil before it was stopped.
+        /// Those that it has again when the process goes on: without an echo; for a line that is edited, those at its stop.
         var changed: termios?
     }
 
@@ -155,13 +155,11 @@ public enum HiddenTerminal {
                 if sigaction(signal, &action, &old) == 0 { former.append((signal, old)) }
             }
             for signal in deadlySignals { handle(signal, endFromHandler) }
-            // A stop gives the shell its terminal. Afterwards it is as it was: without an echo, or for a line that is edited.
+            // Who ignores stops could not make the process go on.
+            guard !Signals.isIgnored(SIGTSTP) else { return }
             handle(SIGTSTP, stopFromHandler)
-            handle(SIGCONT) { _ in
-                let state = HiddenTerminal.state
-                if var changed = state.pointee.changed { tcsetattr(state.pointee.descriptor, TCSANOW, &changed) }
-                _ = signal(SIGTSTP, HiddenTerminal.stopFromHandler)
-            }
+            // After a stop by SIGSTOP, the shell may have changed the terminal.
+            handle(SIGCONT) { _ in HiddenTerminal.changeFromHandler() }
         }
         defer {
             blockingSignals {
@@ -185,8 +183,10 @@ public enum HiddenTerminal {
         raise(number)
     }
 
-    /// Stops the process as the signal does.
+    /// Stops the process as the signal does, with the terminal as the shell had it. Without a shell that could let it go on, the
+    /// system does not stop it, and no SIGCONT comes.
     private static let stopFromHandler: @convention(c) (Int32) -> Void = { number in
+        let error = errno
         var changed = termios()
         if tcgetattr(HiddenTerminal.state.pointee.descriptor, &changed) == 0 {
             HiddenTerminal.state.pointee.changed = changed
@@ -194,6 +194,21 @@ public enum HiddenTerminal {
         HiddenTerminal.restoreFromHandler()
         _ = signal(number, SIG_DFL)
         raise(number)
+        // It stops here, if it does.
+        var (stops, former) = (sigset_t(), sigset_t())
+        sigemptyset(&stops)
+        sigaddset(&stops, number)
+        pthread_sigmask(SIG_UNBLOCK, &stops, &former)
+        pthread_sigmask(SIG_SETMASK, &former, nil)
+        HiddenTerminal.changeFromHandler()
+        _ = signal(number, HiddenTerminal.stopFromHandler)
+        errno = error
+    }
+
+    private static func changeFromHandler() {
+        let error = errno
+        if var changed = state.pointee.changed { tcsetattr(state.pointee.descriptor, TCSANOW, &changed) }
+        errno = error
     }
 
     /// Calls only functions that signal-safety(7) allows.

@@ -51,8 +51,8 @@ struct RememberedErasuresTests {
 
     @Test(
         "an erasure or a retention that a full disk refuses leaves no file, and is not done later by itself",
-        arguments: [false, true])
-    func refused(isRetention: Bool) throws {
+        arguments: [(false, 0), (false, 1), (false, 2), (true, 0), (true, 1)])
+    func refused(isRetention: Bool, writes: Int) throws {
         let directory = try TemporaryDirectory()
         let disk = FaultyDisk()
         let store = try TestStore(directory("data"), disk: disk)
@@ -62,7 +62,8 @@ struct RememberedErasuresTests {
             store.clock.advance(milliseconds: 86_400_000)
         }
         let (before, files) = (try store.all(), try store.logs())
-        disk.set(failures: [.write: ENOSPC])
+        // In the head of the new file, or in what follows
+        disk.set(failures: [.write: ENOSPC], after: writes)
         if isRetention {
             _ = try waitFor { store.store.setRetention(Retention(days: 2), of: "general", by: "alice", $0) }
         } else {

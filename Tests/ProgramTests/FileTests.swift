@@ -230,7 +230,7 @@ struct FileTests {
         }
         #expect(unlink(world.data + "/reserve") == 0)
         let refused = try run(["user", "list"])
-        #expect(refused.code == 75 && refused.errors.contains("make room on the disk of"), "\(refused)")
+        #expect(refused.code == 75 && refused.errors.contains("store.db'; free some space"), "\(refused)")
     }
 
     @Test(

@@ -93,7 +93,8 @@ struct PageWriter: HistoryWriter {
             }
             while let last = address.last, ".,;:!?)'".utf8.contains(last), !address.hasEntitySuffix {
                 // A bracket that was opened in the address belongs to it.
-                if last == UInt8(ascii: ")"), address.contains(UInt8(ascii: "(")) { break }
+                func count(_ bracket: Unicode.Scalar) -> Int { address.count(where: { $0 == UInt8(ascii: bracket) }) }
+                if last == UInt8(ascii: ")"), count(")") <= count("(") { break }
                 address = address.dropLast()
             }
             rest = rest[address.endIndex...]

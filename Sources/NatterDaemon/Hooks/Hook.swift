@@ -99,10 +99,18 @@ struct Hook: Codable, Sendable, Equatable {
         (seq, failingSince, failures) = (seqs.upperBound, nil, 0)
     }
 
-    /// Notes, once, why the next message can't be read.
-    mutating func stuck(_ reason: String, at now: Timestamp) {
-        failures = max(failures, 1)
-        if log.last?.error != reason { note(Attempt(time: now.rfc3339, seq: seq, error: reason)) }
+    /// Notes why the next message can't be read, or that it can be again.
+    ///
+    /// - Returns: whether that is news.
+    mutating func readable(_ reason: String?, at now: Timestamp) -> Bool {
+        guard failingSince == nil else { return false }
+        if let reason, failures == 0 || log.last?.error != reason {
+            failures = 1
+            note(Attempt(time: now.rfc3339, seq: seq + 1, error: reason))
+            return true
+        }
+        defer { if reason == nil { failures = 0 } }
+        return reason == nil && failures > 0
     }
 
     private mutating func note(_ attempt: Attempt) {

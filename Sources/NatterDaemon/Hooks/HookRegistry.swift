@@ -69,18 +69,29 @@ final class HookRegistry: Sendable {
         }
     }
 
-    /// Changes a hook durably. If it can't be written, the change counts until this process ends: otherwise a full disk would
-    /// have the same message delivered again and again.
+    /// Changes a hook durably.
     ///
+    /// - Parameter isDelivery: whether the change counts until this process ends even if it can't be written. Otherwise a full disk
+    ///   would have the same message delivered again and again.
     /// - Returns: the hook; nil if it is not there any more.
     @discardableResult
-    func update(_ id: String, _ change: (inout Hook) -> Void) throws -> Hook? {
+    func update(_ id: String, isDelivery: Bool = false, _ change: (inout Hook) -> Void) throws -> Hook? {
         try hooks.withLock { hooks in
             guard var hook = hooks[id] else { return nil }
             change(&hook)
+            if isDelivery { hooks[id] = hook }
+            try save(hook)
+            hooks[id] = hook
+            return hook
+        }
+    }
+
+    /// Notes whether a hook's next message can be read.
+    func note(_ id: String, readable reason: String?, at now: Timestamp) {
+        try? hooks.withLock { hooks in
+            guard var hook = hooks[id], hook.readable(reason, at: now) else { return }
             hooks[id] = hook
             try save(hook)
-            return hook
         }
     }
 

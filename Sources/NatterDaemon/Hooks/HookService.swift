@@ -99,6 +99,7 @@ final class HookService: Sendable {
                     try registry.update(id) { $0.parked = "the conversation was deleted" }
                     return events(Event(.warning, "hook_parked", [("hook", id), ("reason", "conversation deleted")]))
                 }
+                registry.note(id, readable: nil, at: clock.now())
                 if let gone = page.gone {
                     let seqs = gone.lowerBound.rawValue...gone.upperBound.rawValue
                     try registry.update(id) { $0.passedOver(seqs, at: clock.now()) }
@@ -108,7 +109,7 @@ final class HookService: Sendable {
             } catch {
                 // The disk or the history is damaged. Others report it, too.
                 events(Event(.error, "hook_failed", [("hook", id), ("reason", "\(error)")]))
-                if error is StoreError { _ = try? registry.update(id) { $0.stuck("\(error)", at: clock.now()) } }
+                if error is StoreError { registry.note(id, readable: "\(error)", at: clock.now()) }
                 pause(HookService.deadlineMilliseconds, since: seen.kicks)
                 continue
             }
@@ -150,7 +151,9 @@ final class HookService: Sendable {
             let now = clock.now()
             if let status, (200...299).contains(status) {
                 guard
-                    try registry.update(hook.id, { $0.delivered(message.seq.rawValue, status: status, at: now) }) != nil
+                    try registry.update(
+                        hook.id, isDelivery: true, { $0.delivered(message.seq.rawValue, status: status, at: now) })
+                        != nil
                 else { return true }
                 continue
             }

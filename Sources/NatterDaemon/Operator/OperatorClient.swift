@@ -55,28 +55,12 @@ struct OperatorClient {
         }
     }
 
-    /// A disk with less room counts as full.
-    private static let roomBytes: UInt64 = 1 << 20
-
-    /// The error of a store that could not be opened, with its cause, if that is a full disk. SQLite says no more than
-    /// 'disk I/O error' if there is no room for the memory that its connections share.
+    /// The error of a store that could not be opened. One that is there was only to be opened, not created.
     private static func withCause(_ error: any Error, _ directory: String) -> any Error {
-        // A store that is there was only to be opened.
-        if case StoreOpenError.cannotCreate(let disk) = error, !disk.isFull, (try? Store.exists(in: directory)) == true
-        {
-            return CommandFailure(.inputOutput, code: "io_error", disk.phrase)
-        }
-        // These are not about the store.
-        if error is CommandFailure || error is OutputError || error is UsageError || error is ConfigError {
-            return error
-        }
-        let failure = DaemonFailure.failure(error)
-        guard failure.exitCode == .inputOutput, failure.code == "io_error",
-            let free = try? PosixDisk().freeBytes(directory), free < roomBytes
+        guard case StoreOpenError.cannotCreate(let disk) = error, !disk.isFull,
+            (try? Store.exists(in: directory)) == true
         else { return error }
-        return CommandFailure(
-            .temporary, code: "disk_full",
-            "make room on the disk of '\(directory)', where none is left: \(failure.message)")
+        return CommandFailure(.inputOutput, code: "io_error", disk.phrase)
     }
 
     /// Performs something in this process, whether a server runs or not.

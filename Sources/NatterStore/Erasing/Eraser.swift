@@ -101,10 +101,15 @@ struct Eraser {
                 try store.noteRetired(plan.paths)
                 let written = try rewriter.write(plan)
                 // What is remembered is erased whatever happens, so a full disk must have been noticed before.
-                try store.remember(
-                    messages.filter { !events.contains($0.seq) && $0.digest != .zero }.map {
-                        .message(.init(conversation: identity.id, seq: $0.seq, digest: $0.digest))
-                    })
+                do {
+                    try store.remember(
+                        messages.filter { !events.contains($0.seq) && $0.digest != .zero }.map {
+                            .message(.init(conversation: identity.id, seq: $0.seq, digest: $0.digest))
+                        })
+                } catch {
+                    rewriter.takeBack(plan)
+                    throw error
+                }
                 try record(messages, written, mark, audit)
             } catch {
                 store.stopIfDiskFailed(error)

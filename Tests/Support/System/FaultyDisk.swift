@@ -5,6 +5,8 @@ package import NatterSystem
 package final class FaultyDisk: Disk {
     private struct State {
         var failures: [DiskFault.Call: Int32] = [:]
+        /// How many of these calls succeed before.
+        var successes = 0
         var freeBytes: UInt64?
         /// How many more changes succeed, or nil for no limit.
         var changesLeft: Int?
@@ -25,8 +27,10 @@ package final class FaultyDisk: Disk {
 
     /// From now on so many calls that change something succeed, and after them none, as if the process had been killed.
     package func stop(afterChanges changes: Int) { state.withLock { $0.changesLeft = changes } }
-    /// Makes these calls fail with these errors, and no others. Half of a failing write reaches the file.
-    package func set(failures: [DiskFault.Call: Int32]) { state.withLock { $0.failures = failures } }
+    /// Makes these calls fail with these errors, and no others, after so many successes. Half of a failing write reaches the file.
+    package func set(failures: [DiskFault.Call: Int32], after successes: Int = 0) {
+        state.withLock { ($0.failures, $0.successes) = (failures, successes) }
+    }
     /// Makes these calls wait until the gate is true.
     package func set(_ gate: Monitor<Bool>, before call: DiskFault.Call) { state.withLock { $0.gates[call] = gate } }
     /// Sets the free space that the disk reports, or nil for the real one.
@@ -50,7 +54,10 @@ package final class FaultyDisk: Disk {
                     return EBADF
                 }
             }
-            return state.failures[call]
+            guard let code = state.failures[call] else { return nil }
+            guard state.successes > 0 else { return code }
+            state.successes -= 1
+            return nil
         }
         if let code { throw DiskError(code: Errno(rawValue: code), operation: call.rawValue, path: path) }
     }
