@@ -15,7 +15,7 @@ const rowsAtOnce = { least: 4, most: 6 };
 const slowFrame = 20;
 /** Messages that are fetched at once while the window is scrolled. */
 const fetchedRows = 100;
-/** After a failure, nothing is fetched for so many milliseconds. */
+/** After a failure, nothing is fetched for so many milliseconds, and after each further one for twice as many. */
 const leastPause = 1000;
 
 export class History extends Rows {
@@ -29,6 +29,7 @@ export class History extends Rows {
   fresh = [];
   /** When the server may be asked again after it has failed. */
   notBefore = 0;
+  failures = 0;
   /** Counts how often all rows were replaced, and how often the window began to go somewhere. */
   generation = 0;
   /** How often messages have changed. */
@@ -194,14 +195,16 @@ export class History extends Rows {
       if (changes !== this.changes && !isLast) return this.fetch(query, { again, journey, isLast: true });
       this.again = null;
       this.notBefore = 0;
+      this.failures = 0;
       this.element.querySelector('.failed')?.remove();
       return page;
     } catch (error) {
       if (isOver() || !(error instanceof Refusal)) return null;
       this.again = again ?? this.again;
-      const pause = Math.max(error.retryAfter * 1000, leastPause);
+      const pause = Math.max(error.retryAfter * 1000, Math.min(30_000, leastPause * 2 ** Math.min(this.failures, 5)) * (1 + Math.random() / 2));
+      this.failures += 1;
       this.notBefore = Date.now() + pause;
-      setTimeout(() => this.fillSoon(), pause);
+      if (error.isPassing) setTimeout(() => this.fillSoon(), pause);
       if (!this.element.querySelector('.failed')) {
         this.element.prepend(h('p', { class: 'failed', role: 'alert' }, t('Messages cannot be fetched: {reason}', { reason: errorText(error) }), ' ',
           h('button', { type: 'button', class: 'link', click: () => {

@@ -95,8 +95,8 @@ export class Layout {
   #build() {
     const state = this.#state;
     this.status = h('button', { type: 'button', class: 'status', click: () => this.#onStatus() });
-    this.list = h('ul', { class: 'conversations', role: 'list', pointerdown: () => {
-      this.#isPressed = true;
+    this.list = h('ul', { class: 'conversations', role: 'list', pointerdown: (event) => {
+      this.#isPressed = event.button === 0;
     } });
     const release = () => {
       if (!this.#isPressed) return;
@@ -106,7 +106,7 @@ export class Layout {
         this.#showSoon();
       });
     };
-    for (const name of ['pointerup', 'pointercancel']) addEventListener(name, release, { signal: state.signal });
+    for (const name of ['pointerup', 'pointercancel', 'contextmenu', 'blur']) addEventListener(name, release, { signal: state.signal });
     this.center = h('main', { class: 'center', id: 'center', tabindex: '-1' });
     this.details = h('aside', { class: 'details', hidden: true, 'aria-label': t('People and details') });
     const link = (name, label, view) => h('a', { class: 'icon-button', href: `#/${viewMark}${view}`, 'aria-label': label, title: label }, icon(name));

@@ -3,8 +3,14 @@
 import { freshKey, meant, Refusal } from './api.js';
 import * as storage from './storage.js';
 
-/** In milliseconds. A clock that was put back must not make it longer. */
+/** In milliseconds. A longer one is that of a clock that was put back. */
 const longestPause = 300_000;
+
+/** How long to wait before a message is tried again. */
+function pauseBefore(entry) {
+  const pause = (entry.retryAt ?? 0) - Date.now();
+  return pause > longestPause ? 0 : Math.max(0, pause);
+}
 
 export class Outbox {
   #state;
@@ -65,7 +71,7 @@ export class Outbox {
     this.#counter += 1;
     // The clock may go back, and the order is that of the names.
     const last = [...this.#entries.keys()].reduce((time, name) => Math.max(time, Number(name.slice(this.#start.length).split('-')[0])), 0);
-    const name = `${this.#start}${String(Math.max(Date.now(), last)).padStart(15, '0')}-${String(this.#counter).padStart(4, '0')}-${Math.random().toString(36).slice(2, 8)}`;
+    const name = `${this.#start}${String(Math.max(Date.now(), last + 1)).padStart(15, '0')}-${String(this.#counter).padStart(4, '0')}-${Math.random().toString(36).slice(2, 8)}`;
     const entry = { id: freshKey(), conversation: conversation.name, conversationId: conversation.id, text, about, at: Date.now() };
     const isKept = storage.write(name, entry);
     this.#entries.set(name, { ...entry, name, isKept });
@@ -115,7 +121,7 @@ export class Outbox {
     const entry = this.#next();
     if (!entry) return;
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.deliver(false), Math.min(Math.max(0, (entry.retryAt ?? 0) - Date.now()), longestPause));
+    this.#timer = setTimeout(() => this.deliver(false), pauseBefore(entry));
   }
 
   /** Sends what waits: now, or as soon as the pause after a failure is over. */
@@ -141,7 +147,7 @@ export class Outbox {
     for (;;) {
       const entry = this.#next();
       if (!entry || this.#state.signal.aborted) return undefined;
-      if (!isNow && entry.retryAt > Date.now()) return this.#deliverLater();
+      if (!isNow && pauseBefore(entry) > 0) return this.#deliverLater();
       // Another tab may have sent it while this one waited for its turn.
       if (entry.isKept && !storage.read(entry.name)) {
         this.#entries.delete(entry.name);

@@ -103,7 +103,8 @@ export class State {
       }
       after = page.more ? page.next : null;
     } while (after);
-    const gone = before.filter((one) => !ids.has(one.id));
+    // One that the news have told of since then is there, or they have said that it is gone.
+    const gone = before.filter((one) => !ids.has(one.id) && !this.#told.has(one.id));
     for (const { id } of gone) this.conversations.delete(id);
     this.areListsLoaded = true;
     // After a long absence, no news tell of these.
