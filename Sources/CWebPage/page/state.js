@@ -77,7 +77,6 @@ export class State {
   adopt(object) {
     const known = this.conversations.get(object.id) ?? { isListed: true, mention: 0 };
     const { type, ...fields } = object;
-    if (fields.last) fields.last = folded(known.last, fields.last);
     Object.assign(known, fields);
     if (known.head > 0) known.isListed = true;
     this.conversations.set(known.id, known);
@@ -210,7 +209,7 @@ export class State {
       const fresh = await this.get(['conversations', known.name]);
       if (fresh.id === known.id && fresh.read >= known.read) {
         known.unread = fresh.unread;
-        known.last = fresh.last && folded(known.last, fresh.last);
+        known.last = fresh.last;
         this.emit('conversations');
       }
     } catch (error) {
@@ -292,11 +291,4 @@ export class State {
     this.emit('connection', this.connection);
     if (phase === 'live') this.#tellRead();
   }
-}
-
-/** The last message of a conversation, of which the server tells the newest record: an edit or a deletion changes another. */
-function folded(last, newest) {
-  if (!last || (newest.kind !== 'edit' && newest.kind !== 'delete')) return newest;
-  if (newest.about !== last.seq) return last;
-  return newest.kind === 'edit' ? { ...last, text: newest.text, edited: newest.time } : { ...last, text: '', deleted: true };
 }
