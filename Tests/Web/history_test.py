@@ -9,6 +9,20 @@ from selenium.webdriver.common.keys import Keys
 
 from world import PageTest
 
+HOLD = """
+    window.real ??= window.fetch;
+    window.held = [];
+    window.fetch = async (...values) => {
+        const answer = ANSWERS ? await real(...values) : null;
+        if (`${values[1]?.method ?? 'GET'} ${values[0]}`.includes(PART)) await new Promise((go) => held.push(go));
+        return answer ?? real(...values);
+    };"""
+
+
+def holding(part, answers):
+    """A script that makes requests whose address contains `part` wait for `release`, or their answers, which the server has made."""
+    return HOLD.replace("PART", json.dumps(part)).replace("ANSWERS", json.dumps(answers))
+
 
 class OpenPage(PageTest):
     """Posts as others, and holds what the page asks for."""
@@ -31,16 +45,8 @@ class OpenPage(PageTest):
     def go(self, address):
         self.js("location.hash = arguments[0]", address)
 
-    def hold(self, part):
-        """The page's requests whose address contains `part` wait for `release`."""
-        self.js("""
-            window.real ??= window.fetch;
-            window.held = [];
-            const part = arguments[0];
-            window.fetch = async (...values) => {
-                if (`${values[1]?.method ?? 'GET'} ${values[0]}`.includes(part)) await new Promise((go) => held.push(go));
-                return real(...values);
-            };""", part)
+    def hold(self, part, answers=False):
+        self.js(holding(part, answers))
 
     def wait_held(self, count):
         self.wait(lambda: self.js("return held.length") == count, f"{count} held")

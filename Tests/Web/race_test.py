@@ -3,26 +3,13 @@ import json
 
 from selenium.webdriver.common.keys import Keys
 
-from history_test import OpenPage
+from history_test import OpenPage, holding
 from world import PASSWORD
-
-HOLD_ANSWERS = """
-    window.real ??= window.fetch;
-    window.held = [];
-    window.fetch = async (...values) => {
-        const answer = await real(...values);
-        if (`${values[1]?.method ?? 'GET'} ${values[0]}`.includes(PART)) await new Promise((go) => held.push(go));
-        return answer;
-    };"""
 
 
 class RaceTests(OpenPage):
-    def hold_answers(self, part):
-        """The answers to requests whose address contains `part` wait for `release`. The server has made them before."""
-        self.js(HOLD_ANSWERS.replace("PART", json.dumps(part)))
-
     def reload_holding(self, part):
-        script = self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": HOLD_ANSWERS.replace("PART", json.dumps(part))})
+        script = self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": holding(part, answers=True)})
         self.driver.refresh()
         self.wait_held(1)
         self.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
@@ -33,7 +20,7 @@ class RaceTests(OpenPage):
     def test_news_that_come_before_an_older_page_are_shown(self):
         self.post("bob", "one", "@alice")
         self.log_in("alice")
-        self.hold_answers("/messages?")
+        self.hold("/messages?", answers=True)
         self.go("#/@bob")
         self.wait_held(1)
         self.post("bob", "two", "@alice")
@@ -46,7 +33,7 @@ class RaceTests(OpenPage):
             self.post("bob", f"{number}: " + "words " * 60)
         self.log_in("alice", address="#/general/20")
         self.wait(lambda: self.all("#m20"))
-        self.hold_answers("messages?limit=50&fold=1")
+        self.hold("messages?limit=50&fold=1", answers=True)
         self.js("document.querySelector('.latest').click()")
         self.wait_held(1)
         self.say("my own")
