@@ -186,17 +186,19 @@ public struct SegmentRewriter {
             }
         } catch {
             // What was in vain must not take the last room of a disk.
-            if error.isFull { for path in made { try? writer.disk.remove(path) } }
+            if error.isFull { remove(made) }
             throw error
         }
     }
 
     /// Removes what `write` has made, if it is of no use after all.
-    public func takeBack(_ plan: RewritePlan) {
-        for path in plan.paths { try? writer.disk.remove(writer.directory + "/" + path) }
+    public func takeBack(_ plan: RewritePlan) { remove(plan.paths) }
+
+    private func remove(_ names: [String]) {
+        for name in names { try? writer.disk.remove(writer.directory + "/" + name) }
     }
 
-    /// - Parameter made: gets the path of the new file.
+    /// - Parameter made: gets the name of the new file.
     private func write(
         _ output: RewritePlan.Output, _ plan: RewritePlan, _ seqs: Set<Seq>, _ made: inout [String]
     ) throws -> WrittenBlocks {
@@ -208,7 +210,7 @@ public struct SegmentRewriter {
         let target = try writer.create(
             output.row, of: conversation, hashBefore: hash, dictionary: dictionary,
             isBeginning: output.beginsLog || source?.header.isBeginning ?? false)
-        made.append(writer.directory + "/" + output.row.name(of: conversation.id))
+        made.append(output.row.name(of: conversation.id))
         var row = output.row
         (row.size, row.dictionary) = (target.bodyOffset, dictionary.id)
         var rows: [BlockRow] = []

@@ -61,6 +61,12 @@ struct HookTests {
         head.split(separator: "\r\n").first { $0.hasPrefix(name + ": ") }.map { String($0.dropFirst(name.count + 2)) }
     }
 
+    /// Adds a hook of `general`, and returns its id.
+    private func add(_ receiver: Receiver, to world: World) throws -> String {
+        let added = try world.natterd("hook", "add", "general", receiver.url, "--allow-private", "--json")
+        return try #require(added.objects().first?[string: "id"], "\(added)")
+    }
+
     @Test(
         "each new text arrives in order, signed; a refused one again, with the same name; nothing is lost by a restart")
     func delivery() throws {
@@ -138,8 +144,7 @@ struct HookTests {
     func parking() throws {
         let world = try World()
         let receiver = try Receiver()
-        let added = try world.natterd("hook", "add", "general", receiver.url, "--allow-private", "--json")
-        let id = try #require(added.objects().first?[string: "id"])
+        let id = try add(receiver, to: world)
         try world.alice.sends("one")
         _ = try receiver.next(answer: "500 No")
         try eventually("the failure is kept") {
@@ -200,8 +205,7 @@ struct HookTests {
     func backup() throws {
         let world = try World()
         let receiver = try Receiver()
-        let added = try world.natterd("hook", "add", "general", receiver.url, "--allow-private", "--json")
-        let id = try #require(added.objects().first?[string: "id"])
+        let id = try add(receiver, to: world)
         let gone = try world.natterd("hook", "add", "general", receiver.url, "--allow-private", "--json")
         let backup = world.directory("backup")
         #expect(try world.natterd("backup", backup).code == 0)
@@ -226,8 +230,7 @@ struct HookTests {
         let world = try World()
         let receiver = try Receiver()
         try world.alice.sends("one")
-        let added = try world.natterd("hook", "add", "general", receiver.url, "--allow-private", "--json")
-        let id = try #require(added.objects().first?[string: "id"])
+        let id = try add(receiver, to: world)
         world.stopServing()
         let path = "\(world.store)/hooks/\(id).json"
         let text = try #require(Files.text(path))
@@ -259,8 +262,7 @@ struct HookTests {
     func longAnswer() throws {
         let world = try World()
         let receiver = try Receiver()
-        let added = try world.natterd("hook", "add", "general", receiver.url, "--allow-private", "--json")
-        let id = try #require(added.objects().first?[string: "id"])
+        let id = try add(receiver, to: world)
         try world.alice.sends("one", "two")
         for text in ["one", "two"] {
             let request = try receiver.next(answer: "200 OK", length: 1_000_000)
@@ -277,8 +279,7 @@ struct HookTests {
     func lost() throws {
         let world = try World()
         let receiver = try Receiver()
-        let added = try world.natterd("hook", "add", "general", receiver.url, "--allow-private", "--json")
-        let id = try #require(added.objects().first?[string: "id"])
+        let id = try add(receiver, to: world)
         world.stopServing()
         let lines = (1...3_000).map { #"{"ts":1700000000000,"sender":"x","text":"message \#($0 &* 7_919)"}"# }
         let file = try world.directory.write("in.ndjson", lines.joined(separator: "\n") + "\n")

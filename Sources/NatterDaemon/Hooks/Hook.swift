@@ -104,13 +104,14 @@ struct Hook: Codable, Sendable, Equatable {
     /// - Returns: whether that is news.
     mutating func readable(_ reason: String?, at now: Timestamp) -> Bool {
         guard failingSince == nil else { return false }
-        if let reason, failures == 0 || log.last?.error != reason {
-            failures = 1
-            note(Attempt(time: now.rfc3339, seq: seq + 1, error: reason))
-            return true
+        guard let reason else {
+            defer { failures = 0 }
+            return failures > 0
         }
-        defer { if reason == nil { failures = 0 } }
-        return reason == nil && failures > 0
+        guard failures == 0 || log.last?.error != reason else { return false }
+        failures = 1
+        note(Attempt(time: now.rfc3339, seq: seq + 1, error: reason))
+        return true
     }
 
     private mutating func note(_ attempt: Attempt) {
