@@ -25,6 +25,9 @@ static const unsigned char dialog_js[] = {
 static const unsigned char dom_js[] = {
 #embed "page/dom.js"
 };
+static const unsigned char ends_js[] = {
+#embed "page/ends.js"
+};
 static const unsigned char errors_js[] = {
 #embed "page/errors.js"
 };
@@ -121,6 +124,7 @@ static const struct natter_page_file files[] = {
     SCRIPT("conversation.js", conversation_js),
     SCRIPT("dialog.js", dialog_js),
     SCRIPT("dom.js", dom_js),
+    SCRIPT("ends.js", ends_js),
     SCRIPT("errors.js", errors_js),
     SCRIPT("help.js", help_js),
     SCRIPT("history.js", history_js),

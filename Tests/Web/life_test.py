@@ -215,6 +215,22 @@ class LifeTests(PageTest):
             self.post("bob", "general", f"seen or not: {state}")
             self.wait(lambda: self.driver.execute_script("return waits.at(-1)") == presence)
 
+    def test_who_is_not_on_the_first_page_of_users_is_shown_as_online_and_not_for_ever(self):
+        # A page of two users stands for one of 500.
+        self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": """
+            const whole = fetch;
+            window.present = [];
+            window.fetch = async (path, options) => path.startsWith('/v1/users?') && path.includes('online=1')
+                ? new Response(JSON.stringify({ users: present, more: false }))
+                : whole(path.replace('users?limit=500', 'users?limit=2'), options);
+        """})
+        self.log_in("alice", address="#/@Маша")
+        subtitle = lambda: self.one(".view-title small").text
+        self.wait(lambda: subtitle() == "never here yet")
+        for present, expected in [("[{ name: 'Маша', online: true, last_seen: null }]", "online"), ("[]", "never here yet")]:
+            self.driver.execute_script(f"window.present = {present}; document.dispatchEvent(new Event('visibilitychange'))")
+            self.wait(lambda: subtitle() == expected)
+
     def test_of_a_group_with_very_many_members_some_are_shown_and_all_are_found(self):
         zoe = self.server.ask("POST", "/v1/register", {"name": "zoe", "password": PASSWORD})["token"]
         self.server.ask("POST", "/v1/groups", {"name": "garden"}, zoe)

@@ -13,6 +13,12 @@ export class Refusal extends Error {
   get isPassing() {
     return this.status === 0 || this.status === 429 || this.status >= 500;
   }
+
+  /** Milliseconds before the next try, after so many failures: as long as the server says, and longer with each, to 30 s. */
+  pauseAfter(failures) {
+    const most = Math.min(30_000, 500 * 2 ** Math.min(failures, 6));
+    return Math.max(this.retryAfter * 1000, most * (0.5 + Math.random() / 2));
+  }
 }
 
 const ordinaryTimeout = 30_000;

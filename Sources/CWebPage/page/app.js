@@ -91,15 +91,16 @@ async function use(api, me) {
   layout.start();
   const load = async () => {
     await live.start();
-    for (let pause = 500; !current.signal.aborted; pause = Math.min(2 * pause, 30_000)) {
+    for (let failures = 0; !current.signal.aborted;) {
       try {
         await current.loadLists();
-        if (pause > 500) current.emit('reload');
+        if (failures) current.emit('reload');
         outbox.deliver();
         return;
       } catch (error) {
         if (!(error instanceof Refusal)) throw error;
-        await new Promise((done) => setTimeout(done, Math.max(error.retryAfter * 1000, pause * (1 + Math.random()))));
+        failures += 1;
+        await new Promise((done) => setTimeout(done, error.pauseAfter(failures)));
       }
     }
   };
@@ -130,13 +131,14 @@ async function resume() {
 
 /** Whose session it is; null if it is none. */
 async function whoIs(api) {
-  for (;;) {
+  for (let failures = 1; ; failures += 1) {
     try {
       return await api.get('/v1/whoami');
     } catch (error) {
-      if (error instanceof Refusal && !error.isPassing) return null;
+      if (!(error instanceof Refusal)) throw error;
+      if (!error.isPassing) return null;
       fill(root, h('p', { class: 'waiting', role: 'status' }, t('{host} does not answer. Trying again…', { host: location.host })));
-      await new Promise((done) => setTimeout(done, 1000 + Math.random() * 2000));
+      await new Promise((done) => setTimeout(done, error.pauseAfter(failures)));
     }
   }
 }

@@ -10,6 +10,9 @@ import { titleOf, addressOf } from './layout.js';
 import * as shell from './shell.js';
 
 export class ConversationView {
+  /** Whether the server was asked for the person of this conversation alone. */
+  #isAsked = false;
+
   constructor(layout, conversation, signal) {
     const { state, outbox } = layout;
     this.layout = layout;
@@ -53,12 +56,21 @@ export class ConversationView {
     this.history.readSoon();
   }
 
+  /** Asks once for a person who is not among the first of very many users. */
+  #find() {
+    const { state } = this.layout;
+    if (this.#isAsked || state.users.size === 0) return;
+    this.#isAsked = true;
+    state.loadUsers(this.conversation.name.slice(1)).catch(() => {});
+  }
+
   #showSubtitle() {
     const { conversation } = this;
     const { state } = this.layout;
     let text;
     if (conversation.kind === 'personal') {
       const user = state.users.get(conversation.name.slice(1));
+      if (!user) this.#find();
       if (conversation.name === `@${state.me.name}`) text = t('Only you read this');
       else if (!user) text = '';
       else text = user.online ? t('online') : user.last_seen ? t('last seen {time}', { time: ago(Date.parse(user.last_seen)) }) : t('never here yet');

@@ -172,7 +172,7 @@ export class Live {
           this.#cursor = null;
         } else {
           this.#failures += 1;
-          const pause = Math.min(30_000, 500 * 2 ** Math.min(this.#failures, 6)) * (0.5 + Math.random() / 2);
+          const pause = error.pauseAfter(this.#failures);
           this.#setConnection('offline', { retryAt: Date.now() + pause });
           await this.#sleep(pause);
         }

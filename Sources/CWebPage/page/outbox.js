@@ -168,8 +168,7 @@ export class Outbox {
           continue;
         }
         this.#failures += 1;
-        const pause = Math.max(error.retryAfter * 1000, Math.min(30_000, 500 * 2 ** Math.min(this.#failures, 6)) * (0.5 + Math.random() / 2));
-        this.#keep(entry, { isUnsent: true, isCovered: false, retryAt: Date.now() + pause });
+        this.#keep(entry, { isUnsent: true, isCovered: false, retryAt: Date.now() + error.pauseAfter(this.#failures) });
         return this.#deliverLater();
       }
     }

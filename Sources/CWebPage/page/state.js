@@ -268,9 +268,22 @@ export class State {
     while (page.more && page.users.length === 0);
     // These are all, so that who is not among them has been erased.
     if (!pattern && !page.more) this.users.clear();
+    if (!pattern && page.more) await this.#loadOnline();
     for (const user of page.users) this.users.set(user.name, user);
     this.emit('users');
     return page;
+  }
+
+  /** Who is online, of more users than a page has. */
+  async #loadOnline() {
+    const online = [];
+    let page = {};
+    do {
+      page = await this.get(['users'], { limit: 1000, online: 1, after: page.next });
+      online.push(...page.users);
+    } while (page.more);
+    for (const user of this.users.values()) user.online = false;
+    for (const user of online) this.users.set(user.name, user);
   }
 
   /** The groups that the account is in, and open ones, a page at a time. */
