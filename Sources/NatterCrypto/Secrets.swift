@@ -92,8 +92,11 @@ public struct PasswordHash: Sendable, Equatable {
         return crypto_pwhash_str_verify(text, password, UInt64(password.utf8.count)) == 0
     }
 
-    /// The hash of an unknown password. Checking against it makes an unknown user name as slow as a known one.
-    public static let decoy: PasswordHash? = PasswordHash(of: Token.random().text)
+    /// What passwords of unknown names are checked against, so that they take as long as those of known ones. Its salt and hash are
+    /// zeros, and nobody knows a password that has them.
+    public static let decoy = PasswordHash(
+        stored:
+            "$argon2id$v=19$m=65536,t=2,p=1$\(String(repeating: "A", count: 22))$\(String(repeating: "A", count: 43))")
 }
 
 /// Initializes libsodium once: it chooses code for this processor and opens its source of random bytes.

@@ -118,4 +118,12 @@ struct ChecksumTests {
         #expect(!hash.matches("correct horsf") && !hash.matches("") && !hash.matches("correct horse\u{0}"))
         #expect(!PasswordHash(stored: "").matches("") && !PasswordHash(stored: "no hash").matches("no hash"))
     }
+
+    @Test("the hash for unknown names is no password's, and costs what a password's hash costs")
+    func decoy() throws {
+        #expect(!PasswordHash.decoy.matches("") && !PasswordHash.decoy.matches("correct horse"))
+        let shape = /\$argon2id\$v=19\$m=65536,t=2,p=1\$[A-Za-z0-9+\/]{22}\$[A-Za-z0-9+\/]{43}/
+        #expect(PasswordHash.decoy.text.wholeMatch(of: shape) != nil)
+        #expect(try #require(PasswordHash(of: "correct horse")).text.wholeMatch(of: shape) != nil)
+    }
 }

@@ -131,7 +131,7 @@ enum AccountRoutes {
             let known = call.store.credentials(of: name)
             // An unknown name takes as long as a known one, so that the response time does not reveal which names
             // exist.
-            let isRight = (known?.password ?? PasswordHash.decoy)?.matches(password) ?? false
+            let isRight = (known?.password ?? .decoy).matches(password)
             guard let known, isRight else {
                 logins.fail(attempt)
                 return fail()
@@ -143,11 +143,6 @@ enum AccountRoutes {
             logins.cancel(attempt)
             throw APIError(StoreError.busy)
         }
-    }
-
-    /// Makes the hash that passwords of unknown names are checked against.
-    static func prepareDecoy(_ hashers: WorkerPool) {
-        _ = hashers.submit { _ = PasswordHash.decoy }
     }
 
     // MARK: Sessions

@@ -97,8 +97,6 @@ public final class ChatServer: Sendable {
             address: address, port: port, proxies: options.proxies, identity: options.identity,
             handler: RequestHandler(server: self))
         listener.signal { $0 = made }
-        // Make the hash now. Otherwise the first login with an unknown name would take longer than others.
-        AccountRoutes.prepareDecoy(hashers)
     }
 
     /// The latest events.
