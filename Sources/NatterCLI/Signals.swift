@@ -67,25 +67,70 @@ public enum Signals {
         _ = signal(SIGINT) { _ in }
     }
 
-    /// The child process that receives our signals, or 0 if there is none. It is allocated in advance, because a signal
-    /// handler must not allocate.
-    nonisolated(unsafe) private static let receiver: UnsafeMutablePointer<pid_t> = {
-        let pointer = UnsafeMutablePointer<pid_t>.allocate(capacity: 1)
-        pointer.initialize(to: 0)
+    /// A child process, as the handlers of SIGTERM and SIGHUP know it.
+    private struct Child {
+        /// 0 if there is none, or not yet.
+        var process: pid_t = 0
+        /// The signal that was forwarded to it, or that waits for it; 0 if there was none.
+        var forwarded: Int32 = 0
+        /// The end of a pipe from which it reads.
+        var input: Int32 = -1
+    }
+
+    /// Allocated in advance, because a signal handler must not allocate.
+    nonisolated(unsafe) private static let child: UnsafeMutablePointer<Child> = {
+        let pointer = UnsafeMutablePointer<Child>.allocate(capacity: 1)
+        pointer.initialize(to: Child())
         return pointer
     }()
 
-    /// Forwards SIGTERM and SIGHUP to a child process, because they may be sent to this process alone. nil restores the
-    /// default action.
-    public static func passOn(to child: Int32?) {
-        receiver.pointee = child ?? 0
-        for number in [SIGTERM, SIGHUP] where !isIgnored(number) {
-            if child == nil {
+    private static let endings = [SIGTERM, SIGHUP]
+
+    /// Forwards SIGTERM and SIGHUP to a child process, because they may be sent to this process alone. Call it with 0 before the
+    /// child is started, and with nil, which restores the default action, when it has ended.
+    public static func passOn(to process: Int32?) {
+        blockingSignals {
+            if process == 0 { child.pointee = Child() }
+            child.pointee.process = process ?? 0
+            // It came before the child was there.
+            if child.pointee.process > 0, child.pointee.forwarded > 0 {
+                kill(child.pointee.process, child.pointee.forwarded)
+            }
+        }
+        for number in endings where !isIgnored(number) {
+            guard process != nil else {
                 _ = signal(number, SIG_DFL)
-            } else {
-                _ = signal(number) { number in
-                    if Signals.receiver.pointee > 0 { kill(Signals.receiver.pointee, number) }
-                }
+                continue
+            }
+            _ = signal(number) { number in
+                Signals.child.pointee.forwarded = number
+                if Signals.child.pointee.process > 0 { kill(Signals.child.pointee.process, number) }
+            }
+        }
+    }
+
+    /// Ends this process by the signal that was forwarded to its last child, if there was one.
+    public static func endIfForwarded() {
+        let number = child.pointee.forwarded
+        if number > 0 { raise(number) }
+    }
+
+    /// Makes SIGTERM and SIGHUP close the input of a pager and wait until its user quits it, as in git. Otherwise the shell and
+    /// the pager would read from the terminal at once. nil restores the default action.
+    public static func waitOnEnd(for pager: (process: Int32, input: Int32)?) {
+        blockingSignals {
+            child.pointee = Child(process: pager?.process ?? 0, input: pager?.input ?? -1)
+        }
+        for number in endings where !isIgnored(number) {
+            guard pager != nil else {
+                _ = signal(number, SIG_DFL)
+                continue
+            }
+            _ = signal(number) { number in
+                close(Signals.child.pointee.input)
+                while waitpid(Signals.child.pointee.process, nil, 0) < 0, errno == EINTR {}
+                _ = signal(number, SIG_DFL)
+                raise(number)
             }
         }
     }

@@ -35,6 +35,7 @@ final class Pager {
         }
         // The pager handles Ctrl-C. less stops reading and continues.
         Signals.leaveInterruptToChild()
+        Signals.waitOnEnd(for: (process, ends[1]))
         return Pager(
             output: Output(descriptor: ends[1], name: "the pager"), command: command, process: process,
             descriptor: ends[1])
@@ -46,6 +47,7 @@ final class Pager {
         close(descriptor)
         descriptor = -1
         while waitpid(process, &status, 0) < 0, errno == EINTR {}
+        Signals.waitOnEnd(for: nil)
         Signals.exitOnInterrupt()
     }
 

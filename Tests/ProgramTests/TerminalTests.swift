@@ -101,6 +101,21 @@ struct TerminalTests {
         #expect(plain.code == 0 && plain.output.contains(": one") && !plain.output.contains("cannot run"))
     }
 
+    @Test("a signal to end it leaves the terminal to its pager until that ends")
+    func endedBehindPager() throws {
+        let world = try World()
+        try world.alice.sends("one")
+        let pager = "cat; echo behind $PPID; read word </dev/tty; echo quit by $word"
+        let running = try Screen.start(world.bob, ["log"], environment: ["NATTER_PAGER": pager])
+        var words: [Substring] = []
+        while words.first != "behind" { words = try running.line().split { $0.isWhitespace } }
+        let natter = try #require(words.last.flatMap { pid_t($0) })
+        #expect(kill(natter, SIGTERM) == 0)
+        running.type("q\n")
+        let end = running.finish()
+        #expect(end.code == 143 && end.output.contains("quit by q"), "\(end.output)")
+    }
+
     @Test("ls: an '@' behind the number of unread messages if one has your name")
     func mentioned() throws {
         let world = try World()

@@ -88,8 +88,8 @@ struct UsageTests {
             program == "natter"
             ? "SQLite LZ4 libsodium PCRE2 libevent OpenSSL libedit ncurses libbsd libmd Swift glibc"
             : "SQLite LZ4 libpq libsodium libmicrohttpd GnuTLS zlib libevent OpenSSL libarchive jemalloc Swift glibc"
-        #expect(
-            lines.dropFirst().map { String($0.prefix { $0 != " " }) } == names.split(separator: " ").map(String.init))
+        let named = lines.dropFirst().map { line in line.prefix { $0 != " " } }
+        #expect(named == names.split(separator: " "))
         #expect(lines.allSatisfy { $0.contains(#/ \d+\.\d+/#) })
     }
 

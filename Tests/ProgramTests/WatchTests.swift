@@ -59,6 +59,23 @@ struct WatchTests {
         #expect(try String(contentsOfFile: got, encoding: .utf8) == expected)
     }
 
+    @Test(
+        "a signal to end it is passed on to the command; a message that the command has not done is its next one",
+        arguments: [(SIGTERM, 0), (SIGHUP, 9)] as [(Int32, Int)])
+    func ended(_ number: Int32, _ status: Int) throws {
+        let trap = "trap 'echo bye; exit \(status)' TERM HUP; cat; echo; while :; do sleep 0.05; done"
+        let watching = try watch(world.bob, trap)
+        try world.alice.sends("one", "two")
+        #expect(try watching.line() == "one")
+        watching.signal(number)
+        let end = watching.finish()
+        #expect(end.code == 128 + number && end.output == "bye\n" && end.errors.isEmpty)
+        let next = try world.bob.start(["watch", "--exec", "cat; echo"])
+        #expect(try next.line() == (status == 0 ? "two" : "one"))
+        next.signal(SIGTERM)
+        _ = next.finish()
+    }
+
     @Test("--from takes a name with or without '@', as log and search do, and --name no control characters")
     func from() throws {
         let watching = try world.bob.start(["watch", "--from", "@alice", "--name", "a b", "--exec", "cat; echo"])

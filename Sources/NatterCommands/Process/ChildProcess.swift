@@ -54,6 +54,8 @@ struct ChildProcess {
                 watched.append((ends.reading, sink))
             }
         }
+        if getsSignals { Signals.passOn(to: 0) }
+        defer { if getsSignals { Signals.passOn(to: nil) } }
         let process = try Spawn.start(words, &actions, environment: environment)
         if getsSignals { Signals.passOn(to: process) }
         pipes.closeChildEnds(keeping: watched.map(\.source))
@@ -61,7 +63,6 @@ struct ChildProcess {
         for stream in passed.open { ChildProcess.leave(stream) }
         var status: Int32 = 0
         while waitpid(process, &status, 0) < 0, errno == EINTR {}
-        if getsSignals { Signals.passOn(to: nil) }
         // These are the macros WIFEXITED, WEXITSTATUS and WTERMSIG, which Swift does not import.
         let signal = status & 0x7F
         return Outcome(

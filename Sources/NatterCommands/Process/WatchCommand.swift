@@ -36,6 +36,7 @@ enum WatchCommand {
                 + "so on up to a minute, and later messages of its conversation wait. After --tries N runs it is kept for "
                 + "'watch --failed', and the next message comes. So CMD runs at least once for each message, even if "
                 + "the watch was stopped in between.",
+            "SIGTERM and SIGHUP are passed on to a CMD that runs, and the watch ends when CMD has ended.",
             "'natter watch ls' lists your watches, with the name of each in the first column; 'natter watch drop NAME' forgets "
                 + "one.",
         ],
@@ -255,6 +256,7 @@ enum WatchCommand {
                         }
                         failures[conversation.id] = nil
                         try move(conversation, to: message.seq, in: replica)
+                        Signals.endIfForwarded()
                     }
                     return true
                 }
@@ -303,7 +305,10 @@ enum WatchCommand {
                 ("NATTER_VIA", message.via),
             ]
             child.input = Array(message.text.utf8)
+            // The next start runs the command again if it has not ended well, and must not do so beside this one.
+            child.getsSignals = true
             let status = try child.run().status
+            if status != 0 { Signals.endIfForwarded() }
             return status == 0 ? nil : status
         }
 
