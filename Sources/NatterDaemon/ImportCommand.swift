@@ -20,6 +20,9 @@ extension CommandSpec {
             .option(
                 "map-user", value: "NAME=USER", isRepeatable: true, "with --from: give a sender the name of a user here"
             ),
+            .option(
+                "dates", oneOf: DateOrder.allCases.map(\.rawValue),
+                "with --from whatsapp: the order of day, month and year, if the file does not tell"),
             .flag("dry-run", "read and check everything, say what would be done, and do nothing"),
             .flag("old", "take times before 1990, which may be seconds by mistake"),
             .flag("again", "take a file that was imported into CONV before"),
@@ -74,7 +77,11 @@ enum ImportCommand {
     }
 
     static func run(_ arguments: Arguments, _ console: Console) throws -> ExitCode {
-        if let format = arguments.value("from").flatMap(ForeignFormat.init) {
+        let format = arguments.value("from").flatMap(ForeignFormat.init)
+        if arguments.has("dates"), format != .whatsapp {
+            throw arguments.error("--dates goes with --from whatsapp")
+        }
+        if let format {
             return try ForeignImport.run(format, arguments, console)
         }
         if !(arguments.values("map") + arguments.values("map-user")).isEmpty {
@@ -185,7 +192,7 @@ enum ImportCommand {
             time: Timestamp(milliseconds: time), sender: Array(parsed.sender.utf8), text: Array(text.utf8),
             kind: kind, about: about, via: parsed.via.flatMap { $0.isEmpty ? nil : Array($0.utf8) },
             written: parsed.written.map { Timestamp(milliseconds: $0.value) }, isErased: parsed.erased ?? false, id: id)
-        if let place { places.add(parsed.seq?.value, kind, about: parsed.about?.value, at: place) }
+        places.add(parsed.seq?.value, kind, about: parsed.about?.value, at: place)
         return place
     }
 

@@ -74,7 +74,7 @@ final class Archive {
 
     private func failure() -> ForeignError {
         let reason = archive_error_string(handle).map { String(cString: $0) } ?? "it is not a zip file"
-        return file.malformed(Phrase(key: reason))
+        return file.malformed(Phrase(key: reason.trimmed))
     }
 }
 

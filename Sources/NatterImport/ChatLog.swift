@@ -1,21 +1,26 @@
-internal import NatterCrypto
+internal import Glibc
 internal import NatterLanguage
 internal import NatterModel
 
-/// What the readers of text logs share: lines, and ids for messages that have none.
+/// What the readers of text logs share.
 class ChatLog {
     /// A longer line is no line of a log.
     private static let lineLimit = 1 << 20
 
     let file: ForeignFile
-    private var seen: [Digest: Int] = [:]
+    /// The number of the line that is read.
+    private(set) var lineNumber = 0
 
     init(_ file: ForeignFile) { self.file = file }
 
     /// Calls `body` with each line. Bytes that are not UTF-8 are read as Latin-1, which old logs are in.
     func eachLine(of bytes: ByteReader, _ body: (String) throws -> Void) throws {
+        lineNumber = 0
         while let (line, isWhole) = try bytes.line(limit: ChatLog.lineLimit) {
-            guard isWhole else { throw file.malformed("a line has more than \(ChatLog.lineLimit) bytes") }
+            lineNumber += 1
+            guard isWhole else {
+                throw file.malformed("line \(lineNumber) has more than \(ChatLog.lineLimit) bytes")
+            }
             // A line in Latin-1 has no combining marks.
             try body(
                 String(validating: line, as: UTF8.self).map(CombiningRun.split)
@@ -23,24 +28,13 @@ class ChatLog {
         }
     }
 
-    /// An id made of what is in the log. The same line twice in one minute gets two ids, and the same two when a longer
-    /// log is imported later.
-    func id(_ prefix: String, _ time: Timestamp, _ sender: String, _ text: String) -> String {
-        let digest = Digest(of: Array("\(time.milliseconds)\n\(sender)\n\(text)".utf8))
-        let number = seen[digest, default: 0] + 1
-        seen[digest] = number
-        return "\(prefix):\(Base64URL.encode(Array(digest.bytes.prefix(16)))):\(number)"
-    }
-
     func take(
-        _ prefix: String, _ civil: CivilTime, _ sender: String, _ text: String, in channel: String,
+        _ civil: CivilTime, _ sender: String, _ text: String, in channel: String,
         _ sink: any HistorySink
     ) throws {
         guard let time = ClockReading(civil)?.moment else { return sink.skip("without_time") }
         guard !text.isEmpty else { return sink.skip("without_text") }
-        try sink.take(
-            ForeignMessage(time: time, sender: sender, text: text, id: id(prefix, time, sender, text)),
-            channel: channel, part: "")
+        try sink.take(ForeignMessage(time: time, sender: sender, text: text), channel: channel, part: "")
     }
 
     /// The nick without the sign of its rank in the channel.
@@ -60,56 +54,86 @@ final class IrssiLog: ChatLog {
         // A log of a channel has the channel's name, such as '#ops.log'.
         let channel = file.name
         try sink.settle(ForeignChannel(name: channel, people: nil))
-        var isLog = false
+        var (hasDay, lines, timed) = (false, 0, 0)
         try eachLine(of: file.bytes()) { line in
             if line.isEmpty { return }
             if line.hasPrefix("--- ") {
-                let isDay = noteDay(line)
-                isLog = isLog || isDay
+                hasDay = try noteDay(line) || hasDay
                 return
             }
-            try take(line, channel, sink)
+            lines += 1
+            if try take(line, channel, sink) { timed += 1 }
         }
-        if !isLog { throw file.malformed("no line '--- Log opened' or '--- Day changed', as irssi writes") }
+        if !hasDay { throw file.malformed("no line '--- Log opened' or '--- Day changed', as irssi writes") }
+        if lines > 0, timed == 0 {
+            throw file.malformed("no line begins with a time such as '07:24' or '07:24:05', as irssi writes")
+        }
     }
 
     /// `--- Log opened Fri Nov 20 07:24:05 2026`, or `--- Day changed Sat Nov 21 2026`.
-    private func noteDay(_ line: String) -> Bool {
+    ///
+    /// - Throws: `malformed` for a day that can't be read: the messages behind it would get the one before.
+    private func noteDay(_ line: String) throws -> Bool {
         let words = line.split(separator: " ")
-        guard words.count >= 7, ["opened", "changed"].contains(words[2]),
-            let month = CivilTime.monthNames.firstIndex(of: String(words[4])), let date = Int(words[5]),
-            let last = words.last, let year = Int64(last)
-        else { return line.hasPrefix("--- Log closed ") }
-        let civil = CivilTime(year: year, month: month + 1, day: date)
-        if civil.isValid { day = civil }
-        return civil.isValid
+        guard words.count > 2, ["opened", "changed"].contains(words[2]) else {
+            return line.hasPrefix("--- Log closed ")
+        }
+        guard words.count >= 7, let date = Int(words[5]), let last = words.last, let year = Int64(last),
+            let month = IrssiLog.months.firstIndex(of: String(words[4]))
+        else {
+            throw file.malformed(
+                "line \(lineNumber): '\(line.prefix(100))' is not a day with an English month or one of this system's language, as in "
+                    + "'--- Day changed Sat Nov 21 2026'")
+        }
+        let civil = CivilTime(year: year, month: month % 12 + 1, day: date)
+        guard civil.isValid else {
+            throw file.malformed("line \(lineNumber): there is no such day: '\(line.prefix(100))'")
+        }
+        day = civil
+        return true
     }
 
-    private func take(_ line: String, _ channel: String, _ sink: any HistorySink) throws {
+    /// The names of the months in English, then in the language of the environment, in which irssi writes them.
+    private static let months: [String] = {
+        guard let locale = newlocale(1 << LC_TIME, "", nil) else { return CivilTime.monthNames }
+        defer { freelocale(locale) }
+        let own = (0..<12).map { index in
+            nl_langinfo_l(nl_item(ABMON_1) + index, locale).map { String(cString: $0) } ?? ""
+        }
+        return CivilTime.monthNames + own
+    }()
+
+    /// - Returns: whether the line begins with a time.
+    private func take(_ line: String, _ channel: String, _ sink: any HistorySink) throws -> Bool {
         let clock = line.prefix { $0 != " " }
-        let numbers = clock.split(separator: ":", omittingEmptySubsequences: false).map { Int($0) }
+        let bare = clock.hasPrefix("[") && clock.hasSuffix("]") ? clock.dropFirst().dropLast() : clock
+        let numbers = bare.split(separator: ":", omittingEmptySubsequences: false).map { Int($0) }
         guard var civil = day, [2, 3].contains(numbers.count), let hour = numbers[0], let minute = numbers[1] else {
-            return sink.skip("other_lines")
+            sink.skip("other_lines")
+            return false
         }
         (civil.hour, civil.minute, civil.second) = (hour, minute, numbers.count == 3 ? numbers[2] ?? 0 : 0)
-        let rest = line.dropFirst(clock.count + 1)
+        try take(line.dropFirst(clock.count + 1), at: civil, channel, sink)
+        return true
+    }
+
+    private func take(_ rest: Substring, at civil: CivilTime, _ channel: String, _ sink: any HistorySink) throws {
         if rest.hasPrefix("-!-") { return sink.skip("events") }
         if rest.hasPrefix("<"), let end = rest.firstIndex(of: ">") {
             let nick = IrssiLog.nick(rest[..<end].dropFirst())
             // The blank and a combining mark at the beginning of the text are one character.
             let text = rest[end...].unicodeScalars.dropFirst(2)
-            return try take("irssi", civil, nick, String(Substring(text)), in: channel, sink)
+            return try take(civil, nick, String(Substring(text)), in: channel, sink)
         }
         // ' * alice waves', or a notice: '-alice:#ops- text'
         let words = rest.drop { $0 == " " }
         if words.hasPrefix("* ") {
             let nick = words.dropFirst(2).prefix { $0 != " " }
-            return try take(
-                "irssi", civil, String(nick), String(words.dropFirst(2)), in: channel, sink)
+            return try take(civil, String(nick), String(words.dropFirst(2)), in: channel, sink)
         }
         if rest.hasPrefix("-"), let end = rest.firstRange(of: "- ") {
             let nick = rest[..<end.lowerBound].dropFirst().prefix { $0 != ":" }
-            return try take("irssi", civil, String(nick), String(rest[end.upperBound...]), in: channel, sink)
+            return try take(civil, String(nick), String(rest[end.upperBound...]), in: channel, sink)
         }
         sink.skip("other_lines")
     }
@@ -143,9 +167,7 @@ final class WeeChatLog: ChatLog {
             if nick.isEmpty { return sink.skip("other_lines") }
             if text.isEmpty { return sink.skip("without_text") }
             if prefix == "*" { text = String(text.drop { "@+%~&!".contains($0) }) }
-            try sink.take(
-                ForeignMessage(time: time, sender: nick, text: text, id: id("weechat", time, nick, text)),
-                channel: channel, part: "")
+            try sink.take(ForeignMessage(time: time, sender: nick, text: text), channel: channel, part: "")
         }
         if !isLog { throw file.malformed("no line with a time, a nick and a text, as WeeChat writes") }
     }

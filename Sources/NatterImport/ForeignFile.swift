@@ -3,18 +3,27 @@ internal import NatterLanguage
 internal import NatterModel
 internal import NatterSystem
 
+/// The order of day, month and year, where a file does not state it.
+public enum DateOrder: String, CaseIterable, Sendable {
+    case dayFirst = "dmy"
+    case monthFirst = "mdy"
+    case yearFirst = "ymd"
+}
+
 /// A file that another program wrote. It can be read more than once.
 public final class ForeignFile {
     /// As the user wrote it.
     public let path: String
     /// The name without directories and without the extension.
     public let name: String
+    /// nil if the reader has to find out.
+    let dateOrder: DateOrder?
     /// Open at any place.
     let descriptor: Int32
 
     /// - Parameter descriptor: of a regular file; this object closes it.
-    public init(path: String, descriptor: Int32) {
-        (self.path, self.descriptor) = (path, descriptor)
+    public init(path: String, descriptor: Int32, dateOrder: DateOrder? = nil) {
+        (self.path, self.descriptor, self.dateOrder) = (path, descriptor, dateOrder)
         let last = path.split(separator: "/").last.map(String.init) ?? path
         let stem = last.lastIndex(of: ".").map { last[..<$0] } ?? last[...]
         name = stem.isEmpty ? last : String(stem)

@@ -25,14 +25,17 @@ public struct ForeignMessage: Sendable {
     public var time: Timestamp
     public var sender: String
     public var text: String
-    /// Distinguishes the message from all others in its file, and is the same in a later export. ASCII.
-    public var id: String
+    /// By what others answer it. ASCII; nil where nothing answers.
+    public var id: String?
     /// The id of the message that it answers.
     public var answers: String?
     /// When the text was last changed.
     public var edited: Timestamp?
 
-    init(time: Timestamp, sender: String, text: String, id: String, answers: String? = nil, edited: Timestamp? = nil) {
+    init(
+        time: Timestamp, sender: String, text: String, id: String? = nil, answers: String? = nil,
+        edited: Timestamp? = nil
+    ) {
         (self.time, self.sender, self.text, self.id) = (time, sender, text, id)
         (self.answers, self.edited) = (answers, edited)
     }
@@ -63,6 +66,8 @@ public protocol HistorySink: AnyObject {
     ///
     /// - Parameter kind: a short word for programs, such as `reactions`.
     func skip(_ kind: String, count: Int)
+    /// Tells people what a reader had to guess.
+    func note(_ text: Phrase)
 }
 
 extension HistorySink {

@@ -109,11 +109,39 @@ final class JSONDocument {
 
     // MARK: Values
 
-    /// The next value; nil if it is not JSON, such as half of a surrogate pair, which some programs write.
+    /// The next value; nil if it is not JSON.
     private func value() throws -> JSON? {
         var kept: [UInt8] = []
         try skip { kept.append($0) }
-        return try? WireJSON.decode(JSON.self, from: kept)
+        if let value = try? WireJSON.decode(JSON.self, from: kept) { return value }
+        return try? WireJSON.decode(JSON.self, from: JSONDocument.withoutHalves(kept))
+    }
+
+    /// Some programs write half of a surrogate pair, which stands for no character: U+FFFD stands for it.
+    private static func withoutHalves(_ bytes: [UInt8]) -> [UInt8] {
+        func unit(at index: Int) -> UInt16? {
+            guard index + 6 <= bytes.count, bytes[index] == UInt8(ascii: "\\"), bytes[index + 1] == UInt8(ascii: "u")
+            else { return nil }
+            return UInt16(String(decoding: bytes[index + 2..<index + 6], as: UTF8.self), radix: 16)
+        }
+        var result: [UInt8] = []
+        var index = 0
+        while index < bytes.count {
+            var count = bytes[index] == UInt8(ascii: "\\") ? 2 : 1
+            if let first = unit(at: index) {
+                let second = unit(at: index + 6)
+                let isPair = UTF16.isLeadSurrogate(first) && second.map(UTF16.isTrailSurrogate) == true
+                count = isPair ? 12 : 6
+                if !isPair, UTF16.isLeadSurrogate(first) || UTF16.isTrailSurrogate(first) {
+                    result += "\\ufffd".utf8
+                    index += count
+                    continue
+                }
+            }
+            result += bytes[index..<min(index + count, bytes.count)]
+            index += count
+        }
+        return result
     }
 
     /// Passes over a value. Its depth has no limit, because only its bytes are kept.

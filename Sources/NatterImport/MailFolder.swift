@@ -2,8 +2,9 @@ internal import NatterCrypto
 internal import NatterLanguage
 internal import NatterModel
 
-/// A folder of mail in one file, in any of the forms that are called mbox. Each message begins with a line `From ` behind an
-/// empty line.
+/// A folder of mail in one file, in any of the forms that are called mbox. Each message begins with a line
+/// `From alice@example.org Fri Nov 20 07:24:05 2026`. Not all programs put a `>` before a text's own `From `, or an empty line
+/// between two messages, so it is the date that tells.
 ///
 /// - SeeAlso: RFC 4155; "mboxrd" in mbox(5) of qmail.
 final class MailFolder {
@@ -21,7 +22,7 @@ final class MailFolder {
         try sink.settle(ForeignChannel(name: channel, people: nil))
         let bytes = file.bytes()
         var mail: [UInt8]?
-        var (isLastEmpty, isTooLarge) = (true, false)
+        var (received, isTooLarge): (Timestamp?, Bool) = (nil, false)
         func finish() throws {
             guard var whole = mail else { return }
             mail = nil
@@ -29,15 +30,14 @@ final class MailFolder {
             if isTooLarge { return sink.skip("too_large") }
             // The line that separates two mails.
             if whole.suffix(2).elementsEqual([0x0A, 0x0A]) { whole.removeLast() }
-            try take(whole, channel, sink)
+            try take(whole, received: received, channel, sink)
         }
         while let (line, isWhole) = try bytes.line(limit: MailFolder.lineLimit) {
-            if isLastEmpty, line.starts(with: "From ".utf8) {
+            if line.starts(with: "From ".utf8), case let date = MailDate.received(line), mail == nil || date != nil {
                 try finish()
-                (mail, isTooLarge, isLastEmpty) = ([], false, false)
+                (mail, received, isTooLarge) = ([], date, false)
                 continue
             }
-            isLastEmpty = line.isEmpty
             guard let size = mail?.count else {
                 if line.isEmpty { continue }
                 throw file.malformed("it does not begin with 'From ', as a folder of mail does")
@@ -56,10 +56,12 @@ final class MailFolder {
         if count == 0 { throw file.malformed("no mail in it") }
     }
 
-    private func take(_ bytes: [UInt8], _ channel: String, _ sink: any HistorySink) throws {
+    private func take(
+        _ bytes: [UInt8], received: Timestamp?, _ channel: String, _ sink: any HistorySink
+    ) throws {
         let mail = MailPart(bytes[...])
         if mail["Natter-Kind"] != nil { return sink.skip("events") }
-        guard let time = MailFolder.time(of: mail) else { return sink.skip("without_time") }
+        guard let time = MailFolder.time(of: mail) ?? received else { return sink.skip("without_time") }
         var attachments = 0
         var text = mail.text(&attachments) ?? ""
         // Lines of mail end so, and a text of ours is as it was.
@@ -114,6 +116,18 @@ enum MailDate {
     private static let zones = [
         "est": -5, "edt": -4, "cst": -6, "cdt": -5, "mst": -7, "mdt": -6, "pst": -8, "pdt": -7,
     ]
+
+    /// When a mail came, by the line before it: `From alice@example.org Fri Nov 20 07:24:05 2026`, in UTC unless a zone stands
+    /// with the year.
+    static func received(_ line: [UInt8]) -> Timestamp? {
+        guard line.count <= 1_000 else { return nil }
+        let words = String(decoding: line, as: UTF8.self).split { $0 == " " || $0 == "\t" }
+        guard let clock = words.lastIndex(where: { $0.contains(":") && $0.first?.isNumber == true }), clock >= 4,
+            let year = words[clock...].dropFirst().first(where: { $0.count == 4 && $0.allSatisfy(\.isNumber) })
+        else { return nil }
+        let zone = words[clock...].dropFirst().first { $0 != year } ?? "+0000"
+        return parse("\(words[clock - 1]) \(words[clock - 2]) \(year) \(words[clock]) \(zone)")
+    }
 
     /// `Fri, 20 Nov 2026 07:24:05 +0100 (CET)`.
     static func parse(_ text: String) -> Timestamp? {

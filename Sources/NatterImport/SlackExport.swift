@@ -6,25 +6,36 @@ internal import NatterModel
 ///
 /// - SeeAlso: Slack's help, "How to read Slack data exports"; Slack's API, "message event" and "Formatting text".
 final class SlackExport {
+    private static let userLists = ["users.json", "org_users.json"]
     /// A channel, a private channel, a group of a few people, or two people.
     private static let channelLists = ["channels.json", "groups.json", "mpims.json", "dms.json"]
 
     private let file: ForeignFile
     private var users: [String: String] = [:]
     private var channels: [String: ForeignChannel] = [:]
+    /// The names of channels by their ids, for links to them.
+    private var channelNames: [String: String] = [:]
     private var settled: Set<String> = []
+    private var hasDirectory = false
 
     init(_ file: ForeignFile) { self.file = file }
 
     func read(into sink: any HistorySink) throws {
         guard file.isArchive else { throw file.malformed("a Slack export is a zip file") }
         var isExport = false
+        let isList = { SlackExport.userLists.contains($0) || SlackExport.channelLists.contains($0) }
+        hasDirectory =
+            try file.member { path in
+                let parts = SlackExport.parts(path)
+                guard parts.count <= 2, let last = parts.last, isList(last) else { return nil }
+                return -parts.count
+            }.map { SlackExport.parts($0).count == 2 } ?? false
         // The lists may stand behind the messages.
         let lists = try Archive(file)
         while let path = try lists.next() {
-            let name = SlackExport.parts(path)
+            let name = inner(path)
             guard name.count == 1 else { continue }
-            if ["users.json", "org_users.json"].contains(name[0]) {
+            if SlackExport.userLists.contains(name[0]) {
                 isExport = true
                 try eachItem(of: lists, path, sink) { noteUser($0) }
             } else if SlackExport.channelLists.contains(name[0]) {
@@ -36,7 +47,7 @@ final class SlackExport {
         nameTwo()
         let days = try Archive(file)
         while let path = try days.next() {
-            let parts = SlackExport.parts(path)
+            let parts = inner(path)
             guard parts.count == 2, parts[1].hasSuffix(".json") else {
                 if parts.count > 1 { sink.skip("files") }
                 continue
@@ -47,9 +58,16 @@ final class SlackExport {
         }
     }
 
-    /// The path in the zip file, without a directory around everything.
+    /// The path in the zip file; empty for what a Mac adds to zip files.
     private static func parts(_ path: String) -> [String] {
-        path.split(separator: "/").map(String.init).filter { $0 != "." }
+        let parts = path.split(separator: "/").map(String.init).filter { $0 != "." }
+        return parts.contains { $0 == "__MACOSX" || $0.hasPrefix("._") } ? [] : parts
+    }
+
+    /// The path without the directory that is around everything in some zip files.
+    private func inner(_ path: String) -> [String] {
+        let parts = SlackExport.parts(path)
+        return hasDirectory ? Array(parts.dropFirst()) : parts
     }
 
     private func eachItem(
@@ -71,6 +89,7 @@ final class SlackExport {
         guard let id = channel["id"]?.string else { return }
         if let name = channel["name"]?.string {
             channels[name] = ForeignChannel(name: name, people: nil)
+            channelNames[id] = name
         } else {
             // Two people, by their ids until all users are known. The directory has the name of the id.
             channels[id] = ForeignChannel(name: id, people: (channel["members"]?.items ?? []).compactMap(\.string))
@@ -153,7 +172,7 @@ final class SlackExport {
         let label = parts.count > 1 && !parts[1].isEmpty ? SlackExport.unescaped(parts[1]) : nil
         switch target.first {
         case "@": return "@" + (users[String(target.dropFirst())] ?? label ?? String(target.dropFirst()))
-        case "#": return "#" + (label ?? String(target.dropFirst()))
+        case "#": return "#" + (label ?? channelNames[String(target.dropFirst())] ?? String(target.dropFirst()))
         case "!": return label ?? "@" + String(target.dropFirst().prefix { $0 != "^" })
         default:
             guard let label, label != target else { return target }

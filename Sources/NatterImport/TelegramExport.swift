@@ -9,7 +9,8 @@ final class TelegramExport {
     /// The account that made the export.
     private var owner: String?
     private var chat = Chat()
-    private var names: Set<String> = []
+    /// How many chats have a name.
+    private var names: [String: Int] = [:]
 
     private struct Chat {
         var name: String?
@@ -19,19 +20,41 @@ final class TelegramExport {
         var senders: [String] = []
         /// The name by which people know it, in the file and with `--map`. It is nil until the first message.
         var channel: String?
+
+        var title: String { type == "saved_messages" ? "saved messages" : name ?? "chat \(id)" }
     }
 
     init(_ file: ForeignFile) { self.file = file }
 
+    /// Reads the names of all chats first: of two that have the same, neither may take the other's place in a later export.
     func read(into sink: any HistorySink) throws {
+        try visit(withMessages: false) { _ in
+        } finish: {
+            names[chat.title, default: 0] += 1
+        }
+        chat = Chat()
+        var hasMessages = false
+        try visit(withMessages: true) { message in
+            guard let message else { return sink.skip("malformed") }
+            hasMessages = true
+            try take(message, sink)
+        } finish: {
+            try settle(sink)
+        }
+        if !hasMessages { throw file.malformed("no chat in it; export as JSON") }
+    }
+
+    /// A chat is the whole document, or an item of a list of chats or of chats that were left.
+    private func visit(
+        withMessages: Bool, _ take: (JSON?) throws -> Void, finish: () throws -> Void
+    ) throws {
         try file.content({ $0.hasSuffix("result.json") }) { name, bytes in
-            // A chat is the whole document, or an item of a list of chats or of chats that were left.
             func isChat(_ path: some BidirectionalCollection<String>) -> Bool {
                 path.isEmpty || (path.count == 3 && path.last == "*" && path.dropFirst().first == "list")
             }
-            try JSONDocument(bytes, name: name).visit { path in
+            try JSONDocument(bytes, name: file.isArchive ? name : file.path).visit { path in
                 if path.count == 3, isChat(path) {
-                    try finish(sink)
+                    try finish()
                     chat = Chat()
                 }
                 if isChat(path) || path == ["chats"] || path == ["left_chats"] { return .enter }
@@ -40,51 +63,49 @@ final class TelegramExport {
                 guard let field = path.last else { return .skip }
                 let around = path.dropLast()
                 if isChat(around) {
-                    return field == "messages" ? .enter : ["name", "type", "id"].contains(field) ? .take : .skip
+                    if field == "messages" { return withMessages ? .enter : .skip }
+                    return ["name", "type", "id"].contains(field) ? .take : .skip
                 }
                 return field == "*" && around.last == "messages" && isChat(around.dropLast()) ? .take : .skip
             } _: { path, value in
-                guard let value else { return sink.skip("malformed") }
                 switch path.last {
+                case "*": try take(value)
                 case "personal_information":
-                    let names = [value["first_name"]?.string, value["last_name"]?.string]
+                    let names = [value?["first_name"]?.string, value?["last_name"]?.string]
                     owner = names.compactMap { $0 }.joined(separator: " ")
-                case "name": chat.name = value.string
-                case "type": chat.type = value.string ?? ""
-                case "id": chat.id = value.word ?? ""
-                case "*": try take(value, sink)
+                case "name": chat.name = value?.string
+                case "type": chat.type = value?.string ?? ""
+                case "id": chat.id = value?.word ?? ""
                 default: break
                 }
             }
-            try finish(sink)
+            try finish()
         }
-        if names.isEmpty { throw file.malformed("no chat in it; export as JSON") }
     }
 
-    /// Two chats may have the same name.
     private func channel() -> String {
         if let channel = chat.channel { return channel }
-        let name = chat.type == "saved_messages" ? "saved messages" : chat.name ?? "chat \(chat.id)"
-        let unique = names.contains(name) ? "\(name) \(chat.id)" : name
-        names.insert(unique)
+        let unique = names[chat.title, default: 0] > 1 ? "\(chat.title) \(chat.id)" : chat.title
         chat.channel = unique
         return unique
     }
 
-    private func finish(_ sink: any HistorySink) throws {
+    private func settle(_ sink: any HistorySink) throws {
         guard let channel = chat.channel else { return }
         var people: [String]?
         switch chat.type {
-        case "saved_messages": people = chat.senders.first.map { [owner ?? $0] }
+        case "saved_messages": people = [owner ?? chat.senders.first ?? TelegramExport.unnamed]
         case "personal_chat", "bot_chat":
-            let other = chat.name ?? chat.senders.first { $0 != owner }
-            let own = owner ?? chat.senders.first { $0 != other }
-            people = [own, other].compactMap { $0 }
+            let other = chat.name ?? chat.senders.first { $0 != owner } ?? TelegramExport.unnamed
+            people = [owner ?? chat.senders.first { $0 != other } ?? TelegramExport.unnamed, other]
         default: people = nil
         }
         try sink.settle(ForeignChannel(name: channel, people: people))
         chat.channel = nil
     }
+
+    /// Who took part in a chat and is not named, as for `--map-user`.
+    private static let unnamed = "owner of the export"
 
     private func take(_ message: JSON, _ sink: any HistorySink) throws {
         let channel = channel()
@@ -109,7 +130,10 @@ final class TelegramExport {
         }
         if let source = message["forwarded_from"]?.string { lines.insert("[from \(source)]", at: 0) }
         guard !lines.isEmpty else { return sink.skip("without_text") }
-        let reply = message["reply_to_message_id"]?.word
+        // The number may be one of another chat.
+        let isOutside = message["reply_to_peer_id"]?.word != nil
+        if isOutside { sink.skip("answers_to_missing") }
+        let reply = isOutside ? nil : message["reply_to_message_id"]?.word
         try sink.take(
             ForeignMessage(
                 time: time, sender: sender, text: lines.joined(separator: "\n"), id: key(id),

@@ -5,21 +5,29 @@ internal import NatterModel
 /// Android `20/11/2026, 07:24 - Alice: text`. Lines without a time continue a message.
 ///
 /// The order of day and month depends on the phone's language and is nowhere stated. It follows from the dates of the whole
-/// file, which is therefore read twice.
+/// file, which is therefore read twice. If it does not, the reader says what it took.
 ///
 /// - SeeAlso: WhatsApp's help, "How to export your chat history".
 final class WhatsAppChat: ChatLog {
     private static let textLimit = 1 << 20
 
-    private enum DateOrder { case dayFirst, monthFirst, yearFirst }
+    /// What all lines of a file that begin a message have in common.
+    private struct Form: Equatable {
+        let isBracketed: Bool
+        /// What stands between the numbers of a date.
+        let mark: Character
+    }
 
     private struct Line {
-        var numbers: [Int]
-        /// Hours to add to a clock of twelve hours; nil for one of 24.
-        var isAfternoon: Bool?
-        var clock: [Int]
+        let form: Form
+        let numbers: [Int]
+        /// Of a clock of twelve hours; nil for one of 24.
+        let isAfternoon: Bool?
+        /// 'PM' is American; Australia and India write 'pm'.
+        let isUpperCase: Bool?
+        let clock: [Int]
         /// `Alice: text`, or what the program says by itself.
-        var rest: Substring
+        let rest: Substring
 
         func civil(_ order: DateOrder) -> CivilTime? {
             let (year, month, day) =
@@ -36,10 +44,12 @@ final class WhatsAppChat: ChatLog {
     }
 
     private var senders: [String] = []
+    /// That of the first such line. Another line of a chat can stand in a text.
+    private var form: Form?
 
     func read(into sink: any HistorySink) throws {
         let chat = try file.member(WhatsAppChat.likelihood)
-        let order = try file.content({ $0 == chat }) { _, bytes in try dateOrder(bytes) }
+        let order = try file.content({ $0 == chat }) { _, bytes in try dateOrder(bytes, sink) }
         try file.content({ $0 == chat }) { member, bytes in
             let channel = channel(file.isArchive ? member : file.name)
             try readMessages(bytes, order, channel, sink)
@@ -75,54 +85,91 @@ final class WhatsAppChat: ChatLog {
 
     // MARK: Dates
 
-    private func dateOrder(_ bytes: ByteReader) throws -> DateOrder {
-        var (hasLines, isDayFirst, isMonthFirst, isYearFirst, isTwelveHours) = (false, false, false, false, false)
-        // The last time in each order, to see which one goes back.
-        var last: [CivilTime?] = [nil, nil]
-        var returns = [0, 0]
-        try eachLine(of: bytes) { text in
-            guard let line = WhatsAppChat.parse(text) else { return }
-            hasLines = true
-            if line.isAfternoon != nil { isTwelveHours = true }
-            if line.numbers[0] > 31 { isYearFirst = true }
-            if line.numbers[0] > 12 { isDayFirst = true }
-            if line.numbers[1] > 12 { isMonthFirst = true }
-            for (index, order) in [DateOrder.dayFirst, .monthFirst].enumerated() {
-                guard let civil = line.civil(order) else { continue }
-                if let before = last[index], civil.daysSinceEpoch < before.daysSinceEpoch { returns[index] += 1 }
-                last[index] = civil
+    /// What a file tells of the order of its dates, if they are read in one.
+    private struct Reading {
+        let order: DateOrder
+        /// How many dates there are no such days for, and how many come after a later one.
+        var impossible = 0
+        var returns = 0
+        var first = Int64.max
+        var last = Int64.min
+        private var before = Int64.min
+
+        init(_ order: DateOrder) { self.order = order }
+
+        mutating func note(_ line: Line) {
+            guard let day = line.civil(order)?.daysSinceEpoch else {
+                impossible += 1
+                return
             }
+            if day < before { returns += 1 }
+            (before, first, last) = (day, min(first, day), max(last, day))
         }
-        guard hasLines else { throw file.malformed("no line begins with a date and a time, as WhatsApp writes") }
-        if isYearFirst { return .yearFirst }
-        if isDayFirst, isMonthFirst { throw file.malformed("its dates have days before months and months before days") }
-        if isDayFirst || isMonthFirst { return isDayFirst ? .dayFirst : .monthFirst }
-        if returns[0] != returns[1] { return returns[0] < returns[1] ? .dayFirst : .monthFirst }
-        return isTwelveHours ? .monthFirst : .dayFirst
+
+        var span: Int64 { first <= last ? last - first : 0 }
+    }
+
+    private func dateOrder(_ bytes: ByteReader, _ sink: any HistorySink) throws -> DateOrder {
+        var (days, months, years) = (Reading(.dayFirst), Reading(.monthFirst), Reading(.yearFirst))
+        var isAmerican = false
+        try eachLine(of: bytes) { text in
+            guard let line = parse(text) else { return }
+            form = form ?? line.form
+            if line.isUpperCase == true { isAmerican = true }
+            if line.numbers[0] > 31 { years.note(line) }
+            days.note(line)
+            months.note(line)
+        }
+        guard form != nil else { throw file.malformed("no line begins with a date and a time, as WhatsApp writes") }
+        if let order = file.dateOrder { return order }
+        if years.first <= years.last { return .yearFirst }
+        if days.impossible != months.impossible {
+            let (likely, other) = days.impossible < months.impossible ? (days, months) : (months, days)
+            guard likely.impossible == 0 else {
+                throw file.malformed(
+                    "some of its dates have days before months, and others months before days; say which with --dates "
+                        + "\(likely.order.rawValue) or \(other.order.rawValue), and the others are taken for texts")
+            }
+            return likely.order
+        }
+        if days.returns != months.returns { return days.returns < months.returns ? .dayFirst : .monthFirst }
+        let byHabit: DateOrder = isAmerican ? .monthFirst : .dayFirst
+        // A chat has messages on days in a row rather than on one day of each month.
+        let order = days.span == months.span ? byHabit : days.span < months.span ? .dayFirst : .monthFirst
+        if days.first != months.first || days.last != months.last {
+            sink.note(
+                "'\(file.path)' does not tell whether days or months come first in its dates; they were taken for "
+                    + "\(order == .dayFirst ? "day, month, year" : "month, day, year"); --dates says it")
+        }
+        return order
     }
 
     /// The parts of a line that begins a message; nil for one that continues it.
-    private static func parse(_ line: String) -> Line? {
+    private func parse(_ line: String) -> Line? {
         // Marks of direction stand before some lines, and narrow spaces before AM and PM.
         var rest = line.drop { $0 == "\u{200E}" || $0 == "\u{200F}" || $0 == "\u{FEFF}" }
         let isBracketed = rest.first == "["
         if isBracketed { rest = rest.dropFirst() }
-        guard let numbers = take(3, ["/", ".", "-"], &rest) else { return nil }
-        while let first = rest.first, first == "," || first == "." || first.isWhitespace { rest = rest.dropFirst() }
-        guard let clock = take(2, [":", "."], &rest) else { return nil }
+        let mark = rest.first { !$0.isNumber } ?? " "
+        let found = Form(isBracketed: isBracketed, mark: mark)
+        guard form ?? found == found, let numbers = WhatsAppChat.take(3, ["/", ".", "-"], &rest) else { return nil }
+        // In French, 'à' stands before the clock.
+        while let first = rest.first, ",.à".contains(first) || first.isWhitespace { rest = rest.dropFirst() }
+        guard let clock = WhatsAppChat.take(2, [":", "."], &rest) else { return nil }
         var seconds: [Int] = []
-        if let mark = rest.first, mark == ":" || mark == ".", let value = number(rest.dropFirst()) {
+        if let mark = rest.first, mark == ":" || mark == ".", let value = WhatsAppChat.number(rest.dropFirst()) {
             seconds = [value.number]
             rest = value.rest
         }
         var isAfternoon: Bool?
+        var isUpperCase: Bool?
         let beforeHalf = rest
         rest = rest.drop(while: \.isWhitespace)
         // 'PM', 'p.m.', and in Spanish 'p. m.'.
         let words = rest.prefix { $0.isLetter || $0 == "." || $0.isWhitespace }
         let half = words.filter(\.isLetter).lowercased()
         if half == "am" || half == "pm", let last = words.lastIndex(where: { !$0.isWhitespace }) {
-            isAfternoon = half == "pm"
+            (isAfternoon, isUpperCase) = (half == "pm", words.contains("M"))
             rest = rest[rest.index(after: last)...]
         } else {
             rest = beforeHalf
@@ -130,7 +177,8 @@ final class WhatsAppChat: ChatLog {
         let end = isBracketed ? "] " : " - "
         guard rest.hasPrefix(end) else { return nil }
         return Line(
-            numbers: numbers, isAfternoon: isAfternoon, clock: clock + seconds, rest: rest.dropFirst(end.count))
+            form: found, numbers: numbers, isAfternoon: isAfternoon, isUpperCase: isUpperCase, clock: clock + seconds,
+            rest: rest.dropFirst(end.count))
     }
 
     /// Numbers of one to four digits with one of the marks between them.
@@ -168,7 +216,7 @@ final class WhatsAppChat: ChatLog {
             try take(message, channel, sink)
         }
         try eachLine(of: bytes) { text in
-            guard let line = WhatsAppChat.parse(text), let civil = line.civil(order) else {
+            guard let line = parse(text), let civil = line.civil(order) else {
                 guard let bytes = open?.text.utf8.count else {
                     if !text.isEmpty { sink.skip("other_lines") }
                     return
@@ -183,7 +231,12 @@ final class WhatsAppChat: ChatLog {
             guard let colon = line.rest.firstRange(of: ": ") ?? WhatsAppChat.finalColon(line.rest) else {
                 return sink.skip("events")
             }
-            open = (civil, String(line.rest[..<colon.lowerBound]), String(line.rest[colon.upperBound...]))
+            let sender = line.rest[..<colon.lowerBound]
+            // 'Alice created group "Dinner: Friday"'
+            if sender.count(where: { $0 == "\"" }) % 2 == 1 || sender.contains("“") && !sender.contains("”") {
+                return sink.skip("events")
+            }
+            open = (civil, String(sender), String(line.rest[colon.upperBound...]))
         }
         try finish()
     }
@@ -217,6 +270,6 @@ final class WhatsAppChat: ChatLog {
         }
         if text.hasPrefix("<attached: ") || text.hasSuffix(" (file attached)") { sink.skip("file_contents") }
         if senders.count < 3, !senders.contains(sender) { senders.append(sender) }
-        try take("whatsapp", message.civil, sender, text, in: channel, sink)
+        try take(message.civil, sender, text, in: channel, sink)
     }
 }

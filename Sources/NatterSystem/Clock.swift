@@ -95,11 +95,20 @@ public final class SteadyClock: WallClock {
 
 extension CivilTime {
     /// The moment of this local time, in the C library's time zone: `TZ`, else the system's. A time that a clock change
-    /// skips is counted from before the change. If a time occurs twice, the C library chooses. `day` may be 0, which is
-    /// the last day of the previous month.
+    /// skips is counted from before the change. Of a time that occurs twice, it is the first. `day` may be 0, which is the last day
+    /// of the previous month.
     ///
     /// It is nil outside the years 0 to 9999.
     public var localMoment: Timestamp? {
+        // Left to choose, glibc takes the offset that it has used last.
+        let choices = [true, false].compactMap { moment(isSummer: $0) }
+        let found = choices.filter(\.isShown).map(\.seconds).min() ?? choices.last?.seconds
+        guard let found else { return nil }
+        let time = Timestamp(milliseconds: found * 1_000 + Int64(millisecond))
+        return Timestamp.range.contains(time) ? time : nil
+    }
+    /// The moment of this local time, in summer or in standard time, and whether clocks show this time then.
+    private func moment(isSummer: Bool) -> (seconds: Int64, isShown: Bool)? {
         guard (0...9_999).contains(year) else { return nil }
         var fields = tm()
         fields.tm_year = Int32(year - 1_900)
@@ -108,12 +117,11 @@ extension CivilTime {
         fields.tm_hour = Int32(clamping: hour)
         fields.tm_min = Int32(clamping: minute)
         fields.tm_sec = Int32(clamping: second)
-        fields.tm_isdst = -1
+        fields.tm_isdst = isSummer ? 1 : 0
         errno = 0
         let seconds = mktime(&fields)
         // -1 is also a valid moment, the last second of 1969.
         if seconds == -1, errno != 0 { return nil }
-        let time = Timestamp(milliseconds: Int64(seconds) * 1_000 + Int64(millisecond))
-        return Timestamp.range.contains(time) ? time : nil
+        return (Int64(seconds), Int(fields.tm_hour) == hour && Int(fields.tm_min) == minute)
     }
 }

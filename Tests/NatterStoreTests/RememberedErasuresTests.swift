@@ -136,6 +136,18 @@ struct RememberedErasuresTests {
         #expect(try RememberedErasures(directory.path, disk).entries() == entries)
     }
 
+    @Test("a list that is lost is made again from the database, with the accounts, as after a copy", .aboutFiles)
+    func madeAgain() throws {
+        let store = try TestStore(users: ["alice", "bob"])
+        try store.post(["of bob"], by: "bob")
+        _ = try waitFor { store.store.eraseAccount("bob", by: "alice", $0) }.get()
+        let path = store.directory + "/erased"
+        let before = Set(try #require(Files.text(path)).split(separator: "\n"))
+        #expect(before.count == 2)
+        try store.reopen { _ in try disk.remove(path) }
+        #expect(Set(try #require(Files.text(path)).split(separator: "\n")) == before)
+    }
+
     @Test("a damaged line is named by a check and each start, and repaired from the database", .aboutFiles)
     func damaged() throws {
         let store = try TestStore()

@@ -22,7 +22,7 @@ enum ForeignImport {
         var count: UInt64
         /// The messages that an earlier import had brought.
         var known: UInt64
-        /// Answers to messages of an earlier import, which became plain messages.
+        /// Answers to messages of an earlier import of which nobody knows which they are. They became plain messages.
         var lostAnswers: UInt64 = 0
         var first: UInt64
         var last: UInt64
@@ -53,7 +53,8 @@ enum ForeignImport {
             directory: directory, users: users, now: console.clock.now(), takesOld: arguments.flag("old")
         ) { count in line.show(.plural(UInt64(count), "\(count) message read", "\(count) messages read")) }
         do {
-            try format.read(try open(path, spool: directory), into: spool)
+            let order = arguments.value("dates").flatMap { DateOrder(rawValue: $0) }
+            try format.read(try open(path, spool: directory, order), into: spool)
             try spool.finish()
         } catch let error as ForeignError {
             line.clear()
@@ -65,6 +66,10 @@ enum ForeignImport {
             throw CommandFailure(
                 .invalidData, code: "no_such_channel",
                 "no '\(name)' with messages in '\(path)'; it has \(names(spool.channels)); nothing was imported")
+        }
+        if let name = spool.unseenUsers.min() {
+            throw CommandFailure(
+                .invalidData, code: "no_such_sender", "nobody is named '\(name)' in '\(path)'; nothing was imported")
         }
         let plan = try ImportPlan(spool.channels, into: destination, map: map, accounts: accounts(arguments, console))
         if arguments.flag("dry-run") {
@@ -90,7 +95,7 @@ enum ForeignImport {
     }
 
     /// Opens a file that can be read twice. Standard input is copied into one without a name.
-    private static func open(_ path: String, spool directory: String) throws -> ForeignFile {
+    private static func open(_ path: String, spool directory: String, _ order: DateOrder?) throws -> ForeignFile {
         let descriptor: Int32
         if path == "-" {
             descriptor = try copyOfInput(in: directory)
@@ -98,7 +103,8 @@ enum ForeignImport {
             descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC)
             guard descriptor >= 0 else { throw CommandFailure(unreadable: DiskError(operation: "open", path: path)) }
         }
-        let file = ForeignFile(path: path == "-" ? "standard input" : path, descriptor: descriptor)
+        let file = ForeignFile(
+            path: path == "-" ? "standard input" : path, descriptor: descriptor, dateOrder: order)
         var status = stat()
         guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
             throw CommandFailure(.noInput, code: "cannot_read", "cannot read '\(path)': it is not a file")
@@ -200,6 +206,7 @@ enum ForeignImport {
     private static func tellSkipped(
         _ plan: ImportPlan, _ spool: ImportSpool, _ arguments: Arguments, _ console: Console
     ) throws {
+        if !arguments.flag("json") { spool.notes.forEach { console.note($0) } }
         for (channel, user) in plan.refused {
             spool.skip("without_account", count: channel.count)
             if arguments.flag("json") { continue }
@@ -223,27 +230,29 @@ enum ForeignImport {
         defer { importer.abandon() }
         var lines = LineReader(limit: Limits.bodyBytes) { try channel.read(into: $0) }
         var known: UInt64 = 0
-        // For each line its place in this import; nil if it is left out.
+        // For each line where its message is; nil if an earlier import has brought it and that may be one of several.
         var places: [ImportedPlace?] = []
         var lostAnswers: UInt64 = 0
         func take(_ bytes: UnsafeRawBufferPointer) throws {
             let line = try WireJSON.decode(ForeignLine.self, from: bytes)
             let (sender, text) = (Array(line.sender.utf8), Array(line.text.utf8))
             let about = line.about.flatMap { $0 > 0 && $0 <= places.count ? places[Int($0) - 1] : nil }
-            let place = try importer.append(
-                time: Timestamp(milliseconds: line.ts), sender: sender, text: text, about: about,
-                wasEdited: line.edited != nil)
-            places.append(place)
-            guard let place else {
+            let time = Timestamp(milliseconds: line.ts)
+            let edited = line.edited.map { Timestamp(milliseconds: max($0, line.ts)) }
+            let place: ImportedPlace
+            switch importer.standing(time: time, sender: sender, text: text, edited: edited) {
+            case .known(let seq):
                 known += 1
-                return
+                return places.append(seq.map { .earlier($0) })
+            case .edited(let seq): place = .earlier(seq)
+            case .new:
+                if line.about != nil, about == nil { lostAnswers += 1 }
+                place = try importer.append(time: time, sender: sender, text: text, about: about)
             }
-            if line.about != nil, about == nil { lostAnswers += 1 }
+            places.append(place)
             // Only the newest text is known, and when it was written.
-            if let edited = line.edited {
-                try importer.append(
-                    time: Timestamp(milliseconds: max(edited, line.ts)), sender: sender, text: text, kind: .edit,
-                    about: place)
+            if let edited {
+                try importer.append(time: edited, sender: sender, text: text, kind: .edit, about: place)
             }
         }
         while try lines.next(take) != nil {}

@@ -40,22 +40,29 @@ struct ImportPlan {
                 if let missing = zip(people, found).first(where: { $0.1 == nil })?.0 {
                     refused.append((channel, missing))
                 } else if let first = found.first ?? nil, let last = found.last ?? nil {
-                    add(channel, to: "@\(first),@\(last)")
+                    try name(channel, "@\(first),@\(last)")
                 }
             } else if let name = ImportPlan.groupName(channel.name) {
-                let index = add(channel, to: name)
-                if let other = targets[index].namesake {
-                    throw CommandFailure(
-                        .invalidData, code: "ambiguous_channel",
-                        "'\(other)' and '\(channel.name)' would both become '\(name)'; give one of them another name with "
-                            + "--map '\(channel.name)=CONV'")
-                }
-                targets[index].namesake = channel.name
+                try self.name(channel, name)
             } else {
                 nameless.append(channel.name)
             }
         }
         if !nameless.isEmpty { throw ImportPlan.failure(nameless) }
+    }
+
+    /// Adds a channel to the conversation of its own name.
+    ///
+    /// - Throws: 65 if another channel has that, too.
+    private mutating func name(_ channel: ImportSpool.Channel, _ name: String) throws {
+        let index = add(channel, to: name)
+        if let other = targets[index].namesake {
+            throw CommandFailure(
+                .invalidData, code: "ambiguous_channel",
+                "'\(other)' and '\(channel.name)' would both become '\(name)'; give one of them another name with "
+                    + "--map '\(channel.name)=CONV'")
+        }
+        targets[index].namesake = channel.name
     }
 
     private static func failure(_ nameless: [String]) -> CommandFailure {

@@ -1,5 +1,6 @@
 internal import NatterCLI
 internal import NatterImport
+internal import NatterLanguage
 internal import NatterModel
 internal import NatterSystem
 internal import NatterWire
@@ -40,6 +41,9 @@ final class ImportSpool: HistorySink {
 
     private let file: UnnamedFile
     private let users: [String: String]
+    /// Names of `users` that nobody has had yet.
+    private(set) var unseenUsers: Set<String>
+    private(set) var notes: [Phrase] = []
     private let now: Timestamp
     private let takesOld: Bool
     private let progress: (Int) -> Void
@@ -59,6 +63,7 @@ final class ImportSpool: HistorySink {
     ) throws {
         file = try UnnamedFile(directory: directory)
         (self.users, self.now, self.takesOld, self.progress) = (users, now, takesOld, progress)
+        unseenUsers = Set(users.keys)
     }
 
     /// The channels that have messages, by name.
@@ -70,23 +75,27 @@ final class ImportSpool: HistorySink {
 
     func settle(_ channel: ForeignChannel) {
         channelsByName[channel.name, default: Channel(name: channel.name)].people = channel.people.map { people in
-            people.map { users[$0] ?? $0 }
+            people.map(renamed)
         }
     }
+
+    private func renamed(_ name: String) -> String {
+        guard let user = users[name] else { return name }
+        unseenUsers.remove(name)
+        return user
+    }
+
+    func note(_ text: Phrase) { notes.append(text) }
 
     func skip(_ kind: String, count: Int) {
         if count > 0 { skipped[kind, default: 0] += count }
     }
 
     func take(_ message: ForeignMessage, channel: String, part: String) throws {
+        // The clocks of strangers, as in mail, show anything.
         guard Timestamp.range.contains(message.time),
             message.time <= now.advanced(milliseconds: Limits.importAheadMilliseconds)
-        else {
-            throw CommandFailure(
-                .invalidData, code: "bad_time",
-                "a message of '\(message.sender)' in '\(channel)' has the time \(message.time.rfc3339), which lies ahead; "
-                    + "nothing was imported")
-        }
+        else { return skip("time_ahead", count: 1) }
         if let edited = message.edited, edited > now.advanced(milliseconds: Limits.importAheadMilliseconds) {
             throw CommandFailure(
                 .invalidData, code: "bad_time",
@@ -105,7 +114,7 @@ final class ImportSpool: HistorySink {
             open = (channel, part)
         }
         var line = ForeignLine(
-            ts: message.time.milliseconds, sender: ImportSpool.label(users[message.sender] ?? message.sender), text: "",
+            ts: message.time.milliseconds, sender: ImportSpool.label(renamed(message.sender)), text: "",
             id: message.id, answers: message.answers, edited: message.edited?.milliseconds)
         for text in ImportSpool.pieces(message.text) {
             line.text = text

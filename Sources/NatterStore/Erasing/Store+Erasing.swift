@@ -145,7 +145,10 @@ extension Store {
 
     /// Adds what the database knows.
     private func writeRemembered() throws {
-        let ids = state.withLock { $0.conversations.mapValues(\.identity.id) }
+        let (ids, accounts) = state.withLock { state in
+            (state.conversations.mapValues(\.identity.id), state.accounts.values.filter(\.isErased).map(\.remembered))
+        }
+        try remembered.add(accounts.map { .account($0) })
         try withReader { reader in
             let rows = try reader.connection.statement("SELECT conversation,seq,hash FROM erasure")
             try remembered.add { add in

@@ -119,7 +119,7 @@ extension Store {
 }
 
 extension AccountState {
-    fileprivate var remembered: RememberedErasures.Account {
+    var remembered: RememberedErasures.Account {
         RememberedErasures.Account(id: id, created: created, name: name)
     }
 }

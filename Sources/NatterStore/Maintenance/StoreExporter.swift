@@ -168,10 +168,17 @@ public struct ExportedMessages {
         return Fields(about: record.about, via: record.via, written: record.written, isErased: record.isErased)
     }
 
-    /// Calls `body` with each imported message: time, sender, text. The text is valid only during the call.
-    func forEachImported(_ body: (Timestamp, [UInt8], UnsafeRawBufferPointer) -> Void) {
+    /// Calls `body` with each imported message: seq, time, sender, text, and of an edit the message that it edits. The text is
+    /// valid only during the call.
+    func forEachImported(_ body: (Seq, Timestamp, [UInt8], UnsafeRawBufferPointer, Seq?) -> Void) {
         for index in start..<records.count where records[index].isImported {
-            records.withText(at: index) { body(records.time(at: index), records.sender(at: index), $0) }
+            let edited = records.kind(at: index) == .edit ? records[index].about : nil
+            records.withText(at: index) { text in
+                body(
+                    records.firstSeq.advanced(by: index), records.time(at: index), records.sender(at: index), text,
+                    edited
+                )
+            }
         }
     }
 

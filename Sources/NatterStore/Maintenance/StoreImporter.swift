@@ -160,6 +160,13 @@ public final class StoreImporter {
 
     private static func end(_ store: Store) { store.isImporting.signal { $0 = false } }
 
+    /// What the next message of the other program is: call it once for each, in order.
+    ///
+    /// - Parameter edited: when its text was last changed, if it was.
+    public func standing(time: Timestamp, sender: [UInt8], text: [UInt8], edited: Timestamp?) -> ImportStanding {
+        known?.take(time: time, sender: sender, text: text, edited: edited) ?? .new
+    }
+
     /// Adds a message. Sender, text and label are UTF-8 without U+0000.
     ///
     /// - Parameters:
@@ -168,15 +175,12 @@ public final class StoreImporter {
     ///   - about: the place of the earlier message that it is about.
     ///   - via: a label of 1 to 200 bytes.
     ///   - id: its key in this conversation. A message whose id is there already is left out.
-    ///   - wasEdited: whether the text may be newer than the one that an earlier import has brought.
-    /// - Returns: the place of the message, which an earlier import may have brought; nil if it is left out and its place
-    ///   is not known.
+    /// - Returns: the place of the message, which an earlier import may have brought.
     @discardableResult
     public func append(
         time: Timestamp, sender: [UInt8], text: [UInt8], kind: MessageKind = .text, about: ImportedPlace? = nil,
-        via: [UInt8]? = nil, written: Timestamp? = nil, isErased: Bool = false, id: IdempotencyKey? = nil,
-        wasEdited: Bool = false
-    ) throws(ImportError) -> ImportedPlace? {
+        via: [UInt8]? = nil, written: Timestamp? = nil, isErased: Bool = false, id: IdempotencyKey? = nil
+    ) throws(ImportError) -> ImportedPlace {
         do throws(ImportedMessageError) {
             // An erased event has the number of the account in place of its name.
             if isErased, kind != .event, !sender.isEmpty || !text.isEmpty { throw .notErased }
@@ -187,7 +191,6 @@ public final class StoreImporter {
         } catch {
             throw .badMessage(error)
         }
-        if known?.take(time: time, sender: sender, text: text, wasEdited: wasEdited) == true { return nil }
         let place = count
         if let id {
             let content = KnownMessages.content(time, sender, text) + [kind.rawValue]

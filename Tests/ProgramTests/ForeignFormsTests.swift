@@ -1,0 +1,175 @@
+internal import Foundation
+internal import Testing
+internal import TestSupport
+
+/// Forms that real exports have, beside those of the samples.
+@Suite("natterd import --from: forms of files")
+struct ForeignFormsTests {
+    private let world: World
+
+    init() throws { world = try World(isServing: false) }
+
+    private func take(_ words: String..., zone: String = "UTC", input: String) throws -> Outcome {
+        try world.natterd(
+            ["import", "--from"] + words + ["-"], environment: ["TZ": zone, "LC_ALL": "C.UTF-8"],
+            input: .bytes(Array(input.utf8)))
+    }
+
+    /// `TIME SENDER: TEXT`; the time in minutes since 2025 began, in UTC.
+    private func history(_ conversation: String) throws -> [String] {
+        let outcome = try world.natterd("export", conversation)
+        guard outcome.code == 0 else { throw Failure(outcome.errors) }
+        return try outcome.objects().map {
+            "\(($0[int: "ts"] ?? 0) / 60_000 - 28_928_160) \($0[string: "sender"] ?? ""): \($0[string: "text"] ?? "")"
+        }
+    }
+
+    @Test("irssi: a day that can't be read is named with its line, and the messages behind it get no other")
+    func unknownMonth() throws {
+        let log = "--- Log opened Wed Jan 01 23:00:00 2025\n23:10 < alice> one\n--- Day changed Do M\u{E4}r 02 2025\n"
+        let refused = try take("irssi", "ops", input: log + "10:00 < bob> two\n")
+        #expect(refused.code == 65 && refused.errors.contains("line 3: '--- Day changed Do M"), "\(refused)")
+        #expect(try world.natterd("export", "ops").code == 67)
+        // Seconds in brackets are a time; a log without any is none of irssi's
+        let bracketed = "--- Log opened Wed Jan 01 00:00:00 2025\n[00:01:59] < alice> one\n"
+        #expect(try take("irssi", "ops", input: bracketed).code == 0)
+        #expect(try history("ops") == ["1 alice: one"])
+        let other = try take("irssi", "ops", input: "--- Log opened Wed Jan 01 00:00:00 2025\n1/1 00.01 < alice> one\n")
+        #expect(other.code == 65 && other.errors.contains("07:24"), "\(other)")
+    }
+
+    @Test("a time that occurs twice in autumn is the first, wherever the log begins")
+    func autumn() throws {
+        let end = "26/10/2025, 02:31 - Bob: x\n30/10/2025, 09:00 - Bob: w\n"
+        let first = try take(
+            "whatsapp", "us", zone: "Europe/Berlin", input: "15/07/2025, 12:00 - Alice: summer\n" + end)
+        #expect(first.code == 0, "\(first)")
+        let later = try take(
+            "whatsapp", "us", zone: "Europe/Berlin", input: end + "02/11/2025, 09:00 - Bob: new\n")
+        #expect(later.code == 0, "\(later)")
+        // 02:31 in summer, and in spring an hour that no clock shows
+        let texts = try history("us")
+        #expect(texts.map { $0.suffix(1) } == ["r", "x", "w", "w"] && texts[1].hasPrefix("429151 "), "\(texts)")
+        #expect(
+            try take("whatsapp", "spring", zone: "Europe/Berlin", input: "30/03/2025, 02:30 - Bob: y\n").code == 0)
+        #expect(try history("spring") == ["126810 Bob: y"])
+    }
+
+    @Test("telegram: neither people nor groups of the same name are mixed, and who is not named is asked for")
+    func namesakes() throws {
+        func chat(_ type: String, _ name: String, _ id: Int, from: String, _ more: String = "") -> String {
+            "{\"name\":\"\(name)\",\"type\":\"\(type)\",\"id\":\(id),\"messages\":[{\"id\":1,\"type\":\"message\","
+                + "\"date_unixtime\":\"1735689600\",\"from\":\"\(from)\",\"text\":\"of \(id)\"\(more)}]}"
+        }
+        func all(_ chats: String...) -> String {
+            "{\"personal_information\":{\"first_name\":\"alice\"},\"chats\":{\"list\":[\(chats.joined(separator: ","))]}}"
+        }
+        let (one, other) = (
+            chat("personal_chat", "bob", 31, from: "bob"), chat("personal_chat", "bob", 32, from: "bob")
+        )
+        let mixed = try take("telegram", input: all(one, other))
+        #expect(mixed.code == 65 && mixed.errors.contains("'bob 31' and 'bob 32'"), "\(mixed)")
+        #expect(try take("telegram", "--map", "bob 32=other", input: all(one, other)).code == 0)
+        #expect(try history("@alice,@bob") == ["0 bob: of 31"] && history("other") == ["0 bob: of 32"])
+        // Groups keep their names in another order
+        let (club, second) = (chat("private_group", "Club", 7, from: "x"), chat("private_group", "Club", 8, from: "x"))
+        for list in [all(club, second), all(second, club)] { #expect(try take("telegram", input: list).code == 0) }
+        #expect(try history("Club-7") == ["0 x: of 7"] && history("Club-8") == ["0 x: of 8"])
+        // One chat alone, in which its owner has not written
+        let alone = try take("telegram", input: one)
+        #expect(alone.code == 0 && alone.errors.contains("'owner of the export=USER'"), "\(alone)")
+        #expect(try world.natterd("export", "@bob,@bob").bytes.isEmpty)
+        let named = try take("telegram", "--map-user", "owner of the export=carol", input: one)
+        #expect(try named.code == 0 && history("@bob,@carol") == ["0 bob: of 31"], "\(named)")
+        let nobody = try take("telegram", "--map-user", "Bobb=carol", input: one)
+        #expect(nobody.code == 65 && nobody.errors.contains("'Bobb'"), "\(nobody)")
+        // An answer to a message of another chat; half of a pair of surrogates
+        let odd = chat(
+            "private_group", "odd", 9, from: "y", ",\"reply_to_message_id\":1,\"reply_to_peer_id\":\"channel2\"")
+        let counted = try take(
+            "telegram", input: odd.replacing("of 9", with: #"half \ud83d, \ud83d\ude00 and \\ud83d"#))
+        #expect(counted.code == 0 && counted.errors.contains("1 answers_to_missing"), "\(counted)")
+        #expect(try history("odd") == [#"0 y: half \#u{FFFD}, 😀 and \ud83d"#])
+    }
+
+    @Test("whatsapp: the order of days and months is the likelier one, and said; --dates decides")
+    func dateOrder() throws {
+        let days = "01/02/25, 9:15 pm - Asha: one\n02/02/25, 9:16 pm - Ravi: two\n"
+        let guessed = try take("whatsapp", "india", input: days)
+        #expect(guessed.code == 0 && guessed.errors.contains("day, month, year"), "\(guessed)")
+        #expect(try history("india") == ["45915 Asha: one", "47356 Ravi: two"])
+        #expect(
+            try take("whatsapp", "india", input: days + "14/02/25, 9:17 pm - Asha: new\n").errors.contains("--dates")
+                == false)
+        #expect(try history("india").count == 3)
+        let said = try take("whatsapp", "--dates", "mdy", "us", input: days)
+        #expect(try !said.errors.contains("--dates") && history("us").first == "2715 Asha: one", "\(said)")
+        #expect(try take("irssi", "--dates", "mdy", "us", input: days).code == 64)
+    }
+
+    @Test("whatsapp: lines of another chat in a text are text, and so are dates in another form")
+    func pasted() throws {
+        let chat = """
+            01/01/2025, 00:01 - Alice: look:
+            [11/22/25, 9:15:02 AM] Carol: hello
+            11.12.25, 09:15 - Carol: more
+            01/01/2025 \u{E0} 00:02 - Alice: fin
+            01/01/2025, 00:03 - Alice created group "Dinner: Friday"
+
+            """
+        let outcome = try take("whatsapp", "us", "--dates", "dmy", input: chat)
+        #expect(outcome.code == 0 && outcome.errors.contains("1 events"), "\(outcome)")
+        #expect(
+            try history("us") == [
+                "1 Alice: look:\n[11/22/25, 9:15:02 AM] Carol: hello\n11.12.25, 09:15 - Carol: more", "2 Alice: fin",
+            ])
+    }
+
+    @Test("mbox: the date behind 'From ' begins a mail, and stands for one that is missing; a time ahead is counted")
+    func mail() throws {
+        let folder = """
+            From a@b Wed Jan  1 00:01:00 2025
+            From: Alice <a@b>
+            Date: Wed, 1 Jan 2025 00:01:00 +0000
+
+            one
+
+            From here on, nothing was escaped
+            From c@d Wed Jan  1 00:02:00 2025 +0000
+            From: Carol <c@d>
+
+            without a date
+            From e@f Wed Jan  1 00:03:00 2025
+            From: Eve <e@f>
+            Date: Tue, 19 Jan 2038 03:14:07 +0000
+
+            spam
+
+            """
+        let outcome = try take("mbox", "mail", input: folder)
+        #expect(outcome.code == 0 && outcome.errors.contains("not taken: 1 time_ahead"), "\(outcome)")
+        #expect(
+            try history("mail") == [
+                "1 Alice: one\n\nFrom here on, nothing was escaped", "2 Carol: without a date",
+            ])
+    }
+
+    @Test("slack: what a Mac adds to a zip file, and a directory around everything; links to channels by their ids")
+    func slackArchives() throws {
+        let path = world.directory("wrapped.zip")
+        let script = """
+            import sys, zipfile
+            with zipfile.ZipFile(sys.argv[1], 'w') as z:
+                z.writestr('__MACOSX/export/._users.json', b'\\0\\5\\x16')
+                z.writestr('export/users.json', '[{"id":"U1","name":"al"}]')
+                z.writestr('export/channels.json', '[{"id":"C2","name":"release"}]')
+                z.writestr('export/release/2025-01-01.json',
+                    '[{"type":"message","user":"U1","ts":"1735689600.0","text":"see <#C2> and <#C2|>"}]')
+            """
+        let made = try ChildProcess("/usr/bin/python3", ["-c", script, path], environment: [:]).finish()
+        #expect(made.code == 0, "\(made.errors)")
+        let outcome = try world.natterd("import", "--from", "slack", path)
+        #expect(outcome.code == 0, "\(outcome)")
+        #expect(try history("release") == ["0 al: see #release and #release"])
+    }
+}
