@@ -21,7 +21,7 @@ else
 corpus := $(NATTER_CORPUS)
 endif
 
-.PHONY: build phrases demo test lint mutants fuzz torture check-openapi check-examples check-page check-counts check-growth pictures serve bench install uninstall deb check-deb clean packages compiler help
+.PHONY: build test-build phrases demo test lint mutants fuzz torture check-openapi check-examples check-page check-counts check-growth pictures serve bench install uninstall deb check-deb clean packages compiler help
 .DEFAULT_GOAL := build
 
 help:
@@ -36,7 +36,7 @@ help:
 	@echo "              whether requests cost more in a large store"
 	@echo "make check-page   of the tests, the web page in chromium"
 	@echo "make pictures make the pictures of the web page in docs/ anew"
-	@echo "make fuzz     libFuzzer over all parsers of foreign bytes: FUZZ_SECONDS=20 each, 0 only repeats the kept inputs; as"
+	@echo "make fuzz     libFuzzer over all parsers of foreign bytes: FUZZ_SECONDS=8 each, 0 only repeats the kept inputs; as"
 	@echo "              many at once as there are processors; NAMES=... for some; a part of 'make test'"
 	@echo "make lint     Swift, man pages, shell scripts, translations"
 	@echo "make phrases  update po/ from the sources; then translate the new phrases in po/*.po"
@@ -61,10 +61,12 @@ compiler:
 	    echo "make: 'swift' is not on PATH; install the Swift toolchain, 6.2 or newer (swift.org/install)" >&2; \
 	    exit 1; }
 
-# Package.swift has how each program is linked.
+# Package.swift has how each program is linked. The directory is not that of the tests, so that both can be built at once.
+build_program := swift build -c release --scratch-path .build/programs --static-swift-stdlib --disable-local-rpath --product
 build: packages compiler
-	swift build -c release --static-swift-stdlib --disable-local-rpath --product natterd
-	swift build -c release --static-swift-stdlib --disable-local-rpath --product natter
+	$(build_program) natterd
+	$(build_program) natter
+	@ln -sfn programs/release $(programs)
 	@scripts/build/compile-catalogues $(programs)/../share/locale
 	@scripts/build/make-manual $(programs) .build/man
 
@@ -81,7 +83,9 @@ serve: build
 
 test: export NATTER_BIN = $(CURDIR)/$(programs)
 test: export NATTER_CORPUS := $(corpus)
-test: lint build $(corpus)
+test: packages compiler $(corpus)
+# Each of these has times in which it needs one processor.
+	$(MAKE) -j3 --output-sync=line lint build test-build
 # 'make lint' has checked the other pages; these are rendered by the programs.
 	mandoc -T lint -W warning .build/man/*
 	scripts/check/hardened $(programs)/natterd
@@ -92,8 +96,11 @@ test: lint build $(corpus)
 	$(if $(FILTER),,$(MAKE) -j2 --output-sync=line check-page check-openapi check-examples fuzz)
 	$(if $(FILTER),,$(MAKE) check-counts check-growth)
 
-# 20 seconds for each of the ten in 'make test'; 'FUZZ_SECONDS=600 make fuzz' for a long run.
-FUZZ_SECONDS ?= 20
+test-build: packages compiler
+	swift build --build-tests
+
+# 8 seconds for each of the ten in 'make test'; 'FUZZ_SECONDS=600 make fuzz' for a long run.
+FUZZ_SECONDS ?= 8
 fuzz: packages compiler
 	scripts/check/fuzz $(NAMES) $(FUZZ_SECONDS)
 

@@ -117,6 +117,8 @@ public enum WordKind: Equatable, Sendable {
             case "USER": .names(.users)
             case "CONV": .names(.conversations)
             case "GROUP": .names(.groups)
+            // It takes more, such as 'ru_RU.UTF-8'.
+            case "LANG": .oneOf(["en", "ru"])
             default: .text
             }
     }

@@ -211,7 +211,14 @@ struct Context {
         let isNew = account.map { $0.server != address.description } ?? false
         return ServerAPI(
             address: address, client: client, token: token, tokenStore: account?.store, isNewAddress: isNew,
+            onTokenStore: tokenFile == nil ? nil : { remember(token, $0, at: address) },
             onTrace: arguments.flag("verbose") ? { report($0, to: address) } : nil)
+    }
+
+    /// Keeps where a token from a file belongs, so that no other server gets it. If that fails, the next command tries again.
+    private func remember(_ token: Token?, _ store: StoreID, at address: ServerAddress) {
+        guard let token, let home = try? home() else { return }
+        _ = try? home.tokenAccount(token).store(Account(server: address.description, name: nil, store: store))
     }
 
     private func report(_ trace: ServerAPI.Trace, to address: ServerAddress) {

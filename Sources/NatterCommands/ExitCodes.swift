@@ -121,8 +121,9 @@ enum ExitCodes {
         case .unauthorized: "; run 'natter login NAME' again"
         case .noSuchUser: "; 'natter users' lists them"
         case .noSuchConversation: "; 'natter ls' lists yours, and '@NAME' is the one with a user"
-        // A server that says when says it in its message, too.
-        case .slowDown, .busy: refusal.retryAfterSeconds == nil ? "; try again later" : ""
+        // A server that says when says it in its message, too; of a line among others only there.
+        case .slowDown, .busy:
+            refusal.retryAfterSeconds == nil && !refusal.phrase.english.contains("try again") ? "; try again later" : ""
         case .diskFull: "; try again when the server has free space"
         case .notFound, .methodNotAllowed, .unsupportedMediaType: "; is this a newer or older server?"
         case .damaged: "; its administrator can run 'natterd fsck'"

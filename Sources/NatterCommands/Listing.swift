@@ -46,6 +46,18 @@ extension Context {
         return true
     }
 
+    /// Prints what the server shows only once.
+    ///
+    /// - Parameter made: what was made, and how to undo it.
+    func printOnce(_ object: some Encodable, _ secret: String, orSay made: Phrase) throws {
+        do {
+            if try !writeJSON(object) { try console.output.writeLine(TerminalText.escaped(secret)) }
+            try console.output.flush()
+        } catch let error as OutputError {
+            throw CommandFailure(.inputOutput, code: "io_error", "\(made): \(error.phrase)")
+        }
+    }
+
     func presence(_ isOnline: Bool) -> String { console.output.word(isOnline ? "online" : "offline") }
 
     /// An age on a terminal, RFC 3339 in a pipe. It is empty for nil.

@@ -36,7 +36,7 @@ public enum NatterProgram {
             .flag("insecure", "allow passwords and tokens over plain HTTP to another host"),
             .flag("offline", "do not connect; use only the replica"),
             .option("timeout", value: "S", "seconds to wait for the server (default 30)"),
-            .option("lang", value: "CODE", "the language, en or ru (default: from the environment)"),
+            .option("lang", value: "LANG", "the language, en or ru (default: from the environment)"),
             Question.option,
             .flag("json", "print one JSON object per line"),
             .option("color", oneOf: ["auto", "always", "never"], "when to print colours"),

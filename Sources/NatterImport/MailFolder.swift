@@ -61,6 +61,7 @@ final class MailFolder {
     ) throws {
         let mail = MailPart(bytes[...])
         if mail["Natter-Kind"] != nil { return sink.skip("events") }
+        if mail["Natter-State"] == "erased" { return sink.skip("erased") }
         guard let time = MailFolder.time(of: mail) ?? received else { return sink.skip("without_time") }
         var attachments = 0
         var text = mail.text(&attachments) ?? ""

@@ -138,8 +138,8 @@ final class WhatsAppChat: ChatLog {
         let order = days.span == months.span ? byHabit : days.span < months.span ? .dayFirst : .monthFirst
         if days.first != months.first || days.last != months.last {
             sink.note(
-                "'\(file.path)' does not tell whether days or months come first in its dates; they were taken for "
-                    + "\(order == .dayFirst ? "day, month, year" : "month, day, year"); --dates says it")
+                "'\(file.path)' does not tell whether days or months come first in its dates; they were read as "
+                    + "\(order.rawValue); --dates says it")
         }
         return order
     }

@@ -96,7 +96,7 @@ struct ForeignFormsTests {
     func dateOrder() throws {
         let days = "01/02/25, 9:15 pm - Asha: one\n02/02/25, 9:16 pm - Ravi: two\n"
         let guessed = try take("whatsapp", "india", input: days)
-        #expect(guessed.code == 0 && guessed.errors.contains("day, month, year"), "\(guessed)")
+        #expect(guessed.code == 0 && guessed.errors.contains("read as dmy; --dates"), "\(guessed)")
         #expect(try history("india") == ["45915 Asha: one", "47356 Ravi: two"])
         #expect(
             try take("whatsapp", "india", input: days + "14/02/25, 9:17 pm - Asha: new\n").errors.contains("--dates")
@@ -152,6 +152,19 @@ struct ForeignFormsTests {
             try history("mail") == [
                 "1 Alice: one\n\nFrom here on, nothing was escaped", "2 Carol: without a date",
             ])
+    }
+
+    @Test("an erased message of our own mail is counted, and has an address as others have")
+    func erased() throws {
+        let lines =
+            JSON.line(ts: 1_735_689_600_000, sender: "al", text: "one")
+            + "{\"ts\":1735689660000,\"sender\":\"\",\"text\":\"\",\"erased\":true}\n"
+        #expect(try world.natterd("import", "own", "-", input: .bytes(Array(lines.utf8))).code == 0)
+        let mbox = try world.natterd("export", "own", "--format", "mbox").output
+        #expect(mbox.contains("\nFrom: <erased@natter.invalid>\n"), "\(mbox)")
+        let outcome = try take("mbox", "copy", input: mbox)
+        #expect(outcome.code == 0 && outcome.errors.contains("not taken: 1 erased"), "\(outcome)")
+        #expect(try history("copy") == ["0 al: one"])
     }
 
     @Test("slack: what a Mac adds to a zip file, and a directory around everything; links to channels by their ids")

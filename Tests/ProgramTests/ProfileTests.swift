@@ -83,6 +83,9 @@ struct ProfileTests {
         #expect(!Files.isDirectory(directory))
         try world.serve()
         #expect(try world.alice("profile", "--json").objects().isEmpty)
+        try expect(world.alice.run(["login", "alice", "--password-stdin"], input: input))
+        let offline = try world.alice("profile", "rm", "default", "--yes", "--offline")
+        #expect(offline.code == 0 && offline.errors.contains("could not be ended"), "\(offline)")
     }
 
     @Test("a --ca-file whose path is not one line is refused before the login")
@@ -128,6 +131,14 @@ struct ProfileTests {
             world.alice.run(
                 ["register", "alice", "--password-stdin", "--server", other.url, "--profile", "second"], input: input))
         #expect(try robot("whoami", "--profile", "second").code == 69)
+        // Also if it has only sent, in a home without a profile
+        let jobs = Person(name: "jobs", home: world.directory("jobs"), server: "")
+        func job(_ words: String...) throws -> Outcome { try jobs.run(words + ["--token-file", file]) }
+        try expect(job("send", "-c", "general", "one", "--server", world.url))
+        let refused = try job("send", "-c", "general", "two", "--server", other.url)
+        #expect(refused.code == 77 && refused.errors.contains("is another server"), "\(refused)")
+        try expect(job("send", "-c", "general", "three"))
+        #expect(try world.bob.texts("log").suffix(2) == ["one", "three"])
         other.stop()
         #expect(Files.text(world.directory("other") + ".log")?.contains("status=401") == false)
     }

@@ -115,6 +115,32 @@ struct SendTests {
         #expect(try world.alice.texts("log").count == 3)
     }
 
+    @Test("lines beyond the account's limit end at once and say when to go on; with --queue they wait in the outbox")
+    func limited() throws {
+        world.stopServing()
+        try world.serve(["--messages-per-minute", "3"])
+        try world.alice.sends("1", "2", "3")
+        let lines = ChildProcess.Stream.bytes(Array("four words to send\nand some more\n".utf8))
+        // A limit of this command, or of this test, would end first if it waited
+        let ended = try world.alice.run(["send", "--lines", "--timeout", "600"], input: lines)
+        #expect(ended.code == 75 && isOneLine(ended.errors), "\(ended)")
+        #expect(ended.errors.contains(/try again in \d+ seconds/) && !ended.errors.contains("later"), "\(ended)")
+        let queued = try world.alice.run(["send", "--lines", "--queue", "--timeout", "600"], input: lines)
+        #expect(queued.code == 0 && queued.errors.contains("queued"), "\(queued)")
+        #expect(try world.alice("outbox", "ls", "--json").objects().count == 2)
+    }
+
+    @Test("the server's log has no word of a text, also if natter asks whether it is a group")
+    func unlogged() throws {
+        world.stopServing()
+        try world.serve(["--log-level", "debug"])
+        try world.alice.sends("hunter2")
+        try expect(world.alice("send", "--quiet", "hunter3"))
+        world.stopServing()
+        let log = try #require(Files.text(world.data + ".log"))
+        #expect(log.contains("target=/v1/conversations/… status=404") && !log.contains("hunter"), "\(log)")
+    }
+
     @Test("a conversation or user that is not there is 67")
     func unknown() throws {
         for words in [["send", "-c", "nix", "x"], ["send", "-c", "@nix", "x"], ["pm", "nix", "x"]] {

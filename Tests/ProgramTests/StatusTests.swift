@@ -158,6 +158,7 @@ struct StatusTests {
         #expect(outcome.code == 0 && outcome.errors.isEmpty)
         #expect(outcome.output.contains("natter __complete"))
         #expect(try world.person("nobody").alone("__complete", "words", "ver").output.contains("verify\t"))
+        #expect(try world.person("nobody").alone("__complete", "words", "--lang", "").lines == ["words", "en", "ru"])
         #expect(try world.person("nobody").alone("completion", "tcsh").code == 64)
         // And bash takes its own
         if shell == "bash" {

@@ -127,6 +127,16 @@ struct TokenTests {
         }
     }
 
+    @Test("a token that could not be printed is named, so that it can be revoked", arguments: [[], ["--json"]])
+    func unprinted(options: [String]) throws {
+        let outcome = try world.alice.run(
+            ["token", "create", "--scope", "send:general"] + options, output: .path("/dev/full"))
+        #expect(outcome.code == 74, "\(outcome)")
+        let id = try #require(outcome.errors.firstMatch(of: /natter token revoke (\d+)/)?.1)
+        #expect(try world.alice("token", "revoke", String(id)).code == 0)
+        #expect(try world.alice("token", "ls", "--json").objects().isEmpty)
+    }
+
     @Test("a token of a group that is gone gets nothing of a new group of that name, and takes nothing from its tokens")
     func sameName() throws {
         func secret() throws -> String {

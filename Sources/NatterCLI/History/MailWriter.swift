@@ -38,7 +38,8 @@ struct MailWriter: HistoryWriter {
 
         var head = "From \(address) \(day) \(month) \(dayOfMonth) \(time.clock) \(year)\n"
         head += "Date: \(day), \(time.day) \(month) \(year) \(time.clock) +0000\n"
-        head += "From: \(MailWriter.phrase(message.sender)) <\(address)>\n"
+        let name = message.sender.isEmpty ? "" : MailWriter.phrase(message.sender) + " "
+        head += "From: \(name)<\(address)>\n"
         head += "Subject: \(MailWriter.encoded(MailWriter.subject(of: message.text)))\n"
         head += "Message-ID: \(mailID(message.seq))\n"
         if let about = message.about {
@@ -58,8 +59,9 @@ struct MailWriter: HistoryWriter {
 
     // MARK: Headers
 
-    /// An address that no mail reaches, and that is different for each sender.
+    /// An address that no mail reaches, and that is different for each sender. An erased message has none.
     private static func address(_ sender: String) -> String {
+        if sender.isEmpty { return "erased@natter.invalid" }
         let hex = Array("0123456789ABCDEF".utf8)
         var local: [UInt8] = []
         for byte in sender.utf8 {

@@ -102,7 +102,10 @@ public final class BatchSender {
     /// The least time to wait before a retry; nil if a retry makes no sense.
     private static func pauseAsked(by error: APIError) -> Int64? {
         switch error {
-        case .refused(let refusal) where refusal.status == 429 || refusal.status == 503:
+        // Only its message tells how long a line has to wait.
+        case .refused(let refusal) where refusal.status == 429:
+            refusal.retryAfterSeconds.map { Int64(clamping: $0) * 1_000 }
+        case .refused(let refusal) where refusal.status == 503:
             Int64(clamping: refusal.retryAfterSeconds ?? 0) * 1_000
         case _ where error.isNotReached || error.isOutcomeUnknown: 0
         default: nil

@@ -32,7 +32,9 @@ public final class ServerAPI {
     private let onTrace: ((Trace) -> Void)?
 
     /// The store that the token belongs to; nil if it is unknown.
-    private let tokenStore: StoreID?
+    private var tokenStore: StoreID?
+    /// Is told that store when an answer shows it.
+    private let onTokenStore: ((StoreID) -> Void)?
     /// Whether the server must show that it has this store before it gets the token.
     private var mustProve: Bool
 
@@ -41,11 +43,12 @@ public final class ServerAPI {
     ///   - tokenStore: the store that gave the token.
     ///   - isNewAddress: whether the token came from another address. It is then sent only if this one has the same
     ///     store.
+    ///   - onTokenStore: is called once with the store of the first server that has taken the token, if it was unknown.
     public init(
         address: ServerAddress, client: HTTPClient, token: Token?, tokenStore: StoreID? = nil,
-        isNewAddress: Bool = false, onTrace: ((Trace) -> Void)? = nil
+        isNewAddress: Bool = false, onTokenStore: ((StoreID) -> Void)? = nil, onTrace: ((Trace) -> Void)? = nil
     ) {
-        (self.address, self.client, self.onTrace) = (address, client, onTrace)
+        (self.address, self.client, self.onTokenStore, self.onTrace) = (address, client, onTokenStore, onTrace)
         (self.tokenStore, mustProve) = (tokenStore, isNewAddress && tokenStore != nil && token != nil)
         authorization = token.map { "Bearer \($0.text)" }
     }
@@ -235,6 +238,10 @@ public final class ServerAPI {
             throw foreign("its answer names no store")
         }
         self.store = store
+        if authorization != nil, tokenStore == nil {
+            tokenStore = store
+            onTokenStore?(store)
+        }
         if firstAnswered == nil { firstAnswered = response.date }
         return response
     }

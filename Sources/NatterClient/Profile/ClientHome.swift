@@ -107,15 +107,17 @@ public struct TokenAccount: Sendable {
 
     private var path: String { "\(directory)/\(fingerprint)" }
 
-    /// nil if the server was not asked yet, or by an earlier natter, which did not keep the scope.
+    /// Without a name if nobody has asked the server for it yet. nil before the first answer, or if an earlier natter has written
+    /// it, which did not keep the scope.
     public func load() -> Account? {
         guard let bytes = try? PrivateFile.read(path, .readable), let account = Account(parsing: bytes),
-            account.name != nil, account.scope != nil
+            account.store != nil, (account.name == nil) == (account.scope == nil)
         else { return nil }
         return limited(account)
     }
 
     /// - Returns: the account as `load` gives it from now on.
+    @discardableResult
     public func store(_ account: Account) throws -> Account {
         try PosixDisk().makeDirectories(directory)
         try PrivateFile.replace(path, with: Array(account.text.utf8))

@@ -115,9 +115,9 @@ enum AdminCommand {
         run: inContext { context in
             let expires = try TokenCommand.expiry(context)
             let made = try context.api().createInvite(expires: expires?.rfc3339)
-            if try context.writeJSON(made) { return .success }
             context.confirm("the code works once, until \(made.expires)")
-            try context.console.output.writeLine(TerminalText.escaped(made.invite))
+            try context.printOnce(
+                made, made.invite, orSay: "invitation \(made.id ?? "?") was made, but could not be printed")
             return .success
         })
 }

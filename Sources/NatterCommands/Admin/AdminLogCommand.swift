@@ -38,7 +38,9 @@ enum AdminLogCommand {
         for entry in entries {
             if try context.writeJSON(entry) { continue }
             try context.console.output.writeLine(
-                TerminalText.escaped("\(entry.time) \(entry.actor) \(entry.action) \(entry.subject)", .name))
+                TerminalText.escaped(
+                    "\(entry.time) \(entry.actor) \(entry.action) \(entry.subject.isEmpty ? "-" : entry.subject)", .name
+                ))
         }
     }
 

@@ -74,8 +74,12 @@ enum ProfileCommand {
             guard try home.profileNames().contains(name) else { throw missing(name) }
             try Question.confirm("remove the profile '\(name)' and its session?", context.arguments, context.console)
             // The profile goes in any case, and nobody has the token any more.
-            if !context.isOffline, let (account, token) = try? profile.credentials() {
+            do {
+                let (account, token) = try profile.credentials()
                 context.endFormerSession(token, of: account)
+            } catch ProfileError.notLoggedIn {
+            } catch {
+                context.note("the session could not be ended: \(ExitCodes.translate(error).message)")
             }
             try profile.removeAll()
             return .success

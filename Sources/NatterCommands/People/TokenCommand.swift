@@ -64,12 +64,13 @@ enum TokenCommand {
         let request = TokenRequest(
             label: arguments.value("label") ?? "unnamed", scope: scope, expires: expires?.rfc3339)
         let made = try context.api().createToken(request)
-        if try context.writeJSON(made) { return .success }
         context.confirm("token \(made.id) is valid for '\(made.scope)'; you cannot see it again")
-        if scope == "all", !arguments.has("scope") {
+        if scope == "all", !arguments.has("scope"), !context.wantsJSON {
             context.note("the token can do everything that you can; limit it with --scope")
         }
-        try context.console.output.writeLine(TerminalText.escaped(made.token ?? ""))
+        try context.printOnce(
+            made, made.token ?? "",
+            orSay: "token \(made.id) was made, but could not be printed; 'natter token revoke \(made.id)' ends it")
         return .success
     }
 
