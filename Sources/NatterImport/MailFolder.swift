@@ -4,7 +4,7 @@ internal import NatterModel
 
 /// A folder of mail in one file, in any of the forms that are called mbox. Each message begins with a line
 /// `From alice@example.org Fri Nov 20 07:24:05 2026`. Not all programs put a `>` before a text's own `From `, or an empty line
-/// between two messages, so it is the date that tells.
+/// between two messages, so it is the date that tells; if the first such line has none, the empty line.
 ///
 /// - SeeAlso: RFC 4155; "mboxrd" in mbox(5) of qmail.
 final class MailFolder {
@@ -22,7 +22,8 @@ final class MailFolder {
         try sink.settle(ForeignChannel(name: channel, people: nil))
         let bytes = file.bytes()
         var mail: [UInt8]?
-        var (received, isTooLarge): (Timestamp?, Bool) = (nil, false)
+        var received: Timestamp?
+        var (areDated, isLastEmpty, isTooLarge) = (true, true, false)
         func finish() throws {
             guard var whole = mail else { return }
             mail = nil
@@ -33,11 +34,16 @@ final class MailFolder {
             try take(whole, received: received, channel, sink)
         }
         while let (line, isWhole) = try bytes.line(limit: MailFolder.lineLimit) {
-            if line.starts(with: "From ".utf8), case let date = MailDate.received(line), mail == nil || date != nil {
-                try finish()
-                (mail, received, isTooLarge) = ([], date, false)
-                continue
+            if line.starts(with: "From ".utf8) {
+                let date = MailDate.received(line)
+                if count == 0, mail == nil { areDated = date != nil }
+                if mail == nil || (areDated ? date != nil : isLastEmpty) {
+                    try finish()
+                    (mail, received, isTooLarge, isLastEmpty) = ([], date, false, false)
+                    continue
+                }
             }
+            isLastEmpty = line.isEmpty
             guard let size = mail?.count else {
                 if line.isEmpty { continue }
                 throw file.malformed("it does not begin with 'From ', as a folder of mail does")
@@ -123,9 +129,13 @@ enum MailDate {
     static func received(_ line: [UInt8]) -> Timestamp? {
         guard line.count <= 1_000 else { return nil }
         let words = String(decoding: line, as: UTF8.self).split { $0 == " " || $0 == "\t" }
-        guard let clock = words.lastIndex(where: { $0.contains(":") && $0.first?.isNumber == true }), clock >= 4,
-            let year = words[clock...].dropFirst().first(where: { $0.count == 4 && $0.allSatisfy(\.isNumber) })
-        else { return nil }
+        guard let clock = words.lastIndex(where: { $0.contains(":") && $0.first?.isNumber == true }), clock >= 4 else {
+            return nil
+        }
+        guard let year = words[clock...].dropFirst().first(where: { $0.count == 4 && $0.allSatisfy(\.isNumber) }) else {
+            // As in the header 'Date'.
+            return parse(words.dropFirst(2).joined(separator: " "))
+        }
         let zone = words[clock...].dropFirst().first { $0 != year } ?? "+0000"
         return parse("\(words[clock - 1]) \(words[clock - 2]) \(year) \(words[clock]) \(zone)")
     }

@@ -85,11 +85,11 @@ final class WhatsAppChat: ChatLog {
 
     // MARK: Dates
 
-    /// What a file tells of the order of its dates, if they are read in one.
+    /// What the dates of a file are, if they are read in one order.
     private struct Reading {
         let order: DateOrder
-        /// How many dates there are no such days for, and how many come after a later one.
-        var impossible = 0
+        /// How many are dates, and how many come after a later one.
+        var count = 0
         var returns = 0
         var first = Int64.max
         var last = Int64.min
@@ -98,39 +98,38 @@ final class WhatsAppChat: ChatLog {
         init(_ order: DateOrder) { self.order = order }
 
         mutating func note(_ line: Line) {
-            guard let day = line.civil(order)?.daysSinceEpoch else {
-                impossible += 1
-                return
-            }
+            guard let day = line.civil(order)?.daysSinceEpoch else { return }
+            count += 1
             if day < before { returns += 1 }
             (before, first, last) = (day, min(first, day), max(last, day))
         }
 
-        var span: Int64 { first <= last ? last - first : 0 }
+        var span: Int64 { count > 0 ? last - first : 0 }
     }
 
     private func dateOrder(_ bytes: ByteReader, _ sink: any HistorySink) throws -> DateOrder {
         var (days, months, years) = (Reading(.dayFirst), Reading(.monthFirst), Reading(.yearFirst))
-        var isAmerican = false
+        // How many are dates in some order.
+        var (count, isAmerican) = (0, false)
         try eachLine(of: bytes) { text in
             guard let line = parse(text) else { return }
             form = form ?? line.form
             if line.isUpperCase == true { isAmerican = true }
+            let before = days.count + months.count + years.count
             if line.numbers[0] > 31 { years.note(line) }
             days.note(line)
             months.note(line)
+            if days.count + months.count + years.count > before { count += 1 }
         }
         guard form != nil else { throw file.malformed("no line begins with a date and a time, as WhatsApp writes") }
         if let order = file.dateOrder { return order }
-        if years.first <= years.last { return .yearFirst }
-        if days.impossible != months.impossible {
-            let (likely, other) = days.impossible < months.impossible ? (days, months) : (months, days)
-            guard likely.impossible == 0 else {
-                throw file.malformed(
-                    "some of its dates have days before months, and others months before days; say which with --dates "
-                        + "\(likely.order.rawValue) or \(other.order.rawValue), and the others are taken for texts")
-            }
-            return likely.order
+        if years.count == count { return .yearFirst }
+        let possible = [days, months].filter { $0.count == count }
+        guard possible.count == 2 else {
+            if let order = possible.first?.order { return order }
+            throw file.malformed(
+                "its dates have days before months and months before days; say which with --dates, and lines with the others "
+                    + "are taken for texts")
         }
         if days.returns != months.returns { return days.returns < months.returns ? .dayFirst : .monthFirst }
         let byHabit: DateOrder = isAmerican ? .monthFirst : .dayFirst

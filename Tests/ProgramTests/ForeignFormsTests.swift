@@ -104,6 +104,12 @@ struct ForeignFormsTests {
         #expect(try history("india").count == 3)
         let said = try take("whatsapp", "--dates", "mdy", "us", input: days)
         #expect(try !said.errors.contains("--dates") && history("us").first == "2715 Asha: one", "\(said)")
+        // A date that is none says nothing, and no order fits these
+        let odd = days + "99/99/25, 9:18 pm - Asha: odd\n"
+        #expect(try take("whatsapp", "--dates", "dmy", "india", input: odd).code == 0)
+        #expect(try history("india").last == "47356 Ravi: two\n99/99/25, 9:18 pm - Asha: odd")
+        let both = try take("whatsapp", "both", input: "13/01/25, 21:15 - Asha: one\n01/13/25, 21:16 - Ravi: two\n")
+        #expect(both.code == 65 && both.errors.contains("--dates"), "\(both)")
         #expect(try take("irssi", "--dates", "mdy", "us", input: days).code == 64)
     }
 
@@ -152,6 +158,15 @@ struct ForeignFormsTests {
             try history("mail") == [
                 "1 Alice: one\n\nFrom here on, nothing was escaped", "2 Carol: without a date",
             ])
+    }
+
+    @Test("mbox: without a date in the first line of a mail, the empty line before it tells")
+    func undatedMail() throws {
+        let mails = ["one\nFrom here", "two"].enumerated().map { index, text in
+            "From alice@example.org\nFrom: Al <a@b>\nDate: Wed, 1 Jan 2025 00:0\(index):00 +0000\n\n\(text)\n\n"
+        }
+        #expect(try take("mbox", "mail", input: mails.joined()).code == 0)
+        #expect(try history("mail") == ["0 Al: one\nFrom here", "1 Al: two"])
     }
 
     @Test("an erased message of our own mail is counted, and has an address as others have")
