@@ -66,7 +66,7 @@ build_program := swift build -c release --scratch-path .build/programs --static-
 build: packages compiler
 	$(build_program) natterd
 	$(build_program) natter
-	@ln -sfn programs/release $(programs)
+	@rm -rf $(programs) && ln -s programs/release $(programs)
 	@scripts/build/compile-catalogues $(programs)/../share/locale
 	@scripts/build/make-manual $(programs) .build/man
 
@@ -85,7 +85,7 @@ test: export NATTER_BIN = $(CURDIR)/$(programs)
 test: export NATTER_CORPUS := $(corpus)
 test: packages compiler $(corpus)
 # Each of these has times in which it needs one processor.
-	$(MAKE) -j3 --output-sync=line lint build test-build
+	$(MAKE) -j3 lint build test-build
 # 'make lint' has checked the other pages; these are rendered by the programs.
 	mandoc -T lint -W warning .build/man/*
 	scripts/check/hardened $(programs)/natterd

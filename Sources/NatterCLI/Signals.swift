@@ -67,10 +67,10 @@ public enum Signals {
         _ = signal(SIGINT) { _ in }
     }
 
-    /// A child process, as the handlers of SIGTERM and SIGHUP know it.
+    /// A child process, as the handlers of signals know it.
     private struct Child {
-        /// 0 if there is none, or not yet.
-        var process: pid_t = 0
+        /// The process, or minus its process group; 0 if there is none, or not yet.
+        var receiver: pid_t = 0
         /// The signal that was forwarded to it, or that waits for it; 0 if there was none.
         var forwarded: Int32 = 0
         /// The end of a pipe from which it reads.
@@ -84,29 +84,39 @@ public enum Signals {
         return pointer
     }()
 
+    /// What is forwarded to a child process.
+    public enum Forwarded {
+        /// SIGTERM and SIGHUP, because they may be sent to this process alone.
+        case endings
+        /// SIGINT, too, because the terminal does not send it to another process group.
+        case all
+
+        fileprivate var numbers: [Int32] { self == .all ? Signals.endings + [SIGINT] : Signals.endings }
+    }
+
     private static let endings = [SIGTERM, SIGHUP]
 
-    /// Forwards SIGTERM and SIGHUP to a child process, because they may be sent to this process alone. Call it with 0 before the
-    /// child is started, and with nil, which restores the default action, when it has ended.
-    public static func passOn(to process: Int32?) {
+    /// Forwards signals to a child process. Call it with 0 before the child is started, and with nil, which restores the former
+    /// action, when it has ended.
+    ///
+    /// - Parameter receiver: the process, or minus its process group.
+    public static func passOn(_ forwarded: Forwarded, to receiver: Int32?) {
         blockingSignals {
-            if process == 0 { child.pointee = Child() }
-            child.pointee.process = process ?? 0
+            if receiver == 0 { child.pointee = Child() }
+            child.pointee.receiver = receiver ?? 0
             // It came before the child was there.
-            if child.pointee.process > 0, child.pointee.forwarded > 0 {
-                kill(child.pointee.process, child.pointee.forwarded)
+            if child.pointee.receiver != 0, child.pointee.forwarded > 0 {
+                kill(child.pointee.receiver, child.pointee.forwarded)
             }
         }
-        for number in endings where !isIgnored(number) {
-            guard process != nil else {
-                _ = signal(number, SIG_DFL)
-                continue
-            }
-            _ = signal(number) { number in
-                Signals.child.pointee.forwarded = number
-                if Signals.child.pointee.process > 0 { kill(Signals.child.pointee.process, number) }
-            }
-        }
+        handle(
+            forwarded.numbers,
+            receiver == nil
+                ? nil
+                : { number in
+                    Signals.child.pointee.forwarded = number
+                    if Signals.child.pointee.receiver != 0 { kill(Signals.child.pointee.receiver, number) }
+                })
     }
 
     /// Ends this process by the signal that was forwarded to its last child, if there was one.
@@ -115,22 +125,38 @@ public enum Signals {
         if number > 0 { raise(number) }
     }
 
+    /// Waits for all processes of a group that a signal was forwarded to.
+    public static func waitForForwarded(group: Int32) {
+        while child.pointee.forwarded > 0, kill(-group, 0) == 0 { usleep(20_000) }
+    }
+
     /// Makes SIGTERM and SIGHUP close the input of a pager and wait until its user quits it, as in git. Otherwise the shell and
     /// the pager would read from the terminal at once. nil restores the default action.
     public static func waitOnEnd(for pager: (process: Int32, input: Int32)?) {
         blockingSignals {
-            child.pointee = Child(process: pager?.process ?? 0, input: pager?.input ?? -1)
+            child.pointee = Child(receiver: pager?.process ?? 0, input: pager?.input ?? -1)
         }
-        for number in endings where !isIgnored(number) {
-            guard pager != nil else {
+        handle(
+            endings,
+            pager == nil
+                ? nil
+                : { number in
+                    close(Signals.child.pointee.input)
+                    while waitpid(Signals.child.pointee.receiver, nil, 0) < 0, errno == EINTR {}
+                    _ = signal(number, SIG_DFL)
+                    raise(number)
+                })
+    }
+
+    /// Sets a handler for signals that are not ignored; nil for the usual action.
+    private static func handle(_ numbers: [Int32], _ handler: (@convention(c) (Int32) -> Void)?) {
+        for number in numbers where !isIgnored(number) {
+            if let handler {
+                _ = signal(number, handler)
+            } else if number == SIGINT {
+                exitOnInterrupt()
+            } else {
                 _ = signal(number, SIG_DFL)
-                continue
-            }
-            _ = signal(number) { number in
-                close(Signals.child.pointee.input)
-                while waitpid(Signals.child.pointee.process, nil, 0) < 0, errno == EINTR {}
-                _ = signal(number, SIG_DFL)
-                raise(number)
             }
         }
     }

@@ -85,25 +85,31 @@ enum SearchCommand {
                 return true
             }
             try hits.printer.output.flush()
-            for hole in search.missing { note(hole.seqs, of: hole.conversation, context) }
             // Index these messages for the next search. This search succeeds even if the index cannot be written.
             if search.scannedCount > 0 { _ = try? ReplicaIndexing.run(at: synced.location) }
-            return found == 0 ? .nothingFound : .success
+            return try status(search.missing, isFound: found > 0, context)
         case .pattern(let pattern):
             Memory.keepFreed()
             let search = try ReplicaPatternSearch.run(
                 pattern, in: replica, conversation: conversation ?? nil, filter, limit: limit
             ) { try hits.write($0) }
             try hits.printer.output.flush()
-            for hole in search.missing { note(hole.seqs, of: hole.conversation, context) }
-            return search.foundCount == 0 ? .nothingFound : .success
+            return try status(search.missing, isFound: search.foundCount > 0, context)
         }
     }
 
-    private static func note(_ range: ClosedRange<Seq>, of conversation: ConversationLog, _ context: Context) {
-        context.console.note(
-            "messages \(range.lowerBound) to \(range.upperBound) of '\(conversation.name)' were not searched: they are "
-                + "missing or damaged")
+    /// - Throws: 74 if nothing was found, and it may be among what is missing.
+    private static func status(
+        _ missing: [UnsearchedRun], isFound: Bool, _ context: Context
+    ) throws(CommandFailure) -> ExitCode {
+        var holes: [Phrase] = missing.map { hole in
+            "messages \(hole.seqs.lowerBound) to \(hole.seqs.upperBound) of '\(hole.conversation.name)' were not searched: "
+                + "they are missing or damaged"
+        }
+        let last = isFound ? nil : holes.popLast()
+        for hole in holes { context.console.note(hole) }
+        if let last { throw CommandFailure(.inputOutput, code: "damaged", last) }
+        return isFound ? .success : .nothingFound
     }
 
     /// The query or pattern.

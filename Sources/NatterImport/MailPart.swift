@@ -142,11 +142,38 @@ struct MailPart {
             default: break
             }
         }
-        var text = String(decoding: kept + rest, as: UTF8.self)
-        for (entity, character) in [
-            ("&nbsp;", " "), ("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&amp;", "&"),
-        ] { text = text.replacing(entity, with: character) }
-        return text.trimmed
+        return String(decoding: withoutEntities(kept + rest), as: UTF8.self).trimmed
+    }
+
+    /// The longest entity that is replaced, without `&` and `;`.
+    private static let entityBytes = 8
+    private static let entities: [String: Unicode.Scalar] = [
+        "nbsp": " ", "lt": "<", "gt": ">", "quot": "\"", "apos": "'", "amp": "&",
+    ]
+
+    /// Replaces characters that stand as numbers, and those that HTML needs for itself. Other names stay as they are.
+    private static func withoutEntities(_ bytes: [UInt8]) -> [UInt8] {
+        var kept: [UInt8] = []
+        var rest = bytes[...]
+        while let start = rest.firstIndex(of: UInt8(ascii: "&")) {
+            kept += rest[..<start]
+            rest = rest[(start + 1)...]
+            let name = rest.prefix(entityBytes).prefix { $0 != UInt8(ascii: ";") }
+            let isWhole = rest.dropFirst(name.count).first == UInt8(ascii: ";")
+            guard isWhole, let character = character(String(decoding: name, as: UTF8.self)) else {
+                kept.append(UInt8(ascii: "&"))
+                continue
+            }
+            kept += String(character).utf8
+            rest = rest.dropFirst(name.count + 1)
+        }
+        return kept + rest
+    }
+
+    private static func character(_ name: String) -> Unicode.Scalar? {
+        guard name.hasPrefix("#") else { return entities[name] }
+        let isHex = name.lowercased().hasPrefix("#x")
+        return UInt32(name.dropFirst(isHex ? 2 : 1), radix: isHex ? 16 : 10).flatMap(Unicode.Scalar.init)
     }
 }
 

@@ -122,7 +122,12 @@ final class WhatsAppChat: ChatLog {
             if days.count + months.count + years.count > before { count += 1 }
         }
         guard form != nil else { throw file.malformed("no line begins with a date and a time, as WhatsApp writes") }
-        if let order = file.dateOrder { return order }
+        if let order = file.dateOrder {
+            guard [days, months, years].contains(where: { $0.order == order && $0.count > 0 }) else {
+                throw file.malformed("no date in it has the order \(order.rawValue)")
+            }
+            return order
+        }
         if years.count == count { return .yearFirst }
         let possible = [days, months].filter { $0.count == count }
         guard possible.count == 2 else {
@@ -231,14 +236,17 @@ final class WhatsAppChat: ChatLog {
                 return sink.skip("events")
             }
             let sender = line.rest[..<colon.lowerBound]
-            // 'Alice created group "Dinner: Friday"'
-            if sender.count(where: { $0 == "\"" }) % 2 == 1 || sender.contains("“") && !sender.contains("”") {
+            // 'Alice created group "Dinner: Friday"': the colon stands between quotation marks.
+            let text = line.rest[colon.upperBound...]
+            if sender.count(where: WhatsAppChat.isQuotation) % 2 == 1, text.contains(where: WhatsAppChat.isQuotation) {
                 return sink.skip("events")
             }
-            open = (civil, String(sender), String(line.rest[colon.upperBound...]))
+            open = (civil, String(sender), String(text))
         }
         try finish()
     }
+
+    private static func isQuotation(_ character: Character) -> Bool { "\"“”„«»".contains(character) }
 
     /// A message without a text on its first line ends with the colon.
     private static func finalColon(_ text: Substring) -> Range<Substring.Index>? {

@@ -60,6 +60,9 @@ extension Store {
                 switch piece {
                 case .messages(let run): messages += run.messages()
                 case .missing(_, let seqs, .notStored) where messages.isEmpty && gone == nil:
+                    let losses = try LossRows.all(on: archive.connection)[identity.number] ?? []
+                    // Any other may be found again.
+                    guard LossRows.covers(losses, seqs) else { throw ArchiveError.missing(seqs, .notStored) }
                     gone = seqs
                 case .missing(_, let seqs, let reason):
                     if messages.isEmpty, gone == nil { throw ArchiveError.missing(seqs, reason) }

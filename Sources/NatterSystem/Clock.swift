@@ -100,28 +100,24 @@ extension CivilTime {
     ///
     /// It is nil outside the years 0 to 9999.
     public var localMoment: Timestamp? {
-        // Left to choose, glibc takes the offset that it has used last.
-        let choices = [true, false].compactMap { moment(isSummer: $0) }
-        let found = choices.filter(\.isShown).map(\.seconds).min() ?? choices.last?.seconds
-        guard let found else { return nil }
+        guard (0...9_999).contains(year) else { return nil }
+        _ = CivilTime.zone
+        // mktime would look for the nearest summer time, which takes long where there is none, and would choose between two by
+        // what it was asked for before.
+        let shown = (utc.milliseconds - Int64(millisecond)) / 1_000
+        let before = CivilTime.offset(at: shown - 86_400)
+        let choices = [before, CivilTime.offset(at: shown + 86_400)].map { shown - $0 }
+        let found = choices.filter { $0 + CivilTime.offset(at: $0) == shown }.min() ?? shown - before
         let time = Timestamp(milliseconds: found * 1_000 + Int64(millisecond))
         return Timestamp.range.contains(time) ? time : nil
     }
-    /// The moment of this local time, in summer or in standard time, and whether clocks show this time then.
-    private func moment(isSummer: Bool) -> (seconds: Int64, isShown: Bool)? {
-        guard (0...9_999).contains(year) else { return nil }
+
+    private static let zone: Void = tzset()
+
+    /// How many seconds local clocks are ahead of UTC.
+    private static func offset(at seconds: Int64) -> Int64 {
+        var moment = time_t(seconds)
         var fields = tm()
-        fields.tm_year = Int32(year - 1_900)
-        fields.tm_mon = Int32(clamping: month - 1)
-        fields.tm_mday = Int32(clamping: day)
-        fields.tm_hour = Int32(clamping: hour)
-        fields.tm_min = Int32(clamping: minute)
-        fields.tm_sec = Int32(clamping: second)
-        fields.tm_isdst = isSummer ? 1 : 0
-        errno = 0
-        let seconds = mktime(&fields)
-        // -1 is also a valid moment, the last second of 1969.
-        if seconds == -1, errno != 0 { return nil }
-        return (Int64(seconds), Int(fields.tm_hour) == hour && Int(fields.tm_min) == minute)
+        return localtime_r(&moment, &fields) == nil ? 0 : Int64(fields.tm_gmtoff)
     }
 }

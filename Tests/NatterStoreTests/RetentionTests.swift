@@ -459,4 +459,29 @@ struct RetentionTests {
         let copy = try TestStore(restored)
         #expect(try copy.all() == (try store.all()))
     }
+
+    @Test("an imported text whose original was erased because it was edited is known to a later import")
+    func importedEdit() throws {
+        let store = try TestStore()
+        let times = (Timestamp(milliseconds: 1_600_000_000_000), Timestamp(milliseconds: 1_600_000_500_000))
+        let (sender, text) = (Array("x".utf8), Array("newer".utf8))
+        func importing() throws -> ImportStanding {
+            let importer = try StoreImporter(merging: "general", of: store.store)
+            defer { importer.abandon() }
+            let standing = importer.standing(time: times.0, sender: sender, text: text, edited: times.1)
+            if standing == .new {
+                let place = try importer.append(time: times.0, sender: sender, text: text)
+                try importer.append(time: times.1, sender: sender, text: text, kind: .edit, about: place)
+            }
+            _ = try importer.finish()
+            return standing
+        }
+        #expect(try importing() == .new)
+        store.store.eraseDeleted(after: 0)
+        store.store.eraseDue()
+        store.store.waitForErasures()
+        #expect(try store.all().map(\.isErased) == [true, false])
+        #expect(try importing() == .known(Seq(1)))
+        #expect(try store.all().count == 2)
+    }
 }

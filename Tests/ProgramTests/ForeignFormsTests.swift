@@ -50,9 +50,15 @@ struct ForeignFormsTests {
         // 02:31 in summer, and in spring an hour that no clock shows
         let texts = try history("us")
         #expect(texts.map { $0.suffix(1) } == ["r", "x", "w", "w"] && texts[1].hasPrefix("429151 "), "\(texts)")
-        #expect(
-            try take("whatsapp", "spring", zone: "Europe/Berlin", input: "30/03/2025, 02:30 - Bob: y\n").code == 0)
-        #expect(try history("spring") == ["126810 Bob: y"])
+        // In Ireland, winter is what differs; Samoa has left out a day
+        for (zone, hour, expected) in [
+            ("Europe/Berlin", "30/03/2025, 02:30", 126_810), ("Europe/Dublin", "30/03/2025, 01:30", 126_810),
+            ("Asia/Kolkata", "30/03/2025, 02:30", 126_540), ("Pacific/Apia", "30/12/2011, 12:00", -6_840_120),
+        ] {
+            let name = String(zone.split(separator: "/")[1])
+            #expect(try take("whatsapp", name, "--dates", "dmy", zone: zone, input: "\(hour) - Bob: y\n").code == 0)
+            #expect(try history(name) == ["\(expected) Bob: y"])
+        }
     }
 
     @Test("telegram: neither people nor groups of the same name are mixed, and who is not named is asked for")
@@ -82,7 +88,7 @@ struct ForeignFormsTests {
         let named = try take("telegram", "--map-user", "owner of the export=carol", input: one)
         #expect(try named.code == 0 && history("@bob,@carol") == ["0 bob: of 31"], "\(named)")
         let nobody = try take("telegram", "--map-user", "Bobb=carol", input: one)
-        #expect(nobody.code == 65 && nobody.errors.contains("'Bobb'"), "\(nobody)")
+        #expect(nobody.code == 0 && nobody.errors.contains("'Bobb'"), "\(nobody)")
         // An answer to a message of another chat; half of a pair of surrogates
         let odd = chat(
             "private_group", "odd", 9, from: "y", ",\"reply_to_message_id\":1,\"reply_to_peer_id\":\"channel2\"")
@@ -153,7 +159,7 @@ struct ForeignFormsTests {
 
             """
         let outcome = try take("mbox", "mail", input: folder)
-        #expect(outcome.code == 0 && outcome.errors.contains("not taken: 1 time_ahead"), "\(outcome)")
+        #expect(outcome.code == 0 && outcome.errors.contains("not taken: 1 bad_time"), "\(outcome)")
         #expect(
             try history("mail") == [
                 "1 Alice: one\n\nFrom here on, nothing was escaped", "2 Carol: without a date",

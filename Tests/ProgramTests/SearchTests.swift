@@ -88,4 +88,25 @@ struct SearchTests {
             #expect(try world.bob.texts("search", "needle") == (1...round).reversed().map { "needle \($0)" })
         }
     }
+
+    @Test("nothing found is 74, not 1, where messages are damaged; what is found elsewhere is 0, with a note")
+    func damaged() throws {
+        let world = try World()
+        let texts = (1...200).map { "\($0) " + String((UInt64($0) &* 0x9E37_79B9_7F4A_7C15), radix: 36) }
+        let long = texts.map { text in (0..<70).map { "\(text)\($0)" }.joined() }
+        try expect(world.alice.run(["send", "--lines"], input: .bytes(Array(long.joined(separator: "\n").utf8))))
+        try expect(world.bob("sync"))
+        try expect(world.alice("send", "--quiet", "find me"))
+        try expect(world.bob("sync"))
+        let logs = Files.below("\(world.bob.natterHome)/replicas").filter { $0.hasSuffix(".log") }
+        let log = try #require(logs.max { Files.size($0) < Files.size($1) })
+        try Files.flipByte(log, at: Files.size(log) / 2)
+        for words in [["--regex", "xyzzy"], ["--substring", "xyzzy"]] {
+            let nothing = try world.bob.run(["search", "--offline"] + words)
+            #expect(nothing.code == 74 && nothing.errors.contains("were not searched"), "\(words) \(nothing)")
+            #expect(nothing.bytes.isEmpty && isOneLine(nothing.errors))
+        }
+        let found = try world.bob("search", "--offline", "--substring", "find me")
+        #expect(found.code == 0 && found.lines.count == 1 && found.errors.contains("were not searched"), "\(found)")
+    }
 }

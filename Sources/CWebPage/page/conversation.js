@@ -61,7 +61,9 @@ export class ConversationView {
     const { state } = this.layout;
     if (this.#isAsked || state.users.size === 0) return;
     this.#isAsked = true;
-    state.loadUsers(this.conversation.name.slice(1)).catch(() => {});
+    state.loadUsers(this.conversation.name.slice(1)).catch(() => {
+      this.#isAsked = false;
+    });
   }
 
   #showSubtitle() {

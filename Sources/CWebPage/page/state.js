@@ -268,9 +268,12 @@ export class State {
     while (page.more && page.users.length === 0);
     // These are all, so that who is not among them has been erased.
     if (!pattern && !page.more) this.users.clear();
-    if (!pattern && page.more) await this.#loadOnline();
     for (const user of page.users) this.users.set(user.name, user);
     this.emit('users');
+    if (!pattern && page.more) {
+      await this.#loadOnline();
+      this.emit('users');
+    }
     return page;
   }
 

@@ -29,6 +29,8 @@ public struct ReplicaPatternSearch: Sendable {
         }
         func look(_ piece: LogPiece) throws -> Bool {
             switch piece {
+            // Nobody has these any more.
+            case .missing(_, _, .notKept): break
             case .missing(let conversation, let seqs, _):
                 search.missing.append(UnsearchedRun(conversation: conversation, seqs: seqs))
             case .messages(let run):

@@ -35,8 +35,9 @@ struct ChildProcess {
     /// How many output bytes to keep. All output is also passed on. With 0 the program inherits our streams, and
     /// nothing is kept.
     var keptBytes = 0
-    /// Whether SIGTERM and SIGHUP are forwarded to the child while it runs.
-    var getsSignals = false
+    /// Which signals are forwarded to the child while it runs. With `all`, it has a process group of its own, the whole of which
+    /// gets them, and is waited for: a shell may run other programs.
+    var forwarded: Signals.Forwarded?
 
     /// - Throws: `DiskError` if the program cannot be started.
     func run() throws(DiskError) -> Outcome {
@@ -54,15 +55,16 @@ struct ChildProcess {
                 watched.append((ends.reading, sink))
             }
         }
-        if getsSignals { Signals.passOn(to: 0) }
-        defer { if getsSignals { Signals.passOn(to: nil) } }
-        let process = try Spawn.start(words, &actions, environment: environment)
-        if getsSignals { Signals.passOn(to: process) }
+        if let forwarded { Signals.passOn(forwarded, to: 0) }
+        defer { if let forwarded { Signals.passOn(forwarded, to: nil) } }
+        let process = try Spawn.start(words, &actions, environment: environment, ownsGroup: forwarded == .all)
+        if let forwarded { Signals.passOn(forwarded, to: forwarded == .all ? -process : process) }
         pipes.closeChildEnds(keeping: watched.map(\.source))
         let passed = pass(watched, of: process, &pipes)
         for stream in passed.open { ChildProcess.leave(stream) }
         var status: Int32 = 0
         while waitpid(process, &status, 0) < 0, errno == EINTR {}
+        if forwarded == .all { Signals.waitForForwarded(group: process) }
         // These are the macros WIFEXITED, WEXITSTATUS and WTERMSIG, which Swift does not import.
         let signal = status & 0x7F
         return Outcome(
@@ -190,7 +192,7 @@ enum Spawn {
     /// - Throws: `DiskError` if it cannot be started.
     static func start(
         _ words: [String], _ actions: inout posix_spawn_file_actions_t,
-        environment changes: [(name: String, value: String?)] = []
+        environment changes: [(name: String, value: String?)] = [], ownsGroup: Bool = false
     ) throws(DiskError) -> pid_t {
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
@@ -199,7 +201,9 @@ enum Spawn {
         sigemptyset(&defaults)
         for number in Signals.ignored { sigaddset(&defaults, number) }
         posix_spawnattr_setsigdefault(&attributes, &defaults)
-        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGDEF))
+        // The group has the process's own number.
+        posix_spawnattr_setflags(
+            &attributes, Int16(ownsGroup ? POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP : POSIX_SPAWN_SETSIGDEF))
         var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) }
         arguments.append(nil)
         defer { for argument in arguments { free(argument) } }

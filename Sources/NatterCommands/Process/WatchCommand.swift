@@ -36,7 +36,7 @@ enum WatchCommand {
                 + "so on up to a minute, and later messages of its conversation wait. After --tries N runs it is kept for "
                 + "'watch --failed', and the next message comes. So CMD runs at least once for each message, even if "
                 + "the watch was stopped in between.",
-            "SIGTERM and SIGHUP are passed on to a CMD that runs, and the watch ends when CMD has ended.",
+            "SIGTERM, SIGHUP and SIGINT are passed on to a CMD that runs, and the watch ends when CMD has ended.",
             "'natter watch ls' lists your watches, with the name of each in the first column; 'natter watch drop NAME' forgets "
                 + "one.",
         ],
@@ -306,7 +306,7 @@ enum WatchCommand {
             ]
             child.input = Array(message.text.utf8)
             // The next start runs the command again if it has not ended well, and must not do so beside this one.
-            child.getsSignals = true
+            child.forwarded = .all
             let status = try child.run().status
             if status != 0 { Signals.endIfForwarded() }
             return status == 0 ? nil : status

@@ -67,10 +67,8 @@ enum ForeignImport {
                 .invalidData, code: "no_such_channel",
                 "no '\(name)' with messages in '\(path)'; it has \(names(spool.channels)); nothing was imported")
         }
-        if let name = spool.unseenUsers.min() {
-            throw CommandFailure(
-                .invalidData, code: "no_such_sender", "nobody is named '\(name)' in '\(path)'; nothing was imported")
-        }
+        for name in spool.unseenUsers.sorted() { console.note("nobody is named '\(name)' in '\(path)'") }
+        spool.notes.forEach { console.note($0) }
         let plan = try ImportPlan(spool.channels, into: destination, map: map, accounts: accounts(arguments, console))
         if arguments.flag("dry-run") {
             try tell(plan, arguments, console)
@@ -151,6 +149,9 @@ enum ForeignImport {
 
     // MARK: The work
 
+    /// How often an import of a conversation begins before it is given up.
+    private static let tries = 5
+
     private static func carryOut(
         _ plan: ImportPlan, _ spool: ImportSpool, _ arguments: Arguments, _ console: Console
     ) throws {
@@ -158,17 +159,24 @@ enum ForeignImport {
         var orphans = 0
         for (index, target) in plan.targets.enumerated() {
             line.show("conversation \(index + 1) of \(plan.targets.count)")
-            let lines = spool.lines(of: target.channels)
-            var lost = 0
-            let client = OperatorClient(arguments: arguments, console: console, input: lines) { reply in
-                guard case .merged(var report) = reply else { return }
-                report.channels = target.channels.map(\.name)
-                lost = Int(clamping: report.lostAnswers)
-                line.clear()
-                try console.report(report, arguments, sentence(report))
+            for attempt in 1... {
+                let lines = spool.lines(of: target.channels)
+                var lost = 0
+                let client = OperatorClient(arguments: arguments, console: console, input: lines) { reply in
+                    guard case .merged(var report) = reply else { return }
+                    report.channels = target.channels.map(\.name)
+                    lost = Int(clamping: report.lostAnswers)
+                    line.clear()
+                    try console.report(report, arguments, sentence(report))
+                }
+                do {
+                    _ = try client.perform(.merging(conversation: target.conversation))
+                    orphans += lines.orphans + lost
+                    break
+                } catch let error as CommandFailure where error.code == ErrorCode.busy.rawValue && attempt < tries {
+                    // Somebody has written there meanwhile, and an answer or an edit has the distance to its message.
+                }
             }
-            _ = try client.perform(.merging(conversation: target.conversation))
-            orphans += lines.orphans + lost
         }
         line.clear()
         spool.skip("answers_to_missing", count: orphans)
@@ -176,7 +184,9 @@ enum ForeignImport {
 
     private static func sentence(_ report: Report) -> Phrase {
         let (name, known) = (report.conversation, report.known)
-        guard report.count > 0 else { return nothingNew(in: name, known: known) }
+        guard report.count > 0 else {
+            return known > 0 ? nothingNew(in: name, known: known) : "no messages for '\(name)'"
+        }
         return ImportCommand.sentence(report.count, name, report.first, report.last)
     }
 
@@ -206,7 +216,6 @@ enum ForeignImport {
     private static func tellSkipped(
         _ plan: ImportPlan, _ spool: ImportSpool, _ arguments: Arguments, _ console: Console
     ) throws {
-        if !arguments.flag("json") { spool.notes.forEach { console.note($0) } }
         for (channel, user) in plan.refused {
             spool.skip("without_account", count: channel.count)
             if arguments.flag("json") { continue }

@@ -95,7 +95,7 @@ final class ImportSpool: HistorySink {
         // The clocks of strangers, as in mail, show anything.
         guard Timestamp.range.contains(message.time),
             message.time <= now.advanced(milliseconds: Limits.importAheadMilliseconds)
-        else { return skip("time_ahead", count: 1) }
+        else { return skip("bad_time", count: 1) }
         if let edited = message.edited, edited > now.advanced(milliseconds: Limits.importAheadMilliseconds) {
             throw CommandFailure(
                 .invalidData, code: "bad_time",
@@ -120,7 +120,7 @@ final class ImportSpool: HistorySink {
             line.text = text
             pending += WireJSON.encode(line)
             pending.append(0x0A)
-            (line.id, line.answers, line.edited) = (nil, nil, nil)
+            (line.id, line.answers) = (nil, nil)
             channelsByName[channel, default: Channel(name: channel)].count += 1
             count += 1
         }

@@ -145,7 +145,7 @@ final class Connection {
     /// A target may have 12 KiB, and the latest events are kept in memory.
     private var targetForLog: String {
         // 'natter send' asks for the first word of a text, which might be meant as the name of a group.
-        let isUnknown = status == 404 && target.path?.prefix(2) == ["v1", "conversations"]
+        let isUnknown = status >= 400 && target.path?.prefix(2) == ["v1", "conversations"]
         let text = isUnknown ? "/v1/conversations/…" : target.text
         return text.utf8.count <= 512 ? text : String(decoding: text.utf8.prefix(512), as: UTF8.self) + "…"
     }

@@ -168,16 +168,15 @@ public struct ExportedMessages {
         return Fields(about: record.about, via: record.via, written: record.written, isErased: record.isErased)
     }
 
-    /// Calls `body` with each imported message: seq, time, sender, text, and of an edit the message that it edits. The text is
-    /// valid only during the call.
-    func forEachImported(_ body: (Seq, Timestamp, [UInt8], UnsafeRawBufferPointer, Seq?) -> Void) {
-        for index in start..<records.count where records[index].isImported {
-            let edited = records.kind(at: index) == .edit ? records[index].about : nil
+    /// Calls `body` with each imported message: seq, time, sender, text, the message that it edits, and whether it is erased. The
+    /// text is valid only during the call.
+    func forEachImported(_ body: (Seq, Timestamp, [UInt8], UnsafeRawBufferPointer, Seq?, Bool) -> Void) {
+        for index in start..<records.count where records.isImported(at: index) {
+            let edited = records.kind(at: index) == .edit ? records.about(at: index) : nil
             records.withText(at: index) { text in
                 body(
                     records.firstSeq.advanced(by: index), records.time(at: index), records.sender(at: index), text,
-                    edited
-                )
+                    edited, records.isErased(at: index))
             }
         }
     }

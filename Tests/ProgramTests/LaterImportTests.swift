@@ -1,0 +1,103 @@
+internal import Foundation
+internal import Testing
+internal import TestSupport
+
+/// Later exports of the same group: what is new in them is added, and nothing else.
+@Suite("natterd import --from: later exports")
+struct LaterImportTests {
+    private let world: World
+
+    init() throws { world = try World(isServing: false) }
+
+    /// A message of the export, at a second after 14 November 2023.
+    private struct Line {
+        var second = 0
+        var sender = "x"
+        let text: String
+        var edited: Int?
+        var answers: Int?
+    }
+
+    /// Imports a group of Telegram. Its messages are numbered from 1.
+    ///
+    /// - Returns: how many are new, and how many known.
+    private func take(_ lines: Line...) throws -> [Int?] {
+        let messages = try lines.enumerated().map { index, line in
+            var fields = [
+                "\"id\":\(index + 1)", "\"type\":\"message\"", "\"from\":\"\(line.sender)\"",
+                "\"date_unixtime\":\"\(1_700_000_000 + line.second)\"",
+                "\"text\":" + String(decoding: try JSONEncoder().encode(line.text), as: UTF8.self),
+            ]
+            if let edited = line.edited { fields.append("\"edited_unixtime\":\"\(1_700_000_000 + edited)\"") }
+            if let answers = line.answers { fields.append("\"reply_to_message_id\":\(answers)") }
+            return "{\(fields.joined(separator: ","))}"
+        }
+        let export =
+            "{\"name\":\"ops\",\"type\":\"private_group\",\"id\":1,\"messages\":[\(messages.joined(separator: ","))]}"
+        let outcome = try world.natterd(
+            ["import", "--json", "--from", "telegram", "-"], input: .bytes(Array(export.utf8)))
+        #expect(outcome.code == 0, "\(outcome)")
+        let report = try outcome.objects().first
+        return [report?[int: "count"], report?[int: "known"]]
+    }
+
+    /// What people see of the group.
+    private func texts() throws -> [String] {
+        try world.natterd("export", "ops").objects().map { $0[string: "text"] ?? "" }
+    }
+
+    @Test("a text edited since becomes an edit, also back to what it was; an older export changes nothing")
+    func edits() throws {
+        #expect(try take(Line(text: "at 5")) == [1, 0])
+        #expect(try take(Line(text: "at 6", edited: 500)) == [1, 0])
+        for _ in 0..<2 { #expect(try take(Line(text: "at 6", edited: 500)) == [0, 1]) }
+        #expect(try take(Line(text: "at 5")) == [0, 1])
+        let answer = Line(second: 900, sender: "y", text: "ok", answers: 1)
+        #expect(try take(Line(text: "at 7", edited: 700), answer) == [2, 0])
+        #expect(try take(Line(text: "at 6", edited: 500), answer) == [0, 2])
+        #expect(try take(Line(text: "at 6b", edited: 600), answer) == [0, 2])
+        #expect(try texts() == ["at 7", "ok"])
+        #expect(try take(Line(text: "at 5", edited: 1_000)) == [1, 0])
+        #expect(try texts() == ["at 5", "ok"])
+        let records = try world.natterd("export", "--raw", "ops").objects()
+        #expect(records.map { $0[int: "about"] } == [nil, 1, 1, 1, 1])
+        let seconds = records.map { ($0[int: "ts"] ?? 0) / 1_000 - 1_700_000_000 }
+        #expect(seconds == [0, 500, 700, 900, 1_000])
+    }
+
+    @Test("a message that was edited before its first import is known in its earlier form, too")
+    func olderExport() throws {
+        #expect(try take(Line(text: "new", edited: 500)) == [2, 0])
+        #expect(try take(Line(text: "old")) == [0, 1])
+        #expect(try texts() == ["new"])
+    }
+
+    @Test("of one sender in one second: none is lost, and none gets another one's text")
+    func sameSecond() throws {
+        #expect(try take(Line(text: "first")) == [1, 0])
+        #expect(try take(Line(text: "first"), Line(text: "second", edited: 10)) == [2, 1])
+        #expect(try texts() == ["first", "second"])
+        // Of two that may be meant, none is changed
+        #expect(try take(Line(text: "first, edited", edited: 20), Line(text: "second", edited: 10)) == [0, 2])
+        #expect(try texts() == ["first", "second"])
+        #expect(
+            try take(Line(text: "first"), Line(text: "third", edited: 20), Line(text: "fourth", edited: 30)) == [3, 1])
+        #expect(try texts() == ["first", "third", "fourth"])
+    }
+
+    @Test("the end of a long text is edited; an erased original, and an erased message, do not come back")
+    func longAndErased() throws {
+        let start = String(repeating: "y", count: 65_000) + "\n"
+        #expect(try take(Line(text: start + String(repeating: "T", count: 600))) == [2, 0])
+        let edited = Line(text: start + String(repeating: "U", count: 600), edited: 500)
+        #expect(try take(edited) == [1, 1])
+        #expect(try texts().last == String(repeating: "U", count: 600))
+        #expect(try take(edited) == [0, 2])
+        // The original of an edit goes after some days; others when somebody asks for it
+        let other = Line(second: 7, text: "secret")
+        #expect(try take(edited, other) == [1, 2])
+        #expect(try world.natterd("erase", "ops", "4").code == 0)
+        #expect(try take(edited, other) == [0, 3])
+        #expect(try texts().suffix(1) == [""])
+    }
+}
