@@ -2,6 +2,7 @@
 // reader ends, and what it finds has an id that an import can store.
 import Glibc
 import NatterImport
+import NatterLanguage
 import NatterModel
 
 /// The file that holds the input, unnamed, made once.
@@ -15,7 +16,7 @@ private let descriptor: Int32 = {
 
 private final class Sink: HistorySink {
     func take(_ message: ForeignMessage, channel: String, part: String) throws {
-        require(message.id.utf8.allSatisfy { $0 < 0x80 }, "an id is not ASCII")
+        require(message.id?.utf8.allSatisfy { $0 < 0x80 } ?? true, "an id is not ASCII")
         require(message.answers?.utf8.allSatisfy { $0 < 0x80 } ?? true, "an answer's id is not ASCII")
     }
 
@@ -24,6 +25,7 @@ private final class Sink: HistorySink {
     }
 
     func skip(_ kind: String, count: Int) { require(count >= 0, "\(count) of \(kind)") }
+    func note(_ text: Phrase) {}
 }
 
 @_cdecl("LLVMFuzzerTestOneInput")
