@@ -125,9 +125,16 @@ public enum Signals {
         if number > 0 { raise(number) }
     }
 
-    /// Waits for all processes of a group that a signal was forwarded to.
+    /// Waits for all processes of a group that a signal was forwarded to, for a minute at most: in a container, those that have
+    /// ended may stay where nobody asks how.
     public static func waitForForwarded(group: Int32) {
-        while child.pointee.forwarded > 0, kill(-group, 0) == 0 { usleep(20_000) }
+        var looks = 0
+        while looks < 3_000, child.pointee.forwarded > 0, kill(-group, 0) == 0 {
+            // They are this process's own if it is the first of a container.
+            while waitpid(-group, nil, WNOHANG) > 0 {}
+            usleep(20_000)
+            looks += 1
+        }
     }
 
     /// Makes SIGTERM and SIGHUP close the input of a pager and wait until its user quits it, as in git. Otherwise the shell and
