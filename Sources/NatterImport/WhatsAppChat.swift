@@ -97,11 +97,13 @@ final class WhatsAppChat: ChatLog {
 
         init(_ order: DateOrder) { self.order = order }
 
-        mutating func note(_ line: Line) {
-            guard let day = line.civil(order)?.daysSinceEpoch else { return }
+        /// - Returns: whether the line has such a date.
+        mutating func note(_ line: Line) -> Bool {
+            guard let day = line.civil(order)?.daysSinceEpoch else { return false }
             count += 1
             if day < before { returns += 1 }
             (before, first, last) = (day, min(first, day), max(last, day))
+            return true
         }
 
         var span: Int64 { count > 0 ? last - first : 0 }
@@ -115,11 +117,10 @@ final class WhatsAppChat: ChatLog {
             guard let line = parse(text) else { return }
             form = form ?? line.form
             if line.isUpperCase == true { isAmerican = true }
-            let before = days.count + months.count + years.count
-            if line.numbers[0] > 31 { years.note(line) }
-            days.note(line)
-            months.note(line)
-            if days.count + months.count + years.count > before { count += 1 }
+            // A year of two digits looks like a day, unless the user knows better.
+            let mayBeYear = line.numbers[0] > 31 || file.dateOrder == .yearFirst
+            let fits = [mayBeYear && years.note(line), days.note(line), months.note(line)]
+            if fits.contains(true) { count += 1 }
         }
         guard form != nil else { throw file.malformed("no line begins with a date and a time, as WhatsApp writes") }
         if let order = file.dateOrder {

@@ -110,6 +110,8 @@ struct ForeignFormsTests {
         #expect(try history("india").count == 3)
         let said = try take("whatsapp", "--dates", "mdy", "us", input: days)
         #expect(try !said.errors.contains("--dates") && history("us").first == "2715 Asha: one", "\(said)")
+        let years = try take("whatsapp", "--dates", "ymd", "years", input: "25/01/02, 00:01 - Asha: one\n")
+        #expect(try years.code == 0 && history("years") == ["1441 Asha: one"], "\(years)")
         // A date that is none says nothing, and no order fits these
         let odd = days + "99/99/25, 9:18 pm - Asha: odd\n"
         #expect(try take("whatsapp", "--dates", "dmy", "india", input: odd).code == 0)

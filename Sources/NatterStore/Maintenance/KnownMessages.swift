@@ -13,116 +13,161 @@ public enum ImportStanding: Equatable, Sendable {
 /// The messages of a conversation that earlier imports have brought. Two messages are the same if time, sender and text
 /// are, or if the text was edited since; if a conversation has two such, an import leaves out the first two.
 ///
-/// So it does not matter whether a program gives its messages ids, and whether those stay the same. Each message takes some 80
-/// bytes.
+/// So it does not matter whether a program gives its messages ids, and whether those stay the same. However many messages have one
+/// time and sender, as in a log with minutes, each is found at once.
 struct KnownMessages {
-    /// Time and sender.
+    /// A hash of time and sender.
     private struct Origin: Hashable {
         let high: UInt64
         let low: UInt64
     }
 
-    private struct Known {
-        let seq: Seq
-        /// Hashes of the text that was imported, which may be erased, and of the newest one.
-        let first: UInt64?
-        var newest: UInt64
-        /// When the text was last changed.
-        var edited: Timestamp?
-        /// Whether a message of this import was this one.
-        var isTaken = false
-        /// The place of the next one with the same origin.
-        var next: Int?
+    /// An origin, and a hash that tells its texts apart.
+    private struct Content: Hashable {
+        let origin: Origin
+        let text: UInt64
     }
 
-    private var messages: [Known] = []
-    /// The places of the first and the last message of an origin.
-    private var places: [Origin: (first: Int, last: Int)] = [:]
+    /// Places of messages, in order. Nearly always there is one.
+    private struct Queue {
+        private let first: UInt32
+        private var next: UInt32 = 0
+        private var others: [UInt32] = []
+
+        init(_ first: UInt32) { self.first = first }
+
+        mutating func append(_ place: UInt32) { others.append(place) }
+
+        /// The first that is not taken. Those before it are not looked at again.
+        mutating func front(_ isTaken: [Bool]) -> UInt32? {
+            while next <= others.count {
+                let place = next == 0 ? first : others[Int(next) - 1]
+                if !isTaken[Int(place)] { return place }
+                next += 1
+            }
+            return nil
+        }
+    }
+
+    /// The messages of one origin.
+    private struct Group {
+        var queue: Queue
+        /// How many are not taken, and how many of those were edited.
+        var left: UInt32 = 0
+        var edited: UInt32 = 0
+    }
+
+    /// The messages that an earlier import has brought, and which of them one of this import was.
+    private var seqs: [Seq] = []
+    private var isTaken: [Bool] = []
+    /// When a text was last changed.
+    private var edits: [UInt32: Timestamp] = [:]
+    private var groups: [Origin: Group] = [:]
+    /// By their newest texts; and those that were edited by the first.
+    private var current: [Content: Queue] = [:]
+    private var former: [Content: Queue] = [:]
     /// How many erased messages have a time. Nobody knows any more who sent them, and they must not come back.
     private var erased: [Timestamp: Int] = [:]
+
+    private struct Edit {
+        let sender: [UInt8]
+        let text: UInt64
+        let time: Timestamp
+    }
 
     /// - Parameter name: of a conversation, which need not exist.
     init(of name: String, in store: Store) throws(StoreError) {
         let exporter: StoreExporter
         do throws(StoreError) { exporter = try StoreExporter(name, of: store) } catch .noSuchConversation { return }
+        // Of each message; the text is nil if it is erased.
+        var (origins, texts): ([Origin], [UInt64?]) = ([], [])
         // Times of erased messages, whose senders only an edit can tell.
         var nameless: [Seq: Timestamp] = [:]
-        var edits: [Edit] = []
+        var newest: [Seq: Edit] = [:]
         while let piece = try exporter.next() {
             // Of damaged messages nobody knows what they were. What is imported once more can be seen.
             guard case .messages(let messages) = piece else { continue }
             messages.forEachImported { seq, time, sender, text, edited, isErased in
-                let hash = KnownMessages.hash(text)
                 switch (edited, isErased) {
-                case (nil, false): add(Known(seq: seq, first: hash, newest: hash), time, sender)
+                case (nil, false):
+                    seqs.append(seq)
+                    origins.append(KnownMessages.origin(time, sender))
+                    texts.append(KnownMessages.hash(text))
                 case (nil, true): nameless[seq] = time
-                case (let edited?, false): edits.append(Edit(seq: edited, sender: sender, newest: hash, time: time))
+                case (let edited?, false):
+                    if let known = newest[edited], known.time > time { return }
+                    newest[edited] = Edit(sender: sender, text: KnownMessages.hash(text), time: time)
                 case (_, true): break
                 }
             }
         }
-        for edit in edits {
-            guard let time = nameless.removeValue(forKey: edit.seq) else { continue }
-            add(Known(seq: edit.seq, first: nil, newest: edit.newest), time, edit.sender)
+        for (seq, time) in nameless.sorted(by: { $0.key < $1.key }) {
+            guard let edit = newest[seq] else {
+                erased[time, default: 0] += 1
+                continue
+            }
+            seqs.append(seq)
+            origins.append(KnownMessages.origin(time, edit.sender))
+            texts.append(nil)
         }
-        for time in nameless.values { erased[time, default: 0] += 1 }
-        let newest = Dictionary(edits.map { ($0.seq, $0) }) { $0.time <= $1.time ? $1 : $0 }
-        for place in messages.indices where !newest.isEmpty {
-            guard let edit = newest[messages[place].seq] else { continue }
-            (messages[place].newest, messages[place].edited) = (edit.newest, edit.time)
+        isTaken = Array(repeating: false, count: seqs.count)
+        for (index, seq) in seqs.enumerated() {
+            sort(UInt32(clamping: index), of: origins[index], text: texts[index], edited: newest[seq])
         }
     }
 
-    private struct Edit {
-        let seq: Seq
-        let sender: [UInt8]
-        let newest: UInt64
-        let time: Timestamp
-    }
-
-    private mutating func add(_ message: Known, _ time: Timestamp, _ sender: [UInt8]) {
-        let origin = KnownMessages.origin(time, sender)
-        messages.append(message)
-        let place = messages.count - 1
-        if let last = places[origin]?.last { messages[last].next = place }
-        places[origin, default: (place, place)].last = place
+    private mutating func sort(_ place: UInt32, of origin: Origin, text: UInt64?, edited edit: Edit?) {
+        func add(_ text: UInt64, to queues: inout [Content: Queue]) {
+            let content = Content(origin: origin, text: text)
+            if queues[content]?.append(place) == nil { queues[content] = Queue(place) }
+        }
+        if groups[origin]?.queue.append(place) == nil { groups[origin] = Group(queue: Queue(place)) }
+        groups[origin]?.left += 1
+        guard let edit else {
+            if let text { add(text, to: &current) }
+            return
+        }
+        groups[origin]?.edited += 1
+        edits[place] = edit.time
+        add(edit.text, to: &current)
+        if let text, text != edit.text { add(text, to: &former) }
     }
 
     /// Says what a message is, and crosses out the one that it is.
     ///
     /// - Parameter edited: when its text was last changed, if it was.
     mutating func take(time: Timestamp, sender: [UInt8], text: [UInt8], edited: Timestamp?) -> ImportStanding {
-        var left: [Int] = []
-        var next = places[KnownMessages.origin(time, sender)]?.first
-        while let place = next {
-            if !messages[place].isTaken { left.append(place) }
-            next = messages[place].next
-        }
-        guard !left.isEmpty else {
+        let origin = KnownMessages.origin(time, sender)
+        guard let (left, editedCount) = groups[origin].map({ ($0.left, $0.edited) }), left > 0 else {
             guard let count = erased[time] else { return .new }
             erased[time] = count > 1 ? count - 1 : nil
             return .known(nil)
         }
-        let hash = text.withUnsafeBytes(KnownMessages.hash)
-        func isNewer(_ place: Int) -> Bool {
-            guard let edited else { return false }
-            return messages[place].edited.map { $0 < edited } ?? true
-        }
-        if let place = left.first(where: { messages[$0].newest == hash })
-            ?? left.first(where: { messages[$0].first == hash })
-        {
-            messages[place].isTaken = true
-            // The text may have been changed back.
-            return messages[place].newest != hash && isNewer(place)
-                ? .edited(messages[place].seq) : .known(messages[place].seq)
-        }
+        let content = Content(origin: origin, text: text.withUnsafeBytes(KnownMessages.hash))
+        if let place = current[content]?.front(isTaken) { return .known(take(place, of: origin)) }
+        // The text may have been changed back.
+        if let place = former[content]?.front(isTaken) { return take(place, of: origin, edited: edited) }
         // A text that is in no import yet, or one between two that are.
-        guard edited != nil || left.contains(where: { messages[$0].edited != nil }) else { return .new }
-        let place = left[0]
-        messages[place].isTaken = true
+        guard edited != nil || editedCount > 0, let place = groups[origin]?.queue.front(isTaken) else { return .new }
+        if left == 1 { return take(place, of: origin, edited: edited) }
         // To change the wrong one would hide its text.
-        if left.count > 1 { return .known(nil) }
-        return isNewer(place) ? .edited(messages[place].seq) : .known(messages[place].seq)
+        _ = take(place, of: origin)
+        return .known(nil)
+    }
+
+    /// Takes one that has another text.
+    private mutating func take(_ place: UInt32, of origin: Origin, edited: Timestamp?) -> ImportStanding {
+        let last = edits[place]
+        let seq = take(place, of: origin)
+        guard let edited, last.map({ $0 < edited }) ?? true else { return .known(seq) }
+        return .edited(seq)
+    }
+
+    private mutating func take(_ place: UInt32, of origin: Origin) -> Seq {
+        isTaken[Int(place)] = true
+        groups[origin]?.left -= 1
+        if edits[place] != nil { groups[origin]?.edited -= 1 }
+        return seqs[Int(place)]
     }
 
     private static func origin(_ time: Timestamp, _ sender: [UInt8]) -> Origin {
@@ -133,9 +178,8 @@ struct KnownMessages {
         }
     }
 
-    /// Tells the few texts of one origin apart.
     private static func hash(_ text: UnsafeRawBufferPointer) -> UInt64 {
-        Digest(of: Array(text)).withUnsafeBytes { $0.loadUnaligned(as: UInt64.self) }
+        Digest(of: text).withUnsafeBytes { $0.loadUnaligned(as: UInt64.self) }
     }
 
     /// What makes a message the same as another one.
