@@ -58,19 +58,27 @@ class RaceTests(OpenPage):
         self.assertEqual(self.listed().get("bob"), "pm two")
         self.assertNotIn("crew", self.listed())
 
+    def refuse_posts(self):
+        """Until refuses is false in this tab, because another one may be the first to try."""
+        self.js("""
+            const real = window.fetch;
+            window.refuses = true;
+            window.fetch = (...values) =>
+                window.refuses && values[1]?.method === 'POST' ? Promise.resolve(new Response('{}', { status: 503 })) : real(...values);""")
+
     def test_a_message_of_a_tab_that_was_closed_is_sent_by_another(self):
         self.log_in("alice")
+        self.refuse_posts()
         first = self.driver.current_window_handle
         self.new_tab()
         self.open()
         self.wait(lambda: self.all(".status.live"))
-        self.js("""
-            const real = window.fetch;
-            window.fetch = (...values) => values[1]?.method === 'POST' ? Promise.resolve(new Response('{}', { status: 503 })) : real(...values);""")
+        self.refuse_posts()
         self.say("from the tab that closes")
         self.wait(lambda: self.all(".row.pending.unsent"))
         self.driver.close()
         self.driver.switch_to.window(first)
+        self.js("window.refuses = false")
         self.wait_for("from the tab that closes")
         self.wait_sent()
 
