@@ -91,13 +91,13 @@ test: packages compiler $(corpus)
 	scripts/check/hardened $(programs)/natterd
 	scripts/check/run-tests $(if $(FILTER),--filter $(FILTER))
 	@$(if $(corpus),,echo "make test: left out the tests of a large conversation; NATTER_CORPUS=FILE names one")
-# The tests of the page wait most of the time, so others run beside them. What is counted had better be alone:
-# beside something else, a server is woken more often, and a page needs 26 system calls for 21.
+# The tests of the page wait most of the time, so others run beside them. What is counted had better be alone: beside
+# those, a server is woken more often, and a page needs 26 system calls for 21. Each of the counts needs one processor.
 	$(if $(FILTER),,$(MAKE) -j2 --output-sync=line check-page check-openapi check-examples fuzz)
-	$(if $(FILTER),,$(MAKE) check-counts check-growth)
+	$(if $(FILTER),,$(MAKE) -j2 --output-sync=line check-counts check-growth)
 
 test-build: packages compiler
-	swift build --build-tests
+	scripts/check/run-tests build
 
 # 8 seconds for each of the ten in 'make test'; 'FUZZ_SECONDS=600 make fuzz' for a long run.
 FUZZ_SECONDS ?= 8

@@ -3,19 +3,25 @@
 // SwiftPM refuses a cycle, and 'scripts/check/imports' (part of 'make lint') refuses an import that is not declared here.
 import PackageDescription
 
-let strict: [SwiftSetting] = [
-    .treatAllWarnings(as: .error),
-    .enableUpcomingFeature("InternalImportsByDefault"),
-    .enableUpcomingFeature("MemberImportVisibility"),
-    // Without the first option, the compiled code looks up a generic type by its name. The runtime then searches all
-    // conformances of the program for each of the type's requirements, which costs a command up to a sixth of its
-    // instructions. It is an option of the compiler's inside, without a promise: if a later compiler does not know it, natter
-    // works without it, too. The second lets the linker arrange functions.
-    .unsafeFlags(
-        [
-            "-Xfrontend", "-disable-concrete-type-metadata-mangled-name-accessors", "-Xfrontend", "-function-sections",
-        ], .when(configuration: .release)),
-]
+/// How the rooms are optimized in a build for tests: `TESTS=-Onone`, as scripts/check/run-tests has it. Such a build is one with
+/// `-c release`, because that compiles a room as a whole: a sixth less work than a debug build of everything.
+let testing = Context.environment["TESTS"].flatMap { $0.isEmpty ? nil : $0 }
+
+let strict: [SwiftSetting] =
+    (testing.map { [.unsafeFlags([$0, "-enable-testing"])] } ?? []) + [
+        .treatAllWarnings(as: .error),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+        // Without the first option, the compiled code looks up a generic type by its name. The runtime then searches all
+        // conformances of the program for each of the type's requirements, which costs a command up to a sixth of its
+        // instructions. It is an option of the compiler's inside, without a promise: if a later compiler does not know it, natter
+        // works without it, too. The second lets the linker arrange functions.
+        .unsafeFlags(
+            [
+                "-Xfrontend", "-disable-concrete-type-metadata-mangled-name-accessors", "-Xfrontend",
+                "-function-sections",
+            ], .when(configuration: .release)),
+    ]
 
 /// The arguments of the linker, as the compiler passes them on.
 func linker(_ words: String...) -> [String] { words.flatMap { ["-Xlinker", $0] } }
@@ -30,7 +36,7 @@ func isSet(_ variable: String) -> Bool { Context.environment[variable]?.isEmpty 
 /// it. That costs a command 0.7 ms, so what you build for yourself does not. Only lld can link it so, and only without an rpath,
 /// with which glibc 2.36 crashes.
 let clientLink: [String] =
-    isSet("SHARED")
+    testing != nil || isSet("SHARED")
     ? []
     : ["-static-executable", "-use-ld=lld"]
         + linker("--symbol-ordering-file=\(Context.packageDirectory)/bench/natter.order", "--no-warn-symbol-ordering")
@@ -42,9 +48,11 @@ func library(_ name: String, headers package: String...) -> Target {
     .systemLibrary(name: name, providers: package.isEmpty ? nil : [.apt(package)])
 }
 
-/// For rooms in which the tests that simulate disks and read files spend most of their time: optimized in debug builds, too.
+/// For rooms in which the tests that simulate disks and read files spend most of their time: optimized in builds for tests, too.
 /// Assertions stay on, the standard library's as well.
-let optimized: [SwiftSetting] = [.unsafeFlags(["-O", "-assert-config", "Debug"], .when(configuration: .debug))]
+let optimized: [SwiftSetting] = [
+    .unsafeFlags(["-O", "-assert-config", "Debug"], testing == nil ? .when(configuration: .debug) : nil)
+]
 
 func room(
     _ name: String, imports: [Target.Dependency], path: String? = nil, settings: [SwiftSetting] = []
