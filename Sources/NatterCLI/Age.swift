@@ -21,19 +21,6 @@ public enum Age {
         }
     }
 
-    /// `3 min`, `2 h`, `0 s`.
-    public static func short(of time: Timestamp, now: Timestamp) -> Phrase {
-        let (count, unit) = largestUnit(of: time, now: now)
-        return switch unit {
-        case .second: "\(count) s"
-        case .minute: "\(count) min"
-        case .hour: "\(count) h"
-        case .day: "\(count) d"
-        case .week: "\(count) wk"
-        case .year: "\(count) y"
-        }
-    }
-
     /// The raw value is the unit's length in seconds.
     private enum Unit: Int64 {
         case second = 1

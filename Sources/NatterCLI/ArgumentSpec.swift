@@ -11,6 +11,8 @@ public struct OptionSpec: Sendable, Equatable {
     /// The allowed values. If it is empty, any value is allowed.
     public let choices: [String]
     public let isRepeatable: Bool
+    /// The names that completion offers for the value, where its placeholder does not say.
+    private var names: WordKind.Names?
     /// One line for help: lower case, no full stop.
     public let help: Phrase
 
@@ -22,10 +24,12 @@ public struct OptionSpec: Sendable, Equatable {
     /// An option with a value. If it is given several times, the last value counts.
     /// `Arguments.values` has all of them.
     public static func option(
-        _ name: String, short: Character? = nil, value placeholder: String, isRepeatable: Bool = false, _ help: Phrase
+        _ name: String, short: Character? = nil, value placeholder: String, isRepeatable: Bool = false,
+        names: WordKind.Names? = nil, _ help: Phrase
     ) -> OptionSpec {
         OptionSpec(
-            name: name, short: short, valueName: placeholder, choices: [], isRepeatable: isRepeatable, help: help)
+            name: name, short: short, valueName: placeholder, choices: [], isRepeatable: isRepeatable, names: names,
+            help: help)
     }
 
     /// An option whose value is one of a few words.
@@ -58,7 +62,7 @@ public struct OptionSpec: Sendable, Equatable {
         return "[\(whole)]" + (isRepeatable ? "..." : "")
     }
 
-    var kind: WordKind { WordKind(placeholder ?? "", choices: choices) }
+    var kind: WordKind { names.map { .names($0) } ?? WordKind(placeholder ?? "", choices: choices) }
 }
 
 /// One operand of a command. Optional operands follow the required ones. Only the last may repeat.
@@ -69,23 +73,28 @@ public struct OperandSpec: Sendable, Equatable {
     public let isRepeating: Bool
     /// The allowed words. If it is empty, any word is allowed.
     public let choices: [String]
+    /// The names that completion offers, where the placeholder does not say.
+    private var names: WordKind.Names?
     /// One line for help: lower case, no full stop.
     public let help: Phrase
 
     public static func required(
-        _ name: String, isRepeating: Bool = false, oneOf choices: [String] = [], _ help: Phrase
+        _ name: String, isRepeating: Bool = false, oneOf choices: [String] = [], names: WordKind.Names? = nil,
+        _ help: Phrase
     ) -> OperandSpec {
-        OperandSpec(name: name, isOptional: false, isRepeating: isRepeating, choices: choices, help: help)
+        OperandSpec(name: name, isOptional: false, isRepeating: isRepeating, choices: choices, names: names, help: help)
     }
 
-    public static func optional(_ name: String, isRepeating: Bool = false, _ help: Phrase) -> OperandSpec {
-        OperandSpec(name: name, isOptional: true, isRepeating: isRepeating, choices: [], help: help)
+    public static func optional(
+        _ name: String, isRepeating: Bool = false, names: WordKind.Names? = nil, _ help: Phrase
+    ) -> OperandSpec {
+        OperandSpec(name: name, isOptional: true, isRepeating: isRepeating, choices: [], names: names, help: help)
     }
 
     /// The text in usage lines: the name, or the choices themselves.
     public var placeholder: String { choices.isEmpty ? name : choices.joined(separator: "|") }
 
-    var kind: WordKind { WordKind(name, choices: choices) }
+    var kind: WordKind { names.map { .names($0) } ?? WordKind(name, choices: choices) }
 }
 
 /// The kind of word that a placeholder of the table stands for, for completion.
@@ -101,7 +110,7 @@ public enum WordKind: Equatable, Sendable {
     case names(Names)
 
     public enum Names: String, Sendable {
-        case users, conversations, groups
+        case users, conversations, groups, profiles, settings, watches
     }
 
     init(_ placeholder: String, choices: [String]) {

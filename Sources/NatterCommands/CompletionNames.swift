@@ -1,7 +1,7 @@
 internal import NatterCLI
 internal import NatterClient
 
-/// The names that a shell offers. They come from the replica alone, because completion makes no request.
+/// The names that a shell offers. They come from the files of the home directory, because completion makes no request.
 enum CompletionNames {
     /// A longer list would not help the user.
     static let limit = 1_000
@@ -10,13 +10,26 @@ enum CompletionNames {
         _ kind: WordKind.Names, from start: String, _ arguments: Arguments, _ console: Console
     ) throws -> [String] {
         let context = Context(arguments, console)
-        let account = try context.offlineAccount()
-        guard let location = try context.home().replica(of: account), let replica = try Replica.open(at: location)
-        else { return [] }
         switch kind {
-        case .users: return try users(replica, from: start)
-        case .groups: return try replica.groupNames(from: start, limit: limit)
-        case .conversations: return try conversations(replica, from: start)
+        case .profiles: return try context.home().profileNames()
+        case .settings: return Setting.names
+        case .users, .conversations, .groups, .watches: return try known(kind, from: start, context)
+        }
+    }
+
+    /// What the account in use knows.
+    private static func known(_ kind: WordKind.Names, from start: String, _ context: Context) throws -> [String] {
+        let account = try context.offlineAccount()
+        guard let location = try context.home().replica(of: account) else { return [] }
+        let words = context.arguments
+        if kind == .watches || words.path == ["watch"] && words.operands.first == "drop" {
+            return try WatchPlace.all(in: WatchPlace.directory(of: location)).map(\.place.title)
+        }
+        guard let replica = try Replica.open(at: location) else { return [] }
+        return switch kind {
+        case .users: try users(replica, from: start)
+        case .groups: try replica.groupNames(from: start, limit: limit)
+        default: try conversations(replica, from: start)
         }
     }
 

@@ -30,7 +30,7 @@ public enum NatterProgram {
         [
             .option("home", value: "DIR", "the directory of profiles and replicas"),
             .option("server", value: "URL", "the server's address, such as http://127.0.0.1:7117"),
-            .option("profile", value: "NAME", "which of several accounts to use"),
+            .option("profile", value: "NAME", names: .profiles, "which of several accounts to use"),
             .option("token-file", value: "F", "use the token in F instead of the profile's"),
             .option("ca-file", value: "F", "trust only the certificate authorities in F, in PEM"),
             .flag("insecure", "allow passwords and tokens over plain HTTP to another host"),

@@ -129,16 +129,12 @@ struct TimeTests {
     @Test(
         "ages",
         arguments: [
-            (0, "just now", "0 s"), (999, "just now", "0 s"), (1_000, "1 second ago", "1 s"),
-            (59_999, "59 seconds ago", "59 s"), (60_000, "1 minute ago", "1 min"), (180_000, "3 minutes ago", "3 min"),
-            (7_200_000, "2 hours ago", "2 h"), (86_400_000, "1 day ago", "1 d"),
-            (14 * 86_400_000, "2 weeks ago", "2 wk"),
-            (800 * 86_400_000, "2 years ago", "2 y"), (-5_000, "just now", "0 s"),
-        ] as [(Int64, String, String)])
-    func ages(milliseconds: Int64, long: String, short: String) {
-        let then = now.advanced(milliseconds: -milliseconds)
-        #expect(Age.text(of: then, now: now).english == long)
-        #expect(Age.short(of: then, now: now).english == short)
+            (0, "just now"), (999, "just now"), (1_000, "1 second ago"), (59_999, "59 seconds ago"), (60_000, "1 minute ago"),
+            (180_000, "3 minutes ago"), (7_200_000, "2 hours ago"), (86_400_000, "1 day ago"),
+            (14 * 86_400_000, "2 weeks ago"), (800 * 86_400_000, "2 years ago"), (-5_000, "just now"),
+        ] as [(Int64, String)])
+    func ages(milliseconds: Int64, text: String) {
+        #expect(Age.text(of: now.advanced(milliseconds: -milliseconds), now: now).english == text)
     }
 
     @Test("ages of the ends of time don't overflow")

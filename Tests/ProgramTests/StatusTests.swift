@@ -159,6 +159,12 @@ struct StatusTests {
         #expect(outcome.output.contains("natter __complete"))
         #expect(try world.person("nobody").alone("__complete", "words", "ver").output.contains("verify\t"))
         #expect(try world.person("nobody").alone("__complete", "words", "--lang", "").lines == ["words", "en", "ru"])
+        #expect(try world.person("nobody").alone("__complete", "words", "config", "get", "").lines.contains("ca-file"))
+        try expect(world.person("nobody").alone("profile", "add", "work", "server=http://127.0.0.1:9"))
+        for words in [["profile", "rm"], ["--profile"]] {
+            let offered = try world.person("nobody").alone.run(["__complete", "words"] + words + [""])
+            #expect(offered.lines == ["words", "work"])
+        }
         #expect(try world.person("nobody").alone("completion", "tcsh").code == 64)
         // And bash takes its own
         if shell == "bash" {

@@ -181,6 +181,10 @@ struct WatchTests {
         try world.alice.sends("six")
         #expect(try other.line() == "six.")
         #expect(try Set(world.bob("watch", "ls", "--json").objects().map { $0[string: "name"] }).contains("second"))
+        for words in [["drop"], ["--failed", "--name"]] {
+            let offered = try world.bob.run(["__complete", "words", "watch"] + words + [""])
+            #expect(offered.lines.first == "words" && offered.lines.contains("second"), "\(offered)")
+        }
         #expect(try world.bob("watch", "drop", "second").code == 75)
         other.signal(SIGKILL)
         _ = other.finish()

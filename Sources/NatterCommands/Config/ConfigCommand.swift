@@ -21,7 +21,8 @@ enum ConfigCommand {
     private static let getSpec = CommandSpec(
         "get", aliases: ["ls", "list"], "print settings",
         operands: [
-            .optional("KEY", "one of \(Setting.names.joined(separator: ", ")) (default: all that are set)")
+            .optional(
+                "KEY", names: .settings, "one of \(Setting.names.joined(separator: ", ")) (default: all that are set)")
         ],
         description: [
             "Print the value of KEY, or all settings as 'key = value'. If KEY is not set, the exit status is 1."
@@ -32,7 +33,7 @@ enum ConfigCommand {
     private static let setSpec = CommandSpec(
         "set", "change a setting",
         operands: [
-            .required("KEY", "one of \(Setting.names.joined(separator: ", "))"),
+            .required("KEY", names: .settings, "one of \(Setting.names.joined(separator: ", "))"),
             .required("VALUE", "the value; an empty one removes the setting"),
         ],
         examples: [Example("natter config set timeout 5", "wait at most 5 seconds for the server")],

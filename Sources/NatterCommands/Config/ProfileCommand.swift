@@ -23,7 +23,8 @@ enum ProfileCommand {
             Example("natter profile set work server=https://new.example.org", "go on after the server has moved"),
         ])
 
-    private static let nameOperand = OperandSpec.required("NAME", "the profile")
+    private static let newName = OperandSpec.required("NAME", "the profile")
+    private static let knownName = OperandSpec.required("NAME", names: .profiles, "the profile")
     private static let pairsHelp: Phrase = "server, ca-file, lang or color; an empty value removes it"
 
     private static let list = CommandSpec(
@@ -35,7 +36,7 @@ enum ProfileCommand {
         run: inContext(list))
 
     private static let add = CommandSpec(
-        "add", "make a profile", operands: [nameOperand, .optional("KEY=VALUE", isRepeating: true, pairsHelp)],
+        "add", "make a profile", operands: [newName, .optional("KEY=VALUE", isRepeating: true, pairsHelp)],
         run: inContext { context in
             try change(context) { account in
                 guard account == nil else {
@@ -50,7 +51,7 @@ enum ProfileCommand {
 
     private static let set = CommandSpec(
         "set", "change a profile's settings",
-        operands: [nameOperand, .required("KEY=VALUE", isRepeating: true, pairsHelp)],
+        operands: [knownName, .required("KEY=VALUE", isRepeating: true, pairsHelp)],
         description: [
             "Change settings. After a new server, the session goes on if the server there has the same store; otherwise the "
                 + "status is 77 and nothing changes, because a token is never sent to another server."
@@ -65,7 +66,7 @@ enum ProfileCommand {
         })
 
     private static let remove = CommandSpec(
-        "rm", aliases: ["remove"], "remove a profile", operands: [nameOperand],
+        "rm", aliases: ["remove"], "remove a profile", operands: [knownName],
         description: ["Remove a profile and end its session. What it has synced stays."],
         run: inContext { context in
             let name = context.arguments.operand("NAME") ?? ""

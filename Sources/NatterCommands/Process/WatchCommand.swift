@@ -13,7 +13,9 @@ enum WatchCommand {
         "watch", "run a command for each new message", group: NatterProgram.Group.reading,
         options: [
             .option("exec", value: "CMD", "the command to run, by 'sh -c'"),
-            .option("name", value: "NAME", "the name of the watch, for several with the same conversations"),
+            .option(
+                "name", value: "NAME", names: .watches, "the name of the watch, for several with the same conversations"
+            ),
             .option("tries", value: "N", "how often to run CMD for a message that fails (default 5)"),
             .flag("failed", "print the messages for which CMD failed, instead of watching"),
             .option("from", value: "USER", "run it only for messages of USER"),
