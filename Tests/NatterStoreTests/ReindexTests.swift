@@ -111,6 +111,26 @@ struct ReindexTests {
             ).isEmpty)
     }
 
+    @Test("a hook waits before messages whose row is missing, because a repair finds them again")
+    func hook() throws {
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path)
+        try store.fill(300)
+        try store.seal()
+        let id = try store.store.hookTarget("general").id
+        try store.reopen { path in
+            try Connection(path: path + "/store.db", role: .writer).execute("DELETE FROM block")
+        }
+        #expect(throws: StoreError.self) {
+            try store.store.hookMessages(of: id, named: "general", after: Seq(0))
+        }
+        store.store.close()
+        #expect(try StoreRebuild.run(directory.path, .reindex).lostMessages == 0)
+        let next = try TestStore(directory.path)
+        let page = try #require(try next.store.hookMessages(of: id, named: "general", after: Seq(0)))
+        #expect(page.messages.first?.seq == Seq(1) && page.gone == nil)
+    }
+
     @Test("an old index with newer logs: a start finds everything, also conversations new to the index")
     func oldIndex() throws {
         let (directory, old) = (try TemporaryDirectory(), try TemporaryDirectory())

@@ -10,7 +10,7 @@ class ComposerTests(OpenPage):
 
     def act(self, seq, label):
         """Uses a button of a message by keyboard."""
-        self.js(f"document.querySelector('#m{seq}').focus()")
+        self.focus_row(seq)
         self.one(f"#m{seq} [aria-label={label}]").send_keys(Keys.ENTER)
 
     def test_a_slow_answer_to_an_edit_leaves_the_next_edit_alone(self):

@@ -281,7 +281,7 @@ class HistoryTests(OpenPage):
         self.post("alice", "edited", kind="edit", about=1)
         self.wait_for("edited")
         self.one("#m1 [aria-label=Edit]")
-        self.js("document.querySelector('#m1').focus()")
+        self.focus_row(1)
         self.one("#m1 [aria-label=Delete]").send_keys(Keys.ENTER)
         self.one("dialog .danger").send_keys(Keys.ENTER)
         self.wait_for("(deleted)")

@@ -143,7 +143,7 @@ class LifeTests(PageTest):
         self.log_in("alice")
         self.wait(lambda: self.texts() == ["secret", "a password"])
         self.assertEqual(self.one(".start").text, "Older messages are not kept")
-        self.driver.execute_script(f"document.querySelector('#m{first}').focus()")
+        self.focus_row(first)
         self.click(f"#m{first} [aria-label=Erase]")
         self.click("dialog[open] .danger")
         self.wait(lambda: self.texts() == ["(erased)", "a password"])
@@ -153,12 +153,12 @@ class LifeTests(PageTest):
         self.wait(lambda: self.texts() == ["(erased)", "typo"])
         self.wait(lambda: "(erased)" in self.one(".conversation").text)
         # Only an admin can.
-        self.driver.execute_script(f"document.querySelector('#m{second}').focus()")
+        self.focus_row(second)
         self.one(f"#m{second} [aria-label=Erase]")
         self.driver.delete_all_cookies()
         self.log_in("bob")
         self.wait_for("typo")
-        self.driver.execute_script(f"document.querySelector('#m{second}').focus()")
+        self.focus_row(second)
         self.one(f"#m{second} [aria-label=Delete]")
         self.assertEqual(self.all("[aria-label=Erase]"), [])
 

@@ -27,7 +27,7 @@ class MessageTests(PageTest):
         self.say("three")
         self.wait_for("three")
         self.assertIn("(edited)", self.one("#m3").text)
-        self.driver.execute_script("document.querySelector('#m1').focus()")
+        self.focus_row(1)
         self.click("#m1 [aria-label=Delete]")
         self.wait(lambda: self.driver.find_element(By.CSS_SELECTOR, "dialog .danger").click() or True)
         self.wait(lambda: "(deleted)" in self.one("#m1").text)

@@ -203,7 +203,7 @@ class PageTest(unittest.TestCase):
         """Gives a message the focus, and so its buttons. The pointer goes away before: a row that comes may move another one
         below it, which then gets them."""
         self.driver.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": "mouseMoved", "x": 1, "y": 1})
-        self.wait(lambda: self.js(
+        self.wait(lambda: self.driver.execute_script(
             "const row = document.getElementById(arguments[0]); document.activeElement.blur(); row.focus();"
             " return row.querySelector('.actions') !== null", f"m{seq}"), f"the buttons of message {seq}")
 
