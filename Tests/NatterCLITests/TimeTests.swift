@@ -129,7 +129,8 @@ struct TimeTests {
     @Test(
         "ages",
         arguments: [
-            (0, "just now"), (999, "just now"), (1_000, "1 second ago"), (59_999, "59 seconds ago"), (60_000, "1 minute ago"),
+            (0, "just now"), (999, "just now"), (1_000, "1 second ago"), (59_999, "59 seconds ago"),
+            (60_000, "1 minute ago"),
             (180_000, "3 minutes ago"), (7_200_000, "2 hours ago"), (86_400_000, "1 day ago"),
             (14 * 86_400_000, "2 weeks ago"), (800 * 86_400_000, "2 years ago"), (-5_000, "just now"),
         ] as [(Int64, String)])
