@@ -23,9 +23,13 @@ public final class WorkBudget {
 
     /// Runs `body`, whose statements end with `overBudget` when the budget is used up.
     ///
-    /// - Parameter share: the part of the budget that `body` may use: 1 for all of it, 2 for the half.
-    func limit<Result>(_ handle: OpaquePointer, share: Int, _ body: () throws -> Result) rethrows -> Result {
-        let kept = (steps: steps - steps / share, pages: pages - pages / share)
+    /// - Parameters:
+    ///   - share: the part of the budget's steps that `body` may use: 1 for all of them, 2 for the half.
+    ///   - pageShare: the part of its pages.
+    func limit<Result>(
+        _ handle: OpaquePointer, share: Int, pageShare: Int, _ body: () throws -> Result
+    ) rethrows -> Result {
+        let kept = (steps: steps - steps / share, pages: pages - pages / pageShare)
         (steps, pages) = (steps - kept.steps, pages - kept.pages)
         self.handle = handle
         seenPages = pagesRead
@@ -67,10 +71,13 @@ public final class WorkBudget {
 extension Connection {
     /// Runs `body`, whose statements end with `overBudget` when the budget is used up. Without a budget they never do.
     ///
-    /// - Parameter share: the part of the budget that `body` may use: 1 for all of it, 2 for the half.
-    public func limited<Result>(to budget: WorkBudget?, share: Int = 1, _ body: () throws -> Result) rethrows -> Result
-    {
+    /// - Parameters:
+    ///   - share: the part of the budget's steps that `body` may use: 1 for all of them, 2 for the half.
+    ///   - pageShare: the part of its pages; by default as of the steps.
+    public func limited<Result>(
+        to budget: WorkBudget?, share: Int = 1, pageShare: Int? = nil, _ body: () throws -> Result
+    ) rethrows -> Result {
         guard let budget else { return try body() }
-        return try budget.limit(handle, share: share, body)
+        return try budget.limit(handle, share: share, pageShare: pageShare ?? share, body)
     }
 }

@@ -165,6 +165,15 @@ extension SearchIndex {
         }
     }
 
+    /// The conversation with a number in this index.
+    func name(of number: Int64) throws(SQLiteError) -> ConversationID {
+        let bytes = try connection.row("SELECT name FROM conversation WHERE id = ?1", number) { $0.blob(0) }
+        guard let name = bytes.flatMap({ ConversationID(bytes: $0) }) else {
+            throw SQLiteError(reason: .corrupt, message: "a range of no conversation", path: path)
+        }
+        return name
+    }
+
     /// A conversation's number in this index, and its highest indexed seq.
     public struct Entry: Sendable {
         let number: Int64

@@ -46,8 +46,8 @@ public struct SearchQuery: Sendable, Equatable {
     public let wordCount: Int
     /// Remarks for the user on terms that were ignored.
     public let notes: [Phrase]
-    /// The query in the language of FTS5.
-    let expression: String
+    /// The terms in the language of FTS5.
+    private let literals: [String]
 
     /// Parses a query.
     ///
@@ -57,8 +57,7 @@ public struct SearchQuery: Sendable, Equatable {
         var parser = Parser(rest: Array(text.utf8)[...])
         var tokenizer: WordTokenizer?
         var map = SearchText()
-        var (terms, notes): ([Term], [Phrase]) = ([], [])
-        var (wanted, unwanted): ([String], [String]) = ([], [])
+        var (terms, literals, notes): ([Term], [String], [Phrase]) = ([], [], [])
         var (words, negativeBlank): (Int, String?) = (0, nil)
         while let term = parser.next() {
             var text = term.text
@@ -78,19 +77,37 @@ public struct SearchQuery: Sendable, Equatable {
                 continue
             }
             terms.append(term)
-            if term.isNegative { unwanted.append(literal) } else { wanted.append(literal) }
+            literals.append(literal)
         }
-        guard !wanted.isEmpty else {
-            if !unwanted.isEmpty { throw SearchQueryError.onlyNegative }
+        guard terms.contains(where: { !$0.isNegative }) else {
+            if !terms.isEmpty { throw SearchQueryError.onlyNegative }
             throw negativeBlank.map { SearchQueryError.noWord(term: $0) } ?? SearchQueryError.empty
         }
-        (self.terms, self.notes, wordCount) = (terms, notes, words)
-        let wantedAll = "(" + wanted.joined(by: " AND ") + ")"
-        expression = unwanted.isEmpty ? wantedAll : wantedAll + " NOT (" + unwanted.joined(by: " OR ") + ")"
+        (self.terms, self.literals, self.notes, wordCount) = (terms, literals, notes, words)
+    }
+
+    private init(_ terms: [(Term, String)], of query: SearchQuery) {
+        (self.terms, literals) = (terms.map(\.0), terms.map(\.1))
+        (wordCount, notes) = (query.wordCount, query.notes)
+    }
+
+    /// The query in the language of FTS5.
+    var expression: String {
+        let all = zip(terms, literals)
+        let wanted = "(" + all.filter { !$0.0.isNegative }.map(\.1).joined(by: " AND ") + ")"
+        let unwanted = all.filter(\.0.isNegative).map(\.1)
+        return unwanted.isEmpty ? wanted : wanted + " NOT (" + unwanted.joined(by: " OR ") + ")"
     }
 
     /// True if SQLite must collect all words with a certain prefix each time the query runs.
     var isCostlyToStart: Bool { terms.contains { $0.isPrefix } }
+
+    /// The query without its prefixes, which finds these messages and others; nil if it has none, or nothing else to find.
+    public var withoutPrefixes: SearchQuery? {
+        let rest = zip(terms, literals).filter { !$0.0.isPrefix }
+        guard rest.count < terms.count, rest.contains(where: { !$0.0.isNegative }) else { return nil }
+        return SearchQuery(rest, of: self)
+    }
 
     /// Quotes a string for FTS5. Only doubled quotes have a meaning inside, and a NUL would end the string.
     private static func quote(_ bytes: UnsafeRawBufferPointer, isPrefix: Bool) -> String {

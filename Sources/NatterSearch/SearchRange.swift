@@ -1,9 +1,9 @@
 internal import NatterLanguage
-internal import NatterModel
+public import NatterModel
 internal import NatterSQLite
 
 /// Consecutive rows of the index that belong to consecutive messages of one conversation.
-struct SearchRange {
+public struct SearchRange {
     /// The maximum number of rows. Ranges are large enough to cost little, and small enough to be numerous.
     static let rowLimit = 4_096
 
@@ -13,11 +13,13 @@ struct SearchRange {
     var conversation: Int64
     var firstSeq: Seq
     var minTime: Timestamp
-    var maxTime: Timestamp
+    /// The time of its newest message.
+    public internal(set) var maxTime: Timestamp
     /// True if no message is older than one before it.
     var timesRise: Bool
 
     var lastRow: Int64 { firstRow + count - 1 }
+    public var seqs: ClosedRange<Seq> { firstSeq...seq(of: lastRow) }
 
     /// - Parameter row: a row of this range.
     func seq(of row: Int64) -> Seq { firstSeq.advanced(by: Int(clamping: row - firstRow)) }
@@ -40,5 +42,102 @@ extension SearchRange {
         guard firstRow > 0, count > 0, count <= Int64(SearchRange.rowLimit), firstRow < Int64.max - count,
             minTime <= maxTime
         else { throw SQLiteError(reason: .corrupt, message: "a range that cannot be", path: path) }
+    }
+}
+
+/// The ranges that a search may look into, newest first.
+struct SearchRanges {
+    let index: SearchIndex
+    /// The only one; nil for all, or for some.
+    private let conversation: Int64?
+    /// The only ones; nil for all.
+    private let among: Set<Int64>?
+    private let (since, until): (Int64, Int64)
+    /// nil for no limit.
+    let budget: WorkBudget?
+
+    init(_ index: SearchIndex, of conversation: Int64?, since: Timestamp?, until: Timestamp?) {
+        (self.index, self.conversation, among, budget) = (index, conversation, nil, nil)
+        (self.since, self.until) = (since?.rawValue ?? .min, until?.rawValue ?? .max)
+    }
+
+    init(
+        _ index: SearchIndex, among conversations: some Collection<SearchIndex.Entry>, since: Timestamp?,
+        until: Timestamp?,
+        budget: WorkBudget
+    ) {
+        (self.index, conversation, among) = (index, nil, Set(conversations.map(\.number)))
+        (self.since, self.until, self.budget) = (since?.rawValue ?? .min, until?.rawValue ?? .max, budget)
+    }
+
+    func contain(_ range: SearchRange) -> Bool {
+        isWanted(range) && range.maxTime.rawValue >= since && range.minTime.rawValue <= until
+    }
+
+    private func isWanted(_ range: SearchRange) -> Bool {
+        if let conversation { return range.conversation == conversation }
+        return among?.contains(range.conversation) ?? true
+    }
+
+    /// The same order as in `inOrder`.
+    func comesFirst(_ one: SearchRange, _ other: SearchRange) -> Bool {
+        if conversation != nil { return one.firstSeq > other.firstSeq }
+        return (one.maxTime, one.firstRow) > (other.maxTime, other.firstRow)
+    }
+
+    /// A statement for `next`.
+    func inOrder() throws(SQLiteError) -> Statement {
+        if let conversation {
+            let statement = try index.connection.statement(
+                """
+                SELECT \(SearchRange.columns) FROM range WHERE conversation = ?3 AND max_time >= ?1 AND min_time <= ?2
+                ORDER BY first_seq DESC
+                """)
+            try statement.bind(since, until, conversation)
+            return statement
+        }
+        if let among, among.count <= SearchIndex.fewConversations {
+            // Otherwise a user of few conversations would pay for all those of others.
+            let statement = try index.connection.statement(
+                """
+                SELECT \(SearchRange.columns) FROM range INDEXED BY range_conversation
+                WHERE conversation IN (SELECT value FROM json_each(?3)) AND max_time >= ?1 AND min_time <= ?2
+                ORDER BY max_time DESC, first_row DESC
+                """)
+            try statement.bind(since, until, "[" + among.map(String.init).joined(separator: ",") + "]")
+            return statement
+        }
+        let statement = try index.connection.statement(
+            """
+            SELECT \(SearchRange.columns) FROM range WHERE max_time >= ?1 AND min_time <= ?2
+            ORDER BY max_time DESC, first_row DESC
+            """)
+        try statement.bind(since, until)
+        return statement
+    }
+
+    /// Reads the next ranges, until they have that many rows together. At the end there may be fewer.
+    func next(
+        from statement: borrowing Statement, rows: Int64
+    ) throws -> (ranges: [SearchRange], isLast: Bool) {
+        var ranges: [SearchRange] = []
+        var count: Int64 = 0
+        return try index.connection.limited(to: budget) {
+            while count < rows {
+                guard try statement.step() else { return (ranges, true) }
+                let range = try SearchRange(statement, path: index.path)
+                guard isWanted(range) else { continue }
+                ranges.append(range)
+                count += range.count
+            }
+            return (ranges, false)
+        }
+    }
+
+    func range(containing row: Int64) throws(SQLiteError) -> SearchRange? {
+        let range = try index.connection.row(
+            "SELECT \(SearchRange.columns) FROM range WHERE first_row <= ?1 ORDER BY first_row DESC LIMIT 1", row
+        ) { row throws(SQLiteError) in try SearchRange(row, path: index.path) }
+        return range.flatMap { row <= $0.lastRow ? $0 : nil }
     }
 }

@@ -10,7 +10,7 @@ struct SearchBudget: Sendable {
     var steps = 2_000_000
     /// Pages of the index. They decide how much memory the lists of words that begin with a prefix take.
     var pages = 40_000
-    /// Blocks to open. Reading one without an index counts as eight, looking one up as a sixteenth.
+    /// Blocks to open. Each 80 texts that are read without an index count as one, a look-up as a sixteenth.
     var blocks = 512
 }
 
@@ -67,7 +67,7 @@ final class MessageSearch {
         let bytes: Int
     }
 
-    /// Messages that the index lacks.
+    /// Messages that the index lacks, or whose words are too frequent for it.
     private struct Unindexed {
         let conversation: ConversationID
         let seqs: ClosedRange<Seq>
@@ -90,6 +90,8 @@ final class MessageSearch {
     }
 
     private static let blockCost = 16
+    /// How many texts cost as much to scan as a sixteenth of a block to open.
+    private static let textsPerCost = 5
     /// How many texts of tails are scanned together, about: few at first, because a frequent word needs no more.
     private var textsOfScan = 64
     private static let mostTextsOfScan = 256
@@ -97,23 +99,25 @@ final class MessageSearch {
     func run(_ index: SearchIndex?) throws -> SearchPage {
         if let index {
             do {
-                try index.snapshot { try look(index) }
+                try index.snapshot { try look(index, query) }
             } catch let error as SearchIndexError where !error.isOverBudget {
                 // A damaged index is made again. Until then, everything is scanned.
                 (found, end, last) = ([], nil, nil)
-                try look(nil)
+                try look(nil, query)
             }
         } else {
-            try look(nil)
+            try look(nil, query)
         }
         return try page()
     }
 
     // MARK: Looking
 
-    private func look(_ index: SearchIndex?) throws {
+    /// - Parameter indexed: what the index is asked for, which may find more than the query, because each text is compared; nil
+    ///   for only where the newest messages are.
+    private func look(_ index: SearchIndex?, _ indexed: SearchQuery?) throws {
         let entries = try index?.entries(of: logs.map(\.id)) ?? logs.map { _ in nil }
-        let runs = try unindexed(entries)
+        var runs = try unindexed(entries)
         var next = 0
         /// Reads the messages without index that may be newer than a time, newest first.
         func readRuns(newerThan bound: Timestamp) throws {
@@ -123,24 +127,36 @@ final class MessageSearch {
             }
         }
         if let index {
+            let conversations = entries.compactMap(\.self)
             var reached: Timestamp?
+            /// Whether nothing that is not newer can belong to the page.
+            func isEnough(_ time: Timestamp) throws -> Bool {
+                try readRuns(newerThan: time.advanced(milliseconds: -1))
+                return end != nil || isComplete(before: time) || mustEnd(at: time)
+            }
             do {
-                try index.search(
-                    query, among: entries.compactMap(\.self), since: since, until: until, budget: work,
-                    reached: { reached = $0 }
-                ) { hit in
-                    try readRuns(newerThan: hit.noNewerThan.advanced(milliseconds: -1))
-                    if end != nil || isComplete(before: hit.noNewerThan) || mustEnd(at: hit.noNewerThan) {
-                        return .enough
+                if let indexed {
+                    try index.search(
+                        indexed, among: conversations, since: since, until: until, budget: work,
+                        reached: { reached = $0 }
+                    ) { hit in try isEnough(hit.noNewerThan) ? .enough : take(hit) }
+                } else {
+                    try index.newest(among: conversations, since: since, until: until, budget: work) { id, range in
+                        reached = range.maxTime
+                        if try isEnough(range.maxTime) { return .enough }
+                        for run in try blocks(of: range, in: id) {
+                            let place = (next..<runs.count).partitionPoint { runs[$0].highTime <= run.highTime }
+                            runs.insert(run, at: place)
+                        }
+                        return .next
                     }
-                    return try take(hit)
                 }
             } catch let error as SearchIndexError where error.isOverBudget {
                 guard let reached, isProgress(reached) else {
-                    // The words alone are too frequent for the index. So the newest messages are read instead, and
-                    // the next pages read on.
                     (found, spent, last) = ([], 0, nil)
-                    return try look(nil)
+                    // The words alone are too frequent for the index. If only some are, which are prefixes, it is asked for the
+                    // others. Otherwise the newest messages are read instead, and the next pages read on.
+                    return try look(indexed == nil ? nil : index, indexed?.withoutPrefixes)
                 }
                 end = max(end ?? reached, reached)
                 // What the index lacks and is newer belongs to this page, too.
@@ -157,9 +173,11 @@ final class MessageSearch {
     private func isProgress(_ time: Timestamp) -> Bool { request.before.map { time < $0.time } ?? true }
 
     /// Whether the budget is used up, so that the search ends at this time. A page that would end where it began goes on,
-    /// at most through one range of each conversation.
+    /// at most through one range of each conversation, and so does one whose messages all have this time and would be left out.
     private func mustEnd(at time: Timestamp) -> Bool {
-        guard spent >= blockBudget, isProgress(time) else { return false }
+        guard spent >= blockBudget, isProgress(time), found.first.map({ $0.place.time > time }) ?? true else {
+            return false
+        }
         end = time
         return true
     }
@@ -189,7 +207,7 @@ final class MessageSearch {
 
     /// The block of a message; nil if it can't be read, or if nothing in it can be wanted.
     private func block(of seq: Seq, _ reader: LogReader) throws -> OpenBlock? {
-        if let last, last.conversation == reader.log.id, last.place.contains(seq) { return last.block }
+        if let last, last.conversation == reader.log.id, last.place.seqs.contains(seq) { return last.block }
         spent += 1
         let place = try reader.place(of: seq)
         var block: OpenBlock?
@@ -242,8 +260,9 @@ final class MessageSearch {
     }
 
     private func read(_ run: Unindexed) throws {
-        // Breaking texts into words costs several times as much as opening a block.
-        spent += 8 * MessageSearch.blockCost
+        // Breaking the texts of a block into words costs several times as much as opening it.
+        let count = Int(clamping: run.seqs.upperBound.rawValue - run.seqs.lowerBound.rawValue)
+        spent += MessageSearch.blockCost + count / MessageSearch.textsPerCost
         guard let reader = reader(of: run.conversation) else { return }
         try scanner().scan(reader, run.seqs) { matches in
             for position in matches.positions { try offer(matches.records, position, reader) }
@@ -262,6 +281,23 @@ final class MessageSearch {
         let scanner = try scan ?? SearchScan(query)
         scan = scanner
         return scanner
+    }
+
+    /// The blocks of a range of the index, to be read without it.
+    private func blocks(of range: SearchRange, in conversation: ConversationID) throws -> [Unindexed] {
+        guard let reader = reader(of: conversation) else { return [] }
+        var blocks: [Unindexed] = []
+        var next = min(range.seqs.upperBound, sealedSince[conversation] ?? reader.log.sealedSeq)
+        while next >= range.seqs.lowerBound {
+            spent += 1
+            let place = try reader.place(of: next)
+            let first = max(place.seqs.lowerBound, range.seqs.lowerBound)
+            if case .block(let row) = place, place.mayMatch(since: since, until: until) {
+                blocks.append(Unindexed(conversation: conversation, seqs: first...next, highTime: row.highTime))
+            }
+            next = first.previous
+        }
+        return blocks
     }
 
     /// The runs that the index lacks, newest first.
@@ -379,11 +415,11 @@ extension Timestamp {
 }
 
 extension MessagePlace {
-    fileprivate func contains(_ seq: Seq) -> Bool {
+    fileprivate var seqs: ClosedRange<Seq> {
         switch self {
-        case .block(let row): (row.firstSeq...row.lastSeq).contains(seq)
-        case .tail(let part): (part.firstSeq...part.lastSeq).contains(seq)
-        case .missing(let seqs): seqs.contains(seq)
+        case .block(let row): row.firstSeq...row.lastSeq
+        case .tail(let part): part.firstSeq...part.lastSeq
+        case .missing(let seqs): seqs
         }
     }
 

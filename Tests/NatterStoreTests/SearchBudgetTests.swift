@@ -84,6 +84,22 @@ struct SearchBudgetTests {
         #expect(try walk(small, "common", limit: 1_000).pages > walk(whole, "common", limit: 1_000).pages)
     }
 
+    @Test("messages of one time that were found are not left to the next page")
+    func ties() throws {
+        let (store, directory) = try open(600, SearchBudget(steps: 100_000, pages: 256, blocks: 1))
+        defer { withExtendedLifetime(directory) {} }
+        var request = SearchRequest(query: "com* odd", limit: 60)
+        var pages = 0
+        while true {
+            let page = try store.store.search(request, for: store.user("alice"))
+            #expect(!page.messages.isEmpty)
+            pages += 1
+            guard page.more else { break }
+            request.before = page.next
+        }
+        #expect(pages > 10)
+    }
+
     @Test("a sender of nothing does not make the server look at each message")
     func nobody() throws {
         let (store, directory) = try open(600, SearchBudget(steps: 1_000_000, pages: 10_000, blocks: 2))
@@ -99,11 +115,24 @@ struct SearchBudgetTests {
         #expect(all.texts.isEmpty && all.pages > 1)
     }
 
-    @Test("a prefix that is too frequent for the index is searched in the newest messages")
-    func prefix() throws {
-        let (store, directory) = try open(600, SearchBudget(steps: 100, pages: 2, blocks: 64))
+    /// The first may read no page to start, the second one, the third eight.
+    @Test("a prefix that is too frequent for the index is searched in the newest messages", arguments: [2, 256, 2_048])
+    func prefix(pages: Int) throws {
+        let (store, directory) = try open(
+            600, SearchBudget(steps: pages < 10 ? 100 : 100_000, pages: pages, blocks: 64))
         defer { withExtendedLifetime(directory) {} }
+        let first = try store.store.search(SearchRequest(query: "com*", limit: 20), for: store.user("alice"))
+        #expect(first.messages.count == 20 && first.more)
         let all = try walk(store, "com* ev*")
         #expect(all.texts.count == 3 * 301 && all.pages > 20)
+    }
+
+    @Test("beside another word, such a prefix costs no more than the word")
+    func others() throws {
+        let (store, directory) = try open(600, SearchBudget(steps: 4_000, pages: 600, blocks: 4))
+        defer { withExtendedLifetime(directory) {} }
+        #expect(try walk(store, "com* w17").texts.map { $0.suffix(4) } == ["talk", "note", "talk"])
+        #expect(try walk(store, "w17 -no*").texts.map { $0.suffix(4) } == ["talk", "talk"])
+        #expect(try walk(store, "com* w17 -ev*").pages < walk(store, "com* ev*").pages)
     }
 }
