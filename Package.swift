@@ -255,6 +255,20 @@ let testTargets = [
     tests("ProgramTests", of: ["TestSupport"]),
 ]
 
+/// Declares what the rooms below a target import, too. A value can hold one of a room that its user does not import, and SwiftPM
+/// compiles a user anew only if a room that it declares looks different: without this, a build after a change could leave code
+/// that takes the new value for one of the former shape. With `DECLARED=1`, targets have only what stands above.
+func declareAll(of targets: [Target]) {
+    var below: [String: Set<String>] = [:]
+    for target in targets {
+        var names: Set<String> = []
+        for case .byNameItem(let name, _) in target.dependencies { names.formUnion((below[name] ?? []).union([name])) }
+        below[target.name] = names
+        target.dependencies = names.sorted().map { .byName(name: $0) }
+    }
+}
+if !isSet("DECLARED") { declareAll(of: rooms + testTargets) }
+
 let package = Package(
     name: "natter",
     products: [
