@@ -75,6 +75,13 @@ public struct Quarantine {
         return paths
     }
 
+    /// The databases that were set aside, and parts of them. They may hold messages of any conversation.
+    /// - Returns: their paths, below the root.
+    public func databases() throws(DiskError) -> [String] {
+        guard try disk.information(directory) != nil else { return [] }
+        return try disk.list(directory).filter { $0.contains(".db") }.sorted().map { "quarantine/" + $0 }
+    }
+
     /// Writes bytes to a new file in quarantine.
     /// - Returns: the path of the new file.
     public func keep(_ bytes: [UInt8], name: String) throws(DiskError) -> String {

@@ -53,6 +53,8 @@ final class ConversationState {
     var deletions = DeletedMessages()
     /// The commit of the newest erasure.
     private(set) var erasedCommit = Commit.zero
+    /// The commit of the newest import since the start.
+    var importedCommit = Commit.zero
     /// The last seq of the tail that was written to the journal's end again, and the commit that did it.
     var journaledAgain: (upTo: Seq, at: Commit)?
     /// The newest commit that wrote tails of this conversation to the journal's end again, so that its texts may stand there.

@@ -14,6 +14,7 @@ struct KeyTables {
     private let connection: Connection
     /// A third of the retention, in milliseconds.
     private let periodLength: Int64
+    /// Those of the tables, in the order in which they were made.
     private var periods: [Int64] = []
     private var new: NewKeys?
 
@@ -78,7 +79,8 @@ struct KeyTables {
     }
 
     private static func tables(on connection: Connection) throws(SQLiteError) -> [(name: String, period: Int64)] {
-        try connection.rows("SELECT name FROM sqlite_schema WHERE type='table' AND name GLOB 'keys_*'") { $0.text(0) }
+        try connection.rows(
+            "SELECT name FROM sqlite_schema WHERE type='table' AND name GLOB 'keys_*' ORDER BY rowid") { $0.text(0) }
             .compactMap { name in period(ofTable: name).map { (name, $0) } }
     }
 
@@ -99,7 +101,7 @@ struct KeyTables {
         for (name, period) in try KeyTables.tables(on: connection) {
             if name.hasSuffix(KeyTables.newSuffix) { new = try loadNew(period) } else { periods.append(period) }
         }
-        (self.periods, self.new) = (periods.sorted(), new)
+        (self.periods, self.new) = (periods, new)
     }
 
     private func loadNew(_ period: Int64) throws(SQLiteError) -> NewKeys {
@@ -194,7 +196,6 @@ struct KeyTables {
             try connection.execute(KeyTables.creation(of: "keys_\(period)"))
             try notePeriodLength()
             periods.append(period)
-            periods.sort()
         }
         let statement = try connection.statement("INSERT OR IGNORE INTO keys_\(period) VALUES (?,?,?,?,?,?)")
         for (key, found) in keys {
@@ -246,8 +247,9 @@ struct KeyTables {
     }
 
     /// Drops tables whose last key is older than the retention. They are four periods old, so their youngest key has
-    /// been kept for three whole periods. The four newest tables always stay, because a clock that jumps ahead must
-    /// not make the store forget everything. Call inside a transaction.
+    /// been kept for three whole periods. The four tables that were made last always stay, because a clock that jumps ahead
+    /// must not make the store forget everything, nor one that was behind what it has just stored. Call inside a
+    /// transaction.
     ///
     /// - Returns: the time up to which keys were dropped; nil if none were.
     @discardableResult
@@ -260,8 +262,8 @@ struct KeyTables {
         }
         let expired = periods.dropLast(4).filter { $0 < oldest }
         for period in expired { try connection.execute("DROP TABLE keys_\(period)") }
-        periods.removeFirst(expired.count)
-        return expired.last.map { Timestamp(milliseconds: ($0 + 1) * periodLength) }
+        periods.removeAll(where: expired.contains)
+        return expired.max().map { Timestamp(milliseconds: ($0 + 1) * periodLength) }
     }
 }
 

@@ -59,6 +59,8 @@ public final class Store: Sendable {
         public var keepsSearchIndex = false
         /// Whether room on the disk is kept, so that a start on a full one can serve reading.
         public var keepsReserve = false
+        /// Whether a restore opens what it has copied, which nobody else may yet.
+        var opensUnfinished = false
 
         public init() {}
     }

@@ -340,6 +340,7 @@ struct BackupTests {
         try store.fill(2_000)
         try store.seal()
         try store.fill(10, label: "tail")
+        let token = try store.token("alice")
         _ = try store.store.backup(to: target.path)
         let all = try store.all()
         var number = 0
@@ -347,7 +348,8 @@ struct BackupTests {
             // Given a disk that stops at its n-th call
             let restored = try TemporaryDirectory()
             do {
-                _ = try StoreRestore.run(target.path, into: restored.path, disk: FaultyDisk(stoppingAfter: number))
+                _ = try StoreRestore.run(
+                    target.path, into: restored.path, disk: FaultyDisk(stoppingAfter: number), endsSessions: true)
                 #expect(try TestStore(restored.path).all() == all)
                 break
             } catch {
@@ -359,10 +361,13 @@ struct BackupTests {
                 #expect(throws: StoreOpenError.self) { _ = try StoreCheck.run(restored.path) { _ in } }
                 #expect(throws: StoreOpenError.self) { _ = try StoreRepair.run(restored.path) { _ in } }
                 #expect(throws: StoreOpenError.self) { _ = try StoreRebuild.run(restored.path, .reindex) }
-                _ = try StoreRestore.run(target.path, into: restored.path)
+                _ = try StoreRestore.run(target.path, into: restored.path, endsSessions: true)
             }
             if try disk.information(restored.path + "/store.db") != nil {
-                #expect(try TestStore(restored.path).all() == all)
+                let copy = try TestStore(restored.path)
+                // No session is good that was to end
+                #expect(copy.store.principal(of: token, address: "127.0.0.1") == nil)
+                #expect(try copy.all() == all)
             }
         }
         #expect(number > 10)

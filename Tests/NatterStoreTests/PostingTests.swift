@@ -441,6 +441,34 @@ struct KeyTests {
         #expect(try tables.find(keys.dropLast(6).map(\.moved.key)).isEmpty)
     }
 
+    @Test("keys of a while in which the clock was a year behind are kept as long as others")
+    func clockBehind() throws {
+        let directory = try TemporaryDirectory()
+        let connection = try Connection(path: directory.path + "/keys.db", role: .writer)
+        try StoreSchema.current.migrate(connection)
+        func insert(_ number: UInt64, on day: Int64) throws -> MovedKey {
+            var tables = try KeyTables(connection: connection, retentionDays: 30)
+            let moved = MovedKey(
+                key: RecentKey(account: 1, time: 0, hash: number),
+                found: FoundKey(conversation: 1, seq: Seq(number), content: number), commit: Commit(1))
+            let now = Timestamp(milliseconds: day * 86_400_000)
+            try connection.transaction {
+                for index in 0..<6 { try tables.insert(index == 0 ? [moved] : [], now: now) }
+                try tables.dropExpired(now: now)
+            }
+            return moved
+        }
+        for day in 1...60 { _ = try insert(UInt64(day), on: 20_700 + Int64(day)) }
+        let behind = try insert(1_000, on: 20_761 - 365)
+        for day in 61...91 {
+            _ = try insert(UInt64(day), on: 20_700 + Int64(day))
+            let tables = try KeyTables(connection: connection, retentionDays: 30)
+            #expect(try tables.find([behind.key]) == [behind.key: behind.found], "day \(day)")
+        }
+        for day in 92...200 { _ = try insert(UInt64(day), on: 20_700 + Int64(day)) }
+        #expect(try KeyTables(connection: connection, retentionDays: 30).find([behind.key]).isEmpty)
+    }
+
     @Test("ids of one moment are told apart by 64 bits, and keys of one time are neighbours")
     func keysOfOneMoment() throws {
         let secret = ShortHashKey.random()

@@ -146,7 +146,7 @@ struct SealingTests {
         for number in 1...users { _ = try store.user("user\(number)") }
         // Given log files that can't be written for a while
         let isWritable = Monitor(false)
-        disk.set(isWritable, before: .write)
+        disk.set(before: .write) { _ in _ = isWritable.wait { $0 ? true : nil } }
         // When bulk of three times the bound arrives, to conversations none of which is worth a block, and single messages
         // beside it
         let done = Monitor<[PostOutcome]?>(nil)

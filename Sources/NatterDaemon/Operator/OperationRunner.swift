@@ -59,7 +59,8 @@ struct OperationRunner {
         case .export(let conversation, let format, let isRaw):
             try store.catchUp()
             let exporter = try StoreExporter(
-                conversation, of: store, isFolded: format != .ndjson, form: isRaw ? .records : .newest)
+                conversation, of: store, isFolded: format != .ndjson, form: isRaw ? .records : .newest,
+                takesDeleted: true)
             store.recordAudit(by: actor, "exported", exporter.name)
             return try ExportCommand.run(exporter, as: format, channel)
         case .importing(let conversation, let file, let options):

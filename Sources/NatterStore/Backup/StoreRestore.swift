@@ -50,11 +50,12 @@ public enum StoreRestore {
                 (summary.conversations, summary.messages) = (found.conversations, found.messages)
                 (summary.files, summary.damages) = (manifest.files.count, found.damages + lost.count)
                 summary.bytes = manifest.files.reduce(0) { $0 + $1.size }
-                try disk.remove(directory + "/" + unfinishedName)
-                try disk.syncDirectory(directory)
             }
         }
         try beginEpoch(directory, disk, clock, report, endsSessions: endsSessions)
+        // Until then nobody serves it, because sessions that were to end would be good.
+        try disk.remove(directory + "/" + unfinishedName)
+        try disk.syncDirectory(directory)
         return summary
     }
 
@@ -168,6 +169,7 @@ public enum StoreRestore {
     ) throws {
         var options = Store.Options()
         options.report = report
+        options.opensUnfinished = true
         let store = try Store.open(directory, disk: disk, clock: clock, options: options)
         defer { store.close() }
         guard endsSessions else { return }

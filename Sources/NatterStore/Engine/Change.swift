@@ -245,7 +245,8 @@ enum Change: Sendable {
             // No cursor names the epoch of a run without a commit, so that epoch can go.
             state.epochs.removeAll { $0.firstCommit >= first }
             state.epochs.append((epoch, first))
-        case .importRemembered: break
+        case .importRemembered(let remembered):
+            state.conversations[remembered.conversation]?.importedCommit = commit
         case .conversationAdded(let new):
             state.add(new.makeState())
         case .groupChanged(let number, let name, let isOpen):
@@ -283,6 +284,7 @@ enum Change: Sendable {
             conversation?.sent["", default: 0] += UInt64(max(0, settled.uncounted))
             conversation?.drop(upTo: settled.lastSeq, hash: settled.hashAfter, commit: commit)
             conversation?.isBeingSealed = false
+            conversation?.importedCommit = commit
             state.noteCommit(commit, in: settled.conversation)
             // It may have brought edits and deletions of any time.
             state.notePendingErasure(in: settled.conversation, since: .zero)

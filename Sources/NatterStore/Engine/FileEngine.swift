@@ -17,6 +17,7 @@ final class FileEngine: StoreEngine {
     let sealsTails = true
     private let idRetentionDays: Int
     private let checkpointBytes: Int
+    private let opensUnfinished: Bool
     private let reporter: Reporter
     private let cache: ArchiveCache
     /// nil before `load` and after `close`.
@@ -59,6 +60,7 @@ final class FileEngine: StoreEngine {
         (self.directory, self.disk, self.clock) = (directory, disk, clock)
         (idRetentionDays, checkpointBytes) = (options.idRetentionDays, options.checkpointBytes)
         reporter = Reporter(report: options.report)
+        opensUnfinished = options.opensUnfinished
         cache = ArchiveCache(directory: directory, disk: disk)
         lock = Monitor(try Store.takeLock(directory, disk: disk))
     }
@@ -234,7 +236,7 @@ final class FileEngine: StoreEngine {
     /// Throws if a part of the directory is missing. Logs without a database would look like an empty store, which
     /// would assign their numbers again.
     private func checkComplete() throws {
-        try StoreRestore.requireFinished(in: directory, disk: disk)
+        if !opensUnfinished { try StoreRestore.requireFinished(in: directory, disk: disk) }
         try BackupManifest.requireNone(in: directory, disk: disk)
         guard try (disk.information(Store.databasePath(directory))?.size ?? 0) == 0,
             try Store.hasLogs(directory, disk)

@@ -234,6 +234,10 @@ extension Store {
             try wipeRetired()
             for id in conversations { try wipeQuarantine(of: id) }
             try emptyWriteAheadLog()
+            // They may hold what nothing else has of other conversations, so whoever knows that they don't removes them.
+            if hasErased, let path = try Quarantine(root: directory, disk: disk).databases().first {
+                reportRemains("'\(path)', which was set aside, may hold an erased text; remove it when nobody needs it")
+            }
         } catch {
             // Nothing was erased: it was a look for what may be left, and the next one finds it.
             if isShared, conversations.isEmpty, StoreError(error) == .databaseAway { return }

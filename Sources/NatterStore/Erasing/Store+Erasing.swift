@@ -14,7 +14,7 @@ extension Store {
     /// erased already stays so.
     ///
     /// - Parameters:
-    ///   - name: `general`, a group, or `@alice,@bob`.
+    ///   - name: `general`, a group, also one that was deleted, or `@alice,@bob`.
     ///   - principal: the admin who asks; nil for the operator.
     ///   - completion: gets how many messages were erased that were not before.
     public func erase(
@@ -48,7 +48,9 @@ extension Store {
         _ ranges: [ClosedRange<Seq>], in name: String
     ) throws(StoreError) -> (ConversationIdentity, Set<Seq>) {
         let (identity, head) = try state.withLock { state throws(StoreError) in
-            guard let found = try StoreExporter.find(name, in: state) else { throw .noSuchConversation(name) }
+            guard let found = try StoreExporter.find(name, in: state, takesDeleted: true) else {
+                throw .noSuchConversation(name)
+            }
             return (found.identity, found.head)
         }
         var count = 0
@@ -75,7 +77,14 @@ extension Store {
     ) throws -> Int {
         let eraser = Eraser(store: self, writer: writer, identity: identity)
         defer { finishErasing([identity.id], hasErased: eraser.hasFoundErased) }
-        return try eraser.erase(try eraser.withEdits(seqs), audit: audit)
+        var (done, count): (Set<Seq>, Int) = ([], 0)
+        // An edit that was acknowledged meanwhile shows the text, too. After the first round there are no more, because an erased
+        // message can't be edited.
+        while case let rest = try eraser.withEdits(seqs).subtracting(done), !rest.isEmpty {
+            count += try eraser.erase(rest, audit: done.isEmpty ? audit : nil)
+            done.formUnion(rest)
+        }
+        return count
     }
 
     /// Where the newest erasure may have left a text, and for how long; nil if nowhere.

@@ -18,8 +18,28 @@ final class ImportRecord: Sendable {
     // No two threads use them at once: the packer is done, and this one waits for the writer's thread.
     nonisolated(unsafe) private let files: StagedFiles
     private let memory: ImportMemory
+    private let history: History?
     private let seq: Seq?
     private let progress = Monitor(Progress())
+
+    /// What an import compares its input with. If an erasure or an import on another server has changed it, something would be
+    /// brought back, or brought twice.
+    struct History {
+        /// nil if nothing is edited.
+        private let erasedCommit: Commit?
+        private let importedCommit: Commit
+
+        /// - Parameter isMerging: whether the import edits messages that are there.
+        init(_ conversation: ConversationState, isMerging: Bool) {
+            erasedCommit = isMerging ? conversation.erasedCommit : nil
+            importedCommit = conversation.importedCommit
+        }
+
+        func isStill(of conversation: ConversationState) -> Bool {
+            importedCommit == conversation.importedCommit
+                && (erasedCommit ?? conversation.erasedCommit) == conversation.erasedCommit
+        }
+    }
 
     /// How often other stores may be first in a shared log. Each time the files are written there again.
     private static let tries = 16
@@ -36,13 +56,15 @@ final class ImportRecord: Sendable {
         var number: Int64 = 0
     }
 
-    /// - Parameter seq: the only seq that the first message may get; nil if any will do.
+    /// - Parameters:
+    ///   - history: as it was before the input was read; nil for a new conversation.
+    ///   - seq: the only seq that the first message may get; nil if any will do.
     init(
         _ store: Store, _ staging: ImportStaging, _ identity: ConversationIdentity, isNew: Bool, _ files: StagedFiles,
-        _ memory: ImportMemory, packedFor seq: Seq?
+        _ memory: ImportMemory, since history: History?, packedFor seq: Seq?
     ) {
         (self.store, self.staging, self.identity) = (store, staging, identity)
-        (self.isNew, self.files, self.memory, self.seq) = (isNew, files, memory, seq)
+        (self.isNew, self.files, self.memory, self.history, self.seq) = (isNew, files, memory, history, seq)
     }
 
     /// - Throws: `StoreError`; errors of the disk. Nothing is published then, unless the outcome is unknown.
@@ -166,6 +188,7 @@ final class ImportRecord: Sendable {
                 throw StoreError.noSuchConversation(identity.name)
             }
             if conversation.isBeingSealed { throw IsBeingSealed() }
+            guard history?.isStill(of: conversation) != false else { throw StoreError.busy }
             conversation.isBeingSealed = true
             progress.withLock { $0.hasClaim = true }
             return conversation.tail

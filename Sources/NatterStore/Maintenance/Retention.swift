@@ -63,8 +63,8 @@ struct RetentionRun {
                     sealer.clearJournal(upTo: cleared, store, writer)
                     continue
                 }
-                guard try store.holdingFiles(of: number, { try drop(due, target) }) != nil else { break }
-                hasDropped = true
+                guard let isDropped = try store.holdingFiles(of: number, { try drop(due, target) }) else { break }
+                if isDropped { hasDropped = true }
             } else if isAll, target.hasDueTail {
                 try seal(target)
                 cleared = .zero
@@ -117,8 +117,9 @@ struct RetentionRun {
         return (Array(whole.isEmpty ? due : whole), false)
     }
 
-    private func drop(_ due: [BlockRow], _ target: Target) throws {
-        guard let last = due.last else { return }
+    /// - Returns: false if messages are kept for longer by now.
+    private func drop(_ due: [BlockRow], _ target: Target) throws -> Bool {
+        guard let last = due.last else { return false }
         let (cut, sent, plan) = try store.withReader { reader in
             var counts = SealedContent()
             for row in due {
@@ -138,8 +139,12 @@ struct RetentionRun {
         }
         try store.noteRetired(plan.paths)
         let written = try store.withReader { try SegmentRewriter(target.identity, $0, writer).write(plan) }
+        let isKept = Monitor(false)
         let failure = store.record(freesRoom: true) { [store] _ in
             try store.checkFiles(of: target.identity.number, are: target.mark)
+            // Writing took a while. Who has asked meanwhile to keep messages for longer, and was told so, keeps these.
+            isKept.withLock { $0 = !store.isDue(target.cutoff, in: target.identity.number) }
+            if isKept.withLock({ $0 }) { return .nothing }
             var decision = Decision(
                 .messagesDropped(
                     Change.DroppedMessages(conversation: target.identity.number, first: cut, sent: sent)))
@@ -147,6 +152,9 @@ struct RetentionRun {
             return decision
         }
         if let failure { throw failure }
+        guard isKept.withLock({ $0 }) else { return true }
+        try store.withReader { SegmentRewriter(target.identity, $0, writer).takeBack(plan) }
+        return false
     }
 }
 
@@ -156,6 +164,15 @@ extension StoreState {
 }
 
 extension Store {
+    /// Whether messages up to a time are not kept any more.
+    fileprivate func isDue(_ time: Timestamp, in number: Int64) -> Bool {
+        let now = clock.now()
+        return state.withLock { state in
+            let cutoff = state.conversations[number].flatMap { state.retention(of: $0).cutoff(at: now) }
+            return cutoff.map { time <= $0 } ?? false
+        }
+    }
+
     /// How long the store keeps messages at most.
     public var retention: Retention { state.withLock { $0.retention } }
 

@@ -38,21 +38,26 @@ public final class StoreExporter {
         case newest
     }
 
+    /// - Parameter takesDeleted: whether it may be a group that was deleted. See `find`.
     /// - Throws: `noSuchConversation`, `noSuchUser`.
     public init(
-        _ name: String, of store: Store, isFolded: Bool = false, form: Form = .stored
+        _ name: String, of store: Store, isFolded: Bool = false, form: Form = .stored, takesDeleted: Bool = false
     ) throws(StoreError) {
         (self.store, self.isFolded, self.form) = (store, isFolded, form)
         (self.name, conversation) = try store.state.withLock { state throws(StoreError) in
-            let found = try StoreExporter.find(name, in: state)
+            let found = try StoreExporter.find(name, in: state, takesDeleted: takesDeleted)
             let conversation = found.map { ($0.identity, Tail($0)) }
             return (found.map { $0.identity.kind == .personal ? name : $0.name } ?? name, conversation)
         }
         seq = conversation?.tail.first ?? Seq(1)
     }
 
+    /// - Parameter takesDeleted: whether the name may be that of a group that was deleted, the last one that had it, if no
+    ///   group has it now, or the id of any.
     /// - Returns: nil for a personal conversation without messages.
-    static func find(_ name: String, in state: StoreState) throws(StoreError) -> ConversationState? {
+    static func find(
+        _ name: String, in state: StoreState, takesDeleted: Bool = false
+    ) throws(StoreError) -> ConversationState? {
         let number: Int64?
         if name.hasPrefix("@") {
             let (first, second) = try people(name, in: state)
@@ -61,8 +66,16 @@ public final class StoreExporter {
         } else {
             number = NameRule.isGeneral(name) ? state.general : state.groups[NameRule.caseKey(name)]
         }
-        guard let conversation = number.flatMap({ state.conversations[$0] }) else { throw .noSuchConversation(name) }
-        return conversation
+        if let conversation = number.flatMap({ state.conversations[$0] }) { return conversation }
+        guard takesDeleted, let deleted = deleted(name, in: state) else { throw .noSuchConversation(name) }
+        return deleted
+    }
+
+    private static func deleted(_ name: String, in state: StoreState) -> ConversationState? {
+        if let id = ConversationID(hex: name), let group = state.conversation(id), group.isDeleted { return group }
+        let key = NameRule.caseKey(name)
+        return state.conversations.values.filter { $0.isDeleted && $0.nameKey == key }
+            .max { $0.identity.number < $1.identity.number }
     }
 
     /// The names in `@alice,@bob`.

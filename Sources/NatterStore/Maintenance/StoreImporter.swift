@@ -36,6 +36,8 @@ public final class StoreImporter {
     /// Messages of earlier imports, to be left out; nil to leave nothing out.
     private var known: KnownMessages?
     private var memory: ImportMemory
+    /// What must not have changed when the import is recorded; nil for a new conversation.
+    private let history: ImportRecord.History?
     /// Whether times before 1990 are taken as they are.
     private let takesOld: Bool
     private let thread: SystemThread
@@ -62,42 +64,41 @@ public final class StoreImporter {
     ///
     /// - Parameter name: the same, or `@alice,@bob`, whom their accounts make a personal conversation.
     public convenience init(merging name: String, of store: Store) throws(ImportError) {
-        let known: KnownMessages
-        do throws(StoreError) { known = try KnownMessages(of: name, in: store) } catch {
-            throw .store(error)
-        }
-        try self.init(into: name, of: store, sizes: StagedFiles.Sizes(), known: known)
+        try self.init(into: name, of: store, sizes: StagedFiles.Sizes(), isMerging: true)
     }
 
     init(
-        into name: String, of store: Store, sizes: StagedFiles.Sizes, known: KnownMessages? = nil,
-        takesOld: Bool = true
+        into name: String, of store: Store, sizes: StagedFiles.Sizes, isMerging: Bool = false, takesOld: Bool = true
     ) throws(ImportError) {
-        (self.store, self.known, self.takesOld) = (store, known, takesOld)
+        (self.store, self.takesOld) = (store, takesOld)
         staging = ImportStaging(root: store.directory, disk: store.disk)
-        let found: ConversationIdentity?
-        let identity: ConversationIdentity
-        if known != nil, name.hasPrefix("@") {
-            (found, identity) = try StoreImporter.findPersonal(name, in: store)
-        } else {
-            found = try StoreImporter.find(name, in: store)
-            identity = found ?? StoreImporter.newGroup(name)
-        }
-        isNew = found == nil
-        self.identity = identity
-        memory = ImportMemory(store, conversation: found?.number)
+        // What is known is known of all imports before.
         try StoreImporter.begin(store)
-        let (start, epoch) = store.state.withLock { state in
-            let conversation = state.conversations[identity.number]
-            let start = StagedFiles.Place(
-                firstSeq: (conversation?.head ?? .zero).next,
-                hashBefore: conversation?.headHash ?? HashChain.start(of: identity.id), commit: .zero)
-            return (start, state.epoch)
-        }
-        now = store.clock.now()
-        firstSeq = start.firstSeq
-        records = Records(firstSeq: start.firstSeq)
         do {
+            try store.catchUp()
+            let found: ConversationIdentity?
+            let identity: ConversationIdentity
+            if isMerging, name.hasPrefix("@") {
+                (found, identity) = try StoreImporter.findPersonal(name, in: store)
+            } else {
+                found = try StoreImporter.find(name, in: store)
+                identity = found ?? StoreImporter.newGroup(name)
+            }
+            isNew = found == nil
+            self.identity = identity
+            memory = ImportMemory(store, conversation: found?.number)
+            let (start, epoch, history) = store.state.withLock { state in
+                let conversation = state.conversations[identity.number]
+                let start = StagedFiles.Place(
+                    firstSeq: (conversation?.head ?? .zero).next,
+                    hashBefore: conversation?.headHash ?? HashChain.start(of: identity.id), commit: .zero)
+                return (start, state.epoch, conversation.map { ImportRecord.History($0, isMerging: isMerging) })
+            }
+            self.history = history
+            known = isMerging ? try KnownMessages(of: name, in: store) : nil
+            now = store.clock.now()
+            firstSeq = start.firstSeq
+            records = Records(firstSeq: start.firstSeq)
             try staging.prepare()
             files = try StagedFiles(
                 staging: staging, store: store.id, epoch: epoch, created: now, conversation: identity, start: start,
@@ -107,7 +108,7 @@ public final class StoreImporter {
             thread = try SystemThread(name: "natter-packer") { [packer] in packer.run(packed) }
         } catch {
             StoreImporter.end(store)
-            throw StoreImporter.failure(error, store)
+            throw (error as? ImportError) ?? StoreImporter.failure(error, store)
         }
     }
 
@@ -236,7 +237,8 @@ public final class StoreImporter {
         do {
             try packer.finish()
             let record = ImportRecord(
-                store, staging, identity, isNew: isNew, files, memory, packedFor: namesEarlier ? firstSeq : nil)
+                store, staging, identity, isNew: isNew, files, memory, since: history,
+                packedFor: namesEarlier ? firstSeq : nil)
             let summary = try record.run()
             finishStaging()
             return summary

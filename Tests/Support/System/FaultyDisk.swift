@@ -12,7 +12,7 @@ package final class FaultyDisk: Disk {
         var changesLeft: Int?
         var calls: [String] = []
         var bytesRead = 0
-        var gates: [DiskFault.Call: Monitor<Bool>] = [:]
+        var actions: [DiskFault.Call: @Sendable (String) -> Void] = [:]
     }
 
     private let real: any Disk
@@ -31,8 +31,10 @@ package final class FaultyDisk: Disk {
     package func set(failures: [DiskFault.Call: Int32], after successes: Int = 0) {
         state.withLock { ($0.failures, $0.successes) = (failures, successes) }
     }
-    /// Makes these calls wait until the gate is true.
-    package func set(_ gate: Monitor<Bool>, before call: DiskFault.Call) { state.withLock { $0.gates[call] = gate } }
+    /// Does something before these calls, for example waits; it gets the path.
+    package func set(before call: DiskFault.Call, _ action: @escaping @Sendable (String) -> Void) {
+        state.withLock { $0.actions[call] = action }
+    }
     /// Sets the free space that the disk reports, or nil for the real one.
     package func set(freeBytes: UInt64?) { state.withLock { $0.freeBytes = freeBytes } }
     /// How many bytes of files were read so far.
@@ -41,7 +43,7 @@ package final class FaultyDisk: Disk {
     package var calls: [String] { state.withLock { $0.calls } }
 
     fileprivate func check(_ call: DiskFault.Call, _ path: String) throws(DiskError) {
-        _ = state.withLock { $0.gates[call] }?.wait { $0 ? true : nil }
+        state.withLock { $0.actions[call] }?(path)
         let code: Int32? = state.withLock { state in
             let isSync = call == .sync || call == .syncDirectory
             if DiskFault.changes.contains(call) { state.calls.append("\(call.rawValue) \(path)") }

@@ -1,0 +1,155 @@
+import NatterArchive
+import NatterLanguage
+import NatterModel
+import NatterSystem
+import StoreSupport
+import SystemSupport
+import TestSupport
+import Testing
+
+@testable import NatterStore
+
+/// What users, operators and imports change while another thread is at work on log files for seconds.
+@Suite("changes beside long work", .aboutFiles)
+struct InterruptedWorkTests {
+    private static let secret = "Xylophonkonzert-7731"
+    private static let sender = Array("x".utf8)
+    private static let time = Timestamp(milliseconds: 1_600_000_000_000)
+
+    private let disk = FaultyDisk()
+    private let store: TestStore
+
+    init() throws { store = try TestStore(disk: disk, users: ["alice"]) }
+
+    /// Does something once, when the next log file is about to be made.
+    private func whenFileIsMade(_ body: @escaping @Sendable () -> Void) {
+        let isDone = Monitor(false)
+        disk.set(before: .create) { path in
+            guard path.contains("/logs/"), isDone.withLock({ done in (done, done = true).0 }) == false else { return }
+            body()
+        }
+    }
+
+    private func erase(_ seq: UInt64, in conversation: String = "general") throws -> Int {
+        try waitFor { store.store.erase([Seq(seq)...Seq(seq)], in: conversation, by: "operator", $0) }.get()
+    }
+
+    private func holdsSecret() -> Bool { !Files.holding(piecesOf: Self.secret, below: store.directory).isEmpty }
+
+    @Test("messages that are kept for longer, by the answer that somebody got, are not dropped by what had begun before")
+    func retention() throws {
+        try store.fill(3_000)
+        try store.seal()
+        store.clock.advance(milliseconds: 80 * 86_400_000)
+        try store.fill(50)
+        try store.seal()
+        let before = try store.logs()
+        whenFileIsMade { [store = store.store] in
+            store.setRetention(.forever, of: "general", by: "operator") { _ in }
+            #expect(TestStore.settles { store.state.withLock { $0.conversations[$0.general]?.retention.days == nil } })
+        }
+        let view = try waitFor {
+            store.store.setRetention(Retention(days: 30), of: "general", by: "operator", $0)
+        }.get()
+        #expect(view.first == Seq(1))
+        #expect(try store.all().count == 3_050)
+        #expect(try store.logs() == before)
+        store.store.close()
+        #expect(try store.damages() == [])
+    }
+
+    @Test("an edit that is acknowledged while its message is erased goes with it")
+    func edits() throws {
+        try store.post(["first \(Self.secret)", "second"])
+        var edit = NewMessage(conversation: "general", text: "edited \(Self.secret)", key: nil)
+        (edit.kind, edit.about) = (.edit, Seq(1))
+        let alice = try store.user("alice")
+        #expect(store.post([edit], by: alice).first?.message?.seq == Seq(3))
+        whenFileIsMade { [store, edit] in #expect(store.post([edit], by: alice).first?.message?.seq == Seq(4)) }
+        #expect(try erase(1) == 3)
+        #expect(!holdsSecret())
+        #expect(store.post([edit], by: alice).first?.message == nil)
+    }
+
+    @Test("an import does not bring back a text that was erased while it was read")
+    func erasedDuringImport() throws {
+        func importing(_ text: String, _ edited: Timestamp?, before finish: () throws -> Void = {}) throws {
+            let importer = try StoreImporter(merging: "general", of: store.store)
+            defer { importer.abandon() }
+            let text = Array(text.utf8)
+            switch importer.standing(time: Self.time, sender: Self.sender, text: text, edited: edited) {
+            case .new: try importer.append(time: Self.time, sender: Self.sender, text: text)
+            case .edited(let seq):
+                try importer.append(
+                    time: try #require(edited), sender: Self.sender, text: text, kind: .edit, about: .earlier(seq))
+            case .known: break
+            }
+            try finish()
+            _ = try importer.finish()
+        }
+        try importing("before", nil)
+        let later = Timestamp(milliseconds: Self.time.milliseconds + 1_000)
+        #expect(throws: ImportError.store(.busy)) {
+            try importing(Self.secret, later) { _ = try erase(1) }
+        }
+        // And when it is tried again, the message is known
+        try importing(Self.secret, later)
+        #expect(try store.all().map(\.isErased) == [true])
+        #expect(!holdsSecret())
+    }
+
+    @Test("of two imports of the same at once, the second knows what the first has brought")
+    func twoImports() throws {
+        let text = Array("text".utf8)
+        let first = try StoreImporter(merging: "general", of: store.store)
+        try first.append(time: Self.time, sender: Self.sender, text: text)
+        let (hasBegun, standing) = (Monitor(false), Monitor<ImportStanding?>(nil))
+        let thread = try SystemThread(name: "second") { [store = store.store] in
+            hasBegun.signal { $0 = true }
+            let second = try? StoreImporter(merging: "general", of: store)
+            defer { second?.abandon() }
+            standing.signal { $0 = second?.standing(time: Self.time, sender: Self.sender, text: text, edited: nil) }
+        }
+        _ = hasBegun.wait { $0 ? true : nil }
+        #expect(try first.finish().count == 1)
+        thread.join()
+        #expect(standing.withLock { $0 } == .known(Seq(1)))
+    }
+
+    @Test("an import ends if another server's has changed what it knows of the conversation")
+    func importElsewhere() throws {
+        let importer = try StoreImporter(into: "general", of: store.store)
+        try importer.append(time: Self.time, sender: Self.sender, text: Array("text".utf8))
+        store.store.state.withLock { $0.conversations[$0.general]?.importedCommit = Commit(1_000) }
+        #expect(throws: ImportError.store(.busy)) { try importer.finish() }
+        #expect(try store.all().isEmpty)
+    }
+
+    @Test("a group that was deleted can be erased and exported, by its name or its id", arguments: [false, true])
+    func deletedGroup(byID: Bool) throws {
+        let alice = try store.user("alice")
+        func make() throws -> ConversationID {
+            try waitFor { store.store.createGroup("gone", isOpen: false, by: alice, $0) }.get().id
+        }
+        let id = try make()
+        let secret = try #require(try store.post([Self.secret], to: "gone").first?.message).seq
+        try waitFor { store.store.deleteGroup("gone", by: alice, $0) }.get()
+        if byID { _ = try make() }
+        let name = byID ? "\(id)" : "gone"
+        let exporter = try StoreExporter(name, of: store.store, takesDeleted: true)
+        #expect(try exporter.next() != nil)
+        #expect(try erase(secret.rawValue, in: name) == 1)
+        #expect(!holdsSecret())
+        // An import or a hook of that name means another group
+        #expect(throws: StoreError.self) { _ = try StoreExporter("\(id)", of: store.store) }
+    }
+
+    @Test("an erasure names a database that a repair has set aside")
+    func quarantine() throws {
+        try store.post([Self.secret])
+        let aside = Quarantine(root: store.directory, disk: disk)
+        _ = try aside.keep(Array("an older copy".utf8), name: "store.db")
+        #expect(try erase(1) == 1)
+        #expect(store.store.remainsOfErasure?.english.contains("'quarantine/store.db'") == true)
+    }
+}
