@@ -102,12 +102,14 @@ public final class ArchiveWriter {
         return Target(segment: segment, row: row, isNew: true)
     }
 
-    /// The row of a segment that does not exist yet, with the first free generation above another one.
+    /// The row of a segment that does not exist yet, with the first free generation above another one; when there is none, with
+    /// the first that is free again.
     public func freeRow(
         of conversation: ConversationIdentity, firstSeq: Seq, above former: Int = -1
     ) throws(ArchiveError) -> SegmentRow {
         try ArchiveError.translate {
-            for generation in (0..<0xFFFF).dropFirst(former + 1) {
+            let all = 0..<0xFFFF
+            for generation in [all.dropFirst(former + 1), all.prefix(max(0, former))].joined() {
                 let row = SegmentRow(
                     conversation: conversation.number, firstSeq: firstSeq, generation: generation, size: 0,
                     dictionary: .none, isClosed: false)

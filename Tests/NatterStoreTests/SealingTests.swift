@@ -178,6 +178,16 @@ struct SealingTests {
         #expect(TestStore.settles { store.store.state.withLock { $0.conversations[$0.general]?.sealedSeq != .zero } })
         #expect(try store.all().count == 6_000)
     }
+
+    @Test("a segment that was written anew as often as its name can say gets a name that is free again")
+    func generations() throws {
+        let store = try TestStore()
+        let writer = store.store.archiveWriter()
+        let general = try #require(store.store.state.withLock { $0.conversations[$0.general]?.identity })
+        for (former, next) in [(-1, 0), (0, 1), (0xFFFD, 0xFFFE), (0xFFFE, 0)] {
+            #expect(try writer.freeRow(of: general, firstSeq: Seq(1), above: former).generation == next)
+        }
+    }
 }
 
 extension TestStore {
