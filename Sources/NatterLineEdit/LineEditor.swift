@@ -14,7 +14,9 @@ public protocol LineEditorOwner: AnyObject {
     /// A text to edit when the user presses Up on an empty line.
     func recall() -> String?
     /// The user leaves that text as it is.
-    func forget()
+    ///
+    /// - Returns: false if no such text is in the line, which then stays, too.
+    func forget() -> Bool
 }
 
 /// The lower line of a terminal, by libedit. Other output stands above it and does not disturb what is being typed.
@@ -182,11 +184,10 @@ public final class LineEditor {
     }
 
     private func forget() -> UInt8 {
-        guard let handle else { return UInt8(natter_edit_beep) }
+        guard let handle, owner.forget() else { return UInt8(natter_edit_beep) }
         let (text, cursor) = line(handle)
         el_cursor(handle, Int32(clamping: text.count - cursor))
         el_deletestr(handle, Int32(clamping: text.count))
-        owner.forget()
         return UInt8(natter_edit_redraw)
     }
 

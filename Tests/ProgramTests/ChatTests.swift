@@ -168,6 +168,16 @@ struct ChatTests {
         #expect(try world.alice.texts("log", "ops").last == "psst")
     }
 
+    @Test("Down and Ctrl-N are for a text that is being edited, and leave any other line as it is")
+    func downWithoutEdit() throws {
+        let chat = try Screen.start(world.bob, ["chat"], columns: 80)
+        try chat.output(until: "general> ")
+        chat.type("long" + ChatTests.down + " and\u{E} precious\n")
+        try eventually("it is sent") { try world.alice.texts("log").last == "long and precious" }
+        chat.type(ChatTests.end)
+        #expect(chat.finish().code == 0)
+    }
+
     @Test("Ctrl-C ends with 130 and leaves the terminal as it was")
     func interrupt() throws {
         let chat = try Screen.start(world.bob, ["chat"], columns: 80)

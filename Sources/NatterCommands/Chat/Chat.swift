@@ -138,7 +138,10 @@ final class Chat: LineEditorOwner {
         return nil
     }
 
-    func forget() { edited = nil }
+    func forget() -> Bool {
+        defer { edited = nil }
+        return edited != nil
+    }
 
     private func take(_ line: String, _ editor: LineEditor) {
         let edited = edited
