@@ -33,8 +33,10 @@ public final class LineEditor {
     private var isEditing = false
     /// The width of the terminal that libedit draws for.
     private var columns = LineEditor.terminalColumns
-    /// A byte that did not continue the character before it.
+    /// A byte that did not continue the key before it.
     private var pushedBack: UInt8?
+    /// The rest of a key of several characters, for libedit.
+    private var key: ArraySlice<UInt8> = []
 
     /// - Returns: nil if the terminal can't be used.
     public init?(_ owner: any LineEditorOwner) {
@@ -120,11 +122,22 @@ public final class LineEditor {
 
     /// - Returns: 1 with a character, 0 at the end, -1 after an error.
     private func readCharacter(into target: UnsafeMutablePointer<UInt32>?) -> Int32 {
-        guard let first = pushedBack ?? nextByte() else { return 0 }
-        pushedBack = nil
+        while true {
+            if let character = key.popFirst() {
+                target?.pointee = UInt32(character)
+                return 1
+            }
+            guard let first = keyByte() else { return 0 }
+            guard first == SpecialKey.escape else { return readCharacter(from: first, into: target) }
+            guard let found = specialKey() else { return 0 }
+            key = found[...]
+        }
+    }
+
+    private func readCharacter(from first: UInt8, into target: UnsafeMutablePointer<UInt32>?) -> Int32 {
         var bytes = [first]
         let length = first < 0xC2 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : first < 0xF5 ? 4 : 1
-        while bytes.count < length, let byte = nextByte() {
+        while bytes.count < length, let byte = keyByte() {
             // On a terminal that does not speak UTF-8, it is a key of its own.
             guard byte & 0xC0 == 0x80 else {
                 pushedBack = byte
@@ -134,6 +147,35 @@ public final class LineEditor {
         }
         target?.pointee = String(validating: bytes, as: UTF8.self)?.unicodeScalars.first?.value ?? 0xFFFD
         return 1
+    }
+
+    /// Reads the rest of a key that began with Esc. The wait for it is one for a key: what else is waited for goes on.
+    ///
+    /// - Returns: what libedit gets for the key, which may be nothing; nil at the end of the input.
+    private func specialKey() -> [UInt8]? {
+        guard let kind = keyByte() else { return nil }
+        guard kind == SpecialKey.csi || kind == SpecialKey.ss3 else {
+            // Alt and a character, which may have several bytes or begin another key.
+            pushedBack = kind
+            return kind == SpecialKey.escape ? [] : [SpecialKey.escape]
+        }
+        var key = SpecialKey(kind: kind)
+        while let byte = keyByte() {
+            switch key.add(byte) {
+            case .more: continue
+            case .whole: return key.bytesForEditor
+            case .broken:
+                pushedBack = byte
+                return []
+            }
+        }
+        return nil
+    }
+
+    private func keyByte() -> UInt8? {
+        guard let byte = pushedBack else { return nextByte() }
+        pushedBack = nil
+        return byte
     }
 
     private func nextByte() -> UInt8? {

@@ -178,6 +178,26 @@ struct ChatTests {
         #expect(chat.finish().code == 0)
     }
 
+    @Test("Ctrl and Alt with an arrow go by words; keys without a command write nothing; Esc alone stops nothing")
+    func specialKeys() throws {
+        let chat = try Screen.start(world.bob, ["chat"], columns: 80)
+        try chat.output(until: "general> ")
+        chat.type("one two\u{1B}[1;5DX")
+        // PageUp, F5, F1 of the Linux console, F1, the marks of a paste, Shift-Tab
+        chat.type("\u{1B}[5~\u{1B}[15~\u{1B}[[A\u{1B}OP\u{1B}[200~Y\u{1B}[201~\u{1B}[Z")
+        chat.type("\u{1B}[1;3C!\u{1B}[1~\u{1B}[3~O\n")
+        try eventually("it is sent") { try world.alice.texts("log").last == "One XYtwo!" }
+        chat.type("three four\u{1B}")
+        try world.alice.sends("news")
+        try chat.output(until: ": news")
+        // Alt-B, as Esc and a letter
+        chat.type("b-\u{1B}")
+        chat.type("[D+\n")
+        try eventually("it is sent") { try world.alice.texts("log").last == "three +-four" }
+        chat.type(ChatTests.end)
+        #expect(chat.finish().code == 0)
+    }
+
     @Test("Ctrl-C ends with 130 and leaves the terminal as it was")
     func interrupt() throws {
         let chat = try Screen.start(world.bob, ["chat"], columns: 80)
