@@ -198,6 +198,26 @@ struct ChatTests {
         #expect(chat.finish().code == 0)
     }
 
+    @Test("the line says at once that the server is reached again")
+    func reachedAgain() throws {
+        let way = try HostileServer(for: world.url)
+        defer { way.stop() }
+        let bob = Person(name: "bob", home: world.bob.home, server: way.url)
+        let chat = try Screen.start(bob, ["chat"], columns: 80)
+        try chat.output(until: "general> ")
+        way.answerAll("")
+        try chat.output(until: "[offline] general> ")
+        way.answerAll(nil)
+        let start = ContinuousClock.now
+        // The name of the conversation begins the line
+        try chat.output(until: "\u{1B}[J")
+        try chat.output(until: "\rgeneral> ")
+        // A request for news waits for 25 s
+        #expect(start.duration(to: .now) < .seconds(15))
+        chat.type(ChatTests.end)
+        #expect(chat.finish().code == 0)
+    }
+
     @Test("Ctrl-C ends with 130 and leaves the terminal as it was")
     func interrupt() throws {
         let chat = try Screen.start(world.bob, ["chat"], columns: 80)

@@ -46,7 +46,7 @@ final class Chat: LineEditorOwner {
         walk = LogWalk(
             replica, printer: printer, filter: MessageFilter(), mode: .history, keepsPlace: false,
             note: { context.console.note($0) })
-        feed = ChatFeed(Chat.options(context.arguments))
+        feed = ChatFeed(Chat.options(context.arguments), isReached: state.isReached)
     }
 
     /// The options that say where and who.

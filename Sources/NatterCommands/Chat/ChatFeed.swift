@@ -19,17 +19,19 @@ final class ChatFeed {
         case failed(ExitCode, String)
     }
 
-    private let words: [String]
+    private let options: [String]
+    /// Whether the server was reached at last. If not, the next sync tells at once that it is, instead of waiting for news.
+    private var isReached: Bool
     private var process: pid_t = 0
     private var descriptor: Int32 = -1
     private var errors: [UInt8] = []
     private var pauseMilliseconds: Int32 = 250
     private var isPausing = false
 
-    /// - Parameter options: how the command was told which server and account to use.
-    init(_ options: [String]) {
-        words = ["/proc/self/exe", "sync", "--quiet", "--wait", String(ChatFeed.waitSeconds)] + options
-    }
+    /// - Parameters:
+    ///   - options: how the command was told which server and account to use.
+    ///   - isReached: whether the server was reached a moment ago.
+    init(_ options: [String], isReached: Bool) { (self.options, self.isReached) = (options, isReached) }
 
     /// For `poll`. While the feed pauses, only the time counts.
     var attention: (descriptor: Int32, milliseconds: Int32) {
@@ -50,7 +52,9 @@ final class ChatFeed {
         posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
         posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0)
         posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO)
-        process = try Spawn.start(words, &actions)
+        let seconds = isReached ? ChatFeed.waitSeconds : 0
+        process = try Spawn.start(
+            ["/proc/self/exe", "sync", "--quiet", "--wait", String(seconds)] + options, &actions)
     }
 
     /// Call when `attention` says so.
@@ -73,10 +77,12 @@ final class ChatFeed {
         switch code {
         case .success, .nothingFound:
             pauseMilliseconds = 250
+            isReached = true
             try start()
             return .synced
         case .unavailable, .temporary, .inputOutput:
             isPausing = true
+            isReached = false
             pauseMilliseconds = min(pauseMilliseconds * 2, ChatFeed.longestMilliseconds)
             return .lost(lastError)
         default: return .failed(code, lastError)
