@@ -218,6 +218,30 @@ struct ChatTests {
         #expect(chat.finish().code == 0)
     }
 
+    @Test("another answer in the server's place is waited out; the end of a session is told once, and the line queued")
+    func endings() throws {
+        let way = try HostileServer(for: world.url)
+        defer { way.stop() }
+        let bob = Person(name: "bob", home: world.bob.home, server: way.url)
+        let chat = try Screen.start(bob, ["chat"], columns: 80)
+        try chat.output(until: "general> ")
+        way.answerAll("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>")
+        try chat.output(until: "[offline] general> ")
+        chat.type("patience")
+        way.answerAll(nil)
+        try chat.output(until: "\rgeneral> ")
+        chat.type("\n")
+        try eventually("it is sent") { try world.alice.texts("log").last == "patience" }
+        chat.type("last words")
+        try expect(world.natterd("user", "disable", "bob"), hasNotes: true)
+        try chat.output(until: "natter login")
+        chat.type("\n")
+        let end = chat.finish()
+        #expect(end.code == 77)
+        #expect(end.output.contains("natter: queued as message 1 of the outbox\r\n"), "\(end)")
+        #expect(!end.output.contains("natter login"), "\(end)")
+    }
+
     @Test("Ctrl-C ends with 130 and leaves the terminal as it was")
     func interrupt() throws {
         let chat = try Screen.start(world.bob, ["chat"], columns: 80)

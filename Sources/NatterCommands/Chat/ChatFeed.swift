@@ -28,10 +28,15 @@ final class ChatFeed {
     private var pauseMilliseconds: Int32 = 250
     private var isPausing = false
 
+    /// Whether a sync has succeeded, so that the server speaks as it should.
+    private var isKnown: Bool
+
     /// - Parameters:
     ///   - options: how the command was told which server and account to use.
     ///   - isReached: whether the server was reached a moment ago.
-    init(_ options: [String], isReached: Bool) { (self.options, self.isReached) = (options, isReached) }
+    init(_ options: [String], isReached: Bool) {
+        (self.options, self.isReached, isKnown) = (options, isReached, isReached)
+    }
 
     /// For `poll`. While the feed pauses, only the time counts.
     var attention: (descriptor: Int32, milliseconds: Int32) {
@@ -77,16 +82,21 @@ final class ChatFeed {
         switch code {
         case .success, .nothingFound:
             pauseMilliseconds = 250
-            isReached = true
+            (isReached, isKnown) = (true, true)
             try start()
             return .synced
-        case .unavailable, .temporary, .inputOutput:
-            isPausing = true
-            isReached = false
-            pauseMilliseconds = min(pauseMilliseconds * 2, ChatFeed.longestMilliseconds)
-            return .lost(lastError)
+        case .unavailable, .temporary, .inputOutput: return lose()
+        // Something else answers in the server's place for a while, such as a network's login page.
+        case .badProtocol where isKnown: return lose()
         default: return .failed(code, lastError)
         }
+    }
+
+    private func lose() -> News {
+        isPausing = true
+        isReached = false
+        pauseMilliseconds = min(pauseMilliseconds * 2, ChatFeed.longestMilliseconds)
+        return .lost(lastError)
     }
 
     func stop() {
