@@ -209,9 +209,7 @@ struct ChatTests {
         try chat.output(until: "[offline] general> ")
         way.answerAll(nil)
         let start = ContinuousClock.now
-        // The name of the conversation begins the line
-        try chat.output(until: "\u{1B}[J")
-        try chat.output(until: "\rgeneral> ")
+        try chat.output(until: "\u{1B}[Jgeneral> ")
         // A request for news waits for 25 s
         #expect(start.duration(to: .now) < .seconds(15))
         chat.type(ChatTests.end)
@@ -229,7 +227,7 @@ struct ChatTests {
         try chat.output(until: "[offline] general> ")
         chat.type("patience")
         way.answerAll(nil)
-        try chat.output(until: "\rgeneral> ")
+        try chat.output(until: "\u{1B}[Jgeneral> ")
         chat.type("\n")
         try eventually("it is sent") { try world.alice.texts("log").last == "patience" }
         chat.type("last words")
@@ -242,12 +240,33 @@ struct ChatTests {
         #expect(!end.output.contains("natter login"), "\(end)")
     }
 
-    @Test("Ctrl-C ends with 130 and leaves the terminal as it was")
+    @Test("Ctrl-C ends with 130, leaves the terminal as it was, and the cursor on a row of its own")
     func interrupt() throws {
         let chat = try Screen.start(world.bob, ["chat"], columns: 80)
         try chat.output(until: "general> ")
         chat.type("\u{3}")
-        #expect(chat.finish().code == 130)
+        let end = chat.finish()
+        #expect(end.code == 130 && end.output.hasSuffix("\r\n"), "\(end)")
+    }
+
+    @Test("a signal that ends the chat ends its sync, too", arguments: [SIGINT, SIGTERM, SIGHUP, SIGQUIT])
+    func ended(number: Int32) throws {
+        let chat = try Screen.start(world.bob, ["chat"], columns: 80)
+        try chat.output(until: "general> ")
+        // Both have bob's home in their environment.
+        func processes(_ command: String) throws -> [pid_t] {
+            try FileManager.default.contentsOfDirectory(atPath: "/proc").compactMap { pid_t($0) }.filter { process in
+                let words = Files.text("/proc/\(process)/cmdline")?.split(separator: "\0") ?? []
+                return words.dropFirst().first == command[...]
+                    && Files.text("/proc/\(process)/environ")?.contains("HOME=\(world.bob.home)\0") == true
+            }
+        }
+        try eventually("a sync has begun") { try processes("sync").count == 1 }
+        let process = try #require(try processes("chat").first)
+        kill(process, number)
+        _ = chat.finish()
+        // A sync goes on for 25 s otherwise.
+        try eventually("no sync is left", milliseconds: 10_000) { try processes("sync").isEmpty }
     }
 
     @Test("64 without a terminal, in JSON and on one that can't move its cursor; 67 for no conversation")

@@ -58,8 +58,12 @@ final class ChatFeed {
         posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0)
         posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO)
         let seconds = isReached ? ChatFeed.waitSeconds : 0
-        process = try Spawn.start(
-            ["/proc/self/exe", "sync", "--quiet", "--wait", String(seconds)] + options, &actions)
+        let words = ["/proc/self/exe", "sync", "--quiet", "--wait", String(seconds)] + options
+        // A signal that ends the chat comes before this or finds the process.
+        try blockingSignals {
+            process = try Spawn.start(words, &actions, unblocksSignals: true)
+            HiddenTerminal.setHelper(process)
+        }
     }
 
     /// Call when `attention` says so.
@@ -109,6 +113,7 @@ final class ChatFeed {
     private func reap() -> ExitCode {
         close(descriptor)
         descriptor = -1
+        HiddenTerminal.setHelper(0)
         var status: Int32 = 0
         while waitpid(process, &status, 0) < 0, errno == EINTR {}
         process = 0
