@@ -249,18 +249,31 @@ struct ChatTests {
         #expect(end.code == 130 && end.output.hasSuffix("\r\n"), "\(end)")
     }
 
+    /// Bob's running commands of this name, which have his home in their environment.
+    private func processes(_ command: String) throws -> [pid_t] {
+        try FileManager.default.contentsOfDirectory(atPath: "/proc").compactMap { pid_t($0) }.filter { process in
+            let words = Files.text("/proc/\(process)/cmdline")?.split(separator: "\0") ?? []
+            return words.dropFirst().first == command[...]
+                && Files.text("/proc/\(process)/environ")?.contains("HOME=\(world.bob.home)\0") == true
+        }
+    }
+
+    @Test("a signal that ends the sync is named, and another sync begins")
+    func endedSync() throws {
+        let chat = try Screen.start(world.bob, ["chat"], columns: 80)
+        try chat.output(until: "general> ")
+        try eventually("a sync has begun") { try processes("sync").count == 1 }
+        kill(try #require(try processes("sync").first), SIGKILL)
+        try chat.output(until: "natter: the sync was ended by signal 9; retrying")
+        try chat.output(until: "\u{1B}[Jgeneral> ")
+        chat.type(ChatTests.end)
+        #expect(chat.finish().code == 0)
+    }
+
     @Test("a signal that ends the chat ends its sync, too", arguments: [SIGINT, SIGTERM, SIGHUP, SIGQUIT])
     func ended(number: Int32) throws {
         let chat = try Screen.start(world.bob, ["chat"], columns: 80)
         try chat.output(until: "general> ")
-        // Both have bob's home in their environment.
-        func processes(_ command: String) throws -> [pid_t] {
-            try FileManager.default.contentsOfDirectory(atPath: "/proc").compactMap { pid_t($0) }.filter { process in
-                let words = Files.text("/proc/\(process)/cmdline")?.split(separator: "\0") ?? []
-                return words.dropFirst().first == command[...]
-                    && Files.text("/proc/\(process)/environ")?.contains("HOME=\(world.bob.home)\0") == true
-            }
-        }
         try eventually("a sync has begun") { try processes("sync").count == 1 }
         let process = try #require(try processes("chat").first)
         kill(process, number)

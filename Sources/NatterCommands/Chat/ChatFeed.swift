@@ -82,25 +82,26 @@ final class ChatFeed {
             return nil
         }
         if count < 0, errno == EINTR { return nil }
-        let code = reap()
+        let (code, signal) = reap()
+        if let signal { return lose(("the sync was ended by signal \(signal)" as Phrase).text) }
         switch code {
         case .success, .nothingFound:
             pauseMilliseconds = 250
             (isReached, isKnown) = (true, true)
             try start()
             return .synced
-        case .unavailable, .temporary, .inputOutput: return lose()
+        case .unavailable, .temporary, .inputOutput: return lose(lastError)
         // Something else answers in the server's place for a while, such as a network's login page.
-        case .badProtocol where isKnown: return lose()
+        case .badProtocol where isKnown: return lose(lastError)
         default: return .failed(code, lastError)
         }
     }
 
-    private func lose() -> News {
+    private func lose(_ reason: String) -> News {
         isPausing = true
         isReached = false
         pauseMilliseconds = min(pauseMilliseconds * 2, ChatFeed.longestMilliseconds)
-        return .lost(lastError)
+        return .lost(reason)
     }
 
     func stop() {
@@ -110,15 +111,16 @@ final class ChatFeed {
         _ = reap()
     }
 
-    private func reap() -> ExitCode {
+    /// - Returns: how the sync ended; if a signal ended it, which is no reason to give up, also that.
+    private func reap() -> (code: ExitCode, signal: Int32?) {
         close(descriptor)
         descriptor = -1
         HiddenTerminal.setHelper(0)
         var status: Int32 = 0
         while waitpid(process, &status, 0) < 0, errno == EINTR {}
         process = 0
-        // A signal that ended it is no reason to give up.
-        return status & 0x7F == 0 ? ExitCode(rawValue: (status >> 8) & 0xFF) : .temporary
+        let signal = status & 0x7F
+        return (ExitCode(rawValue: (status >> 8) & 0xFF), signal == 0 ? nil : signal)
     }
 
     private var lastError: String {
