@@ -86,7 +86,7 @@ public final class LineEditor {
 
     /// Clears the line that the user has just finished.
     public func clearLast(_ line: String) {
-        write(up: (LineEditor.width(LineEditor.scalars(shownPrompt + line)) / columns) + 1)
+        write(up: rows(LineEditor.scalars(shownPrompt + line)) + 1)
     }
 
     /// Writes lines above the line that is being typed.
@@ -96,7 +96,7 @@ public final class LineEditor {
         guard let handle, isEditing else { return try body() }
         let (text, cursor) = line(handle)
         let before = LineEditor.scalars(shownPrompt) + text.prefix(cursor)
-        write(up: LineEditor.width(before) / columns)
+        write(up: rows(before))
         defer {
             resize(handle)
             natter_edit_refresh(handle)
@@ -267,9 +267,24 @@ public final class LineEditor {
         return ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : 80
     }
 
-    private static func width(_ scalars: [UInt32]) -> Int {
-        // libedit shows a control character as ^X.
-        scalars.reduce(0) { $0 + ($1 < 0x20 || $1 == 0x7F ? 2 : max(0, Int(natter_edit_width($1)))) }
+    /// How many rows below the prompt's first one the cursor stands behind these characters, as libedit places them.
+    private func rows(_ scalars: [UInt32]) -> Int {
+        var (row, column) = (0, 0)
+        func put(_ width: Int) {
+            // A wide character does not begin in the last column.
+            if column + width > columns { (row, column) = (row + 1, 0) }
+            column += width
+            if column >= columns { (row, column) = (row + 1, 0) }
+        }
+        for scalar in scalars {
+            switch scalar {
+            case 0x09: repeat { put(1) } while column % 8 != 0
+            // As ^X.
+            case ..<0x20, 0x7F: for _ in 0..<2 { put(1) }
+            default: put(max(0, Int(natter_edit_width(scalar))))
+            }
+        }
+        return row
     }
 
     private static func scalars(_ text: String) -> [UInt32] { text.unicodeScalars.map(\.value) }

@@ -58,6 +58,20 @@ struct ChatTests {
         #expect(chat.finish().code == 0)
     }
 
+    @Test("a line of wide characters in several rows is taken away as a whole")
+    func wideCharacters() throws {
+        let chat = try Screen.start(world.bob, ["chat"], columns: 11)
+        try chat.output(until: "general> ")
+        // One beside the prompt, then five to a row, in which a column stays empty
+        chat.type(String(repeating: "語", count: 1 + 15 + 1))
+        // How libedit begins a row
+        for _ in 1...4 { try chat.output(until: "\u{8}語") }
+        try world.alice.sends("news")
+        try chat.output(until: "\u{1B}[4A\r\u{1B}[J")
+        chat.type("\u{15}" + ChatTests.end)
+        #expect(chat.finish().code == 0)
+    }
+
     @Test("Tab completes names; unread messages elsewhere stand before the line")
     func completion() throws {
         try world.alice.sends("before")
