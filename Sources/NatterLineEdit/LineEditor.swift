@@ -201,8 +201,18 @@ public final class LineEditor {
         }
     }
 
+    private var hasMoreInput: Bool {
+        var request = pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0)
+        return pushedBack != nil || poll(&request, 1, 0) == 1
+    }
+
     private func complete() -> UInt8 {
         guard let handle else { return UInt8(natter_edit_beep) }
+        // Nobody who wants a name types on before it is there. This is pasted text.
+        if hasMoreInput {
+            natter_edit_insert(handle, [0x09, 0])
+            return UInt8(natter_edit_redraw)
+        }
         let (text, cursor) = line(handle)
         let word = text.prefix(cursor).suffix(where: { $0 != 0x20 })
         let found = owner.completions(of: LineEditor.text(word))

@@ -81,8 +81,13 @@ struct ChatTests {
         try chat.output(until: "general> ")
         try world.carol.sends("psst", to: "@bob")
         try chat.output(until: "[1 unread] general> ")
-        chat.type("@al" + ChatTests.tab + "hi\n")
+        chat.type("@al" + ChatTests.tab)
+        try chat.output(until: "ice ")
+        chat.type("hi\n")
         try eventually("it is sent") { try world.alice.texts("log").last == "@alice hi" }
+        // A pasted one is text
+        chat.type("al" + ChatTests.tab + "b\n")
+        try eventually("it is sent") { try world.alice.texts("log").last == "al\tb" }
         chat.type(ChatTests.end)
         #expect(chat.finish().code == 0)
     }
