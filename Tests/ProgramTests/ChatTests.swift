@@ -245,6 +245,7 @@ struct ChatTests {
         way.answerAll("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>")
         try chat.output(until: "[offline] general> ")
         chat.type("patience")
+        try eventually("a sync has that answer") { way.hasAnswered }
         way.answerAll(nil)
         try chat.output(until: "\u{1B}[Jgeneral> ")
         chat.type("\n")
@@ -291,14 +292,18 @@ struct ChatTests {
 
     @Test("a signal that ends the chat ends its sync, too", arguments: [SIGINT, SIGTERM, SIGHUP, SIGQUIT])
     func ended(number: Int32) throws {
-        let chat = try Screen.start(world.bob, ["chat"], columns: 80)
+        // On a terminal that stays. The end of one ends what runs there.
+        let chat = try Screen.start(
+            world.bob, ["chat"], columns: 80, followedBy: "echo over; read line")
         try chat.output(until: "general> ")
         try eventually("a sync has begun") { try processes("sync").count == 1 }
         let process = try #require(try processes("chat").first)
         kill(process, number)
-        _ = chat.finish()
+        try chat.output(until: "over")
         // A sync goes on for 25 s otherwise.
         try eventually("no sync is left", milliseconds: 10_000) { try processes("sync").isEmpty }
+        chat.type("\n")
+        #expect(chat.finish().code == 0)
     }
 
     @Test("64 without a terminal, in JSON and on one that can't move its cursor; 67 for no conversation")

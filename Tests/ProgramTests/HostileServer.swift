@@ -19,6 +19,7 @@ final class HostileServer: @unchecked Sendable {
     private var generator = SeededGenerator(seed: 0)
     private var isHostile = false
     private var fixed: [UInt8]?
+    private var fixedAnswers = 0
     private(set) var answers = 0
     private(set) var spoiled: [String] = []
 
@@ -65,9 +66,13 @@ final class HostileServer: @unchecked Sendable {
     func answerAll(_ fixed: String?) {
         locked {
             $0.fixed = fixed.map { Array($0.utf8) }
+            $0.fixedAnswers = 0
             for socket in $0.sockets { shutdown(socket, Int32(SHUT_RDWR)) }
         }
     }
+
+    /// Whether that answer was given.
+    var hasAnswered: Bool { locked { $0.fixedAnswers > 0 } }
 
     private func locked<Result>(_ body: (HostileServer) -> Result) -> Result {
         lock.lock()
@@ -82,6 +87,7 @@ final class HostileServer: @unchecked Sendable {
         guard let request = Loopback.message(from: client) else { return false }
         if let fixed = locked({ $0.fixed }) {
             _ = Loopback.send(fixed, to: client)
+            locked { $0.fixedAnswers += 1 }
             return false
         }
         guard let answer = answer(to: HostileServer.harmless(request)) else { return false }
