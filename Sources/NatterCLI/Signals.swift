@@ -298,7 +298,8 @@ public enum HiddenTerminal {
         // On a terminal that is stopped by Ctrl-S, a write would wait for Ctrl-Q.
         var request = pollfd(fd: state.pointee.descriptor, events: Int16(POLLOUT), revents: 0)
         guard state.pointee.isEdited, poll(&request, 1, 0) == 1, request.revents == Int16(POLLOUT) else { return }
-        let end: StaticString = "\r\n"
+        // Rows below the cursor are clear then.
+        let end: StaticString = "\r\n\u{1B}[J"
         _ = write(state.pointee.descriptor, end.utf8Start, end.utf8CodeUnitCount)
     }
 

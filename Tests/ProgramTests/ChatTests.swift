@@ -264,9 +264,12 @@ struct ChatTests {
     func interrupt() throws {
         let chat = try Screen.start(world.bob, ["chat"], columns: 80)
         try chat.output(until: "general> ")
+        // In the first row of two
+        chat.type(String(repeating: "long ", count: 20) + "\u{1}")
+        try chat.output(until: "\u{1B}[A")
         chat.type("\u{3}")
         let end = chat.finish()
-        #expect(end.code == 130 && end.output.hasSuffix("\r\n"), "\(end)")
+        #expect(end.code == 130 && end.output.hasSuffix("\r\n\u{1B}[J"), "\(end)")
     }
 
     /// Bob's running commands of this name, which have his home in their environment.
