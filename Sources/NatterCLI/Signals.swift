@@ -186,6 +186,10 @@ public enum HiddenTerminal {
         var settings = termios()
         /// Those that it has again when the process goes on: without an echo; for a line that is edited, those at its stop.
         var changed: termios?
+        /// A process that ends with this one; 0 if there is none.
+        var helper: pid_t = 0
+        /// Whether a line is edited there, behind which the shell's prompt would stand.
+        var isEdited = false
     }
 
     /// Allocated once and never freed, because a signal handler must not allocate. One thread writes it before and
@@ -224,7 +228,8 @@ public enum HiddenTerminal {
         settings.c_lflag &= ~tcflag_t(modes)
         var former: [(Int32, sigaction)] = []
         blockingSignals {
-            state.pointee = State(descriptor: descriptor, settings: visible, changed: modes == 0 ? nil : settings)
+            state.pointee = State(
+                descriptor: descriptor, settings: visible, changed: modes == 0 ? nil : settings, isEdited: modes == 0)
             func handle(_ signal: Int32, _ handler: @escaping @convention(c) (Int32) -> Void) {
                 var action = sigaction()
                 var old = sigaction()
@@ -255,6 +260,7 @@ public enum HiddenTerminal {
 
     /// Ends the process as the signal does.
     private static let endFromHandler: @convention(c) (Int32) -> Void = { number in
+        HiddenTerminal.leaveFromHandler()
         HiddenTerminal.restoreFromHandler()
         if number == SIGINT { _exit(130) }
         _ = signal(number, SIG_DFL)
@@ -281,6 +287,20 @@ public enum HiddenTerminal {
         HiddenTerminal.changeFromHandler()
         _ = signal(number, HiddenTerminal.stopFromHandler)
         errno = error
+    }
+
+    /// Names a process that a signal which ends this one ends, too; 0 for none. Call it with 0 before the process is waited
+    /// for, because its number may then belong to another one.
+    public static func setHelper(_ process: Int32) { state.pointee.helper = process }
+
+    private static func leaveFromHandler() {
+        if state.pointee.helper > 0 { kill(state.pointee.helper, SIGKILL) }
+        // On a terminal that is stopped by Ctrl-S, a write would wait for Ctrl-Q.
+        var request = pollfd(fd: state.pointee.descriptor, events: Int16(POLLOUT), revents: 0)
+        guard state.pointee.isEdited, poll(&request, 1, 0) == 1, request.revents == Int16(POLLOUT) else { return }
+        // Rows below the cursor are clear then.
+        let end: StaticString = "\r\n\u{1B}[J"
+        _ = write(state.pointee.descriptor, end.utf8Start, end.utf8CodeUnitCount)
     }
 
     private static func changeFromHandler() {

@@ -50,8 +50,13 @@ public struct Table {
     }
 
     /// Writes all lines. On a narrow terminal the table is cut to its width, because a wrapped table is hard to read.
-    public func write(to output: Output, paint: Paint = Paint(isOn: false)) throws(OutputError) {
-        let table = output.isTerminal ? fitting(output.columns(environment: .process)) : self
+    ///
+    /// - Parameter isWhole: lets the terminal wrap long lines instead. It is for names with one value each, which say nothing
+    ///   without it.
+    public func write(
+        to output: Output, paint: Paint = Paint(isOn: false), isWhole: Bool = false
+    ) throws(OutputError) {
+        let table = output.isTerminal && !isWhole ? fitting(output.columns(environment: .process)) : self
         for line in table.lines(paint: paint) { try output.writeLine(line) }
     }
 

@@ -182,6 +182,14 @@ struct Context {
 
     // MARK: - Requests
 
+    /// Refuses `--offline` in a command that can't do without the server.
+    func refuseOffline() throws(CommandFailure) {
+        guard isOffline else { return }
+        throw CommandFailure(
+            .unavailable, code: "offline",
+            "'\(arguments.path.joined(separator: " "))' needs the server; leave out --offline")
+    }
+
     /// The API at an address, with or without a token.
     ///
     /// - Parameters:
@@ -192,11 +200,7 @@ struct Context {
         at address: ServerAddress, token: Token?, of account: Account? = nil, isSecret: Bool = true,
         isOther: Bool = false, timeoutMilliseconds: Int? = nil
     ) throws -> ServerAPI {
-        if isOffline {
-            throw CommandFailure(
-                .unavailable, code: "offline",
-                "'\(arguments.path.joined(separator: " "))' needs the server; leave out --offline")
-        }
+        try refuseOffline()
         if isSecret, address.scheme == .http, !address.isLoopback, !arguments.flag("insecure") {
             throw CommandFailure(
                 .refused, code: "insecure",

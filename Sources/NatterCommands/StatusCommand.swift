@@ -96,6 +96,6 @@ enum StatusCommand {
         table.add([output.word("waiting to be sent"), String(status.waiting)])
         if status.parked > 0 { table.add([output.word("refused by the server"), String(status.parked)]) }
         if status.aside > 0 { table.add([output.word("kept aside, lost by the server"), String(status.aside)]) }
-        try table.write(to: output)
+        try table.write(to: output, isWhole: true)
     }
 }

@@ -14,7 +14,9 @@ public protocol LineEditorOwner: AnyObject {
     /// A text to edit when the user presses Up on an empty line.
     func recall() -> String?
     /// The user leaves that text as it is.
-    func forget()
+    ///
+    /// - Returns: false if no such text is in the line, which then stays, too.
+    func forget() -> Bool
 }
 
 /// The lower line of a terminal, by libedit. Other output stands above it and does not disturb what is being typed.
@@ -31,8 +33,10 @@ public final class LineEditor {
     private var isEditing = false
     /// The width of the terminal that libedit draws for.
     private var columns = LineEditor.terminalColumns
-    /// A byte that did not continue the character before it.
+    /// A byte that did not continue the key before it.
     private var pushedBack: UInt8?
+    /// The rest of a key of several characters, for libedit.
+    private var key: ArraySlice<UInt8> = []
 
     /// - Returns: nil if the terminal can't be used.
     public init?(_ owner: any LineEditorOwner) {
@@ -82,7 +86,7 @@ public final class LineEditor {
 
     /// Clears the line that the user has just finished.
     public func clearLast(_ line: String) {
-        write(up: (LineEditor.width(LineEditor.scalars(shownPrompt + line)) / columns) + 1)
+        write(up: rows(LineEditor.scalars(shownPrompt + line)) + 1)
     }
 
     /// Writes lines above the line that is being typed.
@@ -92,7 +96,7 @@ public final class LineEditor {
         guard let handle, isEditing else { return try body() }
         let (text, cursor) = line(handle)
         let before = LineEditor.scalars(shownPrompt) + text.prefix(cursor)
-        write(up: LineEditor.width(before) / columns)
+        write(up: rows(before))
         defer {
             resize(handle)
             natter_edit_refresh(handle)
@@ -118,11 +122,22 @@ public final class LineEditor {
 
     /// - Returns: 1 with a character, 0 at the end, -1 after an error.
     private func readCharacter(into target: UnsafeMutablePointer<UInt32>?) -> Int32 {
-        guard let first = pushedBack ?? nextByte() else { return 0 }
-        pushedBack = nil
+        while true {
+            if let character = key.popFirst() {
+                target?.pointee = UInt32(character)
+                return 1
+            }
+            guard let first = keyByte() else { return 0 }
+            guard first == SpecialKey.escape else { return readCharacter(from: first, into: target) }
+            guard let found = specialKey() else { return 0 }
+            key = found[...]
+        }
+    }
+
+    private func readCharacter(from first: UInt8, into target: UnsafeMutablePointer<UInt32>?) -> Int32 {
         var bytes = [first]
         let length = first < 0xC2 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : first < 0xF5 ? 4 : 1
-        while bytes.count < length, let byte = nextByte() {
+        while bytes.count < length, let byte = keyByte() {
             // On a terminal that does not speak UTF-8, it is a key of its own.
             guard byte & 0xC0 == 0x80 else {
                 pushedBack = byte
@@ -132,6 +147,35 @@ public final class LineEditor {
         }
         target?.pointee = String(validating: bytes, as: UTF8.self)?.unicodeScalars.first?.value ?? 0xFFFD
         return 1
+    }
+
+    /// Reads the rest of a key that began with Esc. The wait for it is one for a key: what else is waited for goes on.
+    ///
+    /// - Returns: what libedit gets for the key, which may be nothing; nil at the end of the input.
+    private func specialKey() -> [UInt8]? {
+        guard let kind = keyByte() else { return nil }
+        guard kind == SpecialKey.csi || kind == SpecialKey.ss3 else {
+            // Alt and a character, which may have several bytes or begin another key.
+            pushedBack = kind
+            return kind == SpecialKey.escape ? [] : [SpecialKey.escape]
+        }
+        var key = SpecialKey(kind: kind)
+        while let byte = keyByte() {
+            switch key.add(byte) {
+            case .more: continue
+            case .whole: return key.bytesForEditor
+            case .broken:
+                pushedBack = byte
+                return []
+            }
+        }
+        return nil
+    }
+
+    private func keyByte() -> UInt8? {
+        guard let byte = pushedBack else { return nextByte() }
+        pushedBack = nil
+        return byte
     }
 
     private func nextByte() -> UInt8? {
@@ -157,8 +201,18 @@ public final class LineEditor {
         }
     }
 
+    private var hasMoreInput: Bool {
+        var request = pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0)
+        return pushedBack != nil || poll(&request, 1, 0) == 1
+    }
+
     private func complete() -> UInt8 {
         guard let handle else { return UInt8(natter_edit_beep) }
+        // Nobody who wants a name types on before it is there. This is pasted text.
+        if hasMoreInput {
+            natter_edit_insert(handle, [0x09, 0])
+            return UInt8(natter_edit_redraw)
+        }
         let (text, cursor) = line(handle)
         let word = text.prefix(cursor).suffix(where: { $0 != 0x20 })
         let found = owner.completions(of: LineEditor.text(word))
@@ -182,11 +236,10 @@ public final class LineEditor {
     }
 
     private func forget() -> UInt8 {
-        guard let handle else { return UInt8(natter_edit_beep) }
+        guard let handle, owner.forget() else { return UInt8(natter_edit_beep) }
         let (text, cursor) = line(handle)
         el_cursor(handle, Int32(clamping: text.count - cursor))
         el_deletestr(handle, Int32(clamping: text.count))
-        owner.forget()
         return UInt8(natter_edit_redraw)
     }
 
@@ -224,9 +277,24 @@ public final class LineEditor {
         return ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : 80
     }
 
-    private static func width(_ scalars: [UInt32]) -> Int {
-        // libedit shows a control character as ^X.
-        scalars.reduce(0) { $0 + ($1 < 0x20 || $1 == 0x7F ? 2 : max(0, Int(natter_edit_width($1)))) }
+    /// How many rows below the prompt's first one the cursor stands behind these characters, as libedit places them.
+    private func rows(_ scalars: [UInt32]) -> Int {
+        var (row, column) = (0, 0)
+        func put(_ width: Int) {
+            // A wide character does not begin in the last column.
+            if column + width > columns { (row, column) = (row + 1, 0) }
+            column += width
+            if column >= columns { (row, column) = (row + 1, 0) }
+        }
+        for scalar in scalars {
+            switch scalar {
+            case 0x09: repeat { put(1) } while column % 8 != 0
+            // As ^X.
+            case ..<0x20, 0x7F: for _ in 0..<2 { put(1) }
+            default: put(max(0, Int(natter_edit_width(scalar))))
+            }
+        }
+        return row
     }
 
     private static func scalars(_ text: String) -> [UInt32] { text.unicodeScalars.map(\.value) }

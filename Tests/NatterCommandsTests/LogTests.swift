@@ -85,6 +85,7 @@ struct LogTests {
             ["--all", "general"], ["--all", "--after", "1"], ["--reverse", "-f"], ["-f", "--offline"], ["-n", "x"],
             ["-n", "-1"], ["--after", "-1"], ["--since", "soon"], ["--around", "0"], ["--format", "%q"],
             ["--around", "1", "--from", "x"], ["--cursor-file", "f", "--reverse"],
+            ["--cursor-file", ""],
             ["--cursor-file", "f", "--after", "1"],
             ["a", "b"],
         ])

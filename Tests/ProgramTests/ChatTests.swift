@@ -58,6 +58,20 @@ struct ChatTests {
         #expect(chat.finish().code == 0)
     }
 
+    @Test("a line of wide characters in several rows is taken away as a whole")
+    func wideCharacters() throws {
+        let chat = try Screen.start(world.bob, ["chat"], columns: 11)
+        try chat.output(until: "general> ")
+        // One beside the prompt, then five to a row, in which a column stays empty
+        chat.type(String(repeating: "語", count: 1 + 15 + 1))
+        // How libedit begins a row
+        for _ in 1...4 { try chat.output(until: "\u{8}語") }
+        try world.alice.sends("news")
+        try chat.output(until: "\u{1B}[4A\r\u{1B}[J")
+        chat.type("\u{15}" + ChatTests.end)
+        #expect(chat.finish().code == 0)
+    }
+
     @Test("Tab completes names; unread messages elsewhere stand before the line")
     func completion() throws {
         try world.alice.sends("before")
@@ -67,8 +81,13 @@ struct ChatTests {
         try chat.output(until: "general> ")
         try world.carol.sends("psst", to: "@bob")
         try chat.output(until: "[1 unread] general> ")
-        chat.type("@al" + ChatTests.tab + "hi\n")
+        chat.type("@al" + ChatTests.tab)
+        try chat.output(until: "ice ")
+        chat.type("hi\n")
         try eventually("it is sent") { try world.alice.texts("log").last == "@alice hi" }
+        // A pasted one is text
+        chat.type("al" + ChatTests.tab + "b\n")
+        try eventually("it is sent") { try world.alice.texts("log").last == "al\tb" }
         chat.type(ChatTests.end)
         #expect(chat.finish().code == 0)
     }
@@ -168,12 +187,126 @@ struct ChatTests {
         #expect(try world.alice.texts("log", "ops").last == "psst")
     }
 
-    @Test("Ctrl-C ends with 130 and leaves the terminal as it was")
+    @Test("Down and Ctrl-N are for a text that is being edited, and leave any other line as it is")
+    func downWithoutEdit() throws {
+        let chat = try Screen.start(world.bob, ["chat"], columns: 80)
+        try chat.output(until: "general> ")
+        chat.type("long" + ChatTests.down + " and\u{E} precious\n")
+        try eventually("it is sent") { try world.alice.texts("log").last == "long and precious" }
+        chat.type(ChatTests.end)
+        #expect(chat.finish().code == 0)
+    }
+
+    @Test("Ctrl and Alt with an arrow go by words; keys without a command write nothing; Esc alone stops nothing")
+    func specialKeys() throws {
+        let chat = try Screen.start(world.bob, ["chat"], columns: 80)
+        try chat.output(until: "general> ")
+        chat.type("one two\u{1B}[1;5DX")
+        // PageUp, F5, F1 of the Linux console, F1, the marks of a paste, Shift-Tab
+        chat.type("\u{1B}[5~\u{1B}[15~\u{1B}[[A\u{1B}OP\u{1B}[200~Y\u{1B}[201~\u{1B}[Z")
+        chat.type("\u{1B}[1;3C!\u{1B}[1~\u{1B}[3~O\n")
+        try eventually("it is sent") { try world.alice.texts("log").last == "One XYtwo!" }
+        chat.type("three four\u{1B}")
+        try world.alice.sends("news")
+        try chat.output(until: ": news")
+        // Alt-B, as Esc and a letter
+        chat.type("b-\u{1B}")
+        chat.type("[D+\n")
+        try eventually("it is sent") { try world.alice.texts("log").last == "three +-four" }
+        chat.type(ChatTests.end)
+        #expect(chat.finish().code == 0)
+    }
+
+    @Test("the line says at once that the server is reached again")
+    func reachedAgain() throws {
+        let way = try HostileServer(for: world.url)
+        defer { way.stop() }
+        let bob = Person(name: "bob", home: world.bob.home, server: way.url)
+        let chat = try Screen.start(bob, ["chat"], columns: 80)
+        try chat.output(until: "general> ")
+        way.answerAll("")
+        try chat.output(until: "[offline] general> ")
+        way.answerAll(nil)
+        let start = ContinuousClock.now
+        try chat.output(until: "\u{1B}[Jgeneral> ")
+        // A request for news waits for 25 s
+        #expect(start.duration(to: .now) < .seconds(15))
+        chat.type(ChatTests.end)
+        #expect(chat.finish().code == 0)
+    }
+
+    @Test("another answer in the server's place is waited out; the end of a session is told once, and the line queued")
+    func endings() throws {
+        let way = try HostileServer(for: world.url)
+        defer { way.stop() }
+        let bob = Person(name: "bob", home: world.bob.home, server: way.url)
+        let chat = try Screen.start(bob, ["chat"], columns: 80)
+        try chat.output(until: "general> ")
+        way.answerAll("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>")
+        try chat.output(until: "[offline] general> ")
+        chat.type("patience")
+        try eventually("a sync has that answer") { way.hasAnswered }
+        way.answerAll(nil)
+        try chat.output(until: "\u{1B}[Jgeneral> ")
+        chat.type("\n")
+        try eventually("it is sent") { try world.alice.texts("log").last == "patience" }
+        chat.type("last words")
+        try expect(world.natterd("user", "disable", "bob"), hasNotes: true)
+        try chat.output(until: "natter login")
+        chat.type("\n")
+        let end = chat.finish()
+        #expect(end.code == 77)
+        #expect(end.output.contains("natter: queued as message 1 of the outbox\r\n"), "\(end)")
+        #expect(!end.output.contains("natter login"), "\(end)")
+    }
+
+    @Test("Ctrl-C ends with 130, leaves the terminal as it was, and the cursor on a row of its own")
     func interrupt() throws {
         let chat = try Screen.start(world.bob, ["chat"], columns: 80)
         try chat.output(until: "general> ")
+        // In the first row of two
+        chat.type(String(repeating: "long ", count: 20) + "\u{1}")
+        try chat.output(until: "\u{1B}[A")
         chat.type("\u{3}")
-        #expect(chat.finish().code == 130)
+        let end = chat.finish()
+        #expect(end.code == 130 && end.output.hasSuffix("\r\n\u{1B}[J"), "\(end)")
+    }
+
+    /// Bob's running commands of this name, which have his home in their environment.
+    private func processes(_ command: String) throws -> [pid_t] {
+        try FileManager.default.contentsOfDirectory(atPath: "/proc").compactMap { pid_t($0) }.filter { process in
+            let words = Files.text("/proc/\(process)/cmdline")?.split(separator: "\0") ?? []
+            return words.dropFirst().first == command[...]
+                && Files.text("/proc/\(process)/environ")?.contains("HOME=\(world.bob.home)\0") == true
+        }
+    }
+
+    @Test("a signal that ends the sync is named, and another sync begins")
+    func endedSync() throws {
+        let chat = try Screen.start(world.bob, ["chat"], columns: 80)
+        try chat.output(until: "general> ")
+        try eventually("a sync has begun") { try processes("sync").count == 1 }
+        kill(try #require(try processes("sync").first), SIGKILL)
+        try chat.output(until: "natter: the sync was ended by signal 9; retrying")
+        try chat.output(until: "\u{1B}[Jgeneral> ")
+        chat.type(ChatTests.end)
+        #expect(chat.finish().code == 0)
+    }
+
+    @Test("a signal that ends the chat ends its sync, too", arguments: [SIGINT, SIGTERM, SIGHUP, SIGQUIT])
+    func ended(number: Int32) throws {
+        // On a terminal that stays. The end of one ends what runs there.
+        let chat = try Screen.start(
+            world.bob, ["chat"], columns: 80, followedBy: "echo over; read line")
+        try chat.output(until: "general> ")
+        try eventually("a sync has begun") { try processes("sync").count == 1 }
+        let process = try #require(try processes("chat").first)
+        kill(process, number)
+        try chat.output(until: "over")
+        // A sync goes on for 25 s otherwise.
+        try eventually("no sync is left", milliseconds: 10_000) { try processes("sync").isEmpty }
+        chat.type("\n")
+        #expect(chat.finish().code == 0)
     }
 
     @Test("64 without a terminal, in JSON and on one that can't move its cursor; 67 for no conversation")

@@ -18,6 +18,8 @@ final class HostileServer: @unchecked Sendable {
     private var server: UInt16
     private var generator = SeededGenerator(seed: 0)
     private var isHostile = false
+    private var fixed: [UInt8]?
+    private var fixedAnswers = 0
     private(set) var answers = 0
     private(set) var spoiled: [String] = []
 
@@ -59,6 +61,19 @@ final class HostileServer: @unchecked Sendable {
         }
     }
 
+    /// Ends all connections, and gives this answer to every request from now on, as a network's login page does; none, and it
+    /// closes each connection. nil for the server's answers.
+    func answerAll(_ fixed: String?) {
+        locked {
+            $0.fixed = fixed.map { Array($0.utf8) }
+            $0.fixedAnswers = 0
+            for socket in $0.sockets { shutdown(socket, Int32(SHUT_RDWR)) }
+        }
+    }
+
+    /// Whether that answer was given.
+    var hasAnswered: Bool { locked { $0.fixedAnswers > 0 } }
+
     private func locked<Result>(_ body: (HostileServer) -> Result) -> Result {
         lock.lock()
         defer { lock.unlock() }
@@ -69,10 +84,13 @@ final class HostileServer: @unchecked Sendable {
     ///
     /// - Returns: whether the connection stays open.
     private func carry(_ client: Int32) -> Bool {
-        guard let request = Loopback.message(from: client), let answer = answer(to: HostileServer.harmless(request))
-        else {
+        guard let request = Loopback.message(from: client) else { return false }
+        if let fixed = locked({ $0.fixed }) {
+            _ = Loopback.send(fixed, to: client)
+            locked { $0.fixedAnswers += 1 }
             return false
         }
+        guard let answer = answer(to: HostileServer.harmless(request)) else { return false }
         let plan: (steps: [AnswerStep], name: String)? = locked { own in
             own.answers += 1
             guard own.isHostile, !own.generator.once(in: 4) else { return nil }

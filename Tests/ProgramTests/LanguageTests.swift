@@ -193,6 +193,27 @@ struct LanguageTests {
         #expect(users.contains("ИМЯ") && users.contains("в сети"))
     }
 
+    @Test("on a terminal, what a line says of a message is Russian; in a pipe it is English")
+    func lines() throws {
+        let world = try World()
+        try world.alice.sends("one")
+        try expect(world.alice("send", "--quiet", "--re", "1", "two"))
+        try expect(world.alice("edit", "1", "uno"))
+        try world.alice.sends("four")
+        try expect(world.alice("delete", "4"))
+        func shown(_ words: String...) throws -> [String] {
+            let environment = ["NATTER_PAGER": "cat", "NO_COLOR": "1"]
+            let text = try Screen.show(world.bob, words, environment: variables().merging(environment) { $1 }).text
+            // Behind the day and the time
+            return text.split(separator: "\n").dropFirst().map { String($0.dropFirst(9)) }
+        }
+        #expect(try shown("log") == ["alice: uno (изменено)", "alice (ответ на 1): two", "alice: (удалено)"])
+        let changes = try shown("log", "--raw").suffix(3)
+        #expect(changes == ["alice (правка 1): uno", "alice: (удалено)", "alice (удаление 4)"])
+        let piped = try world.bob.run(["log"], environment: variables()).lines.map { String($0.dropFirst(25)) }
+        #expect(piped == ["alice: uno (edited)", "alice (re 1): two", "alice: (deleted)"])
+    }
+
     @Test("the server's log is English, its errors are not")
     func server() throws {
         let world = try World(isServing: false)

@@ -26,6 +26,17 @@ struct StatusTests {
         #expect(object[int: "unread"] == 2 && object[int: "waiting"] == 1 && object[int: "parked"] == 0)
     }
 
+    @Test("on a narrow terminal, status and the statistics have their values")
+    func narrow() throws {
+        let world = try World()
+        try expect(world.natterd("user", "promote", "alice"), hasNotes: true)
+        let status = try Screen.show(world.alice, ["status"], columns: 20)
+        #expect(status.text.contains("  alice\n") && status.text.contains("  \(world.url)\n"), "\(status)")
+        let statistics = try Screen.show(world.alice, ["admin", "stats"], columns: 20)
+        let accounts = statistics.text.split(separator: "\n").first { $0.hasPrefix("accounts ") }
+        #expect(accounts?.hasSuffix(" 3") == true, "\(statistics)")
+    }
+
     @Test("status --short prints nothing if nothing is unread or queued, also without a session")
     func short() throws {
         let world = try World()

@@ -22,9 +22,11 @@ enum Screen {
     }
 
     /// A command on a terminal, for a person who looks before typing more.
+    ///
+    /// - Parameter next: what a shell runs there behind it.
     static func start(
         _ person: Person, _ words: [String], input: ChildProcess.Stream = .pipe, columns: Int = 0,
-        environment: [String: String] = [:], program: String = "natter"
+        environment: [String: String] = [:], program: String = "natter", followedBy next: String = ""
     ) throws -> ChildProcess {
         let quoted = ([try Programs.path(program)] + words).map { "'" + $0 + "'" }.joined(separator: " ")
         var variables = [
@@ -32,7 +34,8 @@ enum Screen {
         ]
         variables.merge(environment) { $1 }
         variables = variables.filter { !$0.value.isEmpty }
-        let line = columns > 0 ? "stty cols \(columns); \(quoted)" : quoted
+        let command = next.isEmpty ? quoted : "\(quoted); \(next)"
+        let line = columns > 0 ? "stty cols \(columns); \(command)" : command
         return try ChildProcess(
             "/usr/bin/script", ["-qec", line, "/dev/null"], environment: variables, input: input)
     }

@@ -44,6 +44,21 @@ struct WatchTests {
         #expect(end.code == 130 && end.bytes.isEmpty)
     }
 
+    @Test("--offline is refused before a command runs for what the replica has, and moves nothing")
+    func offline() throws {
+        let first = try watch(world.bob, "echo ran")
+        first.signal(SIGINT)
+        #expect(first.finish().code == 130)
+        try world.alice.sends("later")
+        try expect(world.bob("sync"))
+        let refused = try world.bob("watch", "--offline", "--exec", "echo ran")
+        #expect(refused.code == 69 && refused.bytes.isEmpty && refused.errors.contains("'watch'"), "\(refused)")
+        let again = try world.bob.start(["watch", "--exec", "echo ran"])
+        #expect(try again.line() == "ran")
+        again.signal(SIGINT)
+        #expect(again.finish().code == 130)
+    }
+
     @Test("a command has the whole text even if its watch is killed as soon as it has started")
     func killed() throws {
         let got = world.directory("got")

@@ -126,6 +126,26 @@ struct WrapTests {
         #expect(try world.alice.texts("log", "ops").filter { $0.hasPrefix("true on ") }.count == 1)
     }
 
+    @Test("a report waits while something else answers in the server's place, and goes out behind it")
+    func strangeAnswer() throws {
+        let way = try HostileServer(for: world.url)
+        defer { way.stop() }
+        let alice = Person(name: "alice", home: world.alice.home, server: way.url)
+        for answer in [
+            "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>",
+            "HTTP/1.1 301 Moved\r\nLocation: http://login.example/\r\nContent-Length: 0\r\n\r\n",
+        ] {
+            way.answerAll(answer)
+            let outcome = try alice("wrap", "--", "true")
+            #expect(outcome.code == 0 && outcome.errors.hasPrefix("natter: queued: "), "\(outcome)")
+            let status = try #require(try alice("status", "--json").objects().first)
+            #expect(status[int: "waiting"] == 1 && status[int: "parked"] == 0)
+            way.answerAll(nil)
+            #expect(try alice("sync").code == 0)
+        }
+        #expect(try world.bob.texts("log").count == 2)
+    }
+
     @Test("a report that is refused afterwards is parked: 75 where the command was well, else its own status")
     func parked() throws {
         try expect(world.bob("group", "create", "ops"), hasNotes: true)

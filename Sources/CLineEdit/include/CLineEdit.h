@@ -21,6 +21,8 @@ static inline EditLine *natter_edit_open(void *owner, natter_edit_prompt prompt,
     el_wset(editor, EL_CLIENTDATA, owner);
     el_wset(editor, EL_PROMPT, prompt);
     el_wset(editor, EL_GETCFN, reader);
+    // Not every description of a terminal has this key.
+    el_wset(editor, EL_BIND, L"\033[3~", L"ed-delete-next-char", NULL);
     return editor;
 }
 

@@ -78,7 +78,7 @@ enum AdminCommand {
                 guard let most = limit.limit else { continue }
                 table.add(["max-\(limit.name.replacing("_", with: "-"))", "\(most)"])
             }
-            try table.write(to: context.console.output)
+            try table.write(to: context.console.output, isWhole: true)
             return .success
         })
 

@@ -46,7 +46,7 @@ final class Chat: LineEditorOwner {
         walk = LogWalk(
             replica, printer: printer, filter: MessageFilter(), mode: .history, keepsPlace: false,
             note: { context.console.note($0) })
-        feed = ChatFeed(Chat.options(context.arguments))
+        feed = ChatFeed(Chat.options(context.arguments), isReached: state.isReached)
     }
 
     /// The options that say where and who.
@@ -75,9 +75,9 @@ final class Chat: LineEditorOwner {
         guard try HiddenTerminal.restoring(STDIN_FILENO, converse) == true else {
             throw CommandFailure(.inputOutput, code: "no_terminal", "this terminal can't be used for editing a line")
         }
+        // It was told when it came.
+        if let failure { return ExitCodes.translate(failure).exitCode }
         markRead()
-        try context.console.output.writeLine("")
-        try context.console.output.flush()
         return .success
     }
 
@@ -88,9 +88,13 @@ final class Chat: LineEditorOwner {
         defer { self.editor = nil }
         if !context.isOffline { try feed.start() }
         defer { feed.stop() }
-        // A line that was begun before the news failed is sent or queued, or the error says what became of it.
-        while failure == nil, let line = editor.next() { take(line, editor) }
-        if let failure { throw failure }
+        while let line = editor.next() {
+            take(line, editor)
+            if failure != nil { return true }
+        }
+        // The cursor is behind the prompt.
+        try context.console.output.writeLine("")
+        try context.console.output.flush()
         return true
     }
 
@@ -138,7 +142,10 @@ final class Chat: LineEditorOwner {
         return nil
     }
 
-    func forget() { edited = nil }
+    func forget() -> Bool {
+        defer { edited = nil }
+        return edited != nil
+    }
 
     private func take(_ line: String, _ editor: LineEditor) {
         let edited = edited
@@ -146,12 +153,12 @@ final class Chat: LineEditorOwner {
         if line.isEmpty || edited.map({ line.utf8.elementsEqual($0.text.utf8) }) ?? false {
             return editor.clearLast(line)
         }
+        let request = SendRequest(
+            conversation: conversation, conversationID: NameRule.isGroup(conversation) ? id : nil, text: line,
+            id: MessageID.make(at: context.now),
+            kind: edited == nil ? nil : MessageKind.edit.name, about: edited?.seq.rawValue)
         do {
             try TextError.check(line)
-            let request = SendRequest(
-                conversation: conversation, conversationID: NameRule.isGroup(conversation) ? id : nil, text: line,
-                id: MessageID.make(at: context.now),
-                kind: edited == nil ? nil : MessageKind.edit.name, about: edited?.seq.rawValue)
             let sending = QueuedSend(
                 outbox: try context.outbox(of: try context.login()), api: context.isOffline ? nil : try synced.api(),
                 context: context)
@@ -163,10 +170,29 @@ final class Chat: LineEditorOwner {
                 context.console.note("queued as message \(entry.number) of the outbox: \(reason)")
             }
         } catch {
+            if let failure { return keep(request, after: error, of: failure) }
             context.console.note(ExitCodes.translate(error).message)
             self.edited = edited
             editor.prefill(line)
         }
+    }
+
+    /// Queues the line with which the chat ends, because nobody can send it again, or says that it was not sent.
+    private func keep(_ request: SendRequest, after error: any Error, of failure: any Error) {
+        let (reason, told) = (ExitCodes.translate(error).message, ExitCodes.translate(failure).message)
+        let isRefused =
+            switch error {
+            // Of an ended session, the outbox waits for the next login.
+            case APIError.refused(let refusal): refusal.status != 401
+            default: error is TextError
+            }
+        guard !isRefused, let outbox = try? context.outbox(of: try context.login()),
+            let entry = try? outbox.add([NamedGroups(context).identified(request)], at: context.now).first?.entry
+        else { return context.console.note("the line was not sent: \(reason)") }
+        context.console.note(
+            reason.text == told.text
+                ? "queued as message \(entry.number) of the outbox"
+                : "queued as message \(entry.number) of the outbox: \(reason)")
     }
 
     // MARK: News

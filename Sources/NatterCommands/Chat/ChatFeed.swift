@@ -19,16 +19,23 @@ final class ChatFeed {
         case failed(ExitCode, String)
     }
 
-    private let words: [String]
+    private let options: [String]
+    /// Whether the server was reached at last. If not, the next sync tells at once that it is, instead of waiting for news.
+    private var isReached: Bool
     private var process: pid_t = 0
     private var descriptor: Int32 = -1
     private var errors: [UInt8] = []
     private var pauseMilliseconds: Int32 = 250
     private var isPausing = false
 
-    /// - Parameter options: how the command was told which server and account to use.
-    init(_ options: [String]) {
-        words = ["/proc/self/exe", "sync", "--quiet", "--wait", String(ChatFeed.waitSeconds)] + options
+    /// Whether a sync has succeeded, so that the server speaks as it should.
+    private var isKnown: Bool
+
+    /// - Parameters:
+    ///   - options: how the command was told which server and account to use.
+    ///   - isReached: whether the server was reached a moment ago.
+    init(_ options: [String], isReached: Bool) {
+        (self.options, self.isReached, isKnown) = (options, isReached, isReached)
     }
 
     /// For `poll`. While the feed pauses, only the time counts.
@@ -50,7 +57,13 @@ final class ChatFeed {
         posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
         posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0)
         posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO)
-        process = try Spawn.start(words, &actions)
+        let seconds = isReached ? ChatFeed.waitSeconds : 0
+        let words = ["/proc/self/exe", "sync", "--quiet", "--wait", String(seconds)] + options
+        // A signal that ends the chat comes before this or finds the process.
+        try blockingSignals {
+            process = try Spawn.start(words, &actions, unblocksSignals: true)
+            HiddenTerminal.setHelper(process)
+        }
     }
 
     /// Call when `attention` says so.
@@ -69,18 +82,26 @@ final class ChatFeed {
             return nil
         }
         if count < 0, errno == EINTR { return nil }
-        let code = reap()
+        let (code, signal) = reap()
+        if let signal { return lose(("the sync was ended by signal \(signal)" as Phrase).text) }
         switch code {
         case .success, .nothingFound:
             pauseMilliseconds = 250
+            (isReached, isKnown) = (true, true)
             try start()
             return .synced
-        case .unavailable, .temporary, .inputOutput:
-            isPausing = true
-            pauseMilliseconds = min(pauseMilliseconds * 2, ChatFeed.longestMilliseconds)
-            return .lost(lastError)
+        case .unavailable, .temporary, .inputOutput: return lose(lastError)
+        // Something else answers in the server's place for a while, such as a network's login page.
+        case .badProtocol where isKnown: return lose(lastError)
         default: return .failed(code, lastError)
         }
+    }
+
+    private func lose(_ reason: String) -> News {
+        isPausing = true
+        isReached = false
+        pauseMilliseconds = min(pauseMilliseconds * 2, ChatFeed.longestMilliseconds)
+        return .lost(reason)
     }
 
     func stop() {
@@ -90,14 +111,16 @@ final class ChatFeed {
         _ = reap()
     }
 
-    private func reap() -> ExitCode {
+    /// - Returns: how the sync ended; if a signal ended it, which is no reason to give up, also that.
+    private func reap() -> (code: ExitCode, signal: Int32?) {
         close(descriptor)
         descriptor = -1
+        HiddenTerminal.setHelper(0)
         var status: Int32 = 0
         while waitpid(process, &status, 0) < 0, errno == EINTR {}
         process = 0
-        // A signal that ended it is no reason to give up.
-        return status & 0x7F == 0 ? ExitCode(rawValue: (status >> 8) & 0xFF) : .temporary
+        let signal = status & 0x7F
+        return (ExitCode(rawValue: (status >> 8) & 0xFF), signal == 0 ? nil : signal)
     }
 
     private var lastError: String {

@@ -63,6 +63,7 @@ struct LogRequest {
         filter.sender = arguments.value("from")
         let limit = try arguments.integer("number", in: 0...Int64(Int32.max)).map { Int($0) }
         let cursorFile = arguments.value("cursor-file")
+        if cursorFile?.isEmpty == true { throw arguments.error("--cursor-file needs the name of a file") }
 
         if arguments.flag("all") {
             if let name = arguments.operand("CONV") {

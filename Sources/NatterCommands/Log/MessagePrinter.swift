@@ -139,8 +139,7 @@ struct MessagePrinter {
         case .format(let format): try output.append { append(fields, text, format, to: &$0) }
         case _ where fields.kind == .event:
             let phrase = EventText.phrase(String(decoding: text, as: UTF8.self))
-            let words = if case .terminal = style { phrase.text } else { phrase.english }
-            try writeLine(fields, words.utf8)
+            try writeLine(fields, word(phrase).utf8)
         default: try writeLine(fields, text)
         }
     }
@@ -182,16 +181,19 @@ struct MessagePrinter {
         appendSender(fields, to: &bytes)
         let end = bytes.count
         if fields.isDeleted {
-            bytes.append(contentsOf: "(deleted)".utf8)
+            bytes.append(contentsOf: word("(deleted)").utf8)
         } else if fields.isErased {
-            bytes.append(contentsOf: "(erased)".utf8)
+            bytes.append(contentsOf: word("(erased)").utf8)
         } else if fields.kind != .delete {
             appendHighlighted(text, to: &bytes)
-            if fields.isEdited { bytes.append(contentsOf: " (edited)".utf8) }
+            if fields.isEdited { bytes.append(contentsOf: " \(word("(edited)"))".utf8) }
         }
         if bytes.count == end, bytes.last == UInt8(ascii: " ") { bytes.removeLast() }
         bytes.append(UInt8(ascii: "\n"))
     }
+
+    /// Words of natter's in a line: translated for people, English for programs.
+    private func word(_ phrase: Phrase) -> String { if case .terminal = style { phrase.text } else { phrase.english } }
 
     private func appendHighlighted(_ text: some Collection<UInt8>, to bytes: inout [UInt8]) {
         let find = highlight ?? mention.map { mention in { mention.ranges(in: $0) } }
@@ -226,17 +228,17 @@ struct MessagePrinter {
         bytes += paint.closing
         if fields.sender.isEmpty { return }
         if let about = fields.about {
-            let verb =
+            let words: Phrase =
                 switch fields.kind {
-                case .edit: "edits"
-                case .delete: "deletes"
-                default: "re"
+                case .edit: "(edits \(about))"
+                case .delete: "(deletes \(about))"
+                default: "(re \(about))"
                 }
-            bytes.append(contentsOf: " (\(verb) \(about))".utf8)
+            bytes.append(contentsOf: " \(word(words))".utf8)
         }
         if let written = fields.written {
             let time = if case .terminal = style { LocalTime.text(written) } else { written.rfc3339 }
-            bytes.append(contentsOf: " (written \(time))".utf8)
+            bytes.append(contentsOf: " \(word("(written \(time))"))".utf8)
         }
         if !isEvent, fields.kind != .delete { bytes.append(UInt8(ascii: ":")) }
         bytes.append(UInt8(ascii: " "))

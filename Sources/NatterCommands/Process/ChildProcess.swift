@@ -188,11 +188,14 @@ enum Spawn {
     /// Starts a program with this process's environment, but for the variables named, and with the default actions of the
     /// signals that we ignore. A SIGINT that our own caller ignores, such as a script for its background jobs, stays ignored.
     ///
-    /// - Parameter words: the program, looked up on `PATH`, and its arguments.
+    /// - Parameters:
+    ///   - words: the program, looked up on `PATH`, and its arguments.
+    ///   - unblocksSignals: lets it get all signals, although this process blocks them now.
     /// - Throws: `DiskError` if it cannot be started.
     static func start(
         _ words: [String], _ actions: inout posix_spawn_file_actions_t,
-        environment changes: [(name: String, value: String?)] = [], ownsGroup: Bool = false
+        environment changes: [(name: String, value: String?)] = [], ownsGroup: Bool = false,
+        unblocksSignals: Bool = false
     ) throws(DiskError) -> pid_t {
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
@@ -201,9 +204,14 @@ enum Spawn {
         sigemptyset(&defaults)
         for number in Signals.ignored { sigaddset(&defaults, number) }
         posix_spawnattr_setsigdefault(&attributes, &defaults)
+        var none = sigset_t()
+        sigemptyset(&none)
+        posix_spawnattr_setsigmask(&attributes, &none)
         // The group has the process's own number.
-        posix_spawnattr_setflags(
-            &attributes, Int16(ownsGroup ? POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP : POSIX_SPAWN_SETSIGDEF))
+        let flags =
+            POSIX_SPAWN_SETSIGDEF | (ownsGroup ? POSIX_SPAWN_SETPGROUP : 0)
+            | (unblocksSignals ? POSIX_SPAWN_SETSIGMASK : 0)
+        posix_spawnattr_setflags(&attributes, Int16(flags))
         var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) }
         arguments.append(nil)
         defer { for argument in arguments { free(argument) } }

@@ -111,6 +111,8 @@ enum WatchCommand {
             if name?.hasControlCharacter == true {
                 throw context.arguments.error("the name of a watch has no control characters")
             }
+            // Before a command runs for a message that is there already.
+            try context.refuseOffline()
             let synced = try SyncedReplica(context)
             self.synced = synced
             takesEvents = context.arguments.flag("events")

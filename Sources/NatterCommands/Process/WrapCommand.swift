@@ -134,6 +134,11 @@ enum WrapCommand {
                 return nil
             } catch let error as APIError {
                 let failure = ExitCodes.translate(error)
+                // What answers in the server's place, such as a network's login page, has not refused the message.
+                if failure.exitCode == .badProtocol, kept != nil {
+                    context.note("queued: \(error.reason)")
+                    return nil
+                }
                 Signals.leaveInterruptToChild()
                 if let kept { try outbox.withdraw(kept) }
                 try outbox.park(
