@@ -71,6 +71,12 @@ enum BackupCommand {
             case .damage(let damage): display.note(damage)
             case .backedUp(let report):
                 display.line.clear()
+                // A server that systemd has given a /tmp of its own writes there, and the backup would end with it.
+                if !StoreBackup.isThere(in: dest) {
+                    throw CommandFailure(
+                        .cannotCreate, code: "not_seen",
+                        "the server has written '\(dest)' where this command can't see it; name a directory that both see")
+                }
                 try console.report(
                     report, arguments,
                     "backed up \(FsckCommand.messages(report.messages)) of "

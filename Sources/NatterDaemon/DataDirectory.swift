@@ -31,6 +31,9 @@ enum DataDirectory {
         }
     }
 
+    /// Whether `find` has chosen the packaged directory, which it could not again as that directory's owner.
+    private static let isPackaged = Monitor(false)
+
     private static func find(_ arguments: Arguments, _ console: Console) throws -> String {
         let environment = console.environment
         if let given = arguments.value("data") {
@@ -40,9 +43,11 @@ enum DataDirectory {
         if let path = try environment.path("NATTERD_DATA") { return trimmed(path) }
         // systemd separates several directories by colons. Use the first one.
         if let state = environment["STATE_DIRECTORY"]?.split(separator: ":").first { return trimmed(String(state)) }
+        if isPackaged.withLock({ $0 }) { return packaged }
         let own = trimmed(try environment.dataHome()) + "/natterd"
         // Root usually means the server of the package, whose unit has this directory.
         guard geteuid() == 0, own != packaged, try !isUsed(own), try isUsed(packaged) else { return own }
+        isPackaged.signal { $0 = true }
         if console.errors.isTerminal { console.note("using the data directory '\(packaged)'") }
         return packaged
     }

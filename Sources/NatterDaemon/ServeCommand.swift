@@ -118,7 +118,9 @@ enum ServeCommand {
             isOver.signal { $0 = true }
             ServiceSignals.wake()
         }
-        wait(&signals, store, ServiceWatchdog(console.environment), server, isOver: { isOver.withLock { $0 } }) {
+        let watchdog = ServiceWatchdog(console.environment)
+        watchdog?.tellReady()
+        wait(&signals, store, watchdog, server, isOver: { isOver.withLock { $0 } }) {
             clock.follow()
             reload(arguments, directory, startedWith: settings, on: shared, store, server, failedReload, log, console)
         }
@@ -255,8 +257,10 @@ enum ServeCommand {
             let settings = try ServeSettings(arguments, directory: directory)
             let isElsewhere = try DataDirectory.sharedStore(arguments, console) != shared
             // Do the step that can fail first.
-            if old.tls != nil, let files = settings.tls {
-                server.use(try load(files, directory, log, console.clock.now()))
+            if let files = settings.tls {
+                // Without TLS so far, the next start needs it.
+                let identity = try load(files, directory, log, console.clock.now())
+                if old.tls != nil { server.use(identity) }
             }
             log.use(settings.log)
             server.use(settings.registration)

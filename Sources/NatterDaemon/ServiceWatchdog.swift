@@ -3,38 +3,40 @@ internal import NatterCLI
 internal import NatterServer
 internal import NatterSystem
 
-/// Tells systemd that the service is alive, if its unit has a watchdog. It is fed only while the listener's thread
-/// handles events, so that a server that hangs is started again.
+/// Tells systemd that the service has started, and that it is alive if its unit has a watchdog. It is fed only while the
+/// listener's thread handles events, so that a server that hangs is started again.
 ///
 /// - SeeAlso: sd_notify(3), sd_watchdog_enabled(3). The protocol is a datagram to the socket that the environment names.
 final class ServiceWatchdog {
     private let path: [UInt8]
-    /// Half of the time that the unit allows.
-    private let stepMilliseconds: Int64
+    /// Half of the time that the unit allows; nil without a watchdog.
+    private let stepMilliseconds: Int64?
     private var next: Int64
     private let isAlive = Monitor(true)
 
-    /// - Returns: nil if nobody watches this process.
+    /// - Returns: nil if nobody listens.
     init?(_ environment: Environment) {
-        guard let socket = environment["NOTIFY_SOCKET"], let text = environment["WATCHDOG_USEC"],
-            let microseconds = Int64(text), microseconds > 0,
-            environment["WATCHDOG_PID"].map({ $0 == String(getpid()) }) ?? true
-        else { return nil }
+        guard let socket = environment["NOTIFY_SOCKET"] else { return nil }
         // A name that begins with @ is in the kernel's own name space, where that byte is 0.
         var path = Array(socket.utf8)
         if path.first == UInt8(ascii: "@") { path[0] = 0 }
         guard !path.isEmpty, path.count < MemoryLayout.size(ofValue: sockaddr_un().sun_path) else { return nil }
         self.path = path
-        stepMilliseconds = max(1, microseconds / 2_000)
+        let isMeant = environment["WATCHDOG_PID"].map { $0 == String(getpid()) } ?? true
+        let microseconds = environment["WATCHDOG_USEC"].flatMap { Int64($0) } ?? 0
+        stepMilliseconds = isMeant && microseconds > 0 ? max(1, microseconds / 2_000) : nil
         next = MonotonicClock.now()
     }
 
+    /// Call it when the server answers. A start on PostgreSQL may take longer than the watchdog waits, so that waits for this.
+    func tellReady() { send("READY=1") }
+
     /// How long the caller may wait before the next call of `feed`.
-    var leftMilliseconds: Int64 { max(0, next - MonotonicClock.now()) }
+    var leftMilliseconds: Int64 { stepMilliseconds == nil ? .max : max(0, next - MonotonicClock.now()) }
 
     /// Feeds the watchdog if it is time and the server has shown a sign of life since the last time.
     func feed(_ server: ChatServer) {
-        guard MonotonicClock.now() >= next else { return }
+        guard let stepMilliseconds, MonotonicClock.now() >= next else { return }
         next = MonotonicClock.now() + stepMilliseconds
         let wasAlive = isAlive.withLock { isAlive in
             defer { isAlive = false }

@@ -154,6 +154,10 @@ struct NetworkTests {
         let problem = try #require(try problems().first ?? nil)
         #expect(problem.contains("a restart would fail: '\(configuration)', line 1: "), "\(problem)")
         #expect(try world.natterd("status").output.contains(problem))
+        // So would one with a certificate that can't be read, which is not used before
+        try Data("tls-cert = none.pem\ntls-key = none.key\n".utf8).write(to: URL(filePath: configuration))
+        daemon.signal(SIGHUP)
+        try eventually("the certificate is missed") { (try problems().first ?? nil)?.contains("none.pem") == true }
         try Data("id-retention = 60\n".utf8).write(to: URL(filePath: configuration))
         daemon.signal(SIGHUP)
         try daemon.waitForErrors("restart_needed options=id-retention,no-web\n")

@@ -38,6 +38,7 @@ struct ServeTests {
             let count = recv(socket, &buffer, buffer.count, 0)
             return count > 0 ? String(decoding: buffer[..<count], as: UTF8.self) : nil
         }
+        #expect(next() == "READY=1")
         for _ in 0..<5 { #expect(next() == "WATCHDOG=1") }
         #expect(daemon.stop().code == 0)
     }

@@ -80,8 +80,11 @@ struct OperationRunner {
         case .backup(let dest):
             // A command that asks a running server need not know what its store is.
             if store.isShared { throw DataDirectory.notFiles }
-            store.recordAudit(by: actor, "backup_made", dest)
-            return try BackupCommand.run(to: dest, channel) { try store.backup(to: dest, progress: $0, $1) }
+            return try BackupCommand.run(to: dest, channel) {
+                let summary = try store.backup(to: dest, progress: $0, $1)
+                store.recordAudit(by: actor, "backup_made", dest)
+                return summary
+            }
         case .check: return try FsckCommand.run(channel) { try store.check($0) }
         }
         return .success

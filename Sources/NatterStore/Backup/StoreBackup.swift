@@ -56,6 +56,15 @@ public final class StoreBackup {
         (self.source, self.target, self.disk, self.clock, self.report) = (source, target, disk, clock, report)
     }
 
+    /// Whether a directory holds a backup, as far as this process may look.
+    public static func isThere(in directory: String, disk: any Disk = PosixDisk()) -> Bool {
+        do throws(DiskError) {
+            return try disk.information(directory + "/" + BackupManifest.name) != nil
+        } catch {
+            return !error.isMissing
+        }
+    }
+
     /// Backs up a directory that no server uses, and locks it meanwhile.
     ///
     /// - Throws: `StoreOpenError.locked` if it is in use, `BackupError`, errors of the disk and the database.
