@@ -75,7 +75,8 @@ enum BackupCommand {
                 if !StoreBackup.isThere(in: dest) {
                     throw CommandFailure(
                         .cannotCreate, code: "not_seen",
-                        "the server has written '\(dest)' where this command can't see it; name a directory that both see")
+                        "the server has written '\(dest)' where this command can't see it; "
+                            + "name a directory that both see")
                 }
                 try console.report(
                     report, arguments,

@@ -79,8 +79,8 @@ struct KeyTables {
     }
 
     private static func tables(on connection: Connection) throws(SQLiteError) -> [(name: String, period: Int64)] {
-        try connection.rows(
-            "SELECT name FROM sqlite_schema WHERE type='table' AND name GLOB 'keys_*' ORDER BY rowid") { $0.text(0) }
+        let tables = "type='table' AND name GLOB 'keys_*'"
+        return try connection.rows("SELECT name FROM sqlite_schema WHERE \(tables) ORDER BY rowid") { $0.text(0) }
             .compactMap { name in period(ofTable: name).map { (name, $0) } }
     }
 

@@ -25,7 +25,8 @@ struct InterruptedWorkTests {
     private func whenFileIsMade(_ body: @escaping @Sendable () -> Void) {
         let isDone = Monitor(false)
         disk.set(before: .create) { path in
-            guard path.contains("/logs/"), isDone.withLock({ done in (done, done = true).0 }) == false else { return }
+            guard path.contains("/logs/"), !isDone.withLock({ $0 }) else { return }
+            isDone.signal { $0 = true }
             body()
         }
     }
@@ -36,7 +37,8 @@ struct InterruptedWorkTests {
 
     private func holdsSecret() -> Bool { !Files.holding(piecesOf: Self.secret, below: store.directory).isEmpty }
 
-    @Test("messages that are kept for longer, by the answer that somebody got, are not dropped by what had begun before")
+    @Test(
+        "messages that are kept for longer, by the answer that somebody got, are not dropped by what had begun before")
     func retention() throws {
         try store.fill(3_000)
         try store.seal()
