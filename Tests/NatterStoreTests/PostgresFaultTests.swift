@@ -259,6 +259,25 @@ struct PostgresFaultTests {
         }
     }
 
+    @Test("while one call tries to reach a database that is away for long, others fail at once")
+    func oneProbe() throws {
+        let (mayEnd, connections) = (Monitor(false), Monitor(0))
+        // Given a server that closes the first connection, and does not answer the second
+        let server = try ScriptedServer { _, number in
+            connections.signal { $0 = number }
+            if number > 1 { _ = mayEnd.wait { $0 ? true : nil } }
+        }
+        let uri = "postgresql://natter@127.0.0.1:\(server.port)/natter?sslmode=disable&gssencmode=disable"
+        let pool = PostgresPool(try SharedStore(uri).target, patienceMilliseconds: 0)
+        #expect(throws: PostgresError.self) { try pool.connect() }
+        let probe = try SystemThread(name: "probe") { _ = try? pool.connect() }
+        _ = connections.wait { $0 == 2 ? true : nil }
+        for _ in 0..<3 { #expect(throws: PostgresError.self) { try pool.connect() } }
+        #expect(connections.withLock { $0 } == 2)
+        mayEnd.signal { $0 = true }
+        probe.join()
+    }
+
     @Test("a role with the rights that natter-postgresql(7) names runs servers, and can't make tables")
     func leastRights() throws {
         // Given the tables, made by their owner, and what the page says

@@ -11,6 +11,9 @@ final class PostgresPool: Sendable {
         var idle: [PostgresConnection] = []
         /// When the first of the latest failures was, in milliseconds of the monotonic clock.
         var downSince: Int64?
+        var lastFailure: PostgresError?
+        /// Whether a call tries to reach a database that is away for longer than calls wait.
+        var isProbed = false
         /// Whether the database has ever been there. At a start, whoever opens the store says why not.
         var hasOpened = false
         var isClosed = false
@@ -33,16 +36,35 @@ final class PostgresPool: Sendable {
     /// A new connection. Waits for a database that is away.
     func connect() throws(PostgresError) -> PostgresConnection {
         while true {
+            let isProbe = try beginProbe()
+            defer { if isProbe { state.withLock { $0.isProbed = false } } }
             do throws(PostgresError) { return try open() } catch {
-                let now = MonotonicClock.now()
-                let since = state.withLock { $0.downSince } ?? now
-                guard now - since < patienceMilliseconds else { throw error }
+                guard !isAwayForLong(state.withLock { $0 }) else { throw error }
                 let isClosed = state.wait(timeoutMilliseconds: PostgresPool.pauseMilliseconds) {
                     $0.isClosed ? true : nil
                 }
                 if isClosed == true { throw error }
             }
         }
+    }
+
+    /// Lets one call at a time try to reach a database that is away for long, because each try may take seconds.
+    ///
+    /// - Returns: whether the caller is that one; false while the database is not away for long.
+    /// - Throws: the last failure, if another call tries.
+    private func beginProbe() throws(PostgresError) -> Bool {
+        let (isProbe, failure) = state.withLock { state -> (Bool, PostgresError?) in
+            guard isAwayForLong(state) else { return (false, nil) }
+            if state.isProbed, let failure = state.lastFailure { return (false, failure) }
+            state.isProbed = true
+            return (true, nil)
+        }
+        if let failure { throw failure }
+        return isProbe
+    }
+
+    private func isAwayForLong(_ state: State) -> Bool {
+        state.downSince.map { MonotonicClock.now() - $0 >= patienceMilliseconds } ?? false
     }
 
     /// A new connection, without waiting.
@@ -74,7 +96,7 @@ final class PostgresPool: Sendable {
 
     private func noteAway(_ error: PostgresError) {
         let isNew = state.withLock { state in
-            defer { state.downSince = state.downSince ?? MonotonicClock.now() }
+            defer { (state.downSince, state.lastFailure) = (state.downSince ?? MonotonicClock.now(), error) }
             return state.downSince == nil && state.hasOpened && !state.isClosed
         }
         if isNew { report("the database can't be reached, and is tried again: \(error)") }
