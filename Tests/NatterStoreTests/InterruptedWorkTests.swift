@@ -118,15 +118,6 @@ struct InterruptedWorkTests {
         #expect(standing.withLock { $0 } == .known(Seq(1)))
     }
 
-    @Test("an import ends if another server's has changed what it knows of the conversation")
-    func importElsewhere() throws {
-        let importer = try StoreImporter(into: "general", of: store.store)
-        try importer.append(time: Self.time, sender: Self.sender, text: Array("text".utf8))
-        store.store.state.withLock { $0.conversations[$0.general]?.importedCommit = Commit(1_000) }
-        #expect(throws: ImportError.store(.busy)) { try importer.finish() }
-        #expect(try store.all().isEmpty)
-    }
-
     @Test("a group that was deleted can be erased and exported, by its name or its id", arguments: [false, true])
     func deletedGroup(byID: Bool) throws {
         let alice = try store.user("alice")

@@ -197,6 +197,24 @@ struct PostgresTests {
         cluster.stop(SIGINT)
     }
 
+    @Test(
+        "one file, or messages of the same ids, imported at two servers at once come in once", arguments: [false, true])
+    func sameImport(hasIDs: Bool) throws {
+        let servers = try servers(2)
+        let importers = try servers.map { server in
+            let importer = try StoreImporter(into: "general", of: server.store)
+            if !hasIDs { #expect(try importer.noteInput(Digest(of: Array("file".utf8))) == nil) }
+            try importer.append(
+                time: Timestamp(milliseconds: 1_700_000_000_000), sender: Array("dora".utf8), text: Array("old".utf8),
+                id: hasIDs ? IdempotencyKey("a") : nil)
+            return importer
+        }
+        #expect(try importers[0].finish().count == 1)
+        #expect(throws: ImportError.store(.busy)) { try importers[1].finish() }
+        try servers[1].store.catchUp()
+        #expect(try servers[1].all().map(\.text) == ["old"])
+    }
+
     @Test("imports at two servers that both write meanwhile come in whole, one behind the other")
     func imports() throws {
         let servers = try servers(2)

@@ -80,6 +80,21 @@ struct ImportMemory {
         }
     }
 
+    /// Whether an import has brought the same input, or a message with one of the ids, since they were looked up.
+    func isKnown() throws(ImportError) -> Bool {
+        try read { connection, conversation in
+            if let file,
+                try connection.hasRow(
+                    "SELECT 1 FROM import_file WHERE conversation=? AND digest=?", conversation, file.bytes)
+            {
+                return true
+            }
+            return try added.keys.contains { hash in
+                try connection.hasRow("SELECT 1 FROM import_key WHERE conversation=? AND hash=?", conversation, hash)
+            }
+        } ?? false
+    }
+
     /// What the commit of the import records; nil if there is nothing to remember.
     ///
     /// - Parameter first: the seq of the first message.

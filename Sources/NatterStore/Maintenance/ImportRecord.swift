@@ -25,19 +25,21 @@ final class ImportRecord: Sendable {
     /// What an import compares its input with. If an erasure or an import on another server has changed it, something would be
     /// brought back, or brought twice.
     struct History {
-        /// nil if nothing is edited.
-        private let erasedCommit: Commit?
+        private let erasedCommit: Commit
         private let importedCommit: Commit
+        /// Whether the import compares its messages with those that are there, and may edit these.
+        private let isMerging: Bool
 
-        /// - Parameter isMerging: whether the import edits messages that are there.
         init(_ conversation: ConversationState, isMerging: Bool) {
-            erasedCommit = isMerging ? conversation.erasedCommit : nil
-            importedCommit = conversation.importedCommit
+            (erasedCommit, importedCommit) = (conversation.erasedCommit, conversation.importedCommit)
+            self.isMerging = isMerging
         }
 
-        func isStill(of conversation: ConversationState) -> Bool {
-            importedCommit == conversation.importedCommit
-                && (erasedCommit ?? conversation.erasedCommit) == conversation.erasedCommit
+        func isOver(in conversation: ConversationState, _ memory: ImportMemory) throws(ImportError) -> Bool {
+            let isImported = importedCommit != conversation.importedCommit
+            if isMerging { return isImported || erasedCommit != conversation.erasedCommit }
+            guard isImported else { return false }
+            return try memory.isKnown()
         }
     }
 
@@ -120,6 +122,11 @@ final class ImportRecord: Sendable {
         var decision = Decision()
         let group = isNew ? try newConversation(builder) : nil
         if let group { decision.append(.conversationAdded(group)) }
+        if let history, let conversation = store.state.withLock({ $0.conversations[identity.number] }),
+            try history.isOver(in: conversation, memory)
+        {
+            throw StoreError.busy
+        }
         let tail = try claim()
         let number = group?.number ?? identity.number
         // Messages that came after that stand before the import. They are sealed with it, so that they leave the
@@ -188,7 +195,6 @@ final class ImportRecord: Sendable {
                 throw StoreError.noSuchConversation(identity.name)
             }
             if conversation.isBeingSealed { throw IsBeingSealed() }
-            guard history?.isStill(of: conversation) != false else { throw StoreError.busy }
             conversation.isBeingSealed = true
             progress.withLock { $0.hasClaim = true }
             return conversation.tail
