@@ -207,7 +207,7 @@ final class MessageSearch {
 
     /// The block of a message; nil if it can't be read, or if nothing in it can be wanted.
     private func block(of seq: Seq, _ reader: LogReader) throws -> OpenBlock? {
-        if let last, last.conversation == reader.log.id, last.place.seqs.contains(seq) { return last.block }
+        if let last, last.conversation == reader.log.id, last.place.contains(seq) { return last.block }
         spent += 1
         let place = try reader.place(of: seq)
         var block: OpenBlock?
@@ -286,18 +286,17 @@ final class MessageSearch {
     /// The blocks of a range of the index, to be read without it.
     private func blocks(of range: SearchRange, in conversation: ConversationID) throws -> [Unindexed] {
         guard let reader = reader(of: conversation) else { return [] }
-        var blocks: [Unindexed] = []
-        var next = min(range.seqs.upperBound, sealedSince[conversation] ?? reader.log.sealedSeq)
-        while next >= range.seqs.lowerBound {
-            spent += 1
-            let place = try reader.place(of: next)
-            let first = max(place.seqs.lowerBound, range.seqs.lowerBound)
-            if case .block(let row) = place, place.mayMatch(since: since, until: until) {
-                blocks.append(Unindexed(conversation: conversation, seqs: first...next, highTime: row.highTime))
-            }
-            next = first.previous
+        let (first, last) = (
+            range.seqs.lowerBound, min(range.seqs.upperBound, sealedSince[conversation] ?? reader.log.sealedSeq)
+        )
+        guard first <= last else { return [] }
+        let rows = try ArchiveRows.blocks(first...last, of: reader.log.number, on: reader.archive.connection)
+        spent += rows.count
+        return rows.filter { MessagePlace.block($0).mayMatch(since: since, until: until) }.map { row in
+            Unindexed(
+                conversation: conversation, seqs: max(row.firstSeq, first)...min(row.lastSeq, last),
+                highTime: row.highTime)
         }
-        return blocks
     }
 
     /// The runs that the index lacks, newest first.
@@ -415,11 +414,11 @@ extension Timestamp {
 }
 
 extension MessagePlace {
-    fileprivate var seqs: ClosedRange<Seq> {
+    fileprivate func contains(_ seq: Seq) -> Bool {
         switch self {
-        case .block(let row): row.firstSeq...row.lastSeq
-        case .tail(let part): part.firstSeq...part.lastSeq
-        case .missing(let seqs): seqs
+        case .block(let row): (row.firstSeq...row.lastSeq).contains(seq)
+        case .tail(let part): (part.firstSeq...part.lastSeq).contains(seq)
+        case .missing(let seqs): seqs.contains(seq)
         }
     }
 
