@@ -53,7 +53,11 @@ struct ImportMemory {
 
     private func find(_ hash: UInt64) throws(ImportError) -> Found? {
         if let own = added[hash] { return Found(place: .new(own.place), content: own.content) }
-        return try read { connection, conversation in
+        return try findEarlier(hash)
+    }
+
+    private func findEarlier(_ hash: UInt64) throws(ImportError) -> Found? {
+        try read { connection, conversation in
             try connection.row(
                 "SELECT seq,content FROM import_key WHERE conversation=? AND hash=?", conversation, hash
             ) { Found(place: .earlier(Seq($0.uint64(0))), content: $0.uint64(1)) }
@@ -73,7 +77,11 @@ struct ImportMemory {
     /// - Returns: when an earlier import had the same one.
     mutating func note(_ file: Digest) throws(ImportError) -> Timestamp? {
         self.file = file
-        return try read { connection, conversation in
+        return try time(of: file)
+    }
+
+    private func time(of file: Digest) throws(ImportError) -> Timestamp? {
+        try read { connection, conversation in
             try connection.row(
                 "SELECT time FROM import_file WHERE conversation=? AND digest=?", conversation, file.bytes
             ) { Timestamp(milliseconds: $0.int64(0)) }
@@ -82,17 +90,9 @@ struct ImportMemory {
 
     /// Whether an import has brought the same input, or a message with one of the ids, since they were looked up.
     func isKnown() throws(ImportError) -> Bool {
-        try read { connection, conversation in
-            if let file,
-                try connection.hasRow(
-                    "SELECT 1 FROM import_file WHERE conversation=? AND digest=?", conversation, file.bytes)
-            {
-                return true
-            }
-            return try added.keys.contains { hash in
-                try connection.hasRow("SELECT 1 FROM import_key WHERE conversation=? AND hash=?", conversation, hash)
-            }
-        } ?? false
+        if let file, try time(of: file) != nil { return true }
+        for hash in added.keys where try findEarlier(hash) != nil { return true }
+        return false
     }
 
     /// What the commit of the import records; nil if there is nothing to remember.
