@@ -396,6 +396,22 @@ struct KeyTests {
         #expect(try tables.find([late.key]) == [late.key: late.found])
     }
 
+    /// A key of this number, inserted on a day.
+    private static func insert(
+        _ number: UInt64, on day: Int64, into tables: inout KeyTables, _ connection: Connection
+    ) throws -> MovedKey {
+        let moved = MovedKey(
+            key: RecentKey(account: 1, time: 0, hash: number),
+            found: FoundKey(conversation: 1, seq: Seq(number), content: number), commit: Commit(1))
+        let now = Timestamp(milliseconds: day * 86_400_000)
+        try connection.transaction {
+            // The keys of an ended period move in several steps
+            for index in 0..<6 { try tables.insert(index == 0 ? [moved] : [], now: now) }
+            try tables.dropExpired(now: now)
+        }
+        return moved
+    }
+
     @Test(
         "a key is kept for as long as each retention since it was used, and not for ever",
         arguments: [[90, 30], [30, 90], [3_650, 30], [30, 3_650], [300, 303], [303, 300], [30, 90, 30]], [0, 3, 29])
@@ -406,17 +422,7 @@ struct KeyTests {
         var day: Int64 = 20_700 + Int64(startDay)
         var keys: [(moved: MovedKey, day: Int64, promised: Int)] = []
         func insert(into tables: inout KeyTables, _ days: Int) throws {
-            let number = UInt64(keys.count + 1)
-            let moved = MovedKey(
-                key: RecentKey(account: 1, time: 0, hash: number),
-                found: FoundKey(conversation: 1, seq: Seq(number), content: number), commit: Commit(1))
-            let now = Timestamp(milliseconds: day * 86_400_000)
-            try connection.transaction {
-                // The keys of an ended period move in several steps
-                for index in 0..<6 { try tables.insert(index == 0 ? [moved] : [], now: now) }
-                try tables.dropExpired(now: now)
-            }
-            keys.append((moved, day, days))
+            keys.append((try Self.insert(UInt64(keys.count + 1), on: day, into: &tables, connection), day, days))
         }
         for days in retentions {
             // Given a start with another retention, after which keys come on each day
@@ -448,15 +454,7 @@ struct KeyTests {
         try StoreSchema.current.migrate(connection)
         func insert(_ number: UInt64, on day: Int64) throws -> MovedKey {
             var tables = try KeyTables(connection: connection, retentionDays: 30)
-            let moved = MovedKey(
-                key: RecentKey(account: 1, time: 0, hash: number),
-                found: FoundKey(conversation: 1, seq: Seq(number), content: number), commit: Commit(1))
-            let now = Timestamp(milliseconds: day * 86_400_000)
-            try connection.transaction {
-                for index in 0..<6 { try tables.insert(index == 0 ? [moved] : [], now: now) }
-                try tables.dropExpired(now: now)
-            }
-            return moved
+            return try Self.insert(number, on: day, into: &tables, connection)
         }
         for day in 1...60 { _ = try insert(UInt64(day), on: 20_700 + Int64(day)) }
         let behind = try insert(1_000, on: 20_761 - 365)
