@@ -91,8 +91,7 @@ test: packages compiler $(corpus)
 	scripts/check/hardened $(programs)/natterd
 	scripts/check/run-tests $(if $(FILTER),--filter $(FILTER))
 	@$(if $(corpus),,echo "make test: left out the tests of a large conversation; NATTER_CORPUS=FILE names one")
-# The tests of the page wait most of the time, so others run beside them. What is counted had better be alone: beside
-# those, a server is woken more often, and a page needs 26 system calls for 21. Each of the counts needs one processor.
+# The tests of the page wait most of the time, so others run beside them. Each of the counts needs one processor.
 	$(if $(FILTER),,$(MAKE) -j2 --output-sync=line check-page check-openapi check-examples fuzz)
 	$(if $(FILTER),,$(MAKE) -j2 --output-sync=line check-counts check-growth)
 
