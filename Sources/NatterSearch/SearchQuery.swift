@@ -102,11 +102,15 @@ public struct SearchQuery: Sendable, Equatable {
     /// True if SQLite must collect all words with a certain prefix each time the query runs.
     var isCostlyToStart: Bool { terms.contains { $0.isPrefix } }
 
-    /// The query without its prefixes, which finds these messages and others; nil if it has none, or nothing else to find.
-    public var withoutPrefixes: SearchQuery? {
-        let rest = zip(terms, literals).filter { !$0.0.isPrefix }
-        guard rest.count < terms.count, rest.contains(where: { !$0.0.isNegative }) else { return nil }
-        return SearchQuery(rest, of: self)
+    /// The query without the shortest of its prefixes, probably that of most words, which finds these messages and others; nil if
+    /// it has none, or nothing else to find.
+    public var withoutShortestPrefix: SearchQuery? {
+        let all = Array(zip(terms, literals))
+        let shorter = all.indices.filter { all[$0].0.isPrefix }.map { dropped in
+            (length: all[dropped].0.text.utf8.count, rest: all.indices.filter { $0 != dropped }.map { all[$0] })
+        }
+        return shorter.filter { $0.rest.contains { !$0.0.isNegative } }.min { $0.length < $1.length }
+            .map { SearchQuery($0.rest, of: self) }
     }
 
     /// Quotes a string for FTS5. Only doubled quotes have a meaning inside, and a NUL would end the string.

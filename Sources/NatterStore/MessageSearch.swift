@@ -154,9 +154,9 @@ final class MessageSearch {
             } catch let error as SearchIndexError where error.isOverBudget {
                 guard let reached, isProgress(reached) else {
                     (found, spent, last) = ([], 0, nil)
-                    // The words alone are too frequent for the index. If only some are, which are prefixes, it is asked for the
-                    // others. Otherwise the newest messages are read instead, and the next pages read on.
-                    return try look(indexed == nil ? nil : index, indexed?.withoutPrefixes)
+                    // The words alone are too frequent for the index. If that is because of a prefix, it is asked for the other
+                    // words. Otherwise the newest messages are read instead, and the next pages read on.
+                    return try look(indexed == nil ? nil : index, indexed?.withoutShortestPrefix)
                 }
                 end = max(end ?? reached, reached)
                 // What the index lacks and is newer belongs to this page, too.

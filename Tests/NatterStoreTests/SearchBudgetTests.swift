@@ -134,5 +134,8 @@ struct SearchBudgetTests {
         #expect(try walk(store, "com* w17").texts.map { $0.suffix(4) } == ["talk", "note", "talk"])
         #expect(try walk(store, "w17 -no*").texts.map { $0.suffix(4) } == ["talk", "talk"])
         #expect(try walk(store, "com* w17 -ev*").pages < walk(store, "com* ev*").pages)
+        // The longer of two prefixes is that of fewer words.
+        let rare = try walk(store, "w17* com*")
+        #expect(rare.texts.count == 3 * 11 && rare.pages == 1)
     }
 }
