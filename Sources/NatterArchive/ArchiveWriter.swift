@@ -109,7 +109,8 @@ public final class ArchiveWriter {
     ) throws(ArchiveError) -> SegmentRow {
         try ArchiveError.translate {
             let all = 0..<0xFFFF
-            for generation in [all.dropFirst(former + 1), all.prefix(max(0, former))].joined() {
+            let above = min(max(0, former), all.upperBound)
+            for generation in [all.dropFirst(former < 0 ? 0 : above + 1), all.prefix(above)].joined() {
                 let row = SegmentRow(
                     conversation: conversation.number, firstSeq: firstSeq, generation: generation, size: 0,
                     dictionary: .none, isClosed: false)

@@ -114,7 +114,7 @@ extension Arguments {
 
     /// Parses a whole number from an operand. `what` is its name in the message.
     public func integer(_ text: String, of what: Phrase, in range: ClosedRange<Int64>) throws(UsageError) -> Int64 {
-        // Int64 also accepts "+5", but we accept one spelling per number.
+        // Int64 also accepts "+5", which nobody means.
         guard let number = Int64(text), !text.hasPrefix("+") else {
             throw error("\(what) takes a whole number, not '\(text)'")
         }

@@ -50,7 +50,8 @@ enum CopyCommand {
             from: from, to: to, conversations: summary.conversations, files: summary.files, bytes: summary.bytes)
         try console.report(
             report, arguments,
-            "copied \(summary.conversations) conversations, \(summary.files) log files with \(summary.bytes >> 10) KiB")
+            "copied \(FsckCommand.conversations(summary.conversations)), \(FsckCommand.files(summary.files)) with \(summary.bytes >> 10) KiB"
+        )
         return .success
     }
 

@@ -165,13 +165,13 @@ struct ServeSettings: Equatable {
             if let limit = try filled.integer(name, in: range) { limits[keyPath: field] = Int(clamping: limit) }
         }
         if let text = filled.value("erase-deleted") {
-            eraseDeletedDays = text == "0" ? 0 : ServeSettings.days(text)
+            eraseDeletedDays = text == "0" ? 0 : Retention(text)?.days
             guard eraseDeletedDays != nil || text == "never" else {
                 throw filled.error("--erase-deleted takes days, such as '30d', '0' or 'never', not '\(text)'")
             }
         }
         if let text = filled.value("session-idle") {
-            limits.sessionIdleDays = ServeSettings.days(text)
+            limits.sessionIdleDays = Retention(text)?.days
             guard limits.sessionIdleDays != nil || text == "never" else {
                 throw filled.error("--session-idle takes days, such as '90d', or 'never', not '\(text)'")
             }
@@ -183,12 +183,6 @@ struct ServeSettings: Equatable {
         var rest = text.drop { $0 == " " }
         while rest.last == " " { rest.removeLast() }
         return String(rest)
-    }
-
-    /// Days as in `30d`; nil for anything else.
-    private static func days(_ text: String) -> Int? {
-        guard text.hasSuffix("d"), let days = Int(text.dropLast()), (1...36_500).contains(days) else { return nil }
-        return days
     }
 
     /// The largest message must fit into the bytes of a day.

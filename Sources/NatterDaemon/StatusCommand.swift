@@ -210,13 +210,6 @@ struct ServiceStatus: Codable, Sendable, Equatable {
 }
 
 extension ServiceStatus {
-    /// The absolute path, for a reader in another directory. It is unchanged if the system can't resolve it.
-    private static func absolute(_ path: String) -> String {
-        guard let resolved = realpath(path, nil) else { return path }
-        defer { free(resolved) }
-        return String(cString: resolved)
-    }
-
     init(of store: Store, server: Service?) throws {
         let counts = store.statistics()
         let accounts = store.accountViews()
@@ -224,7 +217,7 @@ extension ServiceStatus {
         running = server != nil
         _server = OrNull(wrappedValue: server)
         version = Release.version
-        directory = ServiceStatus.absolute(store.directory)
+        directory = Path.real(store.directory)
         self.store = store.id.description
         epoch = counts.epoch
         _failure = OrNull(wrappedValue: store.failure)

@@ -307,6 +307,8 @@ enum BlockPayload {
                 let name = reader.slice(Int(clamping: length)),
                 isUTF8(name)
             else { throw FormatViolation("the labels are malformed") }
+            // As with senders, each message that has one repeats it in memory.
+            guard name.count <= Limits.labelBytes.upperBound else { throw FormatViolation("a label is too long") }
             names.append(Array(name))
         }
         guard areDistinct(names) else { throw FormatViolation("a label occurs twice") }

@@ -91,7 +91,7 @@ public struct MessageKind: RawRepresentable, Hashable, Sendable {
         let known: [MessageKind] = [.text, .event, .edit, .delete]
         if let kind = known.first(where: { $0.name == name }) {
             self = kind
-        } else if name.hasPrefix("kind-"), let number = UInt8(name.dropFirst(5)) {
+        } else if name.hasPrefix("kind-"), let number = UInt8(digits: name.dropFirst(5)) {
             self.init(rawValue: number)
         } else {
             return nil

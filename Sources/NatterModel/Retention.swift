@@ -19,8 +19,7 @@ public struct Retention: Sendable, Equatable, CustomStringConvertible {
             return
         }
         guard text.utf8.last == UInt8(ascii: "d"), text.utf8.count <= 6,
-            text.utf8.dropLast().allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }),
-            let days = Int(text.dropLast()), Retention.range.contains(days)
+            let days = Int(digits: text.dropLast()), Retention.range.contains(days)
         else { return nil }
         self.days = days
     }

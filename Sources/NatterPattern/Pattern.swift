@@ -122,7 +122,8 @@ public final class Pattern {
         while let start = next, start < texts.count {
             let found = search(code, texts, from: start, data, required == nil ? context : nil)
             if found == PCRE2_ERROR_NOMATCH { return true }
-            guard found > 0, let place = pcre2_get_ovector_pointer_8(data) else {
+            // With room for one pair, 0 is a match of an expression that has groups.
+            guard found >= 0, let place = pcre2_get_ovector_pointer_8(data) else {
                 isFree.store(false, ordering: .relaxed)
                 return false
             }

@@ -359,14 +359,19 @@ extension Connection {
 }
 
 extension Disk {
-    /// Removes a database, and the files that SQLite has beside it, as far as they are there. No connection may be open.
+    /// Removes a database, and the files that SQLite has beside it, as far as they are there. Who has it open reads on.
     public func removeDatabase(_ path: String) throws(DiskError) {
-        if try information(path) != nil { try remove(path) }
+        // Without the database, the others are ignored.
+        try removeIfThere(path)
         try removeLog(of: path)
     }
 
     /// Removes the files that SQLite has beside a database.
     public func removeLog(of path: String) throws(DiskError) {
-        for end in ["-wal", "-shm"] where try information(path + end) != nil { try remove(path + end) }
+        for end in ["-wal", "-shm"] { try removeIfThere(path + end) }
+    }
+
+    private func removeIfThere(_ path: String) throws(DiskError) {
+        do throws(DiskError) { try remove(path) } catch  where error.isMissing {}
     }
 }

@@ -57,14 +57,7 @@ public final class SearchIndex {
 
     /// Deletes the index at `path`. Processes that have it open may continue to read, but should open it again.
     public static func discard(path: String, disk: any Disk = PosixDisk()) throws {
-        // Delete the database first, because without it the other files are ignored.
-        for file in [path, path + "-wal", path + "-shm"] {
-            do throws(DiskError) {
-                try disk.remove(file)
-            } catch {
-                if !error.isMissing { throw error }
-            }
-        }
+        try disk.removeDatabase(path)
     }
 
     /// Removes everything, so that nothing of it is left in the files. The index must be open for writing.

@@ -13,21 +13,11 @@ public struct SearchQuery: Sendable, Equatable {
     public static let wordLimit = 1_000
 
     public struct Term: Sendable, Equatable {
-        public enum Kind: Sendable, Equatable {
-            case word
-            case phrase
-        }
-
         /// The user's text without the `-`, the quotes and the `*`.
         public let text: String
-        public let kind: Kind
         /// True if the last word may be only the beginning of a word.
         public let isPrefix: Bool
         public let isNegative: Bool
-
-        init(text: String, kind: Kind = .word, isPrefix: Bool = false, isNegative: Bool = false) {
-            (self.text, self.kind, self.isPrefix, self.isNegative) = (text, kind, isPrefix, isNegative)
-        }
 
         /// How many letters and digits the last word has: what stands before the `*` of a prefix.
         public var lastWordLength: Int {
@@ -192,7 +182,7 @@ private struct Parser {
         let isPrefix = rest.first == UInt8(ascii: "*")
         if isPrefix { rest.removeFirst() }
         return SearchQuery.Term(
-            text: String(decoding: phrase, as: UTF8.self), kind: .phrase, isPrefix: isPrefix, isNegative: isNegative)
+            text: String(decoding: phrase, as: UTF8.self), isPrefix: isPrefix, isNegative: isNegative)
     }
 
     private static func isSpace(_ byte: UInt8) -> Bool { byte <= 0x20 || byte == 0x7F }

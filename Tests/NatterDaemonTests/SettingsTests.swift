@@ -129,7 +129,8 @@ struct SettingsTests {
         }
         #expect(try settings("--session-idle", "never").limits.sessionIdleDays == nil)
         for bad in [
-            ["--session-idle", "0d"], ["--session-idle", "90"], ["--session-idle", "soon"], ["--max-tokens", "0"],
+            ["--session-idle", "0d"], ["--session-idle", "90"], ["--session-idle", "+90d"], ["--session-idle", "soon"],
+            ["--max-tokens", "0"],
             ["--erase-deleted", "soon"], ["--erase-deleted", "30"],
             ["--bytes-per-day", "65535"], ["--host", "a:1"], ["--host", "a,"], ["--host", "a b"],
         ] {

@@ -221,6 +221,15 @@ struct PayloadTests {
                 == "a sender's name is too long")
     }
 
+    @Test("name labels as long as a label may be")
+    func longLabels() throws {
+        func labelled(_ length: UInt8) -> Payload {
+            valid.with(9, [length, 1] + [UInt8](repeating: 65, count: 0x80 + Int(length & 0x7F))).with(10, [1, 0, 1])
+        }
+        #expect(try labelled(0xC8).open().count == 3)
+        #expect(labelled(0xC9).violation == "a label is too long")
+    }
+
     @Test("hold times within those of the header")
     func times() {
         let outOfRange = "a time is out of range"

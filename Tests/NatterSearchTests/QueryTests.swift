@@ -8,10 +8,12 @@ struct QueryTests {
     func terms() throws {
         let query = try SearchQuery("  one -two \"three four\"  fiv* -\"six sev\"* -eig* foo-bar --nine ")
         let described = query.terms.map { term in
-            (term.isNegative ? "-" : "") + (term.kind == .phrase ? "[\(term.text)]" : term.text)
-                + (term.isPrefix ? "*" : "")
+            (term.isNegative ? "-" : "") + "[\(term.text)]" + (term.isPrefix ? "*" : "")
         }
-        #expect(described == ["one", "-two", "[three four]", "fiv*", "-[six sev]*", "-eig*", "foo-bar", "--nine"])
+        #expect(
+            described == [
+                "[one]", "-[two]", "[three four]", "[fiv]*", "-[six sev]*", "-[eig]*", "[foo-bar]", "[--nine]",
+            ])
         #expect(query.notes.isEmpty)
     }
 

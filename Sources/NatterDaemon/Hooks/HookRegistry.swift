@@ -63,9 +63,10 @@ final class HookRegistry: Sendable {
     func remove(_ id: String) throws {
         _ = try hook(id)
         try hooks.withLock { hooks in
-            hooks[id] = nil
-            try disk.remove(path(id))
+            // A hook whose file stays would be back after a restart.
+            do throws(DiskError) { try disk.remove(path(id)) } catch  where error.isMissing {}
             try disk.syncDirectory(directory)
+            hooks[id] = nil
         }
     }
 

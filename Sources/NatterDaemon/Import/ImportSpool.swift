@@ -7,15 +7,13 @@ internal import NatterWire
 
 /// One message on its way from a file of another program to the store, as a line of JSON.
 struct ForeignLine: Codable {
-    /// Counts the messages of a conversation from 1.
-    var number: UInt64?
     var ts: Int64
     var sender: String
     var text: String
     /// The message's id, until its answers are known by number.
     var id: String?
     var answers: String?
-    /// The number of the message that this one answers.
+    /// The number of the message that this one answers, where those of a conversation count from 1.
     var about: UInt64?
     /// When the text was last changed, in Unix milliseconds.
     var edited: Int64?
@@ -225,7 +223,6 @@ final class ForeignLines: InputSource {
         for part in bytes.split(separator: 0x0A) {
             var line = try WireJSON.decode(ForeignLine.self, from: part)
             number += 1
-            line.number = number
             if let answers = line.answers {
                 line.about = numbers[answers]
                 if line.about == nil { orphans += 1 }
