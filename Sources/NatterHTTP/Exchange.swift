@@ -15,7 +15,7 @@ final class Exchange {
     /// and then would hold a command for days otherwise.
     private static let leastBytesPerSecond: Int64 = 1 << 10
     private static let timeoutsAtAnySpeed: Int64 = 10
-    /// The most interim answers (`100 Continue`) before the final one.
+    /// The most interim answers, such as `100 Continue`, before the final one.
     private static let interimLimit = 8
 
     private let times: TimeLimits
@@ -112,9 +112,12 @@ final class Exchange {
     func didReadHead(_ request: UnsafeMutablePointer<evhttp_request>, stream: OpaquePointer) -> Bool {
         guard !isDone else { return false }
         let code = Int(request.pointee.response_code)
-        if code == 100 {
+        // RFC 9110, section 15.2: any of these may precede the answer. 101 would end HTTP.
+        if (100...199).contains(code), code != 101 {
             interimCount += 1
-            guard interimCount <= Exchange.interimLimit else { return refuse("it sends no answer but '100 Continue'") }
+            guard interimCount <= Exchange.interimLimit else { return refuse("it sends only interim answers") }
+            // The only one that evhttp knows.
+            request.pointee.response_code = 100
             evhttp_clear_headers(request.pointee.input_headers)
             // evhttp continues when it is told again that the request was written. With TLS this happens only if more
             // of the request follows, so it is triggered here.

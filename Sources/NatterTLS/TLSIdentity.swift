@@ -105,7 +105,11 @@ private struct PrivateKey: ~Copyable {
     let handle: OpaquePointer
 
     init(_ bytes: [UInt8], path: String) throws(TLSError) {
-        if String(decoding: bytes, as: UTF8.self).contains("ENCRYPTED") { throw .encryptedKey(path: path) }
+        let text = String(decoding: bytes, as: UTF8.self)
+        // PKCS #8, and the older form of OpenSSL.
+        if text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") || text.contains("Proc-Type: 4,ENCRYPTED") {
+            throw .encryptedKey(path: path)
+        }
         var made: OpaquePointer?
         guard gnutls_x509_privkey_init(&made) == GNUTLS_E_SUCCESS, let made else {
             throw .notAKey(path: path, reason: "memory is short")

@@ -108,9 +108,12 @@ public final class ServerAPI {
     /// is the earlier message.
     ///
     /// - Parameter timeoutMilliseconds: the time for the whole request.
+    /// - Throws: `APIError.foreign` for an answer that is no message.
     public func send(_ message: SendRequest, timeoutMilliseconds: Int? = nil) throws(APIError) -> SentMessage {
         let body = WireJSON.encode(message)
         let answer = try send(.post, "/v1/messages", body, deadlineMilliseconds: timeoutMilliseconds)
+        // What else answers with success has stored nothing.
+        let _: Stored = try decode(answer)
         return SentMessage(
             object: answer.body, isRecipientAway: answer.header(RecipientHeader.name) == RecipientHeader.offline)
     }
@@ -339,6 +342,9 @@ public final class ServerAPI {
         }
     }
 }
+
+/// What each stored message has.
+private struct Stored: Decodable { let seq: UInt64 }
 
 /// A server's answer to an accepted message.
 public struct SentMessage: Sendable {

@@ -91,21 +91,28 @@ struct HeadParser {
             }
             index += 1
         }
-        var valueEnd = index
+        let end = index
+        var valueEnd = end
         try HeadParser.skipLineEnd(bytes, &index)
         while valueStart < valueEnd, HeadParser.isBlank(bytes[valueStart]) { valueStart += 1 }
         while valueEnd > valueStart, HeadParser.isBlank(bytes[valueEnd - 1]) { valueEnd -= 1 }
-        try take(name: name, value: UnsafeRawBufferPointer(rebasing: bytes[valueStart..<valueEnd]))
+        try take(
+            name: name, value: UnsafeRawBufferPointer(rebasing: bytes[valueStart..<valueEnd]), isPadded: valueEnd < end)
     }
 
     private mutating func take(
-        name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer
+        name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer, isPadded: Bool
     ) throws(HTTPViolation) {
         let lowered = String(unsafeUninitializedCapacity: name.count) { buffer in
             for (index, byte) in name.enumerated() {
                 buffer[index] = byte.asciiLowercased
             }
             return name.count
+        }
+        // libmicrohttpd keeps blanks behind a value, and then would not know 'chunked': it took what follows the last chunk for
+        // more of the body.
+        if isPadded, ["content-length", "transfer-encoding", "expect"].contains(lowered) {
+            throw .malformed(reason: "there are blanks behind the value of '\(lowered)'")
         }
         switch lowered {
         case "host":

@@ -98,7 +98,12 @@ struct StrictReading {
             while let blank = value.first, blank == 0x20 || blank == 0x09 { value.removeFirst() }
             while let blank = value.last, blank == 0x20 || blank == 0x09 { value.removeLast() }
             guard value.allSatisfy({ $0 == 0x09 || ($0 >= 0x20 && $0 != 0x7F) }) else { return nil }
-            switch String(decoding: line[..<colon], as: UTF8.self).lowercased() {
+            let name = String(decoding: line[..<colon], as: UTF8.self).lowercased()
+            // The library reads blanks behind these as part of the value.
+            if value.endIndex < line.endIndex, ["content-length", "transfer-encoding", "expect"].contains(name) {
+                return nil
+            }
+            switch name {
             case "host":
                 hosts += 1
                 if value.contains(where: { $0 <= 0x20 || $0 > 0x7E || $0 == 0x2C || $0 == 0x2F }) { return nil }
