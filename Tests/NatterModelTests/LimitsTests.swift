@@ -63,7 +63,9 @@ struct LimitsTests {
             let kind = MessageKind(rawValue: rawValue)
             #expect(MessageKind(name: kind.name) == kind)
         }
-        for name in ["", "Text", "kind-", "kind-256", "kind--1", "kind-+5", "kind-x"] { #expect(MessageKind(name: name) == nil) }
+        for name in ["", "Text", "kind-", "kind-256", "kind--1", "kind-+5", "kind-x"] {
+            #expect(MessageKind(name: name) == nil)
+        }
         for kind in ConversationKind.allCases { #expect(ConversationKind(name: kind.name) == kind) }
         #expect(ConversationKind(name: "General") == nil)
     }
