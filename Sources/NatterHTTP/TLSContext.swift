@@ -107,6 +107,8 @@ final class TLSContext {
                 ERR_clear_error()
                 throw .malformedCertificates("cannot read certificates from '\(file)'; it must hold them as PEM")
             }
+            // An authority below another one, or the server's own certificate, is trusted as it is, as curl has it.
+            X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(handle), UInt(X509_V_FLAG_PARTIAL_CHAIN))
         } else {
             // OpenSSL reads certificates from the hashed directory one at a time and only if needed. Parsing the
             // whole bundle takes 17 ms.

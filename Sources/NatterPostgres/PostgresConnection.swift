@@ -46,6 +46,9 @@ public final class PostgresConnection {
         return "libpq \(version / 10_000).\(version % 10_000)"
     }
 
+    /// Whether no transaction is open.
+    public var isBetweenTransactions: Bool { PQtransactionStatus(handle) == PQTRANS_IDLE }
+
     /// Runs one or more statements without parameters and without rows.
     public func execute(_ sql: String) throws(PostgresError) {
         _ = try answer(isSent: PQsendQuery(handle, sql))

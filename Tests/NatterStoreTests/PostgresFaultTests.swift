@@ -278,6 +278,60 @@ struct PostgresFaultTests {
         probe.join()
     }
 
+    @Test(
+        "settings with which PostgreSQL would forget are noticed while servers run",
+        arguments: ["fsync", "synchronous_commit"])
+    func forgetsLater(setting: String) throws {
+        // Given servers whose watch looks rarely, as between two of its looks
+        let cluster = try PostgresCluster()
+        let uri = try cluster.makeDatabase()
+        let server = try servers(uri, patienceMilliseconds: 500)[0]
+        func set(_ value: String) throws {
+            try cluster.query("ALTER SYSTEM SET \(setting)=\(value)", in: uri)
+            try cluster.query("SELECT pg_reload_conf()", in: uri)
+            try eventually("the setting is \(value)") {
+                try cluster.query("SELECT current_setting('\(setting)')", in: uri) == [value]
+            }
+        }
+        // When it is switched off
+        try set("off")
+        // Then nothing more is acknowledged, as soon as all processes of PostgreSQL know it
+        var sent = ["before"]
+        try eventually("it is refused") {
+            let answer = try server.post(["message \(sent.count)"], key: "k\(sent.count)").first
+            if answer?.message != nil { sent.append("message \(sent.count)") }
+            return answer?.refusal == .databaseAway || answer?.refusal == .outcomeUnknown
+        }
+        #expect(server.reports.contains("'\(setting)' is off in PostgreSQL"), "\(server.reports.lines)")
+        // And it goes on, without loss or doubling, when it is on again
+        try set("on")
+        try eventually("it is taken") {
+            try server.post(["message \(sent.count)"], key: "k\(sent.count)").first?.message != nil
+        }
+        #expect(try server.all().map(\.text) == sent + ["message \(sent.count)"])
+    }
+
+    @Test("a connection that was left in a transaction is not used again")
+    func openTransaction() throws {
+        let pool = PostgresPool(try SharedStore(uri).target)
+        #expect(throws: PostgresError.self) { try pool.use { try $0.execute("BEGIN; SELECT nothing") } }
+        #expect(try pool.use { try $0.run("SELECT 1::bigint").integer(0, 0) } == 1)
+    }
+
+    @Test("a sweep that waits in vain for the lock of the log leaves the connection as it was")
+    func sweepInVain() throws {
+        let pool = PostgresPool(try SharedStore(uri).target, patienceMilliseconds: 500)
+        try TestStore(database: uri).store.close()
+        let (holder, connection) = (try pool.open(), try pool.open())
+        try holder.execute("BEGIN; SELECT pg_advisory_xact_lock(\(PostgresLog.lock))")
+        let failure = #expect(throws: PostgresError.self) {
+            try PostgresSweeper(connection: connection, node: 1).sweep([ConversationID(high: 1, low: 2)])
+        }
+        #expect(failure?.isHeldUp == true && connection.isBetweenTransactions)
+        try holder.execute("ROLLBACK")
+        try PostgresSweeper(connection: connection, node: 1).sweep([ConversationID(high: 1, low: 2)])
+    }
+
     @Test("a role with the rights that natter-postgresql(7) names runs servers, and can't make tables")
     func leastRights() throws {
         // Given the tables, made by their owner, and what the page says

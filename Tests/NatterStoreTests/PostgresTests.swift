@@ -1,5 +1,6 @@
 import Glibc
 import NatterCrypto
+import NatterLanguage
 import NatterModel
 import NatterSystem
 import StoreSupport
@@ -120,6 +121,18 @@ struct PostgresTests {
         try cluster.query("UPDATE log_piece SET data=set_byte(data,900,get_byte(data,900)#1) WHERE start>0", in: uri)
         _ = try SharedStore(uri).check(in: directory.path) { damages.append($0) }
         #expect(damages.contains { $0.range != nil })
+        // An entry that differs, and no entry at all
+        for (sql, problem) in [
+            (
+                "UPDATE log SET data=set_byte(data,10,get_byte(data,10)#1) WHERE number=(SELECT max(number) FROM log)",
+                "checksum"
+            ), ("DELETE FROM log", "empty"),
+        ] {
+            damages = []
+            try cluster.query(sql, in: uri)
+            let summary = try SharedStore(uri).check(in: directory.path) { damages.append($0) }
+            #expect(summary.damages == 1 && damages.first?.problem.english.contains(problem) == true, "\(damages)")
+        }
     }
 
     /// Posts from several threads at all servers, each message until it is acknowledged, and does something after every

@@ -225,6 +225,7 @@ final class PostgresEngine: StoreEngine {
     /// Copies the rows for a check, and begins nothing. Until it is closed, servers keep the log files that the copy names.
     ///
     /// - Returns: the paths of the log files that the copy must know.
+    /// - Throws: `StoreOpenError.damaged` for a log that can't be read.
     func loadForCheck() throws -> Set<String> {
         do {
             let connection = try pool.open()

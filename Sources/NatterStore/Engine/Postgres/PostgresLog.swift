@@ -276,9 +276,9 @@ struct PostgresLog {
                 ? try connection.run(all: [insert, PostgresLog.commit])
                 : [try connection.run(insert.sql, all: values)]
             holdsLock = false
-            return answers.first?.count == 1
+            return try PostgresLog.isAdded(answers.first, connection)
         }
-        guard try connection.run(all: begin + [insert]).last?.count == 1 else {
+        guard try PostgresLog.isAdded(connection.run(all: begin + [insert]).last, connection) else {
             holdsLock = false
             try connection.execute("ROLLBACK")
             return false
@@ -291,6 +291,16 @@ struct PostgresLog {
             try connection.execute("COMMIT")
         }
         holdsLock = false
+        return true
+    }
+
+    /// Whether the log has taken an entry.
+    ///
+    /// - Throws: if PostgreSQL may forget it, because a setting has changed since the connection was made. The entry may be
+    ///   there then, as after the loss of a connection.
+    private static func isAdded(_ rows: PostgresRows?, _ connection: PostgresConnection) throws -> Bool {
+        guard let rows, rows.count == 1 else { return false }
+        if rows.integer(0, 1) == 0 { try PostgresSchema.requireMemory(of: connection) }
         return true
     }
 
@@ -324,7 +334,8 @@ struct PostgresLog {
             SELECT $1::bigint,$2::bigint,$3::bigint,$4::bigint,$5::bytea,$6::bytea
             WHERE \(condition) EXISTS (SELECT 1 FROM log WHERE number=$1::bigint-1 AND chain=$7::bytea)
             ON CONFLICT (number) DO NOTHING RETURNING number)
-        SELECT pg_notify(\(channel), number::text) FROM added
+        SELECT pg_notify(\(channel), number::text), current_setting('fsync')='on'
+            AND current_setting('full_page_writes')='on' AND current_setting('synchronous_commit')<>'off' FROM added
         """
     }
 

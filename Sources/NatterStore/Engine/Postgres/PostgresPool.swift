@@ -76,16 +76,14 @@ final class PostgresPool: Sendable {
             let connection = try PostgresConnection(
                 target, silenceMilliseconds: Int32(clamping: 3 * patienceMilliseconds))
             // A server that sleeps must not hold the lock of the log for others. The log relies on its own order, and another level
-            // of isolation would refuse much of what comes at the same moment.
+            // of isolation would refuse much of what comes at the same moment. How long a statement may take is up to us.
             try connection.execute(
                 """
                 SET idle_in_transaction_session_timeout = '5s'; SET lock_timeout = \(2 * patienceMilliseconds);
-                SET default_transaction_isolation = 'read committed'
+                SET default_transaction_isolation = 'read committed'; SET statement_timeout = 0
                 """)
             // A start says more of it. Later it may be another server, or have other settings.
-            if state.withLock({ $0.hasOpened }), let reason = try PostgresSchema.forgetfulness(of: connection) {
-                throw PostgresError(message: reason.english)
-            }
+            if state.withLock({ $0.hasOpened }) { try PostgresSchema.requireMemory(of: connection) }
             noteBack()
             return connection
         } catch {
@@ -141,6 +139,8 @@ final class PostgresPool: Sendable {
     }
 
     private func giveBack(_ connection: PostgresConnection) {
+        // Where a transaction was left open, all that comes after would fail.
+        guard connection.isBetweenTransactions else { return }
         state.withLock { if !$0.isClosed, $0.idle.count < PostgresPool.idleLimit { $0.idle.append(connection) } }
     }
 

@@ -180,6 +180,11 @@ enum PostgresSchema {
         return "'\(off.text(0, 0))' is off in PostgreSQL, so a crash could lose acknowledged messages"
     }
 
+    /// - Throws: as for a database that can't be reached, if PostgreSQL could forget what it has acknowledged.
+    static func requireMemory(of connection: PostgresConnection) throws(PostgresError) {
+        if let reason = try forgetfulness(of: connection) { throw PostgresError(message: reason.english) }
+    }
+
     /// How many milliseconds the clocks may be apart.
     private static let clockTolerance: Int64 = 5_000
 }

@@ -83,8 +83,8 @@ struct PostgresSweeper {
         let (hasRetired, hasDead) = (due.integer(0, 0) != 0, due.integer(0, 1) != 0)
         guard hasRetired || hasDead || !conversations.isEmpty else { return }
         // With the lock of the log, so that nobody records meanwhile what is removed here.
-        try connection.execute("BEGIN; SELECT pg_advisory_xact_lock(\(PostgresLog.lock))")
         do {
+            try connection.execute("BEGIN; SELECT pg_advisory_xact_lock(\(PostgresLog.lock))")
             try connection.execute("DELETE FROM retired WHERE path IN (\(Self.recorded))")
             try connection.run("DELETE FROM log_file WHERE path IN (\(Self.gone))", .integer(node))
             try connection.run(

@@ -85,6 +85,7 @@ final class PostgresWatch: Sendable {
             if MonotonicClock.now() >= nextSign {
                 try sayAlive(connection)
                 _ = try PostgresSchema.knownStep(connection)
+                try PostgresSchema.requireMemory(of: connection)
                 nextSign = MonotonicClock.now() + PostgresWatch.aliveMilliseconds
             }
             let new = try connection.notifications(timeoutMilliseconds: PostgresWatch.pollMilliseconds)

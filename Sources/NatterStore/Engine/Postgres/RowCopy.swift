@@ -1,5 +1,7 @@
 internal import NatterArchive
 internal import NatterCrypto
+internal import NatterLanguage
+internal import NatterLog
 internal import NatterModel
 internal import NatterPostgres
 internal import NatterSQLite
@@ -66,7 +68,10 @@ struct RowCopy {
                 place = LogPlace(number: rows.unsigned(row, 0) &- 1, chain: .zero)
                 isFirst = false
             }
-            let entry = try PostgresLog.entry(rows, row, before: place)
+            let entry: LogEntry?
+            do { entry = try PostgresLog.entry(rows, row, before: place) } catch let error as FormatViolation {
+                throw StoreOpenError.damaged(error.reason)
+            }
             if let entry {
                 for (batch, isMoved) in [(entry.movedTails, true), (entry.messages, false)] where !batch.isEmpty {
                     try connection.statement("INSERT INTO batch VALUES (?,?)").run(
@@ -75,6 +80,10 @@ struct RowCopy {
                 try take(entry)
             }
             place = PostgresLog.place(rows, row)
+        }
+        // The newest entry is never trimmed.
+        if isFirst, try connection.row("SELECT 1 FROM conversation LIMIT 1", read: { $0.int64(0) }) != nil {
+            throw StoreOpenError.damaged("PostgreSQL's log is empty, although there are conversations")
         }
         try connection.execute("COMMIT")
         try connection.checkpoint(.truncating)

@@ -24,7 +24,12 @@ public struct SharedStore: Sendable, Equatable {
     public func check(in directory: String, _ visit: @escaping (StoreDamage) -> Void) throws -> StoreCheck.Summary {
         let engine = try PostgresEngine(target, cache: directory + "/check", options: Store.Options())
         defer { engine.closeAndDiscard() }
-        let files = try engine.loadForCheck()
+        let files: Set<String>
+        do { files = try engine.loadForCheck() } catch StoreOpenError.damaged(let problem) {
+            // Without the log there are no rows to check the files against.
+            visit(StoreDamage(file: "log", problem: problem))
+            return StoreCheck.Summary(damages: 1)
+        }
         return try StoreCheck.check(engine.directory, files: files, disk: engine.disk, visit)
     }
 }
