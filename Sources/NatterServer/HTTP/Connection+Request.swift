@@ -9,10 +9,6 @@ extension Connection {
         headTurn = loop.turn
         let parsed: HeadParser
         do throws(HTTPViolation) { parsed = try parseHead(method: text) } catch { return refuse(error) }
-        guard hasRoomForAnswer(parsed.headers) else {
-            sendPastLibrary(.headTooLarge)
-            return false
-        }
         let isProxied = loop.proxies.contains(address)
         if isProxied, let violation = enter(ForwardedFor.client(parsed.headers, peer: address, proxies: loop.proxies)) {
             return refuse(violation)
@@ -35,19 +31,6 @@ extension Connection {
         return true
     }
 
-    /// Whether the library could write the head of an answer. It has the same memory for it as for the head of the request, with a
-    /// second copy of cookies and a record for each of them and each header. Without room it would act on the request, and
-    /// then close the connection.
-    private func hasRoomForAnswer(_ headers: [(name: String, value: String)]) -> Bool {
-        let (recordBytes, answerBytes) = (64, 1_536)
-        var taken = headSize + recordBytes * headers.count
-        for header in headers where header.name == "cookie" {
-            let cookies = header.value.utf8.count { $0 == UInt8(ascii: ";") } + 1
-            taken += header.value.utf8.count + recordBytes * cookies
-        }
-        return taken + answerBytes <= loop.limits.connectionMemoryBytes
-    }
-
     /// Counts a request through a proxy like a connection of its client.
     private func enter(_ client: PeerAddress) -> HTTPViolation? {
         guard client != address else { return nil }
@@ -57,7 +40,7 @@ extension Connection {
     }
 
     private func parseHead(method: UnsafePointer<CChar>) throws(HTTPViolation) -> HeadParser {
-        let size = headSize
+        let size = natter_connection_head_size(handle)
         let start = target.address - Int(bitPattern: method)
         guard size > 0, start > 0, start <= size, target.count <= size - start else {
             throw .malformed(reason: "the request line is malformed")

@@ -288,12 +288,9 @@ final class Connection {
 
     /// True if the library has read a complete head that it has not passed to us.
     var hasUnseenHead: Bool {
-        if case .head = stage { return !isCut && !isOver && headSize > 0 }
+        if case .head = stage { return !isCut && !isOver && natter_connection_head_size(handle) > 0 }
         return false
     }
-
-    /// The size of the request's head in bytes; 0 before its end has arrived.
-    var headSize: Int { natter_connection_head_size(handle) }
 
     /// Writes a reply directly to the socket, if the library accepts none or would garble it. After that, the library
     /// can no longer write to the socket. The kernel has all earlier replies by then, because otherwise the library

@@ -227,9 +227,7 @@ final class ListenerLoop {
             ? .bodyTooLarge(limitBytes: .max)
             : .malformed(reason: "the Content-Length is not a number, or a cookie is malformed")
         for connection in connections where connection.hasUnseenHead {
-            // It says the same of cookies for which there is no room, because it has them twice, and of malformed ones.
-            let isLong = connection.headSize > limits.connectionMemoryBytes / 4
-            connection.sendPastLibrary(isLong && !isTooLong ? .headTooLarge : handler.reply(to: violation))
+            connection.sendPastLibrary(handler.reply(to: violation))
         }
     }
 
