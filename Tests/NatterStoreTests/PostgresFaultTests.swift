@@ -282,7 +282,6 @@ struct PostgresFaultTests {
         "settings with which PostgreSQL would forget are noticed while servers run",
         arguments: ["fsync", "synchronous_commit"])
     func forgetsLater(setting: String) throws {
-        // Given servers whose watch looks rarely, as between two of its looks
         let cluster = try PostgresCluster()
         let uri = try cluster.makeDatabase()
         let server = try servers(uri, patienceMilliseconds: 500)[0]
