@@ -59,6 +59,14 @@ struct JSONReader {
         return reader.takePlainObject()
     }
 
+    /// Whether the bytes are one object of scalars, with a positive number in this field.
+    ///
+    /// - Parameter bytes: valid UTF-8.
+    static func isFlatObject(_ bytes: UnsafeRawBufferPointer, withNumber field: StaticString) -> Bool {
+        var reader = JSONReader(bytes)
+        return reader.takeFlatObject(withNumber: field)
+    }
+
     private var next: UInt8? { index < bytes.count ? bytes[index] : nil }
 
     private mutating func take(_ character: Unicode.Scalar) -> Bool {
@@ -113,29 +121,54 @@ struct JSONReader {
     }
 
     private mutating func takePlainObject() -> [PlainField]? {
-        skipSpace()
-        guard take("{") else { return nil }
         var fields: [PlainField] = []
-        while true {
-            skipSpace()
-            guard let name = takeString(), name.isPlain else { return nil }
-            skipSpace()
-            guard take(":") else { return nil }
-            skipSpace()
-            let start = index
-            if next == UInt8(ascii: "\"") {
-                guard let value = takeString(), value.isPlain else { return nil }
+        let isPlain = takeObject { reader, name in
+            guard name.isPlain else { return false }
+            let start = reader.index
+            if reader.next == UInt8(ascii: "\"") {
+                guard let value = reader.takeString(), value.isPlain else { return false }
                 fields.append(PlainField(name: name.range, value: value.range, isString: true))
             } else {
-                guard takeWord("true") || takeWord("false") else { return nil }
-                fields.append(PlainField(name: name.range, value: start..<index, isString: false))
+                guard reader.takeWord("true") || reader.takeWord("false") else { return false }
+                fields.append(PlainField(name: name.range, value: start..<reader.index, isString: false))
             }
-            skipSpace()
-            if take(",") { continue }
-            guard take("}") else { return nil }
-            skipSpace()
-            return index == bytes.count ? fields : nil
+            return true
         }
+        return isPlain ? fields : nil
+    }
+
+    private mutating func takeFlatObject(withNumber field: StaticString) -> Bool {
+        var isFound = false
+        let isFlat = takeObject { reader, name in
+            guard field.withUTF8Buffer({ reader.bytes[name.range].elementsEqual($0) }) else {
+                return reader.takeScalar()
+            }
+            isFound = true
+            // No more digits than any UInt64 can have.
+            return reader.next != UInt8(ascii: "0") && (1...19).contains(reader.takeDigits())
+        }
+        return isFlat && isFound
+    }
+
+    /// Parses an object that is the whole document and has at least one field.
+    ///
+    /// - Parameter takeValue: called with each name, at its value.
+    @inline(__always)
+    private mutating func takeObject(_ takeValue: (inout JSONReader, Text) -> Bool) -> Bool {
+        skipSpace()
+        guard take("{") else { return false }
+        repeat {
+            skipSpace()
+            guard let name = takeString() else { return false }
+            skipSpace()
+            guard take(":") else { return false }
+            skipSpace()
+            guard takeValue(&self, name) else { return false }
+            skipSpace()
+        } while take(",")
+        guard take("}") else { return false }
+        skipSpace()
+        return index == bytes.count
     }
 
     /// Reads a field's name and its colon.

@@ -42,6 +42,16 @@ public enum WireJSON {
         try decodeByDecoder(from: bytes, isAnswer: true)
     }
 
+    /// Whether an answer is an object with a positive number in this field, found without the decoder, whose first use costs
+    /// almost as much as a whole command. False does not say that it is none: what has objects or arrays in it, or a number
+    /// above 10^19, needs the decoder.
+    public static func isFlatObject(_ answer: [UInt8], withNumber field: StaticString) -> Bool {
+        answer.withUnsafeBytes {
+            !$0.contains(0) && String(validating: $0, as: UTF8.self) != nil
+                && JSONReader.isFlatObject($0, withNumber: field)
+        }
+    }
+
     /// Decodes a message to send. Most messages skip the decoder, because there are so many: see
     /// `JSONReader.plainFields`.
     public static func decode(

@@ -71,6 +71,23 @@ struct DeliveryTests {
     }
 
     @Test(
+        "a success that is no message has sent none", arguments: ["<html>", "{}", #"{"seq":"1"}"#, #"[{"seq":1}]"#])
+    func nothing(body: String) throws {
+        let server = try answering(("200 OK", body))
+        let person = try person(server)
+        let outcome = person("send", "a text", "--token-file", "\(person.directory.path)/token")
+        #expect(outcome.code == 76)
+        #expect(outcome.errors.contains("its answer"))
+    }
+
+    @Test("a message with more in it than today's is one")
+    func later() throws {
+        let server = try answering(("200 OK", #"{"more":{"seq":"x"},"marks":[1],"seq":1}"#))
+        let person = try person(server)
+        #expect(person("send", "a text", "--token-file", "\(person.directory.path)/token") == .silent)
+    }
+
+    @Test(
         "a 429 of a proxy is 75, as natterd's own, and says when to try again",
         arguments: [("", "try again later"), ("Retry-After: 7\r\n", "try again in 7 s")])
     func limited(header: String, remedy: String) throws {

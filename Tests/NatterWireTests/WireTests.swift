@@ -218,6 +218,30 @@ struct WireTests {
         #expect(try WireJSON.encode(end) == encoded(end))
     }
 
+    @Test("an answer taken for a message without the decoder is one with it", arguments: UInt64(1)...50)
+    func plainAnswer(seed: UInt64) throws {
+        struct Stored: Decodable { let seq: UInt64 }
+        let models = [
+            #"{"seq":7}"#, #" { "text" : "a\nb\u00e9" , "seq" : 1234567890123456789 , "about" : null } "#,
+            #"{"seq":0}"#,
+            #"{"seq":1,"seq":2}"#, #"{"seq":"7"}"#, #"{"seq":01}"#, #"{"seq":7.5}"#, #"{"seq":7e1}"#, #"{"text":"7"}"#,
+            #"{"seq":99999999999999999999}"#, #"[{"seq":7}]"#, #"{"seqs":7,"erased":true}"#, #"{}"#, "7", "<html>",
+        ]
+        let pieces = ["\"", "\\", "{", "}", "[", ",", ":", " ", "\0", "0", "9", "null", "true", "\"seq\":3,", "é"]
+        var generator = SeededGenerator(seed: seed)
+        for round in 0..<300 {
+            let bytes = changed(models[round % models.count], pieces, &generator)
+            guard WireJSON.isFlatObject(bytes, withNumber: "seq") else { continue }
+            let decoded = outcome { () throws(WireJSON.Failure) in
+                (try WireJSON.decode(Stored.self, from: bytes)).seq > 0
+            }
+            #expect(
+                decoded == .success(true), "seed \(seed): \(String(decoding: bytes, as: UTF8.self).debugDescription)")
+        }
+        // The form that a server writes needs no decoder.
+        #expect(WireJSON.isFlatObject(WireJSON.encode(message(&generator)), withNumber: "seq"))
+    }
+
     @Test("a message is read, or refused, as the decoder does it", arguments: UInt64(1)...100)
     func sameAsDecoder(seed: UInt64) throws {
         let models = [

@@ -113,7 +113,7 @@ public final class ServerAPI {
         let body = WireJSON.encode(message)
         let answer = try send(.post, "/v1/messages", body, deadlineMilliseconds: timeoutMilliseconds)
         // What else answers with success has stored nothing.
-        let _: Stored = try decode(answer)
+        if !WireJSON.isFlatObject(answer.body, withNumber: "seq") { let _: Stored = try decode(answer) }
         return SentMessage(
             object: answer.body, isRecipientAway: answer.header(RecipientHeader.name) == RecipientHeader.offline)
     }
