@@ -88,6 +88,12 @@ static inline size_t natter_connection_head_size(struct MHD_Connection *connecti
     return info ? info->header_size : 0;
 }
 
+/// How many headers, cookies and fields of the query the request has: the library keeps a record of each.
+static inline int natter_connection_record_count(struct MHD_Connection *connection) {
+    return MHD_get_connection_values(
+        connection, MHD_HEADER_KIND | MHD_COOKIE_KIND | MHD_GET_ARGUMENT_KIND, NULL, NULL);
+}
+
 static inline ssize_t natter_no_body(void *context, uint64_t place, char *buffer, size_t maximum) {
     (void)context; (void)place; (void)buffer; (void)maximum;
     return MHD_CONTENT_READER_END_WITH_ERROR;

@@ -270,6 +270,7 @@ public final class ServerAPI {
         } catch {
             switch error {
             case .malformed: throw foreign("its answer is not JSON")
+            case .field(""): throw foreign("its answer is not a JSON object")
             case .field(let name): throw foreign("its answer lacks a valid '\(name)'")
             }
         }
@@ -330,7 +331,7 @@ public final class ServerAPI {
             refusal.retryAfterSeconds = seconds
             return .refused(refusal)
         // Only a name makes an address so long, and none has so many bytes.
-        case 414:
+        case 414, 431:
             return .refused(
                 APIError.Refusal(
                     status: 404, code: ErrorCode.noSuchConversation.rawValue,

@@ -9,6 +9,12 @@ extension Connection {
         headTurn = loop.turn
         let parsed: HeadParser
         do throws(HTTPViolation) { parsed = try parseHead(method: text) } catch { return refuse(error) }
+        // The library has cookies twice.
+        let cookieBytes = parsed.headers.reduce(0) { $0 + ($1.name == "cookie" ? $1.value.utf8.count : 0) }
+        guard hasRoomForAnswer(headBytes: headSize + cookieBytes, records: recordCount) else {
+            sendPastLibrary(.headTooLarge)
+            return false
+        }
         let isProxied = loop.proxies.contains(address)
         if isProxied, let violation = enter(ForwardedFor.client(parsed.headers, peer: address, proxies: loop.proxies)) {
             return refuse(violation)
@@ -31,6 +37,14 @@ extension Connection {
         return true
     }
 
+    /// Whether the library could write the head of an answer. It has the same memory for it as for the head of the request and
+    /// a record of each header, cookie and field of the query. Without room it would act on the request, and then close
+    /// the connection.
+    func hasRoomForAnswer(headBytes: Int, records: Int) -> Bool {
+        let (recordBytes, answerBytes) = (64, 1_536)
+        return headBytes + recordBytes * records + answerBytes <= loop.limits.connectionMemoryBytes
+    }
+
     /// Counts a request through a proxy like a connection of its client.
     private func enter(_ client: PeerAddress) -> HTTPViolation? {
         guard client != address else { return nil }
@@ -40,7 +54,7 @@ extension Connection {
     }
 
     private func parseHead(method: UnsafePointer<CChar>) throws(HTTPViolation) -> HeadParser {
-        let size = natter_connection_head_size(handle)
+        let size = headSize
         let start = target.address - Int(bitPattern: method)
         guard size > 0, start > 0, start <= size, target.count <= size - start else {
             throw .malformed(reason: "the request line is malformed")

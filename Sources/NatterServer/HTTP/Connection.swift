@@ -107,6 +107,9 @@ final class Connection {
         target = RequestTarget(text)
         began = MonotonicClock.nanoseconds()
         headDeadline = min(headDeadline, loop.now + loop.limits.headMilliseconds)
+        // Without room for the records of a query's fields, the library would close the connection in silence.
+        let fields = target.text.utf8.count { $0 == UInt8(ascii: "&") }
+        if !hasRoomForAnswer(headBytes: target.count, records: fields) { sendPastLibrary(.headTooLarge) }
     }
 
     /// - Parameters:
@@ -288,9 +291,15 @@ final class Connection {
 
     /// True if the library has read a complete head that it has not passed to us.
     var hasUnseenHead: Bool {
-        if case .head = stage { return !isCut && !isOver && natter_connection_head_size(handle) > 0 }
+        if case .head = stage { return !isCut && !isOver && headSize > 0 }
         return false
     }
+
+    /// The size of the request's head in bytes; 0 before its end has arrived.
+    var headSize: Int { natter_connection_head_size(handle) }
+
+    /// How many headers, cookies and fields of the query the library has found so far.
+    var recordCount: Int { Int(natter_connection_record_count(handle)) }
 
     /// Writes a reply directly to the socket, if the library accepts none or would garble it. After that, the library
     /// can no longer write to the socket. The kernel has all earlier replies by then, because otherwise the library

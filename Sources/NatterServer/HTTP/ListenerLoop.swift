@@ -227,7 +227,11 @@ final class ListenerLoop {
             ? .bodyTooLarge(limitBytes: .max)
             : .malformed(reason: "the Content-Length is not a number, or a cookie is malformed")
         for connection in connections where connection.hasUnseenHead {
-            connection.sendPastLibrary(handler.reply(to: violation))
+            // It says the same of malformed cookies and of those for which it has no room. These are most of their head, and
+            // it has them twice.
+            let hadRoom = connection.hasRoomForAnswer(
+                headBytes: 2 * connection.headSize, records: connection.recordCount)
+            connection.sendPastLibrary(isTooLong || hadRoom ? handler.reply(to: violation) : .headTooLarge)
         }
     }
 

@@ -33,6 +33,11 @@ struct Reply: Sendable {
     /// Whether the reply to a request with this method says only how long the body is.
     func isHeadOnly(for method: String) -> Bool { method == "HEAD" || status == 304 }
 
+    /// The answer to a head that leaves no room for an answer, in the form that libmicrohttpd's own have.
+    static let headTooLarge = Reply(
+        status: 431, headers: [("Content-Type", "text/plain; charset=utf-8")],
+        body: .bytes(Array("the headers or cookies of this request are too long\n".utf8)))
+
     /// Releases a body that will not be sent.
     func discard() {
         if case .producer(let producer, _) = body { producer.closed() }

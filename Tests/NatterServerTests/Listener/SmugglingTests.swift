@@ -122,6 +122,46 @@ struct SmugglingTests {
         #expect(!answer.contains("smuggled"))
     }
 
+    @Test(
+        "a head that leaves no room for an answer is refused before it does anything", arguments: Wire.allCases,
+        [Filling.header, .cookie, .secondCookie, .cookies, .target, .fields])
+    func fullHead(wire: Wire, filling: Filling) throws {
+        let server = try ListenerServer(wire)
+        // Each size is either answered or refused, none is left without an answer, and the larger ones are refused.
+        let statuses = try stride(from: 100, to: 12_200, by: 149).map { bytes in
+            let client = try RawClient(server)
+            client.send(filling.request(bytes))
+            return try client.answer().status
+        }
+        #expect(statuses.first == 200 && statuses.last == 431 && Set(statuses) == [200, 431], "\(statuses)")
+        #expect(statuses == statuses.sorted())
+    }
+
+    /// What fills the head of a request.
+    enum Filling {
+        case header, cookie, secondCookie, cookies, target, fields
+
+        /// - Parameter bytes: how many there are of it.
+        func request(_ bytes: Int) -> String {
+            let letters = String(repeating: "a", count: bytes)
+            let query =
+                switch self {
+                case .target: "?a=" + letters
+                case .fields: "?a" + String(repeating: "&a=1", count: bytes / 4)
+                default: ""
+                }
+            let header =
+                switch self {
+                case .header: "X: \(letters)\r\n"
+                case .cookie: "Cookie: c=\(letters)\r\n"
+                case .secondCookie: "Cookie: a=b; c=\(letters)\r\n"
+                case .cookies: "Cookie: a=b" + String(repeating: "; a=b", count: bytes / 5) + "\r\n"
+                case .target, .fields: ""
+                }
+            return "POST /echo\(query) HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\(header)\r\nhi"
+        }
+    }
+
     @Test("a head larger than the memory of a connection is refused", arguments: [20_000, 64 << 10], Wire.allCases)
     func largeHead(count: Int, wire: Wire) throws {
         let server = try ListenerServer(wire)
