@@ -46,7 +46,10 @@ enum StatusCommand {
             add("since", "\(server.since) (\(age))")
             add("address", "\(server.address)")
             if let retain = server.retain { add("keeps messages", "\(retain)") }
-            add("connections", "\(server.connections), \(server.waiting) requests waiting for news")
+            let waiting = server.waiting
+            let requests = Phrase.plural(
+                waiting, "\(waiting) request waiting for news", "\(waiting) requests waiting for news")
+            add("connections", "\(server.connections), \(requests)")
             add("registration", "\(server.registration)")
             if let expires = server.certificateExpires { add("certificate", "until \(expires)") }
         } else {
@@ -59,9 +62,13 @@ enum StatusCommand {
         }
         add("version", "\(status.version)")
         add("directory", "\(status.directory)")
-        add("store", "\(status.store), epoch \(status.epoch), \(status.commits) commits")
+        let commits = Phrase.plural(status.commits, "\(status.commits) commit", "\(status.commits) commits")
+        add("store", "\(status.store), epoch \(status.epoch), \(commits)")
         for node in status.nodes ?? [] {
-            let place: Phrase = node.behind == 0 ? "has read everything" : "\(node.behind) commits behind"
+            let place: Phrase =
+                node.behind == 0
+                ? "has read everything"
+                : .plural(node.behind, "\(node.behind) commit behind", "\(node.behind) commits behind")
             add("node", node.this ? "\(node.name), this one" : "\(node.name), seen \(node.seen), \(place)")
         }
         let users = status.users
