@@ -9,6 +9,8 @@ final class TLSServer {
     enum Certificate: String, CaseIterable {
         /// For `localhost` and 127.0.0.1, by the authority.
         case good
+        /// The same, by an authority that another one has certified.
+        case intermediate
         /// The same, but for another name.
         case otherName
         case expired
@@ -65,9 +67,20 @@ final class TLSServer {
     ) throws {
         let key = words(key)
         let names = certificate == .otherName ? "DNS:elsewhere.example,IP:127.0.0.2" : "DNS:localhost,IP:127.0.0.1"
+        let root = certificate == .intermediate ? "root" : "ca"
         try run(
-            ["req", "-x509"] + key + ["-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=test-ca", "-days", "2"],
+            ["req", "-x509"] + key
+                + ["-keyout", "\(root).key", "-out", "\(root).pem", "-subj", "/CN=test-\(root)", "-days", "2"],
             in: directory.path)
+        if certificate == .intermediate {
+            try directory.write("authority", "basicConstraints=critical,CA:TRUE")
+            try run(
+                ["req"] + key + ["-keyout", "ca.key", "-out", "ca.csr", "-subj", "/CN=test-ca"], in: directory.path)
+            try run(
+                ["x509", "-req", "-in", "ca.csr", "-CA", "root.pem", "-CAkey", "root.key", "-CAcreateserial"]
+                    + ["-days", "2", "-extfile", "authority", "-out", "ca.pem"],
+                in: directory.path)
+        }
         if certificate == .selfSigned {
             try run(
                 ["req", "-x509"] + key

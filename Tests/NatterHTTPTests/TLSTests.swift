@@ -21,10 +21,10 @@ struct TLSTests {
 
     @Test(
         "a certificate of the given authority is verified, by name and by address",
-        arguments: ["localhost", "127.0.0.1"])
-    func verified(host: String) throws {
+        arguments: ["localhost", "127.0.0.1"], [TLSServer.Certificate.good, .intermediate])
+    func verified(host: String, certificate: TLSServer.Certificate) throws {
         for version in ["-tls1_2", "-tls1_3"] {
-            let server = try TLSServer(.good, options: "-www \(version)")
+            let server = try TLSServer(certificate, options: "-www \(version)")
             let client = try makeClient("https://\(host):\(server.port)", caFile: server.caFile)
             for _ in 1...2 {
                 let response = try client.perform(HTTPRequest(.get, "/"))
