@@ -4,7 +4,9 @@ internal import NatterStore
 internal import NatterWire
 
 /// One row of the API. It says which requests it matches, and which function answers them.
-struct Route: Sendable {
+///
+/// It is a class, because each request is compared with many, and a copy counts a reference of each closure and array.
+final class Route: Sendable {
     /// The thread that answers the request, unless its body is so large that a slow worker must decode it.
     enum Place: Sendable {
         /// On the listener's thread. Nothing there may block.
@@ -56,7 +58,7 @@ struct Route: Sendable {
     }
 
     /// A route that reads neither query nor body.
-    init<Asker>(
+    convenience init<Asker>(
         _ method: String, _ path: String, _ access: Access<Asker, Void>, on place: Place = .worker,
         _ answer: @escaping @Sendable (Call, Asker) throws(APIError) -> Void
     ) {
@@ -76,8 +78,9 @@ struct Route: Sendable {
 
     /// The segments that match this route's `*`; nil if the path does not match. Compares bytes, because comparing a `String`
     /// costs the square of a run of combining marks.
+    ///
+    /// - Parameter path: has as many segments as this route's.
     fileprivate func parameters(of path: [String]) -> [String]? {
-        guard path.count == self.path.count else { return nil }
         var parameters: [String] = []
         for (segment, pattern) in zip(path, self.path) {
             if pattern == "*" {
@@ -226,7 +229,13 @@ extension Form where Input == SendRequest {
 
 /// Finds the route of a request.
 struct Router: Sendable {
-    let routes: [Route]
+    /// Those whose path has no segment, those with one, and so on.
+    private let bySegments: [[Route]]
+
+    init(routes: [Route]) {
+        let most = routes.map(\.path.count).max() ?? 0
+        bySegments = (0...most).map { count in routes.filter { $0.path.count == count } }
+    }
 
     struct Match: Sendable {
         let route: Route
@@ -241,7 +250,7 @@ struct Router: Sendable {
         var allowed: [String] = []
         // HEAD is GET without the body. The listener leaves the body out.
         let method = head.method == "HEAD" ? "GET" : head.method
-        for route in routes {
+        for route in path.count < bySegments.count ? bySegments[path.count] : [] {
             guard let parameters = route.parameters(of: path) else { continue }
             if route.method == method { return Match(route: route, parameters: parameters) }
             allowed.append(route.method)
