@@ -370,8 +370,4 @@ extension Disk {
     public func removeLog(of path: String) throws(DiskError) {
         for end in ["-wal", "-shm"] { try removeIfThere(path + end) }
     }
-
-    private func removeIfThere(_ path: String) throws(DiskError) {
-        do throws(DiskError) { try remove(path) } catch  where error.isMissing {}
-    }
 }

@@ -126,6 +126,11 @@ extension Disk {
         try syncDirectory(Path.directory(of: path))
     }
 
+    /// Removes a file unless it is missing.
+    public func removeIfThere(_ path: String) throws(DiskError) {
+        do throws(DiskError) { try remove(path) } catch  where error.isMissing {}
+    }
+
     /// Makes bytes durable that an earlier process wrote and may never have synced, together with the names of the file
     /// and of the two directories above it. Call this before you rely on those bytes.
     ///

@@ -12,6 +12,7 @@ public struct Profile: Sendable {
 
     public let name: String
     public let directory: String
+    private let disk = PosixDisk()
 
     init(name: String, directory: String) { (self.name, self.directory) = (name, directory) }
 
@@ -96,7 +97,7 @@ public struct Profile: Sendable {
 
     /// Creates the directory and checks that a token can be written to it, before the server is asked for one.
     public func prepare() throws {
-        try PosixDisk().makeDirectories(directory)
+        try disk.makeDirectories(directory)
         try checkDirectory()
         if access(directory, W_OK | X_OK) != 0 { throw DiskError(operation: "create", path: tokenPath) }
     }
@@ -113,12 +114,12 @@ public struct Profile: Sendable {
             if let next = try? self.token(at: nextTokenPath),
                 (try? self.account())?.session == Account.fingerprint(of: next)
             {
-                try PosixDisk().rename(nextTokenPath, to: tokenPath)
+                try disk.rename(nextTokenPath, to: tokenPath)
             }
             try PrivateFile.replace(nextTokenPath, with: Array("\(token.text)\n".utf8))
             try PrivateFile.replace(accountPath, with: Array(account.text.utf8))
-            try PosixDisk().rename(nextTokenPath, to: tokenPath)
-            try PosixDisk().syncDirectory(directory)
+            try disk.rename(nextTokenPath, to: tokenPath)
+            try disk.syncDirectory(directory)
         }
     }
 
@@ -129,9 +130,9 @@ public struct Profile: Sendable {
             let left = Account(
                 server: current.account.server, name: nil, store: nil, settings: current.account.settings)
             try PrivateFile.replace(accountPath, with: Array(left.text.utf8))
-            try remove(tokenPath)
-            try remove(nextTokenPath)
-            try PosixDisk().syncDirectory(directory)
+            try disk.removeIfThere(tokenPath)
+            try disk.removeIfThere(nextTokenPath)
+            try disk.syncDirectory(directory)
         }
     }
 
@@ -145,16 +146,16 @@ public struct Profile: Sendable {
     /// Removes the profile with its session. What it has synced stays.
     public func removeAll() throws {
         try withLock {
-            try remove(accountPath)
-            try remove(tokenPath)
-            try remove(nextTokenPath)
+            try disk.removeIfThere(accountPath)
+            try disk.removeIfThere(tokenPath)
+            try disk.removeIfThere(nextTokenPath)
             // A killed command has left its temporary file, with a token that may still be good.
-            let remains = try PosixDisk().list(directory).filter {
+            let remains = try disk.list(directory).filter {
                 $0.hasPrefix(".account.") || $0.hasPrefix(".token.")
             }
-            for file in remains { try remove("\(directory)/\(file)") }
+            for file in remains { try disk.removeIfThere("\(directory)/\(file)") }
         }
-        try remove("\(directory)/lock")
+        try disk.removeIfThere("\(directory)/lock")
         guard rmdir(directory) == 0 else { throw DiskError(operation: "remove", path: directory) }
     }
 
@@ -165,10 +166,6 @@ public struct Profile: Sendable {
             throw ProfileError.locked(path: path)
         }
         try withExtendedLifetime(lock, body)
-    }
-
-    private func remove(_ path: String) throws {
-        do { try PosixDisk().remove(path) } catch  where error.isMissing {}
     }
 
     /// A symbolic link in place of the directory would lead to files that somebody else chose.

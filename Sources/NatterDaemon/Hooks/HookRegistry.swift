@@ -64,7 +64,7 @@ final class HookRegistry: Sendable {
         _ = try hook(id)
         try hooks.withLock { hooks in
             // A hook whose file stays would be back after a restart.
-            do throws(DiskError) { try disk.remove(path(id)) } catch  where error.isMissing {}
+            try disk.removeIfThere(path(id))
             try disk.syncDirectory(directory)
             hooks[id] = nil
         }
