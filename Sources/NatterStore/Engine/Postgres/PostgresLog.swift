@@ -334,8 +334,7 @@ struct PostgresLog {
             SELECT $1::bigint,$2::bigint,$3::bigint,$4::bigint,$5::bytea,$6::bytea
             WHERE \(condition) EXISTS (SELECT 1 FROM log WHERE number=$1::bigint-1 AND chain=$7::bytea)
             ON CONFLICT (number) DO NOTHING RETURNING number)
-        SELECT pg_notify(\(channel), number::text), current_setting('fsync')='on'
-            AND current_setting('full_page_writes')='on' AND current_setting('synchronous_commit')<>'off' FROM added
+        SELECT pg_notify(\(channel), number::text), \(PostgresSchema.remembers) FROM added
         """
     }
 

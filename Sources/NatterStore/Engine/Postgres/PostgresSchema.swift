@@ -169,11 +169,16 @@ enum PostgresSchema {
         }
     }
 
+    /// If one of these is off, PostgreSQL could forget what it has acknowledged.
+    private static let durableSettings = ["fsync", "full_page_writes", "synchronous_commit"]
+    /// The condition, in SQL, that none of them is off.
+    static let remembers = durableSettings.map { "current_setting('\($0)')<>'off'" }.joined(separator: " AND ")
+
     /// Why PostgreSQL could forget what it has acknowledged; nil if it keeps it.
     static func forgetfulness(of connection: PostgresConnection) throws(PostgresError) -> Phrase? {
         let off = try connection.run(
             """
-            SELECT name FROM unnest('{fsync,full_page_writes,synchronous_commit}'::text[]) AS name
+            SELECT name FROM unnest('{\(durableSettings.joined(separator: ","))}'::text[]) AS name
             WHERE current_setting(name)='off'
             """)
         guard off.count > 0 else { return nil }
