@@ -109,19 +109,18 @@ struct HeadParser {
             }
             return name.count
         }
+        switch (isPadded, lowered) {
         // libmicrohttpd keeps blanks behind a value, and then would not know 'chunked': it took what follows the last chunk for
         // more of the body.
-        if isPadded, ["content-length", "transfer-encoding", "expect"].contains(lowered) {
+        case (true, "content-length"), (true, "transfer-encoding"), (true, "expect"):
             throw .malformed(reason: "there are blanks behind the value of '\(lowered)'")
-        }
-        switch lowered {
-        case "host":
+        case (_, "host"):
             hosts += 1
             guard value.allSatisfy(HeadParser.isHost) else { throw .malformed(reason: "the Host header is malformed") }
-        case "content-length":
+        case (_, "content-length"):
             guard contentLength == nil else { throw .malformed(reason: "there is more than one Content-Length") }
             contentLength = try HeadParser.length(value)
-        case "transfer-encoding":
+        case (_, "transfer-encoding"):
             guard !isChunked, value.lazy.map(\.asciiLowercased).elementsEqual("chunked".utf8) else {
                 throw .malformed(reason: "the only supported Transfer-Encoding is 'chunked'")
             }
