@@ -10,13 +10,14 @@ public import NatterSystem
 /// the journal on a server, or from the tail's rows on a client. The caller also decides what happens to other bytes;
 /// `Quarantine` can keep them.
 public struct LogRecovery {
+    let directory: String
     let store: StoreID
     let conversation: ConversationID
     let disk: any Disk
     public let quarantine: Quarantine
 
     public init(directory: String, store: StoreID, conversation: ConversationID, disk: any Disk) {
-        (self.store, self.conversation, self.disk) = (store, conversation, disk)
+        (self.directory, self.store, self.conversation, self.disk) = (directory, store, conversation, disk)
         quarantine = Quarantine(root: directory, disk: disk)
     }
 
@@ -37,15 +38,16 @@ public struct LogRecovery {
     /// Opens a file that no row names, if it is the next one.
     ///
     /// - Parameters:
+    ///   - name: below the data directory.
     ///   - seq: the first message that is in no recorded block; `hash` is the chain before it, if known.
     /// - Returns: the open file and its new row; nil if it is not the next one.
     public func openUnrecorded(
-        _ path: String, generation: Int?, seq: Seq, hash: Digest?, number: Int64
+        _ name: String, seq: Seq, hash: Digest?, number: Int64
     ) throws(LogError) -> (segment: Segment, row: SegmentRow)? {
-        let segment = try Segment.open(at: path, on: disk, mode: .readWrite)
+        let segment = try Segment.open(at: directory + "/" + name, on: disk, mode: .readWrite)
         guard segment.header.store == store, segment.header.conversation == conversation,
             segment.header.firstSeq == seq, segment.header.hashBefore == hash ?? segment.header.hashBefore,
-            let generation
+            let generation = segment.header.generation(ofName: name)
         else { return nil }
         let row = SegmentRow(
             conversation: number, firstSeq: seq, generation: generation, size: segment.bodyOffset,

@@ -68,6 +68,13 @@ public struct SegmentHeader: Equatable, Sendable {
         (self.kind, self.name, self.users, self.isBeginning) = (kind, name, users, isBeginning)
     }
 
+    /// The generation in the name of a file with this header; nil if the name does not match the header.
+    public func generation(ofName name: String) -> Int? {
+        guard let parts = Segment.parts(ofName: name), parts.conversation == conversation, parts.firstSeq == firstSeq
+        else { return nil }
+        return parts.generation
+    }
+
     public func encode() -> [UInt8] {
         var names: [UInt8] = []
         for name in [name, users.first ?? "", users.dropFirst().first ?? ""] {

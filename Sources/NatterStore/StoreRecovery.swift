@@ -159,7 +159,7 @@ struct StoreRecovery {
                 }
                 let known = Set((segments[conversation.identity.number] ?? []).map { Path.name(of: $0.name(of: id)) })
                 for file in try store.disk.list(directory) where !known.contains(file) {
-                    try adoptFile("\(directory)/\(file)", conversation)
+                    try adoptFile("logs/\(upper)/\(name)/\(file)", conversation)
                 }
             }
         }
@@ -175,11 +175,12 @@ struct StoreRecovery {
         }
     }
 
-    private func adoptFile(_ path: String, _ conversation: ConversationState) throws {
+    private func adoptFile(_ name: String, _ conversation: ConversationState) throws {
+        let path = store.directory + "/" + name
         do {
             let found = try recovery(conversation).openUnrecorded(
-                path, generation: StoreRecovery.generation(path), seq: conversation.sealedSeq.next,
-                hash: conversation.sealedHash, number: conversation.identity.number)
+                name, seq: conversation.sealedSeq.next, hash: conversation.sealedHash,
+                number: conversation.identity.number)
             guard let (segment, row) = found else {
                 return store.report("the log '\(path)' does not follow what the index knows; it is left as it is")
             }
@@ -206,12 +207,6 @@ struct StoreRecovery {
         let place = try Quarantine(root: store.directory, disk: store.disk).move(
             path, label: "\(conversation.identity.id)")
         store.report("moved '\(path)', a log that was only begun, to '\(place)'")
-    }
-
-    private static func generation(_ path: String) -> Int? {
-        let name = Path.name(of: path)
-        guard name.hasSuffix(".log"), let dash = name.firstIndex(of: "-") else { return nil }
-        return Int(name[name.index(after: dash)...].dropLast(4), radix: 16)
     }
 
     // MARK: The mark

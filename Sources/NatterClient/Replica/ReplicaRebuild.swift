@@ -191,8 +191,7 @@ struct ReplicaRebuild {
         for name in try disk.list(directory) {
             guard let segment = try? Segment.open(at: directory + "/" + name, on: disk),
                 segment.header.store == location.store, segment.header.conversation == id,
-                let generation = Int(name.dropLast(4).suffix(4), radix: 16),
-                Path.name(of: Segment.name(of: id, firstSeq: segment.header.firstSeq, generation: generation)) == name
+                let generation = segment.header.generation(ofName: Segment.directory(of: id) + "/" + name)
             else { continue }
             files.append(File(generation: generation, header: segment.header))
         }

@@ -36,7 +36,7 @@ struct ReplicaRecovery {
                 continue
             }
             let found = try? log.openUnrecorded(
-                path, generation: generation, seq: seq, hash: conversation.sealedHash, number: conversation.number)
+                name, seq: seq, hash: conversation.sealedHash, number: conversation.number)
             if let (segment, row) = found ?? nil, try adopt(segment, row, isRecorded: false) {
                 generation = 0
             } else {

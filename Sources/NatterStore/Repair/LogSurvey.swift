@@ -123,7 +123,7 @@ struct LogSurvey {
         }
         var loose = contents.loose.map { UInt64($0.lowerBound)..<UInt64($0.upperBound) }
         if size > UInt64(contents.bytes.count) { loose.append(UInt64(contents.bytes.count)..<size) }
-        let generation = contents.header.flatMap { LogSurvey.generation(path, $0) }
+        let generation = contents.header?.generation(ofName: path)
         let isForeign = contents.header.map { store != nil && $0.store != store } ?? false
         files.append(
             SurveyedFile(
@@ -189,13 +189,5 @@ struct LogSurvey {
         let file = try disk.open(root + "/" + files[block.file].path, .read)
         let bytes = try file.read(count: block.header.totalLength, at: block.place.offset)
         return Block(header: block.header, stored: Array(bytes.dropFirst(BlockHeader.byteCount)))
-    }
-
-    /// The generation in a file's name, if the rest of the path matches the header.
-    private static func generation(_ path: String, _ header: SegmentHeader) -> Int? {
-        guard let parts = Segment.parts(ofName: path), parts.conversation == header.conversation,
-            parts.firstSeq == header.firstSeq
-        else { return nil }
-        return parts.generation
     }
 }
