@@ -1,4 +1,5 @@
 internal import Glibc
+internal import NatterModel
 
 /// Environment variables, and the directories that they determine. An empty variable counts as unset.
 public struct Environment: Sendable {
@@ -68,7 +69,7 @@ public struct Environment: Sendable {
         let user = String(getuid())
         var line = [CChar](repeating: 0, count: 4_096)
         while fgets(&line, Int32(line.count), file) != nil {
-            let text = String(decoding: line.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+            let text = String(upToNUL: line)
             let fields = text.split(separator: ":", omittingEmptySubsequences: false)
             if fields.count == 7, fields[2] == user, fields[5].hasPrefix("/") { return String(fields[5]) }
         }

@@ -1,6 +1,7 @@
 internal import Glibc
 internal import SwiftShims
 public import NatterLanguage
+internal import NatterModel
 
 /// The command line of a program: its table of commands, and the options of all commands.
 public struct ProgramSpec: Sendable {
@@ -56,8 +57,8 @@ public struct ProgramSpec: Sendable {
         var text = [CChar](repeating: 0, count: 64)
         let count = confstr(Int32(_CS_GNU_LIBC_VERSION), &text, text.count)
         guard 1...text.count ~= count else { return [swift] }
-        // "glibc 2.36", ended by 0.
-        return [swift, String(decoding: text.prefix(count - 1).map { UInt8(bitPattern: $0) }, as: UTF8.self)]
+        // "glibc 2.36"
+        return [swift, String(upToNUL: text)]
     }
 
     public var options: [OptionSpec] { makeOptions() + [.version, .help] }

@@ -83,7 +83,7 @@ public struct PasswordHash: Sendable, Equatable {
             &output, password, UInt64(password.utf8.count), UInt64(crypto_pwhash_OPSLIMIT_INTERACTIVE),
             Int(crypto_pwhash_MEMLIMIT_INTERACTIVE))
         guard code == 0 else { return nil }
-        text = String(decoding: output.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        text = String(upToNUL: output)
     }
 
     /// Whether this is the password. It compares in constant time and costs as much as hashing.

@@ -1,5 +1,6 @@
 internal import Glibc
 internal import NatterLanguage
+internal import NatterModel
 internal import NatterSystem
 
 /// Finds the numeric addresses of a host, in the order in which to try them.
@@ -30,7 +31,7 @@ enum Resolver {
             let named = getnameinfo(
                 entry.pointee.ai_addr, entry.pointee.ai_addrlen, &text, socklen_t(text.count), nil, 0, NI_NUMERICHOST)
             guard named == 0 else { continue }
-            let address = String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+            let address = String(upToNUL: text)
             if !found.contains(address) { found.append(address) }
         }
         guard !found.isEmpty else { throw .notReached("cannot find '\(host)': it has no address") }

@@ -144,7 +144,7 @@ enum NumericAddress {
             guard inet_pton(family, text, &address) == 1 else { continue }
             var buffer = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
             guard inet_ntop(family, &address, &buffer, socklen_t(buffer.count)) != nil else { return nil }
-            return String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+            return String(upToNUL: buffer)
         }
         return nil
     }

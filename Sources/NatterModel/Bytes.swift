@@ -33,6 +33,11 @@ extension String {
             self.init(validating: bytes, as: UTF8.self)
         }
     }
+
+    /// The text that a C function has written into a buffer, up to the first NUL.
+    public init(upToNUL buffer: [CChar]) {
+        self.init(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+    }
 }
 
 extension FixedWidthInteger {

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import NatterModel
 
 /// The machine that the program runs on.
 public enum Host {
@@ -9,7 +10,7 @@ public enum Host {
     public static var name: String? {
         var buffer = [CChar](repeating: 0, count: 256)
         guard gethostname(&buffer, buffer.count - 1) == 0 else { return nil }
-        let name = text(buffer)
+        let name = String(upToNUL: buffer)
         return name.isEmpty ? nil : name
     }
 
@@ -45,11 +46,7 @@ public enum Host {
             guard !isLinkLocal, inet_ntop(family, &six, &buffer, socklen_t(buffer.count)) != nil else { return nil }
         default: return nil
         }
-        return text(buffer)
-    }
-
-    private static func text(_ buffer: [CChar]) -> String {
-        String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+        return String(upToNUL: buffer)
     }
 }
 
@@ -99,6 +96,6 @@ extension Path {
     ) throws(DiskError) -> String {
         var template = Array("\(directory)/\(prefix)-XXXXXX".utf8CString)
         guard make(&template) else { throw DiskError(operation: "create", path: directory) }
-        return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        return String(upToNUL: template)
     }
 }

@@ -1,5 +1,6 @@
 internal import CMicroHTTPD
 internal import Glibc
+internal import NatterModel
 
 /// The IP address of a client or a proxy.
 public struct PeerAddress: Sendable, Hashable {
@@ -65,6 +66,6 @@ public struct PeerAddress: Sendable, Hashable {
         var buffer = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
         let family = bytes.count == 4 ? AF_INET : AF_INET6
         guard inet_ntop(family, bytes, &buffer, socklen_t(buffer.count)) != nil else { return "" }
-        return String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+        return String(upToNUL: buffer)
     }
 }

@@ -42,13 +42,7 @@ final class PostgresWatch: Sendable {
             """
             INSERT INTO node (id,name,seen,read) VALUES ($1,$2,clock_timestamp(),$3)
             ON CONFLICT (id) DO UPDATE SET seen=excluded.seen, read=greatest(node.read,excluded.read)
-            """, .integer(node), .text("\(PostgresWatch.hostName)[\(getpid())]"), .unsigned(read))
-    }
-
-    private static var hostName: String {
-        var name = [CChar](repeating: 0, count: 256)
-        guard gethostname(&name, name.count - 1) == 0 else { return "?" }
-        return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            """, .integer(node), .text("\(Host.name ?? "?")[\(getpid())]"), .unsigned(read))
     }
 
     func start() throws {
