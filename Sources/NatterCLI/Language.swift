@@ -1,5 +1,6 @@
 internal import Glibc
 internal import NatterLanguage
+internal import NatterSystem
 
 /// Chooses the language of the messages.
 public enum Language {
@@ -28,11 +29,7 @@ public enum Language {
     /// installation and in a build.
     private static func directory(_ environment: Environment) -> String {
         if let directory = environment["NATTER_LOCALEDIR"] { return directory }
-        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
-        let count = readlink("/proc/self/exe", &buffer, buffer.count)
-        let path = buffer.prefix(max(0, count)).map(UInt8.init(bitPattern:))
-        let place = path.lastIndex(of: UInt8(ascii: "/")) ?? 0
-        return String(decoding: path[..<place], as: UTF8.self) + "/../share/locale"
+        return (ProcessArguments.programPath.map { Path.directory(of: $0) } ?? "") + "/../share/locale"
     }
 
     /// The languages that the user prefers, in order, each followed by its plain form: `["pt_BR", "pt"]`. The result is

@@ -28,17 +28,10 @@ enum ServeCommand {
 
     private static func candidates(_ environment: Environment) -> [String] {
         var directories: [String] = []
-        if let own = ownPath() { directories.append(Path.directory(of: own)) }
+        if let own = ProcessArguments.programPath { directories.append(Path.directory(of: own)) }
         // An empty part of PATH means the current directory, which would be unsafe, so it is skipped.
         directories += (environment["PATH"] ?? "/usr/local/bin:/usr/bin:/bin").split(separator: ":").map(String.init)
         return directories.map { "\($0)/natterd" }
-    }
-
-    private static func ownPath() -> String? {
-        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
-        let count = readlink("/proc/self/exe", &buffer, buffer.count)
-        guard count > 0, count < buffer.count else { return nil }
-        return String(validating: buffer.prefix(count).map(UInt8.init(bitPattern:)), as: UTF8.self)
     }
 
     /// - Returns: the error number of the failed start.
