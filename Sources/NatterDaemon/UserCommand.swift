@@ -136,9 +136,7 @@ enum UserCommand {
     private static func password(_ arguments: Arguments, of name: String) throws -> String {
         let password = try PasswordInput(arguments).read(prompt: "Password of \(name)", again: "Once more")
         guard Limits.passwordBytes.contains(password.utf8.count) else {
-            throw CommandFailure(
-                .invalidData, code: "weak_password",
-                "a password has \(Limits.passwordBytes.lowerBound) to \(Limits.passwordBytes.upperBound) bytes")
+            throw CommandFailure(.invalidData, code: "weak_password", Limits.passwordRule)
         }
         guard let hash = PasswordHash(of: password) else {
             throw CommandFailure(.temporary, code: "busy", "no memory for hashing a password; try again in a moment")

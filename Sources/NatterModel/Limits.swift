@@ -16,6 +16,9 @@ public enum Limits {
     public static let idRetentionMilliseconds: Int64 = 30 * 86_400_000
     /// The length of a password in bytes.
     public static let passwordBytes = 8...1_024
+    public static var passwordRule: Phrase {
+        "a password has \(passwordBytes.lowerBound) to \(passwordBytes.upperBound) bytes"
+    }
     /// Bytes of a request's body that is a message, and of one line where lines are streamed.
     public static let bodyBytes = 1 << 20
     /// Bytes of any other request's body.

@@ -32,9 +32,7 @@ enum AccountRoutes {
 
     static func checkLength(_ password: String) throws(APIError) {
         guard Limits.passwordBytes.contains(password.utf8.count) else {
-            throw APIError(
-                .weakPassword,
-                "a password has \(Limits.passwordBytes.lowerBound) to \(Limits.passwordBytes.upperBound) bytes")
+            throw APIError(.weakPassword, Limits.passwordRule)
         }
     }
 
