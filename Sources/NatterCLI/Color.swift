@@ -25,7 +25,6 @@ public struct Paint: Sendable {
         case bold = "1"
         case dim = "2"
         case underlined = "4"
-        case red = "31"
         case green = "32"
         case yellow = "33"
         case blue = "34"

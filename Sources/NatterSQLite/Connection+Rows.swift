@@ -27,7 +27,7 @@ extension Connection {
 
     /// Runs a statement that returns no rows.
     public func run(_ sql: StaticString, _ values: any SQLValue...) throws(SQLiteError) {
-        let statement = try statement(sql)
+        let statement = try statement(sql.description)
         try statement.bind(all: values)
         while try statement.step() {}
     }

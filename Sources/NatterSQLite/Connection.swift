@@ -169,11 +169,8 @@ public final class Connection {
 
     /// A prepared statement from the cache. When the returned value ends, the statement is reset and returned to the
     /// cache.
-    public func statement(_ sql: StaticString) throws(SQLiteError) -> Statement {
-        try statement(sql.description)
-    }
-
-    /// A prepared statement for SQL that the program composes, never from input.
+    ///
+    /// - Parameter sql: of the program, never from input.
     public func statement(_ sql: String) throws(SQLiteError) -> Statement {
         // The statement leaves the cache while it is in use, so that a nested use of the same SQL gets its own
         // statement.

@@ -148,12 +148,6 @@ public struct SearchRows: ~Copyable {
         try text.withUnsafeBytes { try append(time: time, text: $0) }
     }
 
-    /// Adds the next message, with its text as a string.
-    public mutating func append(time: Timestamp, text: String) throws {
-        var text = text
-        try text.withUTF8 { try append(time: time, text: UnsafeRawBufferPointer($0)) }
-    }
-
     private mutating func account(_ time: Timestamp) throws {
         if let full = range, full.count >= Int64(SearchRange.rowLimit) {
             try save(full)

@@ -113,10 +113,6 @@ extension Store {
         case disabled(UserName)
     }
 
-    public func principal(of token: Token, address: String) -> Principal? {
-        if case .good(let principal) = authenticate(token, address: address) { principal } else { nil }
-    }
-
     /// The account of a token, as far as this server knows, which it tells at once.
     ///
     /// A token that another server has just made is known after `catchUp`. A token that was just revoked there is

@@ -55,9 +55,6 @@ public struct SyncFrameReader {
 
     public init() {}
 
-    /// True if the body may end here.
-    public var isBetweenFrames: Bool { start == buffer.count }
-
     public mutating func feed(_ bytes: UnsafeRawBufferPointer) {
         if start > 0, start >= buffer.count / 2 {
             buffer.removeFirst(start)

@@ -3,6 +3,7 @@ internal import NatterLanguage
 package import NatterModel
 package import NatterStore
 package import NatterSystem
+internal import StoreSupport
 package import SystemSupport
 
 /// A store on a disk, with calls that wait for their answer. Users are identified by their tokens.

@@ -69,7 +69,7 @@ struct RemovalTests {
         let index = try SearchIndex.openForWriting(path: "/data/search.db", disk: disk)
         try index.write { writer in
             try writer.add(ConversationID(high: 0, low: 7), from: Seq(1)) { rows in
-                try rows.append(time: .zero, text: secret)
+                try rows.append(time: .zero, text: Array(secret.utf8))
             }
         }
         func paths(_ image: DiskImage) -> [String] {

@@ -70,7 +70,7 @@ struct SearchTests {
         let general = try #require(try index.coverage().keys.first)
         try index.write { writer in
             try writer.forget(general)
-            try writer.add(general, from: Seq(1)) { try $0.append(time: clock.now(), text: "banana") }
+            try writer.add(general, from: Seq(1)) { try $0.append(time: clock.now(), text: Array("banana".utf8)) }
             try writer.note(SearchIndex.Mark(seq: Seq(1), hashPrefix: 7), of: general)
             try writer.note(Epoch(rawValue: 9))
         }

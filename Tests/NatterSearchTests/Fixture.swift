@@ -26,7 +26,7 @@ extension SearchIndex {
     func add(_ texts: [String], to conversation: ConversationID, from first: UInt64 = 1) throws {
         try write { writer in
             try writer.add(conversation, from: Seq(first)) { rows in
-                for text in texts { try rows.append(time: time(Int64(rows.next.rawValue)), text: text) }
+                for text in texts { try rows.append(time: time(Int64(rows.next.rawValue)), text: Array(text.utf8)) }
             }
         }
     }

@@ -79,9 +79,9 @@ struct IndexTests {
         try index.add(["one"], to: general)
         #expect(throws: Interruption.self) {
             try index.write { writer in
-                try writer.add(random, from: Seq(1)) { try $0.append(time: .zero, text: "one") }
+                try writer.add(random, from: Seq(1)) { try $0.append(time: .zero, text: Array("one".utf8)) }
                 try? writer.add(general, from: Seq(2)) { rows in
-                    try rows.append(time: .zero, text: "one")
+                    try rows.append(time: .zero, text: Array("one".utf8))
                     throw Interruption()
                 }
             }

@@ -94,7 +94,7 @@ struct PropertyTests {
             }
             try index.write { writer in
                 try writer.add(conversation, from: Seq(first)) { rows in
-                    for message in turn { try rows.append(time: message.time, text: message.written) }
+                    for message in turn { try rows.append(time: message.time, text: Array(message.written.utf8)) }
                 }
             }
             messages += turn

@@ -51,7 +51,7 @@ extension ReplicaSession {
                 "DELETE FROM relation WHERE conversation=? AND seq<?",
                 "DELETE FROM own_erased WHERE conversation=? AND seq<?",
             ] {
-                try connection.statement(sql).run(conversation.number, cut.rawValue)
+                try connection.run(sql, conversation.number, cut.rawValue)
             }
             try ConversationChange.countGaps(of: conversation.number, on: connection)
         }

@@ -172,8 +172,7 @@ extension ReplicaVerification {
                         "DELETE FROM block WHERE conversation=? AND first_seq BETWEEN ? AND ?",
                         "DELETE FROM relation WHERE conversation=? AND seq BETWEEN ? AND ?",
                     ] {
-                        try connection.statement(sql).run(
-                            change.number, range.lowerBound.rawValue, range.upperBound.rawValue)
+                        try connection.run(sql, change.number, range.lowerBound.rawValue, range.upperBound.rawValue)
                     }
                 }
             }

@@ -74,15 +74,6 @@ enum HTTPViolation: Error, Sendable, Equatable, PhraseConvertible {
     /// 429: the answers being sent to one reader use all memory allowed for it.
     case tooManyOwnAnswers
 
-    var status: Int {
-        switch self {
-        case .malformed: 400
-        case .bodyTooLarge: 413
-        case .tooManyRequests, .tooManyOwnAnswers: 429
-        case .tooManyBodies, .tooManyAnswers: 503
-        }
-    }
-
     var phrase: Phrase {
         switch self {
         case .malformed(let reason): reason

@@ -120,7 +120,9 @@ struct ReplicaSearchTests {
             try SearchIndex.discard(path: path)
             try SearchIndex.openForWriting(path: path).write { writer in
                 try writer.add(team.id, from: Seq(1)) { rows in
-                    for text in ["created", text] { try rows.append(time: Timestamp(milliseconds: 1), text: text) }
+                    for text in ["created", text] {
+                        try rows.append(time: Timestamp(milliseconds: 1), text: Array(text.utf8))
+                    }
                 }
             }
         }

@@ -168,9 +168,7 @@ struct CookieTests {
     func blocks() throws {
         let alice = try server.account("alice")
         #expect(try alice.say("hello").status == 201)
-        let token = try #require(alice.token.flatMap { Token($0) })
-        let principal = try #require(server.store.principal(of: token, address: "127.0.0.1"))
-        if let error = try waitFor({ try server.store.seal("general", for: principal, $0) }) { throw error }
+        try server.seal(as: alice)
         let id = try alice.get("/v1/conversations/general").json["id"]?.text ?? ""
         let byToken = try alice.get("/v1/blocks/\(id)/1-0")
         #expect(byToken.header("Cache-Control")?.contains("immutable") == true)

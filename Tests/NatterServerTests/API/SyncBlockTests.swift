@@ -25,10 +25,11 @@ struct SyncBlockTests {
         answer.body.withUnsafeBytes { reader.feed($0) }
         var lines: [JSONValue] = []
         var messages: [Line] = []
-        var (sealed, provisional) = (0, 0)
+        var (sealed, provisional, byteCount) = (0, 0, 0)
         var dictionaries: [DictionaryID: LogDictionary] = [:]
         var ends: [String: (seq: Seq, hash: String)] = [:]
         while let frame = try reader.next() {
+            byteCount += SyncFrame.headerBytes + frame.payload.count
             switch frame.kind {
             case .line: lines.append(try WireJSON.decode(JSONValue.self, from: frame.payload))
             case .dictionary:
@@ -63,7 +64,7 @@ struct SyncBlockTests {
                 }
             }
         }
-        #expect(reader.isBetweenFrames)
+        #expect(byteCount == answer.body.count)
         #expect(lines.last?["type"] == "end")
         return (lines, messages, sealed, provisional)
     }
@@ -188,8 +189,9 @@ struct SyncBlockTests {
         var reader = SyncFrameReader()
         body.withUnsafeBytes { reader.feed($0) }
         do {
-            while try reader.next() != nil {}
-            return reader.isBetweenFrames
+            var byteCount = 0
+            while let frame = try reader.next() { byteCount += SyncFrame.headerBytes + frame.payload.count }
+            return byteCount == body.count
         } catch {
             return false
         }

@@ -208,8 +208,7 @@ struct SyncTests {
     func smallAnswers(limitBytes: Int) throws {
         let alice = try server.account("alice")
         let bob = try server.account("bob")
-        let token = try #require(alice.token.flatMap { Token($0) })
-        let principal = try #require(server.store.principal(of: token, address: "127.0.0.1"))
+        let principal = try server.principal(of: alice)
         for round in 0..<60 {
             try server.post(
                 ["general", "@bob", "@me"].map {

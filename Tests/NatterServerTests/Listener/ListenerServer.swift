@@ -115,7 +115,14 @@ final class TestHandler: HTTPHandler {
     }
 
     func reply(to violation: HTTPViolation) -> Reply {
-        Reply(status: violation.status, body: .bytes(Array(violation.description.utf8)), note: "guard")
+        let status =
+            switch violation {
+            case .malformed: 400
+            case .bodyTooLarge: 413
+            case .tooManyRequests, .tooManyOwnAnswers: 429
+            case .tooManyBodies, .tooManyAnswers: 503
+            }
+        return Reply(status: status, body: .bytes(Array(violation.description.utf8)), note: "guard")
     }
 
     func finished(_ summary: RequestSummary) { state.signal { $0.summaries.append(summary) } }

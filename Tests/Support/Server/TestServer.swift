@@ -131,10 +131,12 @@ package final class TestServer: Sendable {
         }
     }
 
-    private func principal(of client: Client) throws -> Principal {
-        guard let token = client.token.flatMap({ Token($0) }),
-            let principal = store.principal(of: token, address: "127.0.0.1")
-        else { throw Failure("the client has no token") }
+    package func principal(of client: Client) throws -> Principal { try principal(of: client.token ?? "") }
+
+    /// The account of a token.
+    package func principal(of token: String) throws -> Principal {
+        guard let token = Token(token), case .good(let principal) = store.authenticate(token, address: "127.0.0.1")
+        else { throw Failure("the token is no good") }
         return principal
     }
 

@@ -6,6 +6,13 @@ package import NatterSystem
 package import SystemSupport
 internal import TestSupport
 
+extension Store {
+    /// The account of a token, if the token is good.
+    package func principal(of token: Token, address: String) -> Principal? {
+        if case .good(let principal) = authenticate(token, address: address) { principal } else { nil }
+    }
+}
+
 /// The reports of a store so far.
 package final class Reports: Sendable {
     private let all = Monitor<[String]>([])
