@@ -53,8 +53,8 @@ final class Archive {
     }
 
     /// The content of the member that `next` returned last.
-    func bytes() -> ByteReader {
-        ByteReader { [self] buffer in
+    func bytes() -> ByteStream {
+        ByteStream { [self] buffer in
             try inLocale {
                 while true {
                     let count = archive_read_data(handle, buffer.baseAddress, buffer.count)

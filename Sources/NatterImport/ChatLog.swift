@@ -14,7 +14,7 @@ class ChatLog {
     init(_ file: ForeignFile) { self.file = file }
 
     /// Calls `body` with each line. Bytes that are not UTF-8 are read as Latin-1, which old logs are in.
-    func eachLine(of bytes: ByteReader, _ body: (String) throws -> Void) throws {
+    func eachLine(of bytes: ByteStream, _ body: (String) throws -> Void) throws {
         lineNumber = 0
         while let (line, isWhole) = try bytes.line(limit: ChatLog.lineLimit) {
             lineNumber += 1

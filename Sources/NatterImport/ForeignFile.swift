@@ -38,9 +38,9 @@ public final class ForeignFile {
     }
 
     /// Reads the file from its beginning.
-    func bytes() -> ByteReader {
+    func bytes() -> ByteStream {
         var offset: off_t = 0
-        return ByteReader { [self] buffer in
+        return ByteStream { [self] buffer in
             while true {
                 let count = pread(descriptor, buffer.baseAddress, buffer.count, offset)
                 if count >= 0 {
@@ -54,7 +54,7 @@ public final class ForeignFile {
 
     /// Calls `read` with the content of the file, or of the first member of a zip file that is wanted.
     func content<Result>(
-        _ isWanted: (String) -> Bool, _ read: (_ name: String, ByteReader) throws -> Result
+        _ isWanted: (String) -> Bool, _ read: (_ name: String, ByteStream) throws -> Result
     ) throws -> Result {
         guard isArchive else { return try read(name, bytes()) }
         let archive = try Archive(self)
@@ -80,7 +80,7 @@ public final class ForeignFile {
 }
 
 /// Bytes that are read in order, in bounded memory.
-final class ByteReader {
+final class ByteStream {
     private static let chunkBytes = 256 << 10
 
     private let fill: (UnsafeMutableRawBufferPointer) throws -> Int
@@ -95,7 +95,7 @@ final class ByteReader {
     func peek() throws -> UInt8? {
         if index == buffer.count, !isAtEnd {
             index = 0
-            buffer = try [UInt8](unsafeUninitializedCapacity: ByteReader.chunkBytes) { chunk, filled in
+            buffer = try [UInt8](unsafeUninitializedCapacity: ByteStream.chunkBytes) { chunk, filled in
                 filled = min(try fill(UnsafeMutableRawBufferPointer(chunk)), chunk.count)
             }
             isAtEnd = buffer.isEmpty

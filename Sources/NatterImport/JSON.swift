@@ -67,12 +67,12 @@ final class JSONDocument {
     /// The most bytes of a value that is made.
     private static let valueLimit = 16 << 20
 
-    private let bytes: ByteReader
+    private let bytes: ByteStream
     private let name: String
     private var budget = 0
 
     /// - Parameter name: of the file, for errors.
-    init(_ bytes: ByteReader, name: String) { (self.bytes, self.name) = (bytes, name) }
+    init(_ bytes: ByteStream, name: String) { (self.bytes, self.name) = (bytes, name) }
 
     /// Visits the values of the document in order.
     ///

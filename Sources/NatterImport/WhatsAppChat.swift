@@ -109,7 +109,7 @@ final class WhatsAppChat: ChatLog {
         var span: Int64 { count > 0 ? last - first : 0 }
     }
 
-    private func dateOrder(_ bytes: ByteReader, _ sink: any HistorySink) throws -> DateOrder {
+    private func dateOrder(_ bytes: ByteStream, _ sink: any HistorySink) throws -> DateOrder {
         var (days, months, years) = (Reading(.dayFirst), Reading(.monthFirst), Reading(.yearFirst))
         // How many are dates in some order.
         var (count, isAmerican) = (0, false)
@@ -212,7 +212,7 @@ final class WhatsAppChat: ChatLog {
     // MARK: Messages
 
     private func readMessages(
-        _ bytes: ByteReader, _ order: DateOrder, _ channel: String, _ sink: any HistorySink
+        _ bytes: ByteStream, _ order: DateOrder, _ channel: String, _ sink: any HistorySink
     ) throws {
         var open: (civil: CivilTime, sender: String, text: String)?
         func finish() throws {
