@@ -38,6 +38,7 @@ public enum NameRule {
     /// Bytes that a name may have before it is normalized. Normalization form C makes a text at most 3.5 times shorter, so
     /// nothing longer is a name.
     public static let maximumBytesAsSent = 4 * maximumBytes
+    public static let forbiddenFirstCharacters = "-@#:.\"'`\\".unicodeScalars
     /// The conversation that is open to everyone.
     public static let general = "general"
     /// `@me` is the reader's notebook.
@@ -84,7 +85,7 @@ public enum NameRule {
             if scalar.properties.isWhitespace { throw .forbiddenCharacter("white space") }
             if scalar == "/" || scalar == "," { throw .forbiddenCharacter("'\(scalar)'") }
         }
-        if "-@#:.\"'`\\".unicodeScalars.contains(first) { throw .forbiddenFirstCharacter("'\(first)'") }
+        if forbiddenFirstCharacters.contains(first) { throw .forbiddenFirstCharacter("'\(first)'") }
         if isGeneral(name) || isMe(name) { throw .reserved }
     }
 

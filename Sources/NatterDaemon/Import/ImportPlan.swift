@@ -115,7 +115,7 @@ struct ImportPlan {
     private static func groupName(_ channel: String) -> String? {
         var name = ""
         for scalar in Normalization.formC(channel).unicodeScalars {
-            if name.isEmpty, "-@#:.\"'`\\".unicodeScalars.contains(scalar) || scalar.properties.isWhitespace {
+            if name.isEmpty, NameRule.forbiddenFirstCharacters.contains(scalar) || scalar.properties.isWhitespace {
                 continue
             }
             if scalar.properties.isWhitespace || scalar == "/" || scalar == "," {
