@@ -34,13 +34,10 @@ public enum TimeExpression {
         }
         var milliseconds = Int64(seconds) * 1_000
         if parts.count == 2 {
-            guard parts[1].utf8.areASCIIDigits, let first = parts[1].utf8.first else {
-                return nil
-            }
-            let zero = UInt8(ascii: "0")
-            let thousandths = Array(parts[1].utf8.dropFirst().prefix(2)) + [zero, zero]
-            milliseconds += Int64(first - zero) * 100
-            milliseconds += Int64(thousandths[0] - zero) * 10 + Int64(thousandths[1] - zero)
+            guard !parts[1].isEmpty, parts[1].utf8.areASCIIDigits,
+                let thousandths = Int64((parts[1] + "00").prefix(3))
+            else { return nil }
+            milliseconds += thousandths
         }
         return Timestamp(milliseconds: isNegative ? -milliseconds : milliseconds)
     }
@@ -73,10 +70,7 @@ public enum TimeExpression {
     }
 
     static func number(_ text: Substring, digits: Int? = nil) -> Int? {
-        guard !text.isEmpty, digits == nil || text.utf8.count == digits,
-            text.utf8.areASCIIDigits
-        else { return nil }
-        return Int(text)
+        digits == nil || text.utf8.count == digits ? Int(digits: text) : nil
     }
 }
 

@@ -265,9 +265,7 @@ struct ListenAddress: Equatable, CustomStringConvertible {
     init?(_ text: String) {
         guard let colon = text.utf8.lastIndex(of: UInt8(ascii: ":")) else { return nil }
         let digits = text[text.index(after: colon)...]
-        guard (1...5).contains(digits.utf8.count), digits.utf8.areASCIIDigits,
-            let port = UInt16(digits)
-        else { return nil }
+        guard (1...5).contains(digits.utf8.count), let port = UInt16(digits: digits) else { return nil }
         var host = text[..<colon]
         if host.hasPrefix("["), host.hasSuffix("]") {
             host = host.dropFirst().dropLast()
@@ -283,8 +281,7 @@ struct ListenAddress: Equatable, CustomStringConvertible {
     var isLoopback: Bool {
         if host == "localhost" || host == "::1" { return true }
         let parts = host.split(separator: ".", omittingEmptySubsequences: false)
-        return parts.count == 4 && parts[0] == "127"
-            && parts.allSatisfy { UInt8($0) != nil && $0.utf8.areASCIIDigits }
+        return parts.count == 4 && parts[0] == "127" && parts.allSatisfy { UInt8(digits: $0) != nil }
     }
 
     func with(port: UInt16) -> ListenAddress { ListenAddress(host: host, port: port) }

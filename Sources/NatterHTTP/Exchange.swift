@@ -140,9 +140,9 @@ final class Exchange {
                 return refuse("its answer has no clear length")
             }
         } else if hasBody, let text = lengths.first {
-            guard lengths.allSatisfy({ $0 == text }), text.utf8.areASCIIDigits,
-                let length = Int(text)
-            else { return refuse("its answer has no clear length") }
+            guard lengths.allSatisfy({ $0 == text }), let length = Int(digits: text) else {
+                return refuse("its answer has no clear length")
+            }
             if length > bodyLimit {
                 fail(tooLarge)
                 return false

@@ -59,8 +59,8 @@ public struct ServerAddress: Sendable, Hashable, CustomStringConvertible {
         self.scheme = scheme
         self.host = host
         if let portBytes {
-            guard (1...5).contains(portBytes.count), portBytes.areASCIIDigits,
-                let port = UInt16(String(decoding: portBytes, as: UTF8.self)), port > 0
+            guard (1...5).contains(portBytes.count),
+                let port = UInt16(digits: String(decoding: portBytes, as: UTF8.self)), port > 0
             else { throw .badPort(address: url) }
             self.port = port
         } else {

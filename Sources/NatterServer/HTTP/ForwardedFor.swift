@@ -51,7 +51,6 @@ enum ForwardedFor {
     /// True for `:` and a number.
     private static func isPort(_ text: Substring) -> Bool {
         let digits = text.dropFirst()
-        return text.hasPrefix(":") && (1...5).contains(digits.utf8.count) && UInt16(digits) != nil
-            && digits.utf8.areASCIIDigits
+        return text.hasPrefix(":") && (1...5).contains(digits.utf8.count) && UInt16(digits: digits) != nil
     }
 }
