@@ -127,7 +127,7 @@ public enum WordKind: Equatable, Sendable {
             case "CONV": .names(.conversations)
             case "GROUP": .names(.groups)
             // It takes more, such as 'ru_RU.UTF-8'.
-            case "LANG": .oneOf(["en", "ru"])
+            case "LANG": .oneOf(Language.known)
             default: .text
             }
     }

@@ -39,7 +39,7 @@ public enum NatterProgram {
             .option("lang", value: "LANG", "the language, en or ru (default: from the environment)"),
             Question.option,
             .flag("json", "print one JSON object per line"),
-            .option("color", oneOf: ["auto", "always", "never"], "when to print colours"),
+            .option("color", oneOf: ColorChoice.allCases.map(\.rawValue), "when to print colours"),
             .flag("quiet", short: "q", "print no notes, only results and errors"),
             .flag("verbose", "report each request on standard error"),
         ]

@@ -32,9 +32,7 @@ extension SyncedReplica {
         case .current, .partial:
             let api = try api()
             do throws(APIError) { _ = try api.messages(of: name, query: [("limit", "1")]) } catch {
-                guard case .refused(let refusal) = error, refusal.code == ErrorCode.noSuchConversation.rawValue else {
-                    throw error
-                }
+                guard case .refused(let refusal) = error, refusal.has(.noSuchConversation) else { throw error }
                 throw CommandFailure(
                     .notFound, code: refusal.code, "\(refusal.phrase)\(try hint(for: name, replica))")
             }

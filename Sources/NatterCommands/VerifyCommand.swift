@@ -104,8 +104,7 @@ private struct ServerHeads {
         } catch {
             switch error as? APIError {
             // The user may have left the group since the last sync. An open one is still there for everyone.
-            case .refused(let refusal)?
-            where refusal.status == 404 || refusal.code == ErrorCode.notAMember.rawValue:
+            case .refused(let refusal)? where refusal.status == 404 || refusal.has(.notAMember):
                 return nil
             case let error? where error.isNotReached: stop(error.reason)
             default: throw error

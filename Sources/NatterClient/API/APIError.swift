@@ -1,6 +1,6 @@
 public import NatterHTTP
 public import NatterLanguage
-internal import NatterWire
+public import NatterWire
 
 /// Why a request failed.
 public enum APIError: Error, PhraseConvertible {
@@ -30,6 +30,10 @@ public enum APIError: Error, PhraseConvertible {
         }
 
         /// A refusal that this program has found itself.
+        init(_ code: ErrorCode, _ phrase: Phrase) {
+            self.init(status: code.status, code: code.rawValue, phrase: phrase)
+        }
+
         init(status: Int, code: String, phrase: Phrase) {
             self.init(status: status, code: code, message: phrase.english)
             parts = PhraseParts(phrase)
@@ -41,6 +45,8 @@ public enum APIError: Error, PhraseConvertible {
             self.retryAfterSeconds = retryAfterSeconds
         }
 
+        public func has(_ code: ErrorCode) -> Bool { self.code == code.rawValue }
+
         /// The message, translated if the catalogue has it.
         public var phrase: Phrase { Phrase(parts, saying: message) }
     }
@@ -50,7 +56,7 @@ public enum APIError: Error, PhraseConvertible {
         switch self {
         case .transport(.protocolError, _), .transport(.aborted, _), .foreign: false
         case .transport(let error, _): error.isOutcomeUnknown
-        case .refused(let refusal): refusal.code == "outcome_unknown"
+        case .refused(let refusal): refusal.has(.outcomeUnknown)
         }
     }
 

@@ -96,7 +96,7 @@ public final class BatchSender {
     /// Whether a line was refused because of the server's state, not because of the line. The first refused line is `not_tried`
     /// only if the server has no room for answers.
     private static func isAboutServer(_ refusal: APIError.Refusal) -> Bool {
-        refusal.status == 429 || refusal.status >= 500 || refusal.code == ErrorCode.notTried.rawValue
+        refusal.status == 429 || refusal.status >= 500 || refusal.has(.notTried)
     }
 
     /// The least time to wait before a retry; nil if a retry makes no sense.

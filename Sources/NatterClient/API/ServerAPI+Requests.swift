@@ -45,7 +45,7 @@ extension ServerAPI {
             case .noSuchConversation: "there is no conversation '\(name)'"
             default: "there is no '\(name)'"
             }
-        throw .refused(APIError.Refusal(status: 404, code: missing.rawValue, phrase: phrase))
+        throw .refused(APIError.Refusal(missing, phrase))
     }
 
     static func path(ofConversation name: String) throws(APIError) -> String {
@@ -107,9 +107,7 @@ extension ServerAPI {
 
     private static func path(ofGroup name: String) throws(APIError) -> String {
         guard NameRule.isGroup(name) else {
-            throw .refused(
-                APIError.Refusal(
-                    status: 404, code: ErrorCode.noSuchConversation.rawValue, phrase: "'\(name)' is not a group"))
+            throw .refused(APIError.Refusal(.noSuchConversation, "'\(name)' is not a group"))
         }
         return try "/v1/groups/" + segment(name, .noSuchConversation)
     }

@@ -325,8 +325,8 @@ public final class ServerAPI {
             // A proxy limits requests, and the server has not seen this one.
             let seconds = response.header("Retry-After").flatMap(ServerAPI.pause)
             var refusal = APIError.Refusal(
-                status: 429, code: ErrorCode.slowDown.rawValue,
-                phrase: seconds.map { "a proxy answered 429 for '\(address)'; try again in \($0) s" }
+                .slowDown,
+                seconds.map { "a proxy answered 429 for '\(address)'; try again in \($0) s" }
                     ?? "a proxy answered 429 for '\(address)'")
             refusal.retryAfterSeconds = seconds
             return .refused(refusal)
@@ -334,8 +334,7 @@ public final class ServerAPI {
         case 414, 431:
             return .refused(
                 APIError.Refusal(
-                    status: 404, code: ErrorCode.noSuchConversation.rawValue,
-                    phrase: "there is no such name: names have at most \(NameRule.maximumBytes) bytes"))
+                    .noSuchConversation, "there is no such name: names have at most \(NameRule.maximumBytes) bytes"))
         // A proxy answered for a server that it could not reach, or that it had sent the request to. Some have statuses
         // of their own for that, such as 524.
         case 500...: return .transport(.interrupted("a proxy answered \(response.status)"), server: address)

@@ -80,8 +80,7 @@ public struct OutboxDelivery {
                 continue
             }
             let refusal = APIError.Refusal(
-                status: ErrorCode.outcomeUnknown.status, code: ErrorCode.outcomeUnknown.rawValue,
-                phrase: "it was sent on \(tried.rfc3339) without an answer, and may be there already")
+                .outcomeUnknown, "it was sent on \(tried.rfc3339) without an answer, and may be there already")
             try outbox.settle(sent: [], refused: (entry.number, refusal))
             report.refused.append((entry: entry, refusal: refusal))
         }

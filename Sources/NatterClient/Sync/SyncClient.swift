@@ -216,8 +216,7 @@ public final class SyncClient {
                 writer.note { $0.hasMore = true }
                 return false
             case .transport(.aborted(let reason), _): throw reason
-            case .refused(let refusal)
-            where hadCursor && (refusal.code == "cursor_expired" || refusal.code == "bad_cursor"):
+            case .refused(let refusal) where hadCursor && (refusal.has(.cursorExpired) || refusal.has(.badCursor)):
                 isWhole = true
                 return true
             case .transport:

@@ -94,7 +94,7 @@ enum OutboxCommand {
             switch entry.state {
             case .waiting: ("waiting", "")
             case .refused("lost", let reason): ("lost", reason)
-            case .refused("outcome_unknown", let reason): ("unknown", reason)
+            case .refused(ErrorCode.outcomeUnknown.rawValue, let reason): ("unknown", reason)
             case .refused(_, let reason): ("refused", reason)
             }
         let request = entry.request

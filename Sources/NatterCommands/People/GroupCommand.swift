@@ -194,7 +194,7 @@ enum GroupCommand {
             try context.forEachUser { user in
                 do {
                     try body(api, user, group)
-                } catch APIError.refused(let refusal) where refusal.code == ErrorCode.noSuchUser.rawValue {
+                } catch APIError.refused(let refusal) where refusal.has(.noSuchUser) {
                     throw CommandFailure(
                         .notFound, code: refusal.code,
                         "\(refusal.phrase); see 'natter users' and 'natter group members \(group)'")

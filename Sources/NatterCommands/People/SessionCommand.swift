@@ -40,9 +40,7 @@ enum SessionCommand {
                 do throws(APIError) {
                     try api.revokeToken(id, session: true)
                 } catch {
-                    guard case .refused(let refusal) = error, refusal.code == ErrorCode.notFound.rawValue else {
-                        throw error
-                    }
+                    guard case .refused(let refusal) = error, refusal.has(.notFound) else { throw error }
                     guard (try? api.endSession(id)) != nil else {
                         throw CommandFailure(
                             .notFound, code: refusal.code, "you have no session '\(id)'; 'natter session' lists them")

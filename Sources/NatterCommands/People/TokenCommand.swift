@@ -102,9 +102,7 @@ enum TokenCommand {
             do throws(APIError) {
                 try api.revokeToken(id, session: isSession)
             } catch {
-                guard case .refused(let refusal) = error, refusal.code == ErrorCode.notFound.rawValue else {
-                    throw error
-                }
+                guard case .refused(let refusal) = error, refusal.has(.notFound) else { throw error }
                 throw CommandFailure(
                     .notFound, code: refusal.code,
                     isSession

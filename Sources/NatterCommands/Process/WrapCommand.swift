@@ -97,7 +97,7 @@ enum WrapCommand {
                     return conversationID = context.groupID(named: conversation)
                 }
                 // A token that may only send cannot look, but its scope names the conversation.
-                if refusal.code == ErrorCode.forbidden.rawValue, try mayOnlySend(api) { return }
+                if refusal.has(.forbidden), try mayOnlySend(api) { return }
                 throw error
             }
         }
