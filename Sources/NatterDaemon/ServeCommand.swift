@@ -62,7 +62,7 @@ extension CommandSpec {
         run: ServeCommand.run)
 }
 
-enum ServeCommand {
+struct ServeCommand {
     /// How often the last visits of users are saved.
     private static let presenceMilliseconds: Int64 = 60_000
     /// The same if other servers share the store, because they learn by it who is here. It must be short against the minute
@@ -71,30 +71,43 @@ enum ServeCommand {
     /// How often messages that are due are dropped.
     private static let retentionMilliseconds: Int64 = 3_600_000
 
+    private let arguments: Arguments
+    private let console: Console
+    private let directory: String
+    /// What the service was started with.
+    private let settings: ServeSettings
+    private let log: EventLog
+    /// Why the settings were not reloaded, because the next start would fail with it.
+    private let failedReload = Monitor<ServiceStatus.Problem?>(nil)
+
     static func run(_ arguments: Arguments, _ console: Console) throws -> ExitCode {
-        var signals = ServiceSignals()
+        let signals = ServiceSignals()
         let directory = try DataDirectory.path(arguments, console)
         let settings = try ServeSettings(arguments, directory: directory)
         let log = try EventLog(console.errors.another(), settings: settings.log, clock: console.clock)
         defer { log.close() }
-        let clock = SteadyClock(console.clock, onJump: { jump in report(jump, log) })
-        let identity = try settings.tls.map { files in try load(files, directory, log, console.clock.now()) }
+        return try ServeCommand(
+            arguments: arguments, console: console, directory: directory, settings: settings, log: log
+        ).serve(signals)
+    }
+
+    private func serve(_ signals: ServiceSignals) throws -> ExitCode {
+        let clock = SteadyClock(console.clock, onJump: { [log] jump in ServeCommand.report(jump, log) })
+        let identity = try settings.tls.map(load)
         let shared = try DataDirectory.sharedStore(arguments, console)
-        let store = try open(directory, shared, settings, log, clock)
+        let store = try open(shared, clock)
         // The store must be closed in order even if the server can't start.
         defer { store.close() }
         let hooks = HookService(
-            try HookRegistry(of: store.directory, disk: store.disk), store, clock: console.clock
-        ) { log.write($0) }
+            try HookRegistry(of: store.directory, disk: store.disk), store, clock: console.clock, events: log.write)
         defer { hooks.stop() }
-        let server = try makeServer(store, directory, settings, identity, log, hooks)
+        let server = try makeServer(store, identity, hooks)
         try hooks.start()
         let address = settings.listen.with(port: server.port)
         let url = "\(identity == nil ? "http" : "https")://\(address)"
-        let failedReload = Monitor<ServiceStatus.Problem?>(nil)
         let operators = try OperatorService(
             directory, store, server, at: url, clock: console.clock, hooks: hooks,
-            problems: { failedReload.withLock { $0.map { [$0] } ?? [] } }, events: { log.write($0) })
+            problems: { [failedReload] in failedReload.withLock { $0.map { [$0] } ?? [] } }, events: log.write)
         defer { operators.stop() }
         try console.output.writeLine("natterd: listening on \(url)")
         try console.output.flush()
@@ -120,9 +133,9 @@ enum ServeCommand {
         }
         let watchdog = ServiceWatchdog(console.environment)
         watchdog?.tellReady()
-        wait(&signals, store, watchdog, server, isOver: { isOver.withLock { $0 } }) {
+        wait(signals, store, watchdog, server, isOver: { isOver.withLock { $0 } }) {
             clock.follow()
-            reload(arguments, directory, startedWith: settings, on: shared, store, server, failedReload, log, console)
+            reload(shared, store, server)
         }
         log.write(Event(.info, "stopping"))
         server.stop()
@@ -132,15 +145,13 @@ enum ServeCommand {
         return code
     }
 
-    private static func open(
-        _ directory: String, _ shared: SharedStore?, _ settings: ServeSettings, _ log: EventLog, _ clock: SteadyClock
-    ) throws -> Store {
+    private func open(_ shared: SharedStore?, _ clock: SteadyClock) throws -> Store {
         var options = Store.Options()
         options.idRetentionDays = settings.retentionDays
         options.keepsSearchIndex = true
         options.keepsReserve = true
-        options.report = { line in log.write(Event(.warning, "store", [("message", line.english)])) }
-        options.failed = { reason in
+        options.report = { [log] line in log.write(Event(.warning, "store", [("message", line.english)])) }
+        options.failed = { [log] reason in
             log.write(Event(.error, "write_failed", [("reason", reason)]))
             ServiceSignals.wake()
         }
@@ -154,7 +165,7 @@ enum ServeCommand {
     }
 
     /// Tells the store what a reload may change.
-    private static func apply(_ settings: ServeSettings, to store: Store) {
+    private func apply(_ settings: ServeSettings, to store: Store) {
         store.use(settings.limits)
         store.eraseDeleted(after: settings.eraseDeletedDays)
         store.use(settings.retention)
@@ -177,10 +188,7 @@ enum ServeCommand {
         }
     }
 
-    private static func makeServer(
-        _ store: Store, _ directory: String, _ settings: ServeSettings, _ identity: TLSIdentity?, _ log: EventLog,
-        _ hooks: HookService
-    ) throws -> ChatServer {
+    private func makeServer(_ store: Store, _ identity: TLSIdentity?, _ hooks: HookService) throws -> ChatServer {
         var options = ChatServer.Options()
         // Texts must not leave the data directory, because it is private.
         options.spools.directory = directory
@@ -193,20 +201,19 @@ enum ServeCommand {
         options.onNews = { hooks.wake() }
         return try ChatServer(
             store: store, address: settings.listen.host, port: settings.listen.port, options: options,
-            events: { log.write($0) })
+            events: log.write)
     }
 
     /// How long before its expiry a certificate is reported.
     private static let renewalMilliseconds: Int64 = 14 * 86_400_000
 
-    private static func load(
-        _ files: ServeSettings.CertificateFiles, _ directory: String, _ log: EventLog, _ now: Timestamp
-    ) throws(CommandFailure) -> TLSIdentity {
+    private func load(_ files: ServeSettings.CertificateFiles) throws(CommandFailure) -> TLSIdentity {
         let identity: TLSIdentity
         do throws(TLSError) { identity = try TLSIdentity(certificate: files.certificate, key: files.key) } catch {
             throw files.failure(error, in: directory)
         }
-        let isOld = identity.expires < now.advanced(milliseconds: renewalMilliseconds)
+        let isOld =
+            identity.expires < console.clock.now().advanced(milliseconds: ServeCommand.renewalMilliseconds)
         log.write(
             Event(
                 isOld ? .warning : .info, isOld ? "certificate_expires" : "certificate",
@@ -218,13 +225,14 @@ enum ServeCommand {
     }
 
     /// Returns when the service must end.
-    private static func wait(
-        _ signals: inout ServiceSignals, _ store: Store, _ watchdog: ServiceWatchdog?, _ server: ChatServer,
+    private func wait(
+        _ signals: ServiceSignals, _ store: Store, _ watchdog: ServiceWatchdog?, _ server: ChatServer,
         isOver: () -> Bool, reload: () -> Void
     ) {
-        let pause = store.isShared ? sharedPresenceMilliseconds : presenceMilliseconds
+        var signals = signals
+        let pause = store.isShared ? Self.sharedPresenceMilliseconds : Self.presenceMilliseconds
         var nextSave = MonotonicClock.now() + pause
-        var nextDrop = MonotonicClock.now() + retentionMilliseconds
+        var nextDrop = MonotonicClock.now() + Self.retentionMilliseconds
         while !store.isFailed, !isOver() {
             watchdog?.feed(server)
             let left = max(0, nextSave - MonotonicClock.now())
@@ -240,40 +248,34 @@ enum ServeCommand {
                 nextSave = MonotonicClock.now() + pause
                 guard MonotonicClock.now() >= nextDrop else { continue }
                 store.dropDueMessages()
-                nextDrop = MonotonicClock.now() + retentionMilliseconds
+                nextDrop = MonotonicClock.now() + Self.retentionMilliseconds
             }
         }
     }
 
     /// Reads the settings again. A file with an error changes nothing.
-    ///
-    /// - Parameter problem: that error, because the next start would fail with it; nil if there is none.
-    private static func reload(
-        _ arguments: Arguments, _ directory: String, startedWith old: ServeSettings, on shared: SharedStore?,
-        _ store: Store, _ server: ChatServer, _ problem: Monitor<ServiceStatus.Problem?>, _ log: EventLog,
-        _ console: Console
-    ) {
+    private func reload(_ shared: SharedStore?, _ store: Store, _ server: ChatServer) {
         do {
-            let settings = try ServeSettings(arguments, directory: directory)
+            let new = try ServeSettings(arguments, directory: directory)
             let isElsewhere = try DataDirectory.sharedStore(arguments, console) != shared
             // Do the step that can fail first.
-            if let files = settings.tls {
+            if let files = new.tls {
                 // Without TLS so far, the next start needs it.
-                let identity = try load(files, directory, log, console.clock.now())
-                if old.tls != nil { server.use(identity) }
+                let identity = try load(files)
+                if settings.tls != nil { server.use(identity) }
             }
-            log.use(settings.log)
-            server.use(settings.registration)
-            apply(settings, to: store)
-            server.use(hosts: settings.hosts)
-            problem.signal { $0 = nil }
-            log.write(Event(.info, "reloaded", [("registration", settings.registration.rawValue)]))
-            let fixed = settings.namesOfFixed(differingFrom: old) + (isElsewhere ? ["store"] : [])
+            log.use(new.log)
+            server.use(new.registration)
+            apply(new, to: store)
+            server.use(hosts: new.hosts)
+            failedReload.signal { $0 = nil }
+            log.write(Event(.info, "reloaded", [("registration", new.registration.rawValue)]))
+            let fixed = new.namesOfFixed(differingFrom: settings) + (isElsewhere ? ["store"] : [])
             if !fixed.isEmpty {
                 log.write(Event(.warning, "restart_needed", [("options", fixed.joined(separator: ","))]))
             }
         } catch {
-            problem.signal {
+            failedReload.signal {
                 $0 = ServiceStatus.Problem(
                     "configuration", "the settings were not reloaded, and a restart would fail: \(error)")
             }
