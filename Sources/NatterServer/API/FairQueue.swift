@@ -1,3 +1,4 @@
+internal import NatterModel
 internal import NatterStore
 
 /// Jobs that wait. The next one is always of the account that has had the least time, so accounts that want much share
@@ -46,8 +47,7 @@ struct FairQueue<Job> {
 
     /// The jobs that wait. All without an account share one line.
     private var lines: [AccountID?: Line] = [:]
-    /// A binary heap: no turn is before that at half its place.
-    private var turns: [Turn] = []
+    private var turns = Heap<Turn> { $0.isBefore($1) }
     private var turnNumber: UInt64 = 0
     /// The time that accounts have had, in nanoseconds. Who is not here has had no more than `reached`.
     private var used: [AccountID?: Int64] = [:]
@@ -63,7 +63,7 @@ struct FairQueue<Job> {
     }
 
     mutating func take() -> (job: Job, account: AccountID?)? {
-        while let turn = popFirst() {
+        while let turn = turns.popFirst() {
             let account = turn.account
             // A job of the account has ended since this turn was noted.
             guard turn.used >= used[account] ?? 0 else {
@@ -90,28 +90,6 @@ struct FairQueue<Job> {
 
     private mutating func push(_ account: AccountID?) {
         turnNumber += 1
-        turns.append(Turn(used: max(used[account] ?? 0, reached), number: turnNumber, account: account))
-        var place = turns.count - 1
-        while place > 0, turns[place].isBefore(turns[(place - 1) / 2]) {
-            turns.swapAt(place, (place - 1) / 2)
-            place = (place - 1) / 2
-        }
-    }
-
-    private mutating func popFirst() -> Turn? {
-        guard let first = turns.first, let last = turns.popLast() else { return nil }
-        guard !turns.isEmpty else { return first }
-        turns[0] = last
-        var place = 0
-        while true {
-            var least = place
-            for child in [2 * place + 1, 2 * place + 2] where child < turns.count && turns[child].isBefore(turns[least])
-            {
-                least = child
-            }
-            guard least != place else { return first }
-            turns.swapAt(place, least)
-            place = least
-        }
+        turns.insert(Turn(used: max(used[account] ?? 0, reached), number: turnNumber, account: account))
     }
 }
