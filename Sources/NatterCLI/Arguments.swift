@@ -129,12 +129,11 @@ extension Arguments {
     /// A number of seconds, with or without a fraction, converted to milliseconds.
     public func seconds(_ name: String, in range: ClosedRange<Double>) throws(UsageError) -> Int64? {
         guard let text = value(name) else { return nil }
-        let isPlain = text.utf8.allSatisfy { $0.isASCIIDigit || $0 == UInt8(ascii: ".") }
-        guard isPlain, let number = Double(text), range.contains(number) else {
+        guard let milliseconds = TimeSpan.milliseconds(ofSeconds: text, in: range) else {
             let limits: Phrase = "\(Self.plain(range.lowerBound)) to \(Self.plain(range.upperBound))"
             throw error("\(spelling(name)) takes seconds, \(limits), not '\(text)'")
         }
-        return Int64((number * 1_000).rounded())
+        return milliseconds
     }
 
     /// A moment. See `TimeExpression`.

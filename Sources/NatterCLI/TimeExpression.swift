@@ -76,6 +76,13 @@ public enum TimeExpression {
 
 /// Durations as users write them: `45s`, `30m`, `2h`, `1d`, `1w`, and several in a row, `1h30m`.
 public enum TimeSpan {
+    /// A number of seconds, with or without a fraction, in milliseconds; nil for any other text and outside the range.
+    public static func milliseconds(ofSeconds text: String, in range: ClosedRange<Double>) -> Int64? {
+        let isPlain = text.utf8.allSatisfy { $0.isASCIIDigit || $0 == UInt8(ascii: ".") }
+        guard isPlain, let seconds = Double(text), range.contains(seconds) else { return nil }
+        return Int64((seconds * 1_000).rounded())
+    }
+
     /// - Returns: milliseconds, or nil if the text is malformed or means more than 10,000 years.
     public static func parse(_ text: some StringProtocol) -> Int64? {
         let limit: Int64 = 10_000 * 366 * 86_400_000

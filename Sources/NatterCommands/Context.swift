@@ -32,9 +32,9 @@ struct Context {
     var now: Timestamp { console.clock.now() }
 
     func timeoutMilliseconds() throws -> Int {
-        if let given = try arguments.seconds("timeout", in: Setting.timeoutSeconds) { return Int(given) }
-        return try setting(.timeout).flatMap(Setting.milliseconds)
-            ?? Int(Context.defaultTimeoutMilliseconds)
+        Int(
+            try arguments.seconds("timeout", in: Setting.timeoutSeconds)
+                ?? setting(.timeout).flatMap(Setting.milliseconds) ?? Context.defaultTimeoutMilliseconds)
     }
 
     /// The colours from `--color`, the setting, or the environment. An invalid settings file is ignored here. A command

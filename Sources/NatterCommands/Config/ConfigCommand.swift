@@ -156,12 +156,7 @@ enum Setting: String, CaseIterable {
         return (own ?? nil) ?? (try? Setting.lang.value(in: home.settingsFile()))
     }
 
-    /// A number of seconds, with or without a fraction, converted to milliseconds.
-    static func milliseconds(_ value: String) -> Int? {
-        let isPlain = value.utf8.allSatisfy { $0.isASCIIDigit || $0 == UInt8(ascii: ".") }
-        guard isPlain, let seconds = Double(value), timeoutSeconds.contains(seconds) else { return nil }
-        return Int((seconds * 1_000).rounded())
-    }
+    static func milliseconds(_ value: String) -> Int64? { TimeSpan.milliseconds(ofSeconds: value, in: timeoutSeconds) }
 }
 
 extension ClientHome {
