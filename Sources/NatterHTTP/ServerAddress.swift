@@ -123,15 +123,8 @@ public struct ServerAddress: Sendable, Hashable, CustomStringConvertible {
         var labels = text.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
         if labels.count > 1, labels.last?.isEmpty == true { labels.removeLast() }
         guard let last = labels.last else { return false }
-        let isWord = labels.allSatisfy { label in
-            (1...63).contains(label.count) && label.first != UInt8(ascii: "-") && label.last != UInt8(ascii: "-")
-                && label.allSatisfy {
-                    $0.isASCIILowercase || $0.isASCIIDigit || $0 == UInt8(ascii: "-")
-                        || $0 == UInt8(ascii: "_")
-                }
-        }
         let isNumber = last.areASCIIDigits || last.starts(with: "0x".utf8)
-        return isWord && !isNumber
+        return labels.allSatisfy(\.isHostLabel) && !isNumber
     }
 }
 

@@ -23,6 +23,15 @@ extension Sequence<UInt8> {
     @inlinable public var areASCIIDigits: Bool { allSatisfy { $0.isASCIIDigit } }
 }
 
+extension BidirectionalCollection<UInt8> {
+    /// Whether it is one part of a host's name in lower case. The underscore is not allowed, but there are such names.
+    public var isHostLabel: Bool {
+        let hyphen = UInt8(ascii: "-")
+        return (1...63).contains(count) && first != hyphen && last != hyphen
+            && allSatisfy { $0.isASCIILowercase || $0.isASCIIDigit || $0 == hyphen || $0 == UInt8(ascii: "_") }
+    }
+}
+
 extension String {
     /// The text of these bytes, or nil if they are not UTF-8. It says what `String(validating:)` says, but that takes ten
     /// times as long for a short text of ASCII, as nearly every name and path is one.

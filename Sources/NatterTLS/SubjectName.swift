@@ -49,11 +49,6 @@ public struct SubjectName: Sendable, Hashable, CustomStringConvertible {
         if labels.count > 2, labels.first?.elementsEqual("*".utf8) == true { labels = labels.dropFirst() }
         // If the last label had digits only, it would be read as an address.
         guard text.utf8.count <= 253, let last = labels.last, !last.areASCIIDigits else { return false }
-        return labels.allSatisfy { label in
-            (1...63).contains(label.count) && label.first != UInt8(ascii: "-") && label.last != UInt8(ascii: "-")
-                && label.allSatisfy {
-                    $0.isASCIIDigit || $0.isASCIILowercase || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: "_")
-                }
-        }
+        return labels.allSatisfy(\.isHostLabel)
     }
 }
