@@ -1,6 +1,7 @@
 internal import Glibc
 public import NatterLanguage
 internal import NatterModel
+internal import NatterSystem
 
 /// Why a server's address was refused. `address` is the text as given.
 public enum AddressError: Error, Equatable, PhraseConvertible {
@@ -134,10 +135,7 @@ enum NumericAddress {
     static func canonical(_ text: String) -> String? {
         for family in [AF_INET, AF_INET6] {
             var address = in6_addr()
-            guard inet_pton(family, text, &address) == 1 else { continue }
-            var buffer = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
-            guard inet_ntop(family, &address, &buffer, socklen_t(buffer.count)) != nil else { return nil }
-            return String(upToNUL: buffer)
+            if inet_pton(family, text, &address) == 1 { return Host.text(ofAddress: &address, family) }
         }
         return nil
     }

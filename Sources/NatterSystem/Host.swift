@@ -35,18 +35,22 @@ public enum Host {
     private static func numeric(_ address: UnsafePointer<sockaddr>) -> String? {
         let family = Int32(address.pointee.sa_family)
         let start = UnsafeRawPointer(address)
-        var buffer = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
         switch family {
         case AF_INET:
             var four = start.loadUnaligned(as: sockaddr_in.self).sin_addr
-            guard inet_ntop(family, &four, &buffer, socklen_t(buffer.count)) != nil else { return nil }
+            return text(ofAddress: &four, family)
         case AF_INET6:
             var six = start.loadUnaligned(as: sockaddr_in6.self).sin6_addr
             let isLinkLocal = withUnsafeBytes(of: &six) { $0[0] == 0xFE && $0[1] & 0xC0 == 0x80 }
-            guard !isLinkLocal, inet_ntop(family, &six, &buffer, socklen_t(buffer.count)) != nil else { return nil }
+            return isLinkLocal ? nil : text(ofAddress: &six, family)
         default: return nil
         }
-        return String(upToNUL: buffer)
+    }
+
+    /// The numeric form of an IPv4 or IPv6 address.
+    public static func text(ofAddress address: UnsafeRawPointer, _ family: Int32) -> String? {
+        var buffer = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
+        return inet_ntop(family, address, &buffer, socklen_t(buffer.count)) == nil ? nil : String(upToNUL: buffer)
     }
 }
 

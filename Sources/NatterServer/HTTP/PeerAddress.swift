@@ -1,6 +1,6 @@
 internal import CMicroHTTPD
 internal import Glibc
-internal import NatterModel
+internal import NatterSystem
 
 /// The IP address of a client or a proxy.
 public struct PeerAddress: Sendable, Hashable {
@@ -62,10 +62,5 @@ public struct PeerAddress: Sendable, Hashable {
     }
 
     /// The numeric form, without a port.
-    public var text: String {
-        var buffer = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
-        let family = bytes.count == 4 ? AF_INET : AF_INET6
-        guard inet_ntop(family, bytes, &buffer, socklen_t(buffer.count)) != nil else { return "" }
-        return String(upToNUL: buffer)
-    }
+    public var text: String { Host.text(ofAddress: bytes, bytes.count == 4 ? AF_INET : AF_INET6) ?? "" }
 }
