@@ -68,6 +68,8 @@ final class Connection {
     /// When the head must be complete, in milliseconds.
     private var headDeadline: Int64
     private var hasLookedForEnd = false
+    /// Whether the first line of a request is complete, or its deadline was moved because bytes of it were unread.
+    private var hasBegun = false
 
     init(handle: OpaquePointer, descriptor: Int32, address: PeerAddress, loop: ListenerLoop) {
         (self.handle, self.descriptor, self.address, self.loop) = (handle, descriptor, address, loop)
@@ -105,7 +107,7 @@ final class Connection {
     /// The request line is complete. The library will split `text` in place, so it must be read now.
     func begin(target text: UnsafePointer<CChar>) {
         target = RequestTarget(text)
-        began = MonotonicClock.nanoseconds()
+        (began, hasBegun) = (MonotonicClock.nanoseconds(), true)
         headDeadline = min(headDeadline, loop.now + loop.limits.headMilliseconds)
         // Without room for the records of a query's fields, the library would close the connection in silence.
         let fields = target.text.utf8.count { $0 == UInt8(ascii: "&") }
@@ -175,7 +177,7 @@ final class Connection {
         body = []
         stage = .head
         headDeadline = loop.now + loop.limits.idleMilliseconds
-        hasLookedForEnd = false
+        (hasLookedForEnd, hasBegun) = (false, false)
     }
 
     /// Makes `bytes` the memory of this request's body. If all bodies together have none left, the request is refused.
@@ -255,6 +257,11 @@ final class Connection {
         switch stage {
         case .head:
             if now > headDeadline {
+                // A request that has just arrived is read in the next turn. Who sends it byte by byte gains this time once.
+                if !hasBegun, !isShakingHands, SocketStatistics.unreadBytes(descriptor) > 0 {
+                    (headDeadline, hasBegun) = (now + limits.headMilliseconds, true)
+                    return
+                }
                 return cut(isShakingHands ? "the TLS handshake took too long" : "the head of the request took too long")
             }
             // The library misses an end of the stream that arrived together with the request. It notices later ones.

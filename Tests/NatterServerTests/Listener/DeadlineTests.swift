@@ -56,6 +56,29 @@ struct DeadlineTests {
         try expectService(server)
     }
 
+    @Test("a request that arrives as the time of an idle connection ends is served", arguments: Wire.allCases)
+    func lastMoment(wire: Wire) throws {
+        let server = try ListenerServer(wire) { $0.idleMilliseconds = 2_000 }
+        let first = try served(server)
+        // Unsafe: used by the loop's thread, and before and after that by this one.
+        nonisolated(unsafe) let second = try served(server)
+        nonisolated(unsafe) let idle = try served(server)
+        // Given a loop that is busy until that time is over, and in whose next turn the request arrives behind those it reads
+        server.handler.called.withLock { called in
+            called = { step in
+                if step == "first" {
+                    _ = poll(nil, 0, 2_100)
+                    second.sendRequest("GET", "/call/second")
+                } else {
+                    idle.sendRequest("GET", "/late")
+                }
+            }
+        }
+        first.sendRequest("GET", "/call/first")
+        #expect(try idle.answer().text == "<late>")
+        server.handler.called.withLock { $0 = nil }
+    }
+
     @Test("a slow body is cut off", arguments: ["/echo", "/upload"], Wire.allCases)
     func slowBody(target: String, wire: Wire) throws {
         let server = try shortServer(wire)

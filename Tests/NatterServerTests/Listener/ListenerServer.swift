@@ -48,6 +48,7 @@ final class ListenerServer: Sendable {
 /// - `echo` gives the body back, at once; `later` does so from another thread; `small` takes 10 bytes at most.
 /// - `hang` answers only when the server stops.
 /// - `big` answers 16 MiB to reader 1, `big/2` to reader 2.
+/// - `call/…` calls a function of the test on the loop's thread.
 /// - `cpu` tells how many milliseconds of processor the loop's thread has had.
 /// - `refuse` refuses by the head.
 /// - `upload` counts a streamed body, pausing now and then until another thread goes on; `upload/early` answers 422 at
@@ -66,6 +67,8 @@ final class TestHandler: HTTPHandler {
 
     private let state = Monitor(State())
     private let worker = try? Worker()
+    /// What `call` calls, with the last segment of the path.
+    let called = Monitor<(@Sendable (String) -> Void)?>(nil)
 
     init() throws {}
 
@@ -89,6 +92,9 @@ final class TestHandler: HTTPHandler {
             reply.reader = head.path.flatMap { $0.count > 1 ? Int64($0[1]) : nil } ?? 1
             exchange.respond(reply)
         case "hang": state.signal { $0.waiting.append(exchange) }
+        case "call":
+            called.withLock { $0 }?(head.path?.last ?? "")
+            exchange.respond(Reply(status: 200, body: .bytes([])))
         case "cpu":
             let milliseconds = ThreadTime.now() / 1_000_000
             exchange.respond(Reply(status: 200, body: .bytes(Array("\(milliseconds)".utf8))))
