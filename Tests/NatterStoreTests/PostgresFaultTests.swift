@@ -371,9 +371,40 @@ struct PostgresFaultTests {
     }
 
     /// Expects that a database is refused because of what it lacks.
-    private func refuses(_ body: () throws -> Void) throws {
-        do { try body() } catch StoreOpenError.unfit { return }
+    private func refuses(_ words: String = "", _ body: () throws -> Void) throws {
+        do { try body() } catch StoreOpenError.unfit(let phrase) {
+            #expect(words.isEmpty || phrase.english.contains(words), "\(phrase)")
+            return
+        }
         throw Failure("it was not refused")
+    }
+
+    @Test("a schema that is missing, forbidden, of another program or incomplete is refused, and the words say which")
+    func otherSchemas() throws {
+        let files = try TemporaryDirectory()
+        try TestStore(files.path).store.close()
+        func refused(_ uri: String, _ words: String) throws {
+            try refuses(words) { _ = try TestStore(database: uri) }
+            try refuses(words) { _ = try StoreCopy.run(from: files.path, to: SharedStore(uri)) { _ in } }
+        }
+        try refused(uri + "&options=-csearch_path%3Dnowhere", "search_path")
+        try cluster.query("CREATE TABLE account (name text)", in: uri)
+        try refused(uri, "relation \"account\" already exists")
+        #expect(try cluster.query("SELECT tablename FROM pg_tables WHERE schemaname='public'", in: uri) == ["account"])
+        try cluster.query("DROP TABLE account", in: uri)
+        try TestStore(database: uri).store.close()
+        let role = "no_usage_" + (uri.split(separator: "/").dropFirst().first?.split(separator: "?").first ?? "")
+        try cluster.query("CREATE ROLE \(role) LOGIN;\nREVOKE ALL ON SCHEMA public FROM public", in: uri)
+        try refused(uri.replacing("user=natter", with: "user=\(role)"), "USAGE")
+        for table in ["block", "store"] {
+            try cluster.query("DROP TABLE \(table)", in: uri)
+            try refuses("\"\(table)\" does not exist") { _ = try TestStore(database: uri) }
+            let cache = try TemporaryDirectory()
+            try refuses("\"\(table)\" does not exist") { _ = try SharedStore(uri).check(in: cache.path) { _ in } }
+            try refuses("\"\(table)\" does not exist") {
+                _ = try StoreCopy.run(from: SharedStore(uri), to: cache("copy"))
+            }
+        }
     }
 
     @Test("a database in another encoding is refused before it gets tables")

@@ -120,7 +120,7 @@ final class PostgresEngine: StoreEngine {
             throw StoreOpenError.unreachable("other servers write so much that this one can't begin; try again")
         } catch let error as PostgresError {
             if former != nil { throw StoreError(error) }
-            throw error.isForbidden ? StoreOpenError.unfit(error.phrase) : .unreachable(error.phrase)
+            throw StoreOpenError(error)
         }
     }
 
@@ -252,9 +252,7 @@ final class PostgresEngine: StoreEngine {
                 return files
             }
             return Set(files.map { directory + "/logs/" + $0 })
-        } catch let error as PostgresError {
-            throw error.isForbidden ? StoreOpenError.unfit(error.phrase) : .unreachable(error.phrase)
-        }
+        } catch let error as PostgresError { throw StoreOpenError(error) }
     }
 
     /// Begins an epoch, and `general` in a new store. Other servers write meanwhile, so it follows them until it has its turn.
@@ -301,7 +299,7 @@ final class PostgresEngine: StoreEngine {
         }
     }
 
-    /// - Throws: `PostgresError` if the role lacks a right, which ends a start.
+    /// - Throws: `PostgresError` if a right or a table is missing, which ends a start.
     private func append(_ entry: LogEntry, with blocks: [WrittenBlocks], _ engine: inout State) throws -> Appended {
         try watch.requireCurrent()
         let answer = try engine.log.append(entry, with: blocks)

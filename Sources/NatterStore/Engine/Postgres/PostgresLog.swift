@@ -195,8 +195,8 @@ struct PostgresLog {
 
     // MARK: Appending
 
-    /// See `StoreEngine.append`. After `.behind`, the lock is held for the next proposal, until `release`. That the role lacks a
-    /// right is thrown as `PostgresError`.
+    /// See `StoreEngine.append`. After `.behind`, the lock is held for the next proposal, until `release`. Of tables that
+    /// are not as they should be, it throws the `PostgresError`.
     mutating func append(_ entry: LogEntry, with blocks: [WrittenBlocks]) throws -> Appended {
         do {
             let connection = try connected()
@@ -213,7 +213,7 @@ struct PostgresLog {
             if !error.isLost { release(always: true) }
             // An earlier attempt may still come into effect, whatever this one has met.
             if uncertain == entry.author { throw StoreError.outcomeUnknown }
-            if error.isForbidden { throw error }
+            if error.isMisfit { throw error }
             throw StoreError(error)
         }
     }

@@ -193,3 +193,22 @@ enum PostgresSchema {
     /// How many milliseconds the clocks may be apart.
     private static let clockTolerance: Int64 = 5_000
 }
+
+extension StoreOpenError {
+    /// Why a start, a check or a copy can't use a database.
+    init(_ error: PostgresError) {
+        self =
+            switch error.state {
+            case "3F000":
+                .unfit(
+                    "PostgreSQL: the role can use no schema of its search_path; create one, grant USAGE on it, or name another in the URI"
+                )
+            case "42P07":
+                .unfit("\(error); the schema has tables of another program, so name an empty schema or database")
+            case "42501": .unfit("\(error); grant the role the rights that natter-postgresql(7) lists")
+            case _ where error.isMisfit:
+                .unfit("\(error); the tables of the store are incomplete, so restore them or name another database")
+            default: .unreachable(error.phrase)
+            }
+    }
+}

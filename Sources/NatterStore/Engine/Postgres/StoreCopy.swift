@@ -24,8 +24,8 @@ public enum StoreCopy {
     /// Turns errors of PostgreSQL into those of a store.
     private static func translating(_ body: () throws -> Summary) throws -> Summary {
         do { return try body() } catch let error as PostgresError {
-            if error.isForbidden { throw StoreOpenError.unfit(error.phrase) }
-            throw error.isLost ? StoreOpenError.unreachable(error.phrase) : StoreError(error)
+            if error.isMisfit || error.isLost { throw StoreOpenError(error) }
+            throw StoreError(error)
         }
     }
 
