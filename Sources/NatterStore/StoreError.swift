@@ -102,6 +102,11 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
             self = error
             return
         }
+        if let error = error as? StoreOpenError {
+            // A shared store is opened again if its log went back.
+            self = .failed(error.phrase)
+            return
+        }
         if let error = error as? PostgresError {
             self =
                 error.isPassing

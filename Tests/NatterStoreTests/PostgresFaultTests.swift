@@ -407,6 +407,28 @@ struct PostgresFaultTests {
         }
     }
 
+    @Test("a store whose log or id is gone is damaged, even an empty one, and nothing is put in their place")
+    func emptied() throws {
+        try servers(uri).forEach { $0.store.close() }
+        let places = "SELECT (SELECT count(*) FROM log), (SELECT count(*) FROM store)"
+        for (sql, words, left) in [
+            ("DELETE FROM store", "lost its id", "0"), ("DELETE FROM log", "is empty", "1"),
+            ("DELETE FROM conversation", "is empty", "1"),
+        ] {
+            let database = try cluster.makeDatabase(copying: uri)
+            if sql.hasSuffix("conversation") { try cluster.query("DELETE FROM log", in: database) }
+            try cluster.query(sql, in: database)
+            let failure = #expect(throws: StoreOpenError.self) { _ = try TestStore(database: database) }
+            guard case .damaged(let phrase) = failure else { throw Failure("\(failure, default: "it opened")") }
+            #expect(phrase.english.contains(words))
+            let directory = try TemporaryDirectory()
+            var damages: [StoreDamage] = []
+            #expect(try SharedStore(database).check(in: directory.path) { damages.append($0) }.damages == 1)
+            #expect(damages.first?.problem.english.contains(words) == true, "\(damages)")
+            #expect(try cluster.query(places, in: database).first?.hasSuffix(left) == true)
+        }
+    }
+
     @Test("a database in another encoding is refused before it gets tables")
     func encoding() throws {
         let name = "latin_\(uri.dropFirst("postgresql:///".count).prefix { $0 != "?" })"

@@ -144,13 +144,21 @@ final class PostgresEngine: StoreEngine {
         try connection.run(
             "INSERT INTO store (id,key_secret) VALUES ($1,$2) ON CONFLICT (one) DO NOTHING", .bytes(fresh.bytes),
             .bytes(ShortHashKey.random().bytes))
-        guard let known = try knownIdentity(connection) else {
-            throw StoreOpenError.damaged("the store in PostgreSQL has lost its id")
+        guard let known = try knownIdentity(connection) else { throw lostID }
+        if known.0 == fresh {
+            try requireNoLog(connection)
+            _ = try PostgresLog.begin(fresh, connection)
         }
-        if known.0 == fresh { _ = try PostgresLog.begin(fresh, connection) }
         try connection.execute("COMMIT")
         return known
     }
+
+    /// Refuses entries whose store is gone: under another id, nothing in them would be right.
+    private static func requireNoLog(_ connection: PostgresConnection) throws {
+        if try connection.run("SELECT 1 FROM log LIMIT 1").count > 0 { throw lostID }
+    }
+
+    private static let lostID = StoreOpenError.damaged("the store in PostgreSQL has lost its id")
 
     static let noStore = StoreOpenError.unfit(
         "the database holds no store; name another one, or make one in it with 'natterd serve'")
@@ -169,7 +177,7 @@ final class PostgresEngine: StoreEngine {
                 "the database holds a copy that was not finished; run 'natterd copy' again")
         }
         guard let id = StoreID(bytes: rows.blob(0, 0)), let secret = ShortHashKey(bytes: rows.blob(0, 1)) else {
-            throw StoreOpenError.damaged("the store in PostgreSQL has lost its id")
+            throw lostID
         }
         return (id, secret)
     }
@@ -235,7 +243,10 @@ final class PostgresEngine: StoreEngine {
             guard try PostgresSchema.knownStep(connection) == Int64(PostgresSchema.steps.count) else {
                 throw StoreOpenError.unfit("the store in PostgreSQL is of an older natterd; start this one on it first")
             }
-            guard let (id, secret) = try PostgresEngine.knownIdentity(connection) else { throw PostgresEngine.noStore }
+            guard let (id, secret) = try PostgresEngine.knownIdentity(connection) else {
+                try PostgresEngine.requireNoLog(connection)
+                throw PostgresEngine.noStore
+            }
             // Before the copy is made, and with the lock of the log: a server may just be removing what is replaced.
             try connection.execute("BEGIN; SELECT pg_advisory_xact_lock(\(PostgresLog.lock))")
             let last = try connection.run("SELECT coalesce(max(number),0) FROM log").integer(0, 0)

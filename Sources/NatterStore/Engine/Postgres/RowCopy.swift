@@ -81,10 +81,8 @@ struct RowCopy {
             }
             place = PostgresLog.place(rows, row)
         }
-        // The newest entry is never trimmed.
-        if isFirst, try connection.row("SELECT 1 FROM conversation LIMIT 1", read: { $0.int64(0) }) != nil {
-            throw StoreOpenError.damaged("PostgreSQL's log is empty, although there are conversations")
-        }
+        // Row 0 comes with the store, and the newest row is never trimmed.
+        if isFirst { throw StoreOpenError.damaged("PostgreSQL's table 'log' is empty, although there is a store") }
         try connection.execute("COMMIT")
         try connection.checkpoint(.truncating)
         number = place.number
