@@ -120,7 +120,12 @@ struct PostgresTests {
         #expect(try PosixDisk().list(directory.path + "/check/shared") == [])
         try cluster.query("UPDATE log_piece SET data=set_byte(data,900,get_byte(data,900)#1) WHERE start>0", in: uri)
         _ = try SharedStore(uri).check(in: directory.path) { damages.append($0) }
-        #expect(damages.contains { $0.range != nil })
+        _ = try SharedStore(uri).check(in: directory.path) { damages.append($0) }
+        #expect(damages.contains { $0.range != nil && $0.file.hasPrefix("logs/") })
+        try cluster.query("DELETE FROM block", in: uri)
+        _ = try SharedStore(uri).check(in: directory.path) { damages.append($0) }
+        // Nobody knows the directory in which it worked
+        #expect(Set(damages.map { $0.file.prefix { $0 != "/" } }) == ["logs", "PostgreSQL"], "\(damages)")
         // An entry that differs, and no entry at all
         for (sql, problem) in [
             (

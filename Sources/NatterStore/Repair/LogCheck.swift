@@ -124,7 +124,7 @@ struct LogCheck {
             if spare?.id != row.dictionary {
                 report(
                     check.database,
-                    "the second copy of the dictionary of '\(path)' is missing or damaged")
+                    "the second copy of the dictionary of '\(check.name(path))' is missing or damaged")
             }
         }
         do throws(LogError) {

@@ -24,6 +24,8 @@ public final class StoreCheck {
     let database: String
     let disk: any Disk
     private let visit: (StoreDamage) -> Void
+    /// What people call a path.
+    private(set) var name: (String) -> String = { $0 }
     var summary = Summary()
     /// Paths of segment files that rows name.
     var knownFiles: Set<String> = []
@@ -56,19 +58,22 @@ public final class StoreCheck {
     /// - Parameters:
     ///   - database: its path, if it is not the usual one.
     ///   - files: the log files that the index must know; nil for all.
+    ///   - name: what people call a path, where it is not the path.
     static func check(
         _ directory: String, database: String? = nil, files: Set<String>? = nil, disk: any Disk,
-        _ visit: @escaping (StoreDamage) -> Void
+        name: @escaping (String) -> String = { $0 }, _ visit: @escaping (StoreDamage) -> Void
     ) throws -> Summary {
         let check = StoreCheck(
             directory: directory, database: database ?? Store.databasePath(directory), disk: disk, visit: visit)
-        check.files = files
+        (check.files, check.name) = (files, name)
         try check.run()
         return check.summary
     }
 
     func report(_ damage: StoreDamage) {
         summary.damages += 1
+        var damage = damage
+        damage.file = name(damage.file)
         visit(damage)
     }
 
@@ -201,7 +206,7 @@ public final class StoreCheck {
         guard LossRows.covers(losses[conversation.identity.number] ?? [], range) else { return false }
         summary.stated.append(
             StoreDamage(
-                file: database, conversation: conversation.label, range: range,
+                file: name(database), conversation: conversation.label, range: range,
                 problem: "lost, as a repair has stated"))
         return true
     }

@@ -26,6 +26,9 @@ struct PostgresDisk: Disk {
         path.hasPrefix(prefix) ? String(path.dropFirst(prefix.utf8.count)) : nil
     }
 
+    /// The name of a log file for people: this machine has no such file.
+    func name(_ path: String) -> String { logPath(path).map { "logs/" + $0 } ?? path }
+
     /// Runs a statement, and turns its errors into those of a disk.
     func run(
         _ operation: String, _ path: String, _ sql: String, _ values: PostgresValue...
@@ -33,7 +36,7 @@ struct PostgresDisk: Disk {
         do {
             return try pool.use { try $0.run(sql, all: values) }
         } catch {
-            throw PostgresDisk.error(error, operation, path)
+            throw PostgresDisk.error(error, operation, name(path))
         }
     }
 
@@ -62,7 +65,7 @@ struct PostgresDisk: Disk {
         }
         let found = try run("open", path, "SELECT id FROM log_file WHERE path=$1", .text(name))
         guard found.count == 1 else {
-            throw DiskError(code: .noSuchFileOrDirectory, operation: "open", path: path)
+            throw DiskError(code: .noSuchFileOrDirectory, operation: "open", path: self.name(path))
         }
         return PostgresFile(disk: self, path: path, id: found.integer(0, 0))
     }
@@ -100,7 +103,9 @@ struct PostgresDisk: Disk {
     func remove(_ path: String) throws(DiskError) {
         guard let name = logPath(path) else { return try local.remove(path) }
         let removed = try run("remove", path, "DELETE FROM log_file WHERE path=$1 RETURNING id", .text(name))
-        if removed.count == 0 { throw DiskError(code: .noSuchFileOrDirectory, operation: "remove", path: path) }
+        guard removed.count > 0 else {
+            throw DiskError(code: .noSuchFileOrDirectory, operation: "remove", path: self.name(path))
+        }
     }
 
     /// Each statement is durable when it returns.

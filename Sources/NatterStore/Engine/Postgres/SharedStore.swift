@@ -30,7 +30,12 @@ public struct SharedStore: Sendable, Equatable {
             visit(StoreDamage(file: "log", problem: problem))
             return StoreCheck.Summary(damages: 1)
         }
-        return try StoreCheck.check(engine.directory, files: files, disk: engine.disk, visit)
+        // What it read is gone after the check, and was never anything but a copy.
+        let (copy, above) = (Store.databasePath(engine.directory), engine.directory + "/")
+        func name(_ path: String) -> String {
+            path == copy ? "PostgreSQL" : path.hasPrefix(above + "logs/") ? String(path.dropFirst(above.count)) : path
+        }
+        return try StoreCheck.check(engine.directory, files: files, disk: engine.disk, name: name, visit)
     }
 }
 
