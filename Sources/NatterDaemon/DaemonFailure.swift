@@ -96,7 +96,7 @@ enum DaemonFailure {
             case .badName: (.invalidData, "bad_name")
             case .forbidden: (.refused, "forbidden")
             case .diskFull, .notDropped: (.temporary, "disk_full")
-            case .busy, .databaseAway: (.temporary, "busy")
+            case .busy, .databaseAway, .databaseLocked: (.temporary, "busy")
             case .damaged: (.inputOutput, "damaged")
             default: (.inputOutput, "io_error")
             }

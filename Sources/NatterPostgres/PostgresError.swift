@@ -15,8 +15,10 @@ public struct PostgresError: Error, Equatable, PhraseConvertible {
             // The server has become a standby.
             || state == "25006"
     }
-    /// A lock was not free in time, so whoever holds it makes no progress; or an administrator has cancelled the statement.
-    public var isHeldUp: Bool { state == "55P03" || state == "57014" }
+    /// Another session held a lock for longer than this one waits.
+    public var isLocked: Bool { state == "55P03" }
+    /// The same, or an administrator has cancelled the statement.
+    public var isHeldUp: Bool { isLocked || state == "57014" }
     /// A table is not there, as before a restore has made it.
     public var lacksTable: Bool { state == "42P01" }
     /// Whether the same may succeed later without anybody changing the store.

@@ -68,6 +68,7 @@ final class DiskReserve: Sendable {
         switch refusal {
         case nil: return database.withLock { $0 = nil }
         case .diskFull: trouble = .diskFull
+        case .databaseLocked: trouble = .databaseLocked
         case .databaseAway, .outcomeUnknown: trouble = .databaseAway
         default: return
         }

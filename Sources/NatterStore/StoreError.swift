@@ -15,6 +15,8 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
     case outcomeUnknown
     /// The database that keeps the store can't be reached; nothing was done.
     case databaseAway
+    /// Another session of the database that keeps the store holds a lock; nothing was done.
+    case databaseLocked
     /// The disk is full; nothing was done.
     case diskFull
     /// How long messages of a conversation are kept was stored, but the disk is too full to drop those that are due.
@@ -61,6 +63,7 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
         switch self {
         case .busy: "the server is busy; try again in a moment"
         case .databaseAway: "the server can't reach its database; try again in a moment"
+        case .databaseLocked: "another session holds a lock in the server's database; try again in a moment"
         case .outcomeUnknown: "it is not known whether this was stored; ask for it, or repeat it with the same id"
         case .diskFull: "the server's disk is full; nothing was stored"
         case .notDropped(let name):
@@ -96,6 +99,9 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
         }
     }
 
+    /// Whether a shared database can't be used at the moment.
+    var isOfDatabase: Bool { self == .databaseAway || self == .databaseLocked }
+
     /// Converts an error of the rooms below.
     public init(_ error: any Error) {
         if let error = error as? StoreError {
@@ -109,8 +115,13 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
         }
         if let error = error as? PostgresError {
             self =
-                error.isPassing
-                ? .databaseAway : error.isRace ? .busy : error.isFull ? .diskFull : .failed(error.phrase)
+                switch error {
+                case _ where error.isLocked: .databaseLocked
+                case _ where error.isRace || error.isHeldUp: .busy
+                case _ where error.isPassing: .databaseAway
+                case _ where error.isFull: .diskFull
+                default: .failed(error.phrase)
+                }
             return
         }
         switch ArchiveError(error) {
@@ -118,8 +129,15 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
         case let error where error.isFull: self = .diskFull
         case .disk(let error) where error.code == .connectionRefused: self = .databaseAway
         case .log(.disk(let error)) where error.code == .connectionRefused: self = .databaseAway
+        case .disk(let error) where error.isLocked: self = .databaseLocked
+        case .log(.disk(let error)) where error.isLocked: self = .databaseLocked
         case .index(let error) where error.reason == .busy: self = .busy
         case let error: self = .failed(error.phrase)
         }
     }
+}
+
+extension DiskError {
+    /// Whether `PostgresDisk` has waited in vain for a lock. A disk of files says no more than the number.
+    fileprivate var isLocked: Bool { code == .resourceBusy && reason != nil }
 }

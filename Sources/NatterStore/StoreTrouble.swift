@@ -10,6 +10,8 @@ public enum StoreTrouble: Sendable, Equatable, PhraseConvertible {
     case diskFull
     /// A shared database does not take messages.
     case databaseAway
+    /// Another session of a shared database holds a lock.
+    case databaseLocked
     /// Messages can't be moved from the journal to log files.
     case cannotSeal(String)
     /// The search index is not kept up. Searches are slower, not wrong.
@@ -25,7 +27,7 @@ public enum StoreTrouble: Sendable, Equatable, PhraseConvertible {
         switch self {
         case .writeFailed: "write_failed"
         case .diskFull: "disk_full"
-        case .databaseAway: "database"
+        case .databaseAway, .databaseLocked: "database"
         case .cannotSeal: "sealer"
         case .searchStopped: "search_index"
         }
@@ -39,6 +41,7 @@ public enum StoreTrouble: Sendable, Equatable, PhraseConvertible {
         case .writeFailed(let reason): "nothing more is written: \(reason)"
         case .diskFull: "the disk is full; messages are refused until there is room"
         case .databaseAway: "the database does not answer; messages are refused until it does"
+        case .databaseLocked: "another session holds a lock in the database; messages are refused until it is free"
         case .cannotSeal(let reason): "messages can't be moved to the log files: \(reason)"
         case .searchStopped(let reason): "the search index has stopped: \(reason)"
         }
@@ -53,7 +56,7 @@ extension Store {
         let database = reserve.databaseTrouble
         // A disk that can't say how full it is can't be written to, either.
         if database == .diskFull || (try? reserve.isRoomLeft()) != true { found.append(.diskFull) }
-        if database == .databaseAway { found.append(.databaseAway) }
+        if let database, database != .diskFull { found.append(database) }
         if let reason = sealer.trouble { found.append(.cannotSeal(reason)) }
         if let reason = search.trouble { found.append(.searchStopped(reason)) }
         return found

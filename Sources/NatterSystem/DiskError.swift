@@ -14,6 +14,7 @@ public struct Errno: RawRepresentable, Hashable, Sendable, PhraseConvertible {
     public static let noSuchFileOrDirectory = Errno(rawValue: ENOENT)
     public static let ioError = Errno(rawValue: EIO)
     public static let permissionDenied = Errno(rawValue: EACCES)
+    public static let resourceBusy = Errno(rawValue: EBUSY)
     public static let fileExists = Errno(rawValue: EEXIST)
     public static let notADirectory = Errno(rawValue: ENOTDIR)
     public static let isDirectory = Errno(rawValue: EISDIR)

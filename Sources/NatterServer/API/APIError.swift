@@ -24,7 +24,7 @@ struct APIError: Error {
     init(_ error: StoreError) {
         let code: ErrorCode =
             switch error {
-            case .busy, .databaseAway: .busy
+            case .busy, .databaseAway, .databaseLocked: .busy
             case .outcomeUnknown: .outcomeUnknown
             case .diskFull, .notDropped: .diskFull
             case .unauthorized: .unauthorized

@@ -19,7 +19,7 @@ enum ServiceRoutes {
             let error =
                 switch trouble {
                 case .diskFull: APIError(.diskFull, trouble.phrase)
-                case .databaseAway: APIError(.busy, trouble.phrase)
+                case .databaseAway, .databaseLocked: APIError(.busy, trouble.phrase)
                 case .cannotSeal: APIError(.busy, "messages can't be moved to the log files; the server's log says why")
                 case .writeFailed, .searchStopped:
                     APIError(.outcomeUnknown, "a write has failed; nothing more is written")

@@ -49,10 +49,10 @@ struct PostgresDisk: Disk {
         case let error? where error.isUniqueViolation: code = .fileExists
         // Another server has removed the file.
         case let error? where error.isForeignKeyViolation: code = .noSuchFileOrDirectory
-        case let error? where error.isPassing: code = .connectionRefused
-        default:
-            code = .invalidArgument
-            reason = (error as? PostgresError)?.phrase
+        case let error?:
+            code = error.isHeldUp ? .resourceBusy : error.isPassing ? .connectionRefused : .invalidArgument
+            reason = error.phrase
+        case nil: code = .invalidArgument
         }
         return DiskError(code: code, operation: operation, path: path, reason: reason)
     }

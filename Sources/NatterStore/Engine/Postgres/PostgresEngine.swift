@@ -320,9 +320,11 @@ final class PostgresEngine: StoreEngine {
             try engine.copy?.follow(entry, with: blocks)
             for number in entry.changes.compactMap(\.rewritten) { cache.withLock { $0 }?.forget(number) }
         case .behind(let others):
-            do { try engine.follow(others, cache.withLock { $0 }) } catch StoreError.databaseAway {
+            do { try engine.follow(others, cache.withLock { $0 }) } catch let error as StoreError
+                where error.isOfDatabase
+            {
                 // The entry itself may be there, from an attempt whose answer was lost.
-                throw others.contains { $0.author == entry.author } ? StoreError.outcomeUnknown : .databaseAway
+                throw others.contains { $0.author == entry.author } ? StoreError.outcomeUnknown : error
             }
         case .unknown: break
         }

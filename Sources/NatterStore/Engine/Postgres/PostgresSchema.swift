@@ -208,6 +208,8 @@ extension StoreOpenError {
             case "42501": .unfit("\(error); grant the role the rights that natter-postgresql(7) lists")
             case _ where error.isMisfit:
                 .unfit("\(error); the tables of the store are incomplete, so restore them or name another database")
+            case _ where error.isLocked:
+                .unreachable("another session of PostgreSQL holds a lock that is needed; see its view pg_locks")
             default: .unreachable(error.phrase)
             }
     }
