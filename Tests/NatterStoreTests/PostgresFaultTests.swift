@@ -166,6 +166,46 @@ struct PostgresFaultTests {
         cluster.stop(SIGINT)
     }
 
+    @Test("two servers that take turns wait for a lock once, not for each step, and later messages wait for it less")
+    func lockedOnce() throws {
+        let patience: Int64 = 3_000
+        let servers = try servers(uri, patienceMilliseconds: patience)
+        // Given servers that were first in turn, so that both queue
+        for server in servers + servers { try server.post(["turn"]) }
+        let holder = try cluster.hold("log", in: uri)
+        defer { holder.signal(SIGKILL) }
+        // When each gets a message, and one more while that waits
+        let waits = try concurrently(4) { number throws -> Int64 in
+            _ = poll(nil, 0, number < 2 ? 0 : 500)
+            let began = MonotonicClock.now()
+            #expect(try servers[number % 2].post(["late"]).first?.refusal == .databaseLocked)
+            return MonotonicClock.now() - began
+        }
+        // Then none waits much longer than for one lock
+        #expect(waits.allSatisfy { $0 < 3 * patience }, "\(waits)")
+        try cluster.query(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'", in: uri)
+        for server in servers {
+            try eventually("it is taken") { try server.post(["after"], key: "k").first?.message != nil }
+        }
+    }
+
+    @Test("a read that waits while another one fails fails with it")
+    func sharedFailure() throws {
+        let (barrier, looks) = (ReadBarrier(), Monitor(0))
+        @Sendable func look() throws -> LogPlace {
+            looks.signal { $0 += 1 }
+            // Until others wait
+            _ = poll(nil, 0, 500)
+            throw StoreError.databaseLocked
+        }
+        let failed = try concurrently(4) { number in
+            if number > 0 { _ = looks.wait { $0 > 0 ? true : nil } }
+            return (try? barrier.head(look)) == nil
+        }
+        #expect(failed == [true, true, true, true] && looks.withLock { $0 } == 1)
+    }
+
     @Test("until a restore has made and filled the tables, the database counts as away, and servers make nothing in it")
     func restoring() throws {
         let servers = try servers(uri)

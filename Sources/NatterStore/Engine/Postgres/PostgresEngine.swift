@@ -201,10 +201,8 @@ final class PostgresEngine: StoreEngine {
             watch.note(read: place.number)
             try watch.sayAlive(connection)
             var keys = loader.keys
-            guard try begin(&state, &keys, id, &engine) else {
-                engine.log.release()
-                return nil
-            }
+            defer { engine.log.endTurn() }
+            guard try begin(&state, &keys, id, &engine) else { return nil }
             return LoadedState(
                 id: id, keySecret: secret, state: state, place: state.place, keys: try copy.withoutErased(keys))
         }
@@ -384,7 +382,7 @@ final class PostgresEngine: StoreEngine {
 
     func checkpointIfDue() throws {
         try state.withLock { engine in
-            engine.log.release()
+            engine.log.endTurn()
             try engine.copy?.checkpointIfDue()
         }
     }

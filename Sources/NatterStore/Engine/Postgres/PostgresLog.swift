@@ -20,6 +20,9 @@ struct PostgresLog {
     private var queued = 0
     /// The latest attempt whose answer was lost.
     private var uncertain: LogEntry.Author?
+    private var turn: PostgresTurn
+    /// How long the session waits for a lock, in milliseconds.
+    private var lockTimeout: Int64
 
     /// How many entries go through the queue after another server was faster.
     private static let queueLength = 16
@@ -35,7 +38,11 @@ struct PostgresLog {
     /// The channel that says the number of a new entry.
     static let channel = "'natter_' || 'log'::regclass::oid"
 
-    init(_ pool: PostgresPool) { self.pool = pool }
+    init(_ pool: PostgresPool) {
+        self.pool = pool
+        turn = PostgresTurn(patienceMilliseconds: pool.patienceMilliseconds)
+        lockTimeout = turn.fullMilliseconds
+    }
 
     // MARK: Rows
 
@@ -198,11 +205,17 @@ struct PostgresLog {
     /// See `StoreEngine.append`. After `.behind`, the lock is held for the next proposal, until `release`. Of tables that
     /// are not as they should be, it throws the `PostgresError`.
     mutating func append(_ entry: LogEntry, with blocks: [WrittenBlocks]) throws -> Appended {
+        turn.begin()
+        if uncertain == entry.author, !turn.mayRepeat {
+            turn.note(isHeldUp: true)
+            throw StoreError.outcomeUnknown
+        }
         do {
             let connection = try connected()
             do {
                 let answer = try propose(entry, blocks, connection)
                 uncertain = nil
+                turn.note(nil)
                 return answer
             } catch let error as PostgresError where error.isLost {
                 drop()
@@ -210,6 +223,7 @@ struct PostgresLog {
                 return .unknown
             }
         } catch let error as PostgresError {
+            turn.note(error)
             if !error.isLost { release(always: true) }
             // An earlier attempt may still come into effect, whatever this one has met.
             if uncertain == entry.author { throw StoreError.outcomeUnknown }
@@ -244,7 +258,12 @@ struct PostgresLog {
     /// See `StoreEngine.lineUp`.
     mutating func lineUp(behind place: LogPlace) throws -> [LogEntry] {
         guard queued > 0, !holdsLock else { return [] }
-        return try translating { log in try log.takeLock(log.connected(), behind: place) }
+        return try translating { log in
+            do { return try log.takeLock(log.connected(), behind: place) } catch {
+                log.turn.note(error)
+                throw error
+            }
+        }
     }
 
     /// Begins a transaction that holds the lock of the queue.
@@ -252,8 +271,11 @@ struct PostgresLog {
     private mutating func takeLock(
         _ connection: PostgresConnection, behind place: LogPlace
     ) throws -> [LogEntry] {
+        let limit = turn.limit
         let answers = try connection.run(all: [
-            PostgresLog.begin, .init("SELECT pg_advisory_xact_lock(\(PostgresLog.lock))", []),
+            PostgresLog.begin, limit, .init("SELECT pg_advisory_xact_lock(\(PostgresLog.lock))", []),
+            // The table may be locked, too.
+            limit,
             PostgresLog.reading(after: place, limit: PostgresLog.readLimit),
         ])
         holdsLock = true
@@ -419,19 +441,35 @@ struct PostgresLog {
 
     // MARK: The connection
 
+    /// The connection, which waits for locks and answers as long as this turn may.
     private mutating func connected() throws(PostgresError) -> PostgresConnection {
-        if let connection { return connection }
+        turn.begin()
+        let connection: PostgresConnection
+        if let known = self.connection { connection = known } else { connection = try connect() }
+        connection.silenceMilliseconds = turn.silenceMilliseconds
+        let wanted = turn.lockMilliseconds
+        // A transaction has its own limit.
+        guard !holdsLock, (wanted - lockTimeout).magnitude > UInt64(turn.leastMilliseconds) else { return connection }
+        do { try connection.execute("SET lock_timeout = \(wanted)") } catch {
+            drop()
+            throw error
+        }
+        lockTimeout = wanted
+        return connection
+    }
+
+    private mutating func connect() throws(PostgresError) -> PostgresConnection {
         let made = try pool.connect()
         // Otherwise PostgreSQL plans some of the statements, such as that of `reading`, anew each time.
         try made.execute("SET plan_cache_mode = force_generic_plan")
-        connection = made
+        (connection, lockTimeout) = (made, turn.fullMilliseconds)
         return made
     }
 
     /// Runs what may be repeated, and repeats it once if the connection is lost.
     private mutating func translating<Result>(_ body: (inout PostgresLog) throws -> Result) throws -> Result {
         do {
-            do { return try body(&self) } catch let error as PostgresError where error.isLost {
+            do { return try body(&self) } catch let error as PostgresError where error.isLost && turn.mayRepeat {
                 drop()
                 return try body(&self)
             }
@@ -443,8 +481,14 @@ struct PostgresLog {
 
     private mutating func drop() { (connection, holdsLock) = (nil, false) }
 
-    /// Lets go of the lock if no proposal has followed.
-    mutating func release(always: Bool = false) {
+    /// Ends the turn, and lets go of the lock if no proposal has followed.
+    mutating func endTurn() {
+        turn.end()
+        release()
+    }
+
+    /// Lets go of the lock.
+    private mutating func release(always: Bool = false) {
         guard holdsLock || always, let connection else { return }
         holdsLock = false
         do { try connection.execute("ROLLBACK") } catch { drop() }

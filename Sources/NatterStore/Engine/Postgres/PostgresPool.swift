@@ -20,7 +20,7 @@ final class PostgresPool: Sendable {
     }
 
     /// How long a call waits for a database that is away. Later ones fail at once until it is back.
-    private let patienceMilliseconds: Int64
+    let patienceMilliseconds: Int64
     private static let pauseMilliseconds = 200
 
     private let report: @Sendable (Phrase) -> Void
@@ -72,9 +72,10 @@ final class PostgresPool: Sendable {
     /// An answer may take three times as long as a connection, because a disk that is slow still works. Waiting for a lock
     /// ends earlier, so that PostgreSQL itself can say why there is no answer.
     func open() throws(PostgresError) -> PostgresConnection {
+        let began = MonotonicClock.now()
         do throws(PostgresError) {
             let connection = try PostgresConnection(
-                target, silenceMilliseconds: Int32(clamping: 3 * patienceMilliseconds))
+                target, silenceMilliseconds: Int32(clamping: 2 * patienceMilliseconds))
             // A server that sleeps must not hold the lock of the log for others. The log relies on its own order, and another level
             // of isolation would refuse much of what comes at the same moment. How long a statement may take is up to us.
             try connection.execute(
@@ -84,17 +85,18 @@ final class PostgresPool: Sendable {
                 """)
             // A start says more of it. Later it may be another server, or have other settings.
             if state.withLock({ $0.hasOpened }) { try PostgresSchema.requireMemory(of: connection) }
+            connection.silenceMilliseconds = Int32(clamping: 3 * patienceMilliseconds)
             noteBack()
             return connection
         } catch {
-            noteAway(error)
+            noteAway(error, since: began)
             throw error
         }
     }
 
-    private func noteAway(_ error: PostgresError) {
+    private func noteAway(_ error: PostgresError, since began: Int64) {
         let isNew = state.withLock { state in
-            defer { (state.downSince, state.lastFailure) = (state.downSince ?? MonotonicClock.now(), error) }
+            defer { (state.downSince, state.lastFailure) = (state.downSince ?? began, error) }
             return state.downSince == nil && state.hasOpened && !state.isClosed
         }
         if isNew { report("the database can't be reached, and is tried again: \(error)") }
@@ -114,6 +116,7 @@ final class PostgresPool: Sendable {
 
     /// Runs `body`, which only reads or may be repeated, again if the connection is lost.
     func use<Result>(_ body: (PostgresConnection) throws -> Result) throws -> Result {
+        let began = MonotonicClock.now()
         var tries = 0
         while true {
             let connection: PostgresConnection
@@ -122,6 +125,8 @@ final class PostgresPool: Sendable {
             } else {
                 connection = try connect()
             }
+            let left = 3 * patienceMilliseconds - (MonotonicClock.now() - began)
+            connection.silenceMilliseconds = Int32(clamping: max(patienceMilliseconds, left))
             do {
                 defer { tries += 1 }
                 let result = try body(connection)
@@ -130,7 +135,8 @@ final class PostgresPool: Sendable {
             } catch let error as PostgresError where error.isLost {
                 // The idle connections are probably lost as well.
                 state.withLock { $0.idle = [] }
-                if tries > PostgresPool.tries { throw error }
+                let isOver = MonotonicClock.now() - began >= 4 * patienceMilliseconds
+                if isOver || tries > PostgresPool.tries { throw error }
             } catch {
                 giveBack(connection)
                 throw error

@@ -14,11 +14,12 @@ final class ReadBarrier: Sendable {
     private let state = Monitor(State())
 
     func head(_ look: () throws -> LogPlace) throws -> LogPlace {
-        // The look under way began earlier, so it may have missed something.
-        let wanted = state.withLock { $0.begun + 1 }
+        // The look under way began earlier, so it may have missed something. If it fails, the next one would, too.
+        let (underWay, wanted) = state.withLock { ($0.isLooking ? $0.begun : nil, $0.begun + 1) }
         while true {
             let known = state.wait { state -> Result<LogPlace, any Error>?? in
                 if state.done >= wanted { return .some(state.latest) }
+                if let underWay, state.done == underWay, case .failure? = state.latest { return .some(state.latest) }
                 guard !state.isLooking else { return nil }
                 state.isLooking = true
                 state.begun += 1

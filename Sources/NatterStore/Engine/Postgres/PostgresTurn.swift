@@ -1,0 +1,56 @@
+internal import NatterPostgres
+internal import NatterSystem
+
+/// How long the writer's thread waits for PostgreSQL in one turn: from `lineUp` to the answers of the requests, with
+/// everything that it repeats meanwhile.
+struct PostgresTurn {
+    /// How long a call waits for a database that is away.
+    private let patience: Int64
+    /// When waiting for locks ends, in milliseconds of the monotonic clock; nil between two turns.
+    private var lockEnd: Int64?
+    /// When the last turn waited in vain for a lock or an answer, if it did. Those who came meanwhile have waited, too, so
+    /// the next turn is short.
+    private var heldUp: Int64?
+
+    init(patienceMilliseconds patience: Int64) { self.patience = patience }
+
+    mutating func begin() {
+        guard lockEnd == nil else { return }
+        let now = MonotonicClock.now()
+        let isShort = heldUp.map { now - $0 < patience } ?? false
+        lockEnd = now + (isShort ? shortMilliseconds : fullMilliseconds)
+    }
+
+    mutating func end() { lockEnd = nil }
+
+    /// Notes what became of a proposal.
+    mutating func note(_ error: (any Error)?) { note(isHeldUp: (error as? PostgresError)?.isLocked == true) }
+
+    mutating func note(isHeldUp: Bool) { heldUp = isHeldUp ? MonotonicClock.now() : nil }
+
+    /// How long a session waits for each lock until it is told otherwise. PostgreSQL itself then says why there is no
+    /// answer, before the connection counts as lost.
+    var fullMilliseconds: Int64 { 2 * patience }
+    /// How long requests wait while others are known to wait in vain, and upkeep for which nobody waits.
+    var shortMilliseconds: Int64 { max(1, patience / 5) }
+    /// The least that is worth waiting. PostgreSQL takes 0 for no limit.
+    var leastMilliseconds: Int64 { max(1, patience / 20) }
+
+    private var left: Int64 { (lockEnd ?? 0) - MonotonicClock.now() }
+
+    /// How long the next lock may keep this turn waiting.
+    var lockMilliseconds: Int64 { max(leastMilliseconds, left) }
+    /// How long the next answer may take, longer than waiting for any lock.
+    var silenceMilliseconds: Int32 { Int32(clamping: max(0, left) + patience) }
+    /// Whether a proposal whose answer was lost may be repeated.
+    var mayRepeat: Bool { left > -2 * patience }
+
+    /// Limits how long a transaction waits for its next lock, to what is left of this turn since the transaction began.
+    var limit: PostgresConnection.Statement {
+        .init(
+            """
+            SELECT set_config('lock_timeout', greatest($1::bigint,
+            $2::bigint-(extract(epoch FROM clock_timestamp()-now())*1000)::bigint)::text, true)
+            """, [.integer(leastMilliseconds), .integer(lockMilliseconds)])
+    }
+}
