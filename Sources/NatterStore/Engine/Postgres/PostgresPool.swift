@@ -78,8 +78,11 @@ final class PostgresPool: Sendable {
                 target, silenceMilliseconds: Int32(clamping: 2 * patienceMilliseconds))
             // A server that sleeps must not hold the lock of the log for others. The log relies on its own order, and another level
             // of isolation would refuse much of what comes at the same moment. How long a statement may take is up to us.
+            // If the network fails while this server sends a transaction, PostgreSQL waits in the middle of it, with its
+            // locks, and without a time limit but that of TCP: two hours by default.
             try connection.execute(
                 """
+                SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;
                 SET idle_in_transaction_session_timeout = '5s'; SET lock_timeout = \(2 * patienceMilliseconds);
                 SET default_transaction_isolation = 'read committed'; SET statement_timeout = 0
                 """)
