@@ -392,6 +392,26 @@ struct PostgresTests {
         #expect(try server.all().map(\.text) == ["one", "two"] && !server.store.isFailed)
     }
 
+    @Test("a server that was last seen in the future, by a clock that was wrong, counts as dead")
+    func seenInFuture() throws {
+        let servers = try servers(2, journalBytes: 64 << 10)
+        try cluster.query("INSERT INTO node VALUES (1,'ghost',now()+interval '1 day',0)", in: uri)
+        try servers[0].fill(300)
+        for server in servers {
+            try server.store.catchUp()
+            try server.seal()
+        }
+        #expect(try servers[0].store.nodes().count == 2)
+        try eventually("nothing waits for it") {
+            try servers[1].store.catchUp()
+            try servers[1].seal()
+            return try cluster.query("SELECT count(*) FROM log WHERE number<5", in: uri) == ["0"]
+        }
+        let pool = PostgresPool(try SharedStore(uri).target)
+        try pool.use { try PostgresSweeper(connection: $0, node: 2).sweep([]) }
+        #expect(try cluster.query("SELECT count(*) FROM node WHERE id=1", in: uri) == ["0"])
+    }
+
     @Test("servers set the isolation that they need, whatever the database has", .timeLimit(.minutes(2)))
     func isolation() throws {
         let name = uri.dropFirst("postgresql:///".count).prefix { $0 != "?" }

@@ -251,7 +251,7 @@ struct SharedErasingTests {
         try one.fill(900)
         try one.seal()
         // Given a server that has not read of an erasure
-        try cluster.query("INSERT INTO node VALUES (7,'asleep',now()+interval '1 hour',0)", in: uri)
+        try cluster.query("INSERT INTO node VALUES (7,'asleep',now()+interval '55 seconds',0)", in: uri)
         #expect(try Self.erase(7, at: one) == 1)
         #expect(try cluster.query("SELECT count(*) FROM retired", in: uri) != ["0"])
         #expect(try damages().isEmpty)

@@ -420,7 +420,7 @@ final class PostgresEngine: StoreEngine {
         let rows = try connection.run(
             """
             SELECT id,name,(extract(epoch FROM seen)*1000)::bigint,(SELECT max(number) FROM log)-read FROM node
-            WHERE seen>clock_timestamp()-interval '1 minute' ORDER BY name,id
+            WHERE \(PostgresSweeper.isAlive) ORDER BY name,id
             """)
         return (0..<rows.count).map { row in
             StoreNode(

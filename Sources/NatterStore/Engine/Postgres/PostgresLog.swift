@@ -421,7 +421,7 @@ struct PostgresLog {
             try connection.run(
                 """
                 DELETE FROM log WHERE commit_number<$1 AND number<(SELECT max(number) FROM log) AND number<
-                (SELECT min(read) FROM node WHERE seen>clock_timestamp()-interval '1 minute')
+                (SELECT min(read) FROM node WHERE \(PostgresSweeper.isAlive))
                 """, .unsigned(floor.rawValue))
             try connection.execute("COMMIT")
         }

@@ -12,7 +12,9 @@ struct PostgresSweeper {
     let node: Int64
 
     /// A server that says nothing for so long counts as dead. If it wakes, it finds out when it records its blocks.
-    private static let alive = "SELECT id FROM node WHERE seen>clock_timestamp()-interval '1 minute'"
+    private static let alive = "SELECT id FROM node WHERE \(isAlive)"
+    /// What was seen in the future was seen while PostgreSQL's clock was wrong.
+    static let isAlive = "abs(extract(epoch FROM clock_timestamp()-seen))<60"
     /// The files that go.
     private static let gone = """
         SELECT path FROM retired WHERE CASE
