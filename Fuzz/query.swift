@@ -10,7 +10,8 @@ nonisolated(unsafe) private let index: SearchIndex = {
     for name in [path, path + "-wal", path + "-shm"] { unlink(name) }
     try? index.write { writer in
         try writer.add(ConversationID(high: 1, low: 1), from: Seq(1)) { rows in
-            try rows.append(time: Timestamp(milliseconds: 1), text: "the quick brown fox, Привет ёлка don't /etc/fstab")
+            let text = "the quick brown fox, Привет ёлка don't /etc/fstab"
+            try rows.append(time: Timestamp(milliseconds: 1), text: Array(text.utf8))
         }
     }
     return index
