@@ -39,10 +39,11 @@ extension Connection {
 
     /// Whether the library could write the head of an answer. It has the same memory for it as for the head of the request and
     /// a record of each header, cookie and field of the query. Without room it would act on the request, and then close
-    /// the connection.
+    /// the connection. Whenever it looks for more to read, it wants a KiB for that.
     func hasRoomForAnswer(headBytes: Int, records: Int) -> Bool {
-        let (recordBytes, answerBytes) = (64, 1_536)
-        return headBytes + recordBytes * records + answerBytes <= loop.limits.connectionMemoryBytes
+        let (recordBytes, answerBytes, readBytes) = (64, 1_536, 1_024)
+        let taken = headBytes + recordBytes * records + readBytes
+        return taken + answerBytes <= loop.limits.connectionMemoryBytes
     }
 
     /// Counts a request through a proxy like a connection of its client.
