@@ -26,7 +26,6 @@ public struct PostgresError: Error, Equatable, PhraseConvertible {
     /// It would have gone between what other servers do at the same moment.
     public var isRace: Bool { state == "40001" || state == "40P01" }
     public var isFull: Bool { state == "53100" }
-    public var isForbidden: Bool { state == "42501" }
     /// A table, column or schema is missing, is another program's, or may not be used. Somebody has to change the database.
     public var isMisfit: Bool { state.hasPrefix("42") || state == "3F000" }
     public var isUniqueViolation: Bool { state == "23505" }

@@ -73,6 +73,7 @@ final class PostgresPool: Sendable {
     /// ends earlier, so that PostgreSQL itself can say why there is no answer.
     func open() throws(PostgresError) -> PostgresConnection {
         let began = MonotonicClock.now()
+        let lockTimeout = PostgresTurn(patienceMilliseconds: patienceMilliseconds).fullMilliseconds
         do throws(PostgresError) {
             let connection = try PostgresConnection(
                 target, silenceMilliseconds: Int32(clamping: 2 * patienceMilliseconds))
@@ -83,7 +84,7 @@ final class PostgresPool: Sendable {
             try connection.execute(
                 """
                 SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;
-                SET idle_in_transaction_session_timeout = '5s'; SET lock_timeout = \(2 * patienceMilliseconds);
+                SET idle_in_transaction_session_timeout = '5s'; SET lock_timeout = \(lockTimeout);
                 SET default_transaction_isolation = 'read committed'; SET statement_timeout = 0
                 """)
             // A start says more of it. Later it may be another server, or have other settings.
