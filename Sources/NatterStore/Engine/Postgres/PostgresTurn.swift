@@ -31,7 +31,7 @@ struct PostgresTurn {
     /// How long a session waits for each lock until it is told otherwise. PostgreSQL itself then says why there is no
     /// answer, before the connection counts as lost.
     var fullMilliseconds: Int64 { 2 * patience }
-    /// How long requests wait while others are known to wait in vain, and upkeep for which nobody waits.
+    /// How long a turn waits soon after another one has waited in vain.
     var shortMilliseconds: Int64 { max(1, patience / 5) }
     /// The least that is worth waiting. PostgreSQL takes 0 for no limit.
     var leastMilliseconds: Int64 { max(1, patience / 20) }
