@@ -74,7 +74,7 @@ public struct Digest: Hashable, Sendable, CustomStringConvertible {
     public var prefix: UInt64 { UInt64(littleEndian: words.0) }
 
     /// 64 hexadecimal digits.
-    public var description: String { Hex.encode(bytes) }
+    public var description: String { withUnsafeBytes { Hex.encode($0) } }
 
     public init?(hex: Substring) {
         guard let bytes = Hex.decode(hex) else { return nil }

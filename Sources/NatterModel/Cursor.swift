@@ -177,10 +177,9 @@ private enum CursorText {
     }
 
     /// - Parameter fields: behind their version.
-    static func encode(_ fields: [UInt8]) -> String {
-        var bytes = fields
-        bytes.append(littleEndian: check(bytes))
-        return Base64URL.encode(bytes)
+    static func encode(_ fields: consuming [UInt8]) -> String {
+        fields.append(littleEndian: check(fields))
+        return Base64URL.encode(fields)
     }
 
     static func decode(_ text: some StringProtocol, version: UInt8) -> [UInt8]? {

@@ -1,16 +1,18 @@
 /// Encodes and decodes lower-case hexadecimal digits.
 public enum Hex {
-    private static let digits = Array("0123456789abcdef".utf8)
+    private static let digits: StaticString = "0123456789abcdef"
 
     // For arrays and not for any collection: generic code from another module makes the runtime look through all
     // conformances of the program, which costs a command a tenth of its time.
-    public static func encode(_ bytes: [UInt8]) -> String {
+    public static func encode(_ bytes: [UInt8]) -> String { bytes.withUnsafeBytes { encode($0) } }
+
+    public static func encode(_ bytes: UnsafeRawBufferPointer) -> String {
         // Written in place, because each message of an answer has such a text.
         String(unsafeUninitializedCapacity: 2 * bytes.count) { text in
             var length = 0
             for byte in bytes {
-                text[length] = digits[Int(byte >> 4)]
-                text[length + 1] = digits[Int(byte & 15)]
+                text[length] = digits.utf8Start[Int(byte >> 4)]
+                text[length + 1] = digits.utf8Start[Int(byte & 15)]
                 length += 2
             }
             return length
@@ -18,9 +20,7 @@ public enum Hex {
     }
 
     /// All 16 digits of a number, so that these texts sort like the numbers.
-    public static func encode(_ value: UInt64) -> String {
-        encode((0..<8).map { UInt8(truncatingIfNeeded: value >> UInt64(56 - 8 * $0)) })
-    }
+    public static func encode(_ value: UInt64) -> String { withUnsafeBytes(of: value.bigEndian) { encode($0) } }
 
     /// - Returns: nil for an odd number of digits, or for a character other than `0-9a-f`.
     public static func decode(_ text: Substring) -> [UInt8]? {
@@ -41,10 +41,10 @@ public enum Hex {
 
 /// The base64 of RFC 4648 section 5 ("URL and filename safe"), without padding.
 public enum Base64URL {
-    private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8)
+    private static let alphabet: StaticString = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     private static let values: [UInt8] = {
         var values = [UInt8](repeating: 255, count: 256)
-        for (value, character) in alphabet.enumerated() { values[Int(character)] = UInt8(value) }
+        for value in 0..<64 { values[Int(alphabet.utf8Start[value])] = UInt8(value) }
         return values
     }()
 
@@ -52,22 +52,22 @@ public enum Base64URL {
         // Written in place, because each message of an answer has such a text.
         String(unsafeUninitializedCapacity: (bytes.count * 4 + 2) / 3) { text in
             var length = 0
-            func append(_ value: UInt32) {
-                text[length] = alphabet[Int(value & 63)]
-                length += 1
-            }
             var bits: UInt32 = 0
             var count: UInt32 = 0
             for byte in bytes {
-                bits = bits << 8 | UInt32(byte)
+                // The bits of former characters leave at the top.
+                bits = bits &<< 8 | UInt32(byte)
                 count += 8
-                while count >= 6 {
+                repeat {
                     count -= 6
-                    append(bits >> count)
-                }
-                bits &= (1 << count) - 1
+                    text[length] = alphabet.utf8Start[Int(bits &>> count & 63)]
+                    length += 1
+                } while count >= 6
             }
-            if count > 0 { append(bits << (6 - count)) }
+            if count > 0 {
+                text[length] = alphabet.utf8Start[Int(bits &<< (6 - count) & 63)]
+                length += 1
+            }
             return length
         }
     }

@@ -39,7 +39,7 @@ extension Identifier128 {
     }
 
     public static func < (left: Self, right: Self) -> Bool { (left.high, left.low) < (right.high, right.low) }
-    public var description: String { Hex.encode(bytes) }
+    public var description: String { withUnsafeBytes(of: (high.bigEndian, low.bigEndian)) { Hex.encode($0) } }
 }
 
 /// Identifies one store. It is made together with the data directory. The store's backups and replicas have the same

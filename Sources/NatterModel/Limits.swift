@@ -77,6 +77,8 @@ public enum TextError: Error, Equatable, PhraseConvertible {
         let count = text.utf8.count
         if count < Limits.textBytes.lowerBound { throw .empty }
         if count > Limits.textBytes.upperBound { throw .tooLong(bytes: count) }
-        if text.utf8.contains(0) { throw .containsNul }
+        // A walk through the bytes of a string takes five times as long as one through a buffer.
+        let hasNul = text.utf8.withContiguousStorageIfAvailable { $0.contains(0) } ?? text.utf8.contains(0)
+        if hasNul { throw .containsNul }
     }
 }

@@ -99,31 +99,27 @@ extension Timestamp {
     public var rfc3339: String {
         let time = CivilTime(
             milliseconds: min(max(self, Timestamp.range.lowerBound), Timestamp.range.upperBound).rawValue)
-        var text: [UInt8] = []
-        text.reserveCapacity(24)
-        func append(_ value: Int, digits: Int) {
-            var divisor = 1
-            for _ in 1..<digits { divisor *= 10 }
-            while divisor > 0 {
-                text.append(UInt8(ascii: "0") + UInt8(value / divisor % 10))
-                divisor /= 10
+        // Written in place, because each message of an answer has such a text.
+        return String(unsafeUninitializedCapacity: 24) { text in
+            var length = 0
+            func append(_ value: Int, digits: Int, _ end: Unicode.Scalar) {
+                var rest = value
+                for place in (length..<length + digits).reversed() {
+                    text[place] = UInt8(ascii: "0") + UInt8(rest % 10)
+                    rest /= 10
+                }
+                text[length + digits] = UInt8(ascii: end)
+                length += digits + 1
             }
+            append(Int(time.year), digits: 4, "-")
+            append(time.month, digits: 2, "-")
+            append(time.day, digits: 2, "T")
+            append(time.hour, digits: 2, ":")
+            append(time.minute, digits: 2, ":")
+            append(time.second, digits: 2, ".")
+            append(time.millisecond, digits: 3, "Z")
+            return length
         }
-        append(Int(time.year), digits: 4)
-        text.append(UInt8(ascii: "-"))
-        append(time.month, digits: 2)
-        text.append(UInt8(ascii: "-"))
-        append(time.day, digits: 2)
-        text.append(UInt8(ascii: "T"))
-        append(time.hour, digits: 2)
-        text.append(UInt8(ascii: ":"))
-        append(time.minute, digits: 2)
-        text.append(UInt8(ascii: ":"))
-        append(time.second, digits: 2)
-        text.append(UInt8(ascii: "."))
-        append(time.millisecond, digits: 3)
-        text.append(UInt8(ascii: "Z"))
-        return String(decoding: text, as: UTF8.self)
     }
 
     /// Parses a date-time of RFC 3339 section 5.6, such as `2026-11-20T07:24:05.123Z` or `2026-11-20t07:24:05+03:00`. A

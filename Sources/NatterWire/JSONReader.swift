@@ -140,9 +140,7 @@ struct JSONReader {
     private mutating func takeFlatObject(withNumber field: StaticString) -> Bool {
         var isFound = false
         let isFlat = takeObject { reader, name in
-            guard field.withUTF8Buffer({ reader.bytes[name.range].elementsEqual($0) }) else {
-                return reader.takeScalar()
-            }
+            guard reader.bytes.hasWord(field, at: name.range) else { return reader.takeScalar() }
             isFound = true
             // No more digits than any UInt64 can have.
             return reader.next != UInt8(ascii: "0") && (1...19).contains(reader.takeDigits())
@@ -175,7 +173,7 @@ struct JSONReader {
     private mutating func takeName() -> Bool {
         guard let name = takeString() else { return false }
         if name.range.count > JSONReader.maximumNameBytes { longStrings.names.append(name.range) }
-        isText = bytes[name.range].elementsEqual("text".utf8)
+        isText = bytes.hasWord("text", at: name.range)
         skipSpace()
         return take(":")
     }
@@ -199,13 +197,10 @@ struct JSONReader {
     }
 
     private mutating func takeWord(_ word: StaticString) -> Bool {
-        word.withUTF8Buffer { word in
-            guard bytes.count - index >= word.count, bytes[index..<index + word.count].elementsEqual(word) else {
-                return false
-            }
-            index += word.count
-            return true
-        }
+        let end = index + word.utf8CodeUnitCount
+        guard end <= bytes.count, bytes.hasWord(word, at: index..<end) else { return false }
+        index = end
+        return true
     }
 
     /// - Returns: nil if there is no string here or it is malformed.
@@ -213,18 +208,12 @@ struct JSONReader {
         guard take("\"") else { return nil }
         let start = index
         var isPlain = true
-        while let byte = next {
-            index += 1
-            switch byte {
-            case UInt8(ascii: "\""): return Text(range: start..<index - 1, isPlain: isPlain)
-            case UInt8(ascii: "\\"):
-                isPlain = false
-                if !takeEscape() { return nil }
-            case 0..<0x20: return nil
-            default: break
-            }
+        while true {
+            index = bytes.endOfJSONRun(from: index)
+            if take("\"") { return Text(range: start..<index - 1, isPlain: isPlain) }
+            guard take("\\"), takeEscape() else { return nil }
+            isPlain = false
         }
-        return nil
     }
 
     /// Reads an escape after its backslash.
@@ -276,6 +265,13 @@ struct JSONReader {
     }
 }
 
+extension UnsafeRawBufferPointer {
+    fileprivate func hasWord(_ word: StaticString, at range: Range<Int>) -> Bool {
+        range.count == word.utf8CodeUnitCount
+            && range.allSatisfy { self[$0] == word.utf8Start[$0 - range.lowerBound] }
+    }
+}
+
 extension SendRequest {
     /// Reads one object of plain strings, with each field once.
     ///
@@ -298,15 +294,14 @@ extension SendRequest {
         }
         for field in fields {
             guard field.isString else { return nil }
-            let name = bytes[field.name]
             let isTaken =
-                if name.elementsEqual("text".utf8) {
+                if bytes.hasWord("text", at: field.name) {
                     take(field.value, &text)
-                } else if name.elementsEqual("conversation".utf8) {
+                } else if bytes.hasWord("conversation", at: field.name) {
                     take(field.value, &conversation)
-                } else if name.elementsEqual("id".utf8) {
+                } else if bytes.hasWord("id", at: field.name) {
                     take(field.value, &id)
-                } else if name.elementsEqual("conversation_id".utf8), conversationID == nil {
+                } else if bytes.hasWord("conversation_id", at: field.name), conversationID == nil {
                     takeID(field.value)
                 } else {
                     // An unknown field must be UTF-8, too. The decoder's path checks that.
