@@ -53,7 +53,7 @@ extension Store {
     public func troubles() -> [StoreTrouble] {
         var found: [StoreTrouble] = []
         if let failure { found.append(.writeFailed(failure)) }
-        let database = reserve.databaseTrouble
+        let database = reserve.databaseTrouble ?? engine.trouble
         // A disk that can't say how full it is can't be written to, either.
         if database == .diskFull || (try? reserve.isRoomLeft()) != true { found.append(.diskFull) }
         if let database, database != .diskFull { found.append(database) }

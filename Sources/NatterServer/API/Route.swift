@@ -73,6 +73,10 @@ final class Route: Sendable {
     /// Whether the route posts messages. The writer's thread checks everything about them again.
     var isPosting: Bool { method == "POST" && path.last == "messages" }
 
+    /// Whether the answer depends on what other servers of the store have acknowledged. `healthz` must not wait for the
+    /// database whose absence it reports.
+    var readsStore: Bool { !isOfPage && path != ["healthz"] }
+
     /// A body of GET is ignored, but not of any length.
     var takesBody: Bool { method != "GET" }
 

@@ -46,6 +46,9 @@ protocol StoreEngine: AnyObject, Sendable {
     /// reason. It has the number of an entry, if that is known: a store that is behind it has nothing to do.
     func onNews(_ hint: @escaping @Sendable (UInt64?) -> Void)
 
+    /// Why the log can't be read now, as far as the engine knows without asking; nil if it can.
+    var trouble: StoreTrouble? { get }
+
     /// The messages that idempotency keys were used for, of those keys that have left the log.
     func find(_ keys: [RecentKey]) throws -> [RecentKey: FoundKey]
 
@@ -83,6 +86,7 @@ protocol StoreEngine: AnyObject, Sendable {
 
 extension StoreEngine {
     func lineUp(behind place: LogPlace) throws -> [LogEntry] { [] }
+    var trouble: StoreTrouble? { nil }
     func changeFiles(_ body: (Connection) throws -> Void) throws {}
     func noteNew(_ paths: [String]) throws {}
     func forgetContent(of seqs: Set<Seq>, in conversation: Int64) throws {}

@@ -314,6 +314,7 @@ final class PostgresEngine: StoreEngine {
         let answer = try engine.log.append(entry, with: blocks)
         switch answer {
         case .done:
+            watch.noteAnswer()
             engine.note(entry)
             try engine.copy?.follow(entry, with: blocks)
             for number in entry.changes.compactMap(\.rewritten) { cache.withLock { $0 }?.forget(number) }
@@ -356,6 +357,8 @@ final class PostgresEngine: StoreEngine {
     }
 
     func onNews(_ hint: @escaping @Sendable (UInt64?) -> Void) { watch.onNews(hint) }
+
+    var trouble: StoreTrouble? { watch.trouble }
 
     func find(_ keys: [RecentKey]) throws -> [RecentKey: FoundKey] {
         try state.withLock { try $0.copy?.keys.find(keys) ?? [:] }

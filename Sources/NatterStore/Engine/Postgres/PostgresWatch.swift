@@ -10,6 +10,10 @@ final class PostgresWatch: Sendable {
         var read: UInt64 = 0
         /// That a newer natterd has changed the tables meanwhile.
         var outdated: StoreOpenError?
+        /// When the log was last read or written, in milliseconds of the monotonic clock.
+        var answered: Int64 = 0
+        /// Why the last look failed; nil after one that did not.
+        var trouble: StoreTrouble?
         var isStopping = false
     }
 
@@ -23,12 +27,27 @@ final class PostgresWatch: Sendable {
     /// While entries come one after the other, one look serves those of this time.
     private static let burstMilliseconds: Int32 = 5
     private static let aliveMilliseconds: Int64 = 5_000
+    /// How long it waits for a lock. Others wait longer, but only this thread tells whoever must not wait.
+    private let lockMilliseconds: Int64
 
-    init(_ pool: PostgresPool, node: Int64) { (self.pool, self.node) = (pool, node) }
+    init(_ pool: PostgresPool, node: Int64) {
+        (self.pool, self.node) = (pool, node)
+        lockMilliseconds = PostgresTurn(patienceMilliseconds: pool.patienceMilliseconds).shortMilliseconds
+    }
 
     func onNews(_ hint: @escaping @Sendable (UInt64?) -> Void) { state.withLock { $0.hint = hint } }
 
     func note(read: UInt64) { state.withLock { $0.read = read } }
+
+    /// Notes that the log was read or written.
+    func noteAnswer() { state.withLock { ($0.answered, $0.trouble) = (MonotonicClock.now(), nil) } }
+
+    /// Why the log can't be read now; nil if it can. Never waits for the database.
+    var trouble: StoreTrouble? {
+        let (answered, trouble) = state.withLock { ($0.answered, $0.trouble) }
+        // A look under way may wait for a lock first, so a longer silence is needed to tell.
+        return trouble ?? (MonotonicClock.now() - answered > 2 * lockMilliseconds ? .databaseAway : nil)
+    }
 
     /// - Throws: `StoreOpenError.newer` if a newer natterd has changed the tables.
     func requireCurrent() throws(StoreOpenError) {
@@ -48,6 +67,7 @@ final class PostgresWatch: Sendable {
     func start() throws {
         let isRunning = thread.withLock { $0 != nil }
         guard !isRunning else { return }
+        noteAnswer()
         let made = try SystemThread(name: "natter-watch") { [self] in
             // At least once: it may be told to stop before it begins, and this server is in the table.
             repeat {
@@ -59,6 +79,9 @@ final class PostgresWatch: Sendable {
                             return state.hint
                         }
                         hint?(nil)
+                    } else {
+                        let isLocked = (error as? PostgresError)?.isLocked == true
+                        state.withLock { $0.trouble = isLocked ? .databaseLocked : .databaseAway }
                     }
                     pause(PostgresWatch.pollMilliseconds)
                 }
@@ -73,12 +96,15 @@ final class PostgresWatch: Sendable {
 
     private func watch(_ connection: PostgresConnection) throws {
         let name = try connection.run("SELECT \(PostgresLog.channel)").text(0, 0)
-        try connection.execute("LISTEN \(name)")
+        try connection.execute("LISTEN \(name); SET lock_timeout = \(lockMilliseconds)")
         var nextSign: Int64 = 0
         while !state.withLock({ $0.isStopping }) {
             if MonotonicClock.now() >= nextSign {
-                try sayAlive(connection)
-                _ = try PostgresSchema.knownStep(connection)
+                // A lock on these tables keeps nobody from the log. It counts as dead only after a minute.
+                do {
+                    try sayAlive(connection)
+                    _ = try PostgresSchema.knownStep(connection)
+                } catch let error as PostgresError where error.isLocked {}
                 try PostgresSchema.requireMemory(of: connection)
                 nextSign = MonotonicClock.now() + PostgresWatch.aliveMilliseconds
             }
@@ -91,6 +117,7 @@ final class PostgresWatch: Sendable {
                 if let last = new.compactMap({ UInt64($0) }).max(), last > read { hint?(last) }
                 pause(PostgresWatch.burstMilliseconds)
             }
+            noteAnswer()
         }
         try connection.run("DELETE FROM node WHERE id=$1", .integer(node))
     }
