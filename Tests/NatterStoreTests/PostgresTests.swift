@@ -140,6 +140,50 @@ struct PostgresTests {
         }
     }
 
+    @Test("the check names entries that are gone from the end of the log")
+    func missingEnd() throws {
+        let server = try servers(1)[0]
+        try server.post(["one"])
+        let alice = try server.user("alice")
+        _ = try waitFor { server.store.createGroup("team", isOpen: false, by: alice, $0) }.get()
+        try server.post(["two"])
+        server.store.close()
+        let directory = try TemporaryDirectory()
+        func check() throws -> [String] {
+            var damages: [StoreDamage] = []
+            let summary = try SharedStore(uri).check(in: directory.path) { damages.append($0) }
+            #expect(summary.damages == damages.count && damages.allSatisfy { $0.file == "log" }, "\(damages)")
+            return damages.map(\.problem.english)
+        }
+        #expect(try check() == [])
+        let last = try #require(cluster.query("SELECT max(number) FROM log", in: uri).first.flatMap { Int($0) })
+        // A server that was killed had read the last two entries; one that was restored meanwhile has begun anew
+        try cluster.query("INSERT INTO node VALUES (1,'killed[1]',now(),\(last)),(2,'other[2]',now(),1)", in: uri)
+        #expect(try check() == [])
+        try cluster.query("DELETE FROM log WHERE number>\(last)-2", in: uri)
+        let missing = "entries \(last - 1) to \(last) are missing at its end, although a server has read them"
+        #expect(try check() == [missing])
+        // Its row goes, but the group's rows are of a commit that is gone
+        try cluster.query("DELETE FROM node;\nDELETE FROM log WHERE number=\(last)-2", in: uri)
+        #expect(
+            try check() == [
+                "entries are missing at its end: its last commit is 1, but tables have rows of commit 2"
+            ])
+    }
+
+    @Test("a server that loads the store anew after a restore has read no more than is there")
+    func readAnew() throws {
+        let server = try servers(1)[0]
+        for number in 0..<9 { try server.post(["\(number)"]) }
+        try eventually("it has said what it has read") {
+            try cluster.query("SELECT read=(SELECT max(number) FROM log) FROM node", in: uri) == ["t"]
+        }
+        try cluster.query("DELETE FROM log WHERE number>(SELECT max(number) FROM log)-8", in: uri)
+        try eventually("it has loaded what is there") { server.reports.contains("went back") }
+        try server.post(["new"])
+        #expect(try cluster.query("SELECT read<=(SELECT max(number) FROM log) FROM node", in: uri) == ["t"])
+    }
+
     /// Posts from several threads at all servers, each message until it is acknowledged, and does something after every
     /// 30 of them.
     private func post(_ servers: [TestStore], threads: Int, each count: Int, while body: () throws -> Void) throws

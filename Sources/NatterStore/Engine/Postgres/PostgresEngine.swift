@@ -199,7 +199,7 @@ final class PostgresEngine: StoreEngine {
             engine.copy = copy
             // Before anything is written, so that nobody trims what this server has not read.
             watch.note(read: place.number)
-            try watch.sayAlive(connection)
+            try watch.sayAlive(connection, isAnew: true)
             var keys = loader.keys
             defer { engine.log.endTurn() }
             guard try begin(&state, &keys, id, &engine) else { return nil }
@@ -230,9 +230,9 @@ final class PostgresEngine: StoreEngine {
 
     /// Copies the rows for a check, and begins nothing. Until it is closed, servers keep the log files that the copy names.
     ///
-    /// - Returns: the paths of the log files that the copy must know.
+    /// - Returns: the paths of the log files that the copy must know, and what is missing at the end of the log.
     /// - Throws: `StoreOpenError.damaged` for a log that can't be read.
-    func loadForCheck() throws -> Set<String> {
+    func loadForCheck() throws -> (files: Set<String>, missing: Phrase?) {
         do {
             let connection = try pool.open()
             connection.silenceMilliseconds = PostgresPool.longSilenceMilliseconds
@@ -252,15 +252,16 @@ final class PostgresEngine: StoreEngine {
             try watch.sayAlive(connection)
             try connection.execute("COMMIT")
             try watch.start()
-            let files = try state.withLock { engine -> [String] in
-                var files: [String] = []
+            let (files, missing) = try state.withLock { engine -> ([String], Phrase?) in
+                var (files, missing): ([String], Phrase?) = ([], nil)
                 let made = try copyRows(&engine, from: connection, id, secret) {
                     files = try PostgresSweeper.settledFiles(connection)
+                    missing = try LogEnd.missing(connection)
                 }
                 engine.copy = made.copy
-                return files
+                return (files, missing)
             }
-            return Set(files.map { directory + "/logs/" + $0 })
+            return (Set(files.map { directory + "/logs/" + $0 }), missing)
         } catch let error as PostgresError { throw StoreOpenError(error) }
     }
 

@@ -55,12 +55,15 @@ final class PostgresWatch: Sendable {
     }
 
     /// Says now that this server is alive, so that nothing behind its place is trimmed.
-    func sayAlive(_ connection: PostgresConnection) throws(PostgresError) {
+    ///
+    /// - Parameter isAnew: whether the store was loaded, so that what it had read before may be of a history that is gone.
+    func sayAlive(_ connection: PostgresConnection, isAnew: Bool = false) throws(PostgresError) {
         let read = state.withLock { $0.read }
+        let place = isAnew ? "excluded.read" : "greatest(node.read,excluded.read)"
         try connection.run(
             """
             INSERT INTO node (id,name,seen,read) VALUES ($1,$2,clock_timestamp(),$3)
-            ON CONFLICT (id) DO UPDATE SET seen=excluded.seen, read=greatest(node.read,excluded.read)
+            ON CONFLICT (id) DO UPDATE SET seen=excluded.seen, read=\(place)
             """, .integer(node), .text("\(Host.name ?? "?")[\(getpid())]"), .unsigned(read))
     }
 

@@ -24,8 +24,8 @@ public struct SharedStore: Sendable, Equatable {
     public func check(in directory: String, _ visit: @escaping (StoreDamage) -> Void) throws -> StoreCheck.Summary {
         let engine = try PostgresEngine(target, cache: directory + "/check", options: Store.Options())
         defer { engine.closeAndDiscard() }
-        let files: Set<String>
-        do { files = try engine.loadForCheck() } catch StoreOpenError.damaged(let problem) {
+        let (files, missing): (Set<String>, Phrase?)
+        do { (files, missing) = try engine.loadForCheck() } catch StoreOpenError.damaged(let problem) {
             // Without the log there are no rows to check the files against.
             visit(StoreDamage(file: "log", problem: problem))
             return StoreCheck.Summary(damages: 1)
@@ -35,7 +35,10 @@ public struct SharedStore: Sendable, Equatable {
         func name(_ path: String) -> String {
             path == copy ? "PostgreSQL" : path.hasPrefix(above + "logs/") ? String(path.dropFirst(above.count)) : path
         }
-        return try StoreCheck.check(engine.directory, files: files, disk: engine.disk, name: name, visit)
+        if let missing { visit(StoreDamage(file: "log", problem: missing)) }
+        var summary = try StoreCheck.check(engine.directory, files: files, disk: engine.disk, name: name, visit)
+        summary.damages += missing == nil ? 0 : 1
+        return summary
     }
 }
 
