@@ -72,11 +72,16 @@ public enum SearchFeed {
 }
 
 extension LogReader {
-    /// Whether an index has the messages of this log. One without a mark can't show it.
-    public func agrees(with mark: SearchIndex.Mark?) -> Bool {
+    /// Whether an index has the messages of this log. One without a mark, or with one of a damaged message, can't show it.
+    public func agrees(with mark: SearchIndex.Mark?) throws(ArchiveError) -> Bool {
         if let mark, mark.seq == log.head, let hash = log.hash { return mark.hashPrefix == hash.prefix }
-        guard let mark, let block = try? block(containing: mark.seq), let position = block.records.index(of: mark.seq)
-        else { return false }
+        guard let mark else { return false }
+        let block: OpenBlock?
+        do { block = try self.block(containing: mark.seq) } catch {
+            guard case .damaged = error else { throw error }
+            return false
+        }
+        guard let block, let position = block.records.index(of: mark.seq) else { return false }
         return block.hash(after: position).prefix == mark.hashPrefix
     }
 }

@@ -94,6 +94,8 @@ final class StoreSearch: Sendable {
 
     /// How long the thread waits after a failure, unless a block is sealed earlier.
     private static let retryMilliseconds = 60_000
+    /// The same if the database of a shared store can't be reached. To try costs little then.
+    private static let awayMilliseconds = 1_000
 
     private let queue = Monitor(Queue())
     private let readers = Monitor<[Reader]>([])
@@ -175,18 +177,23 @@ final class StoreSearch: Sendable {
 
     /// Waits until the next block is sealed, because the disk may have room again by then. Meanwhile searches scan.
     private func pause(for error: any Error, _ store: Store) {
+        let isAway = StoreError(error).isOfDatabase
+        // What the database says changes from try to try.
+        let trouble = isAway ? "the store can't be reached" : "\(error)"
         let isNew = queue.signal { queue in
-            defer { queue.trouble = "\(error)" }
-            return queue.trouble != "\(error)"
+            defer { queue.trouble = trouble }
+            return queue.trouble != trouble
         }
-        if isNew { store.report("the search index can't be written: \(error)") }
+        if isNew, isAway { store.report("the search index waits until the store can be reached again: \(error)") }
+        if isNew, !isAway { store.report("the search index can't be written: \(error)") }
         if case SearchIndexError.database(let cause) = error {
             store.stopIfDiskFailed(cause)
         } else {
             store.stopIfDiskFailed(error)
         }
         guard !store.isFailed else { return }
-        _ = queue.wait(timeoutMilliseconds: StoreSearch.retryMilliseconds) { $0.isAsked || $0.isStopping ? true : nil }
+        let milliseconds = isAway ? StoreSearch.awayMilliseconds : StoreSearch.retryMilliseconds
+        _ = queue.wait(timeoutMilliseconds: milliseconds) { $0.isAsked || $0.isStopping ? true : nil }
     }
 
     private func feed(_ store: Store) throws {
@@ -204,6 +211,8 @@ final class StoreSearch: Sendable {
             return queue.conversations.popFirst().map { .some($0) }
         }) ?? nil {
             if number == 0 { try empty(index, store) } else { try takeIn(number, store, index) }
+            // Of one conversation alone, there may have been nothing to do.
+            queue.withLock { if $0.conversations.isEmpty { $0.trouble = nil } }
         }
         try? index.checkpoint(truncating: true)
     }
@@ -225,7 +234,7 @@ final class StoreSearch: Sendable {
             let mark = try index.mark(of: id)
             let agrees =
                 try coverage.upperBound <= log.sealedSeq
-                && (isOurs || store.withReader { LogReader(log, $0).agrees(with: mark) })
+                && (isOurs || store.withReader { try LogReader(log, $0).agrees(with: mark) })
             if !agrees { foreign.append(id) }
         }
         guard !foreign.isEmpty else { return }
@@ -262,9 +271,9 @@ final class StoreSearch: Sendable {
                     try writer.note(epoch)
                 }
             }
+            queue.withLock { $0.trouble = nil }
             try keepSmall(index, store)
         }
-        queue.withLock { $0.trouble = nil }
     }
 
     private func empty(_ index: SearchIndex, _ store: Store) throws {

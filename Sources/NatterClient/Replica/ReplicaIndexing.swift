@@ -108,10 +108,10 @@ extension Replica {
         let coverage = try index.coverage()
         return try conversations(includingGone: true).reduce(into: [:]) { trusted, conversation in
             guard one.map({ $0 == conversation.id }) ?? true, let covered = coverage[conversation.id],
-                covered.upperBound <= conversation.head,
-                reader(of: conversation).agrees(with: try index.mark(of: conversation.id))
+                covered.upperBound <= conversation.head
             else { return }
-            trusted[conversation.id] = covered
+            let mark = try index.mark(of: conversation.id)
+            if (try? reader(of: conversation).agrees(with: mark)) == true { trusted[conversation.id] = covered }
         }
     }
 

@@ -1,0 +1,59 @@
+import Glibc
+import NatterModel
+import NatterSearch
+import NatterSystem
+import StoreSupport
+import SystemSupport
+import TestSupport
+import Testing
+
+@testable import NatterPostgres
+@testable import NatterStore
+
+/// For how long servers wait for PostgreSQL, and how often they ask it.
+@Suite("servers of one store that wait for PostgreSQL")
+struct PostgresWaitTests {
+    let cluster: PostgresCluster
+    let uri: String
+
+    init() throws {
+        cluster = try .shared()
+        uri = try cluster.makeDatabase()
+    }
+
+    @Test("while the store can't be reached, the search index says so and keeps what it has; then it goes on at once")
+    func searchIndex() throws {
+        // Given an index that an earlier run of the store wrote, and messages that are not in it yet
+        let (cache, shared) = (try TemporaryDirectory(), try SharedStore(uri))
+        let server = try TestStore(cache.path) { options in
+            var options = options
+            options.keepsSearchIndex = true
+            return try Store.open(shared, cache: cache.path, options: options)
+        }
+        try server.fill(300)
+        try server.seal()
+        try eventually("all is indexed") { server.store.search.trouble == nil && indexed(server) == Seq(300) }
+        let other = try TestStore(database: uri)
+        for _ in 0..<3 { try other.reopen() }
+        try other.fill(300)
+        try other.seal()
+        try other.post(["behind the index"])
+        // When the pieces of log files can't be read, as while a database is restored
+        try server.reopen { _ in try cluster.query("ALTER TABLE log_piece RENAME TO away", in: uri) }
+        try eventually("it is noticed") { server.store.search.trouble != nil }
+        #expect(server.store.search.trouble == "the store can't be reached")
+        // Several tries are one outage
+        _ = poll(nil, 0, 3_000)
+        try cluster.query("ALTER TABLE away RENAME TO log_piece", in: uri)
+        try eventually("it goes on", milliseconds: 10_000) { server.store.search.trouble == nil }
+        try eventually("all is indexed") { indexed(server) == Seq(600) }
+        #expect(server.reports.lines.count { $0.contains("search index") } == 1, "\(server.reports.lines)")
+        #expect(server.reports.contains("the search index waits until the store can be reached again: "))
+    }
+
+    /// The last message of `general` that the index has.
+    private func indexed(_ server: TestStore) -> Seq? {
+        guard let id = try? server.store.conversation("general", for: server.user("alice")).id else { return nil }
+        return try? server.store.search.withIndex(server.store) { try $0?.indexedUpTo(id) }
+    }
+}
