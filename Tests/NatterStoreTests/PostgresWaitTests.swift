@@ -56,4 +56,31 @@ struct PostgresWaitTests {
         guard let id = try? server.store.conversation("general", for: server.user("alice")).id else { return nil }
         return try? server.store.search.withIndex(server.store) { try $0?.indexedUpTo(id) }
     }
+
+    @Test("a message that goes through the queue limits its waiting with one statement, which also waits for the queue")
+    func statements() throws {
+        let cluster = try PostgresCluster()
+        try cluster.query("ALTER SYSTEM SET shared_preload_libraries='pg_stat_statements'", in: cluster.uri("postgres"))
+        cluster.stop(SIGINT)
+        try cluster.start()
+        let uri = try cluster.makeDatabase()
+        try cluster.query("CREATE EXTENSION pg_stat_statements", in: uri)
+        let servers = try (0..<2).map { _ in try TestStore(database: uri) }
+        for server in servers + servers { try server.post(["turn"]) }
+        func calls(_ condition: String) throws -> Int {
+            let sum = try cluster.query(
+                "SELECT coalesce(sum(calls),0) FROM pg_stat_statements WHERE \(condition)", in: uri)
+            return sum.first.flatMap { Int($0) } ?? -1
+        }
+        // When two servers take turns
+        try cluster.query("SELECT pg_stat_statements_reset()", in: uri)
+        for number in 0..<10 { try servers[number % 2].post(["message"]) }
+        // Then none limits it apart from the queue, and none goes without a limit
+        let turns = try calls("query LIKE '%pg_advisory_xact_lock%'")
+        #expect(turns >= 5)
+        #expect(try calls("query LIKE '%set_config%'") == turns)
+        #expect(try calls("query LIKE '%set_config%' AND query LIKE '%pg_advisory_xact_lock%'") == turns)
+        for server in servers { server.store.close() }
+        cluster.stop(SIGINT)
+    }
 }

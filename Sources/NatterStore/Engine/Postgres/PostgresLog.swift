@@ -244,7 +244,8 @@ struct PostgresLog {
         // Whoever holds the lock since the last proposal has read everything.
         for _ in 0..<2 {
             if !holdsLock {
-                let others = try takeLock(connection, behind: entry.before)
+                // The connection's limit is new, because the first attempt may have waited, too.
+                let others = try takeLock(connected(), behind: entry.before)
                 if !others.isEmpty { return .behind(others) }
             }
             if try append(PostgresLog.insert, values, rows, blocks, connection) {
@@ -271,11 +272,9 @@ struct PostgresLog {
     private mutating func takeLock(
         _ connection: PostgresConnection, behind place: LogPlace
     ) throws -> [LogEntry] {
-        let limit = turn.limit
         let answers = try connection.run(all: [
-            PostgresLog.begin, limit, .init("SELECT pg_advisory_xact_lock(\(PostgresLog.lock))", []),
-            // The table may be locked, too.
-            limit,
+            // The connection's limit is for the queue, and what that leaves is for the table, which may be locked, too.
+            PostgresLog.begin, turn.limit(after: "pg_advisory_xact_lock(\(PostgresLog.lock))"),
             PostgresLog.reading(after: place, limit: PostgresLog.readLimit),
         ])
         holdsLock = true

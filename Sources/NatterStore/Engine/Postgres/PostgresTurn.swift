@@ -46,11 +46,13 @@ struct PostgresTurn {
     var mayRepeat: Bool { left > -2 * patience }
 
     /// Limits how long a transaction waits for its next lock, to what is left of this turn since the transaction began.
-    var limit: PostgresConnection.Statement {
+    ///
+    /// - Parameter call: a function that PostgreSQL calls first.
+    func limit(after call: String) -> PostgresConnection.Statement {
         .init(
             """
             SELECT set_config('lock_timeout', greatest($1::bigint,
-            $2::bigint-(extract(epoch FROM clock_timestamp()-now())*1000)::bigint)::text, true)
+            $2::bigint-(extract(epoch FROM clock_timestamp()-now())*1000)::bigint)::text, true) FROM \(call)
             """, [.integer(leastMilliseconds), .integer(lockMilliseconds)])
     }
 }
