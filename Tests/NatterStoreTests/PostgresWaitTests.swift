@@ -83,4 +83,33 @@ struct PostgresWaitTests {
         for server in servers { server.store.close() }
         cluster.stop(SIGINT)
     }
+
+    @Test("a change that waits for locks on several tables, one after the other, waits no longer than for one")
+    func severalLocks() throws {
+        let patience: Int64 = 3_000
+        let server = try TestStore(database: uri, patienceMilliseconds: patience)
+        let alice = try server.user("alice")
+        let pool = PostgresPool(try SharedStore(uri).target)
+        // Given three tables that other sessions have locked
+        let holders = try ["log", "membership", "conversation"].map { table in
+            let holder = try pool.open()
+            try holder.execute("SET idle_in_transaction_session_timeout = 0; BEGIN; LOCK TABLE \(table)")
+            return holder
+        }
+        // When two of them become free in time
+        let (began, outcome) = (MonotonicClock.now(), Monitor<Result<ConversationView, StoreError>?>(nil))
+        server.store.createGroup("team", isOpen: false, by: alice) { result in outcome.signal { $0 = result } }
+        for holder in holders.prefix(2) {
+            _ = poll(nil, 0, Int32(patience * 3 / 4))
+            try holder.execute("ROLLBACK")
+        }
+        let result = try #require(outcome.wait { $0 })
+        // Then waiting for the third ends with the turn
+        #expect(throws: StoreError.databaseLocked) { try result.get() }
+        #expect(MonotonicClock.now() - began < 3 * patience)
+        try holders[2].execute("ROLLBACK")
+        try eventually("it is made") {
+            (try? waitFor { server.store.createGroup("team", isOpen: false, by: alice, $0) }.get()) != nil
+        }
+    }
 }

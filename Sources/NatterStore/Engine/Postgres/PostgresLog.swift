@@ -274,7 +274,7 @@ struct PostgresLog {
     ) throws -> [LogEntry] {
         let answers = try connection.run(all: [
             // The connection's limit is for the queue, and what that leaves is for the table, which may be locked, too.
-            PostgresLog.begin, turn.limit(after: "pg_advisory_xact_lock(\(PostgresLog.lock))"),
+            turn.transaction(), turn.limit(after: "pg_advisory_xact_lock(\(PostgresLog.lock))"),
             PostgresLog.reading(after: place, limit: PostgresLog.readLimit),
         ])
         holdsLock = true
@@ -288,7 +288,7 @@ struct PostgresLog {
         _ insert: String, _ values: [PostgresValue], _ rows: [PostgresConnection.Statement], _ blocks: [WrittenBlocks],
         _ connection: PostgresConnection
     ) throws -> Bool {
-        let begin = holdsLock ? [] : [PostgresLog.begin]
+        let begin = holdsLock || rows.isEmpty ? [] : [turn.transaction()]
         let insert = PostgresConnection.Statement(insert, values)
         if rows.isEmpty {
             // Without rows, nothing depends on whether the log takes the entry.
@@ -304,10 +304,11 @@ struct PostgresLog {
             try connection.execute("ROLLBACK")
             return false
         }
+        let rows = turn.limiting(rows)
         if blocks.isEmpty {
             try connection.run(all: rows + [PostgresLog.commit])
         } else {
-            try connection.run(all: rows)
+            try connection.run(all: rows + [turn.limit()])
             try PostgresLog.check(blocks, connection)
             try connection.execute("COMMIT")
         }
@@ -359,7 +360,6 @@ struct PostgresLog {
         """
     }
 
-    private static let begin = PostgresConnection.Statement("BEGIN", [])
     private static let commit = PostgresConnection.Statement("COMMIT", [])
 
     /// Another server could have removed what it took for its own, or for what a dead server has left. So the index
@@ -447,13 +447,13 @@ struct PostgresLog {
         if let known = self.connection { connection = known } else { connection = try connect() }
         connection.silenceMilliseconds = turn.silenceMilliseconds
         let wanted = turn.lockMilliseconds
-        // A transaction has its own limit.
-        guard !holdsLock, (wanted - lockTimeout).magnitude > UInt64(turn.leastMilliseconds) else { return connection }
-        do { try connection.execute("SET lock_timeout = \(wanted)") } catch {
+        guard (wanted - lockTimeout).magnitude > UInt64(turn.leastMilliseconds) else { return connection }
+        // Later transactions begin with the session's limit.
+        do { try connection.execute("SET \(holdsLock ? "LOCAL " : "")lock_timeout = \(wanted)") } catch {
             drop()
             throw error
         }
-        lockTimeout = wanted
+        if !holdsLock { lockTimeout = wanted }
         return connection
     }
 

@@ -8,6 +8,8 @@ struct PostgresTurn {
     private let patience: Int64
     /// When waiting for locks ends, in milliseconds of the monotonic clock; nil between two turns.
     private var lockEnd: Int64?
+    /// How long the transaction that is open may wait for locks, from its begin.
+    private var lockMillisecondsAtBegin: Int64 = 0
     /// When the last turn waited in vain for a lock or an answer, if it did. Those who came meanwhile have waited, too, so
     /// the next turn is short.
     private var heldUp: Int64?
@@ -45,14 +47,32 @@ struct PostgresTurn {
     /// Whether a proposal whose answer was lost may be repeated.
     var mayRepeat: Bool { left > -2 * patience }
 
-    /// Limits how long a transaction waits for its next lock, to what is left of this turn since the transaction began.
+    // MARK: Transactions
+
+    /// Begins a transaction.
+    mutating func transaction() -> PostgresConnection.Statement {
+        lockMillisecondsAtBegin = lockMilliseconds
+        return .init("BEGIN", [])
+    }
+
+    /// Limits how long the transaction waits for its next locks, to what is left of this turn when the statement runs.
     ///
     /// - Parameter call: a function that PostgreSQL calls first.
-    func limit(after call: String) -> PostgresConnection.Statement {
+    func limit(after call: String = "now()") -> PostgresConnection.Statement {
         .init(
             """
             SELECT set_config('lock_timeout', greatest($1::bigint,
             $2::bigint-(extract(epoch FROM clock_timestamp()-now())*1000)::bigint)::text, true) FROM \(call)
-            """, [.integer(leastMilliseconds), .integer(lockMilliseconds)])
+            """, [.integer(leastMilliseconds), .integer(lockMillisecondsAtBegin)])
+    }
+
+    /// Limits each statement that may wait for another table than the one before it. Otherwise each table could take as
+    /// long as the first.
+    func limiting(_ rows: [PostgresConnection.Statement]) -> [PostgresConnection.Statement] {
+        var last = ""
+        return rows.flatMap { row in
+            defer { last = row.sql }
+            return row.sql == last ? [row] : [limit(), row]
+        }
     }
 }
