@@ -7,10 +7,9 @@ internal import NatterWire
 /// A stream of messages in one request. Body and answer are NDJSON, and each line of the body gets one line of the
 /// answer.
 ///
-/// It processes the lines in batches. It reads nothing more while a batch is parsed and made durable, and the answers to a
-/// batch are written while the next one comes. So a body of any length needs the memory of two batches only, and all bodies
-/// of one account that of a few. The reply can't begin before the whole request is read, so the answers wait in a spool until
-/// then.
+/// It processes the lines in batches. While one is made durable, the answers to the one before are written, and the next one
+/// is read and parsed. So a body of any length needs the memory of three batches only, and all bodies of one account that
+/// of a few. The reply can't begin before the whole request is read, so the answers wait in a spool until then.
 final class BulkPosting: BodySink {
     /// A batch is complete when it has this many bytes or lines. A parsed line and its answer take some hundred bytes
     /// besides their text.
@@ -45,10 +44,20 @@ final class BulkPosting: BodySink {
         /// The spool could not be written.
         var isBroken = false
         var accepted = MessageTally()
+        /// Whether the store has a batch.
+        var isStoring = false
+        /// The batch behind it. No more is read while there is one.
+        var next: ParsedBatch?
         /// Batches whose answers are not in the spool yet. Those of the first are being written.
         var unanswered: [SettledBatch] = []
         /// The answers so far.
         var spool: Spool
+    }
+
+    private struct ParsedBatch {
+        let lines: [Line]
+        let exchange: Exchange
+        let isLast: Bool
     }
 
     /// What became of a batch.
@@ -56,9 +65,6 @@ final class BulkPosting: BodySink {
         let answers: [Answer]
         let exchange: Exchange
         let isLast: Bool
-
-        /// Lets the next batch come.
-        func resume() { if !isLast { exchange.resume() } }
     }
 
     private enum Answer {
@@ -154,8 +160,21 @@ final class BulkPosting: BodySink {
 
     /// Parses the lines of a batch, has their messages stored, and spools the answers.
     private func work(_ batch: [UInt8], _ exchange: Exchange, isLast: Bool) {
-        let lines = state.withLock { parse(batch, &$0) }
-        post(lines[...], [], exchange, isLast: isLast)
+        let first = state.withLock { state in
+            let parsed = ParsedBatch(lines: parse(batch, &state), exchange: exchange, isLast: isLast)
+            defer { state.isStoring = true }
+            if state.isStoring { state.next = parsed }
+            return state.isStoring ? nil : parsed
+        }
+        if let first { begin(first) }
+    }
+
+    /// Has the store take a batch, and lets the next one come. Whether its lines may be tried depends on the answers to those
+    /// before.
+    private func begin(_ batch: ParsedBatch) {
+        let lines = state.withLock { $0.isOver ? [] : batch.lines[...] }
+        if !batch.isLast { batch.exchange.resume() }
+        post(lines, [], batch.exchange, isLast: batch.isLast)
     }
 
     /// Has the store take the lines that are not answered yet. It gets no more of them at a time than may be refused in a row, so
@@ -226,12 +245,12 @@ final class BulkPosting: BodySink {
         return lines
     }
 
-    /// Stops after the line at which `cut` ends the request: a refusal takes a hundred times the memory of a short line.
+    /// Stops behind a line at which `cut` ends the request: a refusal takes a hundred times the memory of a short line.
     private func parse(_ batch: [UInt8], _ state: inout State) -> [Line] {
         var lines: [Line] = []
         var rest = batch[...]
-        // At least one line, which says why no more are tried.
-        var inRow = min(state.refusedInRow, BulkPosting.refusalLimit)
+        // Only of these lines, because those before may not be answered yet.
+        var inRow = 0
         while !rest.isEmpty, inRow <= BulkPosting.refusalLimit {
             let end = rest.firstIndex(of: UInt8(ascii: "\n"))
             var bytes = rest[..<(end ?? rest.endIndex)]
@@ -272,10 +291,14 @@ final class BulkPosting: BodySink {
     // MARK: Answers
 
     private func settle(_ answers: [Answer], _ exchange: Exchange, isLast: Bool) {
-        let first = state.withLock { state in
+        let (first, next) = state.withLock { state in
             state.unanswered.append(SettledBatch(answers: answers, exchange: exchange, isLast: isLast))
-            return state.unanswered.count == 1 ? state.unanswered.first : nil
+            let next = state.next
+            state.next = nil
+            state.isStoring = next != nil
+            return (state.unanswered.count == 1 ? state.unanswered.first : nil, next)
         }
+        if let next { begin(next) }
         // Otherwise the answers to the batch before are still being written.
         if let first { write(first) }
     }
@@ -311,9 +334,8 @@ final class BulkPosting: BodySink {
         return answers
     }
 
-    /// Spools the answers to a batch, while the next one comes.
+    /// Spools the answers to a batch, while the store has the next one.
     private func write(_ batch: SettledBatch) {
-        batch.resume()
         var bytes: [UInt8] = []
         for answer in batch.answers {
             switch answer {
