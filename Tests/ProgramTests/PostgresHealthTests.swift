@@ -34,6 +34,8 @@ struct PostgresHealthTests {
             #expect(answer.status == 503 && answer.text.contains(fault == .locked ? "lock" : "answer"), "\(answer)")
             usleep(500_000)
         }
+        let metrics = try RawRequest.send("GET", "/metrics", to: server.url)
+        #expect(metrics.status == 200 && metrics.text.contains("natter_trouble{kind=\"database\"} 1"), "\(metrics)")
         switch fault {
         case .locked:
             try cluster.query(

@@ -84,7 +84,8 @@ struct RequestHandler: HTTPHandler {
         // Waits for what other servers have acknowledged, so the loop must not do it. To post, only whoever asks for the token
         // again may have to.
         let mustCatchUp =
-            server.store.isShared && match.route.readsStore && !(match.route.isPosting && hasArrivedAtOnce)
+            server.store.isShared && match.route.readsStore(exchange.head)
+            && !(match.route.isPosting && hasArrivedAtOnce)
         // The token may have ended while the body arrived, or at another server.
         if hasArrivedAtOnce, !mustCatchUp { call.known = principal }
         let complete = call
@@ -138,7 +139,7 @@ struct RequestHandler: HTTPHandler {
 
     private func answer(_ route: Route, _ call: Call) {
         do throws(APIError) {
-            if !route.isPosting, route.readsStore { try translate(call.store.catchUp()) }
+            if !route.isPosting, route.readsStore(call.head) { try translate(call.store.catchUp()) }
             try route.answer(call)
         } catch {
             call.respond(error)

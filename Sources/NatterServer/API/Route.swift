@@ -73,9 +73,11 @@ final class Route: Sendable {
     /// Whether the route posts messages. The writer's thread checks everything about them again.
     var isPosting: Bool { method == "POST" && path.last == "messages" }
 
-    /// Whether the answer depends on what other servers of the store have acknowledged. `healthz` must not wait for the
-    /// database whose absence it reports.
-    var readsStore: Bool { !isOfPage && path != ["healthz"] }
+    /// Whether the answer depends on what other servers of the store have acknowledged. `healthz` and `metrics` must not wait
+    /// for the database whose absence they report, but a token may have been revoked.
+    func readsStore(_ head: RequestHead) -> Bool {
+        !isOfPage && (needsToken(head) || path != ["healthz"] && path != ["metrics"])
+    }
 
     /// A body of GET is ignored, but not of any length.
     var takesBody: Bool { method != "GET" }
