@@ -15,27 +15,38 @@ struct PostgresHealthTests {
         let server = try Daemon(data: directory("data"), options: ["--store", uri])
         defer { cluster.thaw() }
         // A balancer gives up after some seconds, and says nothing of the reason then.
-        func health() throws -> Answer {
+        func answer(_ path: String = "/healthz") throws -> Answer {
             let began = Date()
-            let answer = try RawRequest.send("GET", "/healthz", to: server.url)
+            let answer = try RawRequest.send("GET", path, to: server.url)
             #expect(Date().timeIntervalSince(began) < 2)
             return answer
         }
-        #expect(try health().status == 200)
+        #expect(try answer().status == 200)
         var holder: ChildProcess?
         switch fault {
         case .locked: holder = try cluster.hold("log", in: uri)
         case .frozen: try cluster.freeze()
         case .ended: cluster.stop(SIGQUIT)
         }
-        try eventually("it is noticed", milliseconds: 8_000) { try health().status == 503 }
+        try eventually("it is noticed", milliseconds: 8_000) { try answer().status == 503 }
         for _ in 0..<10 {
-            let answer = try health()
-            #expect(answer.status == 503 && answer.text.contains(fault == .locked ? "lock" : "answer"), "\(answer)")
+            let health = try answer()
+            #expect(health.status == 503 && health.text.contains(fault == .locked ? "lock" : "answer"), "\(health)")
             usleep(500_000)
         }
-        let metrics = try RawRequest.send("GET", "/metrics", to: server.url)
-        #expect(metrics.status == 200 && metrics.text.contains("natter_trouble{kind=\"database\"} 1"), "\(metrics)")
+        // All workers wait for the database, because of a token that another server may know.
+        let waiting = try (0..<4).map { _ in
+            try ChildProcess(
+                "/usr/bin/curl",
+                ["-s", "-H", "Authorization: Bearer " + String(repeating: "A", count: 43), server.url + "/v1/users"],
+                environment: [:])
+        }
+        defer { for process in waiting { _ = process.finish() } }
+        try eventually("all of them wait") {
+            let metrics = try answer("/metrics")
+            #expect(metrics.status == 200 && metrics.text.contains("natter_trouble{kind=\"database\"} 1"), "\(metrics)")
+            return metrics.text.contains("natter_connections 5\n")
+        }
         switch fault {
         case .locked:
             try cluster.query(
@@ -44,7 +55,7 @@ struct PostgresHealthTests {
         case .frozen: cluster.thaw()
         case .ended: try cluster.start()
         }
-        try eventually("it is over", milliseconds: 8_000) { try health().status == 200 }
+        try eventually("it is over", milliseconds: 8_000) { try answer().status == 200 }
         #expect(server.stop().code == 0)
         cluster.stop(SIGINT)
     }

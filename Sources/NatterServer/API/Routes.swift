@@ -96,7 +96,7 @@ enum Routes {
 
     private static let service: [Route] = [
         Route("GET", "healthz", .anyone, on: .loop, ServiceRoutes.health),
-        Route("GET", "metrics", .adminOrThisMachine, ServiceRoutes.metrics),
+        Route("GET", "metrics", .adminOrThisMachine, on: .loop, ServiceRoutes.metrics),
         Route("GET", "", .anyone, on: .loop, WebPage.show),
         Route("GET", "\(WebPage.directory)/*/*", .anyone, on: .loop, WebPage.showFile),
     ]

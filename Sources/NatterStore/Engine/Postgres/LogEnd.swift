@@ -24,7 +24,8 @@ enum LogEnd {
             return "entries \(last + 1) to \(read) are missing at its end, although a server has read them"
         }
         let (commit, known) = (rows.integer(0, 2), rows.integer(0, 3))
-        // In a store that was copied from files and that no server has begun yet, only messages are in the log.
+        // In a store that was copied from files and that no server has begun yet, only messages are in the log. One whose log was
+        // cut down to its first row looks the same.
         guard known > commit, rows.integer(0, 4) != 0 else { return nil }
         return "entries are missing at its end: its last commit is \(commit), but tables have rows of commit \(known)"
     }

@@ -199,7 +199,7 @@ final class PostgresEngine: StoreEngine {
             engine.copy = copy
             // Before anything is written, so that nobody trims what this server has not read.
             watch.note(read: place.number)
-            try watch.sayAlive(connection, isAnew: true)
+            try watch.sayAlive(connection)
             var keys = loader.keys
             defer { engine.log.endTurn() }
             guard try begin(&state, &keys, id, &engine) else { return nil }
@@ -352,6 +352,7 @@ final class PostgresEngine: StoreEngine {
         try barrier.head {
             try pool.use { connection in
                 let rows = try connection.run("SELECT \(PostgresLog.columns) FROM log ORDER BY number DESC LIMIT 1")
+                watch.noteAnswer()
                 return PostgresLog.place(rows, 0)
             }
         }

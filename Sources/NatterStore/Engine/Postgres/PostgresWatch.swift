@@ -12,8 +12,8 @@ final class PostgresWatch: Sendable {
         var outdated: StoreOpenError?
         /// When the log was last read or written, in milliseconds of the monotonic clock.
         var answered: Int64 = 0
-        /// Why the last look failed; nil after one that did not.
-        var trouble: StoreTrouble?
+        /// Whether the last look found the log locked.
+        var isLocked = false
         var isStopping = false
     }
 
@@ -40,13 +40,16 @@ final class PostgresWatch: Sendable {
     func note(read: UInt64) { state.withLock { $0.read = read } }
 
     /// Notes that the log was read or written.
-    func noteAnswer() { state.withLock { ($0.answered, $0.trouble) = (MonotonicClock.now(), nil) } }
+    func noteAnswer() { state.withLock { ($0.answered, $0.isLocked) = (MonotonicClock.now(), false) } }
 
     /// Why the log can't be read now; nil if it can. Never waits for the database.
     var trouble: StoreTrouble? {
-        let (answered, trouble) = state.withLock { ($0.answered, $0.trouble) }
-        // A look under way may wait for a lock first, so a longer silence is needed to tell.
-        return trouble ?? (MonotonicClock.now() - answered > 2 * lockMilliseconds ? .databaseAway : nil)
+        let state = state.withLock { $0 }
+        if state.isLocked { return .databaseLocked }
+        // A look under way may wait for a lock first, so a longer silence is needed to tell. A server that is outdated looks
+        // no more, and says why.
+        let isSilent = MonotonicClock.now() - state.answered > 2 * lockMilliseconds
+        return isSilent && state.outdated == nil ? .databaseAway : nil
     }
 
     /// - Throws: `StoreOpenError.newer` if a newer natterd has changed the tables.
@@ -54,16 +57,14 @@ final class PostgresWatch: Sendable {
         if let outdated = state.withLock({ $0.outdated }) { throw outdated }
     }
 
-    /// Says now that this server is alive, so that nothing behind its place is trimmed.
-    ///
-    /// - Parameter isAnew: whether the store was loaded, so that what it had read before may be of a history that is gone.
-    func sayAlive(_ connection: PostgresConnection, isAnew: Bool = false) throws(PostgresError) {
+    /// Says now that this server is alive, so that nothing behind its place is trimmed. What it had read before may be of a
+    /// history that is gone.
+    func sayAlive(_ connection: PostgresConnection) throws(PostgresError) {
         let read = state.withLock { $0.read }
-        let place = isAnew ? "excluded.read" : "greatest(node.read,excluded.read)"
         try connection.run(
             """
             INSERT INTO node (id,name,seen,read) VALUES ($1,$2,clock_timestamp(),$3)
-            ON CONFLICT (id) DO UPDATE SET seen=excluded.seen, read=\(place)
+            ON CONFLICT (id) DO UPDATE SET seen=excluded.seen, read=excluded.read
             """, .integer(node), .text("\(Host.name ?? "?")[\(getpid())]"), .unsigned(read))
     }
 
@@ -84,7 +85,7 @@ final class PostgresWatch: Sendable {
                         hint?(nil)
                     } else {
                         let isLocked = (error as? PostgresError)?.isLocked == true
-                        state.withLock { $0.trouble = isLocked ? .databaseLocked : .databaseAway }
+                        state.withLock { $0.isLocked = isLocked }
                     }
                     pause(PostgresWatch.pollMilliseconds)
                 }
@@ -103,11 +104,11 @@ final class PostgresWatch: Sendable {
         var nextSign: Int64 = 0
         while !state.withLock({ $0.isStopping }) {
             if MonotonicClock.now() >= nextSign {
-                // A lock on these tables keeps nobody from the log. It counts as dead only after a minute.
+                // A lock on these tables, or a full disk, keeps nobody from the log. It counts as dead only after a minute.
                 do {
                     try sayAlive(connection)
                     _ = try PostgresSchema.knownStep(connection)
-                } catch let error as PostgresError where error.isLocked {}
+                } catch let error as PostgresError where error.isLocked || error.isFull {}
                 try PostgresSchema.requireMemory(of: connection)
                 nextSign = MonotonicClock.now() + PostgresWatch.aliveMilliseconds
             }
