@@ -8,12 +8,12 @@ internal import NatterSystem
 extension Sealer {
     /// Trims the part of the journal that no tail needs, in steps.
     func trim(_ store: Store) -> StoreError? {
-        while true {
-            let floor = store.state.withLock { state in
-                state.conversations.values.reduce(state.commit.next) { floor, conversation in
-                    min(floor, conversation.journalFloor ?? floor)
-                }
+        let floor = store.state.withLock { state in
+            state.conversations.values.reduce(state.commit.next) { floor, conversation in
+                min(floor, conversation.journalFloor ?? floor)
             }
+        }
+        while true {
             let reached = Monitor(floor)
             let failure = store.upkeep { [savedBytes] core in
                 let former = store.state.withLock { $0.journalBytes }

@@ -303,10 +303,11 @@ final class WriterCore: @unchecked Sendable {
         let keys = Array(first.prefix(limit))
         let trimmed = try engine.trim(below: floor, moving: keys, now: store.clock.now())
         // They are in a table now.
-        for key in keys { recentKeys[key.key] = nil }
-        recentOrder = recentOrder.dropFirst(keys.count)
-        store.state.withLock { $0.journalBytes -= trimmed }
-        return floor
+        let moved = keys.prefix { $0.commit < trimmed.floor }
+        for key in moved { recentKeys[key.key] = nil }
+        recentOrder = recentOrder.dropFirst(moved.count)
+        store.state.withLock { $0.journalBytes -= trimmed.bytes }
+        return trimmed.floor
     }
 
     func changeFiles(_ body: (Connection) throws -> Void) throws { try engine.changeFiles(body) }

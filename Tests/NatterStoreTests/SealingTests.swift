@@ -45,6 +45,31 @@ struct SealingTests {
         #expect(try store.logs().count == 2)
     }
 
+    @Test("a long journal is cut in portions, and each id is known before and after", .aboutFiles)
+    func portions() throws {
+        let disk = FaultyDisk()
+        let store = try TestStore(disk: disk)
+        // Given messages with ids in commits of their own, several times as much as is trimmed at a time, and no log file of them
+        let isWritable = Monitor(false)
+        disk.set(before: .write) { _ in _ = isWritable.wait { $0 ? true : nil } }
+        let text = String(repeating: "long ", count: 4_000)
+        func sent(_ number: Int) throws -> Message? {
+            try store.post(["\(number) \(text)"], key: "key \(number)").first?.message
+        }
+        let messages = try (1...150).map(sent)
+        // When all of it is sealed
+        isWritable.signal { $0 = true }
+        try store.seal()
+        // Then nothing is left in the journal, and whoever repeats a message gets it again, also after a start
+        for _ in 1...2 {
+            #expect(store.store.state.withLock { $0.journalBytes } == 0)
+            #expect(try (1...150).map(sent) == messages)
+            try store.reopen()
+        }
+        #expect(try store.all() == messages.compactMap(\.self))
+        #expect(store.reports.lines == [])
+    }
+
     @Test("the hash of a conversation does not depend on how it was cut into blocks")
     func hashIsOfContent() throws {
         let store = try TestStore()

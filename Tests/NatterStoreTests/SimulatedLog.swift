@@ -218,7 +218,7 @@ final class SharedEngine: StoreEngine {
     func head() throws -> LogPlace { log.head }
     func onNews(_ hint: @escaping @Sendable (UInt64?) -> Void) { if hears { log.onNews(hint) } }
     func find(_ keys: [RecentKey]) throws -> [RecentKey: FoundKey] { try log.database.find(keys) }
-    func trim(below floor: Commit, moving keys: [MovedKey], now: Timestamp) throws -> Int {
+    func trim(below floor: Commit, moving keys: [MovedKey], now: Timestamp) throws -> (bytes: Int, floor: Commit) {
         try checkReach()
         return try log.database.trim(below: floor, moving: keys, now: now)
     }

@@ -125,24 +125,42 @@ final class FileEngine: StoreEngine {
         }
     }
 
-    func trim(below floor: Commit, moving keys: [MovedKey], now: Timestamp) throws -> Int {
+    func trim(below floor: Commit, moving keys: [MovedKey], now: Timestamp) throws -> (bytes: Int, floor: Commit) {
         try withDatabase { database in
             try FileEngine.transaction(&database, isCertain: { !ArchiveError($0).leavesUnknown }) { database in
-                try database.keys.insert(keys, now: now)
+                let part = try FileEngine.trimmedPart(below: floor, database.connection)
+                try database.keys.insert(keys.filter { $0.commit < part.floor }, now: now)
                 try database.keys.dropExpired(now: now)
-                let first = Batch.rowNumber(of: floor, isMoved: true)
-                let rows = try database.connection.statement(
-                    "SELECT length(data),substr(data,1,\(SealedBatch.prefixCount)) FROM batch WHERE number < ?")
-                try rows.bind(first)
-                var bytes = 0
-                while try rows.step() {
-                    bytes += rows.withBlob(1) { SealedBatch.rawByteCount(prefix: $0, of: rows.int(0)) }
-                }
-                rows.reset()
-                try database.connection.run("DELETE FROM batch WHERE number < ?", first)
-                return bytes
+                try database.connection.run(
+                    "DELETE FROM batch WHERE number < ?", Batch.rowNumber(of: part.floor, isMoved: true))
+                return part
             }
         }
+    }
+
+    /// So many bytes of messages are trimmed at a time, because the pages of their rows are freed one by one: 8 MiB would stop
+    /// everybody's posts for 75 ms.
+    private static let trimBytes = 512 << 10
+
+    private static func trimmedPart(
+        below floor: Commit, _ connection: Connection
+    ) throws -> (bytes: Int, floor: Commit) {
+        let rows = try connection.statement(
+            """
+            SELECT number,length(data),substr(data,1,\(SealedBatch.prefixCount)) FROM batch
+            WHERE number < ? ORDER BY number
+            """)
+        try rows.bind(Batch.rowNumber(of: floor, isMoved: true))
+        defer { rows.reset() }
+        var (bytes, last) = (0, Commit.zero)
+        while try rows.step() {
+            let commit = Commit(rows.uint64(0) / 2)
+            // Both rows of a commit go together.
+            if bytes >= trimBytes, commit > last { return (bytes, commit) }
+            bytes += rows.withBlob(2) { SealedBatch.rawByteCount(prefix: $0, of: rows.int(1)) }
+            last = commit
+        }
+        return (bytes, floor)
     }
 
     func changeFiles(_ body: (Connection) throws -> Void) throws {

@@ -52,9 +52,10 @@ protocol StoreEngine: AnyObject, Sendable {
     /// The messages that idempotency keys were used for, of those keys that have left the log.
     func find(_ keys: [RecentKey]) throws -> [RecentKey: FoundKey]
 
-    /// Trims the log below a commit, after storing the keys where `find` looks.
-    /// - Returns: how many bytes of messages were trimmed.
-    func trim(below floor: Commit, moving keys: [MovedKey], now: Timestamp) throws -> Int
+    /// Trims the log below a commit, or a part of that if it takes long, after storing the keys of what goes where `find` looks.
+    ///
+    /// - Returns: how many bytes of messages were trimmed, and the commit that was reached.
+    func trim(below floor: Commit, moving keys: [MovedKey], now: Timestamp) throws -> (bytes: Int, floor: Commit)
 
     /// A reader of rows and blocks. It is not thread-safe.
     func makeReader() throws -> ArchiveReader

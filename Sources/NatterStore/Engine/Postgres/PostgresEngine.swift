@@ -366,16 +366,16 @@ final class PostgresEngine: StoreEngine {
         try state.withLock { try $0.copy?.keys.find(keys) ?? [:] }
     }
 
-    func trim(below floor: Commit, moving keys: [MovedKey], now: Timestamp) throws -> Int {
+    func trim(below floor: Commit, moving keys: [MovedKey], now: Timestamp) throws -> (bytes: Int, floor: Commit) {
         try state.withLock { engine in
-            guard let read = engine.copy?.number else { return 0 }
+            guard let read = engine.copy?.number else { return (0, floor) }
             try engine.log.trim(below: floor, moving: keys, now: now, read: read, node: node)
             // In place: a second owner would copy the keys that are in memory.
             let expired = try engine.copy?.trim(below: floor, moving: keys, now: now)
             if let expired = expired ?? nil { try engine.log.forgetKeys(before: expired) }
             let kept = engine.journal.firstIndex { $0.commit >= floor } ?? engine.journal.count
             defer { engine.journal.removeFirst(kept) }
-            return engine.journal[..<kept].reduce(0) { $0 + $1.bytes }
+            return (engine.journal[..<kept].reduce(0) { $0 + $1.bytes }, floor)
         }
     }
 
