@@ -76,13 +76,15 @@ extension LogReader {
     public func agrees(with mark: SearchIndex.Mark?) throws(ArchiveError) -> Bool {
         if let mark, mark.seq == log.head, let hash = log.hash { return mark.hashPrefix == hash.prefix }
         guard let mark else { return false }
-        let block: OpenBlock?
-        do { block = try self.block(containing: mark.seq) } catch {
+        do throws(ArchiveError) {
+            guard let block = try block(containing: mark.seq), let position = block.records.index(of: mark.seq) else {
+                return false
+            }
+            return block.hash(after: position).prefix == mark.hashPrefix
+        } catch {
             guard case .damaged = error else { throw error }
             return false
         }
-        guard let block, let position = block.records.index(of: mark.seq) else { return false }
-        return block.hash(after: position).prefix == mark.hashPrefix
     }
 }
 

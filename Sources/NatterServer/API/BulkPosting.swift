@@ -160,11 +160,14 @@ final class BulkPosting: BodySink {
 
     /// Parses the lines of a batch, has their messages stored, and spools the answers.
     private func work(_ batch: [UInt8], _ exchange: Exchange, isLast: Bool) {
-        let first = state.withLock { state in
+        let first: ParsedBatch? = state.withLock { state in
             let parsed = ParsedBatch(lines: parse(batch, &state), exchange: exchange, isLast: isLast)
-            defer { state.isStoring = true }
-            if state.isStoring { state.next = parsed }
-            return state.isStoring ? nil : parsed
+            guard state.isStoring else {
+                state.isStoring = true
+                return parsed
+            }
+            state.next = parsed
+            return nil
         }
         if let first { begin(first) }
     }
