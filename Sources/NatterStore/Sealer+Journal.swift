@@ -24,7 +24,7 @@ extension Sealer {
             }
             if let failure { return failure }
             if store.state.withLock({ $0.journalBytes }) < journalBytes * 3 / 2 { store.releaseBulk() }
-            if reached.withLock({ $0 }) >= floor { return nil }
+            if reached.withLock({ $0 }) >= floor || queue.withLock({ $0.isStopping }) { return nil }
         }
     }
 

@@ -298,9 +298,11 @@ final class WriterCore: @unchecked Sendable {
     /// - Returns: the commit below which the log was trimmed.
     func trim(below floor: Commit, limit: Int) throws -> Commit {
         var floor = floor
-        let first = recentOrder.prefix(limit + 1).prefix { $0.commit < floor }
-        if first.count > limit { floor = first[first.startIndex + limit].commit }
-        let keys = Array(first.prefix(limit))
+        if let first = recentOrder.first, let next = recentOrder.dropFirst(limit).first {
+            // All keys of a commit go together, however many, or a large commit would never go.
+            floor = min(floor, max(next.commit, first.commit.next))
+        }
+        let keys = Array(recentOrder.prefix { $0.commit < floor })
         let trimmed = try engine.trim(below: floor, moving: keys, now: store.clock.now())
         // They are in a table now.
         let moved = keys.prefix { $0.commit < trimmed.floor }

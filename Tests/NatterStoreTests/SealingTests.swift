@@ -70,6 +70,19 @@ struct SealingTests {
         #expect(store.reports.lines == [])
     }
 
+    @Test("a commit of bulk with more ids than are moved in one step is trimmed", .aboutFiles)
+    func largeCommit() throws {
+        let store = try TestStore()
+        let alice = try store.user("alice")
+        let messages = (1...2 * StoreWriter.turn.messages).map {
+            NewMessage(conversation: "general", text: "message \($0)", key: IdempotencyKey("key \($0)"))
+        }
+        let sent = store.post(messages, by: alice).map(\.message)
+        try store.seal()
+        #expect(store.store.state.withLock { $0.journalBytes } == 0)
+        #expect(store.post(messages, by: alice).map(\.message) == sent)
+    }
+
     @Test("the hash of a conversation does not depend on how it was cut into blocks")
     func hashIsOfContent() throws {
         let store = try TestStore()
