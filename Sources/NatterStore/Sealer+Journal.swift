@@ -78,7 +78,9 @@ extension Sealer {
             failures.append(seal(Array(rest.prefix(Sealer.roundSize)), .all, store, writer))
             rest = rest.dropFirst(Sealer.roundSize)
         }
-        if !small.isEmpty { failures.append(moveUp(small, store)) }
+        for start in stride(from: 0, to: small.count, by: Sealer.moveSize) {
+            failures.append(moveUp(Array(small[start...].prefix(Sealer.moveSize)), store))
+        }
         failures.append(trim(store))
         return failures.compactMap(\.self).first
     }

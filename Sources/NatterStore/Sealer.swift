@@ -16,6 +16,8 @@ final class Sealer: Sendable {
     static let standardJournalBytes = 24 << 20
     /// Below this size, such a small tail is moved up. From this size on, it is sealed.
     static let stragglerBytes = 8 << 10
+    /// How many small tails are moved up in one commit, so that nobody waits long for it: a MiB of messages at most.
+    static let moveSize = 128
     /// How many tails one round seals, so that one commit records several files.
     static let roundSize = 32
     /// How many parts of one tail a round seals, so that a backlog of one conversation holds up neither the others nor
@@ -275,6 +277,7 @@ final class Sealer: Sendable {
         guard !store.isFailed else { return .outcomeUnknown }
         var written: [(piece: Piece, blocks: WrittenBlocks)] = []
         var failure: StoreError?
+        let isBehind = queue.withLock { $0.ripe.count >= Sealer.roundSize }
         for number in conversations {
             guard let piece = take(number, extent, store) else {
                 noteNothingFails(in: number)
@@ -282,7 +285,8 @@ final class Sealer: Sendable {
             }
             do {
                 let blocks = try store.write(
-                    piece.parts, of: piece.identity, effort: piece.isBacklogged ? .brisk : .best, with: writer)
+                    piece.parts, of: piece.identity, effort: isBehind || piece.isBacklogged ? .brisk : .best,
+                    with: writer)
                 written.append((piece, blocks))
             } catch {
                 failure = Sealer.isRace(error) && store.isShared ? .busy : StoreError(error)

@@ -73,8 +73,10 @@ public struct SearchPage: Sendable {
 /// thread maintains it. A search scans what is not indexed yet, so an index that is behind makes answers slower,
 /// never wrong.
 final class StoreSearch: Sendable {
-    /// How many messages one step indexes.
+    /// How many messages one step indexes, of as many conversations. The fewer the steps, the less there is to merge.
     private static let stepMessages = 4_096
+    /// How many conversations are looked at in one go.
+    private static let roundSize = 256
     /// The size at which the thread checkpoints the write-ahead log. Otherwise it would grow without bound.
     private static let walBytes = 1 << 20
 
@@ -204,14 +206,16 @@ final class StoreSearch: Sendable {
             queue.isChecked = true
             queue.conversations.formUnion(store.state.withLock { Array($0.conversations.keys) })
         }
-        while let number = queue.wait(until: { queue -> Int64?? in
+        while let numbers = queue.wait(until: { queue -> [Int64]?? in
             if queue.isStopping { return .some(nil) }
-            // No conversation has this number.
-            if queue.purgesAsked > queue.purgesDone { return .some(0) }
-            return queue.conversations.popFirst().map { .some($0) }
+            if queue.purgesAsked > queue.purgesDone { return [] }
+            guard !queue.conversations.isEmpty else { return nil }
+            let round = Array(queue.conversations.prefix(StoreSearch.roundSize))
+            queue.conversations.subtract(round)
+            return round
         }) ?? nil {
-            if number == 0 { try empty(index, store) } else { try takeIn(number, store, index) }
-            // Of one conversation alone, there may have been nothing to do.
+            if numbers.isEmpty { try empty(index, store) } else { try takeIn(numbers, store, index) }
+            // Of these conversations alone, there may have been nothing to do.
             queue.withLock { if $0.conversations.isEmpty { $0.trouble = nil } }
         }
         try? index.checkpoint(truncating: true)
@@ -253,21 +257,32 @@ final class StoreSearch: Sendable {
         }
     }
 
-    private func takeIn(_ number: Int64, _ store: Store, _ index: SearchIndex) throws {
-        let known = store.state.withLock { state in
-            state.conversations[number].flatMap { $0.isDeleted ? nil : ($0.identity, Tail($0)) }
+    /// Indexes what is sealed of these conversations.
+    private func takeIn(_ numbers: [Int64], _ store: Store, _ index: SearchIndex) throws {
+        let (epoch, logs) = store.state.withLock { state in
+            (
+                state.epoch,
+                numbers.compactMap { state.conversations[$0] }.filter { !$0.isDeleted }
+                    .map { Tail($0).log(of: $0.identity, named: $0.name) }
+            )
         }
-        guard let (identity, tail) = known else { return }
-        let log = tail.log(of: identity, named: identity.name)
-        let epoch = store.state.withLock { $0.epoch }
-        var next = max(log.first, try index.indexedUpTo(log.id).next)
-        while next <= log.sealedSeq, !queue.withLock({ $0.isStopping || $0.purgesAsked > $0.purgesDone }) {
+        var work: [(log: ConversationLog, next: Seq)] = []
+        for log in logs {
+            let next = max(log.first, try index.indexedUpTo(log.id).next)
+            if next <= log.sealedSeq { work.append((log, next)) }
+        }
+        while !work.isEmpty, !queue.withLock({ $0.isStopping || $0.purgesAsked > $0.purgesDone }) {
             try store.withReader { archive in
                 try index.write { writer in
-                    next = try SearchFeed.add(
-                        LogReader(log, archive), from: next, through: log.sealedSeq, limit: StoreSearch.stepMessages,
-                        skipsDamage: true, to: writer
-                    ).next
+                    var room = StoreSearch.stepMessages
+                    while room > 0, let (log, next) = work.last {
+                        let reached = try SearchFeed.add(
+                            LogReader(log, archive), from: next, through: log.sealedSeq, limit: room,
+                            skipsDamage: true, to: writer)
+                        room -= reached.distance(after: next.previous)
+                        work[work.count - 1].next = reached.next
+                        if reached >= log.sealedSeq { work.removeLast() }
+                    }
                     try writer.note(epoch)
                 }
             }

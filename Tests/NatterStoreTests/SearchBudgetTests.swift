@@ -33,13 +33,17 @@ struct SearchBudgetTests {
             }
         }
         for conversation in conversations { try store.seal(conversation) }
-        let ids = try conversations.map { try store.store.conversation($0, for: store.user("alice")).id }
-        try eventually("everything is indexed") {
-            let index = SearchIndex.openForReading(path: path + "/search.db")
-            return ids.allSatisfy { (try? index?.indexedUpTo($0)) == Seq(UInt64(count)) }
-        }
+        try awaitIndex(store, count)
         for conversation in conversations { try store.post(["common even late talk"], to: conversation) }
         return (store, directory)
+    }
+
+    private func awaitIndex(_ store: TestStore, _ count: Int) throws {
+        let ids = try ["general", "@me", "@bob"].map { try store.store.conversation($0, for: store.user("alice")).id }
+        try eventually("everything is indexed") {
+            let index = SearchIndex.openForReading(path: store.directory + "/search.db")
+            return ids.allSatisfy { (try? index?.indexedUpTo($0)) == Seq(UInt64(count)) }
+        }
     }
 
     /// All pages of a search, and how many there were.
@@ -82,6 +86,18 @@ struct SearchBudgetTests {
         #expect(try walk(small, "common", in: "@me", limit: 1_000).texts.count == 601)
         // And each costs a part of it
         #expect(try walk(small, "common", limit: 1_000).pages > walk(whole, "common", limit: 1_000).pages)
+    }
+
+    @Test("an index that is made again, in steps that end within a conversation, has each message once")
+    func indexedInSteps() throws {
+        let (store, directory) = try open(2_000, SearchBudget())
+        defer { withExtendedLifetime(directory) {} }
+        let before = try walk(store, "odd", limit: 1_000)
+        try store.store.search.purge(store.store)
+        try awaitIndex(store, 2_000)
+        #expect(before.texts.count == 3_000)
+        #expect(try walk(store, "odd", limit: 1_000).texts == before.texts)
+        for word in ["w0", "w1096", "w1999"] { #expect(try walk(store, word).texts.count == 3) }
     }
 
     @Test("messages of one time that were found are not left to the next page")
