@@ -35,7 +35,7 @@ struct KeyTables {
 
     /// How many keys are gathered before they move. They take 6 MB of memory, and a start reads them.
     private static let gathered = 1 << 16
-    /// How many move at once, so that nobody waits long.
+    /// How many move at once, unless more come, so that nobody waits long.
     private static let slice = 1 << 11
     private static let newSuffix = "_new"
     private static let columns = "account,time,hash,conversation,seq,content"
@@ -187,7 +187,8 @@ struct KeyTables {
             // Those of another period are still moving.
             try put(moved.map { ($0.key, $0.found) }, into: period)
         }
-        try moveSlice(now)
+        // More than come, or they would gather.
+        try moveSlice(of: max(KeyTables.slice, 2 * moved.count), now)
     }
 
     private mutating func put(_ keys: [(RecentKey, FoundKey)], into period: Int64) throws(SQLiteError) {
@@ -204,7 +205,7 @@ struct KeyTables {
     }
 
     /// Moves the next keys to their table if there are many, or if their period has ended.
-    private mutating func moveSlice(_ now: Timestamp) throws(SQLiteError) {
+    private mutating func moveSlice(of count: Int, _ now: Timestamp) throws(SQLiteError) {
         guard var keys = new else { return }
         // In place, because a second owner would make each change copy all keys.
         new = nil
@@ -214,13 +215,13 @@ struct KeyTables {
             keys.moving = keys.found.keys.sorted()[...]
             keys.lastMoved = keys.lastRow
         }
-        let slice = keys.moving.prefix(KeyTables.slice)
+        let slice = keys.moving.prefix(count)
         if !slice.isEmpty {
             try put(slice.compactMap { key in keys.found[key].map { (key, $0) } }, into: keys.period)
             for key in slice { keys.found[key] = nil }
             keys.moving = keys.moving.dropFirst(slice.count)
         } else if keys.firstRow <= keys.lastMoved {
-            let end = min(keys.lastMoved, keys.firstRow + Int64(KeyTables.slice) - 1)
+            let end = min(keys.lastMoved, keys.firstRow + Int64(count) - 1)
             try connection.statement("DELETE FROM \(keys.table) WHERE number<=?").run(end)
             keys.firstRow = end + 1
         }

@@ -8,14 +8,17 @@ internal import NatterSystem
 extension Sealer {
     /// Trims the part of the journal that no tail needs, in steps.
     func trim(_ store: Store) -> StoreError? {
-        let floor = store.state.withLock { state in
-            state.conversations.values.reduce(state.commit.next) { floor, conversation in
+        let (floor, history) = store.state.withLock { state in
+            let floor = state.conversations.values.reduce(state.commit.next) { floor, conversation in
                 min(floor, conversation.journalFloor ?? floor)
             }
+            return (floor, state.history)
         }
         while true {
             let reached = Monitor(floor)
             let failure = store.upkeep { [savedBytes] core in
+                // Of a log that went back meanwhile, this floor says nothing.
+                guard store.state.withLock({ $0.history }) == history else { throw StoreError.busy }
                 let former = store.state.withLock { $0.journalBytes }
                 let floor = try core.trim(below: floor, limit: 1_000)
                 let left = store.state.withLock { $0.journalBytes }
@@ -24,7 +27,7 @@ extension Sealer {
             }
             if let failure { return failure }
             if store.state.withLock({ $0.journalBytes }) < journalBytes * 3 / 2 { store.releaseBulk() }
-            if reached.withLock({ $0 }) >= floor || queue.withLock({ $0.isStopping }) { return nil }
+            if reached.withLock({ $0 }) >= floor { return nil }
         }
     }
 
@@ -32,14 +35,18 @@ extension Sealer {
     func tidy(_ store: Store, _ writer: ArchiveWriter) {
         var size = store.state.withLock { $0.journalBytes }
         queue.withLock { $0.isTidying = size > journalBytes }
+        var isAwaited = false
         while size > journalBytes, !queue.withLock({ $0.isStopping }) {
+            // As long as somebody sends much, it may not get back to its bound.
+            isAwaited = size <= 2 * journalBytes && queue.withLock { $0.isAwaited }
+            if isAwaited { break }
             let former = savedBytes.withLock { $0 }
             tidyOlderHalf(store, writer)
             size = store.state.withLock { $0.journalBytes }
             if savedBytes.withLock({ $0 }) <= former { break }
         }
         queue.signal { queue in
-            (queue.isUntidy, queue.isTidying) = (false, false)
+            (queue.isUntidy, queue.isTidying) = (isAwaited, false)
             queue.tidiedBytes = size
         }
         // Even if it is still long: more is not possible now.

@@ -28,6 +28,8 @@ final class Sealer: Sendable {
 
     struct Queue {
         var ripe: Set<Int64> = []
+        /// Those that became ripe while other work waited. They come behind it, or it would wait as long as somebody sends much.
+        var ripeLater: Set<Int64> = []
         /// Conversations to seal up to the last message, with the function to call then.
         var whole: [(conversation: Int64, completion: @Sendable (StoreError?) -> Void)] = []
         /// Other work on log files.
@@ -50,6 +52,51 @@ final class Sealer: Sendable {
         var retry = Int64.max
         /// Why some conversations could not be sealed.
         var trouble: (reason: String, conversations: Set<Int64>)?
+
+        /// Whether somebody waits for other work than sealing what is ripe.
+        var isAwaited: Bool {
+            let now = MonotonicClock.now()
+            return !whole.isEmpty || errands.contains { $0.begin <= now }
+        }
+
+        /// When there may be something to do although nobody asks.
+        fileprivate var wake: Int64 { errands.reduce(retry) { min($0, $1.begin) } }
+
+        mutating func add(ripe conversations: [Int64]) {
+            if isAwaited { ripeLater.formUnion(conversations) } else { ripe.formUnion(conversations) }
+        }
+
+        /// What comes next; nil if nothing is to be done now.
+        fileprivate mutating func take() -> Work? {
+            if ripe.isEmpty {
+                // It goes before what is asked for from now on.
+                (ripe, ripeLater) = (ripeLater, [])
+                if !whole.isEmpty {
+                    let first = whole.removeFirst()
+                    return .whole(first.conversation, first.completion)
+                }
+                let now = MonotonicClock.now()
+                if let index = errands.firstIndex(where: { $0.begin <= now }) {
+                    return .errand(errands.remove(at: index).run)
+                }
+            }
+            if let round = takeRipe() { return .ripe(round) }
+            if isUntidy { return .tidying }
+            defer { isTrimDue = false }
+            if isSweepDue {
+                isSweepDue = false
+                return .sweeping
+            }
+            return isTrimDue ? .trimming : nil
+        }
+
+        /// The conversations of the next round; nil if none is ripe.
+        mutating func takeRipe() -> [Int64]? {
+            guard !ripe.isEmpty else { return nil }
+            let round = Array(ripe.prefix(Sealer.roundSize))
+            ripe.subtract(round)
+            return round
+        }
     }
 
     struct Errand {
@@ -75,8 +122,9 @@ final class Sealer: Sendable {
     /// Asks for whole blocks of these conversations to be sealed, if no other server does it.
     func request(_ conversations: [Int64]) {
         queue.signal { queue in
-            queue.ripe.formUnion(
-                queue.elsewhere.isEmpty ? conversations : conversations.filter { !queue.elsewhere.contains($0) })
+            queue.add(
+                ripe: queue.elsewhere.isEmpty
+                    ? conversations : conversations.filter { !queue.elsewhere.contains($0) })
         }
     }
 
@@ -144,7 +192,7 @@ final class Sealer: Sendable {
     /// Why tails could not be sealed; nil if none fails now.
     var trouble: String? { queue.withLock { $0.trouble?.reason } }
 
-    private enum Work {
+    fileprivate enum Work {
         case ripe([Int64])
         case whole(Int64, @Sendable (StoreError?) -> Void)
         case errand(@Sendable (ArchiveWriter) -> Void)
@@ -153,7 +201,14 @@ final class Sealer: Sendable {
         case sweeping
     }
 
+    /// The next work; nil at the end.
     private func next() -> Work? {
+        enum Found {
+            case work(Work)
+            case end
+            /// Something is due earlier than it was.
+            case sooner
+        }
         while true {
             let now = MonotonicClock.now()
             let wake = queue.withLock { queue in
@@ -161,38 +216,19 @@ final class Sealer: Sendable {
                     queue.ripe.formUnion(queue.failed.union(queue.elsewhere))
                     (queue.failed, queue.elsewhere, queue.retry) = ([], [], .max)
                 }
-                return queue.errands.reduce(queue.retry) { min($0, $1.begin) }
+                return queue.wake
             }
             let waiting = wake < .max ? Int(clamping: max(0, wake - now)) : nil
-            if let work = next(timeoutMilliseconds: waiting) { return work }
-        }
-    }
-
-    /// - Returns: nil after the timeout; `.some(nil)` at the end.
-    private func next(timeoutMilliseconds: Int?) -> Work?? {
-        queue.wait(timeoutMilliseconds: timeoutMilliseconds) { queue -> Work?? in
-            if queue.isStopping { return .some(nil) }
-            guard !queue.ripe.isEmpty else {
-                if queue.whole.isEmpty {
-                    let now = MonotonicClock.now()
-                    if let index = queue.errands.firstIndex(where: { $0.begin <= now }) {
-                        return .some(.errand(queue.errands.remove(at: index).run))
-                    }
-                    if queue.isUntidy { return .tidying }
-                    if queue.isSweepDue {
-                        (queue.isSweepDue, queue.isTrimDue) = (false, false)
-                        return .sweeping
-                    }
-                    guard queue.isTrimDue else { return nil }
-                    queue.isTrimDue = false
-                    return .trimming
-                }
-                let first = queue.whole.removeFirst()
-                return .some(.whole(first.conversation, first.completion))
+            let found = queue.wait(timeoutMilliseconds: waiting) { queue -> Found? in
+                if queue.isStopping { return .end }
+                if let work = queue.take() { return .work(work) }
+                return queue.wake < wake ? .sooner : nil
             }
-            let round = Array(queue.ripe.prefix(Sealer.roundSize))
-            queue.ripe.subtract(round)
-            return .some(.ripe(round))
+            switch found {
+            case .work(let work): return work
+            case .end: return nil
+            case .sooner, nil: continue
+            }
         }
     }
 
@@ -206,7 +242,7 @@ final class Sealer: Sendable {
                 if case .errand(let errand) = work { errand(writer) }
                 queue.signal { $0.isUntidy = false }
             case .ripe(let conversations):
-                if seal(conversations, .fullBlocks, store, writer) == nil { requestRest(of: conversations, store) }
+                sealRipe(conversations, store, writer)
                 tidy(store, writer)
             case .whole(let conversation, let completion):
                 let failure = sealWhole(conversation, store, writer)
@@ -219,6 +255,24 @@ final class Sealer: Sendable {
             case .sweeping: store.finishErasing([])
             }
         }
+    }
+
+    private func sealRipe(_ conversations: [Int64], _ store: Store, _ writer: ArchiveWriter) {
+        _ = seal(conversations, .fullBlocks, store, writer)
+        requestRest(of: conversations, store)
+    }
+
+    /// Does what cannot wait for the end of a long errand: seals what is ripe now, and keeps the journal short.
+    ///
+    /// - Returns: whether the errand may go on; false if the store is closing.
+    func keepUp(_ store: Store, _ writer: ArchiveWriter) -> Bool {
+        queue.withLock { queue in
+            queue.ripe.formUnion(queue.ripeLater)
+            queue.ripeLater = []
+        }
+        while let round = queue.withLock({ $0.isStopping ? nil : $0.takeRipe() }) { sealRipe(round, store, writer) }
+        if queue.withLock({ $0.isUntidy }) { tidy(store, writer) }
+        return !queue.withLock { $0.isStopping }
     }
 
     /// Seals a tail up to its last message. Call on the sealer's thread.
@@ -237,10 +291,13 @@ final class Sealer: Sendable {
 
     /// Asks for what a round has left of long tails, and for what came meanwhile. Nobody may post again.
     private func requestRest(of conversations: [Int64], _ store: Store) {
+        guard !store.isFailed else { return }
+        let failed = queue.withLock { $0.failed }
         let rest = store.state.withLock { state in
             // One that an import holds is asked for with the next message, or this would ask again and again.
             conversations.filter { number in
-                state.conversations[number].map { !$0.isBeingSealed && !$0.tail.fullBlocks.isEmpty } ?? false
+                guard let conversation = state.conversations[number], !failed.contains(number) else { return false }
+                return !conversation.isBeingSealed && !conversation.tail.fullBlocks.isEmpty
             }
         }
         if !rest.isEmpty { request(rest) }

@@ -161,15 +161,22 @@ final class StoreSearch: Sendable {
     /// The thread's body. First indexes what an earlier process left, then what is sealed.
     func run(_ store: Store) {
         defer { queue.signal { $0.isRunning = false } }
+        var discarded: Int64?
         while !store.isFailed, !queue.withLock({ $0.isStopping }) {
             queue.withLock { $0.isAsked = false }
             do {
                 try feed(store)
-            } catch SearchIndexError.corrupt {
+            } catch SearchIndexError.corrupt(let path, let message) {
                 store.report("the search index is damaged; it is made again")
                 readers.signal { $0 = [] }
                 do { try SearchIndex.discard(path: StoreSearch.path(store.directory), disk: store.disk) } catch {
                     pause(for: error, store)
+                }
+                // A disk on which each new one is damaged as well is not asked again and again.
+                let last = discarded
+                discarded = MonotonicClock.now()
+                if let last, last + Int64(StoreSearch.retryMilliseconds) > MonotonicClock.now() {
+                    pause(for: SearchIndexError.corrupt(path: path, message: message), store)
                 }
             } catch {
                 pause(for: error, store)

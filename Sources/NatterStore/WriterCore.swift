@@ -203,8 +203,9 @@ final class WriterCore: @unchecked Sendable {
                 try loadAnew()
                 continue
             }
-            if others.isEmpty { return }
             try takeOver(others)
+            // Fewer than asked for end where the log did a moment ago. Its end may move on faster than this follows.
+            if others.count < WriterCore.followLimit { return }
         }
     }
 
@@ -250,13 +251,14 @@ final class WriterCore: @unchecked Sendable {
         store.report(
             "the store's log does not continue where this server stopped: it went back to an earlier state, or was trimmed while this server stood still; the store is loaded again, as after a restore from a backup"
         )
+        let former = place
         place = loaded.place
         store.dropReaders()
         (recentKeys, recentOrder) = ([:], [])
         remember(loaded.keys)
         // It may have words of what was erased meanwhile, or of the lost history.
         store.search.askPurge()
-        let epoch = store.state.withLock { state in
+        store.state.withLock { state in
             var next = loaded.state
             (next.failure, next.isOutdated) = (state.failure, state.isOutdated)
             (next.retention, next.limits) = (state.retention, state.limits)
@@ -267,26 +269,42 @@ final class WriterCore: @unchecked Sendable {
                 next.noteActive(account)
             }
             state = next
-            return Epoch.next(after: state.epoch)
         }
-        attempts &+= 1
-        let begin = LogEntry(
-            before: place, author: LogEntry.Author(node: node, attempt: attempts),
-            commit: loaded.state.commit.next, changes: [.epochBegun(epoch, first: loaded.state.commit.next)])
-        switch try engine.append(begin, with: []) {
-        case .done(let reached):
-            place = reached
-            store.state.withLock { state in
-                state.place = reached
-                for change in begin.changes { change.apply(to: &state, at: begin.commit) }
+        // Whatever happens now, readers who wait for commits of the lost history must look again.
+        defer {
+            store.announce(
+                News(commit: store.state.withLock { $0.commit }, isForAll: true, accounts: [], isAnew: true))
+            store.repeatErasures()
+        }
+        do { try beginEpoch() } catch {
+            // Whoever comes next finds again that the log went back.
+            place = former
+            throw error is HistoryWentBack ? StoreError.busy : error
+        }
+    }
+
+    /// Begins an epoch behind what was loaded, unless another server that has noticed the same is first.
+    private func beginEpoch() throws {
+        for _ in 0..<WriterCore.proposals {
+            attempts &+= 1
+            let (epoch, commit) = store.state.withLock { (Epoch.next(after: $0.epoch), $0.commit.next) }
+            let begin = LogEntry(
+                before: place, author: LogEntry.Author(node: node, attempt: attempts), commit: commit,
+                changes: [.epochBegun(epoch, first: commit)])
+            switch try engine.append(begin, with: []) {
+            case .done(let reached):
+                place = reached
+                return store.state.withLock { state in
+                    state.place = reached
+                    for change in begin.changes { change.apply(to: &state, at: begin.commit) }
+                }
+            case .behind(let others):
+                try takeOver(others)
+                if others.contains(where: { $0.changes.contains(where: \.beginsEpoch) }) { return }
+            case .unknown: continue
             }
-        case .behind(let others): try takeOver(others)
-        // The next proposal finds out.
-        case .unknown: break
         }
-        store.announce(
-            News(commit: store.state.withLock { $0.commit }, isForAll: true, accounts: [], isAnew: true))
-        store.repeatErasures()
+        throw StoreError.busy
     }
 
     // MARK: Upkeep
@@ -303,7 +321,7 @@ final class WriterCore: @unchecked Sendable {
             floor = min(floor, max(next.commit, first.commit.next))
         }
         let keys = Array(recentOrder.prefix { $0.commit < floor })
-        let trimmed = try engine.trim(below: floor, moving: keys, now: store.clock.now())
+        let trimmed = try engine.trim(below: floor, moving: keys, now: store.clock.now(), at: place)
         // They are in a table now.
         let moved = keys.prefix { $0.commit < trimmed.floor }
         for key in moved { recentKeys[key.key] = nil }

@@ -323,7 +323,7 @@ struct PostgresTests {
             (state.general, state.conversations[state.general].map(state.filesMark(of:)))
         }
         try server.store.checkFiles(of: number, are: mark)
-        func exclusively(_ statements: String) throws {
+        func exclusively(_ statements: String, _ body: () -> Void = {}) throws {
             let name = uri.dropFirst("postgresql:///".count).prefix { $0 != "?" }
             let admin = cluster.uri("postgres")
             try cluster.query("ALTER DATABASE \(name) ALLOW_CONNECTIONS false", in: admin)
@@ -333,21 +333,41 @@ struct PostgresTests {
             for statement in statements.split(separator: ";") {
                 try cluster.query(String(statement.replacing("$DB", with: String(name))), in: admin)
             }
+            body()
             try cluster.query("ALTER DATABASE \(name) ALLOW_CONNECTIONS true", in: admin)
         }
+        // While nothing can be written, no epoch can begin.
+        try cluster.query(
+            """
+            CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS
+            'BEGIN RAISE EXCEPTION USING ERRCODE=''disk_full'', MESSAGE=''no space left''; END';
+            CREATE TRIGGER no_room BEFORE INSERT ON log FOR EACH ROW EXECUTE FUNCTION no_room()
+            """, in: uri)
         try exclusively("CREATE DATABASE $DB_copy TEMPLATE $DB")
+        try cluster.query("DROP TRIGGER no_room ON log", in: uri)
         try server.post(["lost"])
         #expect(try waitFor { server.store.erase([Seq(2)...Seq(2)], in: "general", by: "alice", $0) }.get() == 1)
-        try exclusively("DROP DATABASE $DB;ALTER DATABASE $DB_copy RENAME TO $DB")
-        try server.store.catchUp()
+        // A trim that waits for the database, and so comes before anybody has noticed, takes nothing away.
+        let trimmed = Monitor<StoreError?>(nil)
+        try exclusively("DROP DATABASE $DB;ALTER DATABASE $DB_copy RENAME TO $DB") {
+            _ = server.store.sealer.submit { _ in
+                let failure = server.store.sealer.trim(server.store)
+                trimmed.signal { $0 = failure ?? .notTried }
+            }
+        }
+        #expect(trimmed.wait { $0 } == .busy)
+        try? server.store.catchUp()
+        #expect(server.store.statistics().epoch == epoch)
+        try cluster.query("DROP TRIGGER no_room ON log", in: uri)
+        try server.post(["first"])
+        #expect(server.store.statistics().epoch != epoch)
         #expect(throws: StoreError.busy) { try server.store.checkFiles(of: number, are: mark) }
         // The erasure was asked for before this is.
         let isDone = Monitor(false)
         #expect(server.store.sealer.submit { _ in isDone.signal { $0 = true } })
         _ = isDone.wait { $0 ? true : nil }
-        #expect(try server.all().map(\.text) == ["kept", ""])
-        #expect(server.store.statistics().epoch != epoch)
-        #expect(try server.post(["new"]).first?.message?.seq == Seq(3))
+        #expect(try server.all().map(\.text) == ["kept", "", "first"])
+        #expect(try server.post(["new"]).first?.message?.seq == Seq(4))
         #expect(server.reports.contains("went back"))
     }
 

@@ -396,6 +396,27 @@ struct KeyTests {
         #expect(try tables.find([late.key]) == [late.key: late.found])
     }
 
+    @Test("however many come at a time, no more gather than are gathered before they move")
+    func gathering() throws {
+        let directory = try TemporaryDirectory()
+        let connection = try Connection(path: directory.path + "/keys.db", role: .writer)
+        try StoreSchema.current.migrate(connection)
+        var tables = try KeyTables(connection: connection, retentionDays: 30)
+        var next: UInt64 = 0
+        for _ in 1...80 {
+            let moved = (1...4_000).map { _ in
+                next += 1
+                return MovedKey(
+                    key: RecentKey(account: 1, time: 0, hash: next &* 0x9E37_79B9_7F4A_7C15),
+                    found: FoundKey(conversation: 1, seq: Seq(next), content: next), commit: Commit(1))
+            }
+            try connection.transaction { try tables.insert(moved, now: Timestamp(milliseconds: 1)) }
+        }
+        let count = try connection.row("SELECT count(*) FROM keys_0_new") { $0.int(0) }
+        // As many again come while those move and their rows are deleted.
+        #expect(try #require(count) <= 2 * 68_000)
+    }
+
     /// A key of this number, inserted on a day.
     private static func insert(
         _ number: UInt64, on day: Int64, into tables: inout KeyTables, _ connection: Connection

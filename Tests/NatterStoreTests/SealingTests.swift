@@ -83,6 +83,28 @@ struct SealingTests {
         #expect(store.post(messages, by: alice).map(\.message) == sent)
     }
 
+    @Test("other work comes in its turn, however often a tail becomes ripe")
+    func turns() throws {
+        let store = try TestStore()
+        try store.post(["short"])
+        // Most of them are no conversations, and cost the sealer next to nothing.
+        let many = Array(Int64(1)...100)
+        let isDone = Monitor(false)
+        let busy = try SystemThread(name: "ripe") {
+            while !isDone.withLock({ $0 }) { store.store.sealer.request(many) }
+        }
+        defer { busy.join() }
+        for _ in 1...3 {
+            let isRun = Monitor(false)
+            #expect(store.store.sealer.submit { _ in isRun.signal { $0 = true } })
+            let ran = isRun.wait(timeoutMilliseconds: 60_000) { $0 ? true : nil }
+            if ran != true { isDone.signal { $0 = true } }
+            #expect(ran == true)
+        }
+        try store.seal()
+        isDone.signal { $0 = true }
+    }
+
     @Test("the hash of a conversation does not depend on how it was cut into blocks")
     func hashIsOfContent() throws {
         let store = try TestStore()

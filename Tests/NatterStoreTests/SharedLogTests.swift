@@ -416,6 +416,25 @@ struct SharedLogTests {
         #expect(tokens.count { token in store.store.principal(of: token, address: "") != nil } == 2)
     }
 
+    @Test("when a log went back, those who wait are told at once, even if no epoch can begin yet")
+    func refusedEpoch() throws {
+        let log = try SimulatedLog()
+        let engine = SharedEngine(log, sealsTails: false)
+        let store = try TestStore(engine)
+        try store.post(["kept"])
+        log.mark()
+        try store.post(["lost"])
+        let told = Monitor(0)
+        store.store.onNews { news in if news.isAnew { told.signal { $0 += 1 } } }
+        try log.goBack()
+        // When the log is locked just after it was loaded again
+        engine.refuse(times: 1)
+        #expect(throws: StoreError.self) { try store.store.catchUp() }
+        #expect(told.withLock { $0 } == 1)
+        try store.post(["new"])
+        #expect(try store.all().map(\.text) == ["kept", "new"])
+    }
+
     @Test("a log that went back gives no cursor of the lost history another's meaning")
     func historyWentBack() throws {
         let log = try SimulatedLog()

@@ -172,6 +172,7 @@ final class SharedEngine: StoreEngine {
     private let hears: Bool
     private let isCut = Monitor(false)
     private let isFull = Monitor(false)
+    private let refusals = Monitor(0)
     /// How often something else still happens before blocks are proposed.
     private let overtaking = Monitor<(left: Int, body: @Sendable () -> Void)>((0, {}))
 
@@ -189,6 +190,9 @@ final class SharedEngine: StoreEngine {
     /// Whether there is no room for blocks, only for messages.
     func setFull(_ isNow: Bool) { isFull.withLock { $0 = isNow } }
 
+    /// Refuses the next proposals, as while another session locks the log.
+    func refuse(times: Int) { refusals.withLock { $0 = times } }
+
     /// Lets others be first in the log, the next times that blocks are proposed.
     func overtake(times: Int, _ body: @escaping @Sendable () -> Void) { overtaking.withLock { $0 = (times, body) } }
 
@@ -201,6 +205,11 @@ final class SharedEngine: StoreEngine {
     func append(_ entry: LogEntry, with blocks: [WrittenBlocks]) throws -> Appended {
         try checkReach()
         if !blocks.isEmpty, isFull.withLock({ $0 }) { throw StoreError.diskFull }
+        try refusals.withLock { left throws(StoreError) in
+            guard left > 0 else { return }
+            left -= 1
+            throw .databaseLocked
+        }
         let overtaker = overtaking.withLock { overtaking -> (@Sendable () -> Void)? in
             guard !blocks.isEmpty, overtaking.left > 0 else { return nil }
             overtaking.left -= 1
@@ -218,9 +227,12 @@ final class SharedEngine: StoreEngine {
     func head() throws -> LogPlace { log.head }
     func onNews(_ hint: @escaping @Sendable (UInt64?) -> Void) { if hears { log.onNews(hint) } }
     func find(_ keys: [RecentKey]) throws -> [RecentKey: FoundKey] { try log.database.find(keys) }
-    func trim(below floor: Commit, moving keys: [MovedKey], now: Timestamp) throws -> (bytes: Int, floor: Commit) {
+    func trim(
+        below floor: Commit, moving keys: [MovedKey], now: Timestamp, at place: LogPlace
+    ) throws -> (bytes: Int, floor: Commit) {
         try checkReach()
-        return try log.database.trim(below: floor, moving: keys, now: now)
+        do { _ = try log.entries(after: place, limit: 0) } catch is HistoryWentBack { throw StoreError.busy }
+        return try log.database.trim(below: floor, moving: keys, now: now, at: place)
     }
     func makeReader() throws -> ArchiveReader { try log.database.makeReader() }
     func checkpointIfDue() throws {}

@@ -176,6 +176,8 @@ enum Change: Sendable {
         }
     }
 
+    var beginsEpoch: Bool { if case .epochBegun = self { true } else { false } }
+
     /// Whether the log may be trimmed after it.
     var shortensTails: Bool {
         switch self {

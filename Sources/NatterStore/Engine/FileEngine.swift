@@ -125,7 +125,9 @@ final class FileEngine: StoreEngine {
         }
     }
 
-    func trim(below floor: Commit, moving keys: [MovedKey], now: Timestamp) throws -> (bytes: Int, floor: Commit) {
+    func trim(
+        below floor: Commit, moving keys: [MovedKey], now: Timestamp, at place: LogPlace
+    ) throws -> (bytes: Int, floor: Commit) {
         try withDatabase { database in
             try FileEngine.transaction(&database, isCertain: { !ArchiveError($0).leavesUnknown }) { database in
                 let part = try FileEngine.trimmedPart(below: floor, database.connection)

@@ -54,8 +54,12 @@ protocol StoreEngine: AnyObject, Sendable {
 
     /// Trims the log below a commit, or a part of that if it takes long, after storing the keys of what goes where `find` looks.
     ///
+    /// - Parameter place: the end of the log as this store knows it.
     /// - Returns: how many bytes of messages were trimmed, and the commit that was reached.
-    func trim(below floor: Commit, moving keys: [MovedKey], now: Timestamp) throws -> (bytes: Int, floor: Commit)
+    /// - Throws: `StoreError.busy`, with nothing changed, if the log does not lead through that place.
+    func trim(
+        below floor: Commit, moving keys: [MovedKey], now: Timestamp, at place: LogPlace
+    ) throws -> (bytes: Int, floor: Commit)
 
     /// A reader of rows and blocks. It is not thread-safe.
     func makeReader() throws -> ArchiveReader

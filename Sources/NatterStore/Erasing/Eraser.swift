@@ -157,8 +157,10 @@ struct Eraser {
         if !isClear() || store.state.withLock({ $0.journalBytes }) > 0 {
             failure = store.sealer.clearJournal(upTo: commit, store, writer)
         }
-        // Without a failure, an import holds a tail.
-        guard isClear() else { throw failure ?? .busy }
+        // Even if no tail needs what is there, it may not have been removed.
+        if let failure { throw failure }
+        // An import holds a tail.
+        guard isClear() else { throw .busy }
     }
 
     private func record(

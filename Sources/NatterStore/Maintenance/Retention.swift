@@ -201,7 +201,7 @@ extension Store {
             defer { completion(failure) }
             var dropped: [ConversationID] = []
             func each(_ numbers: [Int64], _ body: (Int64) throws -> Void) {
-                for number in numbers where !isFailed {
+                for number in numbers where !isFailed && sealer.keepUp(self, writer) {
                     do { try body(number) } catch {
                         failure = StoreError(error)
                         report("cannot drop old messages of conversation \(number): \(error)")

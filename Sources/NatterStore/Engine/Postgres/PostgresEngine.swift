@@ -366,10 +366,12 @@ final class PostgresEngine: StoreEngine {
         try state.withLock { try $0.copy?.keys.find(keys) ?? [:] }
     }
 
-    func trim(below floor: Commit, moving keys: [MovedKey], now: Timestamp) throws -> (bytes: Int, floor: Commit) {
+    func trim(
+        below floor: Commit, moving keys: [MovedKey], now: Timestamp, at place: LogPlace
+    ) throws -> (bytes: Int, floor: Commit) {
         try state.withLock { engine in
-            guard let read = engine.copy?.number else { return (0, floor) }
-            try engine.log.trim(below: floor, moving: keys, now: now, read: read, node: node)
+            guard engine.copy != nil else { return (0, floor) }
+            try engine.log.trim(below: floor, moving: keys, now: now, read: place, node: node)
             // In place: a second owner would copy the keys that are in memory.
             let expired = try engine.copy?.trim(below: floor, moving: keys, now: now)
             if let expired = expired ?? nil { try engine.log.forgetKeys(before: expired) }

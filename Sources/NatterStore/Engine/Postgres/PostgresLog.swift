@@ -391,8 +391,11 @@ struct PostgresLog {
 
     // MARK: Trimming
 
-    /// - Parameter read: the number of the last entry that this server has read.
-    mutating func trim(below floor: Commit, moving keys: [MovedKey], now: Timestamp, read: UInt64, node: Int64) throws {
+    /// - Parameter read: the end of the log as this server has read it.
+    /// - Throws: `StoreError.busy`, with nothing changed, if the log does not lead there any more. It was restored to an earlier
+    ///   state, in which other messages may be below this floor.
+    mutating func trim(below floor: Commit, moving keys: [MovedKey], now: Timestamp, read: LogPlace, node: Int64) throws
+    {
         try translating { log in
             func list(_ values: [Int64]) -> PostgresValue {
                 .text("{" + values.map { String($0) }.joined(separator: ",") + "}")
@@ -400,6 +403,12 @@ struct PostgresLog {
             let connection = try log.connected()
             log.release()
             try connection.execute("BEGIN")
+            let own = try connection.run(
+                "SELECT 1 FROM log WHERE number=$1 AND chain=$2", .unsigned(read.number), .bytes(read.chain.bytes))
+            guard own.count == 1 else {
+                try connection.execute("ROLLBACK")
+                throw StoreError.busy
+            }
             if !keys.isEmpty {
                 try connection.run(
                     """
@@ -414,7 +423,7 @@ struct PostgresLog {
                     list(keys.map { Int64(bitPattern: $0.found.content) }), .integer(now.milliseconds))
             }
             try connection.run(
-                "UPDATE node SET read=$1, seen=clock_timestamp() WHERE id=$2", .unsigned(read),
+                "UPDATE node SET read=$1, seen=clock_timestamp() WHERE id=$2", .unsigned(read.number),
                 .integer(node))
             // Each server still has to find the entry that it read last.
             try connection.run(
