@@ -95,7 +95,11 @@ final class SendLines {
     /// Sends or queues the batch.
     private func flush() throws {
         guard !batch.isEmpty else { return }
-        if let queue, try queue.takesOver(tell: context.tell) {
+        let isQueued: Bool
+        do { isQueued = try queue?.takesOver(tell: context.tell) ?? false } catch let error as APIError {
+            throw interrupted(error)
+        }
+        if isQueued, let queue {
             try put(into: queue)
         } else {
             try send()
@@ -149,7 +153,11 @@ final class SendLines {
         func add(_ count: Int) throws(OutboxError) -> [OutboxEntry] {
             try queue.add(first: count, of: &batch, at: context.now, mayHaveArrived: mayHaveArrived)
         }
-        do { try write(try add(batch.count)) } catch OutboxError.idReused(let id) {
+        let last = batch.number(at: batch.count - 1)
+        do {
+            try write(try add(batch.count))
+            sentLine = last ?? sentLine
+        } catch OutboxError.idReused(let id) {
             guard let index = batch.requests.firstIndex(where: { $0.id == id }), let line = batch.number(at: index)
             else { throw OutboxError.idReused(id) }
             try write(try add(index))
@@ -202,7 +210,7 @@ final class SendLines {
     private func interrupted(_ error: APIError) -> any Error {
         let failure = ExitCodes.translate(error)
         let isUnknown = error.isOutcomeUnknown || failure.exitCode == .unavailable && sentCount > 0
-        guard sentCount > 0 || isUnknown, let line = batch.firstNumber else { return error }
+        guard sentCount > 0 || queue?.count ?? 0 > 0 || isUnknown, let line = batch.firstNumber else { return error }
         return CommandFailure(
             failure.exitCode, code: isUnknown ? "outcome_unknown" : failure.code,
             "stopped at line \(line): \(failure.message); \(outcome). To continue, \(continuation): nothing is sent twice"
@@ -211,7 +219,8 @@ final class SendLines {
 
     /// How far the lines were sent, after an interruption.
     private var outcome: Phrase {
-        sentCount > 0 ? "all lines up to \(sentLine) were sent" : "it is unknown whether anything was sent"
+        if queue?.count ?? 0 > 0 { return "all lines up to \(sentLine) were sent or queued" }
+        return sentCount > 0 ? "all lines up to \(sentLine) were sent" : "it is unknown whether anything was sent"
     }
 
     private var continuation: Phrase {

@@ -52,13 +52,24 @@ enum SyncCommand {
             do { obstacle = try synced.deliverOutbox() } catch let error as OutboxError { obstacle = error }
             try checkBeginning()
             var wanted = Wanted(names: context.arguments.operands("CONV"))
-            var found = try pull(waitSeconds: wanted.names.isEmpty ? left(until: deadline).seconds : 0, meter)
+            // Another command may record the news that this one waits for.
+            let before = waitMilliseconds > 0 ? try heads() : nil
+            var seen = before == nil ? nil : try synced.cursor()
+            func next(waitSeconds: Int) throws -> Found {
+                var found = try pull(waitSeconds: waitSeconds, waitsAt: seen, meter)
+                if let before {
+                    seen = try synced.cursor()
+                    try found.add(after: before, in: synced.replica())
+                }
+                return found
+            }
+            var found = try next(waitSeconds: wanted.names.isEmpty ? left(until: deadline).seconds : 0)
             try wanted.resolve(synced)
             found.keep(wanted)
             while found.isEmpty, case let (seconds, rest) = left(until: deadline), seconds > 0 || rest > 0 {
                 // The server waits for whole seconds.
                 if seconds == 0 { usleep(rest * 1_000) }
-                found = try pull(waitSeconds: seconds, meter)
+                found = try next(waitSeconds: seconds)
                 try wanted.resolveNew(synced)
                 found.keep(wanted)
             }
@@ -98,8 +109,14 @@ enum SyncCommand {
             return (min(Limits.waitSeconds.upperBound, Int(left / 1_000)), UInt32(left % 1_000))
         }
 
-        private func pull(waitSeconds: Int, _ meter: ProgressLine) throws -> Found {
-            var report = try synced.pull(waitSeconds: waitSeconds, earliest: earliest, progress: meter.show)
+        /// How far the replica has each conversation.
+        private func heads() throws -> [ConversationID: Seq]? {
+            try synced.replica()?.conversations().reduce(into: [:]) { $0[$1.id] = $1.head }
+        }
+
+        private func pull(waitSeconds: Int, waitsAt: String?, _ meter: ProgressLine) throws -> Found {
+            var report = try synced.pull(
+                waitSeconds: waitSeconds, waitsAt: waitsAt, earliest: earliest, progress: meter.show)
             var found = Found()
             found.add(report)
             synced.tellTroubles(report)
@@ -150,6 +167,16 @@ enum SyncCommand {
         mutating func add(_ report: SyncReport) {
             news += report.news
             gone.formUnion(report.gone.map(\.id))
+        }
+
+        /// Adds what is newer than it was, whoever has fetched it.
+        mutating func add(after heads: [ConversationID: Seq], in replica: Replica?) throws {
+            for conversation in try replica?.conversations() ?? [] {
+                let before = max(heads[conversation.id] ?? .zero, conversation.first.previous)
+                guard conversation.head > before, !news.contains(where: { $0.id == conversation.id }) else { continue }
+                let count = conversation.head.distance(after: before)
+                news.append(SyncReport.News(name: conversation.name, id: conversation.id, count: count))
+            }
         }
 
         mutating func keep(_ wanted: Wanted) {

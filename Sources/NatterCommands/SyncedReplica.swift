@@ -12,7 +12,7 @@ internal import NatterWire
 final class SyncedReplica {
     /// How much to sync before reading.
     enum Depth {
-        /// At most 2 seconds and 8 MiB.
+        /// At most 2 seconds, or as many as '--timeout' says, and 8 MiB.
         case quickly
         /// Until the replica has everything that the server has.
         case completely
@@ -149,7 +149,12 @@ final class SyncedReplica {
     // MARK: - Syncing
 
     /// Where the replica is now. Who looks at its conversations after this, and then waits at it, misses nothing.
-    func cursor() throws -> String? { try replica()?.cursor() }
+    ///
+    /// Opens the replica again if it was removed or made anew meanwhile.
+    func cursor() throws -> String? {
+        if opened?.isReplaced == true { opened = nil }
+        return try replica()?.cursor()
+    }
 
     /// Syncs once.
     ///
@@ -184,7 +189,10 @@ final class SyncedReplica {
         var report: SyncReport
         do {
             do {
-                report = try pull(milliseconds: SyncedReplica.quickMilliseconds, bytes: SyncedReplica.quickBytes)
+                // Who gives a time wants to wait that long, even for a server that takes its time.
+                let given = try context.arguments.seconds("timeout", in: Setting.timeoutSeconds).map { Int($0) }
+                report = try pull(
+                    milliseconds: given ?? SyncedReplica.quickMilliseconds, bytes: SyncedReplica.quickBytes)
             } catch SyncError.replica(.locked) where depth == .completely {
                 // Another process is syncing. Only a sync without a time limit waits as long as one that is short of disk may take.
                 report = try pull()
@@ -326,6 +334,14 @@ final class SyncedReplica {
         case SyncError.api(.refused(let refusal)), APIError.refused(let refusal): [429, 503].contains(refusal.status)
         case SyncError.replica(.locked): true
         default: isNotReached(error)
+        }
+    }
+
+    /// How long a refusal asks to wait; 0 if it does not.
+    static func retryAfterSeconds(_ error: any Error) -> Int {
+        switch error {
+        case SyncError.api(.refused(let refusal)), APIError.refused(let refusal): refusal.retryAfterSeconds ?? 0
+        default: 0
         }
     }
 

@@ -3,6 +3,26 @@ internal import Glibc
 internal import Testing
 internal import TestSupport
 
+/// Types a key and takes it back, again and again.
+private final class Typing: @unchecked Sendable {
+    // Unchecked: this thread only writes to the process, and what it shares is behind the lock.
+    private let process: ChildProcess
+    private let lock = NSLock()
+    private var isOver = false
+
+    init(_ process: ChildProcess) {
+        self.process = process
+        Thread.detachNewThread { [self] in
+            while !lock.withLock({ isOver }) {
+                self.process.type("x\u{8}")
+                usleep(50_000)
+            }
+        }
+    }
+
+    func stop() { lock.withLock { isOver = true } }
+}
+
 @Suite("natter chat")
 struct ChatTests {
     private static let (up, down, tab, end) = ("\u{1B}[A", "\u{1B}[B", "\t", "\u{4}")
@@ -231,6 +251,38 @@ struct ChatTests {
         try chat.output(until: "\u{1B}[Jgeneral> ")
         // A request for news waits for 25 s
         #expect(start.duration(to: .now) < .seconds(15))
+        chat.type(ChatTests.end)
+        #expect(chat.finish().code == 0)
+    }
+
+    @Test("whoever types all the time sees it, too")
+    func reachedWhileTyping() throws {
+        let way = try HostileServer(for: world.url)
+        defer { way.stop() }
+        let bob = Person(name: "bob", home: world.bob.home, server: way.url)
+        let chat = try Screen.start(bob, ["chat"], columns: 80)
+        try chat.output(until: "general> ")
+        way.answerAll("")
+        try chat.output(until: "[offline] general> ")
+        way.answerAll(nil)
+        let typing = Typing(chat)
+        defer { typing.stop() }
+        try chat.output(until: "\u{1B}[Jgeneral> ")
+    }
+
+    @Test("news is shown while the server takes no more from this user")
+    func newsBehindQuota() throws {
+        world.stopServing()
+        try world.serve(["--bytes-per-day", "65536"])
+        let most = [UInt8](repeating: UInt8(ascii: "x"), count: 65_500)
+        try expect(world.bob.run(["send", "--quiet"], input: .bytes(most)), hasNotes: true)
+        let chat = try Screen.start(world.bob, ["chat"], columns: 80)
+        try chat.output(until: "general> ")
+        chat.type("a line that is longer than what is left for today\n")
+        try chat.output(until: "queued as message 1 of the outbox")
+        try chat.output(until: "[offline] general> ")
+        try world.alice.sends("news")
+        try chat.output(until: ": news")
         chat.type(ChatTests.end)
         #expect(chat.finish().code == 0)
     }

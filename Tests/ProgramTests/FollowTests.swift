@@ -1,3 +1,4 @@
+internal import Foundation
 internal import Glibc
 internal import Testing
 internal import TestSupport
@@ -40,6 +41,44 @@ struct FollowTests {
         #expect(try following.line() == "general one")
         try world.carol.sends("two", to: "@bob")
         #expect(try following.line() == "@carol two")
+    }
+
+    @Test("a replica that is removed and made anew meanwhile is followed")
+    func replaced() throws {
+        let world = try World()
+        try world.alice.sends("before")
+        let following = try world.bob.start(["log", "-f", "--format", "%n %m"])
+        #expect(try following.line() == "1 before")
+        // It must not look between the two.
+        following.signal(SIGSTOP)
+        try FileManager.default.removeItem(atPath: world.bob.natterHome + "/replicas")
+        try expect(world.bob("sync"), hasNotes: true)
+        following.signal(SIGCONT)
+        try world.alice.sends("after")
+        #expect(try following.line() == "2 after")
+        try world.alice.sends("later")
+        #expect(try following.line() == "3 later")
+    }
+
+    @Test("a Retry-After is obeyed, and the reason told")
+    func asked() throws {
+        let world = try World()
+        try expect(world.bob("sync"), hasNotes: true)
+        let server = try HostileServer(for: world.url)
+        defer { server.stop() }
+        let following = try Person(name: "bob", home: world.bob.home, server: server.url).start(
+            ["log", "-f", "--format", "%m"])
+        try world.alice.sends("one")
+        #expect(try following.line() == "one")
+        let begin = ContinuousClock.now
+        server.answerAll(
+            "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 3\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        try following.waitForErrors("retrying")
+        try eventually("it is asked") { server.hasAnswered }
+        server.answerAll(nil)
+        try world.alice.sends("two")
+        #expect(try following.line() == "two")
+        #expect(ContinuousClock.now - begin >= .seconds(3))
     }
 
     @Test("a restarted server on the same address is followed further, with one note")

@@ -43,6 +43,21 @@ struct SyncTests {
         #expect(try world.bob.texts("log", "--offline") == ["one"])
     }
 
+    @Test("--wait sees news that another command has fetched")
+    func fetchedByAnother() throws {
+        _ = try world.bob("sync")
+        let waiting = try world.bob.start(["sync", "--wait", "20", "--exit-code", "--json"])
+        // It waits long before this, and then can't take its answer
+        usleep(1_000_000)
+        waiting.signal(SIGSTOP)
+        try world.alice.sends("one")
+        try expect(world.bob("sync"), hasNotes: true)
+        waiting.signal(SIGCONT)
+        let end = waiting.finish()
+        #expect(end.code == 0)
+        #expect(try end.objects().map { $0[string: "name"] } == ["general"])
+    }
+
     @Test("only news of the named conversations counts; an unknown one is 67")
     func named() throws {
         try world.alice.sends("one")
@@ -92,6 +107,23 @@ struct SyncTests {
         #expect(try world.bob("ls", "--json", "--offline").objects().first?[int: "first"] == 4)
         #expect(try world.bob("log", "--offline", "--after", "3").errors.isEmpty)
         #expect(try world.bob("verify").code == 0)
+    }
+
+    @Test("mark passes over a group that was left on another machine, and marks the rest")
+    func markAfterLeaving() throws {
+        try expect(world.alice("group", "create", "--open", "lunch"), hasNotes: true)
+        try expect(world.bob("group", "join", "lunch"), hasNotes: true)
+        try world.alice.sends("soup", to: "lunch")
+        try world.alice.sends("hello", to: "@bob")
+        try expect(world.bob("sync"), hasNotes: true)
+        let elsewhere = Person(name: "bob", home: world.directory("elsewhere"), server: world.url)
+        try expect(
+            elsewhere.run(["login", "bob", "--password-stdin"], input: .bytes(Array("\(World.password)\n".utf8))),
+            hasNotes: true)
+        try expect(elsewhere("group", "leave", "lunch"), hasNotes: true)
+        try expect(world.bob("mark"), hasNotes: true)
+        let left = try world.bob("ls", "--json").objects().filter { $0[int: "unread"] != 0 }
+        #expect(left.isEmpty, "\(left)")
     }
 
     @Test("--wait sees the first message of a user")

@@ -44,6 +44,31 @@ struct WatchTests {
         #expect(end.code == 130 && end.bytes.isEmpty)
     }
 
+    @Test("a group that goes away while its message waits for another try makes the watch ask no oftener")
+    func goneWhilePausing() throws {
+        try expect(world.alice("group", "create", "ops"), hasNotes: true)
+        try expect(world.alice("group", "add", "ops", "bob"), hasNotes: true)
+        try expect(world.bob("sync"), hasNotes: true)
+        let watching = try watch(world.bob, "test \"$NATTER_CONVERSATION\" = general && echo \"$NATTER_SEQ\"")
+        try world.alice.sends("fails", to: "ops")
+        try watching.waitForErrors("retrying")
+        try expect(world.alice("group", "remove", "ops", "bob"), hasNotes: true)
+        try watching.waitForErrors("you were removed from 'ops'")
+        // Longer than the pause, in which it has nothing to ask for
+        let before = try requests()
+        usleep(3_000_000)
+        #expect(try requests() - before < 20)
+        try world.alice.sends("further")
+        #expect(try watching.line() == "1")
+    }
+
+    /// How many requests the server has answered.
+    private func requests() throws -> Int {
+        let text = try RawRequest.send("GET", "/metrics", to: world.url).text
+        return text.split(separator: "\n").filter { $0.hasPrefix("natter_requests_total") }
+            .compactMap { $0.split(separator: " ").last.flatMap { Int($0) } }.reduce(0, +)
+    }
+
     @Test("--offline is refused before a command runs for what the replica has, and moves nothing")
     func offline() throws {
         let first = try watch(world.bob, "echo ran")

@@ -128,12 +128,15 @@ public final class ServerAPI {
     }
 
     /// Messages as provisional blocks, with everything that their hash chain needs.
-    func blocks(of conversation: String, after: Seq, before: Seq) throws(APIError) -> [Block] {
+    func blocks(
+        of conversation: String, after: Seq, before: Seq, deadlineMilliseconds: Int? = nil
+    ) throws(APIError) -> [Block] {
         let path = try ServerAPI.path(ofConversation: conversation) + "/messages"
         let query = [("after", "\(after)"), ("before", "\(before)"), ("limit", "\(Limits.pageLimit)")]
         let response = try perform(
             HTTPRequest(
-                .get, path + HTTPRequest.encodeQuery(query), headers: [(name: "Accept", value: SyncFrame.mediaType)]))
+                .get, path + HTTPRequest.encodeQuery(query), headers: [(name: "Accept", value: SyncFrame.mediaType)]),
+            deadlineMilliseconds: deadlineMilliseconds)
         var frames = SyncFrameReader()
         response.body.withUnsafeBytes { frames.feed($0) }
         var blocks: [Block] = []

@@ -33,6 +33,9 @@ public final class Replica {
         }
     }
 
+    /// Whether the database was removed or made anew since this was opened, which shows nothing new any more.
+    public var isReplaced: Bool { connection.fileHasMoved }
+
     /// Does the same for a command that reads without a sync, and checks that no commit is missing.
     ///
     /// SQLite reads a write-ahead log up to the first damaged frame, as if a crash had cut it short. `DurableCommit` is

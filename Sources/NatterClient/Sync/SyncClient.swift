@@ -84,7 +84,9 @@ public final class SyncClient {
         let run = SyncRun(api: api, writer: writer, limits: limits, progress: progress)
         do {
             try run.untilDone()
-            if run.writer.report.isComplete { try GapRequests(api: api, writer: run.writer).run(until: run.deadline) }
+            if run.writer.report.isComplete {
+                try GapRequests(api: api, writer: run.writer).run(until: run.isOverLimit ? .min : run.deadline)
+            }
             if limits.followsRetention { try run.writer.dropWhatServerDropped() }
         } catch let error as SyncError {
             throw error
@@ -160,7 +162,7 @@ public final class SyncClient {
             }
         }
 
-        private var isOverLimit: Bool {
+        var isOverLimit: Bool {
             receivedBytes >= limits.bytes ?? .max || MonotonicClock.now() >= deadline
         }
 
@@ -254,7 +256,7 @@ struct GapRequests {
                 var first = gap.lowerBound
                 while first <= gap.upperBound, vain < GapRequests.vainLimit {
                     guard MonotonicClock.now() < deadline else { return writer.note { $0.hasMore = true } }
-                    let count = try ask(for: first...gap.upperBound, of: conversation)
+                    let count = try ask(for: first...gap.upperBound, of: conversation, until: deadline)
                     first = first.advanced(by: count)
                     guard count == 0 else { continue }
                     vain += 1
@@ -265,11 +267,14 @@ struct GapRequests {
     }
 
     /// - Returns: how many messages of the gap came, from its first one on.
-    private func ask(for gap: ClosedRange<Seq>, of conversation: ReplicaConversation) throws -> Int {
+    private func ask(
+        for gap: ClosedRange<Seq>, of conversation: ReplicaConversation, until deadline: Int64
+    ) throws -> Int {
         let blocks: [Block]
         do throws(APIError) {
             blocks = try api.blocks(
-                of: conversation.name, after: gap.lowerBound.previous, before: gap.upperBound.next)
+                of: conversation.name, after: gap.lowerBound.previous, before: gap.upperBound.next,
+                deadlineMilliseconds: deadline == .max ? nil : Int(clamping: max(1, deadline - MonotonicClock.now())))
         } catch {
             // The messages are still missing or the server can't answer now, so the replica stays as it is.
             return 0

@@ -7,6 +7,10 @@ public struct SyncReport: Sendable {
         public let name: String
         public let id: ConversationID
         public internal(set) var count: Int
+
+        public init(name: String, id: ConversationID, count: Int) {
+            (self.name, self.id, self.count) = (name, id, count)
+        }
     }
 
     /// A conversation whose history differed from the server's. It was moved aside and fetched again.

@@ -200,13 +200,19 @@ final class Chat: LineEditorOwner {
     var attention: (descriptor: Int32, milliseconds: Int32) { feed.attention }
 
     func attend() {
+        let before = prompt
         do {
             switch try feed.attend() {
-            case .synced: try printNews()
+            case .synced:
+                isOffline = false
+                try printNews(below: before)
             case .lost(let reason):
-                guard !isOffline else { return }
-                isOffline = true
-                editor?.above { context.console.note("\(reason); retrying") }
+                if !isOffline {
+                    isOffline = true
+                    editor?.above { context.console.note("\(reason); retrying") }
+                }
+                // A sync whose outbox is refused has fetched what is new all the same.
+                try printNews(below: before)
             case .failed(let code, let reason):
                 end(CommandFailure(code, code: "sync_failed", "\(reason)"))
             case nil: break
@@ -222,9 +228,10 @@ final class Chat: LineEditorOwner {
         editor?.above { context.console.note(ExitCodes.translate(error).message) }
     }
 
-    private func printNews() throws {
-        let before = prompt
-        isOffline = false
+    /// - Parameter before: the prompt that is on the screen.
+    private func printNews(below before: String) throws {
+        _ = try synced.cursor()
+        if let replica = try synced.replica() { walk.replica = replica }
         let known = try current()
         try countUnread()
         if let known, let reason = known.goneReason {

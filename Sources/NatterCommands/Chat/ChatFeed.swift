@@ -26,7 +26,8 @@ final class ChatFeed {
     private var descriptor: Int32 = -1
     private var errors: [UInt8] = []
     private var pauseMilliseconds: Int32 = 250
-    private var isPausing = false
+    /// When the next try is due after a failure; nil if a sync is running.
+    private var retry: Int64?
 
     /// Whether a sync has succeeded, so that the server speaks as it should.
     private var isKnown: Bool
@@ -40,11 +41,11 @@ final class ChatFeed {
 
     /// For `poll`. While the feed pauses, only the time counts.
     var attention: (descriptor: Int32, milliseconds: Int32) {
-        isPausing ? (-1, pauseMilliseconds) : (descriptor, -1)
+        retry.map { (-1, Int32(clamping: max(0, $0 - MonotonicClock.now()))) } ?? (descriptor, -1)
     }
 
     func start() throws {
-        isPausing = false
+        retry = nil
         errors = []
         var ends: [Int32] = [-1, -1]
         guard pipe(&ends) == 0 else { throw DiskError(operation: "create", path: "a pipe") }
@@ -70,7 +71,7 @@ final class ChatFeed {
     ///
     /// - Returns: nil if nothing has changed.
     func attend() throws -> News? {
-        if isPausing {
+        if retry != nil {
             try start()
             return nil
         }
@@ -98,9 +99,9 @@ final class ChatFeed {
     }
 
     private func lose(_ reason: String) -> News {
-        isPausing = true
         isReached = false
         pauseMilliseconds = min(pauseMilliseconds * 2, ChatFeed.longestMilliseconds)
+        retry = MonotonicClock.now() + Int64(pauseMilliseconds)
         return .lost(reason)
     }
 

@@ -11,7 +11,8 @@ enum LogCommand {
         "log", "print messages, oldest first", group: NatterProgram.Group.reading, options: options,
         operands: [.optional("CONV", "the conversation (default 'general'); '@bob' is the one with bob")],
         description: [
-            "Print the messages of a conversation from the replica, after a quick sync of at most 2 seconds and 8 MiB. "
+            "Print the messages of a conversation from the replica, after a quick sync of at most 2 seconds (or --timeout) "
+                + "and 8 MiB. "
                 + "If that does not bring the newest messages that -n asks for, natter fetches that page from the "
                 + "server. If you ask for more, it keeps syncing until it has everything.",
             "If the server cannot be reached, natter prints the replica and notes its age on standard error.",

@@ -29,20 +29,26 @@ struct LogFollow {
         if case .conversation(let name) = request.scope { followed = NamedConversation(name: name, id: conversation) }
         while try left(walk) > 0 {
             var isCurrent = false
+            var obstacle: (any Error)?
             do {
                 let waitSeconds = seen == nil ? 0 : Reconnection.waitSeconds
                 let report = try reader.whileWaiting { try synced.pull(waitSeconds: waitSeconds, waitsAt: seen) }
-                connection = Reconnection()
                 for gone in report.gone { synced.tell(gone: gone.name, reason: gone.reason) }
-                isCurrent = report.isComplete
+                (isCurrent, obstacle) = (report.isComplete, report.interruption)
             } catch  where SyncedReplica.isTransient(error) {
-                reader.whileWaiting { connection.pause(after: error, context) }
+                obstacle = error
             }
             walk.isCurrent = isCurrent
             seen = try synced.cursor()
+            if let replica = try synced.replica() { walk.replica = replica }
             try printNews(&walk, places: &places, of: &followed, isCurrent: isCurrent)
             // It may have begun while they were printed.
             try asides.check(walk)
+            if let obstacle {
+                reader.whileWaiting { connection.pause(after: obstacle, context) }
+            } else {
+                connection = Reconnection()
+            }
         }
     }
 
@@ -84,16 +90,19 @@ struct Reconnection {
     /// How long a request waits for new messages.
     static let waitSeconds = 25
     private static let longestMilliseconds = 30_000
+    /// How long a `Retry-After` is obeyed at most. Nobody may stop a reader for a day.
+    private static let longestAskedSeconds = 300
 
     private var milliseconds = 250
     private var isNoted = false
 
-    /// Prints a note after the first error, and sleeps.
+    /// Prints a note after the first error, and sleeps, at least as long as the server asks.
     mutating func pause(after error: any Error, _ context: Context) {
         if !isNoted { context.note("\(SyncedReplica.reason(of: error)); retrying") }
         isNoted = true
+        let asked = min(SyncedReplica.retryAfterSeconds(error), Reconnection.longestAskedSeconds) * 1_000
         // A random delay spreads the reconnecting clients after the server restarts.
-        usleep(UInt32(Int.random(in: milliseconds / 2...milliseconds)) * 1_000)
+        usleep(UInt32(clamping: max(asked, 0) + Int.random(in: milliseconds / 2...milliseconds)) * 1_000)
         milliseconds = min(milliseconds * 2, Reconnection.longestMilliseconds)
     }
 }

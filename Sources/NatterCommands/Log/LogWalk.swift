@@ -6,7 +6,7 @@ internal import NatterModel
 
 /// Prints messages of the replica and records how far each conversation was read.
 struct LogWalk {
-    let replica: Replica
+    var replica: Replica
     let printer: MessagePrinter
     /// True if a cursor file will store the positions. Then no message may be skipped that the user may still want.
     let keepsPlace: Bool

@@ -11,15 +11,22 @@ struct ServerPage {
     let conversation: String
     let filter: MessageFilter
 
+    /// How many pages in a row may have no message. In each of them a server has looked at thousands.
+    private static let emptyLimit = 10_000
+
     /// The newest messages that pass the filter, oldest first.
     func newest(_ count: Int) throws -> [Message] {
         var pages: [[Message]] = []
-        var left = count
+        var (left, empty) = (count, 0)
         // The first page needs a selector, too. Only then does `next` say how far back the server has searched.
         var before = filter.before?.rawValue ?? UInt64(Int64.max)
         while left > 0 {
-            let list = try api.messages(
-                of: conversation, query: query(before: before, limit: min(left, Limits.pageLimit)))
+            let limit = min(left, Limits.pageLimit)
+            let list = try api.messages(of: conversation, query: query(before: before, limit: limit))
+            empty = list.messages.isEmpty ? empty + 1 : 0
+            guard list.messages.count <= limit, empty <= ServerPage.emptyLimit else {
+                throw APIError.foreign("'\(api.address)' does not answer like a natter server: its pages do not end")
+            }
             pages.append(try list.messages.map(message))
             left -= list.messages.count
             guard list.more, list.next < before else { break }

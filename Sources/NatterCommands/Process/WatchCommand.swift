@@ -95,6 +95,9 @@ enum WatchCommand {
         private var pauses: [ConversationID: Pause] = [:]
         /// Where the replica was before it was looked through.
         private var seen: String?
+        /// What has kept the last sync from its end.
+        private var obstacle: (any Error)?
+        private var connection = Reconnection()
 
         /// The pause of a conversation whose next message failed.
         private struct Pause {
@@ -156,6 +159,7 @@ enum WatchCommand {
         mutating func forever() throws {
             while true {
                 try work()
+                if let obstacle { connection.pause(after: obstacle, context) } else { connection = Reconnection() }
                 try wait()
             }
         }
@@ -218,6 +222,8 @@ enum WatchCommand {
             seen = try synced.cursor()
             guard let replica = try synced.replica() else { return }
             let conversations = try watched(replica)
+            // One that is gone is not tried again, so nothing may wait for it.
+            pauses = pauses.filter { pause in conversations.contains { $0.id == pause.key } }
             if let aside = try asides.first(where: { id in conversations.contains { $0.id == id } }),
                 let replaced = conversations.first(where: { $0.id == aside.conversation })
             {
@@ -334,8 +340,7 @@ enum WatchCommand {
             do {
                 try take(synced.pull(waitSeconds: seconds ?? WatchCommand.waitSeconds, waitsAt: seen))
             } catch  where SyncedReplica.isTransient(error) {
-                isCurrent = false
-                usleep(1_000_000)
+                (isCurrent, obstacle) = (false, error)
             }
             if let due, due > MonotonicClock.now() {
                 usleep(UInt32(clamping: min(1_000, due - MonotonicClock.now()) * 1_000))
@@ -343,7 +348,7 @@ enum WatchCommand {
         }
 
         private mutating func take(_ report: SyncReport) throws {
-            isCurrent = report.isComplete
+            (isCurrent, obstacle) = (report.isComplete, report.interruption)
             synced.tellTroubles(report)
             guard report.isComplete, !ahead.isEmpty, let replica = try synced.replica() else { return }
             try check(watched(replica).filter { ahead.contains($0.id) }, in: replica, isCurrent: true)
