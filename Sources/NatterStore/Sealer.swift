@@ -334,7 +334,6 @@ final class Sealer: Sendable {
         guard !store.isFailed else { return .outcomeUnknown }
         var written: [(piece: Piece, blocks: WrittenBlocks)] = []
         var failure: StoreError?
-        let isBehind = queue.withLock { $0.ripe.count >= Sealer.roundSize }
         for number in conversations {
             guard let piece = take(number, extent, store) else {
                 noteNothingFails(in: number)
@@ -342,8 +341,7 @@ final class Sealer: Sendable {
             }
             do {
                 let blocks = try store.write(
-                    piece.parts, of: piece.identity, effort: isBehind || piece.isBacklogged ? .brisk : .best,
-                    with: writer)
+                    piece.parts, of: piece.identity, effort: piece.isBacklogged ? .brisk : .best, with: writer)
                 written.append((piece, blocks))
             } catch {
                 failure = Sealer.isRace(error) && store.isShared ? .busy : StoreError(error)
