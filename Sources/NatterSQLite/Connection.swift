@@ -250,6 +250,8 @@ public final class Connection {
         case restarting(milliseconds: Int32)
         /// Also truncates the log, durably. Afterwards nothing of a deleted row is left, unless a reader was in the way.
         case truncating
+        /// The same, but waits for readers only for so long.
+        case truncatingWithin(milliseconds: Int32)
     }
 
     /// Moves the write-ahead log's content into the database file.
@@ -263,11 +265,14 @@ public final class Connection {
             mode = SQLITE_CHECKPOINT_RESTART
             sqlite3_busy_timeout(handle, milliseconds)
         case .truncating: mode = SQLITE_CHECKPOINT_TRUNCATE
+        case .truncatingWithin(let milliseconds):
+            mode = SQLITE_CHECKPOINT_TRUNCATE
+            sqlite3_busy_timeout(handle, milliseconds)
         }
         defer { sqlite3_busy_timeout(handle, Connection.busyMilliseconds) }
         let code = sqlite3_wal_checkpoint_v2(handle, nil, mode, nil, nil)
         if code != SQLITE_OK, code & 0xFF != SQLITE_BUSY { throw error(code) }
-        guard case .truncating = extent else { return }
+        guard mode == SQLITE_CHECKPOINT_TRUNCATE else { return }
         // Cached pages still have what their copies in the file have not: see `PageChecksums.clearGap`.
         sqlite3_db_release_memory(handle)
         try syncLog()

@@ -110,7 +110,7 @@ final class Sealer: Sendable {
 
     /// How often a tail is tried again after another server was faster.
     static let races = 8
-    private static let raceMilliseconds = 20
+    static let raceMilliseconds = 20
 
     let queue = Monitor(Queue())
     let journalBytes: Int
@@ -286,8 +286,10 @@ final class Sealer: Sendable {
         return failure
     }
 
-    /// Waits for a server that is just writing the same files.
-    func pause() { _ = queue.wait(timeoutMilliseconds: Sealer.raceMilliseconds) { $0.isStopping ? true : nil } }
+    /// Waits, unless the store is closing: usually for a server that is just writing the same files.
+    func pause(milliseconds: Int = Sealer.raceMilliseconds) {
+        _ = queue.wait(timeoutMilliseconds: milliseconds) { $0.isStopping ? true : nil }
+    }
 
     /// Asks for what a round has left of long tails, and for what came meanwhile. Nobody may post again.
     private func requestRest(of conversations: [Int64], _ store: Store) {

@@ -251,11 +251,12 @@ extension Store {
         }
     }
 
-    /// A reader can be in the way for a moment.
+    /// A reader can be in the way for a moment, and a backup for long. Nobody's message waits for it.
     private func emptyWriteAheadLog() throws {
-        for _ in 0..<10 {
+        for _ in 0..<20 {
             if let failure = upkeep({ try $0.emptyWriteAheadLog() }) { throw failure }
             if (try disk.information(Store.databasePath(directory) + "-wal")?.size ?? 0) == 0 { return }
+            sealer.pause(milliseconds: 200)
         }
         reportRemains("a reader keeps the write-ahead log; an erased text may stay in it until the next checkpoint")
     }
