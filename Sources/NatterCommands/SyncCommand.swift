@@ -53,8 +53,8 @@ enum SyncCommand {
             try checkBeginning()
             var wanted = Wanted(names: context.arguments.operands("CONV"))
             // Another command may record the news that this one waits for.
-            let before = waitMilliseconds > 0 ? try heads() : nil
-            var seen = before == nil ? nil : try synced.cursor()
+            var seen = waitMilliseconds > 0 ? try synced.cursor() : nil
+            let before = seen == nil ? nil : try heads()
             func next(waitSeconds: Int) throws -> Found {
                 var found = try pull(waitSeconds: waitSeconds, waitsAt: seen, meter)
                 if let before {

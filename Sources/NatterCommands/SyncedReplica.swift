@@ -130,6 +130,12 @@ final class SyncedReplica {
         return opened
     }
 
+    /// The same for a command that runs on: opened again if it was removed or made anew meanwhile.
+    func currentReplica() throws -> Replica? {
+        if opened?.isReplaced == true { opened = nil }
+        return try replica()
+    }
+
     /// The replica after a refresh.
     ///
     /// - Throws: 69 if nothing has been synced.
@@ -149,12 +155,7 @@ final class SyncedReplica {
     // MARK: - Syncing
 
     /// Where the replica is now. Who looks at its conversations after this, and then waits at it, misses nothing.
-    ///
-    /// Opens the replica again if it was removed or made anew meanwhile.
-    func cursor() throws -> String? {
-        if opened?.isReplaced == true { opened = nil }
-        return try replica()?.cursor()
-    }
+    func cursor() throws -> String? { try currentReplica()?.cursor() }
 
     /// Syncs once.
     ///

@@ -187,8 +187,8 @@ struct KeyTables {
             // Those of another period are still moving.
             try put(moved.map { ($0.key, $0.found) }, into: period)
         }
-        // More than come, or they would gather.
-        try moveSlice(of: max(KeyTables.slice, 2 * moved.count), now)
+        // Each key is moved and its row deleted, and both in whole slices: with less they would gather.
+        try moveSlice(of: max(KeyTables.slice, 3 * moved.count), now)
     }
 
     private mutating func put(_ keys: [(RecentKey, FoundKey)], into period: Int64) throws(SQLiteError) {

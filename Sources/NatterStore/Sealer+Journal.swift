@@ -32,21 +32,23 @@ extension Sealer {
     }
 
     /// If the journal exceeds its bound, seals or moves up the tails that pin it, as long as that makes it smaller.
-    func tidy(_ store: Store, _ writer: ArchiveWriter) {
+    ///
+    /// - Parameter isAwaited: whether somebody waits for what comes after it.
+    func tidy(_ store: Store, _ writer: ArchiveWriter, isAwaited: Bool = false) {
         var size = store.state.withLock { $0.journalBytes }
         queue.withLock { $0.isTidying = size > journalBytes }
-        var isAwaited = false
+        var isPutOff = false
         while size > journalBytes, !queue.withLock({ $0.isStopping }) {
             // As long as somebody sends much, it may not get back to its bound.
-            isAwaited = size <= 2 * journalBytes && queue.withLock { $0.isAwaited }
-            if isAwaited { break }
+            isPutOff = size <= 2 * journalBytes && (isAwaited || queue.withLock { $0.isAwaited })
+            if isPutOff { break }
             let former = savedBytes.withLock { $0 }
             tidyOlderHalf(store, writer)
             size = store.state.withLock { $0.journalBytes }
             if savedBytes.withLock({ $0 }) <= former { break }
         }
         queue.signal { queue in
-            (queue.isUntidy, queue.isTidying) = (isAwaited, false)
+            (queue.isUntidy, queue.isTidying) = (isPutOff, false)
             queue.tidiedBytes = size
         }
         // Even if it is still long: more is not possible now.
@@ -86,7 +88,9 @@ extension Sealer {
             rest = rest.dropFirst(Sealer.roundSize)
         }
         for start in stride(from: 0, to: small.count, by: Sealer.moveSize) {
-            failures.append(moveUp(Array(small[start...].prefix(Sealer.moveSize)), store))
+            guard let failure = moveUp(Array(small[start...].prefix(Sealer.moveSize)), store) else { continue }
+            failures.append(failure)
+            break
         }
         failures.append(trim(store))
         return failures.compactMap(\.self).first

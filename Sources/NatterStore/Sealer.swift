@@ -53,10 +53,10 @@ final class Sealer: Sendable {
         /// Why some conversations could not be sealed.
         var trouble: (reason: String, conversations: Set<Int64>)?
 
-        /// Whether somebody waits for other work than sealing what is ripe.
+        /// Whether other work waits than sealing what is ripe.
         var isAwaited: Bool {
             let now = MonotonicClock.now()
-            return !whole.isEmpty || errands.contains { $0.begin <= now }
+            return !whole.isEmpty || isSweepDue || errands.contains { $0.begin <= now }
         }
 
         /// When there may be something to do although nobody asks.
@@ -79,23 +79,19 @@ final class Sealer: Sendable {
                 if let index = errands.firstIndex(where: { $0.begin <= now }) {
                     return .errand(errands.remove(at: index).run)
                 }
+                if isSweepDue {
+                    (isSweepDue, isTrimDue) = (false, false)
+                    return .sweeping
+                }
             }
-            if let round = takeRipe() { return .ripe(round) }
+            if !ripe.isEmpty {
+                let round = Array(ripe.prefix(Sealer.roundSize))
+                ripe.subtract(round)
+                return .ripe(round)
+            }
             if isUntidy { return .tidying }
             defer { isTrimDue = false }
-            if isSweepDue {
-                isSweepDue = false
-                return .sweeping
-            }
             return isTrimDue ? .trimming : nil
-        }
-
-        /// The conversations of the next round; nil if none is ripe.
-        mutating func takeRipe() -> [Int64]? {
-            guard !ripe.isEmpty else { return nil }
-            let round = Array(ripe.prefix(Sealer.roundSize))
-            ripe.subtract(round)
-            return round
         }
     }
 
@@ -140,7 +136,7 @@ final class Sealer: Sendable {
     /// Notes that another server has sealed a part of a tail.
     func noteSealed(_ conversation: Int64) { queue.withLock { _ = $0.elsewhere.remove(conversation) } }
 
-    /// Asks for a conversation to be sealed up to its last message, after all earlier requests.
+    /// Asks for a conversation to be sealed up to its last message, after what is ripe now.
     func requestWhole(_ conversation: Int64, _ completion: @escaping @Sendable (StoreError?) -> Void) {
         queue.signal { $0.whole.append((conversation, completion)) }
     }
@@ -246,7 +242,8 @@ final class Sealer: Sendable {
                 tidy(store, writer)
             case .whole(let conversation, let completion):
                 let failure = sealWhole(conversation, store, writer)
-                tidy(store, writer)
+                // Without a conversation, somebody waits until nothing is left to do.
+                tidy(store, writer, isAwaited: conversation != 0)
                 completion(failure)
             case .errand(let errand): errand(writer)
             case .tidying: tidy(store, writer)
@@ -265,13 +262,17 @@ final class Sealer: Sendable {
     /// Does what cannot wait for the end of a long errand: seals what is ripe now, and keeps the journal short.
     ///
     /// - Returns: whether the errand may go on; false if the store is closing.
+    @discardableResult
     func keepUp(_ store: Store, _ writer: ArchiveWriter) -> Bool {
-        queue.withLock { queue in
-            queue.ripe.formUnion(queue.ripeLater)
-            queue.ripeLater = []
+        var ripe = queue.withLock { queue in
+            defer { (queue.ripe, queue.ripeLater) = ([], []) }
+            return Array(queue.ripe.union(queue.ripeLater))[...]
         }
-        while let round = queue.withLock({ $0.isStopping ? nil : $0.takeRipe() }) { sealRipe(round, store, writer) }
-        if queue.withLock({ $0.isUntidy }) { tidy(store, writer) }
+        while !ripe.isEmpty {
+            sealRipe(Array(ripe.prefix(Sealer.roundSize)), store, writer)
+            ripe = ripe.dropFirst(Sealer.roundSize)
+        }
+        if queue.withLock({ $0.isUntidy }) { tidy(store, writer, isAwaited: true) }
         return !queue.withLock { $0.isStopping }
     }
 

@@ -252,7 +252,7 @@ public final class Store: Sendable {
         if let failure = waiting({ follow(to: isAhead ? head.number : nil, $0) }) { throw failure }
     }
 
-    /// Seals a conversation up to its last message, even a short tail, after the sealer's earlier work.
+    /// Seals a conversation up to its last message, even a short tail, after what is ripe now.
     package func seal(
         _ name: String, for principal: Principal, _ completion: @escaping @Sendable (StoreError?) -> Void
     ) throws(StoreError) {
@@ -264,7 +264,7 @@ public final class Store: Sendable {
         sealer.requestWhole(number, completion)
     }
 
-    /// Calls back after the sealer, and then the writer, have done all earlier work.
+    /// Calls back after the sealer, and then the writer, have done what was ripe or asked for.
     package func settle(_ completion: @escaping @Sendable (StoreError?) -> Void) {
         // No conversation has this number, so nothing is sealed.
         sealer.requestWhole(0) { [self] _ in record({ _ in .nothing }, completion) }

@@ -52,7 +52,8 @@ final class WriterCore: @unchecked Sendable {
         guard !store.isFailed else { return refuse(items, .outcomeUnknown) }
         if case .follow(let number, let completion)? = items.first {
             // While this store appends as well, it has read them in its turn.
-            if let number, number <= place.number { return completion(nil) }
+            let isCurrent = place == store.state.withLock { $0.place }
+            if let number, isCurrent, number <= place.number { return completion(nil) }
             follow(completion)
             return tidyUp()
         }
@@ -277,7 +278,7 @@ final class WriterCore: @unchecked Sendable {
             store.repeatErasures()
         }
         do { try beginEpoch() } catch {
-            // Whoever comes next finds again that the log went back.
+            // The next look at the log or proposal finds again that it went back.
             place = former
             throw error is HistoryWentBack ? StoreError.busy : error
         }

@@ -376,7 +376,7 @@ struct KeyTests {
             defer { rows.reset() }
             return try rows.step() ? [rows.int(0), rows.int(1)] : []
         }
-        #expect(try counts() == [2_048, 66_000])
+        #expect(try counts() == [3_000, 66_000])
         // When a start comes before the rest has moved
         try tables.reload()
         try checkAll(66_000)
@@ -403,7 +403,7 @@ struct KeyTests {
         try StoreSchema.current.migrate(connection)
         var tables = try KeyTables(connection: connection, retentionDays: 30)
         var next: UInt64 = 0
-        for _ in 1...80 {
+        for _ in 1...100 {
             let moved = (1...4_000).map { _ in
                 next += 1
                 return MovedKey(
@@ -413,8 +413,8 @@ struct KeyTests {
             try connection.transaction { try tables.insert(moved, now: Timestamp(milliseconds: 1)) }
         }
         let count = try connection.row("SELECT count(*) FROM keys_0_new") { $0.int(0) }
-        // As many again come while those move and their rows are deleted.
-        #expect(try #require(count) <= 2 * 68_000)
+        // Some come while those move and their rows are deleted.
+        #expect(try #require(count) <= 90_000)
     }
 
     /// A key of this number, inserted on a day.

@@ -47,8 +47,10 @@ struct SyncTests {
     func fetchedByAnother() throws {
         _ = try world.bob("sync")
         let waiting = try world.bob.start(["sync", "--wait", "20", "--exit-code", "--json"])
-        // It waits long before this, and then can't take its answer
-        usleep(1_000_000)
+        try eventually("it waits") {
+            try RawRequest.send("GET", "/metrics", to: world.url).text.contains("\nnatter_waiting_requests 1\n")
+        }
+        // Then it can't take its answer
         waiting.signal(SIGSTOP)
         try world.alice.sends("one")
         try expect(world.bob("sync"), hasNotes: true)

@@ -49,7 +49,8 @@ struct WatchTests {
         try expect(world.alice("group", "create", "ops"), hasNotes: true)
         try expect(world.alice("group", "add", "ops", "bob"), hasNotes: true)
         try expect(world.bob("sync"), hasNotes: true)
-        let watching = try watch(world.bob, "test \"$NATTER_CONVERSATION\" = general && echo \"$NATTER_SEQ\"")
+        let command = "test \"$NATTER_CONVERSATION\" = general && echo \"$NATTER_SEQ\""
+        let watching = try watch(world.bob, command, "--tries", "1000")
         try world.alice.sends("fails", to: "ops")
         try watching.waitForErrors("retrying")
         try expect(world.alice("group", "remove", "ops", "bob"), hasNotes: true)

@@ -33,9 +33,6 @@ public final class Replica {
         }
     }
 
-    /// Whether the database was removed or made anew since this was opened, which shows nothing new any more.
-    public var isReplaced: Bool { connection.fileHasMoved }
-
     /// Does the same for a command that reads without a sync, and checks that no commit is missing.
     ///
     /// SQLite reads a write-ahead log up to the first damaged frame, as if a crash had cut it short. `DurableCommit` is
@@ -140,6 +137,9 @@ public final class Replica {
     }
 
     // MARK: The last sync
+
+    /// Whether the database was removed or made anew since this was opened, which shows nothing new any more.
+    public var isReplaced: Bool { connection.fileHasMoved }
 
     /// The cursor for the next sync; nil before the first complete one.
     public func cursor() throws(ReplicaError) -> String? {

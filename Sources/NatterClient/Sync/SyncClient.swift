@@ -255,8 +255,14 @@ struct GapRequests {
             for gap in try replica.gaps(of: conversation) {
                 var first = gap.lowerBound
                 while first <= gap.upperBound, vain < GapRequests.vainLimit {
-                    guard MonotonicClock.now() < deadline else { return writer.note { $0.hasMore = true } }
-                    let count = try ask(for: first...gap.upperBound, of: conversation, until: deadline)
+                    var count = 0
+                    if MonotonicClock.now() < deadline {
+                        count = try ask(for: first...gap.upperBound, of: conversation, until: deadline)
+                    }
+                    // Who keeps a place must not go on behind what was not asked for to the end.
+                    guard count > 0 || MonotonicClock.now() < deadline else {
+                        return writer.note { ($0.hasMore, $0.isComplete) = (true, false) }
+                    }
                     first = first.advanced(by: count)
                     guard count == 0 else { continue }
                     vain += 1

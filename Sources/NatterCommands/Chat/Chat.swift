@@ -230,8 +230,7 @@ final class Chat: LineEditorOwner {
 
     /// - Parameter before: the prompt that is on the screen.
     private func printNews(below before: String) throws {
-        _ = try synced.cursor()
-        if let replica = try synced.replica() { walk.replica = replica }
+        if let replica = try synced.currentReplica() { walk.replica = replica }
         let known = try current()
         try countUnread()
         if let known, let reason = known.goneReason {

@@ -96,13 +96,21 @@ struct Reconnection {
     private var milliseconds = 250
     private var isNoted = false
 
-    /// Prints a note after the first error, and sleeps, at least as long as the server asks.
+    /// Sleeps after an error.
     mutating func pause(after error: any Error, _ context: Context) {
+        usleep(UInt32(clamping: delay(after: error, context)) * 1_000)
+    }
+
+    /// Prints a note after the first error.
+    ///
+    /// - Returns: how many milliseconds to wait, at least as long as the server asks.
+    mutating func delay(after error: any Error, _ context: Context) -> Int {
         if !isNoted { context.note("\(SyncedReplica.reason(of: error)); retrying") }
         isNoted = true
-        let asked = min(SyncedReplica.retryAfterSeconds(error), Reconnection.longestAskedSeconds) * 1_000
         // A random delay spreads the reconnecting clients after the server restarts.
-        usleep(UInt32(clamping: max(asked, 0) + Int.random(in: milliseconds / 2...milliseconds)) * 1_000)
+        let own = Int.random(in: milliseconds / 2...milliseconds)
         milliseconds = min(milliseconds * 2, Reconnection.longestMilliseconds)
+        let asked = min(max(0, SyncedReplica.retryAfterSeconds(error)), Reconnection.longestAskedSeconds)
+        return asked * 1_000 + own
     }
 }

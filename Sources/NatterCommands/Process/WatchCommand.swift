@@ -95,9 +95,9 @@ enum WatchCommand {
         private var pauses: [ConversationID: Pause] = [:]
         /// Where the replica was before it was looked through.
         private var seen: String?
-        /// What has kept the last sync from its end.
-        private var obstacle: (any Error)?
         private var connection = Reconnection()
+        /// Before this time, the server is not asked again.
+        private var retry: Int64?
 
         /// The pause of a conversation whose next message failed.
         private struct Pause {
@@ -159,7 +159,6 @@ enum WatchCommand {
         mutating func forever() throws {
             while true {
                 try work()
-                if let obstacle { connection.pause(after: obstacle, context) } else { connection = Reconnection() }
                 try wait()
             }
         }
@@ -334,21 +333,38 @@ enum WatchCommand {
         /// Waits for new messages, or until a failed message should be retried.
         private mutating func wait() throws {
             let due = pauses.values.map(\.until).min()
+            if let retry {
+                let left = max(0, min(retry, due ?? .max) - MonotonicClock.now())
+                usleep(UInt32(clamping: left * 1_000))
+                if MonotonicClock.now() >= retry { self.retry = nil }
+                return
+            }
             let seconds = due.map {
                 max(0, min(WatchCommand.waitSeconds, Int(($0 - MonotonicClock.now() + 999) / 1_000)))
             }
             do {
                 try take(synced.pull(waitSeconds: seconds ?? WatchCommand.waitSeconds, waitsAt: seen))
             } catch  where SyncedReplica.isTransient(error) {
-                (isCurrent, obstacle) = (false, error)
+                isCurrent = false
+                postpone(after: error)
             }
             if let due, due > MonotonicClock.now() {
                 usleep(UInt32(clamping: min(1_000, due - MonotonicClock.now()) * 1_000))
             }
         }
 
+        /// Another command that syncs is no trouble.
+        private mutating func postpone(after error: any Error) {
+            if case SyncError.replica(.locked) = error {
+                retry = MonotonicClock.now() + 1_000
+            } else {
+                retry = MonotonicClock.now() + Int64(connection.delay(after: error, context))
+            }
+        }
+
         private mutating func take(_ report: SyncReport) throws {
-            (isCurrent, obstacle) = (report.isComplete, report.interruption)
+            isCurrent = report.isComplete
+            if let error = report.interruption { postpone(after: error) } else { connection = Reconnection() }
             synced.tellTroubles(report)
             guard report.isComplete, !ahead.isEmpty, let replica = try synced.replica() else { return }
             try check(watched(replica).filter { ahead.contains($0.id) }, in: replica, isCurrent: true)

@@ -179,9 +179,11 @@ final class FileEngine: StoreEngine {
     func emptyWriteAheadLog() throws {
         try withDatabase { database in
             // A checkpoint that finds no room leaves the write-ahead log as it is.
-            do { try database.connection.checkpoint(.truncatingWithin(milliseconds: 20)) } catch let error as SQLiteError
-                where error.reason == .full
-            { throw StoreError(error) }
+            do { try database.connection.checkpoint(.truncatingWithin(milliseconds: 20)) } catch let error
+                as SQLiteError where error.reason == .full
+            {
+                throw StoreError(error)
+            }
         }
     }
 

@@ -242,7 +242,8 @@ extension Store {
             }
         } catch {
             // Nothing was erased: it was a look for what may be left, and the next one finds it.
-            if isShared, conversations.isEmpty, StoreError(error).isOfDatabase { return }
+            let failure = StoreError(error)
+            if isShared, conversations.isEmpty, failure.isOfDatabase || failure == .busy { return }
             if hasErased {
                 reportRemains(
                     "an erased text is not gone from all files yet; the next start removes it: \(StoreError(error))")

@@ -83,8 +83,7 @@ extension Store {
         for identity in identities.sorted(by: { $0.number < $1.number }) {
             do {
                 guard !isFailed else { throw StoreError.outcomeUnknown }
-                // The next start goes on with it.
-                guard sealer.keepUp(self, writer) else { throw StoreError.busy }
+                sealer.keepUp(self, writer)
                 let seqs = try seqs(of: account, in: identity)
                 if seqs.isEmpty { continue }
                 erased.append(identity.id)
