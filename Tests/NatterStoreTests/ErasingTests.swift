@@ -128,7 +128,7 @@ struct StoreErasingTests {
         #expect(try store.all().map(\.isErased) == [true, false, true, true, true])
     }
 
-    @Test("says so while a reader keeps the write-ahead log, in which the text may stay", .aboutFiles)
+    @Test("says so while a reader keeps the write-ahead log, in which the text may stay; nobody waits", .aboutFiles)
     func reader() throws {
         let store = try TestStore()
         try store.post([Self.secret, "two"])
@@ -136,7 +136,16 @@ struct StoreErasingTests {
         let reading = try Connection(path: Store.databasePath(store.directory), role: .reader)
         let rows = try reading.statement("SELECT key FROM meta")
         #expect(try rows.step())
+        let (isOver, posted) = (Monitor(false), Monitor(0))
+        let posting = try SystemThread(name: "poster") {
+            while !isOver.withLock({ $0 }), (try? store.post(["meanwhile"])) != nil { posted.withLock { $0 += 1 } }
+        }
+        defer { posting.join() }
+        defer { isOver.signal { $0 = true } }
         try Self.erase([1], store)
+        isOver.signal { $0 = true }
+        // There are some twenty tries, each of which holds the writer for a moment.
+        #expect(posted.withLock { $0 } > 100)
         #expect(store.store.remainsOfErasure?.english.contains("write-ahead log") == true)
         rows.reset()
         try Self.erase([2], store)
