@@ -107,7 +107,7 @@ final class SendLines {
         prepareForInterrupt()
         // Flush in a pipe, too, because its reader may wait for exactly this line.
         try context.console.output.flush()
-        let done = sentCount + (queue?.count ?? 0)
+        let done = sentCount + queuedCount
         meter.show(.plural(done, "\(done) message", "\(done) messages"))
     }
 
@@ -196,9 +196,8 @@ final class SendLines {
     }
 
     private func failure(at line: Int64, code: String, _ reason: Phrase) -> CommandFailure {
-        let kept = queue?.count ?? 0
         let before: Phrase =
-            switch (sentCount, kept) {
+            switch (sentCount, queuedCount) {
             case (0, 0): "nothing was sent"
             case (_, 0): "the lines before it were sent"
             default: "the lines before it were sent or queued"
@@ -210,16 +209,18 @@ final class SendLines {
     private func interrupted(_ error: APIError) -> any Error {
         let failure = ExitCodes.translate(error)
         let isUnknown = error.isOutcomeUnknown || failure.exitCode == .unavailable && sentCount > 0
-        guard sentCount > 0 || queue?.count ?? 0 > 0 || isUnknown, let line = batch.firstNumber else { return error }
+        guard sentCount + queuedCount > 0 || isUnknown, let line = batch.firstNumber else { return error }
         return CommandFailure(
             failure.exitCode, code: isUnknown ? "outcome_unknown" : failure.code,
             "stopped at line \(line): \(failure.message); \(outcome). To continue, \(continuation): nothing is sent twice"
         )
     }
 
+    private var queuedCount: Int { queue?.count ?? 0 }
+
     /// How far the lines were sent, after an interruption.
     private var outcome: Phrase {
-        if queue?.count ?? 0 > 0 { return "all lines up to \(sentLine) were sent or queued" }
+        if queuedCount > 0 { return "all lines up to \(sentLine) were sent or queued" }
         return sentCount > 0 ? "all lines up to \(sentLine) were sent" : "it is unknown whether anything was sent"
     }
 

@@ -349,17 +349,24 @@ struct KeyTests {
         Issue.record("the key is known for ever")
     }
 
+    private static func database(in directory: TemporaryDirectory) throws -> Connection {
+        let connection = try Connection(path: directory.path + "/keys.db", role: .writer)
+        try StoreSchema.current.migrate(connection)
+        return connection
+    }
+
+    private static func key(_ number: UInt64, hash: UInt64) -> MovedKey {
+        MovedKey(
+            key: RecentKey(account: 1, time: 0, hash: hash),
+            found: FoundKey(conversation: 1, seq: Seq(number), content: number), commit: Commit(1))
+    }
+
     @Test("many keys move to their table in its order, and each is known meanwhile and after a start")
     func movingKeys() throws {
         let directory = try TemporaryDirectory()
-        let connection = try Connection(path: directory.path + "/keys.db", role: .writer)
-        try StoreSchema.current.migrate(connection)
+        let connection = try Self.database(in: directory)
         var tables = try KeyTables(connection: connection, retentionDays: 30)
-        let keys = (1...UInt64(67_000)).map { number in
-            MovedKey(
-                key: RecentKey(account: 1, time: 0, hash: number &* 0x9E37_79B9_7F4A_7C15),
-                found: FoundKey(conversation: 1, seq: Seq(number), content: number), commit: Commit(1))
-        }
+        let keys = (1...UInt64(67_000)).map { Self.key($0, hash: $0 &* 0x9E37_79B9_7F4A_7C15) }
         func checkAll(_ known: Int) throws {
             let found = try tables.find(keys.map(\.key))
             #expect(found.count == known)
@@ -399,17 +406,10 @@ struct KeyTests {
     @Test("however many come at a time, no more gather than are gathered before they move")
     func gathering() throws {
         let directory = try TemporaryDirectory()
-        let connection = try Connection(path: directory.path + "/keys.db", role: .writer)
-        try StoreSchema.current.migrate(connection)
+        let connection = try Self.database(in: directory)
         var tables = try KeyTables(connection: connection, retentionDays: 30)
-        var next: UInt64 = 0
-        for _ in 1...100 {
-            let moved = (1...4_000).map { _ in
-                next += 1
-                return MovedKey(
-                    key: RecentKey(account: 1, time: 0, hash: next &* 0x9E37_79B9_7F4A_7C15),
-                    found: FoundKey(conversation: 1, seq: Seq(next), content: next), commit: Commit(1))
-            }
+        for start in stride(from: UInt64(1), through: 400_000, by: 4_000) {
+            let moved = (start..<start + 4_000).map { Self.key($0, hash: $0 &* 0x9E37_79B9_7F4A_7C15) }
             try connection.transaction { try tables.insert(moved, now: Timestamp(milliseconds: 1)) }
         }
         let count = try connection.row("SELECT count(*) FROM keys_0_new") { $0.int(0) }
@@ -421,9 +421,7 @@ struct KeyTests {
     private static func insert(
         _ number: UInt64, on day: Int64, into tables: inout KeyTables, _ connection: Connection
     ) throws -> MovedKey {
-        let moved = MovedKey(
-            key: RecentKey(account: 1, time: 0, hash: number),
-            found: FoundKey(conversation: 1, seq: Seq(number), content: number), commit: Commit(1))
+        let moved = key(number, hash: number)
         let now = Timestamp(milliseconds: day * 86_400_000)
         try connection.transaction {
             // The keys of an ended period move in several steps
@@ -438,8 +436,7 @@ struct KeyTests {
         arguments: [[90, 30], [30, 90], [3_650, 30], [30, 3_650], [300, 303], [303, 300], [30, 90, 30]], [0, 3, 29])
     func otherRetention(retentions: [Int], startDay: Int) throws {
         let directory = try TemporaryDirectory()
-        let connection = try Connection(path: directory.path + "/keys.db", role: .writer)
-        try StoreSchema.current.migrate(connection)
+        let connection = try Self.database(in: directory)
         var day: Int64 = 20_700 + Int64(startDay)
         var keys: [(moved: MovedKey, day: Int64, promised: Int)] = []
         func insert(into tables: inout KeyTables, _ days: Int) throws {
@@ -471,8 +468,7 @@ struct KeyTests {
     @Test("keys of a while in which the clock was a year behind are kept as long as others")
     func clockBehind() throws {
         let directory = try TemporaryDirectory()
-        let connection = try Connection(path: directory.path + "/keys.db", role: .writer)
-        try StoreSchema.current.migrate(connection)
+        let connection = try Self.database(in: directory)
         func insert(_ number: UInt64, on day: Int64) throws -> MovedKey {
             var tables = try KeyTables(connection: connection, retentionDays: 30)
             return try Self.insert(number, on: day, into: &tables, connection)

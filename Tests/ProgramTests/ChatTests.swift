@@ -237,16 +237,22 @@ struct ChatTests {
         #expect(chat.finish().code == 0)
     }
 
-    @Test("the line says at once that the server is reached again")
-    func reachedAgain() throws {
-        let way = try HostileServer(for: world.url)
-        defer { way.stop() }
+    /// A chat that has lost its server, which can be reached again now.
+    private func losing(_ way: HostileServer) throws -> ChildProcess {
         let bob = Person(name: "bob", home: world.bob.home, server: way.url)
         let chat = try Screen.start(bob, ["chat"], columns: 80)
         try chat.output(until: "general> ")
         way.answerAll("")
         try chat.output(until: "[offline] general> ")
         way.answerAll(nil)
+        return chat
+    }
+
+    @Test("the line says at once that the server is reached again")
+    func reachedAgain() throws {
+        let way = try HostileServer(for: world.url)
+        defer { way.stop() }
+        let chat = try losing(way)
         let start = ContinuousClock.now
         try chat.output(until: "\u{1B}[Jgeneral> ")
         // A request for news waits for 25 s
@@ -259,12 +265,7 @@ struct ChatTests {
     func reachedWhileTyping() throws {
         let way = try HostileServer(for: world.url)
         defer { way.stop() }
-        let bob = Person(name: "bob", home: world.bob.home, server: way.url)
-        let chat = try Screen.start(bob, ["chat"], columns: 80)
-        try chat.output(until: "general> ")
-        way.answerAll("")
-        try chat.output(until: "[offline] general> ")
-        way.answerAll(nil)
+        let chat = try losing(way)
         let typing = Typing(chat)
         defer { typing.stop() }
         try chat.output(until: "\u{1B}[Jgeneral> ")

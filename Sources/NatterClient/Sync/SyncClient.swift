@@ -98,6 +98,11 @@ public final class SyncClient {
         return run.writer.report
     }
 
+    /// The milliseconds for one request; nil without a limit.
+    fileprivate static func left(until deadline: Int64) -> Int? {
+        deadline == .max ? nil : Int(clamping: max(1, deadline - MonotonicClock.now()))
+    }
+
     /// One running sync.
     private final class SyncRun {
         let api: ServerAPI
@@ -193,12 +198,11 @@ public final class SyncClient {
             _ query: [(name: String, value: String)], waitSeconds: Int,
             onBody: @escaping (UnsafeRawBufferPointer) throws -> Void
         ) throws(APIError) -> HTTPResponse {
-            let left = deadline == .max ? nil : Int(clamping: max(1, deadline - MonotonicClock.now()))
             let response = try api.perform(
                 HTTPRequest(
                     .get, "/v1/sync" + HTTPRequest.encodeQuery(query), headers: [("Accept", SyncFrame.mediaType)]),
                 timeoutMilliseconds: waitSeconds > 0 ? waitSeconds * 1_000 + SyncClient.answerMilliseconds : nil,
-                deadlineMilliseconds: left, onBody: onBody)
+                deadlineMilliseconds: SyncClient.left(until: deadline), onBody: onBody)
             return response
         }
 
@@ -280,7 +284,7 @@ struct GapRequests {
         do throws(APIError) {
             blocks = try api.blocks(
                 of: conversation.name, after: gap.lowerBound.previous, before: gap.upperBound.next,
-                deadlineMilliseconds: deadline == .max ? nil : Int(clamping: max(1, deadline - MonotonicClock.now())))
+                deadlineMilliseconds: SyncClient.left(until: deadline))
         } catch {
             // The messages are still missing or the server can't answer now, so the replica stays as it is.
             return 0

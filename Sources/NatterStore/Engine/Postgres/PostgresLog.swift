@@ -392,8 +392,7 @@ struct PostgresLog {
     // MARK: Trimming
 
     /// - Parameter read: the end of the log as this server has read it.
-    /// - Throws: `StoreError.busy`, with nothing changed, if the log does not lead there any more. It was restored to an earlier
-    ///   state, in which other messages may be below this floor.
+    /// - Throws: `StoreError.busy`, with nothing changed, if the log went back: others may be below this floor then.
     mutating func trim(below floor: Commit, moving keys: [MovedKey], now: Timestamp, read: LogPlace, node: Int64) throws
     {
         try translating { log in
@@ -403,9 +402,7 @@ struct PostgresLog {
             let connection = try log.connected()
             log.release()
             try connection.execute("BEGIN")
-            let own = try connection.run(
-                "SELECT 1 FROM log WHERE number=$1 AND chain=$2", .unsigned(read.number), .bytes(read.chain.bytes))
-            guard own.count == 1 else {
+            do { _ = try PostgresLog.entries(connection, after: read, limit: 0) } catch is HistoryWentBack {
                 try connection.execute("ROLLBACK")
                 throw StoreError.busy
             }
@@ -423,8 +420,7 @@ struct PostgresLog {
                     list(keys.map { Int64(bitPattern: $0.found.content) }), .integer(now.milliseconds))
             }
             try connection.run(
-                "UPDATE node SET read=$1, seen=clock_timestamp() WHERE id=$2", .unsigned(read.number),
-                .integer(node))
+                "UPDATE node SET read=$1, seen=clock_timestamp() WHERE id=$2", .unsigned(read.number), .integer(node))
             // Each server still has to find the entry that it read last.
             try connection.run(
                 """
