@@ -82,23 +82,60 @@ class RaceTests(OpenPage):
         self.wait_for("from the tab that closes")
         self.wait_sent()
 
+    def click_slowly(self, link, during):
+        """A click at a link to bob, whose button is down while something happens."""
+        x, y = self.wait(lambda: self.js(
+            "const box = document.querySelector(arguments[0] + '[href=\"#/@bob\"]').getBoundingClientRect();"
+            " return [box.x + box.width / 2, box.y + box.height / 2]", link))
+        mouse = lambda kind: self.driver.execute_cdp_cmd(
+            "Input.dispatchMouseEvent", {"type": kind, "x": x, "y": y, "button": "left", "clickCount": 1})
+        mouse("mouseMoved")
+        mouse("mousePressed")
+        during()
+        mouse("mouseReleased")
+        self.wait(lambda: self.js("return decodeURIComponent(location.hash)") == "#/@bob", "clicked")
+
+    def next_frames(self):
+        self.js("return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
     def test_a_click_is_not_lost_to_news(self):
         self.post("bob", "hi", "@alice")
         self.log_in("alice")
-        box = self.wait(lambda: self.js(
-            "const box = document.querySelector('a.conversation[href=\"#/@bob\"]').getBoundingClientRect();"
-            " return [box.x + box.width / 2, box.y + box.height / 2]"))
-        mouse = lambda kind: self.driver.execute_cdp_cmd(
-            "Input.dispatchMouseEvent", {"type": kind, "x": box[0], "y": box[1], "button": "left", "clickCount": 1})
-        mouse("mouseMoved")
-        mouse("mousePressed")
-        self.post("bob", "news")
-        self.wait_for("news")
-        self.js("return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-        mouse("mouseReleased")
-        self.wait(lambda: self.js("return decodeURIComponent(location.hash)") == "#/@bob")
+
+        def news():
+            self.post("bob", "news")
+            self.wait_for("news")
+            self.next_frames()
+
+        self.click_slowly("a.conversation", news)
         # Afterwards the list follows the news again.
         self.wait(lambda: self.listed()["general"] == "bob: news")
+
+    def test_a_click_is_not_lost_to_news_of_just_before(self):
+        self.post("bob", "hi", "@alice")
+        self.log_in("alice")
+        self.js("""
+            window.frames = [];
+            window.realFrame = window.requestAnimationFrame;
+            window.requestAnimationFrame = (draw) => window.frames.push(draw);""")
+        self.post("bob", "news")
+        self.wait(lambda: self.js("return window.frames.length > 0"), "the list is to be drawn")
+
+        def draw():
+            self.js("window.requestAnimationFrame = window.realFrame; window.frames.forEach((draw) => requestAnimationFrame(draw))")
+            self.next_frames()
+
+        self.click_slowly("a.conversation", draw)
+        self.wait(lambda: self.listed()["general"] == "bob: news")
+
+    def test_a_click_is_not_lost_to_a_change_of_people(self):
+        self.log_in("alice")
+        self.click("#details-button")
+        self.wait(lambda: len(self.all(".details .person a")) > 1)
+        self.click_slowly(".details .person a", lambda: self.js("""
+            const finder = document.querySelector('.details [type=search]');
+            finder.value = 'bo';
+            finder.dispatchEvent(new Event('input'));"""))
 
     def test_very_many_messages_at_once(self):
         self.post("bob", "first")

@@ -49,6 +49,26 @@ export function refill(element, ...children) {
   return element;
 }
 
+/** Makes `draw` wait while a button of the pointer is down on `list`: a link that is made anew would not get the click. */
+export function betweenClicks(list, draw, signal) {
+  let isPressed = false;
+  let isDue = false;
+  list.addEventListener('pointerdown', (event) => {
+    isPressed = event.button === 0;
+  });
+  const release = () => isPressed && setTimeout(() => {
+    // The click came first.
+    isPressed = false;
+    if (isDue && !signal.aborted) draw();
+    isDue = false;
+  });
+  for (const name of ['pointerup', 'pointercancel', 'contextmenu', 'blur']) addEventListener(name, release, { signal });
+  return () => {
+    if (isPressed) isDue = true;
+    else draw();
+  };
+}
+
 // Drawn on a grid of 20, as lines.
 const icons = {
   menu: 'M3 5h14M3 10h14M3 15h14',

@@ -1,5 +1,5 @@
 // The frame: conversations at the left, the view in the middle, people at the right.
-import { h, fill, icon, iconButton, announce, silence } from './dom.js';
+import { h, fill, icon, iconButton, announce, silence, betweenClicks } from './dom.js';
 import { t, n, number, brief, ago, exact } from './i18n.js';
 import { excerpt, line } from './text.js';
 import { avatar, eventText } from './row.js';
@@ -95,18 +95,8 @@ export class Layout {
   #build() {
     const state = this.#state;
     this.status = h('button', { type: 'button', class: 'status', click: () => this.#onStatus() });
-    this.list = h('ul', { class: 'conversations', role: 'list', pointerdown: (event) => {
-      this.#isPressed = event.button === 0;
-    } });
-    const release = () => {
-      if (!this.#isPressed) return;
-      // The click comes first.
-      setTimeout(() => {
-        this.#isPressed = false;
-        this.#showSoon();
-      });
-    };
-    for (const name of ['pointerup', 'pointercancel', 'contextmenu', 'blur']) addEventListener(name, release, { signal: state.signal });
+    this.list = h('ul', { class: 'conversations', role: 'list' });
+    this.#showList = betweenClicks(this.list, () => this.#drawList(), state.signal);
     this.center = h('main', { class: 'center', id: 'center', tabindex: '-1' });
     this.details = h('aside', { class: 'details', hidden: true, 'aria-label': t('People and details') });
     const link = (name, label, view) => h('a', { class: 'icon-button', href: `#/${viewMark}${view}`, 'aria-label': label, title: label }, icon(name));
@@ -138,11 +128,10 @@ export class Layout {
 
   // The list of conversations
 
+  #showList;
   #isShowing = false;
-  /** Whether a button of the pointer is down: a link that is made anew would not get the click. */
-  #isPressed = false;
   #showSoon() {
-    if (this.#isShowing || this.#isPressed) return;
+    if (this.#isShowing) return;
     this.#isShowing = true;
     requestAnimationFrame(() => {
       this.#isShowing = false;
@@ -150,7 +139,7 @@ export class Layout {
     });
   }
 
-  #showList() {
+  #drawList() {
     const state = this.#state;
     const current = this.#view?.conversation;
     const focused = this.list.contains(document.activeElement) ? document.activeElement.getAttribute('href') : null;

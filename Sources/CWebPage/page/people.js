@@ -1,5 +1,5 @@
 // The side: of a group its members and what its admins can do, and all users.
-import { h, fill, refill, iconButton, debounce } from './dom.js';
+import { h, fill, refill, iconButton, debounce, betweenClicks } from './dom.js';
 import { t, n, ago, exact } from './i18n.js';
 import { line } from './text.js';
 import { Refusal } from './api.js';
@@ -56,13 +56,13 @@ function usersPart(layout, signal) {
   const note = h('p', { class: 'hint', role: 'status' });
   let contacts = new Set();
   let pattern = '';
-  const put = () => {
+  const put = betweenClicks(list, () => {
     const matching = [...state.users.values()].filter((user) => user.name.toLowerCase().includes(pattern.toLowerCase()))
       .sort((a, b) => Number(b.online) - Number(a.online) || Number(contacts.has(b.name)) - Number(contacts.has(a.name)) || a.name.localeCompare(b.name));
     const focused = list.contains(document.activeElement) ? document.activeElement.getAttribute('href') : null;
     fewOf(matching, list, note, (user) => person(user));
     if (focused) list.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
-  };
+  }, signal);
   const ask = debounce(() => state.loadUsers(pattern || undefined).catch(() => {}), 200);
   const input = finder((typed) => {
     pattern = typed;
