@@ -110,8 +110,8 @@ final class WriterCore: @unchecked Sendable {
                 }
             }
             if let failure = builder.failure { throw failure }
-            if !isNewest, builder.hasRefusal {
-                // What another server has just acknowledged may be what is missing here.
+            if !isNewest, builder.hasRefusal || builder.isEmpty {
+                // What another server has just acknowledged may be what is missing here, or have changed what was sent before.
                 let former = place
                 try followAll()
                 isNewest = true

@@ -224,6 +224,28 @@ struct SharedLogTests {
         #expect(one.store.principal(of: token, address: "127.0.0.1") == nil)
     }
 
+    @Test("a repeated id is answered with what another store has just acknowledged")
+    func repeatedElsewhere() throws {
+        let log = try SimulatedLog()
+        let (one, other) = (
+            try TestStore(SharedEngine(log, sealsTails: true)), try TestStore(SharedEngine(log, sealsTails: false))
+        )
+        let (alice, bob) = (try one.user("alice"), try one.user("bob"))
+        _ = try waitFor { one.store.createGroup("crew", isOpen: false, by: alice, $0) }.get()
+        _ = try waitFor { one.store.putMember("bob", in: "crew", isAdmin: nil, mayAdd: true, by: alice, $0) }.get()
+        let message = NewMessage(conversation: "crew", text: "said", key: IdempotencyKey("key"))
+        let first = try #require(one.post([message], by: bob).first?.message)
+        try other.store.catchUp()
+        let deletion = NewMessage(conversation: "crew", text: "", key: nil, kind: .delete, about: first.seq)
+        #expect(other.post([deletion], by: try other.user("bob")).first?.message != nil)
+        let again = try #require(one.post([message], by: bob).first?.message)
+        #expect(again.seq == first.seq && again.isDeleted && again.text.isEmpty)
+        // Nobody gets an answer from a group that he is no longer in.
+        let admin = try other.user("alice")
+        try waitFor { other.store.removeMember("bob", from: "crew", by: admin, $0) }.get()
+        #expect(one.post([message], by: bob).first?.message == nil)
+    }
+
     @Test(
         "an import goes behind what another store writes meanwhile, however often that one is first", arguments: 1...6)
     func imports(seed: Int) throws {
