@@ -136,11 +136,20 @@ enum Authority {
         case (.all, _), (_, .valid): isCovered = true
         case (.send, .send(_, let id?)): isCovered = id == principal.scopeID
         case (.send, .send(let name, nil)), (.read, .read(let name)):
-            isCovered = state.id(named: name, for: principal.account) == principal.scopeID
+            isCovered = isScope(name, of: principal, state)
         case (.read, .readAny), (.send, .sendAny): isCovered = true
         default: isCovered = false
         }
         if !isCovered { throw .forbidden("this token is valid only for '\(principal.scope)'") }
+    }
+
+    /// Whether the token's owner calls its conversation so. The name of one that the owner may not know any more is the last
+    /// known one: it leads nowhere, as for the owner, whatever that group is called now.
+    private static func isScope(_ name: String, of principal: Principal, _ state: StoreState) -> Bool {
+        guard let hidden = principal.scopeID.flatMap(state.conversation), !mayKnow(principal.account, hidden) else {
+            return state.id(named: name, for: principal.account) == principal.scopeID
+        }
+        return NameRule.caseKey(name) == principal.scope.conversation.map(NameRule.caseKey)
     }
 
     /// Throws unless the scope of a token covers this conversation. Groups can be renamed, so what a name meant when the
@@ -170,6 +179,11 @@ enum Authority {
         case .personal: isParty(account, to: conversation)
         case .group: conversation.members[account.rawValue] != nil
         }
+    }
+
+    /// Whether the account may know that this conversation exists, and what it is called.
+    static func mayKnow(_ account: AccountID, _ conversation: ConversationState) -> Bool {
+        conversation.identity.kind == .group ? lists(account, conversation) : sees(account, conversation)
     }
 
     /// Whether the account may know that this group exists.

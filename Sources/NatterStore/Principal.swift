@@ -22,6 +22,14 @@ public enum Scope: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// The name of the conversation that it is limited to.
+    var conversation: String? {
+        switch self {
+        case .all: nil
+        case .send(let name), .read(let name): name
+        }
+    }
+
     /// The same for a conversation that has another name now.
     func renamed(_ name: String) -> Scope {
         switch self {

@@ -259,10 +259,10 @@ struct StoreState {
         return "@" + (accounts[peer]?.name.text ?? "?")
     }
 
-    /// The id of the conversation that `account` calls `name`; nil if there is none.
+    /// The id of the conversation that `account` calls `name`; nil if there is none that the account may know.
     func id(named name: String, for account: AccountID) -> ConversationID? {
         switch try? resolve(name, for: account) {
-        case .existing(let conversation): conversation.identity.id
+        case .existing(let conversation): Authority.mayKnow(account, conversation) ? conversation.identity.id : nil
         case .unwritten(let own, let peer): ConversationIdentity.unwritten(own, peer, in: store).id
         case nil: nil
         }

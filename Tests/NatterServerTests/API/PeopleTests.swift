@@ -391,8 +391,11 @@ struct PeopleTests {
         let (alice, bob) = (try server.account("alice"), try server.account("bob"))
         #expect(try alice.post("/v1/groups", ["name": "ops"]).status == 201)
         #expect(try json(.put, "/v1/groups/ops/members/bob", [:], by: alice).status == 200)
-        let made = try bob.post("/v1/tokens", ["label": "robot", "scope": "read:ops"]).json
-        let robot = Client(server, token: try #require(made["token"]?.text))
+        func token(_ scope: JSONValue) throws -> Client {
+            let made = try bob.post("/v1/tokens", ["label": "robot", "scope": scope]).json
+            return Client(server, token: try #require(made["token"]?.text))
+        }
+        let (robot, sender) = (try token("read:ops"), try token("send:ops"))
         #expect(try json(.delete, "/v1/groups/ops/members/bob", by: alice).status == 200)
         #expect(try json(.patch, "/v1/groups/ops", ["name": "layoffs"], by: alice).status == 200)
         func scopes() throws -> [String?] {
@@ -401,14 +404,25 @@ struct PeopleTests {
                 bob.get("/v1/tokens").json["tokens"]?.items.first?["scope"]?.text,
             ]
         }
+        /// The answers to reading and to sending there.
+        func statuses(_ name: String) throws -> [Int] {
+            try [
+                robot.get("/v1/conversations/\(name)/messages").status,
+                sender.post("/v1/messages", ["conversation": .string(name), "text": "x"]).status,
+            ]
+        }
         for _ in 0..<2 {
             #expect(try scopes() == ["read:ops", "read:ops"])
+            // The name that it had leads nowhere, and that of today is like any other.
+            #expect(try statuses("ops") == [404, 404] && statuses("layoffs") == [403, 403])
+            #expect(try statuses("holidays") == [403, 403])
             server.stop()
             try server.start()
         }
         // Who is a member again may know it.
         #expect(try json(.put, "/v1/groups/layoffs/members/bob", [:], by: alice).status == 200)
         #expect(try scopes() == ["read:layoffs", "read:layoffs"])
+        #expect(try statuses("layoffs") == [200, 201] && statuses("ops") == [403, 403])
     }
 
     @Test("an admin whose account is disabled does not let the last other one leave")
