@@ -153,6 +153,9 @@ enum LogoutCommand {
             remaining = try context.api(of: login).logout(all: context.arguments.flag("all"))
         } catch APIError.refused(let refusal) where refusal.has(.unauthorized) {
             context.note("the session had already ended")
+        } catch APIError.refused(let refusal) where refusal.isOtherStore && context.choosesServer {
+            // The session still lives where it was made.
+            throw APIError.refused(refusal)
         } catch {
             try forget()
             let failure = ExitCodes.translate(error)

@@ -83,7 +83,10 @@ struct Context {
 
     /// A setting of the file `config`, which is read once.
     func setting(_ setting: Setting) throws -> String? {
-        let settings = try known.settings ?? home().settingsFile()
+        if let settings = known.settings { return try setting.value(in: settings) }
+        let settings = try home().settingsFile()
+        // How something is said can be chosen without them, so nobody else would report them.
+        for one in [Setting.color, .lang] { _ = try one.value(in: settings) }
         known.settings = settings
         return try setting.value(in: settings)
     }
@@ -92,6 +95,9 @@ struct Context {
         let name = arguments.value("profile") ?? console.environment["NATTER_PROFILE"] ?? Profile.defaultName
         return try home().profile(name)
     }
+
+    /// Whether the command names a server, instead of the one where the profile is logged in.
+    var choosesServer: Bool { arguments.has("server") || console.environment["NATTER_SERVER"] != nil }
 
     /// The server from `--server`, `NATTER_SERVER`, the profile, the setting, or else this machine. A setting never
     /// redirects a session of the profile to another server.

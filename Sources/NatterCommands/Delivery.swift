@@ -42,14 +42,15 @@ struct Delivery {
                 return try api.send(request, timeoutMilliseconds: Int(clamping: left))
             } catch {
                 hasGoneOut = hasGoneOut || error.isOutcomeUnknown
+                let mayBeThere = hasGoneOut && !api.mustProve
                 // A failure to connect does not show whether an earlier attempt succeeded.
                 guard hasGoneOut, error.isOutcomeUnknown || error.isNotReached else {
                     // A server that is too busy now does not show it, either, nor does what another program answers.
                     let isDecided = if case .refused = error { !QueueRule.allows(error) } else { false }
-                    throw Failure(cause: error, isOutcomeUnknown: hasGoneOut && !isDecided)
+                    throw Failure(cause: error, isOutcomeUnknown: mayBeThere && !isDecided)
                 }
                 if MonotonicClock.now() + pauseMilliseconds >= deadline {
-                    throw Failure(cause: error, isOutcomeUnknown: true)
+                    throw Failure(cause: error, isOutcomeUnknown: mayBeThere)
                 }
                 if pauseMilliseconds == Delivery.noticedMilliseconds { isTrying(error) }
                 usleep(UInt32(pauseMilliseconds * 1_000))

@@ -87,7 +87,11 @@ enum SearchCommand {
             try hits.printer.output.flush()
             // Index these messages for the next search. This search succeeds even if the index cannot be written.
             if search.scannedCount > 0 { _ = try? ReplicaIndexing.run(at: synced.location) }
-            return try status(search.missing, isFound: found > 0, context)
+            let result = try status(search.missing, isFound: found > 0, context)
+            if result == .nothingFound, let word = arguments.operands("QUERY").first(where: { $0.hasPrefix("--") }) {
+                context.note("'\(word)' is no option of 'natter search', so it was searched for")
+            }
+            return result
         case .pattern(let pattern):
             Memory.keepFreed()
             let search = try ReplicaPatternSearch.run(

@@ -16,11 +16,11 @@ extension CommandSpec {
                 + "also that logs and database agree. Without --repair it changes nothing.",
             "Print a line for each damage, with file, offset and the range of messages lost. The status is 1 if there is "
                 + "any, otherwise 0.",
-            "With --repair it copies whole blocks out of damaged files and rebuilds the index from them. Bytes that might "
-                + "be a message but have no place are moved to 'quarantine/', never deleted. Standard error says what was "
-                + "done. The status is 1 if messages are lost, whose ranges are named, or if something could not be "
-                + "repaired; otherwise 0. A loss that was recorded before is no longer damage: it is named, and the "
-                + "status is 0.",
+            "--repair needs the server stopped. It copies whole blocks out of damaged files and rebuilds the index from "
+                + "them. Bytes that might be a message but have no place are moved to 'quarantine/', never deleted. "
+                + "Standard error says what was done. The status is 1 if messages are lost, whose ranges are named, or if "
+                + "something could not be repaired; otherwise 0. A loss that was recorded before is no longer damage: it "
+                + "is named, and the status is 0.",
         ],
         run: FsckCommand.run)
 
@@ -32,8 +32,8 @@ extension CommandSpec {
                 + "accounts, memberships, read marks and messages that are in no log yet stay as they are. The rest, or "
                 + "all of it if the database is gone, is rebuilt from the logs: conversations, members of groups, and "
                 + "accounts of those who wrote. Such accounts have no passwords ('natterd user passwd NAME' sets one).",
-            "No log file is changed. The status is 1 if messages are missing, whose ranges are named, or if a part of the "
-                + "database can't be read that holds messages of no log file.",
+            "The server must be stopped. No log file is changed. The status is 1 if messages are missing, whose ranges are "
+                + "named, or if a part of the database can't be read that holds messages of no log file.",
         ],
         run: ReindexCommand.run)
 }

@@ -40,7 +40,10 @@ public final class FileLock: DiskLock {
 
     private static func openFile(_ path: String) throws(DiskError) -> Int32 {
         let descriptor = retrying { open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600) }
-        guard descriptor >= 0 else { throw DiskError(operation: "open", path: path) }
+        guard descriptor >= 0 else {
+            let code = Errno(rawValue: errno)
+            throw DiskError(code: code, operation: access(path, F_OK) == 0 ? "open" : "create", path: path)
+        }
         return descriptor
     }
 

@@ -59,6 +59,16 @@ struct DeliveryTests {
         #expect(server.requests.count > 1)
     }
 
+    @Test("a server that does not say which store it has was sent no message, and send says nothing else")
+    func notAsked() throws {
+        let alice = try TestServer().user("alice")
+        let other = try answering(dropped)
+        let outcome = alice.with(server: other.url)("send", "a text", "--timeout", "0.3")
+        #expect(outcome.code == 69)
+        #expect(outcome.errors.hasPrefix("natter: the connection to '\(other.url)' broke: "), "\(outcome)")
+        #expect(!other.requests.isEmpty && other.requests.allSatisfy { $0.hasPrefix("GET /healthz ") })
+    }
+
     @Test(
         "answers of something else than natterd are 76",
         arguments: [("200 OK", "<html>"), ("404 Not Found", "<html>"), ("301 Moved Permanently", "")])

@@ -72,6 +72,14 @@ struct SearchTests {
         #expect(outcome.code == 64 && isOneLine(outcome.errors) && outcome.bytes.isEmpty)
     }
 
+    @Test("a mistyped option is a word of the query, and named where nothing is found")
+    func mistyped() throws {
+        let world = try SearchTests.shared.get()
+        let outcome = try world.alice("search", "disk", "--form", "alice")
+        #expect(outcome.code == 1 && outcome.bytes.isEmpty)
+        #expect(outcome.errors == "natter: '--form' is no option of 'natter search', so it was searched for\n")
+    }
+
     @Test("an unknown conversation is 67")
     func unknown() throws {
         let world = try SearchTests.shared.get()

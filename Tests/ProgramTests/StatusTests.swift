@@ -120,8 +120,11 @@ struct StatusTests {
         let outcome = try world.alice.alone.run(words)
         #expect(outcome.code == code && isOneLine(outcome.errors))
         #expect(Files.text("\(world.alice.natterSettings)/config") == nil)
-        try world.directory.write("alice/.config/natter/config", "timeout = soon\n")
-        #expect(try world.alice.alone("sync").code == 78)
+        for line in ["timeout = soon", "color = red", "lang = xx"] {
+            try world.directory.write("alice/.config/natter/config", line + "\n")
+            let sync = try world.alice.alone("sync")
+            #expect(sync.code == 78 && sync.errors.contains("config', line 1: '"), "\(line): \(sync)")
+        }
     }
 
     @Test("passwd: only the new password works, and every other session has ended")

@@ -21,9 +21,6 @@ public enum APIError: Error, PhraseConvertible {
         private var parts: PhraseParts?
         /// The value of `Retry-After`, 0 to 86,400.
         public var retryAfterSeconds: Int?
-        /// With the code `damaged`: the range of messages that can't be read.
-        public var from: UInt64?
-        public var to: UInt64?
 
         public init(status: Int, code: String, message: String) {
             (self.status, self.code, self.message) = (status, code, message)
@@ -41,11 +38,14 @@ public enum APIError: Error, PhraseConvertible {
 
         init(_ body: ErrorBody, status: Int, retryAfterSeconds: Int? = nil) {
             self.init(status: status, code: body.error.code, message: body.error.message)
-            (parts, from, to) = (body.error.phrase, body.error.from, body.error.to)
+            parts = body.error.phrase
             self.retryAfterSeconds = retryAfterSeconds
         }
 
         public func has(_ code: ErrorCode) -> Bool { self.code == code.rawValue }
+
+        /// Whether the token is of another server's store, so that nothing was sent.
+        public var isOtherStore: Bool { code == "other_store" }
 
         /// The message, translated if the catalogue has it.
         public var phrase: Phrase { Phrase(parts, saying: message) }

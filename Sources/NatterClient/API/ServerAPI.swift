@@ -35,8 +35,8 @@ public final class ServerAPI {
     private var tokenStore: StoreID?
     /// Is told that store when an answer shows it.
     private let onTokenStore: ((StoreID) -> Void)?
-    /// Whether the server must show that it has this store before it gets the token.
-    private var mustProve: Bool
+    /// Whether the server must show that it has this store before it gets the token, or anything of a request.
+    public private(set) var mustProve: Bool
 
     /// - Parameters:
     ///   - token: of the session; nil for requests that need none.
