@@ -37,14 +37,14 @@ public struct ConfigFile: Sendable, Equatable {
     ) throws(ConfigError) {
         var entries: [Entry] = []
         for (index, line) in Self.lines(of: text).enumerated() {
-            let content = Self.trimmed(line)
+            let content = line.withoutBlanks
             if content.isEmpty || content.hasPrefix("#") { continue }
             guard let equals = content.firstIndex(of: "="), equals != content.startIndex else {
                 if skipsMalformed { continue }
                 throw ConfigError(path: path, line: index + 1, problem: "not of the form 'key = value'")
             }
-            let key = Self.trimmed(content[..<equals])
-            let value = Self.trimmed(content[content.index(after: equals)...])
+            let key = content[..<equals].withoutBlanks
+            let value = content[content.index(after: equals)...].withoutBlanks
             entries.append(Entry(key: String(key), value: String(value), line: index + 1))
         }
         (self.path, self.entries) = (path, entries)
@@ -89,9 +89,9 @@ public struct ConfigFile: Sendable, Equatable {
         var lines = lines(of: text)
         if lines.last?.isEmpty == true { lines.removeLast() }
         let found = lines.indices.filter { index in
-            let content = trimmed(lines[index])
+            let content = lines[index].withoutBlanks
             guard !content.hasPrefix("#"), let equals = content.firstIndex(of: "=") else { return false }
-            return trimmed(content[..<equals]) == key
+            return content[..<equals].withoutBlanks == key
         }
         // The last of several entries counts. The others would only confuse readers.
         for index in found.dropLast().reversed() { lines.remove(at: index) }
@@ -107,12 +107,5 @@ public struct ConfigFile: Sendable, Equatable {
 
     private static func lines(of text: String) -> [Substring] {
         text.split(omittingEmptySubsequences: false) { $0 == "\n" || $0 == "\r\n" }
-    }
-
-    private static func trimmed(_ text: Substring) -> Substring {
-        var rest = text
-        while let first = rest.first, first == " " || first == "\t" || first == "\r" { rest = rest.dropFirst() }
-        while let last = rest.last, last == " " || last == "\t" || last == "\r" { rest = rest.dropLast() }
-        return rest
     }
 }

@@ -110,9 +110,6 @@ public struct CommandPath: Sendable {
         return pieces + CommandPath.usage(of: command.operands)
     }
 
-    /// The usage in one line: `natter log [-n N] [CONV]`.
-    public func usage(program: String) -> String { ([program] + usagePieces).joined(separator: " ") }
-
     /// An optional operand encloses those after it: `[CONV [SEQ]]`.
     private static func usage(of operands: [OperandSpec]) -> [String] {
         func words(_ operand: OperandSpec) -> String { operand.placeholder + (operand.isRepeating ? "..." : "") }

@@ -135,7 +135,7 @@ struct ServeSettings: Equatable {
         if let list = filled.value("behind-proxy") {
             proxies = try Set(
                 list.split(separator: ",", omittingEmptySubsequences: false).map { part throws(UsageError) in
-                    let text = ServeSettings.trimmed(part)
+                    let text = String(part.withoutBlanks)
                     guard let address = PeerAddress(text) else {
                         throw filled.error(
                             "--behind-proxy takes numeric addresses, such as 127.0.0.1,2001:db8::1, not '\(text)'")
@@ -145,7 +145,7 @@ struct ServeSettings: Equatable {
         }
         if let list = filled.value("host") {
             hosts = try list.split(separator: ",", omittingEmptySubsequences: false).map { part throws(UsageError) in
-                let text = ServeSettings.trimmed(part)
+                let text = String(part.withoutBlanks)
                 guard let name = SubjectName(text) else {
                     throw filled.error(
                         "--host takes host names without a port, such as chat.example.org,chat, not '\(text)'")
@@ -176,13 +176,6 @@ struct ServeSettings: Equatable {
                 throw filled.error("--session-idle takes days, such as '90d', or 'never', not '\(text)'")
             }
         }
-    }
-
-    /// The text without blanks around it.
-    private static func trimmed(_ text: Substring) -> String {
-        var rest = text.drop { $0 == " " }
-        while rest.last == " " { rest.removeLast() }
-        return String(rest)
     }
 
     /// The largest message must fit into the bytes of a day.

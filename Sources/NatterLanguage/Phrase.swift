@@ -202,9 +202,6 @@ extension Phrase {
         public mutating func appendInterpolation(_ number: some BinaryInteger) { append(.string("\(number)")) }
         public mutating func appendInterpolation(_ phrase: Phrase) { append(.phrase(phrase)) }
         public mutating func appendInterpolation(_ value: some PhraseConvertible) { append(.phrase(value.phrase)) }
-        public mutating func appendInterpolation(_ error: some Error & PhraseConvertible) {
-            append(.phrase(error.phrase))
-        }
         public mutating func appendInterpolation(_ error: any Error) { append(.phrase(Phrase(describing: error))) }
         /// Names, addresses, numbers.
         public mutating func appendInterpolation(_ value: some CustomStringConvertible) {

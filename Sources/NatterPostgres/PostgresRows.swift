@@ -9,6 +9,11 @@ public enum PostgresValue: Sendable, Equatable {
 
     /// A number that is stored as the bits of an Int64.
     public static func unsigned(_ number: UInt64) -> PostgresValue { .integer(Int64(bitPattern: number)) }
+
+    /// The text of an array whose elements need no quotes.
+    public static func array(_ elements: some Sequence<String>) -> PostgresValue {
+        .text("{" + elements.joined(separator: ",") + "}")
+    }
 }
 
 /// The rows of an answer, all in memory.

@@ -67,15 +67,6 @@ public struct PostgresTarget: Sendable, Equatable {
 
     /// A message of libpq on one line.
     static func line(_ message: String) -> String {
-        message.split(separator: "\n").map { $0.trimmed() }.filter { !$0.isEmpty }.joined(separator: "; ")
-    }
-}
-
-extension Substring {
-    fileprivate func trimmed() -> String {
-        var rest = self
-        while let first = rest.first, first == " " || first == "\t" { rest.removeFirst() }
-        while let last = rest.last, last == " " || last == "\t" { rest.removeLast() }
-        return String(rest)
+        message.split(separator: "\n").map { $0.withoutBlanks }.filter { !$0.isEmpty }.joined(separator: "; ")
     }
 }

@@ -105,9 +105,9 @@ public final class SearchIndex {
         }
     }
 
-    /// Checkpoints the write-ahead log. A large log makes the next opening slow.
-    public func checkpoint(truncating: Bool = false) throws {
-        try SearchIndexError.translate { try connection.checkpoint(truncating ? .truncating : .passive) }
+    /// Checkpoints the write-ahead log, and empties its file. A large one makes the next opening slow.
+    public func checkpoint() throws {
+        try SearchIndexError.translate { try connection.checkpoint(.truncating) }
     }
 
     /// Runs `body` on one state of the index, even if another process writes meanwhile, so that a search and its

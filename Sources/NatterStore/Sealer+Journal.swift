@@ -16,16 +16,17 @@ extension Sealer {
         }
         while true {
             let reached = Monitor(floor)
-            let failure = store.upkeep { [savedBytes] core in
-                // Of a log that went back meanwhile, this floor says nothing.
-                guard store.state.withLock({ $0.history }) == history else { throw StoreError.busy }
-                let former = store.state.withLock { $0.journalBytes }
-                let floor = try core.trim(below: floor, limit: 1_000)
-                let left = store.state.withLock { $0.journalBytes }
-                savedBytes.withLock { $0 += former - left }
-                reached.signal { $0 = floor }
-            }
-            if let failure { return failure }
+            do {
+                try store.upkeep { [savedBytes] core in
+                    // Of a log that went back meanwhile, this floor says nothing.
+                    guard store.state.withLock({ $0.history }) == history else { throw StoreError.busy }
+                    let former = store.state.withLock { $0.journalBytes }
+                    let floor = try core.trim(below: floor, limit: 1_000)
+                    let left = store.state.withLock { $0.journalBytes }
+                    savedBytes.withLock { $0 += former - left }
+                    reached.signal { $0 = floor }
+                }
+            } catch { return error }
             if store.state.withLock({ $0.journalBytes }) < journalBytes * 3 / 2 { store.releaseBulk() }
             if reached.withLock({ $0 }) >= floor { return nil }
         }

@@ -216,8 +216,8 @@ public final class Store: Sendable {
     }
 
     /// Runs `body` on the engine between two batches, and waits. Must not be called on the writer's thread.
-    func upkeep(_ body: @escaping @Sendable (WriterCore) throws -> Void) -> StoreError? {
-        waiting { submit(.upkeep(body, $0)) }
+    func upkeep(_ body: @escaping @Sendable (WriterCore) throws -> Void) throws(StoreError) {
+        if let failure = waiting({ submit(.upkeep(body, $0)) }) { throw failure }
     }
 
     /// Waits for the answer to `ask`.

@@ -225,7 +225,7 @@ final class StoreSearch: Sendable {
             // Of these conversations alone, there may have been nothing to do.
             queue.withLock { if $0.conversations.isEmpty { $0.trouble = nil } }
         }
-        try? index.checkpoint(truncating: true)
+        try? index.checkpoint()
     }
 
     /// Forgets conversations whose messages are not those of the logs, as after a restore by hand. If the last run of this
@@ -312,7 +312,7 @@ final class StoreSearch: Sendable {
     /// again.
     private func keepSmall(_ index: SearchIndex, _ store: Store) throws {
         let wal = try store.disk.information(StoreSearch.path(store.directory) + "-wal")
-        if wal?.size ?? 0 > StoreSearch.walBytes { try index.checkpoint(truncating: true) }
+        if wal?.size ?? 0 > StoreSearch.walBytes { try index.checkpoint() }
     }
 
     /// Lends an index for reading; nil if there is none yet.

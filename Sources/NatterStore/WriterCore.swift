@@ -10,7 +10,7 @@ internal import NatterSystem
 final class WriterCore: @unchecked Sendable {
     // Unchecked: created by the thread that opens the store, then used only by the writer's thread.
     private let store: Store
-    private let engine: any StoreEngine
+    let engine: any StoreEngine
     private var place: LogPlace
     /// Keys that are not in a table of the engine yet, for look-ups and in order of arrival.
     private var recentKeys: [RecentKey: FoundKey] = [:]
@@ -330,12 +330,6 @@ final class WriterCore: @unchecked Sendable {
         store.state.withLock { $0.journalBytes -= trimmed.bytes }
         return trimmed.floor
     }
-
-    func changeFiles(_ body: (Connection) throws -> Void) throws { try engine.changeFiles(body) }
-
-    func noteNew(_ paths: [String]) throws { try engine.noteNew(paths) }
-
-    func emptyWriteAheadLog() throws { try engine.emptyWriteAheadLog() }
 
     /// Why a server must end and not begin again by itself; nil if it need not.
     private static func misfit(_ error: any Error) -> Phrase? {

@@ -106,8 +106,6 @@ public struct MemberObject: Codable, Sendable, Equatable {
     }
 }
 
-public struct MemberList: Codable, Sendable {
+public struct MemberList: Decodable, Sendable {
     public var users: [MemberObject]
-    public var more: Bool
-    @OrNull public var next: String?
 }

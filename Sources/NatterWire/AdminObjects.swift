@@ -40,15 +40,9 @@ public struct RemainingTokens: Codable, Sendable {
     public init(tokens: [TokenObject]) { self.tokens = tokens }
 }
 
-public struct TokenList: Codable, Sendable {
+public struct TokenList: Decodable, Sendable {
     public var tokens: [TokenObject]?
     public var sessions: [TokenObject]?
-    public var more: Bool
-    @OrNull public var next: String?
-
-    public init(tokens: [TokenObject]?, sessions: [TokenObject]?, more: Bool, next: String?) {
-        (self.tokens, self.sessions, self.more, self.next) = (tokens, sessions, more, next)
-    }
 }
 
 /// An account in answers to an admin.
@@ -74,10 +68,8 @@ public struct AdminUserObject: Codable, Sendable, Equatable {
     }
 }
 
-public struct AdminUserList: Codable, Sendable {
+public struct AdminUserList: Decodable, Sendable {
     public var users: [AdminUserObject]
-    public var more: Bool
-    @OrNull public var next: String?
 }
 
 /// A server's parameters, counts and sizes.

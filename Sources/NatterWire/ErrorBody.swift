@@ -96,10 +96,8 @@ public struct ErrorBody: Codable, Sendable, Equatable {
     public var line: Int?
 
     public init(
-        _ code: ErrorCode, _ message: Phrase, line: Int? = nil, from: UInt64? = nil, to: UInt64? = nil,
-        first: UInt64? = nil
+        _ code: ErrorCode, _ message: Phrase, from: UInt64? = nil, to: UInt64? = nil, first: UInt64? = nil
     ) {
         error = Detail(code, message, from: from, to: to, first: first)
-        self.line = line
     }
 }

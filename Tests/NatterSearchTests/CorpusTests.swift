@@ -99,7 +99,7 @@ struct CorpusTests {
                     })
             }
         }
-        try index.checkpoint(truncating: true)
+        try index.checkpoint()
         let size = try #require(try PosixDisk().information(directory.index)?.size)
         let perMessage = Double(size) / Double(lines.count)
         print(

@@ -28,7 +28,7 @@ struct DamageTests {
 
     private func rightAnswers() throws -> [[Place]] {
         let index = try build()
-        try index.checkpoint(truncating: true)
+        try index.checkpoint()
         return try DamageTests.queries.map { try index.hits($0) }
     }
 

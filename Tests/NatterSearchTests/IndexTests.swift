@@ -256,7 +256,7 @@ struct IndexTests {
         #expect(steps < 1_000)
         #expect(try ["common", "word7", "number2*", "\"word7 number107\""].map { try index.hits($0) } == before)
         try index.optimize()
-        try index.checkpoint(truncating: true)
+        try index.checkpoint()
         #expect(try ["common", "word7", "number2*", "\"word7 number107\""].map { try index.hits($0) } == before)
         try index.integrityCheck()
     }

@@ -213,7 +213,7 @@ struct TurnTests {
         let isOpen = Monitor(false)
         let gate = Monitor(false)
         let holder = try SystemThread(name: "gate") {
-            _ = store.store.upkeep { _ in
+            try? store.store.upkeep { _ in
                 gate.signal { $0 = true }
                 _ = isOpen.wait { $0 ? true : nil }
             }

@@ -221,7 +221,7 @@ struct SharedErasingTests {
         // Given a server whose thread stands still
         let (sleeps, wakes) = (Monitor(false), Monitor(false))
         let sleeper = try SystemThread(name: "sleeper") {
-            _ = two.store.upkeep { _ in
+            try? two.store.upkeep { _ in
                 sleeps.signal { $0 = true }
                 _ = wakes.wait { $0 ? true : nil }
             }

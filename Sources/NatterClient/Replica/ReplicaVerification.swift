@@ -27,7 +27,6 @@ public struct ReplicaVerification: Sendable {
     /// The hash chain so far; nil behind unreadable messages, until the next block names it.
     private var chain: Digest?
 
-    public var isSound: Bool { damaged.isEmpty }
     /// Whether the replica agrees with the server's last answer; nil if it has fewer messages or can't know.
     public var agreesWithServer: Bool? {
         guard conversation.head == conversation.serverHead, let hash, let server = conversation.serverHash else {

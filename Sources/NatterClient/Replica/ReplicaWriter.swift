@@ -177,7 +177,6 @@ public final class ReplicaWriter {
         state.hasRecorded = end == nil
         guard let end else { return }
         hasEndLine = false
-        state.report.hasMore = end.more
         state.report.isComplete = !end.more && !mustRestart
         guard report.isComplete else { return }
         do { try LastSync.write(clock.now(), location, on: disk) } catch {

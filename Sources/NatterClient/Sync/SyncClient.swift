@@ -219,7 +219,6 @@ public final class SyncClient {
             switch error {
             case .transport(.aborted(is Enough), _):
                 try writer.flush()
-                writer.note { $0.hasMore = true }
                 return false
             case .transport(.aborted(let reason), _): throw reason
             case .refused(let refusal) where hadCursor && (refusal.has(.cursorExpired) || refusal.has(.badCursor)):
@@ -233,10 +232,7 @@ public final class SyncClient {
                     return true
                 }
                 guard receivedBytes > 0 else { throw error }
-                writer.note {
-                    $0.hasMore = true
-                    $0.interruption = isInTime ? error : nil
-                }
+                writer.note { $0.interruption = isInTime ? error : nil }
                 return false
             default: throw error
             }
@@ -265,7 +261,7 @@ struct GapRequests {
                     }
                     // Who keeps a place must not go on behind what was not asked for to the end.
                     guard count > 0 || MonotonicClock.now() < deadline else {
-                        return writer.note { ($0.hasMore, $0.isComplete) = (true, false) }
+                        return writer.note { $0.isComplete = false }
                     }
                     first = first.advanced(by: count)
                     guard count == 0 else { continue }

@@ -40,8 +40,6 @@ public struct SyncReport: Sendable {
     public internal(set) var news: [News] = []
     /// Whether everything on the server was received.
     public internal(set) var isComplete = false
-    /// Whether the server has more because the limit or the deadline came first.
-    public internal(set) var hasMore = false
     /// Why the sync was interrupted after something was received. Everything received is kept.
     public internal(set) var interruption: APIError?
     public internal(set) var gone: [Gone] = []

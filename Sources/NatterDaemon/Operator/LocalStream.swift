@@ -46,15 +46,14 @@ final class LocalStream: Sendable {
     }
 
     /// Limits how long a read waits for the next byte. 0 means no limit.
-    func limitReading(toMilliseconds milliseconds: Int) {
-        var limit = timeval(tv_sec: milliseconds / 1_000, tv_usec: (milliseconds % 1_000) * 1_000)
-        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
-    }
+    func limitReading(toMilliseconds milliseconds: Int) { limit(SO_RCVTIMEO, milliseconds) }
 
     /// The same for a write, and for a connection to a socket that accepts none because its queue is full.
-    func limitWriting(toMilliseconds milliseconds: Int) {
+    func limitWriting(toMilliseconds milliseconds: Int) { limit(SO_SNDTIMEO, milliseconds) }
+
+    private func limit(_ option: Int32, _ milliseconds: Int) {
         var limit = timeval(tv_sec: milliseconds / 1_000, tv_usec: (milliseconds % 1_000) * 1_000)
-        setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+        setsockopt(descriptor, SOL_SOCKET, option, &limit, socklen_t(MemoryLayout<timeval>.size))
     }
 
     /// Ends reads that wait in this process. With `SHUT_RDWR`, it also ends writes.

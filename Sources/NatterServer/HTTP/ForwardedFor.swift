@@ -1,3 +1,4 @@
+internal import NatterLanguage
 internal import NatterModel
 
 /// Finds the client of a request that came through proxies, from the trusted part of `X-Forwarded-For`.
@@ -31,9 +32,7 @@ enum ForwardedFor {
     /// Parses an address as proxies write it, with or without a port. An IPv6 address may have brackets.
     private static func address(_ hop: Substring) -> PeerAddress? {
         guard hop.utf8.allSatisfy({ $0 < 0x80 }) else { return nil }
-        var text = hop
-        while let first = text.first, first == " " || first == "\t" { text = text.dropFirst() }
-        while let last = text.last, last == " " || last == "\t" { text = text.dropLast() }
+        let text = hop.withoutBlanks
         if text.hasPrefix("[") {
             guard let end = text.firstIndex(of: "]") else { return nil }
             let rest = text[text.index(after: end)...]

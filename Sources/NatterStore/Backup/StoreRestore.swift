@@ -12,7 +12,6 @@ public enum StoreRestore {
     public struct Summary: Sendable, Equatable {
         /// When the backup was taken.
         public var taken = Timestamp.zero
-        public var commit = Commit.zero
         public var conversations = 0
         public var messages: UInt64 = 0
         public var files = 0
@@ -38,7 +37,7 @@ public enum StoreRestore {
         else { throw BackupError.notABackup(source) }
         if Path.areNested(source, directory) { throw BackupError.nested(source) }
         try checkEmpty(directory, disk, mark: unfinishedName)
-        var summary = Summary(taken: manifest.taken, commit: manifest.commit)
+        var summary = Summary(taken: manifest.taken)
         do {
             let lock = try Store.takeLock(directory, disk: disk)
             try withExtendedLifetime(lock) {

@@ -18,7 +18,7 @@ extension Change {
     private func encodeFields(_ output: inout FieldWriter) {
         switch self {
         case .accountAdded(let new):
-            output.kind(1)
+            output.byte(1)
             output.put(new.id.rawValue)
             output.put(new.name.text)
             output.put(new.password)
@@ -26,18 +26,18 @@ extension Change {
             output.put(new.created.milliseconds)
             output.optional(new.lastSeen) { $0.put($1.milliseconds) }
         case .accountChanged(let account, let isDisabled, let isAdmin, let password):
-            output.kind(2)
+            output.byte(2)
             output.put(account.rawValue)
             output.optional(isDisabled) { $0.put($1) }
             output.optional(isAdmin) { $0.put($1) }
             output.optional(password) { $0.put($1) }
         case .visitsNoted(let accounts, let tokens):
-            output.kind(3)
+            output.byte(3)
             for visits in [accounts, tokens] { output.list(visits) { $1.encode(&$0) } }
         case .tokenAdded(let digest, let token):
             // Kind 4 is a token without an origin.
             let hasOrigin = token.origin != SessionOrigin()
-            output.kind(hasOrigin ? 31 : 4)
+            output.byte(hasOrigin ? 31 : 4)
             output.put(digest)
             output.put(token.number)
             output.put(token.account.rawValue)
@@ -50,25 +50,25 @@ extension Change {
                 for text in [token.origin.host, token.origin.program] { output.optional(text) { $0.put($1) } }
             }
         case .tokensRemoved(let digests):
-            output.kind(5)
+            output.byte(5)
             output.list(digests) { $0.put($1) }
         case .sessionsEnded(let account, let kept, let robots):
-            output.kind(6)
+            output.byte(6)
             output.put(account.rawValue)
             output.optional(kept) { $0.put($1) }
             output.put(robots)
         case .inviteAdded(let digest, let invite):
-            output.kind(7)
+            output.byte(7)
             output.put(digest)
             output.put(invite.maker)
             output.put(invite.created.milliseconds)
             output.put(invite.expires.milliseconds)
         case .inviteUsed(let digest):
-            output.kind(8)
+            output.byte(8)
             output.put(digest)
         case .conversationAdded(let new):
             // Kind 9 is a conversation without a maker.
-            output.kind(new.maker == nil ? 9 : 32)
+            output.byte(new.maker == nil ? 9 : 32)
             output.put(new.number)
             output.put(new.id.bytes)
             output.byte(new.kind.rawValue)
@@ -81,49 +81,49 @@ extension Change {
             }
             if let maker = new.maker { output.put(maker.rawValue) }
         case .groupChanged(let number, let name, let isOpen):
-            output.kind(10)
+            output.byte(10)
             output.put(number)
             output.put(name)
             output.put(isOpen)
         case .groupDeleted(let number):
-            output.kind(11)
+            output.byte(11)
             output.put(number)
         case .memberPut(let account, let number, let membership):
-            output.kind(12)
+            output.byte(12)
             output.put(account.rawValue)
             output.put(number)
             output.put(membership.isAdmin)
             output.put(membership.since.rawValue)
         case .memberRemoved(let account, let number):
-            output.kind(13)
+            output.byte(13)
             output.put(account.rawValue)
             output.put(number)
         case .contactSet(let account, let peer, let isSet), .blockSet(let account, let peer, let isSet):
-            if case .contactSet = self { output.kind(14) } else { output.kind(15) }
+            if case .contactSet = self { output.byte(14) } else { output.byte(15) }
             output.put(account.rawValue)
             output.put(peer.rawValue)
             output.put(isSet)
         case .readMarked(let account, let conversation, let mark):
-            output.kind(16)
+            output.byte(16)
             output.put(account.rawValue)
             output.put(conversation)
             output.put(mark.seq.rawValue)
             output.put(mark.ownBefore)
         case .noted(let account, let conversation, let kind, let data):
-            output.kind(17)
+            output.byte(17)
             output.put(account.rawValue)
             output.put(conversation)
             output.byte(UInt8(truncatingIfNeeded: kind.rawValue))
             output.optional(data) { $0.put($1) }
         case .audited(let number, let entry):
-            output.kind(18)
+            output.byte(18)
             output.put(number)
             output.put(entry.time.milliseconds)
             output.put(entry.actor)
             output.put(entry.action)
             output.put(entry.subject)
         case .tailSealed(let sealed):
-            output.kind(19)
+            output.byte(19)
             output.put(sealed.conversation)
             output.put(sealed.lastSeq.rawValue)
             output.put(sealed.hashAfter)
@@ -131,13 +131,13 @@ extension Change {
             output.optional(sealed.content.serverTime) { $0.put($1.milliseconds) }
             output.counts(sealed.content.sent)
         case .importSettled(let settled):
-            output.kind(20)
+            output.byte(20)
             output.put(settled.conversation)
             output.put(settled.lastSeq.rawValue)
             output.put(settled.hashAfter)
             output.put(UInt64(clamping: settled.uncounted))
         case .importRemembered(let remembered):
-            output.kind(33)
+            output.byte(33)
             output.put(remembered.conversation)
             output.optional(remembered.file) { $0.put($1) }
             output.put(remembered.time.milliseconds)
@@ -147,29 +147,29 @@ extension Change {
                 output.put(key.content)
             }
         case .tailsMoved(let tails):
-            output.kind(21)
+            output.byte(21)
             output.list(tails) { output, tail in
                 output.put(tail.conversation)
                 output.put(tail.lastSeq.rawValue)
             }
         case .epochBegun(let epoch, let first):
-            output.kind(22)
+            output.byte(22)
             output.put(epoch.rawValue)
             output.put(first.rawValue)
         case .retentionSet(let conversation, let retention):
-            output.kind(36)
+            output.byte(36)
             output.put(conversation)
             output.put(UInt64(retention.days ?? 0))
         case .messagesDropped(let dropped):
-            output.kind(37)
+            output.byte(37)
             output.put(dropped.conversation)
             output.put(dropped.first.rawValue)
             output.counts(dropped.sent)
         case .runEnded(let conversation):
-            output.kind(38)
+            output.byte(38)
             output.put(conversation)
         case .related(let relation, let conversation, let author):
-            output.kind(23)
+            output.byte(23)
             output.put(conversation)
             output.put(relation.about.rawValue)
             output.byte(relation.kind.rawValue)
@@ -179,7 +179,7 @@ extension Change {
         case .erased(let messages, let conversation):
             // Kind 24 has messages without authors.
             let hasAuthors = messages.contains { $0.author != nil }
-            output.kind(hasAuthors ? 39 : 24)
+            output.byte(hasAuthors ? 39 : 24)
             output.put(conversation)
             output.list(messages) { output, message in
                 output.put(message.seq.rawValue)

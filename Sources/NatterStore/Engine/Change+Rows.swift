@@ -13,6 +13,16 @@ protocol RowWriter {
 
 extension Connection: RowWriter {}
 
+extension LogEntry {
+    /// Writes the rows of all changes, and forgets what the ids of erased messages stood for. Call inside a transaction.
+    func writeChanges(to connection: Connection, _ keys: inout KeyTables) throws {
+        for change in changes {
+            try change.write(to: connection, at: commit)
+            if case .erased(_, let number) = change { try keys.forgetContent(of: number, erasedAt: commit) }
+        }
+    }
+}
+
 extension Change {
     /// Writes the rows of this change. Rows of blocks are written by the engine, because each engine keeps blocks in
     /// its own way.

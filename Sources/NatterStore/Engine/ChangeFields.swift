@@ -7,7 +7,6 @@ internal import NatterModel
 struct FieldWriter {
     var bytes: [UInt8]
 
-    mutating func kind(_ value: UInt8) { bytes.append(value) }
     mutating func byte(_ value: UInt8) { bytes.append(value) }
     mutating func put(_ value: UInt64) { LEB128.append(value, to: &bytes) }
     mutating func put(_ value: Int64) { put(LEB128.zigzag(value)) }

@@ -94,12 +94,7 @@ final class FileEngine: StoreEngine {
         try withDatabase { database in
             let connection = database.connection
             try FileEngine.transaction(&database, isCertain: FileEngine.wroteNothing) { database in
-                for change in entry.changes {
-                    try change.write(to: connection, at: entry.commit)
-                    if case .erased(_, let number) = change {
-                        try database.keys.forgetContent(of: number, erasedAt: entry.commit)
-                    }
-                }
+                try entry.writeChanges(to: connection, &database.keys)
                 for written in blocks { try written.record(on: connection) }
                 for (batch, isMoved) in [(entry.movedTails, true), (entry.messages, false)] where !batch.isEmpty {
                     try connection.run(

@@ -220,7 +220,7 @@ extension Store {
 
     /// Names new log files before they are written, so that they are removed if they are never recorded.
     func noteRetired(_ paths: [String]) throws {
-        if let failure = upkeep({ try $0.noteNew(paths) }) { throw failure }
+        try upkeep { try $0.engine.noteNew(paths) }
     }
 
     /// Removes what erasures of these conversations have left in files. After a failure, the next erasure or the next start does
@@ -255,7 +255,7 @@ extension Store {
     /// A reader can be in the way for a moment, and a backup for long. Nobody's message waits for it.
     private func emptyWriteAheadLog() throws {
         for _ in 0..<20 {
-            if let failure = upkeep({ try $0.emptyWriteAheadLog() }) { throw failure }
+            try upkeep { try $0.engine.emptyWriteAheadLog() }
             if (try disk.information(Store.databasePath(directory) + "-wal")?.size ?? 0) == 0 { return }
             sealer.pause(milliseconds: 200)
         }
@@ -280,7 +280,7 @@ extension Store {
         if let failure = sealer.trim(self) { throw failure }
         try engine.sweep(conversations)
         if !conversations.isEmpty { try search.purge(self) }
-        if let failure = upkeep({ try $0.emptyWriteAheadLog() }) { throw failure }
+        try upkeep { try $0.engine.emptyWriteAheadLog() }
     }
 
     /// Overwrites and removes the files that erasures have replaced, unless a backup or a check reads them. Call on the sealer's
@@ -293,10 +293,9 @@ extension Store {
             try RetiredFiles(directory: directory, disk: disk).wipe(path)
         }
         if paths.contains(StoreSearch.files[0]) { try search.purge(self) }
-        let failure = upkeep { core in
-            try core.changeFiles { for path in paths { try RetiredFiles.delete(path, on: $0) } }
+        try upkeep { core in
+            try core.engine.changeFiles { for path in paths { try RetiredFiles.delete(path, on: $0) } }
         }
-        if let failure { throw failure }
     }
 
     /// Runs `body`, which reads log files as the index names them at one moment. Erasures leave files in place until it ends.

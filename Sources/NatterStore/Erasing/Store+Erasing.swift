@@ -178,11 +178,10 @@ extension Store {
 
     private func noteStamp() throws {
         guard let stamp = try remembered.stamp() else { return }
-        let failure = upkeep { core in
-            try core.changeFiles { connection in
+        try upkeep { core in
+            try core.engine.changeFiles { connection in
                 try connection.run("INSERT OR REPLACE INTO meta VALUES ('erased_file',?)", stamp)
             }
         }
-        if let failure { throw failure }
     }
 }

@@ -190,4 +190,12 @@ struct LogSurvey {
         let bytes = try file.read(count: block.header.totalLength, at: block.place.offset)
         return Block(header: block.header, stored: Array(bytes.dropFirst(BlockHeader.byteCount)))
     }
+
+    /// Whether a block can be read and has these records under their seqs.
+    func agrees(_ block: SurveyedBlock, with records: [Record]) -> Bool {
+        guard let dictionary = try? dictionary(block.header.dictionary),
+            let found = try? bytes(of: block).open(with: dictionary)
+        else { return false }
+        return HashChain.agree(found, records)
+    }
 }

@@ -45,10 +45,7 @@ struct OrphanRecords {
         for block in survey.blocks[id] ?? [] {
             let acknowledged = journal.records(of: number, block.header.seqs)
             if acknowledged.isEmpty { continue }
-            guard let dictionary = try? survey.dictionary(block.header.dictionary),
-                let records = try? survey.bytes(of: block).open(with: dictionary),
-                HashChain.agree(records, acknowledged)
-            else { return false }
+            guard survey.agrees(block, with: acknowledged) else { return false }
             isFound = true
         }
         return isFound

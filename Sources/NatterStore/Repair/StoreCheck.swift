@@ -183,22 +183,14 @@ public final class StoreCheck {
 
     /// The journal's records by conversation.
     private func journal(_ connection: Connection) throws -> [Int64: [Record]] {
-        var found: [Int64: [Record]] = [:]
-        let rows = try connection.statement("SELECT number,data FROM batch ORDER BY number")
-        while try rows.step() {
-            do {
-                try rows.withBlob(1) { bytes in
-                    try SealedBatch.decode(bytes) { found[$0.conversation, default: []].append($0.record) }
-                }
-            } catch let violation as FormatViolation {
-                report(
-                    StoreDamage(
-                        file: database,
-                        problem:
-                            "the journal's batch of commit \(rows.uint64(0) / 2) can't be read: \(violation.reason)"))
-            }
+        let contents = try JournalContents(connection, sealed: [:])
+        for (row, _, reason) in contents.damaged {
+            report(
+                StoreDamage(
+                    file: database,
+                    problem: "the journal's batch of commit \(UInt64(bitPattern: row) / 2) can't be read: \(reason)"))
         }
-        return found.mapValues { $0.sorted { $0.seq < $1.seq } }
+        return contents.records
     }
 
     /// Whether a range is recorded as lost. If it is, the summary mentions it.

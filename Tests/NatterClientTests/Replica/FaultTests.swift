@@ -282,7 +282,7 @@ struct FaultTests {
         let replica = try #require(try Replica.open(at: location))
         let general = try #require(try replica.conversation(named: "general"))
         let sound = try replica.verify(general)
-        #expect(sound.isSound && sound.messageCount == 301 && sound.agreesWithServer == true)
+        #expect(sound.damaged.isEmpty && sound.messageCount == 301 && sound.agreesWithServer == true)
         // When one bit of a log file flips
         let log = try #require(home.files().first { $0.hasSuffix(".log") })
         let file = try PosixDisk().open(log, .readWrite)
@@ -293,11 +293,11 @@ struct FaultTests {
             // Then a reader that has nothing cached says so
             let fresh = try #require(try Replica.open(at: location))
             let found = try fresh.verify(general)
-            #expect(!found.isSound, "byte \(offset)")
+            #expect(!found.damaged.isEmpty, "byte \(offset)")
             #expect(found.agreesWithServer == nil, "byte \(offset)")
             try file.write(former, at: offset)
         }
-        #expect(try replica.verify(general).isSound)
+        #expect(try replica.verify(general).damaged.isEmpty)
     }
 
     private func read(

@@ -13,9 +13,6 @@ package final class SimulatedDisk: Disk {
         var fault: DiskFault?
         var matchingCalls = 0
         var failedCall: String?
-        /// The space for all files together, in bytes.
-        var capacity: Int?
-        var usedBytes = 0
         var unsyncedPart: String?
     }
 
@@ -29,9 +26,7 @@ package final class SimulatedDisk: Disk {
     /// - Parameter records: whether to record operations.
     package init(_ image: DiskImage = DiskImage(), clock: any WallClock = TestClock(), records: Bool = true) {
         (start, self.clock, self.records) = (image, clock, records)
-        var state = State(image: image)
-        state.usedBytes = image.files().values.reduce(0) { $0 + $1.count }
-        self.state = Monitor(state)
+        state = Monitor(State(image: image))
     }
 
     package var sqliteVFS: String? {
@@ -57,9 +52,6 @@ package final class SimulatedDisk: Disk {
         }
     }
     package var operationCount: Int { state.withLock { $0.operations.count } }
-    package var usedBytes: Int { state.withLock { $0.usedBytes } }
-
-    package func set(capacity: Int?) { state.withLock { $0.capacity = capacity } }
     /// Sets the fault, and starts to count calls from 0.
     package func set(fault: DiskFault?) {
         state.withLock { ($0.fault, $0.matchingCalls, $0.failedCall) = (fault, 0, nil) }
@@ -151,7 +143,6 @@ package final class SimulatedDisk: Disk {
     package func rename(_ path: String, to target: String) throws(DiskError) {
         try change(.rename, path) { state throws(DiskError) in
             guard let number = state.image.number(of: path) else { throw SimulatedDisk.missing("rename", path) }
-            if let old = state.image.number(of: target) { state.usedBytes -= state.image.nodes[old].bytes.count }
             perform(
                 .rename(
                     number, directory: try SimulatedDisk.directory(of: path, "rename", state),
@@ -163,8 +154,7 @@ package final class SimulatedDisk: Disk {
 
     package func remove(_ path: String) throws(DiskError) {
         try change(.remove, path) { state throws(DiskError) in
-            guard let number = state.image.number(of: path) else { throw SimulatedDisk.missing("remove", path) }
-            state.usedBytes -= state.image.nodes[number].bytes.count
+            guard state.image.number(of: path) != nil else { throw SimulatedDisk.missing("remove", path) }
             let directory = try SimulatedDisk.directory(of: path, "remove", state)
             perform(.unlink(directory: directory, name: Path.name(of: path)), &state)
         }
@@ -197,7 +187,7 @@ package final class SimulatedDisk: Disk {
     }
 
     package func freeBytes(_ path: String) throws(DiskError) -> UInt64 {
-        state.withLock { state in state.capacity.map { UInt64(max(0, $0 - state.usedBytes)) } ?? 1 << 40 }
+        1 << 40
     }
 
     package func lock(_ path: String, timeoutMilliseconds: Int) throws(DiskError) -> (any DiskLock)? {
@@ -234,8 +224,6 @@ package final class SimulatedDisk: Disk {
             let start = Int(clamping: offset)
             func put(_ count: Int) {
                 guard count > 0 else { return }
-                let size = state.image.nodes[file.number].bytes.count
-                state.usedBytes += max(0, start + count - size)
                 perform(.write(file.number, offset: start, Array(bytes.prefix(count))), &state)
                 state.image.touch(file.number, clock.now().milliseconds)
             }
@@ -245,22 +233,12 @@ package final class SimulatedDisk: Disk {
                 if state.fault?.isPartial == true { put(bytes.count / 2) }
                 throw error
             }
-            if let capacity = state.capacity {
-                let size = state.image.nodes[file.number].bytes.count
-                let room = max(0, capacity - state.usedBytes)
-                let growth = max(0, start + bytes.count - size)
-                if growth > room {
-                    put(max(0, bytes.count - (growth - room)))
-                    throw DiskError(code: .noSpace, operation: "write", path: file.path)
-                }
-            }
             put(bytes.count)
         }
     }
 
     fileprivate func truncate(_ file: SimulatedFile, to size: UInt64) throws(DiskError) {
         try change(.truncate, file.path) { state throws(DiskError) in
-            state.usedBytes += Int(clamping: size) - state.image.nodes[file.number].bytes.count
             perform(.truncate(file.number, size: Int(clamping: size)), &state)
         }
     }

@@ -75,17 +75,10 @@ struct PostgresDisk: Disk {
     }
 
     func rename(_ path: String, to target: String) throws(DiskError) {
-        switch (logPath(path), logPath(target)) {
-        case (nil, nil): try local.rename(path, to: target)
-        case (let from?, let to?):
-            _ = try run("rename", path, "UPDATE log_file SET path=$2 WHERE path=$1", .text(from), .text(to))
-        case (nil, _?):
-            try copy(path, to: target)
-            try local.remove(path)
-        case (_?, nil):
-            try copy(path, to: target)
-            try remove(path)
-        }
+        if logPath(path) == nil, logPath(target) == nil { return try local.rename(path, to: target) }
+        // What was staged here, or is set aside here. No file in PostgreSQL gets another name.
+        try copy(path, to: target)
+        try remove(path)
     }
 
     private func copy(_ path: String, to target: String) throws(DiskError) {

@@ -119,57 +119,42 @@ struct PostgresLog {
 
     /// The blocks of a conversation that others have sealed.
     mutating func blocks(of conversation: Int64, _ seqs: ClosedRange<Seq>) throws -> [WrittenBlocks] {
-        try translating { log in
-            let connection = try log.connected()
-            let rows = try connection.run(
-                """
-                SELECT \(PostgresLog.blockColumns) FROM block b
-                WHERE conversation=$1 AND first_seq>=$2 AND first_seq<=$3 ORDER BY first_seq
-                """, .integer(conversation), .unsigned(seqs.lowerBound.rawValue),
-                .unsigned(seqs.upperBound.rawValue))
-            var written: [WrittenBlocks] = []
-            for row in 0..<rows.count {
-                let block = BlockRow(conversation: conversation) { rows.integer(row, $0) }
-                if let last = written.last, last.segment.firstSeq == block.segmentSeq,
-                    last.segment.generation == block.generation
-                {
-                    written[written.count - 1].blocks.append(block)
-                    continue
-                }
-                let found = try connection.run(
-                    """
-                    SELECT first_seq,generation,size,dictionary,closed FROM segment
-                    WHERE conversation=$1 AND first_seq=$2 AND generation=$3
-                    """, .integer(conversation), .unsigned(block.segmentSeq.rawValue),
-                    .integer(Int64(block.generation)))
-                guard found.count == 1 else {
-                    throw StoreError.failed("a block in PostgreSQL is in a segment that has no row")
-                }
-                let segment = PostgresLog.segment(of: conversation, found, 0, from: 0)
-                let dictionary = try PostgresLog.dictionary(segment.dictionary, connection)
-                written.append(
-                    WrittenBlocks(segment: segment, newDictionary: dictionary, blocks: [block], hashAfter: .zero))
-            }
-            return written
-        }
+        try written(
+            of: conversation,
+            """
+            SELECT \(PostgresLog.blockColumns),\(PostgresLog.segmentColumns) FROM block b
+            LEFT JOIN segment s ON s.conversation=b.conversation AND s.first_seq=b.segment_seq
+            AND s.generation=b.generation
+            WHERE b.conversation=$1 AND b.first_seq>=$2 AND b.first_seq<=$3 ORDER BY b.first_seq
+            """, .unsigned(seqs.lowerBound.rawValue), .unsigned(seqs.upperBound.rawValue))
     }
 
     /// All segments of a conversation, with the blocks up to a seq.
     mutating func segments(of conversation: Int64, upTo last: Seq) throws -> [WrittenBlocks] {
+        // One statement sees one state, although another server may write segments again.
+        try written(
+            of: conversation,
+            """
+            SELECT \(PostgresLog.blockColumns),\(PostgresLog.segmentColumns) FROM segment s
+            LEFT JOIN block b ON b.conversation=s.conversation AND b.segment_seq=s.first_seq
+            AND b.generation=s.generation AND b.first_seq<=$2
+            WHERE s.conversation=$1 AND s.first_seq<=$2+1 ORDER BY s.first_seq,s.generation,b.first_seq
+            """, .unsigned(last.rawValue))
+    }
+
+    /// - Parameter sql: gives rows of blocks with their segments. `$1` is the conversation.
+    private mutating func written(
+        of conversation: Int64, _ sql: String, _ values: PostgresValue...
+    ) throws -> [WrittenBlocks] {
         try translating { log in
             let connection = try log.connected()
-            // One statement sees one state, although another server may write segments again.
-            let rows = try connection.run(
-                """
-                SELECT \(PostgresLog.blockColumns),
-                s.first_seq,s.generation,s.size,s.dictionary,s.closed FROM segment s
-                LEFT JOIN block b ON b.conversation=s.conversation AND b.segment_seq=s.first_seq
-                AND b.generation=s.generation AND b.first_seq<=$2
-                WHERE s.conversation=$1 AND s.first_seq<=$2+1 ORDER BY s.first_seq,s.generation,b.first_seq
-                """, .integer(conversation), .unsigned(last.rawValue))
+            let rows = try connection.run(sql, all: [.integer(conversation)] + values)
             var written: [WrittenBlocks] = []
             for row in 0..<rows.count {
-                let segment = PostgresLog.segment(of: conversation, rows, row, from: 10)
+                guard !rows.isNull(row, 10) else {
+                    throw StoreError.failed("a block in PostgreSQL is in a segment that has no row")
+                }
+                let segment = PostgresLog.segment(of: conversation, rows, row)
                 if written.last?.segment != segment {
                     let dictionary = try PostgresLog.dictionary(segment.dictionary, connection)
                     written.append(
@@ -182,16 +167,13 @@ struct PostgresLog {
         }
     }
 
-    /// - Parameter column: the first of `first_seq,generation,size,dictionary,closed`.
-    private static func segment(
-        of conversation: Int64, _ rows: PostgresRows, _ row: Int, from column: Int
-    ) -> SegmentRow {
+    private static let segmentColumns = "s.first_seq,s.generation,s.size,s.dictionary,s.closed"
+
+    private static func segment(of conversation: Int64, _ rows: PostgresRows, _ row: Int) -> SegmentRow {
         SegmentRow(
-            conversation: conversation, firstSeq: Seq(rows.unsigned(row, column)),
-            generation: Int(clamping: rows.integer(row, column + 1)),
-            size: UInt64(clamping: rows.integer(row, column + 2)),
-            dictionary: DictionaryID(bytes: rows.blob(row, column + 3)) ?? .none,
-            isClosed: rows.integer(row, column + 4) != 0)
+            conversation: conversation, firstSeq: Seq(rows.unsigned(row, 10)),
+            generation: Int(clamping: rows.integer(row, 11)), size: UInt64(clamping: rows.integer(row, 12)),
+            dictionary: DictionaryID(bytes: rows.blob(row, 13)) ?? .none, isClosed: rows.integer(row, 14) != 0)
     }
 
     private static func dictionary(_ id: DictionaryID, _ connection: PostgresConnection) throws -> LogDictionary? {
@@ -396,9 +378,7 @@ struct PostgresLog {
     mutating func trim(below floor: Commit, moving keys: [MovedKey], now: Timestamp, read: LogPlace, node: Int64) throws
     {
         try translating { log in
-            func list(_ values: [Int64]) -> PostgresValue {
-                .text("{" + values.map { String($0) }.joined(separator: ",") + "}")
-            }
+            func list(_ values: [Int64]) -> PostgresValue { .array(values.map { String($0) }) }
             let connection = try log.connected()
             log.release()
             try connection.execute("BEGIN")

@@ -49,10 +49,6 @@ struct PostgresSweeper {
         return (0..<rows.count).map { rows.text($0, 0) }
     }
 
-    private func list(_ texts: some Sequence<String>) -> PostgresValue {
-        .text("{" + texts.joined(separator: ",") + "}")
-    }
-
     /// Names files that this server is about to write.
     ///
     /// - Throws: `StoreError.busy` if another server that is alive is about to do so, or has done so.
@@ -64,7 +60,7 @@ struct PostgresSweeper {
             ON CONFLICT (path) DO UPDATE SET node=excluded.node
             WHERE known.number IS NULL AND (known.node=excluded.node OR known.node NOT IN (\(Self.alive)))
             RETURNING path
-            """, list(paths.map { PostgresDisk.logName($0) }), .integer(node))
+            """, .array(paths.map { PostgresDisk.logName($0) }), .integer(node))
         guard noted.count == Set(paths).count else { throw StoreError.busy }
     }
 
@@ -73,7 +69,7 @@ struct PostgresSweeper {
         try connection.run(
             "UPDATE sent_key SET content=$1 WHERE conversation=$2 AND content<>$1 AND seq=ANY($3::text::bigint[])",
             .unsigned(FoundKey.erasedContent), .integer(conversation),
-            list(seqs.map { "\($0.rawValue)" }))
+            .array(seqs.map { "\($0.rawValue)" }))
     }
 
     /// - Parameter conversations: those whose strays go now. Those of all others go when a server is found dead.

@@ -168,12 +168,7 @@ struct RowCopy {
     ) throws {
         if !entry.changes.isEmpty {
             try connection.transaction {
-                for change in entry.changes {
-                    try change.write(to: connection, at: entry.commit)
-                    if case .erased(_, let number) = change {
-                        try keys.forgetContent(of: number, erasedAt: entry.commit)
-                    }
-                }
+                try entry.writeChanges(to: connection, &keys)
                 for number in replaced { try ArchiveRows.deleteAll(of: number, on: connection) }
                 for written in blocks { try written.record(on: connection) }
             }

@@ -1,0 +1,58 @@
+internal import Glibc
+internal import NatterArchive
+internal import NatterCLI
+internal import NatterClient
+internal import NatterCrypto
+internal import NatterModel
+internal import NatterWire
+
+/// `show CONV SEQ`: one message, with what is about it.
+enum ShowCommand {
+    static let spec = CommandSpec(
+        "show", "print one message with its replies, edits and hash", group: NatterProgram.Group.reading,
+        options: [.flag("raw", "print the record as it was sent, not its newest text")],
+        operands: [
+            .required("CONV", "the conversation"), .required("SEQ", "the number of the message"),
+        ],
+        description: [
+            "Print a message as 'log' does, then lines with the numbers of its replies and edits, and the hash of the whole "
+                + "history up to it. With --json it is one object. Sync first as 'log' does."
+        ],
+        examples: [Example("natter show ops 17", "print message 17 of 'ops'")],
+        run: inContext { context in
+            let name = context.arguments.operand("CONV") ?? ""
+            let seq = try context.arguments.seq(context.arguments.operand("SEQ") ?? "")
+            let synced = try SyncedReplica(context)
+            let state = try synced.refresh(.completely)
+            let replica = try synced.replica(after: state)
+            let known = try synced.conversation(named: name, in: replica, state)
+            guard let conversation = known,
+                let message = try replica.message(seq, in: conversation, folds: !context.arguments.flag("raw"))
+            else {
+                throw CommandFailure.noMessage(seq, in: name, known)
+            }
+            let replies = try replica.seqs(of: .text, about: seq, in: conversation)
+            let edits = try replica.seqs(of: .edit, about: seq, in: conversation)
+            let hash = try replica.hash(at: seq, of: conversation)
+            let output = context.console.output
+            if context.wantsJSON {
+                var object = MessageObject(message)
+                (object.replies, object.edits) = (replies.map(\.rawValue), edits.map(\.rawValue))
+                object.hash = hash?.description
+                try output.writeJSON(WireJSON.encode(object))
+            } else {
+                var printer = MessagePrinter(context, showsConversation: true, hasDayLines: false)
+                printer.reader = synced.location.user
+                (printer.showsNumbers, printer.showsChanges) = (true, true)
+                try printer.write(message)
+                func line(_ word: Phrase, _ value: String) throws {
+                    if !value.isEmpty { try output.writeLine("\(output.word(word)): \(value)") }
+                }
+                try line("replies", replies.map(\.description).joined(separator: " "))
+                try line("edits", edits.map(\.description).joined(separator: " "))
+                try line("hash", hash?.description ?? "")
+            }
+            try output.flush()
+            return .success
+        })
+}
