@@ -108,10 +108,11 @@ final class BatchBuilder {
     /// Whether the batch contains nothing to make durable.
     var isEmpty: Bool { messages.isEmpty && changes.isEmpty && movedTails.isEmpty }
 
-    /// Whether anything is refused, so that nothing in the log would prove that the state was the newest.
-    var hasRefusal: Bool {
+    /// Whether nothing in the log would prove that the state was the newest for all answers: something is refused, or nothing
+    /// was sent but earlier messages.
+    var mayBeOutdated: Bool {
         operations.contains { $0.refusal != nil }
-            || postings.contains { $0.hasRefusal }
+            || postings.contains { $0.hasRefusal } || isEmpty && !postings.isEmpty
     }
 
     func newAccountNumber() -> AccountID {
@@ -258,13 +259,15 @@ final class BatchBuilder {
             conversation = begin(own, peer)
         }
         let name = state.displayName(of: conversation, for: principal.account)
-        try Authority.checkScope(.write, of: principal, on: conversation.identity.id)
+        var isBlocked = false
         do throws(StoreError) {
             try Authority.check(.write, of: principal.account, in: conversation, named: message.conversation, state)
         } catch .blocked where message.recentKey.flatMap(find) != nil {
             // It may have been stored before the block, and only its answer lost.
-            return (conversation, name, isCounted)
+            isBlocked = true
         }
+        try Authority.checkScope(.write, of: principal, on: conversation.identity.id)
+        if isBlocked { return (conversation, name, isCounted) }
         poster.last = (message.conversation, message.conversationID, conversation, name)
         return (conversation, name, isCounted)
     }

@@ -85,8 +85,9 @@ extension Store {
         try state.withLock { state throws(StoreError) in
             switch try state.resolve(name, id: id, for: principal.account) {
             case .existing(let conversation):
-                try Authority.checkScope(right, of: principal, on: conversation.identity.id)
+                // First whether the account may know it: the scope of a token would tell what it is not.
                 try Authority.check(.read, of: principal.account, in: conversation, named: name, state)
+                try Authority.checkScope(right, of: principal, on: conversation.identity.id)
                 return state.snapshot(of: conversation, for: principal.account)
             case .unwritten(let own, let peer):
                 let empty = unwritten(own, peer)

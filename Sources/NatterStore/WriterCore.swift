@@ -110,7 +110,7 @@ final class WriterCore: @unchecked Sendable {
                 }
             }
             if let failure = builder.failure { throw failure }
-            if !isNewest, builder.hasRefusal || builder.isEmpty {
+            if !isNewest, builder.mayBeOutdated {
                 // What another server has just acknowledged may be what is missing here, or have changed what was sent before.
                 let former = place
                 try followAll()

@@ -77,6 +77,8 @@ final class ImportRecord: Sendable {
             // Seals the conversation first, to leave less work for the commit.
             if !isNew { try seal() }
             let failure = store.recordAlone { [self] builder in
+                // It may be asked again, because another store was first.
+                progress.withLock { $0.mustRetry = false }
                 do { return try settle(builder) } catch let error
                     where error is IsBeingSealed || store.isShared && Sealer.isRace(error)
                 {
@@ -88,11 +90,7 @@ final class ImportRecord: Sendable {
                 if failure != .outcomeUnknown { try takeBack() }
                 throw failure
             }
-            let hasBegun = progress.withLock { progress in
-                defer { progress.mustRetry = false }
-                return !progress.mustRetry
-            }
-            if hasBegun { break }
+            if !progress.withLock({ $0.mustRetry }) { break }
             if store.isShared { store.sealer.pause() }
         }
         let number = progress.withLock { $0.number }

@@ -416,6 +416,9 @@ struct PeopleTests {
             // The name that it had leads nowhere, and that of today is like any other.
             #expect(try statuses("ops") == [404, 404] && statuses("layoffs") == [403, 403])
             #expect(try statuses("holidays") == [403, 403])
+            // Nor does it tell that others have made a group of that name.
+            let isNew = try alice.post("/v1/groups", ["name": "ops"]).status == 201
+            #expect(try statuses("ops") == [404, 404], "\(isNew)")
             server.stop()
             try server.start()
         }
