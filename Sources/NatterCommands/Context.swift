@@ -41,7 +41,7 @@ struct Context {
     /// that needs a setting reports the error.
     var paint: Paint {
         if !arguments.has("color"),
-            let value = profileSetting("color", nil) ?? (try? setting(.color)),
+            let value = profileSetting("color", nil) ?? (try? Setting.color.value(in: settingsFile())),
             let choice = ColorChoice(rawValue: value)
         {
             return Paint(isOn: choice.isOn(isTerminal: console.output.isTerminal, environment: console.environment))
@@ -83,21 +83,22 @@ struct Context {
 
     /// A setting of the file `config`, which is read once.
     func setting(_ setting: Setting) throws -> String? {
-        if let settings = known.settings { return try setting.value(in: settings) }
-        let settings = try home().settingsFile()
-        // How something is said can be chosen without them, so nobody else would report them.
-        for one in [Setting.color, .lang] { _ = try one.value(in: settings) }
-        known.settings = settings
+        let settings = try settingsFile()
+        // Whoever reads these two passes over an error.
+        for one in [Setting.color, .lang] where !arguments.has(one.rawValue) { _ = try one.value(in: settings) }
         return try setting.value(in: settings)
+    }
+
+    private func settingsFile() throws -> ConfigFile {
+        let settings = try known.settings ?? home().settingsFile()
+        known.settings = settings
+        return settings
     }
 
     func profile() throws -> Profile {
         let name = arguments.value("profile") ?? console.environment["NATTER_PROFILE"] ?? Profile.defaultName
         return try home().profile(name)
     }
-
-    /// Whether the command names a server, instead of the one where the profile is logged in.
-    var choosesServer: Bool { arguments.has("server") || console.environment["NATTER_SERVER"] != nil }
 
     /// The server from `--server`, `NATTER_SERVER`, the profile, the setting, or else this machine. A setting never
     /// redirects a session of the profile to another server.

@@ -208,7 +208,8 @@ final class SendLines {
     /// The error if the server can no longer be reached. It says how many lines were sent, and how to continue.
     private func interrupted(_ error: APIError) -> any Error {
         let failure = ExitCodes.translate(error)
-        let isUnknown = error.isOutcomeUnknown || failure.exitCode == .unavailable && sentCount > 0
+        let hasGoneOut = error.isOutcomeUnknown && sender?.api.mustProve != true
+        let isUnknown = hasGoneOut || failure.exitCode == .unavailable && sentCount > 0
         guard sentCount + queuedCount > 0 || isUnknown, let line = batch.firstNumber else { return error }
         return CommandFailure(
             failure.exitCode, code: isUnknown ? "outcome_unknown" : failure.code,

@@ -1,4 +1,3 @@
-internal import Glibc
 internal import NatterArchive
 internal import NatterCLI
 internal import NatterClient

@@ -380,7 +380,7 @@ extension SyncedReplica {
                     lost.map {
                         SendRequest(
                             conversation: now.name, conversationID: now.groupID, text: $0.text, id: $0.id,
-                            about: $0.about?.rawValue)
+                            kind: $0.kind == .text ? nil : $0.kind.name, about: $0.about?.rawValue)
                     }, code: "lost",
                     reason: "the server lost it when it was restored from a backup", at: context.now)
             }

@@ -44,7 +44,7 @@ enum VerifyCommand {
         var isRequested = false
         for conversation in chosen {
             let verification = try replica.verify(conversation)
-            let report = VerifyReport(verification, server: try server.head(of: conversation))
+            let report = VerifyReport(verification, server: try server.answer(of: conversation))
             if !report.isSound { isSound = false }
             try write(report, context)
             guard !(report.damaged.isEmpty && report.missing.isEmpty) else { continue }
@@ -94,22 +94,23 @@ private struct ServerHeads {
         if synced.context.isOffline { stop("offline") }
     }
 
-    /// The server's state of a conversation. It is nil if the server was not reached or hides the conversation.
-    mutating func head(of conversation: ReplicaConversation) throws -> ConversationObject? {
-        guard isReached, !conversation.isGone else { return nil }
+    /// What the server says of a conversation.
+    mutating func answer(of conversation: ReplicaConversation) throws -> VerifyReport.Answer {
+        guard !conversation.isGone else { return .hidden }
+        guard isReached else { return .none }
         do {
             let answer = try synced.api().conversation(conversation.name)
             // The name may now belong to another conversation.
-            return answer.id == conversation.id.description ? answer : nil
+            return answer.id == conversation.id.description ? .state(answer) : .hidden
         } catch {
             switch error as? APIError {
             // The user may have left the group since the last sync. An open one is still there for everyone.
             case .refused(let refusal)? where refusal.status == 404 || refusal.has(.notAMember):
-                return nil
+                return .hidden
             case let error? where error.isNotReached: stop(error.reason)
             default: throw error
             }
-            return nil
+            return .none
         }
     }
 
@@ -131,8 +132,18 @@ struct VerifyReport: Encodable {
         case same, different
         /// The server lacks messages that the replica has.
         case shorter
-        /// The server has newer messages or was not asked, and it never gave a hash for this head.
+        /// The server does not show the conversation, or it has newer messages or was not asked, and never gave a hash for this
+        /// head.
         case unknown
+    }
+
+    /// What the server says of a conversation.
+    enum Answer {
+        case state(ConversationObject)
+        /// It does not show it to this user.
+        case hidden
+        /// It was not reached.
+        case none
     }
 
     var conversation: String
@@ -145,8 +156,7 @@ struct VerifyReport: Encodable {
 
     private enum CodingKeys: String, CodingKey { case conversation, messages, head, hash, server, damaged, missing }
 
-    /// - Parameter server: the server's current state, or nil if unknown.
-    init(_ verification: ReplicaVerification, server answer: ConversationObject?) {
+    init(_ verification: ReplicaVerification, server answer: Answer) {
         let replica = verification.conversation
         conversation = replica.name
         messages = verification.messageCount
@@ -159,10 +169,14 @@ struct VerifyReport: Encodable {
         server = VerifyReport.compare(verification, answer)
     }
 
-    private static func compare(_ verification: ReplicaVerification, _ answer: ConversationObject?) -> Comparison {
-        if let answer, answer.head < verification.conversation.head.rawValue { return .shorter }
-        if let answer, answer.head == verification.conversation.head.rawValue, let hash = verification.hash {
-            return answer.hash == hash.description ? .same : .different
+    private static func compare(_ verification: ReplicaVerification, _ answer: Answer) -> Comparison {
+        let head = verification.conversation.head.rawValue
+        switch answer {
+        case .hidden: return .unknown
+        case .state(let now) where now.head < head: return .shorter
+        case .state(let now) where now.head == head:
+            if let hash = verification.hash { return now.hash == hash.description ? .same : .different }
+        case .state, .none: break
         }
         return switch verification.agreesWithServer {
         case true?: .same

@@ -119,6 +119,23 @@ struct SessionTests {
         #expect(alice("whoami", "--offline").code == 77)
     }
 
+    @Test("a server that was set up anew at the same address keeps nobody logged in")
+    func logoutFromAnother() throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        server.stop()
+        let port = try #require(UInt16(alice.server.split(separator: ":").last ?? ""))
+        let anew = try ScriptedServer(port: port) { peer, _ in
+            _ = peer.readRequest()
+            peer.answer(
+                #"{"error":{"code":"unauthorized","message":"x"}}"#, status: "401 Unauthorized",
+                headers: "Connection: close\r\nNatter-Store: 0123456789abcdef0123456789abcdef\r\n")
+        }
+        let outcome = alice("logout")
+        #expect(outcome.code == 77 && outcome.errors.hasPrefix("natter: logged out here, but "), "\(outcome)")
+        #expect(anew.requests.count == 1 && alice("whoami", "--offline").code == 77)
+    }
+
     @Test(
         "requests without a login are refused",
         arguments: [["whoami"], ["send", "x"], ["pm", "bob", "x"], ["log"], ["users"], ["search", "x"], ["sync"]])

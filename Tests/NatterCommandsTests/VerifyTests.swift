@@ -37,6 +37,21 @@ struct VerifyCommandTests {
         #expect(unreached.code == 0 && unreached.errors.contains("of the last sync"))
     }
 
+    @Test("what the server does not show is not said to be the same as there")
+    func hidden() throws {
+        let server = try TestServer()
+        let alice = try server.user("alice")
+        #expect(alice("group", "create", "ops").code == 0)
+        _ = (alice("send", "-c", "ops", "one"), alice("sync"))
+        #expect(alice("verify", "ops", "--json").output.contains(#""server":"same""#))
+        #expect(alice("group", "delete", "ops", "--yes").code == 0)
+        for _ in 0..<2 {
+            let outcome = alice("verify", "ops", "--json")
+            #expect(outcome.code == 0 && outcome.output.contains(#""server":"unknown""#), "\(outcome)")
+            _ = alice("sync")
+        }
+    }
+
     @Test("each damage has its range, and the status is 74")
     func damage() throws {
         // Given a replica with a sealed block, of which a byte has changed

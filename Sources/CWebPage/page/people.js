@@ -134,6 +134,8 @@ function groupPart(layout, conversation, signal) {
   const note = h('p', { class: 'hint', role: 'status' });
   let pattern = '';
   let put = () => {};
+  let show = () => {};
+  const draw = betweenClicks(section, () => show(), signal);
   const search = finder((typed) => {
     pattern = typed.toLowerCase();
     put();
@@ -177,34 +179,37 @@ function groupPart(layout, conversation, signal) {
           act(() => state.change('DELETE', ['groups', name, 'members', user.name]), shell.command('group', 'remove', name, user.name));
         }
       })]);
-    const typing = section.contains(document.activeElement) && document.activeElement.matches('input') ? document.activeElement : null;
-    put = () => fewOf(users.filter((user) => user.name.toLowerCase().includes(pattern)), members, note, member);
-    // One fill, so that the focus stays in both.
-    refill(section, h('h2', null, line(name)), failure,
-      isAdmin && h('form', { class: 'stack', submit: (event) => {
-        event.preventDefault();
-        const wanted = newMember.input.value.trim();
-        if (!wanted) return;
-        act(async () => {
-          await state.change('PUT', ['groups', name, 'members', wanted], {});
-          newMember.input.value = '';
-        }, shell.command('group', 'add', name, wanted));
-      } }, newMember.element, h('datalist', { id: 'member-names' }, [...state.users.keys()].slice(0, 200).map((user) => h('option', { value: user }))), h('button', { type: 'submit' }, t('Add'))),
-      known.retain && h('p', { class: 'hint' }, t('Messages are kept for {time}', { time: n('{n} day', '{n} days', daysOf(known)) })),
-      h('h3', null, t('Members')), users.length > shownUsers && search, note, (put(), members),
-      h('div', { class: 'buttons' },
-        isAdmin && h('button', { type: 'button', click: () => change(layout, conversation, load) }, t('Change the group…')),
-        mine && h('button', { type: 'button', click: async () => {
-          if (await confirm(t('Leave {name}?', { name: line(name) }), t('You get no messages of the group any more.'), t('Leave'))) {
-            act(() => leave(['groups', name, 'members', state.me.name]), shell.command('group', 'leave', name));
-          }
-        } }, t('Leave')),
-        isAdmin && h('button', { type: 'button', class: 'danger', click: async () => {
-          if (await confirm(t('Delete {name}?', { name: line(name) }), t('The group and all its messages are deleted for everyone.'), t('Delete'))) {
-            act(() => leave(['groups', name]), shell.command('group', 'delete', name));
-          }
-        } }, t('Delete'))));
-    typing?.focus();
+    show = () => {
+      const typing = section.contains(document.activeElement) && document.activeElement.matches('input') ? document.activeElement : null;
+      put = () => fewOf(users.filter((user) => user.name.toLowerCase().includes(pattern)), members, note, member);
+      // One fill, so that the focus stays in both.
+      refill(section, h('h2', null, line(name)), failure,
+        isAdmin && h('form', { class: 'stack', submit: (event) => {
+          event.preventDefault();
+          const wanted = newMember.input.value.trim();
+          if (!wanted) return;
+          act(async () => {
+            await state.change('PUT', ['groups', name, 'members', wanted], {});
+            newMember.input.value = '';
+          }, shell.command('group', 'add', name, wanted));
+        } }, newMember.element, h('datalist', { id: 'member-names' }, [...state.users.keys()].slice(0, 200).map((user) => h('option', { value: user }))), h('button', { type: 'submit' }, t('Add'))),
+        known.retain && h('p', { class: 'hint' }, t('Messages are kept for {time}', { time: n('{n} day', '{n} days', daysOf(known)) })),
+        h('h3', null, t('Members')), users.length > shownUsers && search, note, (put(), members),
+        h('div', { class: 'buttons' },
+          isAdmin && h('button', { type: 'button', click: () => change(layout, conversation, load) }, t('Change the group…')),
+          mine && h('button', { type: 'button', click: async () => {
+            if (await confirm(t('Leave {name}?', { name: line(name) }), t('You get no messages of the group any more.'), t('Leave'))) {
+              act(() => leave(['groups', name, 'members', state.me.name]), shell.command('group', 'leave', name));
+            }
+          } }, t('Leave')),
+          isAdmin && h('button', { type: 'button', class: 'danger', click: async () => {
+            if (await confirm(t('Delete {name}?', { name: line(name) }), t('The group and all its messages are deleted for everyone.'), t('Delete'))) {
+              act(() => leave(['groups', name]), shell.command('group', 'delete', name));
+            }
+          } }, t('Delete'))));
+      typing?.focus();
+    };
+    draw();
   };
   const safely = () => {
     const turn = loads + 1;

@@ -10,7 +10,7 @@ public final class BatchSender {
     private static let firstPauseMilliseconds: Int64 = 50
     private static let maximumPauseMilliseconds: Int64 = 2_000
 
-    private let api: ServerAPI
+    public let api: ServerAPI
     private let timeoutMilliseconds: Int64
     private let deadline: Int64
     /// Whether the server was ever reached. If it was not, the sender does not retry.
@@ -57,7 +57,7 @@ public final class BatchSender {
                 progress = MonotonicClock.now()
                 pause = BatchSender.firstPauseMilliseconds
             }
-            mayHaveArrived = mayHaveArrived || obstacle.isOutcomeUnknown
+            mayHaveArrived = mayHaveArrived || obstacle.isOutcomeUnknown && !api.mustProve
             guard let asked = BatchSender.pauseAsked(by: obstacle) else { throw obstacle }
             let wait = max(pause, asked)
             guard MonotonicClock.now() + wait < min(progress + timeoutMilliseconds, deadline) else { throw obstacle }

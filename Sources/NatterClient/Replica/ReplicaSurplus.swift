@@ -9,12 +9,13 @@ internal import NatterWire
 /// restored from a backup. They are in `diverged/<id>-<time>/`: log files, a tail and, once compared,
 /// `messages.ndjson`. That file lists the messages that are not in the present conversation.
 public struct ReplicaSurplus: Sendable {
-    /// A message that the user may want to send again.
+    /// A message that the user may want to send again: a text, or an edit or a deletion of one that the server still has.
     public struct Lost: Sendable {
+        public let kind: MessageKind
         public let text: String
         /// The same on all machines of the user, so that the message is sent once.
         public let id: String
-        /// The message that it answers, if the server still has that.
+        /// The message that it answers or changes, if the server still has that.
         public let about: Seq?
     }
 
@@ -103,11 +104,13 @@ public struct ReplicaSurplus: Sendable {
             listed.insert(record.seq)
             let message = changes.applied(to: record, of: now, conversation)
             lines += WireJSON.encode(ExportLine(message)) + [0x0A]
-            if record.kind == .text, !record.isImported, !message.isDeleted, message.sender == user {
+            if changes.isNewest(record), !record.isImported, !message.isDeleted, message.sender == user {
+                let about = record.about.flatMap { $0 < firstLost ? $0 : nil }
+                if record.kind.isChange, about == nil { continue }
                 own.append(
                     Lost(
-                        text: message.text, id: "lost-\(digest.description.prefix(32))",
-                        about: record.about.flatMap { $0 < firstLost ? $0 : nil }))
+                        kind: record.kind, text: message.text, id: "lost-\(digest.description.prefix(32))",
+                        about: about))
             }
         }
         try keep(own)
@@ -141,6 +144,15 @@ public struct ReplicaSurplus: Sendable {
                 guard let about = record.about else { continue }
                 if record.kind == .delete { deleted.insert(about) }
                 if record.kind == .edit, !record.isErased { edits[about] = record }
+            }
+        }
+
+        /// Whether a record is a text, a deletion, or the last edit of a text.
+        func isNewest(_ record: Record) -> Bool {
+            switch record.kind {
+            case .text, .delete: true
+            case .edit: record.about.map { edits[$0]?.seq == record.seq } ?? false
+            default: false
             }
         }
 

@@ -321,9 +321,17 @@ struct OutboxTests {
         server.stop()
         _ = alice("sync", "--timeout", "0.5")
         #expect(try tried() == [false])
-        // A server that reads the request and does not answer
+        // A server that does not say which store it has gets no message
         let silent = try ScriptedServer { peer, _ in _ = peer.readRequest() }
         _ = alice.with(server: silent.url)("sync", "--timeout", "0.5")
+        #expect(try tried() == [false])
+        // One that reads the message and does not answer
+        let store = alice.store
+        let taking = try ScriptedServer { peer, _ in
+            guard peer.readRequest()?.hasPrefix("GET /healthz ") == true else { return }
+            peer.answer("{}", headers: "Connection: close\r\nNatter-Store: \(store)\r\n")
+        }
+        _ = alice.with(server: taking.url)("sync", "--timeout", "0.5")
         #expect(try tried() == [true])
         try server.start()
         #expect(alice("sync").code == 0)

@@ -9,6 +9,8 @@ package enum Loopback {
         let listener = socket(host.contains(":") ? AF_INET6 : AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         guard listener >= 0 else { throw Failure("socket: \(errno)") }
         var on: Int32 = 1
+        // A server that was stopped a moment ago has left connections on its port.
+        if port != 0 { setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, 4) }
         if host.contains(":") { setsockopt(listener, Int32(IPPROTO_IPV6), IPV6_V6ONLY, &on, 4) }
         guard let bound = bind(listener, host, port), Glibc.listen(listener, backlog) == 0 else {
             defer { close(listener) }
