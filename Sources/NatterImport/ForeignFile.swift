@@ -52,6 +52,15 @@ public final class ForeignFile {
         }
     }
 
+    /// How many members of a zip file are like this; 0 for another file.
+    func count(of isLike: (String) -> Bool) throws -> Int {
+        guard isArchive else { return 0 }
+        let archive = try Archive(self)
+        var count = 0
+        while let member = try archive.next() { count += isLike(member) ? 1 : 0 }
+        return count
+    }
+
     /// Calls `read` with the content of the file, or of the first member of a zip file that is wanted.
     func content<Result>(
         _ isWanted: (String) -> Bool, _ read: (_ name: String, ByteStream) throws -> Result

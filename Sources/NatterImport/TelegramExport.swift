@@ -42,13 +42,18 @@ final class TelegramExport {
             try settle(sink)
         }
         if !hasMessages { throw file.malformed("no chat in it; export as JSON") }
+        for _ in 1..<max(1, try file.count(of: TelegramExport.isExport)) { sink.skip("further_exports") }
+    }
+
+    private static func isExport(_ member: String) -> Bool {
+        member == "result.json" || member.hasSuffix("/result.json")
     }
 
     /// A chat is the whole document, or an item of a list of chats or of chats that were left.
     private func visit(
         withMessages: Bool, _ take: (JSON?) throws -> Void, finish: () throws -> Void
     ) throws {
-        try file.content({ $0.hasSuffix("result.json") }) { name, bytes in
+        try file.content(TelegramExport.isExport) { name, bytes in
             func isChat(_ path: some BidirectionalCollection<String>) -> Bool {
                 path.isEmpty || (path.count == 3 && path.last == "*" && path.dropFirst().first == "list")
             }

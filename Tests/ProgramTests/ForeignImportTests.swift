@@ -353,6 +353,23 @@ struct ForeignImportTests {
         #expect(try history("ours") == ["1699999980000 Alice: one", "1700000040000 Bob: two"])
     }
 
+    @Test("of several exports in one zip file the first is taken, and the others are counted")
+    func severalExports() throws {
+        func export(_ name: String) -> String {
+            #"{"name":"\#(name)","type":"private_group","id":1,"messages":[{"id":1,"type":"message","#
+                + #""date":"2023-11-14T22:13:00","date_unixtime":"1699999980","from":"al","text":"of \#(name)"}]}"#
+        }
+        let telegram = try zip(
+            [("files/my-result.json", "{}"), ("a/result.json", export("A")), ("b/result.json", export("B"))], "two.zip")
+        let taken = try take("telegram", telegram)
+        #expect(try taken.code == 0 && history("A") == ["1699999980000 al: of A"], "\(taken)")
+        #expect(try skipped(taken) == ["further_exports": 1])
+        let line = "14/11/2023, 22:13 - Alice: one\n"
+        let chats = try zip([("WhatsApp Chat with X.txt", line), ("WhatsApp Chat with Y.txt", line)], "chats.zip")
+        let first = try take("whatsapp", "X", chats)
+        #expect(try first.code == 0 && history("X").count == 1 && skipped(first) == ["further_exports": 1], "\(first)")
+    }
+
     @Test("the sample of whatsapp")
     func whatsAppSample() throws {
         #expect(try take("whatsapp", sample("WhatsApp Chat with Family.txt")).code == 0)

@@ -322,6 +322,20 @@ struct HookTests {
         let request = try receiver.next(answer: "200 OK")
         #expect(request.body == "alice: disk full" && header("Title", request.head) == "general")
         #expect(header("Content-Type", request.head)?.hasPrefix("text/plain") == true)
+        // A header is ASCII, and ntfy reads encoded words of RFC 2047.
+        try expect(world.alice("group", "create", "Наши-новости-дня"), hasNotes: true)
+        let other = try world.natterd(
+            "hook", "add", "Наши-новости-дня", receiver.url, "--allow-private", "--format", "ntfy")
+        #expect(other.code == 0, "\(other.errors)")
+        try world.alice.sends("да", to: "Наши-новости-дня")
+        let title = try #require(header("Title", try receiver.next(answer: "200 OK").head))
+        let words = title.split(separator: " ")
+        #expect(words.count > 1 && words.allSatisfy { $0.utf8.count <= 75 && $0.utf8.allSatisfy { $0 < 0x80 } })
+        let script = "import sys, email.header as h; print(h.make_header(h.decode_header(sys.argv[1])))"
+        let decoded = try ChildProcess(
+            "/usr/bin/python3", ["-c", script, title], environment: ["PYTHONIOENCODING": "utf-8"]
+        ).finish()
+        #expect(decoded.output == "Наши-новости-дня\n", "\(title)")
     }
 
     @Test("private addresses are refused at once, and those of a name after it is resolved, unless they are allowed")

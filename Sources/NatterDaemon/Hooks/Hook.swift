@@ -119,6 +119,22 @@ struct Hook: Codable, Sendable, Equatable {
         if log.count > Hook.logLimit { log.removeFirst(log.count - Hook.logLimit) }
     }
 
+    /// A name as the value of a header. If it is not ASCII, in encoded words of RFC 2047, which hold whole characters and at most
+    /// 75 bytes each.
+    private static func header(_ name: String) -> String {
+        if name.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) { return name }
+        var words: [String] = []
+        for scalar in name.unicodeScalars {
+            let encoded = UTF8.encode(scalar).map { $0.map { "=" + Hex.encode([$0]).uppercased() }.joined() } ?? ""
+            if let last = words.last, last.utf8.count + encoded.utf8.count <= 60 {
+                words[words.count - 1] += encoded
+            } else {
+                words.append(encoded)
+            }
+        }
+        return words.map { "=?UTF-8?Q?\($0)?=" }.joined(separator: " ")
+    }
+
     /// The request for a message. Its signature covers the body.
     func request(_ message: Message, to address: HookAddress) -> HTTPRequest {
         var headers: [(name: String, value: String)] = []
@@ -130,8 +146,7 @@ struct Hook: Codable, Sendable, Equatable {
         case .ntfy:
             body = Array((message.sender + ": " + message.text).utf8)
             headers.append(("Content-Type", MediaType.text))
-            let title = message.conversation
-            if title.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) { headers.append(("Title", title)) }
+            headers.append(("Title", Hook.header(message.conversation)))
         }
         headers.append(("Natter-Hook", id))
         // The same for each attempt, so that a receiver can tell that it has the message.
