@@ -374,13 +374,13 @@ extension SyncedReplica {
         for aside in asides {
             guard let now = try replica.conversation(aside.conversation), !now.isGone else { continue }
             var offered = 0
-            let count = try aside.list(against: replica, now, own: location.user) { lost in
+            let (count, ownChanges) = try aside.list(against: replica, now, own: location.user) { lost in
                 offered = lost.count
                 try outbox.park(
                     lost.map {
                         SendRequest(
                             conversation: now.name, conversationID: now.groupID, text: $0.text, id: $0.id,
-                            kind: $0.kind == .text ? nil : $0.kind.name, about: $0.about?.rawValue)
+                            about: $0.about?.rawValue)
                     }, code: "lost",
                     reason: "the server lost it when it was restored from a backup", at: context.now)
             }
@@ -389,6 +389,13 @@ extension SyncedReplica {
                 .plural(
                     count, "\(count) message of '\(now.name)' now exists only in '\(aside.directory)/messages.ndjson'",
                     "\(count) messages of '\(now.name)' now exist only in '\(aside.directory)/messages.ndjson'"))
+            if ownChanges > 0 {
+                context.console.note(
+                    .plural(
+                        ownChanges,
+                        "\(ownChanges) of them is an edit or a deletion of yours: look whether you want it again",
+                        "\(ownChanges) of them are edits or deletions of yours: look whether you want them again"))
+            }
             guard offered > 0 else { continue }
             context.console.note(
                 .plural(

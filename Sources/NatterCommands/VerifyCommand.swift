@@ -172,7 +172,8 @@ struct VerifyReport: Encodable {
     private static func compare(_ verification: ReplicaVerification, _ answer: Answer) -> Comparison {
         let head = verification.conversation.head.rawValue
         switch answer {
-        case .hidden: return .unknown
+        // That the last sync differed counts all the same.
+        case .hidden: return verification.agreesWithServer == false ? .different : .unknown
         case .state(let now) where now.head < head: return .shorter
         case .state(let now) where now.head == head:
             if let hash = verification.hash { return now.hash == hash.description ? .same : .different }

@@ -52,12 +52,11 @@ public final class ForeignFile {
         }
     }
 
-    /// How many members of a zip file are like this; 0 for another file.
-    func count(of isLike: (String) -> Bool) throws -> Int {
-        guard isArchive else { return 0 }
-        let archive = try Archive(self)
+    /// How many members of a zip file are like this, as far as it can be read; 0 for another file.
+    func count(of isLike: (String) -> Bool) -> Int {
+        guard isArchive, let archive = try? Archive(self) else { return 0 }
         var count = 0
-        while let member = try archive.next() { count += isLike(member) ? 1 : 0 }
+        while let member = try? archive.next() { count += isLike(member) ? 1 : 0 }
         return count
     }
 

@@ -42,7 +42,7 @@ final class TelegramExport {
             try settle(sink)
         }
         if !hasMessages { throw file.malformed("no chat in it; export as JSON") }
-        for _ in 1..<max(1, try file.count(of: TelegramExport.isExport)) { sink.skip("further_exports") }
+        for _ in 1..<max(1, file.count(of: TelegramExport.isExport)) { sink.skip("further_exports") }
     }
 
     private static func isExport(_ member: String) -> Bool {

@@ -49,12 +49,9 @@ final class WhatsAppChat: ChatLog {
 
     func read(into sink: any HistorySink) throws {
         let chat = try file.member(WhatsAppChat.likelihood)
-        let likelihood = chat.flatMap(WhatsAppChat.likelihood) ?? 0
-        // A text that was sent in the chat is not like its text.
-        if likelihood > 0 {
-            let count = try file.count { WhatsAppChat.likelihood($0) == likelihood }
-            for _ in 1..<max(1, count) { sink.skip("further_exports") }
-        }
+        // Only these are certain to be no texts that were sent in the chat.
+        let count = file.count { WhatsAppChat.likelihood($0) == 2 }
+        for _ in 1..<max(1, count) { sink.skip("further_exports") }
         let order = try file.content({ $0 == chat }) { _, bytes in try dateOrder(bytes, sink) }
         try file.content({ $0 == chat }) { member, bytes in
             let channel = channel(file.isArchive ? member : file.name)

@@ -214,7 +214,11 @@ function groupPart(layout, conversation, signal) {
   const safely = () => {
     const turn = loads + 1;
     // A question by the name of before a rename fails, and the next one is on its way.
-    return load().catch((error) => error instanceof Refusal && turn === loads && fill(section, h('p', { class: 'error' }, errorText(error))));
+    return load().catch((error) => {
+      if (!(error instanceof Refusal) || turn !== loads) return;
+      show = () => fill(section, h('p', { class: 'error' }, errorText(error)));
+      draw();
+    });
   };
   safely();
   let named = conversation.name;

@@ -188,10 +188,10 @@ public struct Outbox {
             for request in requests {
                 try connection.run(
                     """
-                    INSERT OR IGNORE INTO entry (queued,conversation,conversation_id,id,text,code,reason,kind,about)
-                    VALUES (?,?,?,?,?,?,?,?,?)
+                    INSERT OR IGNORE INTO entry (queued,conversation,conversation_id,id,text,code,reason,about)
+                    VALUES (?,?,?,?,?,?,?,?)
                     """, time.milliseconds, request.conversation, request.conversationID?.description, request.id,
-                    request.text, code, reason, request.kind, request.about)
+                    request.text, code, reason, request.about)
             }
         }
     }

@@ -9,13 +9,12 @@ internal import NatterWire
 /// restored from a backup. They are in `diverged/<id>-<time>/`: log files, a tail and, once compared,
 /// `messages.ndjson`. That file lists the messages that are not in the present conversation.
 public struct ReplicaSurplus: Sendable {
-    /// A message that the user may want to send again: a text, or an edit or a deletion of one that the server still has.
+    /// A message that the user may want to send again.
     public struct Lost: Sendable {
-        public let kind: MessageKind
         public let text: String
         /// The same on all machines of the user, so that the message is sent once.
         public let id: String
-        /// The message that it answers or changes, if the server still has that.
+        /// The message that it answers, if the server still has that.
         public let about: Seq?
     }
 
@@ -62,11 +61,12 @@ public struct ReplicaSurplus: Sendable {
     ///
     /// - Parameter keep: gets the user's own messages among them, in order. Afterwards all of them are written to
     ///   `messages.ndjson`.
-    /// - Returns: how many messages there are.
+    /// - Returns: how many messages there are, and how many of them are the user's own edits and deletions of other ones. Those
+    ///   are not offered: what stands under their numbers now may be another message, or newer than they are.
     public func list(
         against replica: Replica, _ now: ReplicaConversation, own user: String,
         _ keep: ([Lost]) throws -> Void
-    ) throws -> Int {
+    ) throws -> (count: Int, ownChanges: Int) {
         var known: Set<Digest> = []
         var erased: Set<Digest> = []
         try replica.forward(now, MessageFilter()) { piece in
@@ -81,7 +81,7 @@ public struct ReplicaSurplus: Sendable {
         let records = try records()
         let changes = Changes(records)
         var lines: [UInt8] = []
-        var count = 0
+        var (count, ownChanges) = (0, 0)
         var own: [Lost] = []
         var first: Seq?
         var seen: Set<Digest> = []
@@ -104,13 +104,13 @@ public struct ReplicaSurplus: Sendable {
             listed.insert(record.seq)
             let message = changes.applied(to: record, of: now, conversation)
             lines += WireJSON.encode(ExportLine(message)) + [0x0A]
-            if changes.isNewest(record), !record.isImported, !message.isDeleted, message.sender == user {
-                let about = record.about.flatMap { $0 < firstLost ? $0 : nil }
-                if record.kind.isChange, about == nil { continue }
+            guard !record.isImported, message.sender == user else { continue }
+            if record.kind.isChange { ownChanges += 1 }
+            if record.kind == .text, !message.isDeleted {
                 own.append(
                     Lost(
-                        kind: record.kind, text: message.text, id: "lost-\(digest.description.prefix(32))",
-                        about: about))
+                        text: message.text, id: "lost-\(digest.description.prefix(32))",
+                        about: record.about.flatMap { $0 < firstLost ? $0 : nil }))
             }
         }
         try keep(own)
@@ -118,7 +118,7 @@ public struct ReplicaSurplus: Sendable {
         // ids.
         try disk.replaceContents(of: directory + "/" + ReplicaSurplus.listName, with: lines)
         if !gone.isEmpty { try wipe() }
-        return count
+        return (count, ownChanges)
     }
 
     /// Removes the log files and the tail, because they hold a text that the server has erased. The list has what exists
@@ -144,15 +144,6 @@ public struct ReplicaSurplus: Sendable {
                 guard let about = record.about else { continue }
                 if record.kind == .delete { deleted.insert(about) }
                 if record.kind == .edit, !record.isErased { edits[about] = record }
-            }
-        }
-
-        /// Whether a record is a text, a deletion, or the last edit of a text.
-        func isNewest(_ record: Record) -> Bool {
-            switch record.kind {
-            case .text, .delete: true
-            case .edit: record.about.map { edits[$0]?.seq == record.seq } ?? false
-            default: false
             }
         }
 
