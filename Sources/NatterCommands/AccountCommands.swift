@@ -144,7 +144,6 @@ enum LogoutCommand {
                 context.console)
         }
         var remaining: [TokenObject] = []
-        let isElsewhere = try context.address(of: login.account) != ServerAddress(url: login.account.server)
         let forget = {
             if context.tokenFile == nil { try context.profile().forget(login.token) }
             if context.arguments.flag("forget") { try context.home().replica(of: login.account)?.remove() }
@@ -154,9 +153,6 @@ enum LogoutCommand {
             remaining = try context.api(of: login).logout(all: context.arguments.flag("all"))
         } catch APIError.refused(let refusal) where refusal.has(.unauthorized) {
             context.note("the session had already ended")
-        } catch APIError.refused(let refusal) where refusal.isOtherStore && isElsewhere {
-            // The session still lives where it was made.
-            throw APIError.refused(refusal)
         } catch {
             try forget()
             let failure = ExitCodes.translate(error)

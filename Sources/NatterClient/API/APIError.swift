@@ -44,9 +44,6 @@ public enum APIError: Error, PhraseConvertible {
 
         public func has(_ code: ErrorCode) -> Bool { self.code == code.rawValue }
 
-        /// Whether the token is of another server's store.
-        public var isOtherStore: Bool { code == "other_store" }
-
         /// The message, translated if the catalogue has it.
         public var phrase: Phrase { Phrase(parts, saying: message) }
     }
