@@ -157,7 +157,7 @@ package final class RawClient {
                 buffer.removeSubrange(...end)
                 return String(decoding: line, as: UTF8.self)
             }
-            guard fill() else { throw Failure("ended in a line") }
+            guard fill() else { throw Failure("ended in a line, errno \(errno), behind \(buffer.count) bytes") }
         }
     }
 
