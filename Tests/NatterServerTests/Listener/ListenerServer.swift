@@ -180,11 +180,10 @@ final class TestHandler: HTTPHandler {
 /// Another thread, which does one thing after the other.
 final class Worker: Sendable {
     private let jobs = Monitor<(list: [@Sendable () -> Void], isOver: Bool)>(([], false))
-    private let thread: SystemThread
 
     init() throws {
         let jobs = jobs
-        thread = try SystemThread(name: "worker") {
+        let thread = try SystemThread(name: "worker") {
             while true {
                 let list = jobs.wait { state -> [@Sendable () -> Void]? in
                     if state.list.isEmpty { return state.isOver ? [] : nil }
@@ -195,6 +194,8 @@ final class Worker: Sendable {
                 for job in list { job() }
             }
         }
+        // A job may hold the last reference to its server, and so to this.
+        thread.detach()
     }
 
     deinit { jobs.signal { $0.isOver = true } }

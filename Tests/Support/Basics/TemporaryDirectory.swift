@@ -159,8 +159,14 @@ package enum Leftovers {
         guard !state.isWatching else { return }
         state.isWatching = true
         atexit {
-            for id in Leftovers.state.processes { kill(id, SIGKILL) }
-            for path in Leftovers.state.directories { Files.remove(path) }
+            // Threads that no test has waited for still run.
+            Leftovers.lock.lock()
+            let left = Leftovers.state
+            Leftovers.lock.unlock()
+            for id in left.processes { kill(id, SIGKILL) }
+            // A dead process writes no file, and nothing that waits for any child is woken over and over.
+            for id in left.processes { waitpid(id, nil, 0) }
+            for path in left.directories { Files.remove(path) }
         }
     }
 

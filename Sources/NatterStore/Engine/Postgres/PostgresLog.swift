@@ -381,11 +381,14 @@ struct PostgresLog {
             func list(_ values: [Int64]) -> PostgresValue { .array(values.map { String($0) }) }
             let connection = try log.connected()
             log.release()
-            try connection.execute("BEGIN")
             do { _ = try PostgresLog.entries(connection, after: read, limit: 0) } catch is HistoryWentBack {
-                try connection.execute("ROLLBACK")
                 throw StoreError.busy
             }
+            // By itself, so that of two servers that trim at once, the later one sees how far both have read. Otherwise
+            // neither would trim what both have read before the next tail is sealed.
+            try connection.run(
+                "UPDATE node SET read=$1, seen=clock_timestamp() WHERE id=$2", .unsigned(read.number), .integer(node))
+            try connection.execute("BEGIN")
             if !keys.isEmpty {
                 try connection.run(
                     """
@@ -399,8 +402,6 @@ struct PostgresLog {
                     list(keys.map(\.found.conversation)), list(keys.map { Int64(bitPattern: $0.found.seq.rawValue) }),
                     list(keys.map { Int64(bitPattern: $0.found.content) }), .integer(now.milliseconds))
             }
-            try connection.run(
-                "UPDATE node SET read=$1, seen=clock_timestamp() WHERE id=$2", .unsigned(read.number), .integer(node))
             // Each server still has to find the entry that it read last.
             try connection.run(
                 """
