@@ -21,6 +21,8 @@ final class SocketPoll {
         return epoll_ctl(descriptor, EPOLL_CTL_ADD, socket, &event) == 0
     }
 
+    /// Call it before `socket` is closed. The kernel forgets a socket only when no process has a descriptor of it any more. Until
+    /// then it reports it under this number, which may be another file's by now.
     func remove(_ socket: Int32) { epoll_ctl(descriptor, EPOLL_CTL_DEL, socket, nil) }
 
     /// Calls `body` for readable sockets, at most 256 of them, without waiting.
@@ -83,7 +85,8 @@ final class CloseLinger {
     var isEmpty: Bool { deadlines.isEmpty }
 
     private func drop(_ socket: Int32) {
-        deadlines[socket] = nil
+        guard deadlines.removeValue(forKey: socket) != nil else { return }
+        poll.remove(socket)
         close(socket)
     }
 }
