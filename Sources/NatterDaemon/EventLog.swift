@@ -48,7 +48,7 @@ final class EventLog: Sendable {
         queue = Monitor(Queue(settings: settings))
         self.clock = clock
         let sink = Sink(output)
-        _ = try SystemThread(name: "natter-log") { [queue, clock] in EventLog.write(queue, to: sink, clock) }
+        try SystemThread(name: "natter-log") { [queue, clock] in EventLog.write(queue, to: sink, clock) }.detach()
     }
 
     func use(_ settings: Settings) { queue.withLock { $0.settings = settings } }

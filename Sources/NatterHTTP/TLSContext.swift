@@ -18,8 +18,9 @@ final class TLSContext {
     ///   - ownsOpenSSL: as ``HTTPClient`` has it.
     init(caFile: String?, ownsOpenSSL: Bool) throws(TransportError) {
         // The system's openssl.cnf is not read, because it may name providers that a static program can't load.
-        guard !ownsOpenSSL || TLSAlgorithms.context != nil,
-            OPENSSL_init_ssl(UInt64(OPENSSL_INIT_NO_LOAD_CONFIG), nil) == 1,
+        // A server may end while the thread of a hook still uses the library, which must not clean up then.
+        let options = OPENSSL_INIT_NO_LOAD_CONFIG | (ownsOpenSSL ? 0 : OPENSSL_INIT_NO_ATEXIT)
+        guard !ownsOpenSSL || TLSAlgorithms.context != nil, OPENSSL_init_ssl(UInt64(options), nil) == 1,
             let handle = SSL_CTX_new_ex(ownsOpenSSL ? TLSAlgorithms.context : nil, nil, TLS_client_method())
         else { throw .notReached("cannot set up TLS: \(TLSContext.queuedReason() ?? "memory is short")") }
         self.handle = handle

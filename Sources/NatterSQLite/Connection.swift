@@ -105,19 +105,14 @@ public final class Connection {
         self.handle = handle
         self.path = path
         self.disk = disk
+        // From here on, a throw ends in 'deinit', which closes it.
         pageChecksums = checksums ? PageChecksums(handle, firstPage: firstPage) : nil
         guard !checksums || pageChecksums != nil else {
-            sqlite3_close_v2(handle)
             throw SQLiteError(reason: .cannotOpen, message: "SQLite has no room for checksums", path: path)
         }
         sqlite3_busy_timeout(handle, Connection.busyMilliseconds)
         if isReader { natter_sqlite_no_checkpoint_on_close(handle) }
-        do throws(SQLiteError) {
-            try execute("PRAGMA mmap_size=0; " + settings)
-        } catch {
-            sqlite3_close_v2(handle)
-            throw error
-        }
+        try execute("PRAGMA mmap_size=0; " + settings)
         if !isReader { countFrames() }
     }
 

@@ -15,21 +15,24 @@ public final class WordTokenizer {
 
     public init() throws(SQLiteError) {
         connection = try Connection(path: ":memory:", role: .writer, checksums: false)
-        var api: UnsafeMutablePointer<fts5_api>?
+        // The statement writes to it as it runs.
+        let place = UnsafeMutablePointer<UnsafeMutablePointer<fts5_api>?>.allocate(capacity: 1)
+        place.initialize(to: nil)
+        defer { place.deallocate() }
         let statement = try connection.statement("SELECT fts5(?1)")
         let handle = statement.handle
         let type: StaticString = "fts5_api_ptr"
         let bound = type.withUTF8Buffer { name in
             name.withMemoryRebound(to: CChar.self) {
-                sqlite3_bind_pointer(handle, 1, &api, $0.baseAddress, nil)
+                sqlite3_bind_pointer(handle, 1, place, $0.baseAddress, nil)
             }
         }
         guard bound == SQLITE_OK else { throw connection.error(bound) }
         _ = try statement.step()
         var functions = fts5_tokenizer()
         var data: UnsafeMutableRawPointer?
-        guard let api, let find = api.pointee.xFindTokenizer, find(api, "unicode61", &data, &functions) == SQLITE_OK,
-            let create = functions.xCreate
+        guard let api = place.pointee, let find = api.pointee.xFindTokenizer,
+            find(api, "unicode61", &data, &functions) == SQLITE_OK, let create = functions.xCreate
         else { throw connection.error(SQLITE_ERROR) }
         let texts = WordTokenizer.arguments.map { strdup($0) }
         defer { for text in texts { free(text) } }

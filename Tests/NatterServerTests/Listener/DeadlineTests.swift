@@ -63,6 +63,7 @@ struct DeadlineTests {
         // Unsafe: used by the loop's thread, and before and after that by this one.
         nonisolated(unsafe) let second = try served(server)
         nonisolated(unsafe) let idle = try served(server)
+        let isSent = Monitor(false)
         // Given a loop that is busy until that time is over, and in whose next turn the request arrives behind those it reads
         server.handler.called.withLock { called in
             called = { step in
@@ -71,10 +72,12 @@ struct DeadlineTests {
                     second.sendRequest("GET", "/call/second")
                 } else {
                     idle.sendRequest("GET", "/late")
+                    isSent.signal { $0 = true }
                 }
             }
         }
         first.sendRequest("GET", "/call/first")
+        _ = isSent.wait(timeoutMilliseconds: 60_000) { $0 ? true : nil }
         #expect(try idle.answer().text == "<late>")
         server.handler.called.withLock { $0 = nil }
     }

@@ -70,10 +70,8 @@ final class TLSClient: SecureStream {
         }
         handle = made
         SSL_set_fd(handle, descriptor)
-        guard SSL_connect(handle) == 1 else {
-            SSL_free(handle)
-            throw Failure("no handshake")
-        }
+        // A throw from here on ends in 'deinit'.
+        guard SSL_connect(handle) == 1 else { throw Failure("no handshake") }
     }
 
     deinit {

@@ -128,7 +128,9 @@ final class PostgresWatch: Sendable {
 
     func stop() {
         state.signal { $0.isStopping = true }
-        let running = thread.withLock { $0 }
-        running?.join()
+        thread.withLock { thread in
+            defer { thread = nil }
+            return thread
+        }?.join()
     }
 }
