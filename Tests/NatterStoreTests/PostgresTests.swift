@@ -477,6 +477,38 @@ struct PostgresTests {
         #expect(try cluster.query("SELECT count(*) FROM node WHERE id=1", in: uri) == ["0"])
     }
 
+    @Test("of two servers that trim at once, the later one trims what both have read")
+    func trimTogether() throws {
+        let servers = try servers(2)
+        // Given sealed messages that were kept for a server that is gone
+        try cluster.query("INSERT INTO node VALUES (1,'ghost',now(),0)", in: uri)
+        try servers[0].fill(300)
+        for server in servers {
+            try server.store.catchUp()
+            try server.seal()
+        }
+        try cluster.query("DELETE FROM node WHERE id=1; UPDATE node SET read=0", in: uri)
+        let inLog = "SELECT count(*) FROM log WHERE number<5"
+        #expect(try cluster.query(inLog, in: uri) != ["0"])
+        // When neither can remove anything before the other has come as far
+        let holder = try PostgresPool(try SharedStore(uri).target).open()
+        try holder.execute("BEGIN; LOCK TABLE log IN EXCLUSIVE MODE")
+        let failures = Monitor<[StoreError]>([])
+        let trims = try servers.map { server in
+            try SystemThread(name: "trim") { [store = server.store] in
+                if let failure = store.sealer.trim(store) { failures.signal { $0.append(failure) } }
+            }
+        }
+        try eventually("both wait") {
+            let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation='log'::regclass"
+            return try cluster.query(waiting, in: uri) == ["2"]
+        }
+        try holder.execute("ROLLBACK")
+        for trim in trims { trim.join() }
+        #expect(failures.withLock { $0 } == [])
+        #expect(try cluster.query(inLog, in: uri) == ["0"])
+    }
+
     @Test("servers set the isolation that they need, whatever the database has", .timeLimit(.minutes(2)))
     func isolation() throws {
         let name = uri.dropFirst("postgresql:///".count).prefix { $0 != "?" }

@@ -160,9 +160,7 @@ package enum Leftovers {
         state.isWatching = true
         atexit {
             // Threads that no test has waited for still run.
-            Leftovers.lock.lock()
-            let left = Leftovers.state
-            Leftovers.lock.unlock()
+            let left = Leftovers.lock.withLock { Leftovers.state }
             for id in left.processes { kill(id, SIGKILL) }
             // A dead process writes no file, and nothing that waits for any child is woken over and over.
             for id in left.processes { waitpid(id, nil, 0) }
