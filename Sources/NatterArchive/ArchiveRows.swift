@@ -185,7 +185,9 @@ public enum ArchiveRows {
     private static func segment(_ statement: borrowing Statement) -> SegmentRow {
         SegmentRow(
             conversation: statement.int64(0), firstSeq: Seq(statement.uint64(1)), generation: statement.int(2),
-            size: statement.uint64(3), dictionary: DictionaryID(bytes: statement.blob(4)) ?? .none,
+            // No file is longer than that, so reading it finds the damage.
+            size: UInt64(max(0, min(statement.int64(3), 1 << 62))),
+            dictionary: DictionaryID(bytes: statement.blob(4)) ?? .none,
             isClosed: statement.bool(5))
     }
 
@@ -211,6 +213,11 @@ public enum ArchiveRows {
         var rows: [Int64: [SegmentRow]] = [:]
         while try statement.step() { rows[statement.int64(0), default: []].append(segment(statement)) }
         return rows
+    }
+
+    /// How many bytes all segments have together.
+    public static func segmentBytes(on connection: Connection) throws(SQLiteError) -> UInt64 {
+        try connection.row("SELECT total(size) FROM segment") { UInt64(clamping: $0.int64(0)) } ?? 0
     }
 
     /// Inserts or updates the row of a segment.

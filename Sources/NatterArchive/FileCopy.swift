@@ -3,14 +3,14 @@ public import NatterSystem
 /// Copies a part of a file and computes its checksum.
 public struct FileCopy {
     let disk: any Disk
-    /// Called after each piece with its number of bytes.
-    let progress: (Int) -> Void
+    /// Called after each piece with its number of bytes. An error of it ends the copying.
+    let progress: (Int) throws -> Void
 
     private static let pieceBytes = 1 << 20
     /// The unit of a retry after a larger piece could not be read.
     private static let sectorBytes = 4_096
 
-    public init(disk: any Disk, progress: @escaping (Int) -> Void = { _ in }) {
+    public init(disk: any Disk, progress: @escaping (Int) throws -> Void = { _ in }) {
         (self.disk, self.progress) = (disk, progress)
     }
 
@@ -21,7 +21,7 @@ public struct FileCopy {
     /// - Returns: where the copy ended, and the checksum of all bytes up to there.
     public func append(
         _ source: String, from start: UInt64, to end: UInt64, onto target: any DiskFile, checksum: UInt32 = 0
-    ) throws(DiskError) -> (size: UInt64, checksum: UInt32) {
+    ) throws -> (size: UInt64, checksum: UInt32) {
         let file = try disk.open(source, .read)
         let end = min(end, try file.size())
         var (offset, crc) = (start, checksum)
@@ -32,7 +32,7 @@ public struct FileCopy {
             try target.write(piece, at: offset)
             crc = piece.withUnsafeBytes { Checksum.crc32c($0, continuing: crc) }
             offset += UInt64(piece.count)
-            progress(piece.count)
+            try progress(piece.count)
         }
         return (offset, crc)
     }

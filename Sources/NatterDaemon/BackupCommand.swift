@@ -99,18 +99,10 @@ enum BackupCommand {
     /// Makes a backup and replies with its progress, each damage, and the report.
     static func run(
         to dest: String, _ channel: any OperationChannel,
-        _ backup: (@escaping (StoreBackup.Progress) -> Bool, @escaping (StoreDamage) -> Void) throws
+        _ backup: (@escaping (StoreProgress) throws -> Void, @escaping (StoreDamage) -> Void) throws
             -> StoreBackup.Summary
     ) throws -> ExitCode {
-        var next = MonotonicClock.now()
-        let summary = try backup(
-            { progress in
-                let now = MonotonicClock.now()
-                guard now >= next else { return true }
-                next = now + ProgressLine.stepMilliseconds
-                // Stop if the command has disconnected.
-                return (try? channel.reply(.progress(bytes: progress.bytes, total: progress.totalBytes))) != nil
-            }, { try? channel.reply(.damage(DamageReport($0))) })
+        let summary = try backup(channel.progress(), { try? channel.reply(.damage(DamageReport($0))) })
         try channel.reply(.backedUp(Report(summary, dest: dest)))
         return summary.damages == 0 ? .success : .nothingFound
     }
@@ -140,10 +132,7 @@ enum RestoreCommand {
         let notes = Monitor(console)
         let summary = try StoreRestore.run(
             source, into: directory, clock: console.clock, endsSessions: arguments.flag("end-sessions"),
-            progress: { progress in
-                display.line.show(progress.bytes, of: progress.totalBytes)
-                return true
-            },
+            progress: { display.line.show($0.bytes, of: $0.totalBytes) },
             report: { line in notes.withLock { $0.note(line) } }
         ) { display.note(DamageReport($0)) }
         display.line.clear()

@@ -110,7 +110,6 @@ enum DaemonFailure {
         case .nested: CommandFailure(.usage, code: "usage", error.phrase)
         case .cannotCreate(let disk) where disk.isFull: CommandFailure(disk)
         case .cannotCreate: CommandFailure(.cannotCreate, code: "cannot_create", error.phrase)
-        case .brokenOff: CommandFailure(.temporary, code: "broken_off", error.phrase)
         case .notABackup: CommandFailure(.invalidData, code: "not_a_backup", error.phrase)
         case .damaged: CommandFailure(.inputOutput, code: "damaged", error.phrase)
         }

@@ -55,9 +55,14 @@ enum FsckCommand {
     static func run(_ arguments: Arguments, _ console: Console) throws -> ExitCode {
         let asJSON = arguments.flag("json")
         let directory = try DataDirectory.path(arguments, console)
+        let line = ProgressLine(console)
         let client = OperatorClient(arguments: arguments, console: console) { reply in
+            if case .progress(let bytes, let total) = reply { return line.show(bytes, of: total) }
+            line.clear()
             switch reply {
-            case .damage(let damage): try console.output.write(damage.line(asJSON: asJSON))
+            case .damage(let damage):
+                try console.output.write(damage.line(asJSON: asJSON))
+                try console.output.flush()
             case .stated(let loss): console.note(loss)
             case .checked(let report): tell(report, arguments, console)
             default: break
@@ -66,11 +71,15 @@ enum FsckCommand {
         if let shared = try DataDirectory.sharedStore(arguments, console) {
             if arguments.flag("repair") { try DataDirectory.requireFiles(arguments, console) }
             // It takes part as a server of its own, so it needs nothing of one that runs here.
-            return try client.performHere { channel in try run(channel) { try shared.check(in: directory, $0) } }
+            return try client.performHere { channel in
+                try run(channel) { try shared.check(in: directory, progress: channel.progress(), $0) }
+            }
         }
-        if arguments.flag("repair") { return try repair(directory, client) }
+        if arguments.flag("repair") { return try repair(directory, client, line) }
         // Without a server the store is not opened, because a check must not change anything.
-        return try client.perform(.check) { channel in try run(channel) { try StoreCheck.run(directory, $0) } }
+        return try client.perform(.check) { channel in
+            try run(channel) { try StoreCheck.run(directory, progress: channel.progress(), $0) }
+        }
     }
 
     /// Checks the store, and replies with each damage and the report.
@@ -83,11 +92,16 @@ enum FsckCommand {
     }
 
     /// Repairs the store. No other process may use the directory meanwhile.
-    private static func repair(_ directory: String, _ client: OperatorClient) throws -> ExitCode {
+    private static func repair(_ directory: String, _ client: OperatorClient, _ line: ProgressLine) throws -> ExitCode {
         let console = client.console
         try DataDirectory.requireStore(in: directory)
         let repair = try withDamages(client.present) { visit in
-            try StoreRepair.run(directory, clock: console.clock, report: { console.note($0) }, visit)
+            try StoreRepair.run(
+                directory, clock: console.clock, progress: { line.show($0.bytes, of: $0.totalBytes) },
+                report: {
+                    line.clear()
+                    console.note($0)
+                }, visit)
         }
         try console.output.flush()
         try reply(repair.left, client.present)

@@ -51,12 +51,8 @@ struct BackupTests {
                 }
             }
         }
-        var progress = StoreBackup.Progress(bytes: 0, totalBytes: 0)
-        let summary = try store.store.backup(
-            to: target.path,
-            progress: {
-                progress = $0; return true
-            })
+        var progress = StoreProgress()
+        let summary = try store.store.backup(to: target.path, progress: { progress = $0 })
         isOver.signal { $0 = true }
         for thread in threads { thread.join() }
         // Then it is whole, and private
@@ -389,7 +385,7 @@ struct BackupTests {
         let byte = try disk.open(log, .read).read(count: 1, at: row.offset + 200)
         try disk.open(log, .readWrite).write([byte[0] ^ 4], at: row.offset + 200)
         var damages: [StoreDamage] = []
-        let summary = try StoreBackup.run(directory.path, to: target.path, progress: { _ in true }) {
+        let summary = try StoreBackup.run(directory.path, to: target.path, progress: { _ in }) {
             damages.append($0)
         }
         #expect(summary.damages == 1 && damages.first?.range == row.firstSeq...row.lastSeq)

@@ -102,6 +102,8 @@ struct ForgedDatabaseTests {
                 fflush(nil)
                 count += 1
                 _ = try? StoreCheck.run(copy) { _ in }
+                Files.remove(home("backup"))
+                _ = try? StoreBackup.run(copy, to: home("backup"))
                 try? Self.use(copy)
                 for purpose in [StoreRebuild.Purpose.repair, .reindex] { _ = try? StoreRebuild.run(copy, purpose) }
                 try? Self.use(copy)

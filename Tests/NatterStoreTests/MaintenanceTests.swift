@@ -407,6 +407,23 @@ struct CheckTests {
         }
     }
 
+    @Test("tells how far it is, and ends where it is told to")
+    func progress() throws {
+        struct Gone: Error {}
+        let (directory, _) = try sample()
+        var told: [StoreProgress] = []
+        _ = try StoreCheck.run(directory.path, progress: { told.append($0) }) { Issue.record("\($0)") }
+        // Once for the database, once for each log file
+        let logs = try StoreCheck.logFiles(directory.path, disk).filter { $0.hasSuffix(".log") }
+        #expect(told.count == 1 + logs.count)
+        #expect(told.last?.bytes == told.last?.totalBytes)
+        // After the first of them
+        try disk.remove(#require(logs.first))
+        #expect(throws: Gone.self) {
+            _ = try StoreCheck.run(directory.path, progress: { _ in throw Gone() }) { Issue.record("\($0)") }
+        }
+    }
+
     @Test("a new directory is whole")
     func empty() throws {
         let directory = try TemporaryDirectory()

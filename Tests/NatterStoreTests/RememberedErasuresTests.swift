@@ -187,8 +187,9 @@ struct RememberedErasuresTests {
         let path = target.path + "/erased"
         if isCut { try disk.open(path, .readWrite).truncate(to: 20) } else { try flip(path, at: 10) }
         var found: [StoreDamage] = []
-        let summary = try StoreRestore.run(target.path, into: restored.path, progress: { _ in true }, report: { _ in })
-        { found.append($0) }
+        let summary = try StoreRestore.run(target.path, into: restored.path, progress: { _ in }, report: { _ in }) {
+            found.append($0)
+        }
         #expect(summary.damages == 1 && found.map(\.file) == [path])
     }
 }

@@ -1,5 +1,7 @@
 internal import NatterCLI
 internal import NatterLanguage
+internal import NatterStore
+internal import NatterSystem
 internal import NatterWire
 
 /// The request of a natterd command, for the process that has the store open.
@@ -99,4 +101,18 @@ protocol OperationChannel {
     ///
     /// - Returns: the number of bytes read, or 0 at the end.
     func read(into buffer: UnsafeMutableRawBufferPointer) throws -> Int
+}
+
+extension OperationChannel {
+    /// What tells the command how far the work is, not more often than it can show it. It throws if the command has gone, or
+    /// the server ends, so that the work ends as well.
+    func progress() -> (StoreProgress) throws -> Void {
+        var next = MonotonicClock.now()
+        return { progress in
+            let now = MonotonicClock.now()
+            guard now >= next else { return }
+            next = now + ProgressLine.stepMilliseconds
+            try reply(.progress(bytes: progress.bytes, total: progress.totalBytes))
+        }
+    }
 }

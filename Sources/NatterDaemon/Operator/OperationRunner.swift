@@ -85,7 +85,7 @@ struct OperationRunner {
                 store.recordAudit(by: actor, "backup_made", dest)
                 return summary
             }
-        case .check: return try FsckCommand.run(channel) { try store.check($0) }
+        case .check: return try FsckCommand.run(channel) { try store.check(progress: channel.progress(), $0) }
         }
         return .success
     }

@@ -139,7 +139,6 @@ public enum BackupError: Error, Equatable, PhraseConvertible {
     /// The target lies inside the data directory, or the other way round.
     case nested(String)
     case notABackup(String)
-    case brokenOff(String)
     /// The target can't be created.
     case cannotCreate(DiskError)
     /// The backup differs from what was written.
@@ -158,7 +157,6 @@ public enum BackupError: Error, Equatable, PhraseConvertible {
         case .nested(let path): "'\(path)' and the data directory lie one in the other; name another directory"
         case .notABackup(let path):
             "'\(path)' is no finished backup; name a directory that 'natterd backup' has made to its end"
-        case .brokenOff(let path): "the backup to '\(path)' was broken off; begin it again"
         case .cannotCreate(let error): error.phrase
         case .damaged(let path, let problem): "the backup's file '\(path)' \(problem); take another backup"
         case .notEmpty(let path):

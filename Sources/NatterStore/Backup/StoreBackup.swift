@@ -32,26 +32,18 @@ public final class StoreBackup {
         public var damages = 0
     }
 
-    /// How many bytes are done.
-    public struct Progress: Sendable, Equatable {
-        public var bytes: UInt64
-        public var totalBytes: UInt64
-    }
-
     private let source: String
     private let target: String
     private let disk: any Disk
     private let clock: any WallClock
-    private let report: (Progress) -> Bool
-    private var progress = Progress(bytes: 0, totalBytes: 0)
+    private let report: (StoreProgress) throws -> Void
+    private var progress = StoreProgress()
     private var summary = Summary()
     private var directories: Set<String> = []
-    /// Whether `progress` asked to stop.
-    private var isBrokenOff = false
 
     private init(
         _ source: String, to target: String, disk: any Disk, clock: any WallClock,
-        _ report: @escaping (Progress) -> Bool
+        _ report: @escaping (StoreProgress) throws -> Void
     ) {
         (self.source, self.target, self.disk, self.clock, self.report) = (source, target, disk, clock, report)
     }
@@ -70,7 +62,8 @@ public final class StoreBackup {
     /// - Throws: `StoreOpenError.locked` if it is in use, `BackupError`, errors of the disk and the database.
     public static func run(
         _ directory: String, to target: String, disk: any Disk = PosixDisk(), clock: any WallClock = SystemClock(),
-        progress: @escaping (Progress) -> Bool = { _ in true }, _ visit: @escaping (StoreDamage) -> Void = { _ in }
+        progress: @escaping (StoreProgress) throws -> Void = { _ in },
+        _ visit: @escaping (StoreDamage) -> Void = { _ in }
     ) throws -> Summary {
         // The directory must already be a store, because taking the lock would create it.
         guard try disk.information(Store.databasePath(directory)) != nil else {
@@ -85,7 +78,7 @@ public final class StoreBackup {
 
     /// Backs up a store that is open.
     static func run(
-        _ store: Store, to target: String, progress: @escaping (Progress) -> Bool,
+        _ store: Store, to target: String, progress: @escaping (StoreProgress) throws -> Void,
         _ visit: @escaping (StoreDamage) -> Void
     ) throws -> Summary {
         try store.withReader { reader in
@@ -180,11 +173,10 @@ public final class StoreBackup {
         let known = Dictionary(
             (former?.files ?? []).map { ($0.path, $0) }, uniquingKeysWith: { first, _ in first })
         let rows = try segments()
-        progress.totalBytes += rows.reduce(0) { $0 + $1.size } + (try disk.information(stagedDatabase)?.size ?? 0)
+        progress.totalBytes &+= try rows.reduce(disk.information(stagedDatabase)?.size ?? 0) { $0 &+ $1.size }
         for (path, size) in rows {
             guard try disk.information(source + "/" + path)?.isRegular == true else { continue }
             manifest.files.append(try copyLog(path, size: size, former: known[path]))
-            if isBrokenOff { throw BackupError.brokenOff(target) }
         }
     }
 
@@ -236,7 +228,7 @@ public final class StoreBackup {
     /// The checksum of a file that is already there. Its bytes count as progress.
     private func checksum(_ path: String, size: UInt64) throws -> UInt32? {
         let crc = try FileCopy(disk: disk).checksum(path, size: size)
-        if crc != nil { advance(size) }
+        if crc != nil { try advance(size) }
         return crc
     }
 
@@ -253,13 +245,13 @@ public final class StoreBackup {
     private func copy() -> FileCopy {
         FileCopy(disk: disk) { [self] count in
             summary.copiedBytes += UInt64(count)
-            advance(UInt64(count))
+            try advance(UInt64(count))
         }
     }
 
-    private func advance(_ bytes: UInt64) {
-        progress.bytes += bytes
-        if !report(progress) { isBrokenOff = true }
+    private func advance(_ bytes: UInt64) throws {
+        progress.bytes &+= bytes
+        try report(progress)
     }
 
     /// Copies the other files of the service, such as its configuration, a certificate and its key.
@@ -279,7 +271,7 @@ public final class StoreBackup {
             let real = Path.real("\(source)/\(path)")
             let found = try disk.information(real)
             guard let found, found.isRegular, found.size <= 1 << 20, !name.utf8.contains(0x0A) else { continue }
-            progress.totalBytes += found.size
+            progress.totalBytes &+= found.size
             files.append(try stage(real, path, size: found.size))
         }
         return files
@@ -325,7 +317,8 @@ public final class StoreBackup {
 
     private func verify(_ manifest: BackupManifest, _ visit: @escaping (StoreDamage) -> Void) throws {
         let files = Set(manifest.files.map { "\(target)/\($0.path)" })
-        let found = try StoreCheck.check(target, database: stagedDatabase, files: files, disk: disk, visit)
+        let found = try StoreCheck.check(
+            target, database: stagedDatabase, files: files, disk: disk, progress: report, visit)
         (summary.conversations, summary.messages) = (found.conversations, found.messages)
         summary.damages = found.damages
     }
@@ -341,7 +334,7 @@ public final class StoreBackup {
         }
         manifest.files.append(BackupManifest.File(path: Path.name(of: database), size: size, checksum: crc))
         summary.copiedBytes += size
-        advance(size)
+        try advance(size)
         // If somebody opened the former backup, a WAL may lie beside it, and SQLite would apply it to the new
         // database. The WAL of the new copy is empty, because it was checkpointed and only read since.
         for path in [database, stagedDatabase] { try disk.removeLog(of: path) }
@@ -358,10 +351,10 @@ extension Store {
     ///
     /// - Parameters:
     ///   - target: a directory that does not exist, is empty, or holds a former backup of this store.
-    ///   - progress: called repeatedly; stops the backup by returning false.
+    ///   - progress: called repeatedly. An error of it ends the backup.
     ///   - visit: gets each damage of the copy.
     public func backup(
-        to target: String, progress: @escaping (StoreBackup.Progress) -> Bool = { _ in true },
+        to target: String, progress: @escaping (StoreProgress) throws -> Void = { _ in },
         _ visit: @escaping (StoreDamage) -> Void = { _ in }
     ) throws -> StoreBackup.Summary {
         try copying { try StoreBackup.run(self, to: target, progress: progress, visit) }

@@ -28,7 +28,7 @@ public enum StoreRestore {
     /// - Throws: `BackupError`, `StoreOpenError`, errors of the disk.
     public static func run(
         _ source: String, into directory: String, disk: any Disk = PosixDisk(), clock: any WallClock = SystemClock(),
-        endsSessions: Bool = false, progress: @escaping (StoreBackup.Progress) -> Bool = { _ in true },
+        endsSessions: Bool = false, progress: @escaping (StoreProgress) throws -> Void = { _ in },
         report: @escaping @Sendable (Phrase) -> Void = { _ in },
         _ visit: @escaping (StoreDamage) -> Void = { _ in }
     ) throws -> Summary {
@@ -45,7 +45,7 @@ public enum StoreRestore {
                 try copy(manifest, source, directory, disk, progress)
                 let lost = try damages(of: manifest, source, disk)
                 for damage in lost { visit(damage) }
-                let found = try StoreCheck.check(directory, disk: disk, visit)
+                let found = try StoreCheck.check(directory, disk: disk, progress: progress, visit)
                 (summary.conversations, summary.messages) = (found.conversations, found.messages)
                 (summary.files, summary.damages) = (manifest.files.count, found.damages + lost.count)
                 summary.bytes = manifest.files.reduce(0) { $0 + $1.size }
@@ -87,16 +87,16 @@ public enum StoreRestore {
 
     private static func copy(
         _ manifest: BackupManifest, _ source: String, _ directory: String, _ disk: any Disk,
-        _ report: @escaping (StoreBackup.Progress) -> Bool
+        _ report: @escaping (StoreProgress) throws -> Void
     ) throws {
         if try disk.information(directory + "/" + unfinishedName) != nil {
             try clear(directory, keeping: Set(manifest.files.map(\.path) + [unfinishedName]), disk)
         }
         try disk.replaceContents(of: directory + "/" + unfinishedName, with: Array("\(manifest.store)\n".utf8))
-        var progress = StoreBackup.Progress(bytes: 0, totalBytes: manifest.files.reduce(0) { $0 + $1.size })
+        var progress = StoreProgress(totalBytes: manifest.files.reduce(0) { $0 + $1.size })
         let copy = FileCopy(disk: disk) { count in
             progress.bytes += UInt64(count)
-            _ = report(progress)
+            try report(progress)
         }
         var directories: Set<String> = [directory]
         let ordered = manifest.files.filter { $0.path != "store.db" } + manifest.files.filter { $0.path == "store.db" }

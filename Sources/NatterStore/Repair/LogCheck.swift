@@ -36,6 +36,7 @@ struct LogCheck {
             let name = SegmentName(firstSeq: row.firstSeq, generation: row.generation)
             known.insert(name)
             try walk.checkFile(row, blocks[name] ?? [], isLast: index == segments.count - 1)
+            try check.advance(row.size)
         }
         for (name, rows) in blocks where !known.contains(name) {
             walk.report(

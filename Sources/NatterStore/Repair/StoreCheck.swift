@@ -24,6 +24,8 @@ public final class StoreCheck {
     let database: String
     let disk: any Disk
     private let visit: (StoreDamage) -> Void
+    private let report: (StoreProgress) throws -> Void
+    private var progress = StoreProgress()
     /// What people call a path.
     private(set) var name: (String) -> String = { $0 }
     var summary = Summary()
@@ -37,20 +39,27 @@ public final class StoreCheck {
     /// Whether the store was closed properly. If not, the next start may still recover the ends of logs.
     var isClean = false
 
-    private init(directory: String, database: String, disk: any Disk, visit: @escaping (StoreDamage) -> Void) {
-        (self.directory, self.database, self.disk, self.visit) = (directory, database, disk, visit)
+    private init(
+        directory: String, database: String, disk: any Disk, report: @escaping (StoreProgress) throws -> Void,
+        visit: @escaping (StoreDamage) -> Void
+    ) {
+        (self.directory, self.database, self.disk) = (directory, database, disk)
+        (self.report, self.visit) = (report, visit)
     }
 
     /// Checks a directory and locks it meanwhile.
     ///
-    /// - Parameter visit: gets each damage as it is found.
+    /// - Parameters:
+    ///   - progress: called after each file. An error of it ends the check.
+    ///   - visit: gets each damage as it is found.
     /// - Throws: `StoreOpenError` if the directory is in use or belongs to a newer natter; errors of the disk.
     public static func run(
-        _ directory: String, disk: any Disk = PosixDisk(), _ visit: @escaping (StoreDamage) -> Void
+        _ directory: String, disk: any Disk = PosixDisk(),
+        progress: @escaping (StoreProgress) throws -> Void = { _ in }, _ visit: @escaping (StoreDamage) -> Void
     ) throws -> Summary {
         try StoreRestore.requireFinished(in: directory, disk: disk)
         let lock = try Store.takeLock(directory, disk: disk)
-        return try withExtendedLifetime(lock) { try check(directory, disk: disk, visit) }
+        return try withExtendedLifetime(lock) { try check(directory, disk: disk, progress: progress, visit) }
     }
 
     /// Checks a directory that the caller has locked.
@@ -61,10 +70,12 @@ public final class StoreCheck {
     ///   - name: what people call a path, where it is not the path.
     static func check(
         _ directory: String, database: String? = nil, files: Set<String>? = nil, disk: any Disk,
-        name: @escaping (String) -> String = { $0 }, _ visit: @escaping (StoreDamage) -> Void
+        name: @escaping (String) -> String = { $0 }, progress: @escaping (StoreProgress) throws -> Void = { _ in },
+        _ visit: @escaping (StoreDamage) -> Void
     ) throws -> Summary {
         let check = StoreCheck(
-            directory: directory, database: database ?? Store.databasePath(directory), disk: disk, visit: visit)
+            directory: directory, database: database ?? Store.databasePath(directory), disk: disk, report: progress,
+            visit: visit)
         (check.files, check.name) = (files, name)
         try check.run()
         return check.summary
@@ -75,6 +86,12 @@ public final class StoreCheck {
         var damage = damage
         damage.file = name(damage.file)
         visit(damage)
+    }
+
+    /// Notes that a file was read.
+    func advance(_ bytes: UInt64) throws {
+        progress.bytes &+= bytes
+        try report(progress)
     }
 
     private func run() throws {
@@ -118,6 +135,9 @@ public final class StoreCheck {
     // MARK: The database
 
     private func checkConversations(_ connection: Connection) throws {
+        let size = try disk.information(database)?.size ?? 0
+        progress.totalBytes = try size &+ ArchiveRows.segmentBytes(on: connection)
+        try advance(size)
         let conversations = try CheckedConversation.all(on: connection, directory: directory)
         isClean = try connection.hasRow("SELECT 1 FROM meta WHERE key='clean'")
         losses = try LossRows.all(on: connection)
@@ -305,12 +325,18 @@ extension Store {
     ///
     /// Log files that appear meanwhile are skipped, because they are not recorded yet.
     ///
-    /// - Parameter visit: gets each damage as it is found.
-    public func check(_ visit: @escaping (StoreDamage) -> Void) throws -> StoreCheck.Summary {
-        try copying { try checkCopy(visit) }
+    /// - Parameters:
+    ///   - progress: called after each file. An error of it ends the check.
+    ///   - visit: gets each damage as it is found.
+    public func check(
+        progress: @escaping (StoreProgress) throws -> Void = { _ in }, _ visit: @escaping (StoreDamage) -> Void
+    ) throws -> StoreCheck.Summary {
+        try copying { try checkCopy(progress, visit) }
     }
 
-    private func checkCopy(_ visit: @escaping (StoreDamage) -> Void) throws -> StoreCheck.Summary {
+    private func checkCopy(
+        _ progress: @escaping (StoreProgress) throws -> Void, _ visit: @escaping (StoreDamage) -> Void
+    ) throws -> StoreCheck.Summary {
         var random = SystemRandomNumberGenerator()
         let copy = Store.databasePath(directory) + ".check-\(random.next() as UInt32)"
         defer { try? disk.removeDatabase(copy) }
@@ -323,12 +349,18 @@ extension Store {
                     file: Store.databasePath(directory), problem: "the database can't be read: \(error.message)"))
             return StoreCheck.Summary(damages: 1)
         }
-        return try StoreCheck.check(directory, database: copy, files: files, disk: disk) { damage in
+        return try StoreCheck.check(directory, database: copy, files: files, disk: disk, progress: progress) { damage in
             var damage = damage
             if damage.file == copy { damage.file = Store.databasePath(self.directory) }
             visit(damage)
         }
     }
+}
+
+/// How far work on a whole store is.
+public struct StoreProgress: Sendable, Equatable {
+    public var bytes: UInt64 = 0
+    public var totalBytes: UInt64 = 0
 }
 
 /// Something in a data directory that differs from what was written.

@@ -16,22 +16,24 @@ public enum StoreRepair {
     }
 
     /// - Parameters:
+    ///   - progress: called after each file of the first check, and anew of the second. An error of it ends the repair.
     ///   - report: gets a line for each action and for each loss.
     ///   - visit: gets each damage as it is found.
     /// - Throws: `StoreOpenError` if the directory is in use or belongs to a newer natter; errors of the disk and the
     ///   database.
     public static func run(
         _ directory: String, disk: any Disk = PosixDisk(), clock: any WallClock = SystemClock(),
-        report: @escaping (Phrase) -> Void = { _ in }, _ visit: @escaping (StoreDamage) -> Void
+        progress: @escaping (StoreProgress) throws -> Void = { _ in }, report: @escaping (Phrase) -> Void = { _ in },
+        _ visit: @escaping (StoreDamage) -> Void
     ) throws -> Summary {
         try BackupManifest.requireNone(in: directory, disk: disk)
         try StoreRestore.requireFinished(in: directory, disk: disk)
         let lock = try Store.takeLock(directory, disk: disk)
         return try withExtendedLifetime(lock) {
-            let found = try StoreCheck.check(directory, disk: disk, visit)
+            let found = try StoreCheck.check(directory, disk: disk, progress: progress, visit)
             guard found.damages > 0 else { return Summary(found: found, left: found, newlyLostMessages: 0) }
             let rebuilt = try StoreRebuild.rebuild(directory, .repair, disk: disk, clock: clock, report: report)
-            let left = try StoreCheck.check(directory, disk: disk) { damage in
+            let left = try StoreCheck.check(directory, disk: disk, progress: progress) { damage in
                 report("still damaged: '\(damage.file)': \(damage.problem)")
             }
             return Summary(

@@ -20,8 +20,12 @@ public struct SharedStore: Sendable, Equatable {
     ///
     /// - Parameters:
     ///   - directory: where to keep a copy of the rows meanwhile.
+    ///   - progress: called after each file. An error of it ends the check.
     ///   - visit: gets each damage as it is found.
-    public func check(in directory: String, _ visit: @escaping (StoreDamage) -> Void) throws -> StoreCheck.Summary {
+    public func check(
+        in directory: String, progress: @escaping (StoreProgress) throws -> Void = { _ in },
+        _ visit: @escaping (StoreDamage) -> Void
+    ) throws -> StoreCheck.Summary {
         let engine = try PostgresEngine(target, cache: directory + "/check", options: Store.Options())
         defer { engine.closeAndDiscard() }
         let (files, missing): (Set<String>, Phrase?)
@@ -36,7 +40,8 @@ public struct SharedStore: Sendable, Equatable {
             path == copy ? "PostgreSQL" : path.hasPrefix(above + "logs/") ? String(path.dropFirst(above.count)) : path
         }
         if let missing { visit(StoreDamage(file: "log", problem: missing)) }
-        var summary = try StoreCheck.check(engine.directory, files: files, disk: engine.disk, name: name, visit)
+        var summary = try StoreCheck.check(
+            engine.directory, files: files, disk: engine.disk, name: name, progress: progress, visit)
         summary.damages += missing == nil ? 0 : 1
         return summary
     }
