@@ -90,8 +90,7 @@ enum EditCommand {
             self.context = context
             conversation = context.arguments.value("conversation") ?? NameRule.general
             if let key = context.arguments.value("id") { try Delivery.check(id: key) }
-            // The number is one of the conversation that the replica shows under this name.
-            conversationID = context.groupID(named: conversation)
+            conversationID = try context.groupID(ofNumbersIn: conversation)
             delivery = Delivery(
                 api: try context.api(), timeoutMilliseconds: try context.timeoutMilliseconds(),
                 isTrying: context.tellTrying)

@@ -56,6 +56,7 @@ enum ExitCodes {
         case .damaged, .incomplete: CommandFailure(.inputOutput, code: "damaged", "\(error)")
         case .idReused: CommandFailure(.invalidData, code: "id_reused", "\(error)")
         case .noEntry: CommandFailure(.notFound, code: "not_in_outbox", "\(error)")
+        case .ambiguous: CommandFailure(.usage, code: "usage", "\(error)")
         }
     }
 

@@ -24,10 +24,13 @@ enum ExportCommand {
     private static let run: CommandBody = inContext { context in
         let console = context.console
         let name = context.arguments.operand("CONV") ?? ""
+        let format = HistoryFormat(context.arguments)
+        if context.wantsJSON, format != .ndjson {
+            throw context.arguments.error("--format \(format.rawValue) cannot be combined with --json")
+        }
         let synced = try SyncedReplica(context)
         let state = try synced.refresh(.completely)
         let replica = try synced.replica(after: state)
-        let format = HistoryFormat(context.arguments)
         guard let conversation = try synced.conversation(named: name, in: replica, state) else {
             var writer = format.writer(for: name, nil)
             try put(to: console) { writer?.begin(&$0) }

@@ -29,12 +29,15 @@ enum MarkCommand {
         let synced = try SyncedReplica(context)
         let api = try synced.api()
         if let name = context.arguments.operand("CONV") {
-            let known = try synced.replica()?.conversation(named: name)
-            let target = try seq ?? known?.head ?? Seq(api.conversation(name).head)
-            let id = known?.isGone == false ? known?.groupID : nil
-            let read = try api.markRead(name, id: id, upTo: target)
-            if let known, !known.isGone { synced.note(read: [known.id: read]) }
-            try report(name, read, context)
+            guard let known = try synced.replica()?.conversation(named: name) else {
+                let found = try api.conversation(name)
+                let read = try seq.map { try api.markRead(name, id: nil, upTo: $0) } ?? Seq(found.read)
+                try report(found.name, read, context)
+                return .success
+            }
+            let read = try api.markRead(name, id: known.groupOfNumbers(), upTo: seq ?? known.head)
+            synced.note(read: [known.id: read])
+            try report(known.name, read, context)
             return .success
         }
         guard let replica = try synced.replica() else { return .success }

@@ -4,16 +4,39 @@ internal import NatterModel
 internal import NatterWire
 
 extension Context {
-    /// The id of the user's group that the replica knows by this name. A message that waits, or that is about a number from
-    /// the replica, carries it, because the group may get another name, and another group its name.
+    /// The id of the user's group that the replica knows by this name. A message that waits carries it, because the group may
+    /// get another name, and another group its name.
     ///
     /// - Returns: nil also if there is no replica or it cannot be read. Then the message goes by the name.
     func groupID(named name: String) -> ConversationID? {
+        knownGroup(name).flatMap { $0.isGone ? nil : $0.groupID }
+    }
+
+    /// The same for a message that is about a number, which the user has from the replica.
+    ///
+    /// - Throws: 67 if the user is not in that group any more.
+    func groupID(ofNumbersIn name: String) throws(CommandFailure) -> ConversationID? {
+        try knownGroup(name)?.groupOfNumbers()
+    }
+
+    private func knownGroup(_ name: String) -> ReplicaConversation? {
         guard NameRule.isGroup(name), let account = try? login().account,
-            let location = try? home().replica(of: account),
-            let found = try? Replica.open(at: location)?.conversation(named: name), !found.isGone
+            let location = try? home().replica(of: account)
         else { return nil }
-        return found.groupID
+        return try? Replica.open(at: location)?.conversation(named: name)
+    }
+}
+
+extension ReplicaConversation {
+    /// The id of the group of which the replica shows numbers under this name; nil if it is no group.
+    ///
+    /// - Throws: 67 if the user is not in it any more. The server may know another group by its name.
+    func groupOfNumbers() throws(CommandFailure) -> ConversationID? {
+        guard isGone, kind == .group else { return groupID }
+        throw CommandFailure(
+            .notFound, code: "no_such_conversation",
+            "the messages of '\(name)' that are here are of a group that you are not in any more; 'natter sync' looks for a new one"
+        )
     }
 }
 

@@ -126,10 +126,9 @@ enum SendCommand {
             do { try TextError.check(text) } catch {
                 throw CommandFailure(.invalidData, code: "bad_text", "\(error); nothing was sent")
             }
-            // A number is one of the conversation that the replica shows under this name.
             let request = SendRequest(
                 conversation: conversation,
-                conversationID: about == nil ? nil : context.groupID(named: conversation), text: text,
+                conversationID: about == nil ? nil : try context.groupID(ofNumbersIn: conversation), text: text,
                 id: key ?? MessageID.make(at: context.now), about: about)
             let code = try send(request, isQueueing: isQueueing, outbox, api, context)
             draft?.remove()

@@ -68,7 +68,8 @@ enum StatusCommand {
             status.earliest = try replica.earliest()?.rfc3339
             status.aside = try ReplicaSurplus.all(at: replica.location).count
             let conversations = try replica.unreadConversations()
-            status.unread = conversations.reduce(0) { $0 + $1.unread }
+            // A server may have sent any numbers.
+            status.unread = conversations.reduce(0) { $0 &+ $1.unread }
             // Messages are read for it, which is more than half of the command, and the table does not have it.
             if context.wantsJSON || context.arguments.flag("short"),
                 try conversations.contains(where: { try replica.hasUnreadMention(in: $0) })

@@ -52,7 +52,8 @@ enum LetterFolding {
         case "f": "ḟ"
         case "g": "ĝğġģǧǵḡ"
         case "h": "ĥȟḣḥḧḩḫẖ"
-        case "i": "ìíîïĩīĭįǐȉȋḭḯỉị"
+        // İ has no partner of one letter in its other case.
+        case "i": "ìíîïĩīĭįİǐȉȋḭḯỉị"
         case "j": "ĵǰ"
         case "k": "ķǩḱḳḵ"
         case "l": "ĺļľḷḹḻḽ"

@@ -227,6 +227,25 @@ struct ExportTests {
         #expect(around.code == 67 && around.bytes.isEmpty && around.errors.contains("not kept any more"), "\(around)")
         let list = try world.bob("export", "general").objects()
         #expect(list.count < 5_000 && list.last?[string: "text"] == "new")
+        for form in ["mbox", "html"] {
+            let refused = try world.bob("export", "general", "--json", "--format", form)
+            #expect(refused.code == 64 && refused.bytes.isEmpty, "\(refused)")
+        }
+    }
+
+    @Test("what was synced stays readable by --around when the server does not keep it any more")
+    func keptHere() throws {
+        let old = (1...5_000).map { number in
+            JSON.line(ts: 1_700_000_000_000 + number, sender: "x", text: "old \(number) \(number * 7_919)")
+        }
+        try world.importGeneral(old.joined())
+        try expect(world.bob("sync"), hasNotes: true)
+        try expect(world.natterd("retain", "general", "5d"), isSilent: false, hasNotes: true)
+        try world.alice.sends("new")
+        try expect(world.bob("sync"), hasNotes: true)
+        let around = try world.bob("log", "--around", "1", "-n", "1", "--json")
+        #expect(around.code == 0, "\(around)")
+        #expect(try around.objects().map { $0[int: "seq"] } == [1])
     }
 
     @Test("verify goes on after an open group that was left on another machine")

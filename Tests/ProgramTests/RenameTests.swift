@@ -104,6 +104,42 @@ struct RenameTests {
         #expect(Set(unread) == ["crew 0", "ops 1", operands.isEmpty ? "general 0" : "general 1"])
     }
 
+    @Test("numbers that the replica shows of a group that is gone are of no other group")
+    func goneNumbers() throws {
+        try world.alice.sends("one", "two", to: "ops")
+        _ = try world.bob("sync")
+        try expect(world.alice("group", "delete", "ops", "--yes"))
+        try expect(world.bob("sync"), hasNotes: true)
+        try expect(world.alice("group", "create", "ops"))
+        try expect(world.alice("group", "add", "ops", "bob"))
+        let elsewhere = world.person("elsewhere")
+        let login = ["login", "bob", "--password-stdin"]
+        try expect(elsewhere.run(login, input: .bytes(Array("\(World.password)\n".utf8))))
+        try elsewhere.sends("a", "b", "c", to: "ops")
+        let commands = [
+            ["edit", "-c", "ops", "3", "x"], ["delete", "-c", "ops", "3"], ["send", "-c", "ops", "--re", "3", "x"],
+            ["mark", "ops"],
+        ]
+        for words in commands {
+            let outcome = try world.bob.run(words)
+            #expect(outcome.code == 67 && outcome.errors.contains("natter sync"), "\(words): \(outcome)")
+        }
+        #expect(try texts("ops") == ["a", "b", "c"])
+        // After a sync they are of the new one
+        try expect(world.bob("sync"))
+        try expect(world.bob("delete", "-c", "ops", "3"))
+    }
+
+    @Test("mark without SEQ marks nothing of a conversation that is not in the replica, and prints its name")
+    func markUnknown() throws {
+        try world.alice.sends("one", to: "ops")
+        let outcome = try world.bob("mark", "OPS", "--json")
+        #expect(outcome.code == 0)
+        #expect(try outcome.objects().map { $0[string: "conversation"] } == ["ops"])
+        #expect(
+            try world.bob("ls", "--json").objects().contains { $0[string: "name"] == "ops" && $0[int: "unread"] == 1 })
+    }
+
     @Test("edits, deletions and replies are about the numbers that the replica shows")
     func changes() throws {
         try world.bob.sends("one", "two", to: "ops")

@@ -157,6 +157,10 @@ struct RestoreTests {
             #expect(end.code == 65 && end.bytes.isEmpty, "\(end)")
             #expect(end.errors.contains("the server was restored from a backup"))
         }
+        // A name of a watch is what 'watch drop' takes
+        let name = try #require(try world.bob("watch", "ls", "--json").objects().first?[string: "name"])
+        let again = try world.bob("watch", "--exec", "true")
+        #expect(again.code == 65 && again.errors.contains("'natter watch drop \(name)'"), "\(again)")
     }
 
     @Test("a lost answer is offered as one to the message that the server still has, and else as a plain message")

@@ -245,6 +245,66 @@ struct WatchTests {
         #expect(try world.bob("watch", "ls").output.split(separator: " ").contains("1"))
     }
 
+    @Test("what failed is printed as 'log' prints it now, and its text is kept nowhere else")
+    func failedChanged() throws {
+        let watching = try watch(world.bob, "exit 3", "--tries", "1")
+        try world.alice.sends("a deleted text", "an erased text", "stays")
+        try watching.waitForErrors("message 3 of 'general' has failed")
+        watching.signal(SIGINT)
+        _ = watching.finish()
+        try expect(world.alice("delete", "1"))
+        try expect(world.natterd("erase", "general", "2", "--yes"), hasNotes: true)
+        try expect(world.bob("sync"))
+        let failed = try world.bob("watch", "--failed").lines
+        #expect(failed.count == 3 && failed.allSatisfy { $0.contains(" general ") }, "\(failed)")
+        let endings = ["alice: (deleted)", "(erased)", "alice: stays"]
+        #expect(zip(failed, endings).allSatisfy { $0.hasSuffix($1) }, "\(failed)")
+        let objects = try world.bob("watch", "--failed", "--json").objects()
+        #expect(objects.map { $0[string: "text"] } == ["", "", "stays"])
+        for path in Files.below(world.bob.natterHome) where path.contains("/watches/") {
+            #expect(try !String(contentsOfFile: path, encoding: .utf8).contains("text"), "\(path)")
+        }
+        #expect(try world.bob("watch", "ls").output.split(separator: " ").contains("3"))
+    }
+
+    @Test("texts that an older natter kept of what failed go when the watch starts again")
+    func failedTexts() throws {
+        let watching = try watch(world.bob, "exit 3", "--tries", "1")
+        try world.alice.sends("bad")
+        try watching.waitForErrors("message 1 of 'general' has failed")
+        watching.signal(SIGINT)
+        _ = watching.finish()
+        let path = try #require(Files.below(world.bob.natterHome).first { $0.hasSuffix(".failed") })
+        try Data(world.bob("log", "--json").bytes).write(to: URL(fileURLWithPath: path))
+        #expect(try world.bob("watch", "--failed").output.hasSuffix(" general alice: bad\n"))
+        let again = try world.bob.start(["watch", "--exec", "echo ran"])
+        try world.alice.sends("good")
+        _ = try again.line()
+        #expect(try !String(contentsOfFile: path, encoding: .utf8).contains("bad"))
+        #expect(try world.bob("watch", "--failed").output.hasSuffix(" general alice: bad\n"))
+    }
+
+    @Test("a watch of everything gets what came before its user was removed from a group, and so does log --all")
+    func beforeRemoval() throws {
+        try expect(world.alice("group", "create", "ops"), hasNotes: true)
+        try expect(world.alice("group", "add", "ops", "bob"), hasNotes: true)
+        let file = world.directory("cursor")
+        _ = try world.bob("log", "--all", "--cursor-file", file)
+        let first = try watch(world.bob, "cat; echo")
+        first.signal(SIGINT)
+        _ = first.finish()
+        try world.alice.sends("for bob", to: "ops")
+        try expect(world.bob("sync"))
+        try expect(world.alice("group", "remove", "ops", "bob"), hasNotes: true)
+        let again = try world.bob.start(["watch", "--exec", "cat; echo"])
+        #expect(try again.line() == "for bob")
+        #expect(try world.bob("log", "--all", "--cursor-file", file, "--format", "%m").lines.last == "for bob")
+        #expect(try world.bob("log", "--all", "--cursor-file", file).output.isEmpty)
+        #expect(try world.bob("log", "--all", "--offline", "--json").output.contains("for bob"))
+        // Nothing could mark it as read
+        #expect(try !world.bob("log", "--all", "--unread", "--json").output.contains("for bob"))
+    }
+
     @Test("own messages, --from and --personal")
     func filters() throws {
         let watching = try watch(world.bob, "cat; echo", "--name", "a")

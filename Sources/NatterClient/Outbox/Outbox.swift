@@ -200,7 +200,7 @@ public struct Outbox {
     ///
     /// - Parameter names: numbers or ids; empty for all refused messages.
     /// - Returns: the numbers of the messages that now wait.
-    /// - Throws: `.noEntry`; nothing was changed then.
+    /// - Throws: `.noEntry`, `.ambiguous`; nothing was changed then.
     public func retry(_ names: [String]) throws(OutboxError) -> [Int64] {
         try write { connection in
             let numbers =
@@ -218,7 +218,7 @@ public struct Outbox {
     ///
     /// - Parameter names: numbers or ids; nil for all messages.
     /// - Returns: how many messages were dropped.
-    /// - Throws: `.noEntry`; nothing was changed then. `.locked` if another process delivers for too long.
+    /// - Throws: `.noEntry`, `.ambiguous`; nothing was changed then. `.locked` if another process delivers for too long.
     public func drop(_ names: [String]?) throws(OutboxError) -> Int {
         guard let delivery = try lockDelivery(timeoutMilliseconds: Outbox.lockMilliseconds) else {
             throw .locked(path: location.deliveryLockPath)
@@ -370,13 +370,15 @@ public struct Outbox {
         try connection.rows(sql) { $0.int64(0) }
     }
 
-    /// A name that is an id counts as the id, even if it looks like a number.
+    /// - Throws: `.ambiguous` for the number of one message that is the id of another: to guess might drop the wrong one.
     private static func number(of name: String, on connection: Connection) throws -> Int64 {
-        if let entry = try entry(id: name, on: connection) { return entry.number }
-        if let number = Int64(name), try connection.hasRow("SELECT number FROM entry WHERE number=?", number) {
-            return number
+        let byID = try entry(id: name, on: connection)?.number
+        let byNumber = try Int64(name).flatMap {
+            try connection.hasRow("SELECT number FROM entry WHERE number=?", $0) ? $0 : nil
         }
-        throw OutboxError.noEntry(name)
+        if let byID, let byNumber, byID != byNumber { throw OutboxError.ambiguous(name, number: byID) }
+        guard let number = byID ?? byNumber else { throw OutboxError.noEntry(name) }
+        return number
     }
 }
 

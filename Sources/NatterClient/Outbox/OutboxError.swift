@@ -21,6 +21,8 @@ public enum OutboxError: Error, Equatable, PhraseConvertible {
     case idReused(String)
     /// No entry has this number or id.
     case noEntry(String)
+    /// This is the number of one entry, and the id of the one with the other number.
+    case ambiguous(String, number: Int64)
 
     public var phrase: Phrase {
         switch self {
@@ -33,6 +35,8 @@ public enum OutboxError: Error, Equatable, PhraseConvertible {
         case .idReused(let id):
             "the id '\(id)' belongs to another message in the outbox; 'natter outbox ls' shows it"
         case .noEntry(let what): "the outbox has no message '\(what)'; 'natter outbox ls' lists what waits"
+        case .ambiguous(let what, let number):
+            "'\(what)' is the number of one message in the outbox and the id of message \(number); name the one by its id, or the other as \(number)"
         }
     }
 

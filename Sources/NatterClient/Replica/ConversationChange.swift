@@ -89,7 +89,8 @@ final class ConversationChange {
         gone = row.optionalText(13)
         stored = (name, gone)
         maxTime = Timestamp(milliseconds: row.int64(14))
-        tailBytes = row.int(15)
+        // It is only compared, and an index that was damaged may have any number.
+        tailBytes = max(0, min(row.int(15), 1 << 40))
         serverFirst = Seq(row.uint64(16))
     }
 

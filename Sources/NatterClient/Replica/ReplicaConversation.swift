@@ -53,7 +53,8 @@ extension ReplicaConversation {
     /// - Throws: `corrupt` for values that natter never writes.
     init(_ row: borrowing Statement, path: String) throws(SQLiteError) {
         guard let id = ConversationID(bytes: row.blob(1)),
-            let kind = ConversationKind(rawValue: UInt8(truncatingIfNeeded: row.int64(2)))
+            let kind = ConversationKind(rawValue: UInt8(truncatingIfNeeded: row.int64(2))),
+            [4, 5, 7, 9, 10, 14, 15].allSatisfy({ row.int64($0) >= 0 })
         else { throw SQLiteError(reason: .corrupt, message: "a conversation that cannot be", path: path) }
         number = row.int64(0)
         self.id = id

@@ -248,7 +248,7 @@ final class Chat: LineEditorOwner {
     }
 
     private func countUnread() throws {
-        unread = try walk.replica.conversations().reduce(0) { $0 + ($1.id == id ? 0 : $1.unread) }
+        unread = try walk.replica.conversations().reduce(0) { $0 &+ ($1.id == id ? 0 : $1.unread) }
     }
 
     /// Tells the server what was shown. A failure costs nothing but the mark.

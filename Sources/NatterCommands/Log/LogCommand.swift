@@ -126,10 +126,7 @@ private struct Log {
         try tellBeginning(of: conversations, replica, printed: walk.printed)
         try finish(walk, conversations, replica)
         if request.marks { try mark(walk, conversations, synced) }
-        if let follow {
-            if places == nil { try placeGone(&walk) }
-            try follow.run(&walk, places: &places, of: conversations.first?.id)
-        }
+        if let follow { try follow.run(&walk, places: &places, of: conversations.first?.id) }
         try checkDamage(walk)
         if walk.printed == 0, !request.follows {
             context.confirm(
@@ -224,20 +221,12 @@ private struct Log {
         }
     }
 
-    /// Skips the messages of a conversation that the user has left, so that they are not new if the user rejoins.
-    private func placeGone(_ walk: inout LogWalk) throws {
-        for conversation in try walk.replica.conversations(includingGone: true)
-        where conversation.isGone && walk.positions[conversation.id] == nil {
-            walk.place(conversation.id, at: conversation.head)
-        }
-    }
-
     /// Marks the shown messages as read. It is called after the output is flushed, because messages that were not shown
     /// are not read.
     private func mark(_ walk: LogWalk, _ conversations: [ReplicaConversation], _ synced: SyncedReplica) throws {
         var marks: [ConversationID: Seq] = [:]
         defer { synced.note(read: marks) }
-        for conversation in conversations {
+        for conversation in conversations where !conversation.isGone {
             guard let shown = walk.shown[conversation.id] else { continue }
             let seq = try walk.end(ofChangesBehind: shown, of: conversation)
             guard seq > conversation.read else { continue }
@@ -246,11 +235,14 @@ private struct Log {
         }
     }
 
-    /// The requested conversations, in their state in the replica.
+    /// The requested conversations, in their state in the replica. Those that the user is not in any more count, unless
+    /// unread messages are wanted, because nothing could mark them.
     private func conversations(in replica: Replica, _ synced: SyncedReplica, _ state: SyncedReplica.State) throws
         -> [ReplicaConversation]
     {
-        guard case .conversation(let name) = request.scope else { return try replica.conversations() }
+        guard case .conversation(let name) = request.scope else {
+            return try replica.conversations(includingGone: !request.isUnread)
+        }
         guard let conversation = try synced.conversation(named: name, in: replica, state) else { return [] }
         if let reason = conversation.goneReason { synced.tell(gone: conversation.name, reason: reason) }
         return [conversation]
@@ -300,7 +292,7 @@ private struct Log {
     private func printAround(
         _ seq: Seq, _ count: Int, _ walk: inout LogWalk, _ conversations: [ReplicaConversation]
     ) throws {
-        guard let conversation = conversations.first, seq >= conversation.serverFirst, seq <= conversation.head else {
+        guard let conversation = conversations.first, seq >= conversation.first, seq <= conversation.head else {
             throw noMessage(seq, conversations)
         }
         var filter = MessageFilter()

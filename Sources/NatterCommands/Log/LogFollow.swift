@@ -65,7 +65,7 @@ struct LogFollow {
         if followed != nil {
             conversations = try followed?.find(in: walk.replica, context).map { [$0] } ?? []
         } else {
-            conversations = try walk.replica.conversations()
+            conversations = try walk.replica.conversations(includingGone: true)
         }
         try asides.check(walk)
         // The file may have a position for a conversation that the user rejoined or that the replica lacked at the

@@ -8,7 +8,8 @@ internal import NatterSystem
 /// One line with Unix milliseconds, one with the name of the watch or nothing, then a line for each conversation: its name
 /// and its id, which an older natter left out.
 struct StartFile {
-    private static let limitBytes = 64 << 10
+    /// More than the words of a command can have.
+    private static let limitBytes = 4 << 20
 
     struct Content {
         let time: Timestamp

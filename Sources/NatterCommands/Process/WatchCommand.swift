@@ -111,8 +111,8 @@ enum WatchCommand {
             guard !command.isEmpty else { throw context.arguments.error("--exec needs a command") }
             // 'watch ls' would show another name than the one that 'watch drop' takes.
             let name = context.arguments.value("name")
-            if name?.hasControlCharacter == true {
-                throw context.arguments.error("the name of a watch has no control characters")
+            if let name, name.hasControlCharacter || name.utf8.count > 200 {
+                throw context.arguments.error("the name of a watch has at most 200 bytes and no control characters")
             }
             // Before a command runs for a message that is there already.
             try context.refuseOffline()
@@ -139,6 +139,8 @@ enum WatchCommand {
                 directory, name: name, words: words, conversations: found)
             lock = try place.lock()
             try place.takeOver(words: words, command: command)
+            let failed = try place.failed()
+            if failed.hasTexts { try place.keep(failed: failed.messages) }
             file = CursorFile(path: place.path)
             try begin(
                 replica, isCurrent: state.isCurrent, at: synced.firstAnswered?.advanced(milliseconds: -1_000) ?? here)
@@ -175,7 +177,7 @@ enum WatchCommand {
             }
             since = now
             try start.write(since, place.description)
-            for conversation in try replica.conversations() {
+            for conversation in try replica.conversations(includingGone: true) {
                 positions[conversation.id] = conversation.head
                 cursors[conversation.id] = try replica.cursor(at: conversation.head, of: conversation)
             }
@@ -189,7 +191,7 @@ enum WatchCommand {
         private mutating func check(
             _ conversations: [ReplicaConversation], in replica: Replica, isCurrent: Bool
         ) throws {
-            for conversation in conversations {
+            for conversation in conversations where !conversation.isGone {
                 guard let cursor = cursors[conversation.id] else { continue }
                 ahead.remove(conversation.id)
                 switch try replica.standing(of: cursor, in: conversation) {
@@ -207,12 +209,13 @@ enum WatchCommand {
             CommandFailure(
                 .invalidData, code: "cursor_expired",
                 "the server was restored from a backup, and '\(name)' continues differently, so this watch has lost "
-                    + "its place; forget it with 'natter watch drop \(place.description)' to start at the newest messages"
+                    + "its place; forget it with 'natter watch drop \(Delivery.quoted(place.title))' to start at the newest messages"
             )
         }
 
         private mutating func watched(_ replica: Replica) throws -> [ReplicaConversation] {
-            if named.isEmpty { return try replica.conversations() }
+            // What came before the user was removed from a group is still to be handled.
+            if named.isEmpty { return try replica.conversations(includingGone: true) }
             return try named.indices.compactMap { try named[$0].find(in: replica, context) }
         }
 
@@ -221,7 +224,7 @@ enum WatchCommand {
             seen = try synced.cursor()
             guard let replica = try synced.replica() else { return }
             let conversations = try watched(replica)
-            // One that is gone is not tried again, so nothing may wait for it.
+            // One that is not there any more is not tried again, so nothing may wait for it.
             pauses = pauses.filter { pause in conversations.contains { $0.id == pause.key } }
             if let aside = try asides.first(where: { id in conversations.contains { $0.id == id } }),
                 let replaced = conversations.first(where: { $0.id == aside.conversation })
@@ -254,7 +257,7 @@ enum WatchCommand {
                                 failed = true
                                 return false
                             }
-                            try self.place.keep(failed: message)
+                            try self.place.keep(failed: self.place.failed().messages + [message.cursor])
                             let command = self.place.failedCommand
                             context.note(
                                 .plural(

@@ -1,3 +1,4 @@
+internal import NatterArchive
 internal import NatterCLI
 internal import NatterClient
 internal import NatterModel
@@ -58,11 +59,18 @@ struct WatchList {
                     ? "there is no watch of all conversations; 'natter watch ls' lists them"
                     : "there is no watch of '\(words.joined(separator: " "))'; 'natter watch ls' lists them")
         }
-        for message in try place.failed() {
-            if try context.writeJSON(message) { continue }
-            let start = TerminalText.escaped("\(message.time) \(message.conversation) \(message.sender): ")
-            // As 'log' prints it.
-            try context.console.output.writeLine(start + TerminalText.escaped(message.text, .message))
+        var printer = MessagePrinter(context, showsConversation: true, hasDayLines: false)
+        (printer.reader, printer.showsChanges) = (synced.location.user, true)
+        let known = try replica?.conversations(includingGone: true) ?? []
+        for cursor in try place.failed().messages {
+            guard let replica, let conversation = known.first(where: { cursor.isOf($0.id) }),
+                try replica.standing(of: cursor, in: conversation).isPossible,
+                let message = try replica.message(cursor.seq, in: conversation, folds: true)
+            else {
+                context.console.note("message \(cursor.seq), which has failed, is not here any more")
+                continue
+            }
+            try printer.write(message)
         }
     }
 
@@ -77,7 +85,8 @@ struct WatchList {
                 try conversation.id.flatMap { try replica?.conversation($0)?.name } ?? conversation.name
             }
             return WatchObject(
-                name: place.title, conversations: names, started: start.time.rfc3339, failed: try place.failed().count)
+                name: place.title, conversations: names, started: start.time.rfc3339,
+                failed: try place.failed().messages.count)
         }
         .sorted { $0.name < $1.name }
         let isTerminal = context.console.output.isTerminal

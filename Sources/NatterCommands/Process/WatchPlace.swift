@@ -8,7 +8,8 @@ internal import NatterWire
 /// The files of one watch, in the directory of its replica: its positions, when it began, and what has failed.
 struct WatchPlace {
     /// More failures than anybody reads. The oldest go.
-    private static let failedBytes = 16 << 20
+    private static let failedLimit = 10_000
+    private static let failedBytes = 32 << 20
 
     let path: String
     /// The name, or the beginning of the key.
@@ -111,23 +112,22 @@ struct WatchPlace {
         }
     }
 
-    /// Keeps a message for `watch --failed`.
-    func keep(failed message: Message) throws {
-        var lines = try failedLines()
-        lines.append(contentsOf: WireJSON.encode(MessageObject(message)) + [UInt8(ascii: "\n")])
-        while lines.count > WatchPlace.failedBytes, let end = lines.firstIndex(of: UInt8(ascii: "\n")) {
-            lines.removeSubrange(...end)
-        }
-        try PrivateFile.replace(path + ".failed", with: lines)
+    /// Keeps messages for `watch --failed`. Not their texts, which somebody may delete or erase.
+    func keep(failed messages: [MessageCursor]) throws {
+        let lines = messages.suffix(WatchPlace.failedLimit).map { "\($0)\n" }
+        try PrivateFile.replace(path + ".failed", with: Array(lines.joined().utf8))
     }
 
-    private func failedLines() throws -> [UInt8] {
+    /// The messages that have failed, oldest first, and whether the file has texts: an older natter kept whole messages.
+    func failed() throws -> (messages: [MessageCursor], hasTexts: Bool) {
         let disk = PosixDisk()
-        guard try disk.information(path + ".failed") != nil else { return [] }
-        return try disk.contents(of: path + ".failed", limit: 2 * WatchPlace.failedBytes)
-    }
-
-    func failed() throws -> [MessageObject] {
-        try failedLines().split(separator: UInt8(ascii: "\n")).compactMap { try? WireJSON.decode(from: $0) }
+        guard try disk.information(path + ".failed") != nil else { return ([], false) }
+        let lines = try disk.contents(of: path + ".failed", limit: WatchPlace.failedBytes)
+            .split(separator: UInt8(ascii: "\n"))
+        let messages = lines.compactMap { line in
+            let object: MessageObject? = try? WireJSON.decode(from: line)
+            return MessageCursor(object?.cursor ?? String(decoding: line, as: UTF8.self))
+        }
+        return (messages, lines.first?.first == UInt8(ascii: "{"))
     }
 }

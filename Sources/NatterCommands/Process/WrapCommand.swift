@@ -169,6 +169,8 @@ enum WrapCommand {
     /// The command as a shell would take it, truncated because it may have thousands of words, and the host.
     private static func name(_ words: [String]) -> String {
         let whole = words.map { Delivery.quoted($0) }.joined(separator: " ")
-        return "\(whole.utf8.count > 1_000 ? whole.prefix(250) + "…" : whole[...]) on \(Host.name ?? "unknown")"
+        // Not 250 characters: one of them may have any number of marks.
+        let beginning = whole.utf8.count > 1_000 ? String(whole.unicodeScalars.prefix(250)) + "…" : whole
+        return "\(beginning) on \(Host.name ?? "unknown")"
     }
 }

@@ -160,6 +160,18 @@ struct OutboxTests {
         #expect(try alice.texts().isEmpty)
     }
 
+    @Test("the number of one message that is the id of another names neither", arguments: ["drop", "retry"])
+    func ambiguous(verb: String) throws {
+        #expect(alice("send", "--queue", "--offline", "--id", "2", "one").code == 0)
+        #expect(alice("send", "--queue", "--offline", "--id", "1x", "two").code == 0)
+        #expect(alice("outbox", verb, "2").code == 64)
+        #expect(alice("outbox", "ls").lines.count == 2)
+        // The number of the one, and the id of the other
+        #expect(alice("outbox", "drop", "1").code == 0)
+        #expect(alice("outbox", "drop", "1x").code == 0)
+        #expect(alice("outbox", "ls").lines.isEmpty)
+    }
+
     @Test("an immediate refusal is an error and leaves nothing behind", arguments: [false, true])
     func refusedAtOnce(behindAnother: Bool) throws {
         if behindAnother { #expect(alice("send", "--queue", "--offline", "waits").code == 0) }
