@@ -76,11 +76,12 @@ public struct MessageFolder {
             }
             return
         }
-        guard !message.kind.isChange, let edit = change.newestEdit, edit.seq <= reader.log.head else { return }
+        guard !message.kind.isChange, let edit = change.newestEdit else { return }
         guard folds else {
-            // The newest edit may be erased. An original is erased together with its edits, but may have been edited again.
-            let isErased = message.isErased || isErased(edit.seq)
-            message.edited = isErased ? try newestEdit(of: message.seq)?.time : edit.time
+            // The newest edit may be erased, or behind what the reader has. An original is erased together with its edits, but
+            // may have been edited again.
+            let isReadable = edit.seq <= reader.log.head && !message.isErased && !isErased(edit.seq)
+            message.edited = isReadable ? edit.time : try newestEdit(of: message.seq)?.time
             return
         }
         guard let newest = try newestEdit(of: message.seq) else { return }

@@ -95,7 +95,7 @@ enum DaemonFailure {
             case .nameTaken: (.invalidData, "name_taken")
             case .badName: (.invalidData, "bad_name")
             case .forbidden: (.refused, "forbidden")
-            case .diskFull, .notDropped: (.temporary, "disk_full")
+            case .diskFull, .notDropped, .notErased: (.temporary, "disk_full")
             case .busy, .databaseAway, .databaseLocked: (.temporary, "busy")
             case .damaged: (.inputOutput, "damaged")
             default: (.inputOutput, "io_error")

@@ -67,7 +67,8 @@ final class MailFolder {
     ) throws {
         let mail = MailPart(bytes[...])
         if mail["Natter-Kind"] != nil { return sink.skip("events") }
-        if mail["Natter-State"] == "erased" { return sink.skip("erased") }
+        // A deleted one without its text would be a new, empty message.
+        if let state = mail["Natter-State"], ["erased", "deleted"].contains(state) { return sink.skip(state) }
         guard let time = MailFolder.time(of: mail) ?? received else { return sink.skip("without_time") }
         var attachments = 0
         var text = mail.text(&attachments) ?? ""

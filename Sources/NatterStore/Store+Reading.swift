@@ -45,15 +45,18 @@ extension Store {
         var filter = MessageFilter(after: query.after ?? .zero, before: query.before)
         (filter.since, filter.until, filter.isFolded) = (query.since, query.until, query.isFolded)
         filter.sender = query.sender.map(spelling(ofSender:))
+        let folder = MessageFolder(reader, folds: query.isFolded, needsEdits: true)
+        // The edit of a short text may be long, so folded messages are made a few at a time.
+        let step = query.isFolded ? Store.foldedStep : Int.max
         if let around = query.around.map({ max($0, reader.log.first) }) {
             let window = try reader.window(around: around, count: query.limit, filter, budget: Store.pageBudget)
             if let lowest = window?.lowerBound {
                 // The message itself must be on the page, so what precedes it takes at most half of the page.
-                let start = try start(of: reader, lowest...max(lowest, min(around, head)), isFolded: query.isFolded)
+                let seqs = lowest...max(lowest, min(around, head))
+                let start = try start(of: reader, seqs, folder, step, isFolded: query.isFolded)
                 filter.after = max(filter.after, start.previous)
             }
         }
-        let folder = MessageFolder(reader, folds: query.isFolded, needsEdits: true)
         var messages: [Message] = []
         var bytes = 0
         /// The last message of a page that has enough bytes.
@@ -63,8 +66,6 @@ extension Store {
             switch piece {
             case .messages(let run):
                 var rest = run.positions[...]
-                // The edit of a short text may be long, so folded messages are made a few at a time.
-                let step = query.isFolded ? Store.foldedStep : rest.count
                 while cut == nil, !rest.isEmpty {
                     var expected = bytes
                     let fitting = rest.prefix(step).prefix { position in
@@ -118,7 +119,9 @@ extension Store {
 
     /// The lowest of these messages that still is on a page whose last is the message asked for, if what precedes that
     /// one takes half a page.
-    private func start(of reader: LogReader, _ seqs: ClosedRange<Seq>, isFolded: Bool) throws -> Seq {
+    private func start(
+        of reader: LogReader, _ seqs: ClosedRange<Seq>, _ folder: MessageFolder, _ step: Int, isFolded: Bool
+    ) throws -> Seq {
         var start = seqs.upperBound
         var bytes = 0
         var filter = MessageFilter(after: seqs.lowerBound.previous, before: seqs.upperBound)
@@ -128,10 +131,18 @@ extension Store {
                 start = seqs.lowerBound
                 return false
             }
-            for position in run.positions {
-                bytes += run.records.answerBytes(at: position)
-                guard bytes <= Limits.pageBytes / 2 else { return false }
-                start = run.records.firstSeq.advanced(by: position)
+            var rest = run.positions[...]
+            while !rest.isEmpty {
+                let part = rest.prefix(step)
+                var found = run.only(Array(part)).messages()
+                // The page would end before one whose edit can't be read.
+                do { try folder.apply(to: &found) } catch ArchiveError.damaged { return false }
+                for message in found {
+                    bytes += Records.answerBytes(of: message.text)
+                    guard bytes <= Limits.pageBytes / 2 else { return false }
+                    start = message.seq
+                }
+                rest = rest.dropFirst(part.count)
             }
             return true
         }

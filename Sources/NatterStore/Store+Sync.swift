@@ -57,10 +57,10 @@ extension Store {
     /// The changes of an account before what is new in conversations. A conversation that is in both is named once.
     private static func named(_ changes: [SyncAnswer.Step], _ steps: [SyncAnswer.Step]) -> [SyncAnswer.Step] {
         guard !changes.isEmpty else { return steps }
-        var known: [ConversationID: Seq] = [:]
+        var known: Set<ConversationID> = []
         func isNew(_ step: SyncAnswer.Step) -> Bool {
-            guard case .conversation(let snapshot, let first) = step else { return true }
-            return known.updateValue(first, forKey: snapshot.identity.id) != first
+            guard case .conversation(let snapshot, _) = step else { return true }
+            return known.insert(snapshot.identity.id).inserted
         }
         for step in steps { _ = isNew(step) }
         return changes.reversed().filter(isNew).reversed() + steps
@@ -117,10 +117,11 @@ extension Store {
                 let sees = Authority.sees(principal, conversation)
                 switch row.kind {
                 case .read where sees:
-                    guard let mark = state.accounts[account]?.reads[row.conversation] else { return nil }
+                    guard state.accounts[account]?.reads[row.conversation] != nil else { return nil }
+                    let snapshot = state.snapshot(of: conversation, for: account)
                     return .read(
                         name: state.displayName(of: conversation, for: account), id: conversation.identity.id,
-                        mark.seq, unread: state.snapshot(of: conversation, for: account).unread)
+                        snapshot.mark.seq, unread: snapshot.unread)
                 case .gone where !sees:
                     // The reason, and the conversation's name at that time.
                     let words = row.data.split(separator: " ", maxSplits: 1).map(String.init)

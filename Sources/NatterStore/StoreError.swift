@@ -21,6 +21,8 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
     case diskFull
     /// How long messages of a conversation are kept was stored, but the disk is too full to drop those that are due.
     case notDropped(String)
+    /// An account's erasure has begun, but the disk is too full to end it.
+    case notErased
     /// The token was revoked or has expired, or its account was disabled.
     case unauthorized
     case noSuchUser(String)
@@ -69,6 +71,8 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
         case .notDropped(let name):
             "the time is set, but old messages of '\(name)' are still there, because the disk is full; free some space and repeat the command"
         case .unauthorized: "the session has ended, or the token was revoked"
+        case .notErased:
+            "the erasure has begun, but could not be finished, because the disk is full; free some space and repeat the command"
         case .noSuchUser(let name): "no user is named '\(name)'"
         case .notInGroup(let name, let group): "'\(name)' is not in '\(group)'"
         case .noSuchConversation(let name): "there is no conversation '\(name)'"

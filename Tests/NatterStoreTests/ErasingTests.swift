@@ -177,6 +177,26 @@ struct StoreErasingTests {
         #expect(try store.all().map(\.text) == ["one"])
     }
 
+    @Test("a reader whose view is older than the newest edit gets the edit before it", arguments: [true, false])
+    func olderView(folds: Bool) throws {
+        let store = try TestStore()
+        let alice = try store.user("alice")
+        try store.post(["original"])
+        func edit(_ text: String) throws {
+            let edit = NewMessage(conversation: "general", text: text, key: nil, kind: .edit, about: Seq(1))
+            #expect(store.post([edit], by: alice).allSatisfy { $0.message != nil })
+        }
+        try edit("first")
+        let view = try store.store.snapshot("general", for: alice)
+        try edit("second")
+        let message = try store.store.read(view) { reader in
+            let run = try #require(try reader.run(of: Seq(1)))
+            return try MessageFolder(reader, folds: folds).applied(to: #require(run.messages().first))
+        }
+        #expect(message.text == (folds ? "first" : "original"))
+        #expect(try message.edited == store.all()[1].time)
+    }
+
     @Test("a reader learns of it with the next sync, once, in lines or as blocks, and a new reader has it as it is")
     func sync() throws {
         let store = try TestStore()
@@ -316,6 +336,26 @@ struct StoreErasingTests {
 
     private static func eraseAlice(_ store: TestStore) throws -> Int {
         try waitFor { store.store.eraseAccount("alice", by: "operator", $0) }.get()
+    }
+
+    @Test(
+        "a full disk that refuses the erasure of an account leaves nothing to be done later, or it says so",
+        arguments: 0..<16)
+    func refusedByFullDisk(writes: Int) throws {
+        let (directory, disk) = (try TemporaryDirectory(), FaultyDisk())
+        let store = try Self.storeOfTwo(directory.path, disk: disk)
+        disk.set(failures: [.write: ENOSPC], after: writes)
+        let result = Result { try Self.eraseAlice(store) }
+        disk.set(failures: [:])
+        try store.reopen()
+        store.store.waitForErasures()
+        let isErased = store.store.state.withLock { $0.account(named: "alice")?.isErased }
+        switch result {
+        case .failure(StoreError.diskFull): #expect(isErased == false)
+        case .failure(StoreError.notErased): break
+        case .failure(let error): #expect(isErased == false, "\(error)")
+        case .success: #expect(isErased == true)
+        }
     }
 
     /// alice and bob in `general`, in a group of hers and with each other; some of it is sealed.

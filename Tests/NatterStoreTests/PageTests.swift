@@ -66,6 +66,22 @@ struct PageTests {
         #expect(page.messages == Array(all[first - 1..<first + 9]))
     }
 
+    @Test(
+        "'around' has the message itself, also if those before it are edited into long ones", arguments: [60, 90, 100])
+    func aroundFolded(seq: UInt64) throws {
+        let (directory, store, _) = try conversation(100)
+        defer { withExtendedLifetime(directory) {} }
+        let alice = try store.user("alice")
+        for about in 1...100 as ClosedRange<UInt64> where !about.isMultiple(of: 3) {
+            let text = String(repeating: "long ", count: 6_000)
+            _ = store.post(
+                [NewMessage(conversation: "general", text: text, key: nil, kind: .edit, about: Seq(about))], by: alice)
+        }
+        let page = try store.page { ($0.around, $0.isFolded) = (Seq(seq), true) }
+        #expect(page.messages.contains { $0.seq == Seq(seq) }, "\(page.messages.map(\.seq))")
+        #expect(page.messages.first.map { $0.seq < Seq(seq) } == true)
+    }
+
     @Test("filters by time and sender, going on page by page, miss and repeat nothing", arguments: UInt64(1)...20)
     func filters(seed: UInt64) throws {
         let (directory, store, all) = try conversation(120)

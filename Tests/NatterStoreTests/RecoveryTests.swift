@@ -97,8 +97,10 @@ struct RecoveryTests {
         #expect(try restored.all().count == 2_311)
     }
 
-    @Test("events in blocks that an older database does not know count for memberships")
-    func adoptedEvents() throws {
+    @Test(
+        "events in blocks that an older database does not know count for memberships, however it learns of the blocks",
+        arguments: ["start", "start that must rebuild", "reindex", "repair"])
+    func adoptedEvents(way: String) throws {
         let (directory, earlier) = (try TemporaryDirectory(), try TemporaryDirectory())
         let store = try TestStore(directory.path, users: ["alice", "bob", "carol"])
         let alice = try store.user("alice")
@@ -119,9 +121,16 @@ struct RecoveryTests {
         _ = try waitFor { store.store.putMember("carol", in: "team", isAdmin: true, mayAdd: true, by: again, $0) }.get()
         try store.post(["after that"], to: "team")
         try store.seal("team")
+        if way == "start that must rebuild" {
+            try store.post(["in a new conversation"], to: "@carol")
+            try store.seal("@carol")
+        }
         store.store.close()
         // When it is opened with the logs from after
         try Files.copy(directory.path + "/logs", to: earlier.path + "/logs")
+        var lines: [String] = []
+        if way == "repair" { _ = try StoreRebuild.run(earlier.path, .repair) { lines.append("\($0)") } }
+        if way == "reindex" { _ = try StoreRebuild.run(earlier.path, .reindex) { lines.append("\($0)") } }
         let restored = try TestStore(earlier.path)
         // Then bob can't read what was written since, nor before, also after the next start; and carol is the admin
         for _ in 0..<2 {
@@ -130,7 +139,7 @@ struct RecoveryTests {
             #expect(members.map(\.user.name) == ["alice", "carol"] && members.allSatisfy(\.isAdmin))
             try restored.reopen()
         }
-        #expect(restored.reports.contains("they count again"))
+        #expect(restored.reports.contains("they count again") || lines.contains { $0.contains("they count again") })
     }
 
     @Test("a sealed but unrecorded block is adopted, and its messages are not there twice")

@@ -85,6 +85,52 @@ extension RepairTests {
         #expect(try StoreCheck.run(store.directory) { Issue.record("\($0)") }.damages == 0)
     }
 
+    @Test("the store's id is lost before anything is in a log: the rest is served", arguments: [true, false])
+    func unreadableID(isRepair: Bool) throws {
+        let store = try TestStore(users: ["alice", "bob"])
+        try store.post(["one", "two"])
+        try store.post(["for bob"], to: "@bob")
+        let all = try store.all()
+        store.store.close()
+        _ = try flipFirstPage(of: "meta", store.directory)
+        if isRepair {
+            #expect(try StoreRepair.run(store.directory) { _ in }.left.damages == 0)
+        } else {
+            _ = try StoreRebuild.run(store.directory, .reindex)
+        }
+        let again = try TestStore(store.directory)
+        #expect(try again.all() == all)
+        #expect(try again.all("@alice", as: "bob").map(\.text) == ["for bob"])
+        try again.post(["three"])
+        again.store.close()
+        #expect(try StoreCheck.run(store.directory) { Issue.record("\($0)") }.damages == 0)
+    }
+
+    @Test(
+        "rows of members or accounts are lost: groups have the members of their logs",
+        arguments: ["membership", "account"])
+    func unreadableMembers(table: String) throws {
+        let store = try TestStore(users: ["alice", "bob", "carol"])
+        let alice = try store.user("alice")
+        _ = try waitFor { store.store.createGroup("team", isOpen: false, by: alice, $0) }.get()
+        for name in ["bob", "carol"] {
+            _ = try waitFor { store.store.putMember(name, in: "team", isAdmin: nil, mayAdd: true, by: alice, $0) }.get()
+        }
+        try store.post(["one"], to: "team")
+        try store.seal("team")
+        // One event is in the journal only
+        _ = try waitFor { store.store.removeMember("carol", from: "team", by: alice, $0) }.get()
+        store.store.close()
+        _ = try flipFirstPage(of: table, store.directory)
+        var lines: [String] = []
+        _ = try StoreRepair.run(store.directory, report: { lines.append("\($0)") }) { _ in }
+        let repaired = try TestStore(store.directory)
+        let members = try repaired.store.members(of: "team", for: repaired.user("alice"))
+        #expect(members.map(\.user.name) == ["alice", "bob"] && members.map(\.isAdmin) == [true, false], "\(lines)")
+        #expect(try repaired.all("team", as: "bob").contains { $0.text == "one" })
+        #expect(throws: StoreError.noSuchConversation("team")) { try repaired.all("team", as: "carol") }
+    }
+
     @Test("messages of a conversation without a row are damage")
     func orphans() throws {
         let store = try TestStore()

@@ -144,9 +144,11 @@ struct RetentionTests {
         try file.write(Array("perhaps a message".utf8), at: try file.size())
         let (before, all) = (try Files.contents(store.directory + "/logs"), try store.all())
         // When older messages are due
-        let view = try Self.retain(70, store)
-        // Then nothing goes, and the report names the file
-        #expect(view.first == Seq(1))
+        let error = #expect(throws: StoreError.self) { try Self.retain(70, store) }
+        // Then nothing goes, and the error and the report name the file
+        #expect(error?.phrase.english.contains("the time is set, but") == true)
+        #expect(error?.phrase.english.contains(path) == true)
+        #expect(try store.store.conversation("general", for: store.user("alice")).first == Seq(1))
         #expect(try Files.contents(store.directory + "/logs") == before)
         #expect(try store.all() == all)
         #expect(store.reports.contains("\(path)"), "\(store.reports.lines)")
@@ -281,6 +283,13 @@ struct RetentionTests {
             #expect(try store.store.conversation("general", for: store.user("alice")).unread == 2)
             #expect(try store.store.conversation("general", for: store.user("bob")).unread == 1)
             #expect(try store.store.conversation("general", for: store.user("alice")).read == Seq(1_200))
+            let answer = try store.store.changes(
+                since: .start, for: store.user("alice"), form: .messages, limitBytes: 1 << 20)
+            var marks: [UInt64] = []
+            while let chunks = try answer.next() {
+                marks += chunks.compactMap { if case .read(_, _, let seq, _) = $0 { seq.rawValue } else { nil } }
+            }
+            #expect(marks == [1_200])
             try store.reopen()
         }
         let again = try store.user("alice")

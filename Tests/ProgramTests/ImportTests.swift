@@ -321,6 +321,25 @@ struct ImportTests {
             })
     }
 
+    @Test("an edit of a message that is erased by now is left out, and the message stays erased")
+    func editOfErased() throws {
+        let world = try World(isServing: false)
+        let (time, end) = (1_700_000_000_000, "\"text\":\"x\"}\n")
+        let first = "{\"seq\":1,\"ts\":\(time),\"sender\":\"a\",\"id\":\"i1\"," + end
+        let edit = "{\"seq\":2,\"ts\":\(time + 1),\"sender\":\"a\",\"id\":\"i2\",\"kind\":\"edit\",\"about\":1," + end
+        let other = "{\"seq\":3,\"ts\":\(time + 2),\"sender\":\"a\",\"id\":\"i3\"," + end
+        func take(_ text: String) throws -> [Int?] {
+            let outcome = try world.natterd(["import", "--json", "ops", "-"], input: .bytes(Array(text.utf8)))
+            let report = try #require(outcome.objects().first, "\(outcome)")
+            return [report[int: "count"], report[int: "known"]]
+        }
+        #expect(try take(first) == [1, nil])
+        try expect(world.natterd("erase", "ops", "1", "--yes"), hasNotes: true)
+        #expect(try take(first + edit + other) == [1, 2])
+        let records = try world.natterd("export", "--raw", "ops").objects()
+        #expect(records.map { $0[string: "text"] ?? "" } == ["", "x"] && records.first?[bool: "erased"] == true)
+    }
+
     @Test("an import of nothing makes no group")
     func nothing() throws {
         let world = try World(isServing: false)

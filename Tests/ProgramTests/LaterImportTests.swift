@@ -104,6 +104,16 @@ struct LaterImportTests {
         #expect(try take().objects().first?[int: "known"] == 30_000)
     }
 
+    @Test("an erased message does not come back, although its sender has others of that time", arguments: [1, 2])
+    func erasedOfSameTime(seq: Int) throws {
+        let lines = (Line(text: "my password"), Line(text: "oops"))
+        #expect(try take(lines.0, lines.1) == [2, 0])
+        try expect(world.natterd("erase", "ops", "\(seq)", "--yes"), hasNotes: true)
+        #expect(try take(lines.0, lines.1) == [0, 2])
+        #expect(try texts() == (seq == 1 ? ["", "oops"] : ["my password", ""]))
+        #expect(try take(lines.0, lines.1, Line(second: 1, text: "new")) == [1, 2])
+    }
+
     @Test("the end of a long text is edited; an erased original, and an erased message, do not come back")
     func longAndErased() throws {
         let start = String(repeating: "y", count: 65_000) + "\n"

@@ -26,7 +26,7 @@ struct APIError: Error {
             switch error {
             case .busy, .databaseAway, .databaseLocked: .busy
             case .outcomeUnknown: .outcomeUnknown
-            case .diskFull, .notDropped: .diskFull
+            case .diskFull, .notDropped, .notErased: .diskFull
             case .unauthorized: .unauthorized
             case .noSuchUser, .notInGroup: .noSuchUser
             case .noSuchConversation: .noSuchConversation

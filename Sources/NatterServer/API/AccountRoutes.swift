@@ -7,9 +7,9 @@ internal import NatterWire
 /// Accounts and sessions.
 enum AccountRoutes {
     static func register(_ call: Call, _: Void, _ request: RegisterRequest) throws(APIError) {
+        let origin = try origin(host: request.host, program: request.program, call)
         let name = try userName(request.name)
         try checkLength(request.password)
-        let origin = try origin(host: request.host, program: request.program, call)
         let invite = try invitation(request, call)
         try checkSite(of: call, asksForCookie: request.cookie)
         guard try translate(call.store.isNameFree(name.text)) else { throw APIError(StoreError.nameTaken(name.text)) }
@@ -80,8 +80,8 @@ enum AccountRoutes {
     // MARK: Passwords
 
     static func login(_ call: Call, _: Void, _ request: LoginRequest) throws(APIError) {
-        try checkSite(of: call, asksForCookie: request.cookie)
         let origin = try origin(host: request.host, program: request.program, call)
+        try checkSite(of: call, asksForCookie: request.cookie)
         // Cut before the limiter and the store compare it: comparing, too, takes time that grows with the square.
         let name = Normalization.formC(request.name)
         try verify(request.password, of: name, call) { known in
@@ -158,10 +158,15 @@ enum AccountRoutes {
                 throw APIError(.badRequest, "'\(field)' may not contain control characters")
             }
         }
-        let agent = call.head.header("user-agent").map { agent in
-            String(String.UnicodeScalarView(agent.unicodeScalars.prefix(originBytes / 4)))
-        }
-        return SessionOrigin(host: host, program: program ?? agent)
+        return SessionOrigin(host: host, program: program ?? call.head.header("user-agent").map(program(ofAgent:)))
+    }
+
+    /// As much of the header as a program's name may have.
+    private static func program(ofAgent agent: String) -> String {
+        var name = String(
+            String.UnicodeScalarView(agent.unicodeScalars.filter { $0.properties.generalCategory != .control }))
+        while name.utf8.count > originBytes { name.unicodeScalars.removeLast() }
+        return name
     }
 
     /// The reply that gives a new session's token to its user.
@@ -214,10 +219,11 @@ enum AccountRoutes {
         }
     }
 
-    /// The tokens for programs that are still good, so that their owner does not forget them. An empty object if there is
-    /// none.
+    /// The other tokens for programs that are still good, so that their owner does not forget them. An empty object if there
+    /// is none.
     private static func remainingTokens(of principal: Principal, _ call: Call) -> Reply {
-        let tokens = call.store.tokens(of: principal.account, robots: true, current: nil).map { TokenObject($0) }
+        let tokens = call.store.tokens(of: principal.account, robots: true, current: principal.token)
+            .filter { !$0.isCurrent }.map { TokenObject($0) }
         return tokens.isEmpty ? .empty : .json(RemainingTokens(tokens: tokens))
     }
 

@@ -52,17 +52,17 @@ enum MessageRoutes {
 
     /// Makes a message for the store. The store checks its text and whether the user may send it.
     static func newMessage(_ request: SendRequest) throws(APIError) -> NewMessage {
-        var key: IdempotencyKey?
-        if let id = request.id {
-            key = IdempotencyKey(id)
-            if key == nil { throw APIError(.badID, "an id has 1 to 64 printable ASCII bytes") }
-        }
         let kind: MessageKind
         switch request.kind {
         case nil, "text": kind = .text
         case "edit": kind = .edit
         case "delete": kind = .delete
         default: throw APIError(.badRequest, "'kind' must be 'text', 'edit' or 'delete'")
+        }
+        var key: IdempotencyKey?
+        if let id = request.id {
+            key = IdempotencyKey(id)
+            if key == nil { throw APIError(.badID, "an id has 1 to 64 printable ASCII bytes") }
         }
         return NewMessage(
             conversation: request.conversation, conversationID: request.conversationID, text: request.text, key: key,

@@ -18,9 +18,16 @@ extension Store {
                 guard let account = state.withLock({ $0.account(named: name)?.remembered }) else {
                     throw StoreError.noSuchUser(name)
                 }
+                // What is remembered is erased whatever happens, so a full disk must have been noticed before.
+                let general = state.withLock { $0.general }
+                if let failure = recordAlone(freesRoom: true, { _ in Decision(.runEnded(general)) }) { throw failure }
                 try remember([.account(account)])
-                try close(account, by: actor)
-                return try eraseMessages(of: account, writer).get()
+                do {
+                    try close(account, by: actor)
+                    return try eraseMessages(of: account, writer).get()
+                } catch StoreError.diskFull {
+                    throw StoreError.notErased
+                }
             }
             completion(result.mapError { StoreError($0) })
         }

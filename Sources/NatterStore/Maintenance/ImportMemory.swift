@@ -64,6 +64,14 @@ struct ImportMemory {
         }
     }
 
+    /// Whether a message of the conversation is erased.
+    func isErased(_ seq: Seq) throws(ImportError) -> Bool {
+        try read { connection, conversation in
+            try connection.hasRow(
+                "SELECT 1 FROM erasure WHERE conversation=? AND seq=?", conversation, seq.rawValue)
+        } ?? false
+    }
+
     /// Reads what earlier imports have recorded; nil for a new conversation.
     private func read<Value>(_ body: (Connection, Int64) throws -> Value?) throws(ImportError) -> Value? {
         guard let conversation else { return nil }

@@ -139,19 +139,26 @@ struct KnownMessages {
     mutating func take(time: Timestamp, sender: [UInt8], text: [UInt8], edited: Timestamp?) -> ImportStanding {
         let origin = KnownMessages.origin(time, sender)
         guard let (left, editedCount) = groups[origin].map({ ($0.left, $0.edited) }), left > 0 else {
-            guard let count = erased[time] else { return .new }
-            erased[time] = count > 1 ? count - 1 : nil
-            return .known(nil)
+            return takeErased(time)
         }
         let content = Content(origin: origin, text: text.withUnsafeBytes(KnownMessages.hash))
         if let place = current[content]?.front(isTaken) { return .known(take(place, of: origin)) }
         // The text may have been changed back.
         if let place = former[content]?.front(isTaken) { return take(place, of: origin, edited: edited) }
         // A text that is in no import yet, or one between two that are.
-        guard edited != nil || editedCount > 0, let place = groups[origin]?.queue.front(isTaken) else { return .new }
+        guard edited != nil || editedCount > 0, let place = groups[origin]?.queue.front(isTaken) else {
+            return takeErased(time)
+        }
         if left == 1 { return take(place, of: origin, edited: edited) }
         // To change the wrong one would hide its text.
         _ = take(place, of: origin)
+        return .known(nil)
+    }
+
+    /// One that was erased, if there is one of that time.
+    private mutating func takeErased(_ time: Timestamp) -> ImportStanding {
+        guard let count = erased[time] else { return .new }
+        erased[time] = count > 1 ? count - 1 : nil
         return .known(nil)
     }
 

@@ -240,8 +240,17 @@ extension Store {
             let number: Int64
             do throws(StoreError) { number = try result.get() } catch { return completion(.failure(error)) }
             dropDueMessages(of: [number]) { [self] failure in
-                // What can't be dropped for another reason, such as damage, stays and is reported.
-                if failure == .diskFull { return completion(.failure(.notDropped(name))) }
+                switch failure {
+                case .diskFull: return completion(.failure(.notDropped(name)))
+                // The next time that old messages are looked for, in an hour or at a start, they go.
+                case nil, .busy: break
+                case let failure?:
+                    return completion(
+                        .failure(
+                            .failed(
+                                "the time is set, but old messages of '\(name)' are still there: \(failure.phrase); run 'natterd fsck'"
+                            )))
+                }
                 let view = state.withLock { state in
                     state.conversations[number].map {
                         RetentionView(conversation: name, retention: state.retention(of: $0), first: $0.first)

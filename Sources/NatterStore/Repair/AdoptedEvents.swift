@@ -3,8 +3,8 @@ internal import NatterLanguage
 internal import NatterModel
 internal import NatterSQLite
 
-/// The events in adopted blocks that the database has never seen, because it is older than the logs. They change
-/// memberships as they did when they were written. Otherwise somebody who was removed since could read again.
+/// The events in blocks that the database has never seen, because it is older than the logs. They change memberships as they
+/// did when they were written. Otherwise somebody who was removed since could read again.
 final class AdoptedEvents {
     private var found: [(conversation: ConversationState, events: [GroupHistory.Event])] = []
 
@@ -47,6 +47,12 @@ final class AdoptedEvents {
             return [.memberRemoved(subject.id, from: number), .gone(reason, from: group, for: subject.id)]
         }
         switch verb {
+        case "created":
+            // Known, unless the rows of members are lost.
+            guard let maker = state.account(named: event.actor), group.members[maker.id.rawValue] == nil else {
+                return []
+            }
+            return [.memberPut(maker.id, in: number, ConversationState.Membership(isAdmin: true, since: event.commit))]
         case "added", "joined": return put(isAdmin: false)
         case "promoted", "demoted":
             guard let subject, group.members[subject.id.rawValue] != nil else { return [] }

@@ -19,6 +19,8 @@ final class RebuiltDatabase {
     private(set) var wasMissing = false
     /// Whether there may have been messages in it that are in no log and could not be read, nor their numbers.
     private(set) var hasUnknownLoss = false
+    /// Whether rows of members, or of accounts, could not be read.
+    private(set) var hasLostMembers = false
     /// Whether it has a temporary name until it is finished.
     private let isStaged: Bool
 
@@ -119,6 +121,7 @@ final class RebuiltDatabase {
         for table in salvage.incomplete {
             report("of the table '\(table)' of '\(source.path)' not all could be read; a backup has it whole")
         }
+        hasLostMembers = !Set(["membership", "account"]).isDisjoint(with: salvage.incomplete)
         // Without these tables, nothing says which messages the journal held behind the end of a log.
         hasUnknownLoss = version == 0 || !Set(["batch", "conversation"]).isDisjoint(with: salvage.incomplete)
         return version > 0 && !salvage.incomplete.contains("batch")

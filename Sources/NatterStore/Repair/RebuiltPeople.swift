@@ -126,6 +126,11 @@ final class RebuiltPeople {
         return ConversationIdentity(number: number, id: id, kind: origin.kind, name: name, users: origin.users)
     }
 
+    /// Creates the accounts of the members that have none.
+    func addAccounts(of history: GroupHistory) throws(SQLiteError) {
+        for name in history.members.keys.sorted() where name.utf8.first != ErasedAccount.mark { _ = try account(name) }
+    }
+
     private func addMembers(_ history: GroupHistory, to group: Int64) throws(SQLiteError) {
         guard !history.isDeleted else { return }
         let insert = try connection.statement("INSERT OR REPLACE INTO membership VALUES (?,?,?,?)")
@@ -143,6 +148,14 @@ struct GroupHistory {
         let commit: Commit
         let actor: String
         let text: String
+
+        /// nil for a record that is no event of this store: an imported one happened elsewhere.
+        init?(_ record: Record) {
+            guard record.kind == .event, !record.isImported else { return nil }
+            (seq, commit) = (record.seq, record.commit)
+            actor = String(decoding: record.sender, as: UTF8.self)
+            text = String(decoding: record.text, as: UTF8.self)
+        }
     }
 
     private(set) var members: [String: (isAdmin: Bool, since: Commit)] = [:]
@@ -152,12 +165,7 @@ struct GroupHistory {
 
     static func events(in records: Records) -> [Event] {
         (0..<records.count).compactMap { index in
-            // An imported event happened elsewhere.
-            guard records.kind(at: index) == .event, !records[index].isImported else { return nil }
-            let record = records[index]
-            return Event(
-                seq: record.seq, commit: record.commit, actor: String(decoding: record.sender, as: UTF8.self),
-                text: String(decoding: record.text, as: UTF8.self))
+            records.kind(at: index) == .event ? Event(records[index]) : nil
         }
     }
 

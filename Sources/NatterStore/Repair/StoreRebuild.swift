@@ -111,7 +111,9 @@ public final class StoreRebuild {
             try ImportStaging(root: root, disk: disk).recover(connection, report: report)
         }
         let survey = try LogSurvey(root, store: database.storeID(), disk: disk, connection: connection)
-        if database.isNew, survey.store == nil, survey.files.isEmpty {
+        // Without logs, a database that has lost the store's id may have everything else.
+        let isEmpty = try !connection.hasRow("SELECT 1 FROM conversation")
+        if database.isNew, isEmpty, survey.store == nil, survey.files.isEmpty {
             throw DiskError(code: .noSuchFileOrDirectory, operation: "open", path: Store.databasePath(root))
         }
         if database.hasUnknownLoss {
@@ -152,11 +154,54 @@ public final class StoreRebuild {
                 )
                 logs.append((row.identity, row.label, log))
             }
+            let events = unknownEvents(
+                of: known, logs.map(\.log), journal, survey, hasLostMembers: database.hasLostMembers)
+            // Nobody else may take the name of a member.
+            if database.hasLostMembers {
+                for (_, events) in events { try people.addAccounts(of: GroupHistory(events)) }
+            }
             try record(logs, people, connection)
+            try settle(events, store, connection)
             try keepDamagedBatches(journal, connection)
             try settle(database, logs.map(\.log), journal, survey, former: former)
             return obsolete(logs.map { ($0.identity, $0.log) }, survey)
         }
+    }
+
+    /// The events of each group that its rows do not know, by its number: those of blocks behind what the database knew, or all
+    /// if members were lost.
+    ///
+    /// - Parameter logs: of the conversations `known`, in their order, and of others behind them.
+    private func unknownEvents(
+        of known: [CheckedConversation], _ logs: [RebuiltLog], _ journal: JournalContents, _ survey: LogSurvey,
+        hasLostMembers: Bool
+    ) -> [(number: Int64, events: [GroupHistory.Event])] {
+        zip(known, logs).compactMap { conversation, log in
+            let identity = conversation.identity
+            guard identity.kind == .group else { return nil }
+            let tail = journal.records[identity.number] ?? []
+            let end = hasLostMembers ? .zero : max(conversation.sealedSeq, tail.last?.seq ?? .zero)
+            let blocks = Set(log.blocks.map(\.firstSeq))
+            let sealed = (survey.blocks[identity.id] ?? []).filter { blocks.contains($0.header.firstSeq) }
+                .flatMap(\.events)
+            let all = sealed + tail.compactMap { GroupHistory.Event($0) }
+            // A block may be there twice, and the journal may have what is sealed.
+            let events = Dictionary(all.map { ($0.seq, $0) }, uniquingKeysWith: { first, _ in first }).values
+                .filter { $0.seq > end }.sorted { $0.seq < $1.seq }
+            return events.isEmpty ? nil : (identity.number, events)
+        }
+    }
+
+    private func settle(
+        _ events: [(number: Int64, events: [GroupHistory.Event])], _ store: StoreID, _ connection: Connection
+    ) throws {
+        guard !events.isEmpty else { return }
+        var state = try StateLoader(connection).loadRows(store)
+        let adopted = AdoptedEvents()
+        for (number, events) in events {
+            if let conversation = state.conversations[number] { adopted.add(events, of: conversation) }
+        }
+        try adopted.settle(in: &state, on: connection, report: report)
     }
 
     private func rebuild(

@@ -74,6 +74,15 @@ struct CookieTests {
         let login = try server.stranger().post("/v1/login", ["name": "bob", "password": "long enough"])
         let known = try Client(server, token: login.json["token"]?.text).get("/v1/sessions").json["sessions"]?.items
         #expect(known?.contains { $0["program"] == "natter-test" } == true)
+        // as far as a program's name may go: 255 bytes, without what a terminal would obey
+        let agent = "Mozilla/5.0 \u{9B}31m" + String(repeating: "(X11) ", count: 50)
+        let client = try RawClient(port: server.port)
+        let body = Array(#"{"name":"bob","password":"long enough"}"#.utf8)
+        #expect(try client.request("POST", "/v1/login", headers: ["User-Agent: \(agent)"], body: body).status == 200)
+        let programs = try Client(server, token: login.json["token"]?.text).get("/v1/sessions").json["sessions"]?.items
+            .compactMap { $0["program"]?.text }
+        let kept = String(agent.replacing("\u{9B}", with: "").prefix(255))
+        #expect(programs?.contains(kept) == true, "\(programs ?? [])")
         let long = String(repeating: "x", count: 256)
         let refused = try server.stranger().post(
             "/v1/login", ["name": "bob", "password": "long enough", "host": .string(long)])

@@ -129,6 +129,23 @@ struct SyncTests {
         #expect(try types(added.1).0 == ["conversation", "message", "message", "end"])
     }
 
+    @Test("a conversation is named once, although its reader was added to it and wants only what came later")
+    func namedOnceSince() throws {
+        let server = try TestServer()
+        let (alice, bob) = (try server.account("alice"), try server.account("bob"))
+        #expect(try alice.post("/v1/groups", ["name": "g"]).status == 201)
+        _ = try alice.say("one", to: "g")
+        #expect(try alice.send(.put, "/v1/groups/g/members/bob").status == 200)
+        func time(_ text: String) throws -> Int { try #require(alice.say(text, to: "g").json["ts"]?.int) }
+        // In another millisecond than what came before
+        let early = try time("early")
+        var since = early
+        while since == early { since = try time("late") }
+        let lines = try bob.get("/v1/sync", ["since": "\(since)"]).lines.filter { $0["name"] == "g" }
+        #expect(lines.count == 1, "\(lines)")
+        #expect(lines.first?["first"] == lines.first?["head"])
+    }
+
     @Test("cursor=now returns the end line alone; everything after it is new")
     func now() throws {
         let alice = try server.account("alice")

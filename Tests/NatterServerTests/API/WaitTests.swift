@@ -1,7 +1,7 @@
 internal import NatterClient
 internal import NatterHTTP
 internal import NatterModel
-internal import NatterStore
+@testable internal import NatterStore
 internal import NatterSystem
 internal import NatterWire
 internal import ServerSupport
@@ -201,6 +201,22 @@ struct WaitTests {
         let waiting = try Asking(
             server, token: token?.text, path, ["cursor": cursor, "after": "\(after)", "wait": "60"])
         #expect(try waiting.answer().outcome == "401 unauthorized")
+    }
+
+    @Test("a reader who is away does not look online, whatever it waits for", arguments: ["/v1/sync", "/v1/admin/log"])
+    func away(path: String) throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        try server.makeAdmin("alice")
+        let cursor = try alice.get("/v1/sync", ["cursor": "now"]).header("Natter-Cursor") ?? ""
+        let query = path == "/v1/sync" ? "cursor=\(cursor)&wait=60" : "after=\(Int64.max)&wait=60"
+        let client = try RawClient(port: server.port)
+        client.send(
+            "GET \(path)?\(query) HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(alice.token ?? "")\r\n"
+                + "Natter-Presence: away\r\n\r\n")
+        try server.untilWaiting(1)
+        let store = server.store
+        #expect(store.state.withLock { $0.accounts.values.allSatisfy { $0.waiting == 0 } })
     }
 
     @Test(
