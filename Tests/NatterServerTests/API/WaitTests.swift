@@ -1,6 +1,8 @@
 internal import NatterClient
+internal import NatterCrypto
 internal import NatterHTTP
 internal import NatterModel
+@testable internal import NatterServer
 @testable internal import NatterStore
 internal import NatterSystem
 internal import NatterWire
@@ -186,6 +188,36 @@ struct WaitTests {
         _ = try Client(server, token: alice.token).send(.post, "/v1/logout")
         #expect(try waiting.answer().outcome == "401 unauthorized")
         #expect(try other.answer().outcome == "200")
+    }
+
+    @Test("news of after the end of a session is not for it, although it woke its wait", arguments: ["/v1/sync", page])
+    func endedBeforeNews(path: String) throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        let bob = try server.account("bob")
+        _ = try alice.say("one")
+        let cursor = try alice.get("/v1/sync", ["cursor": "now"]).header("Natter-Cursor") ?? ""
+        let waiting = try Asking(server, token: alice.token, path, ["cursor": cursor, "after": "1", "wait": "60"])
+        try server.untilWaiting(1)
+        // Given that no worker is free when the session ends and a message comes
+        let door = Monitor(false)
+        let held = Monitor(0)
+        for account in 101...102 as ClosedRange<Int64> {
+            server.chat.workers.submitAlways(for: AccountID(rawValue: account)) {
+                held.signal { $0 += 1 }
+                _ = door.wait(timeoutMilliseconds: 60_000) { $0 ? true : nil }
+            }
+        }
+        defer { door.signal { $0 = true } }
+        #expect(held.wait(timeoutMilliseconds: 60_000) { $0 == 2 ? true : nil } == true)
+        let (store, token) = (server.store, try #require(alice.token.flatMap { Token($0) }))
+        try waitFor { store.revoke(token.digest, $0) }.get()
+        try server.post([NewMessage(conversation: "general", text: "after that", key: nil)], as: bob)
+        door.signal { $0 = true }
+        // Then
+        let answer = try waiting.answer()
+        #expect(answer.outcome == "401 unauthorized")
+        #expect(!answer.text.contains("after that"))
     }
 
     @Test("a token that expires while it waits is told so then", arguments: ["/v1/sync", page, "/v1/admin/log"])

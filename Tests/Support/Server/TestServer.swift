@@ -27,6 +27,7 @@ package final class TestServer: Sendable {
 
     package var url: String { "http://127.0.0.1:\(port)" }
     package var store: Store { running.withLock { $0.store } }
+    package var chat: ChatServer { running.withLock { $0.chat } }
     package var storeID: StoreID { store.id }
 
     /// The password of every account. Its hash is computed once, because hashing is slow by design.
