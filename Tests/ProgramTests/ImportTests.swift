@@ -340,6 +340,17 @@ struct ImportTests {
         #expect(records.map { $0[string: "text"] ?? "" } == ["", "x"] && records.first?[bool: "erased"] == true)
     }
 
+    @Test("a time of writing that cannot be is left out")
+    func writtenNever() throws {
+        let world = try World(isServing: false)
+        let lines = [-99_999_999_999_999_999, 1_600_000_000_000].map { written in
+            "{\"ts\":1700000000000,\"sender\":\"a\",\"text\":\"x\",\"written\":\(written)}\n"
+        }
+        try expect(world.natterd(["import", "ops", "-"], input: .bytes(Array(lines.joined().utf8))), hasNotes: true)
+        let written = try world.natterd("export", "--raw", "ops").objects().map { $0[int: "written"] }
+        #expect(written == [nil, 1_600_000_000_000])
+    }
+
     @Test("an import of nothing makes no group")
     func nothing() throws {
         let world = try World(isServing: false)

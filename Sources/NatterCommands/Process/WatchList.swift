@@ -61,13 +61,15 @@ struct WatchList {
         }
         var printer = MessagePrinter(context, showsConversation: true, hasDayLines: false)
         (printer.reader, printer.showsChanges) = (synced.location.user, true)
-        let known = try replica?.conversations(includingGone: true) ?? []
+        let known = Dictionary(
+            try replica?.conversations(includingGone: true).map { ($0.id.high, $0) } ?? [],
+            uniquingKeysWith: { first, _ in first })
         for cursor in try place.failed().messages {
-            guard let replica, let conversation = known.first(where: { cursor.isOf($0.id) }),
+            guard let replica, let conversation = known[cursor.conversationPrefix],
                 try replica.standing(of: cursor, in: conversation).isPossible,
                 let message = try replica.message(cursor.seq, in: conversation, folds: true)
             else {
-                context.console.note("message \(cursor.seq), which has failed, is not here any more")
+                context.note("message \(cursor.seq), which has failed, is not here any more")
                 continue
             }
             try printer.write(message)

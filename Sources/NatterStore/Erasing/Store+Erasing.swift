@@ -133,7 +133,7 @@ extension Store {
             defer { finishErasing([id], hasErased: eraser.hasFoundErased) }
             let count = try eraser.erase(seqs)
             guard count > 0 else { continue }
-            report("erased \(count) messages again that were erased before this database was written")
+            report("erased \(count) messages again, of which this database, which is older, had the texts")
         }
         // Each start reports it until it is repaired.
         if damages.isEmpty { try noteStamp() }

@@ -57,7 +57,7 @@ extension Store {
             guard known == account, !isErased else { continue }
             _ = try eraseMessages(of: account, writer).get()
             try close(account, by: "natterd")
-            report("erased an account again that was erased before this database was written")
+            report("erased an account again that this database, which is older, still had")
         }
     }
 

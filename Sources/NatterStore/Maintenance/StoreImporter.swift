@@ -203,7 +203,9 @@ public final class StoreImporter {
         // A placeholder: a block's commit is stored in its header, which `settle` corrects.
         records.append(
             time: time, sender: sender, text: text, kind: kind, isImported: true,
-            about: about.map { seq(of: $0) }, via: via, written: written, isErased: isErased, commit: Commit(1))
+            about: about.map { seq(of: $0) }, via: via,
+            // No server takes another one from a client.
+            written: written.flatMap { Timestamp.range.contains($0) ? $0 : nil }, isErased: isErased, commit: Commit(1))
         count += 1
         return .new(place)
     }
