@@ -169,7 +169,7 @@ public final class StoreRebuild {
     }
 
     /// The events of each group that its rows do not know, by its number: those of blocks behind what the database knew, or all
-    /// if members were lost.
+    /// if rows of members were lost and no message is.
     ///
     /// - Parameter logs: of the conversations `known`, in their order, and of others behind them.
     private func unknownEvents(
@@ -180,7 +180,9 @@ public final class StoreRebuild {
             let identity = conversation.identity
             guard identity.kind == .group else { return nil }
             let tail = journal.records[identity.number] ?? []
-            let end = hasLostMembers ? .zero : max(conversation.sealedSeq, tail.last?.seq ?? .zero)
+            // Among lost messages may be that somebody was removed.
+            let needsAll = hasLostMembers && log.losses.isEmpty
+            let end = needsAll ? .zero : max(conversation.sealedSeq, tail.last?.seq ?? .zero)
             let blocks = Set(log.blocks.map(\.firstSeq))
             let sealed = (survey.blocks[identity.id] ?? []).filter { blocks.contains($0.header.firstSeq) }
                 .flatMap(\.events)
