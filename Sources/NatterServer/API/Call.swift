@@ -141,10 +141,7 @@ struct Call: Sendable {
         for principal: Principal, seen: Commit, deadline: Int64, _ again: @escaping @Sendable (Principal) -> Void,
         orElse: @escaping @Sendable () -> Void
     ) {
-        let isAway = head.isAway
-        if !isAway { store.noteWaiting(principal.account, 1) }
         suspend(principal, seen: seen, deadline: deadline) { wake in
-            if !isAway { store.noteWaiting(principal.account, -1) }
             server.workers.submitAlways(for: principal.account) {
                 do throws(APIError) {
                     let principal = try self.principal(need)
@@ -156,20 +153,27 @@ struct Call: Sendable {
         }
     }
 
-    /// Calls `wake` once, at news for the user, at the deadline, or when the token ends.
+    /// Calls `wake` once, at news for the user, at the deadline, or when the token ends. Until then the user looks online,
+    /// unless the request says that nobody is there.
     ///
     /// - Parameter extra: whose news counts as well.
     func suspend(
         _ principal: Principal, and extra: [AccountID] = [], seen: Commit, deadline: Int64,
         _ wake: @escaping @Sendable (Waiters.Wake) -> Void
     ) {
+        let isAway = head.isAway
+        if !isAway { store.noteWaiting(principal.account, 1) }
         let now = MonotonicClock.now()
         let left = store.millisecondsLeft(of: principal)
         server.waiters.wait(
             [principal.account] + extra, seen: seen,
             // Both clocks leave out parts of a millisecond, so without one more the token could still be good then.
             deadline: left < deadline - now ? now + left + 1 : deadline,
-            hasEnded: { store.millisecondsLeft(of: principal) == 0 }, wake)
+            hasEnded: { store.millisecondsLeft(of: principal) == 0 }
+        ) { reason in
+            if !isAway { store.noteWaiting(principal.account, -1) }
+            wake(reason)
+        }
     }
 }
 

@@ -57,11 +57,8 @@ enum LogRoutes {
     private static func wait(_ query: LogQuery, _ call: Call, _ principal: Principal, seen: UInt64, deadline: Int64) {
         let server = call.server
         server.recent.beginFollowing()
-        let isAway = call.head.isAway
-        if !isAway { call.store.noteWaiting(principal.account, 1) }
         call.suspend(principal, and: [ServiceLog.reader], seen: Commit(rawValue: .max), deadline: deadline) { wake in
             server.recent.endFollowing()
-            if !isAway { call.store.noteWaiting(principal.account, -1) }
             server.workers.submitAlways(for: principal.account) {
                 do throws(APIError) {
                     answer(query, call, try call.admin(), deadline: wake == .news ? deadline : 0)
