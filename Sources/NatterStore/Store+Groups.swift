@@ -104,8 +104,8 @@ extension Store {
 
     /// Renames a group, opens or closes it, or sets how long its messages are kept.
     public func changeGroup(
-        _ name: String, newName: String?, isOpen: Bool?, retention: Retention? = nil, by principal: Principal,
-        _ completion: @escaping Completion<ConversationView>
+        _ name: String, id: ConversationID? = nil, newName: String?, isOpen: Bool?, retention: Retention? = nil,
+        by principal: Principal, _ completion: @escaping Completion<ConversationView>
     ) {
         if let newName {
             do throws(NameError) { try NameRule.check(newName) } catch {
@@ -117,7 +117,7 @@ extension Store {
             completion(result)
         }
         changeGroup(principal, dropping) { [self] state, _ throws(StoreError) in
-            let group = try state.group(name, .administer, for: principal)
+            let group = try state.group(state.name(name, id: id, for: principal), .administer, for: principal)
             let number = group.identity.number
             let taken = newName.flatMap { state.groups[NameRule.caseKey($0)] }
             if let newName, let taken, taken != number { throw .nameTaken(newName) }
@@ -140,9 +140,11 @@ extension Store {
     }
 
     /// Deletes a group for all its members. Its name is free again.
-    public func deleteGroup(_ name: String, by principal: Principal, _ completion: @escaping Completion<Void>) {
+    public func deleteGroup(
+        _ name: String, id: ConversationID? = nil, by principal: Principal, _ completion: @escaping Completion<Void>
+    ) {
         change(by: principal, answering: completion) { state, _ throws(StoreError) in
-            let group = try state.group(name, .administer, for: principal)
+            let group = try state.group(state.name(name, id: id, for: principal), .administer, for: principal)
             var decision = Decision(.groupDeleted(group.identity.number))
             decision.append(.deleted, in: group.identity.number, by: principal)
             for member in group.members.keys {
@@ -158,11 +160,11 @@ extension Store {
     ///   - isAdmin: nil leaves it unchanged.
     ///   - mayAdd: whether a user outside the group is added. If not, the error is `.notInGroup`.
     public func putMember(
-        _ user: String, in name: String, isAdmin: Bool?, mayAdd: Bool, by principal: Principal,
-        _ completion: @escaping Completion<ConversationView>
+        _ user: String, in name: String, id: ConversationID? = nil, isAdmin: Bool?, mayAdd: Bool,
+        by principal: Principal, _ completion: @escaping Completion<ConversationView>
     ) {
         changeGroup(principal, completion) { state, builder throws(StoreError) in
-            let group = try state.groupToJoin(name, user, isAdmin, principal)
+            let group = try state.groupToJoin(state.name(name, id: id, for: principal), user, isAdmin, principal)
             guard let account = state.account(named: user), !account.isDisabled else { throw .noSuchUser(user) }
             let number = group.identity.number
             let old = group.members[account.id.rawValue]
@@ -195,9 +197,11 @@ extension Store {
 
     /// Removes a member from a group. Admins may remove others, and all members may remove themselves.
     public func removeMember(
-        _ user: String, from name: String, by principal: Principal, _ completion: @escaping Completion<Void>
+        _ user: String, from name: String, id: ConversationID? = nil, by principal: Principal,
+        _ completion: @escaping Completion<Void>
     ) {
         change(by: principal, answering: completion) { state, _ throws(StoreError) in
+            let name = try state.name(name, id: id, for: principal)
             let isSelf = state.account(named: user)?.id == principal.account
             let group: ConversationState
             do throws(StoreError) { group = try state.groupToSee(name, principal) } catch {
@@ -302,6 +306,17 @@ extension Change {
 }
 
 extension StoreState {
+    /// The name by which a request finds its group: that of the group with this id, whatever it is called now. Without an id,
+    /// the name that was given.
+    func name(_ given: String, id: ConversationID?, for principal: Principal) throws(StoreError) -> String {
+        guard let id else { return given }
+        // Whoever does not see the group does not learn its name.
+        guard let group = conversation(id), group.identity.kind == .group, !group.isDeleted,
+            Authority.lists(principal.account, group) || accounts[principal.account]?.isAdmin == true
+        else { throw .noSuchConversation(given) }
+        return group.name
+    }
+
     /// Finds a group by its name. Throws unless the principal has this right.
     func group(_ name: String, _ right: Right, for principal: Principal) throws(StoreError) -> ConversationState {
         guard let number = groups[NameRule.caseKey(name)], let group = conversations[number] else {

@@ -229,8 +229,15 @@ public struct EraseRequest: Codable, Sendable {
     /// `general`, a group, `@bob` for the admin's own messages with bob, or `@alice,@bob`.
     public var conversation: String
     public var seqs: [UInt64]
+    /// As in a message to send.
+    public var conversationID: ConversationID?
 
     public init(conversation: String, seqs: [UInt64]) { (self.conversation, self.seqs) = (conversation, seqs) }
+
+    private enum CodingKeys: String, CodingKey {
+        case conversation, seqs
+        case conversationID = "conversation_id"
+    }
 }
 
 public struct EraseAnswer: Codable, Sendable {

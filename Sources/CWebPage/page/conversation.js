@@ -158,7 +158,8 @@ class RowActions {
     const isSure = await this.#confirm(t('Erase this message?'), t('Its text, its sender and its edits go for good, from the server and from what everyone has synced.'), t('Erase'));
     if (!isSure) return;
     try {
-      await this.layout.state.change('POST', ['admin', 'erase'], { conversation: this.conversation.name, seqs: [message.seq] });
+      const { name, id } = this.conversation;
+      await this.layout.state.change('POST', ['admin', 'erase'], { ...meant(name, id), seqs: [message.seq] });
       shell.did(shell.erase(this.conversation, message.seq));
     } catch (error) {
       if (error instanceof Refusal) announceFailure(this.layout, t('Not erased: {reason}', { reason: errorText(error) }));

@@ -162,10 +162,12 @@ function groupPart(layout, conversation, signal) {
       }
     };
     const { name } = conversation;
+    // By its id, because it may be renamed while somebody is asked, and another group given its name.
+    const group = { conversation_id: conversation.id };
     const leave = async (segments) => {
       layout.leaving = conversation.id;
       try {
-        await state.change('DELETE', segments);
+        await state.change('DELETE', segments, undefined, group);
       } catch (error) {
         layout.leaving = null;
         throw error;
@@ -173,10 +175,10 @@ function groupPart(layout, conversation, signal) {
     };
     const member = (user) => person(user, isAdmin && user.name !== state.me.name && [
       iconButton('shield', user.admin ? t('{name}: admin no more', { name: line(user.name) }) : t('Make {name} an admin', { name: line(user.name) }), () => act(
-        () => state.change('PUT', ['groups', name, 'members', user.name], { admin: !user.admin }), shell.command('group', user.admin ? 'demote' : 'promote', name, user.name)), { 'aria-pressed': String(user.admin) }),
+        () => state.change('PUT', ['groups', name, 'members', user.name], { admin: !user.admin }, group), shell.command('group', user.admin ? 'demote' : 'promote', name, user.name)), { 'aria-pressed': String(user.admin) }),
       iconButton('close', t('Remove {name} from the group', { name: line(user.name) }), async () => {
         if (await confirm(t('Remove {name} from the group?', { name: line(user.name) }), t('They cannot read the group any more.'), t('Remove'))) {
-          act(() => state.change('DELETE', ['groups', name, 'members', user.name]), shell.command('group', 'remove', name, user.name));
+          act(() => state.change('DELETE', ['groups', name, 'members', user.name], undefined, group), shell.command('group', 'remove', name, user.name));
         }
       })]);
     show = () => {
@@ -189,7 +191,7 @@ function groupPart(layout, conversation, signal) {
           const wanted = newMember.input.value.trim();
           if (!wanted) return;
           act(async () => {
-            await state.change('PUT', ['groups', name, 'members', wanted], {});
+            await state.change('PUT', ['groups', name, 'members', wanted], {}, group);
             newMember.input.value = '';
           }, shell.command('group', 'add', name, wanted));
         } }, newMember.element, h('datalist', { id: 'member-names' }, [...state.users.keys()].slice(0, 200).map((user) => h('option', { value: user }))), h('button', { type: 'submit' }, t('Add'))),
@@ -259,7 +261,7 @@ async function change(layout, conversation, done) {
     if (isOpen.checked !== (known.open === true)) body.open = isOpen.checked;
     if (Number(days.input.value) !== daysOf(known)) body.retain = days.input.value ? `${days.input.value}d` : 'forever';
     try {
-      const changed = await state.change('PATCH', ['groups', before], body);
+      const changed = await state.change('PATCH', ['groups', before], body, { conversation_id: conversation.id });
       shell.did('');
       if (body.name) shell.did(shell.command('group', 'rename', before, body.name));
       if (body.retain) shell.did(shell.command('group', 'retain', changed.name, body.retain));

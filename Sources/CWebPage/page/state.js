@@ -55,8 +55,8 @@ export class State {
     return this.api.get(path(segments, query), { signal: this.signal });
   }
 
-  change(method, segments, body) {
-    return this.api.json(method, path(segments), body, { signal: this.signal });
+  change(method, segments, body, query) {
+    return this.api.json(method, path(segments, query), body, { signal: this.signal });
   }
 
   // Conversations

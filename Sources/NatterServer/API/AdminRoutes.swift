@@ -76,7 +76,7 @@ enum AdminRoutes {
         let peer = NameRule.isMe(String(name.dropFirst())) ? "@\(principal.name.text)" : name
         call.store.erase(
             request.seqs.map { Seq($0)...Seq($0) }, in: isOwn ? "@\(principal.name.text),\(peer)" : name,
-            by: principal.name.text, asking: principal,
+            id: request.conversationID, by: principal.name.text, asking: principal,
             call.completion { count in
                 call.log("messages_erased", [("admin", principal.name.text), ("count", "\(count)")])
                 return .json(EraseAnswer(erased: count))

@@ -80,13 +80,13 @@ enum PeopleRoutes {
             return retention
         }
         call.store.changeGroup(
-            call.name(0), newName: request.name.map(Normalization.formC), isOpen: request.open, retention: retention,
+            call.name(0), id: try call.query.conversationID(), newName: request.name.map(Normalization.formC), isOpen: request.open, retention: retention,
             by: principal,
             call.completion { .json(ConversationObject($0)) })
     }
 
-    static func deleteGroup(_ call: Call, _ principal: Principal) {
-        call.store.deleteGroup(call.name(0), by: principal, call.done())
+    static func deleteGroup(_ call: Call, _ principal: Principal) throws(APIError) {
+        call.store.deleteGroup(call.name(0), id: try call.query.conversationID(), by: principal, call.done())
     }
 
     static func members(_ call: Call, _ principal: Principal, _ part: ListPart) throws(APIError) {
@@ -100,14 +100,15 @@ enum PeopleRoutes {
         }
     }
 
-    static func putMember(_ call: Call, _ principal: Principal, _ request: MemberRequest) {
+    static func putMember(_ call: Call, _ principal: Principal, _ request: MemberRequest) throws(APIError) {
         call.store.putMember(
-            call.name(1), in: call.name(0), isAdmin: request.admin, mayAdd: request.existing != true, by: principal,
-            call.done())
+            call.name(1), in: call.name(0), id: try call.query.conversationID(), isAdmin: request.admin,
+            mayAdd: request.existing != true, by: principal, call.done())
     }
 
-    static func removeMember(_ call: Call, _ principal: Principal) {
-        call.store.removeMember(call.name(1), from: call.name(0), by: principal, call.done())
+    static func removeMember(_ call: Call, _ principal: Principal) throws(APIError) {
+        call.store.removeMember(
+            call.name(1), from: call.name(0), id: try call.query.conversationID(), by: principal, call.done())
     }
 }
 

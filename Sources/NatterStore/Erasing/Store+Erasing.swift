@@ -15,14 +15,15 @@ extension Store {
     ///
     /// - Parameters:
     ///   - name: `general`, a group, also one that was deleted, or `@alice,@bob`.
+    ///   - id: of the conversation that is meant, whatever is called `name` now; nil for the one of that name.
     ///   - principal: the admin who asks; nil for the operator.
     ///   - completion: gets how many messages were erased that were not before.
     public func erase(
-        _ ranges: [ClosedRange<Seq>], in name: String, by actor: String, asking principal: Principal? = nil,
-        _ completion: @escaping Completion<Int>
+        _ ranges: [ClosedRange<Seq>], in name: String, id: ConversationID? = nil, by actor: String,
+        asking principal: Principal? = nil, _ completion: @escaping Completion<Int>
     ) {
         do throws(StoreError) {
-            let (identity, seqs) = try erasable(ranges, in: name)
+            let (identity, seqs) = try erasable(ranges, in: name, id: id)
             let subject = "\(name) \(ranges.map { Store.text(of: $0) }.joined(separator: " "))"
             let isTaken = sealer.submit { [self] writer in
                 let result = Result {
@@ -45,12 +46,16 @@ extension Store {
     }
 
     private func erasable(
-        _ ranges: [ClosedRange<Seq>], in name: String
+        _ ranges: [ClosedRange<Seq>], in name: String, id: ConversationID?
     ) throws(StoreError) -> (ConversationIdentity, Set<Seq>) {
         let (identity, head) = try state.withLock { state throws(StoreError) in
-            guard let found = try StoreExporter.find(name, in: state, takesDeleted: true) else {
-                throw .noSuchConversation(name)
+            let named: ConversationState?
+            if let id {
+                named = state.conversation(id)
+            } else {
+                named = try StoreExporter.find(name, in: state, takesDeleted: true)
             }
+            guard let found = named else { throw .noSuchConversation(name) }
             return (found.identity, found.head)
         }
         var count = 0

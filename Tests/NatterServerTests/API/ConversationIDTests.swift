@@ -86,6 +86,35 @@ struct ConversationIDTests {
         #expect(try scene.bob.get("/v1/conversations/ops").json["read"] == before)
     }
 
+    @Test("changes of a group, its deletion and erasures meet the group with that id, and none of its former name")
+    func meantByID() throws {
+        let scene = try Scene()
+        try scene.server.makeAdmin("alice")
+        let id = "?conversation_id=\(scene.id)"
+        // An erasure
+        let seq = try #require(try scene.alice.page(of: "crew").messages.first { $0.text == "old" }).seq
+        let erasure = scene.fields(["seqs": .array([.number(Double(seq))])])
+        #expect(try scene.alice.post("/v1/admin/erase", .object(erasure)).json["erased"] == 1)
+        #expect(try scene.texts("crew") == [""] && scene.texts("ops") == ["new"])
+        // Members and the name
+        func members(_ name: String) throws -> [JSONValue?] {
+            try scene.alice.get("/v1/groups/\(name)/members").json["users"]?.items.map { $0["name"] } ?? []
+        }
+        #expect(try scene.alice.send(.delete, "/v1/groups/ops/members/bob\(id)").status == 200)
+        #expect(try members("crew") == ["alice"] && members("ops") == ["alice", "bob"])
+        // Whoever does not see the group learns nothing by its id
+        #expect(try scene.bob.send(.delete, "/v1/groups/ops\(id)").outcome == "404 no_such_conversation")
+        #expect(try scene.alice.send(.put, "/v1/groups/ops/members/bob\(id)").status == 200)
+        #expect(try members("crew") == ["alice", "bob"])
+        let renamed = try scene.json(.patch, "/v1/groups/ops\(id)", ["name": "band"], by: scene.alice)
+        #expect(try renamed.json["name"] == "band" && renamed.json["id"] == .string(scene.id))
+        #expect(try scene.alice.send(.delete, "/v1/groups/ops?conversation_id=x").status == 400)
+        // The deletion, and again: the group that has the name stays
+        #expect(try scene.alice.send(.delete, "/v1/groups/ops\(id)").status == 200)
+        #expect(try scene.alice.send(.delete, "/v1/groups/ops\(id)").outcome == "404 no_such_conversation")
+        #expect(try scene.texts("ops") == ["new"])
+    }
+
     @Test("an id of what is deleted, unknown or out of sight is 404 whatever the name, a malformed one 400")
     func refusals() throws {
         let scene = try Scene()
