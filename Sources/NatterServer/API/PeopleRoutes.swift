@@ -80,7 +80,8 @@ enum PeopleRoutes {
             return retention
         }
         call.store.changeGroup(
-            call.name(0), id: try call.query.conversationID(), newName: request.name.map(Normalization.formC), isOpen: request.open, retention: retention,
+            call.name(0), id: try call.query.conversationID(), newName: request.name.map(Normalization.formC),
+            isOpen: request.open, retention: retention,
             by: principal,
             call.completion { .json(ConversationObject($0)) })
     }
