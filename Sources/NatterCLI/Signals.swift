@@ -106,7 +106,7 @@ public enum Signals {
             child.pointee.receiver = receiver ?? 0
             // It came before the child was there.
             if child.pointee.receiver != 0, child.pointee.forwarded > 0 {
-                kill(child.pointee.receiver, child.pointee.forwarded)
+                forward(child.pointee.forwarded, to: child.pointee.receiver)
             }
         }
         handle(
@@ -115,8 +115,14 @@ public enum Signals {
                 ? nil
                 : { number in
                     Signals.child.pointee.forwarded = number
-                    if Signals.child.pointee.receiver != 0 { kill(Signals.child.pointee.receiver, number) }
+                    if Signals.child.pointee.receiver != 0 { Signals.forward(number, to: Signals.child.pointee.receiver) }
                 })
+    }
+
+    /// What is stopped, as by reading from the terminal, would get the signal only once it goes on.
+    private static func forward(_ number: Int32, to receiver: Int32) {
+        kill(receiver, number)
+        kill(receiver, SIGCONT)
     }
 
     /// Ends this process by the signal that was forwarded to its last child, if there was one.

@@ -100,6 +100,19 @@ struct WatchTests {
         #expect(try String(contentsOfFile: got, encoding: .utf8) == expected)
     }
 
+    @Test("a command that is stopped, as one that asks on the terminal is, ends with its watch")
+    func stopped() throws {
+        let said = world.directory("said")
+        let watching = try watch(world.bob, "echo $$ >'\(said)'; kill -STOP $$; sleep 600")
+        try world.alice.sends("one")
+        try eventually("the command is stopped") {
+            guard let id = Files.text(said).flatMap({ Int($0.dropLast()) }) else { return false }
+            return Files.text("/proc/\(id)/stat")?.contains(") T ") == true
+        }
+        watching.signal(SIGTERM)
+        #expect(watching.finish().code == 128 + SIGTERM)
+    }
+
     @Test(
         "a signal to end it is passed on to the command; a message that the command has not done is its next one",
         arguments: [(SIGTERM, 0), (SIGHUP, 9), (SIGINT, 9)] as [(Int32, Int)])
