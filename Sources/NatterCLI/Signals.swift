@@ -115,7 +115,9 @@ public enum Signals {
                 ? nil
                 : { number in
                     Signals.child.pointee.forwarded = number
-                    if Signals.child.pointee.receiver != 0 { Signals.forward(number, to: Signals.child.pointee.receiver) }
+                    if Signals.child.pointee.receiver != 0 {
+                        Signals.forward(number, to: Signals.child.pointee.receiver)
+                    }
                 })
     }
 
