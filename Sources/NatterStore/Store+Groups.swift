@@ -117,7 +117,7 @@ extension Store {
             completion(result)
         }
         changeGroup(principal, dropping) { [self] state, _ throws(StoreError) in
-            let group = try state.group(state.name(name, id: id, for: principal), .administer, for: principal)
+            let group = try state.group(name, id: id, .administer, for: principal)
             let number = group.identity.number
             let taken = newName.flatMap { state.groups[NameRule.caseKey($0)] }
             if let newName, let taken, taken != number { throw .nameTaken(newName) }
@@ -144,7 +144,7 @@ extension Store {
         _ name: String, id: ConversationID? = nil, by principal: Principal, _ completion: @escaping Completion<Void>
     ) {
         change(by: principal, answering: completion) { state, _ throws(StoreError) in
-            let group = try state.group(state.name(name, id: id, for: principal), .administer, for: principal)
+            let group = try state.group(name, id: id, .administer, for: principal)
             var decision = Decision(.groupDeleted(group.identity.number))
             decision.append(.deleted, in: group.identity.number, by: principal)
             for member in group.members.keys {
@@ -164,7 +164,7 @@ extension Store {
         by principal: Principal, _ completion: @escaping Completion<ConversationView>
     ) {
         changeGroup(principal, completion) { state, builder throws(StoreError) in
-            let group = try state.groupToJoin(state.name(name, id: id, for: principal), user, isAdmin, principal)
+            let group = try state.groupToJoin(name, id: id, user, isAdmin, principal)
             guard let account = state.account(named: user), !account.isDisabled else { throw .noSuchUser(user) }
             let number = group.identity.number
             let old = group.members[account.id.rawValue]
@@ -201,10 +201,9 @@ extension Store {
         _ completion: @escaping Completion<Void>
     ) {
         change(by: principal, answering: completion) { state, _ throws(StoreError) in
-            let name = try state.name(name, id: id, for: principal)
             let isSelf = state.account(named: user)?.id == principal.account
             let group: ConversationState
-            do throws(StoreError) { group = try state.groupToSee(name, principal) } catch {
+            do throws(StoreError) { group = try state.groupToSee(name, id: id, principal) } catch {
                 // Joining it is no remedy for someone who wants to leave.
                 guard isSelf, case .notAMember(let name, _) = error else { throw error }
                 throw .notAMember(name, leaving: true)
@@ -213,7 +212,7 @@ extension Store {
             guard let membership = group.members[account.id.rawValue] else {
                 throw .notInGroup(account.name.text, group: group.name)
             }
-            if !isSelf { _ = try state.group(name, .administer, for: principal) }
+            if !isSelf { _ = try state.group(name, id: id, .administer, for: principal) }
             if membership.isAdmin { try group.checkOtherAdmin(than: account.id, state) }
             var decision = Decision(
                 .memberRemoved(account.id, from: group.identity.number),
@@ -306,51 +305,47 @@ extension Change {
 }
 
 extension StoreState {
-    /// The name by which a request finds its group: that of the group with this id, whatever it is called now. Without an id,
-    /// the name that was given.
-    func name(_ given: String, id: ConversationID?, for principal: Principal) throws(StoreError) -> String {
-        guard let id else { return given }
-        // Whoever does not see the group does not learn its name.
-        guard let group = conversation(id), group.identity.kind == .group, !group.isDeleted,
-            Authority.lists(principal.account, group) || accounts[principal.account]?.isAdmin == true
-        else { throw .noSuchConversation(given) }
-        return group.name
+    /// The group with this id, whatever it is called now; without an id, the one that is called `name`. Nobody's right to it is
+    /// checked yet.
+    private func group(_ name: String, id: ConversationID?) -> ConversationState? {
+        guard let id else { return groups[NameRule.caseKey(name)].flatMap { conversations[$0] } }
+        return conversation(id).flatMap { $0.identity.kind == .group && !$0.isDeleted ? $0 : nil }
     }
 
-    /// Finds a group by its name. Throws unless the principal has this right.
-    func group(_ name: String, _ right: Right, for principal: Principal) throws(StoreError) -> ConversationState {
-        guard let number = groups[NameRule.caseKey(name)], let group = conversations[number] else {
-            throw .noSuchConversation(name)
-        }
+    /// Finds a group by its id or name. Throws unless the principal has this right.
+    func group(
+        _ name: String, id: ConversationID? = nil, _ right: Right, for principal: Principal
+    ) throws(StoreError) -> ConversationState {
+        guard let group = group(name, id: id) else { throw .noSuchConversation(name) }
         try Authority.check(right, of: principal.account, in: group, named: name, self)
         return group
     }
 
     /// Finds a group whose members the principal may know.
-    func groupToSee(_ name: String, _ principal: Principal) throws(StoreError) -> ConversationState {
-        if let number = groups[NameRule.caseKey(name)], let group = conversations[number],
-            Authority.isOrphan(group, self), accounts[principal.account]?.isAdmin == true
+    func groupToSee(
+        _ name: String, id: ConversationID? = nil, _ principal: Principal
+    ) throws(StoreError) -> ConversationState {
+        if let group = group(name, id: id), Authority.isOrphan(group, self),
+            accounts[principal.account]?.isAdmin == true
         {
             return group
         }
-        return try group(name, .read, for: principal)
+        return try group(name, id: id, .read, for: principal)
     }
 
     /// Finds a group that the principal may add `user` to, or in which they may change admins. A member who joins
     /// again changes nothing, so that needs no right.
     func groupToJoin(
-        _ name: String, _ user: String, _ isAdmin: Bool?, _ principal: Principal
+        _ name: String, id: ConversationID?, _ user: String, _ isAdmin: Bool?, _ principal: Principal
     ) throws(StoreError) -> ConversationState {
-        if account(named: user)?.id == principal.account, let number = groups[NameRule.caseKey(name)],
-            let group = conversations[number]
-        {
+        if account(named: user)?.id == principal.account, let group = group(name, id: id) {
             let isMember = group.members[principal.account.rawValue] != nil
             if isMember ? isAdmin == nil : group.isOpen && isAdmin != true { return group }
         }
         // 404 comes before 403. Whoever does not see the group learns nothing of users by it.
-        _ = try groupToSee(name, principal)
+        _ = try groupToSee(name, id: id, principal)
         guard account(named: user)?.isDisabled == false else { throw .noSuchUser(user) }
-        return try group(name, .administer, for: principal)
+        return try group(name, id: id, .administer, for: principal)
     }
 }
 

@@ -81,8 +81,7 @@ enum PeopleRoutes {
         }
         call.store.changeGroup(
             call.name(0), id: try call.query.conversationID(), newName: request.name.map(Normalization.formC),
-            isOpen: request.open, retention: retention,
-            by: principal,
+            isOpen: request.open, retention: retention, by: principal,
             call.completion { .json(ConversationObject($0)) })
     }
 

@@ -23,7 +23,7 @@ extension Store {
         asking principal: Principal? = nil, _ completion: @escaping Completion<Int>
     ) {
         do throws(StoreError) {
-            let (identity, seqs) = try erasable(ranges, in: name, id: id)
+            let (identity, name, seqs) = try erasable(ranges, in: name, id: id)
             let subject = "\(name) \(ranges.map { Store.text(of: $0) }.joined(separator: " "))"
             let isTaken = sealer.submit { [self] writer in
                 let result = Result {
@@ -45,18 +45,20 @@ extension Store {
         range.lowerBound == range.upperBound ? "\(range.lowerBound)" : "\(range.lowerBound)-\(range.upperBound)"
     }
 
+    /// - Returns: what is meant, by its id too, under the name that the audit trail has for it.
     private func erasable(
         _ ranges: [ClosedRange<Seq>], in name: String, id: ConversationID?
-    ) throws(StoreError) -> (ConversationIdentity, Set<Seq>) {
-        let (identity, head) = try state.withLock { state throws(StoreError) in
-            let named: ConversationState?
-            if let id {
-                named = state.conversation(id)
-            } else {
-                named = try StoreExporter.find(name, in: state, takesDeleted: true)
+    ) throws(StoreError) -> (ConversationIdentity, name: String, Set<Seq>) {
+        let (identity, name, head) = try state.withLock { state throws(StoreError) in
+            guard let id else {
+                guard let found = try StoreExporter.find(name, in: state, takesDeleted: true) else {
+                    throw .noSuchConversation(name)
+                }
+                return (found.identity, name, found.head)
             }
-            guard let found = named else { throw .noSuchConversation(name) }
-            return (found.identity, found.head)
+            guard let found = state.conversation(id) else { throw .noSuchConversation(name) }
+            let isGroup = found.identity.kind == .group
+            return (found.identity, isGroup ? found.name : CheckedConversation.label(of: found.identity), found.head)
         }
         var count = 0
         for range in ranges {
@@ -72,7 +74,7 @@ extension Store {
         for range in ranges {
             for seq in range.lowerBound.rawValue...range.upperBound.rawValue { seqs.insert(Seq(seq)) }
         }
-        return (identity, seqs)
+        return (identity, name, seqs)
     }
 
     /// Erases messages and their edits.

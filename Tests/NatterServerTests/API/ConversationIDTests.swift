@@ -96,6 +96,8 @@ struct ConversationIDTests {
         let erasure = scene.fields(["seqs": .array([.number(Double(seq))])])
         #expect(try scene.alice.post("/v1/admin/erase", .object(erasure)).json["erased"] == 1)
         #expect(try scene.texts("crew") == [""] && scene.texts("ops") == ["new"])
+        let entry = try scene.alice.get("/v1/admin/audit").lines.first
+        #expect(entry?["action"] == "messages_erased" && entry?["subject"] == .string("crew \(seq)"))
         // Members and the name
         func members(_ name: String) throws -> [JSONValue?] {
             try scene.alice.get("/v1/groups/\(name)/members").json["users"]?.items.map { $0["name"] } ?? []
