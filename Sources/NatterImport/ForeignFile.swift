@@ -90,10 +90,12 @@ public final class ForeignFile {
 /// Bytes that are read in order, in bounded memory.
 final class ByteStream {
     private static let chunkBytes = 256 << 10
+    private static let mark = Array("\u{FEFF}".utf8)
 
     private let fill: (UnsafeMutableRawBufferPointer) throws -> Int
     private var buffer: [UInt8] = []
     private var index = 0
+    private var isAtStart = true
     private var isAtEnd = false
 
     /// - Parameter fill: returns the number of bytes; 0 at the end.
@@ -107,6 +109,9 @@ final class ByteStream {
                 filled = min(try fill(UnsafeMutableRawBufferPointer(chunk)), chunk.count)
             }
             isAtEnd = buffer.isEmpty
+            // Some editors put a mark of the coding before a text.
+            if isAtStart, buffer.starts(with: ByteStream.mark) { index = ByteStream.mark.count }
+            isAtStart = false
         }
         return index < buffer.count ? buffer[index] : nil
     }

@@ -20,7 +20,7 @@ struct MailPart {
             rest = rest[(end + 1)...]
             if line.last == 0x0D { line = line.dropLast() }
             if line.isEmpty { break }
-            let text = CombiningRun.split(String(decoding: line, as: UTF8.self))
+            let text = Charset.decode(Array(line), "")
             if line.first == 0x20 || line.first == 0x09 {
                 // A long header goes on here.
                 if !headers.isEmpty { headers[headers.count - 1].value += text }
@@ -288,12 +288,22 @@ enum Charset {
         CombiningRun.split(decoded(bytes, charset))
     }
 
+    /// Names that mail has and the C library has not, and sets that stand for one that has more: what is called GB2312 is
+    /// mostly GBK.
+    ///
+    /// - SeeAlso: the labels of the Encoding Standard, https://encoding.spec.whatwg.org/#names-and-labels
+    private static let others = [
+        "gb2312": "gb18030", "iso-8859-1": "windows-1252", "iso-8859-8-e": "iso-8859-8", "iso-8859-8-i": "iso-8859-8",
+        "ks_c_5601": "cp949", "ks_c_5601-1987": "cp949", "unicode-1-1-utf-7": "utf-7", "x-big5": "big5",
+        "x-euc-jp": "euc-jp", "x-gbk": "gbk", "x-mac-roman": "macintosh", "x-sjis": "cp932",
+    ]
+
     private static func decoded(_ bytes: [UInt8], _ charset: String) -> String {
         let name = charset.lowercased()
-        if name == "utf-8" || name == "us-ascii" || name == "utf8" || !isName(name) {
-            return String(validating: bytes, as: UTF8.self) ?? converted(bytes, from: "windows-1252") ?? lossy(bytes)
-        }
-        return converted(bytes, from: name) ?? lossy(bytes)
+        let isKnown = isName(name) && !["ascii", "us-ascii", "utf-8", "utf8"].contains(name)
+        if isKnown, let text = converted(bytes, from: others[name] ?? name) { return text }
+        // Of a set with a name that nobody knows, too, a guess keeps more than nothing.
+        return String(validating: bytes, as: UTF8.self) ?? converted(bytes, from: "windows-1252") ?? lossy(bytes)
     }
 
     private static func lossy(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
@@ -327,6 +337,8 @@ enum Charset {
                         end = end?.advanced(by: 1)
                         left -= 1
                     }
+                    // The last letter of some sets waits for a sign that may follow it.
+                    _ = iconv(handle, nil, nil, &end, &left)
                     filled = room - left
                 }
             }

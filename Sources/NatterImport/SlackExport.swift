@@ -117,10 +117,13 @@ final class SlackExport {
         let files = message["files"]?.items ?? message["file"].map { [$0] } ?? []
         sink.skip("file_contents", count: files.count)
         var lines = [plain(message["text"]?.string ?? "")].filter { !$0.isEmpty }
+        let attachments = message["attachments"]?.items ?? []
         if lines.isEmpty {
-            lines += (message["attachments"]?.items ?? []).compactMap { attachment in
+            lines += attachments.compactMap { attachment in
                 (attachment["text"]?.string ?? attachment["fallback"]?.string).map(plain)
             }
+        } else {
+            sink.skip("attachments", count: attachments.count)
         }
         lines += files.map { "[" + ($0["title"]?.string ?? $0["name"]?.string ?? "file") + "]" }
         guard !lines.isEmpty else { return sink.skip("without_text") }
@@ -167,16 +170,20 @@ final class SlackExport {
 
     /// What stands between `<` and `>`: a target, and after `|` what people see.
     private func link(_ inner: Substring) -> String {
-        let parts = inner.split(separator: "|", maxSplits: 1, omittingEmptySubsequences: false)
-        let target = SlackExport.unescaped(parts[0])
-        let label = parts.count > 1 && !parts[1].isEmpty ? SlackExport.unescaped(parts[1]) : nil
+        // By bytes, as below.
+        let bar = inner.utf8.firstIndex(of: UInt8(ascii: "|")) ?? inner.endIndex
+        let target = SlackExport.unescaped(inner[..<bar])
+        let text = SlackExport.unescaped(Substring(inner.utf8[bar...].dropFirst()))
+        let label = text.isEmpty ? nil : text
         switch target.first {
         case "@": return "@" + (users[String(target.dropFirst())] ?? label ?? String(target.dropFirst()))
         case "#": return "#" + (label ?? channelNames[String(target.dropFirst())] ?? String(target.dropFirst()))
         case "!": return label ?? "@" + String(target.dropFirst().prefix { $0 != "^" })
         default:
-            guard let label, label != target else { return target }
-            return target.hasSuffix(label) ? label : "\(label) (\(target))"
+            guard let label else { return target }
+            // Where people wrote an address, Slack has put only its scheme before it.
+            let isWritten = ["", "http://", "https://", "mailto:", "tel:"].contains { $0 + label == target }
+            return isWritten ? label : "\(label) (\(target))"
         }
     }
 

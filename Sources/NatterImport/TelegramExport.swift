@@ -9,6 +9,8 @@ final class TelegramExport {
     /// The account that made the export.
     private var owner: String?
     private var chat = Chat()
+    /// What each chat says of itself, in the order of the file: it may stand behind the messages.
+    private var heads: [Chat] = []
     /// How many chats have a name.
     private var names: [String: Int] = [:]
 
@@ -31,8 +33,8 @@ final class TelegramExport {
         try visit(withMessages: false) { _ in
         } finish: {
             names[chat.title, default: 0] += 1
+            heads.append(chat)
         }
-        chat = Chat()
         var hasMessages = false
         try visit(withMessages: true) { message in
             guard let message else { return sink.skip("malformed") }
@@ -53,6 +55,8 @@ final class TelegramExport {
     private func visit(
         withMessages: Bool, _ take: (JSON?) throws -> Void, finish: () throws -> Void
     ) throws {
+        var heads = heads[...]
+        chat = heads.popFirst() ?? Chat()
         try file.content(TelegramExport.isExport) { name, bytes in
             func isChat(_ path: some BidirectionalCollection<String>) -> Bool {
                 path.isEmpty || (path.count == 3 && path.last == "*" && path.dropFirst().first == "list")
@@ -60,7 +64,7 @@ final class TelegramExport {
             try JSONDocument(bytes, name: file.isArchive ? name : file.path).visit { path in
                 if path.count == 3, isChat(path) {
                     try finish()
-                    chat = Chat()
+                    chat = heads.popFirst() ?? Chat()
                 }
                 if isChat(path) || path == ["chats"] || path == ["left_chats"] { return .enter }
                 if path == ["personal_information"] { return .take }

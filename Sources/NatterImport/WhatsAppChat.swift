@@ -38,7 +38,8 @@ final class WhatsAppChat: ChatLog {
                 }
             var civil = CivilTime(year: Int64(year < 100 ? year + 2_000 : year), month: month, day: day)
             (civil.minute, civil.second) = (clock[1], clock.count > 2 ? clock[2] : 0)
-            civil.hour = isAfternoon.map { clock[0] % 12 + ($0 ? 12 : 0) } ?? clock[0]
+            // Some phones count the hours of a day from 1 to 24; its first one is then the last number.
+            civil.hour = isAfternoon.map { clock[0] % 12 + ($0 ? 12 : 0) } ?? (clock[0] == 24 ? 0 : clock[0])
             return civil.isValid ? civil : nil
         }
     }

@@ -177,6 +177,44 @@ struct ForeignFormsTests {
         #expect(try history("mail") == ["0 Al: one\nFrom here", "1 Al: two"])
     }
 
+    /// Names of character sets as mail has them, bytes, and what these say.
+    @Test(
+        "mbox: each letter of a character set, also the last, and of one with a name that the C library has not",
+        arguments: [
+            ("windows-1255", [0xE0, 0xF9], "אש"), ("windows-1258", [0x61, 0x61], "aa"),
+            ("iso-8859-8-i", [0xE0, 0xE1], "אב"), ("ks_c_5601-1987", [0xB0, 0xA1], "가"),
+            ("x-sjis", [0x82, 0xA0], "あ"), ("cp-1252", [0x63, 0xE9], "cé"), ("unknown-8bit", [0xD0, 0xB6], "ж"),
+            ("ascii", [0x63, 0xE9], "cé"), ("ISO-8859-1", [0x93, 0x61], "\u{201C}a"), ("gb2312", [0x81, 0x40], "丂"),
+        ] as [(String, [UInt8], String)])
+    func charsets(name: String, bytes: [UInt8], text: String) throws {
+        let head = "From a@b Wed Jan  1 00:01:00 2025\nFrom: Jos"
+        let type = "Content-Type: text/plain; charset=\(name)\n\n"
+        // A name that was written without a coding
+        let mail = Array(head.utf8) + [0xE9, 0x0A] + type.utf8 + bytes + [0x0A]
+        let outcome = try world.natterd("import", "--from", "mbox", "mail", "-", input: .bytes(mail))
+        #expect(outcome.code == 0, "\(outcome)")
+        #expect(try history("mail") == ["1 José: \(text)"])
+    }
+
+    @Test("a mark of the coding before a text, sorted fields, and hours from 1 to 24")
+    func otherHands() throws {
+        let mark = "\u{FEFF}"
+        let irssi = "--- Log opened Wed Jan 01 00:00:00 2025\n00:01 < al> one\n"
+        #expect(try take("irssi", "irc", input: mark + irssi).code == 0)
+        #expect(try history("irc") == ["1 al: one"])
+        #expect(
+            try take("mbox", "mail", input: mark + "From a@b Wed Jan  1 00:01:00 2025\nFrom: al\n\none\n").code == 0)
+        #expect(try history("mail") == ["1 al: one"])
+        let message = #"{"date_unixtime":"1735689660","from":"al","id":1,"text":"one","type":"message"}"#
+        let sorted = #"{"id":7,"messages":[\#(message)],"name":"team","type":"private_group"}"#
+        let chats = #"{"chats":{"list":[\#(sorted),\#(sorted.replacing("team", with: "other"))]}}"#
+        try expect(take("telegram", input: mark + chats), hasNotes: true)
+        #expect(try history("team") == ["1 al: one"] && history("other") == ["1 al: one"])
+        let hours = "01/01/2025, 24:01 - al: one\n13/01/2025, 23:59 - al: two\n"
+        #expect(try take("whatsapp", "wa", input: hours).code == 0)
+        #expect(try history("wa").first == "1 al: one")
+    }
+
     @Test("an erased message of our own mail is counted, and has an address as others have")
     func erased() throws {
         let lines =
@@ -194,7 +232,7 @@ struct ForeignFormsTests {
         #expect(try history("copy") == ["0 al: one"])
     }
 
-    @Test("slack: what a Mac adds to a zip file, and a directory around everything; links to channels by their ids")
+    @Test("slack: what a Mac adds to a zip file, and a directory around everything; links to channels, sites and mail")
     func slackArchives() throws {
         let path = world.directory("wrapped.zip")
         let script = """
@@ -204,12 +242,17 @@ struct ForeignFormsTests {
                 z.writestr('export/users.json', '[{"id":"U1","name":"al"}]')
                 z.writestr('export/channels.json', '[{"id":"C2","name":"release"}]')
                 z.writestr('export/release/2025-01-01.json',
-                    '[{"type":"message","user":"U1","ts":"1735689600.0","text":"see <#C2> and <#C2|>"}]')
+                    '[{"type":"message","user":"U1","ts":"1735689600.0","text":"see <#C2> and <#C2|>"},'
+                    '{"type":"message","user":"U1","ts":"1735689660.0","attachments":[{"text":"a preview"}],'
+                    '"text":"<https://x.example/a.example|a.example> <http://a.example|a.example> <mailto:a@b|a@b>"}]')
             """
         let made = try ChildProcess("/usr/bin/python3", ["-c", script, path], environment: [:]).finish()
         #expect(made.code == 0, "\(made.errors)")
         let outcome = try world.natterd("import", "--from", "slack", path)
-        #expect(outcome.code == 0, "\(outcome)")
-        #expect(try history("release") == ["0 al: see #release and #release"])
+        #expect(outcome.code == 0 && outcome.errors.contains("1 attachments"), "\(outcome)")
+        #expect(
+            try history("release") == [
+                "0 al: see #release and #release", "1 al: a.example (https://x.example/a.example) a.example a@b",
+            ])
     }
 }

@@ -240,7 +240,9 @@ struct ForeignImportTests {
             try history("marks") == ["1699999980000 alice: \u{308}a", "1699999980000 alice: b"])
         // 64 KB of letters of flags, which took 0.5 s.
         let flags = String(repeating: "\u{1F1E6}", count: 16_000)
-        let texts = ["&lt;\u{308} &amp;lt; &gt;&x;&", "<https://example.org|a>\u{308}", "<@U1> " + flags]
+        let texts = [
+            "&lt;\u{308} &amp;lt; &gt;&x;&", "<https://example.org|a>\u{308}", "<@U1> " + flags, "<!\(flags)>",
+        ]
         let items = texts.enumerated().map {
             #"{"type":"message","user":"U1","ts":"170000000\#($0).0","text":"\#($1)"}"#
         }
@@ -252,7 +254,7 @@ struct ForeignImportTests {
         #expect(
             try history("slack") == [
                 "1700000000000 al: <\u{308} &lt; >&x;&", "1700000001000 al: a (https://example.org)\u{308}",
-                "1700000002000 al: @al " + flags,
+                "1700000002000 al: @al " + flags, "1700000003000 al: @" + flags,
             ])
     }
 

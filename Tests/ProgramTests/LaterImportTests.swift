@@ -114,6 +114,20 @@ struct LaterImportTests {
         #expect(try take(lines.0, lines.1, Line(second: 1, text: "new")) == [1, 2])
     }
 
+    @Test("of what was deleted here, an edit is left out and an answer is plain; a raw export can be imported")
+    func deleted() throws {
+        let secret = "{\"ts\":1700000000000,\"sender\":\"x\",\"text\":\"secret\"}\n"
+        let deletion = "{\"ts\":1700000001000,\"sender\":\"x\",\"kind\":\"delete\",\"about\":1}\n"
+        let history = secret.replacing("{", with: "{\"seq\":1,", maxReplacements: 1) + deletion
+        #expect(try world.natterd("import", "ops", "-", input: .bytes(Array(history.utf8))).code == 0)
+        let answer = Line(second: 9, sender: "y", text: "what was it?", answers: 1)
+        #expect(try take(Line(text: "secret, edited", edited: 5), answer) == [1, 1])
+        #expect(try texts() == ["", "what was it?"])
+        let raw = try world.natterd("export", "--raw", "ops")
+        #expect(try raw.objects().map { $0[int: "about"] } == [nil, 1, nil])
+        try expect(world.natterd("import", "copy", "-", input: .bytes(Array(raw.output.utf8))), hasNotes: true)
+    }
+
     @Test("the end of a long text is edited; an erased original, and an erased message, do not come back")
     func longAndErased() throws {
         let start = String(repeating: "y", count: 65_000) + "\n"

@@ -91,10 +91,14 @@ struct PageWriter: HistoryWriter {
             for mark in ["&lt;", "&gt;", "&quot;"] {
                 if let end = address.firstRange(of: mark.utf8) { address = address[..<end.lowerBound] }
             }
+            func count(_ bracket: Unicode.Scalar) -> Int { address.count(where: { $0 == UInt8(ascii: bracket) }) }
+            var unopened = count(")") - count("(")
             while let last = address.last, ".,;:!?)'".utf8.contains(last), !address.hasEntitySuffix {
-                // A bracket that was opened in the address belongs to it.
-                func count(_ bracket: Unicode.Scalar) -> Int { address.count(where: { $0 == UInt8(ascii: bracket) }) }
-                if last == UInt8(ascii: ")"), count(")") <= count("(") { break }
+                if last == UInt8(ascii: ")") {
+                    // A bracket that was opened in the address belongs to it.
+                    if unopened <= 0 { break }
+                    unopened -= 1
+                }
                 address = address.dropLast()
             }
             rest = rest[address.endIndex...]

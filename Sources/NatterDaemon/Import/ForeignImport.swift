@@ -261,7 +261,9 @@ enum ForeignImport {
             places.append(place)
             // Only the newest text is known, and when it was written.
             if let edited {
-                try importer.append(time: edited, sender: sender, text: text, kind: .edit, about: place)
+                let edit = try importer.append(time: edited, sender: sender, text: text, kind: .edit, about: place)
+                // It was deleted here.
+                if case .earlier = edit { known += 1 }
             }
         }
         while try lines.next(take) != nil {}

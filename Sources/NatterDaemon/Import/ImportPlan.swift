@@ -13,6 +13,8 @@ struct ImportPlan {
     }
 
     private(set) var targets: [Target] = []
+    /// The places of targets, by the keys of their names.
+    private var places: [String: Int] = [:]
     /// Channels that go nowhere, with the user who has no account.
     private(set) var refused: [(channel: ImportSpool.Channel, user: String)] = []
 
@@ -101,10 +103,11 @@ struct ImportPlan {
     @discardableResult
     private mutating func add(_ channel: ImportSpool.Channel, to conversation: String) -> Int {
         let key = NameRule.caseKey(conversation)
-        if let index = targets.firstIndex(where: { NameRule.caseKey($0.conversation) == key }) {
+        if let index = places[key] {
             targets[index].channels.append(channel)
             return index
         }
+        places[key] = targets.count
         targets.append(Target(conversation: conversation, channels: [channel]))
         return targets.count - 1
     }

@@ -94,6 +94,10 @@ final class ImportSpool: HistorySink {
         guard Timestamp.range.contains(message.time),
             message.time <= now.advanced(milliseconds: Limits.importAheadMilliseconds)
         else { return skip("bad_time", count: 1) }
+        // What no message can have is left out, and may have been all of it.
+        if message.text.utf8.first == 0, message.text.utf8.allSatisfy({ $0 == 0 }) {
+            return skip("without_text", count: 1)
+        }
         if let edited = message.edited, edited > now.advanced(milliseconds: Limits.importAheadMilliseconds) {
             throw CommandFailure(
                 .invalidData, code: "bad_time",

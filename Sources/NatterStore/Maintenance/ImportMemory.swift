@@ -72,6 +72,15 @@ struct ImportMemory {
         } ?? false
     }
 
+    /// Whether a message of the conversation is deleted.
+    func isDeleted(_ seq: Seq) throws(ImportError) -> Bool {
+        try read { connection, conversation in
+            try connection.hasRow(
+                "SELECT 1 FROM relation WHERE conversation=? AND about=? AND kind=?", conversation, seq.rawValue,
+                Int(MessageKind.delete.rawValue))
+        } ?? false
+    }
+
     /// Reads what earlier imports have recorded; nil for a new conversation.
     private func read<Value>(_ body: (Connection, Int64) throws -> Value?) throws(ImportError) -> Value? {
         guard let conversation else { return nil }

@@ -173,7 +173,8 @@ public final class StoreImporter {
     /// - Parameters:
     ///   - sender: a label of 1 to 64 bytes.
     ///   - text: at most 65,536 bytes; it may be empty.
-    ///   - about: the place of the earlier message that it is about. An edit of one that is erased is left out.
+    ///   - about: the place of the earlier message that it is about. An edit of one that is erased or deleted is left
+    ///     out, and an answer to a deleted one becomes a plain message.
     ///   - via: a label of 1 to 200 bytes.
     ///   - id: its key in this conversation. A message whose id is there already is left out.
     /// - Returns: the place of the message, which an earlier import may have brought.
@@ -192,8 +193,15 @@ public final class StoreImporter {
         } catch {
             throw .badMessage(error)
         }
-        // Nobody sees an erased message again by its edit.
-        if kind == .edit, case .earlier(let seq)? = about, try memory.isErased(seq) { return .earlier(seq) }
+        var about = about
+        if case .earlier(let seq)? = about {
+            // Nobody sees an erased or deleted message again by its edit.
+            if kind == .edit, try memory.isErased(seq) { return .earlier(seq) }
+            if try memory.isDeleted(seq) {
+                if kind.isChange { return .earlier(seq) }
+                about = nil
+            }
+        }
         let place = count
         if let id {
             let content = KnownMessages.content(time, sender, text) + [kind.rawValue]
