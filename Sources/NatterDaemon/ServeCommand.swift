@@ -102,6 +102,9 @@ struct ServeCommand {
             try HookRegistry(of: store.directory, disk: store.disk), store, clock: console.clock, events: log.write)
         defer { hooks.stop() }
         let server = try makeServer(store, identity, hooks)
+        for failure in hooks.registry.failures {
+            log.write(Event(.error, "hook_failed", [("reason", failure.message.english)]))
+        }
         try hooks.start()
         let address = settings.listen.with(port: server.port)
         let url = "\(identity == nil ? "http" : "https")://\(address)"

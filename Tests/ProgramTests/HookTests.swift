@@ -194,9 +194,20 @@ struct HookTests {
             try bad.write(toFile: path, atomically: false, encoding: .utf8)
             let outcome = try world.natterd("hook", "ls")
             #expect(outcome.code == 74 && isOneLine(outcome.errors), "\(value) \(outcome)")
+            #expect(outcome.errors.contains("'natterd hook rm \(id)'"), "\(outcome)")
             try FileManager.default.removeItem(atPath: path)
             try good.write(toFile: path, atomically: false, encoding: .utf8)
         }
+        // The server runs, and sends what the others have
+        try FileManager.default.removeItem(atPath: path)
+        try "?".write(toFile: path, atomically: false, encoding: .utf8)
+        try world.serve()
+        _ = try add(receiver, to: world)
+        try world.alice.sends("four")
+        _ = try receiver.next(answer: "200 OK")
+        #expect(try world.natterd("hook", "rm", id).code == 0)
+        #expect(try world.natterd("hook", "ls").output.split(separator: "\n").count == 1)
+        #expect(!FileManager.default.fileExists(atPath: path))
     }
 
     @Test(

@@ -44,6 +44,21 @@ struct WatchTests {
         #expect(end.code == 130 && end.bytes.isEmpty)
     }
 
+    @Test("what came before a first start without the server, and what an operator imports, is not new")
+    func oldNews() throws {
+        try world.alice.sends("one")
+        try expect(world.bob("sync"), hasNotes: true)
+        try world.alice.sends("two")
+        let address = world.url
+        world.stopServing()
+        let watching = try watch(world.bob, "echo \"$NATTER_SEQ\"")
+        try world.serve(["--listen", String(address.dropFirst("http://".count))])
+        let line = #"{"ts":\#(Int64(Date().timeIntervalSince1970 * 1_000)),"sender":"admin","text":"run this"}"#
+        try expect(world.natterd("import", "general", "-", input: .bytes(Array(line.utf8))), hasNotes: true)
+        try world.alice.sends("four")
+        #expect(try watching.line() == "4")
+    }
+
     @Test("a group that goes away while its message waits for another try makes the watch ask no oftener")
     func goneWhilePausing() throws {
         try expect(world.alice("group", "create", "ops"), hasNotes: true)

@@ -116,10 +116,18 @@ struct WrapTests {
         }
         // The scope of a token answers where it may not look
         try expect(world.alice("group", "create", "ops"), hasNotes: true)
-        let token = try world.alice("token", "create", "--scope", "send:ops").output
         let file = "\(world.alice.home)/robot.token"
-        try token.write(toFile: file, atomically: true, encoding: .utf8)
-        chmod(file, 0o600)
+        func take(_ scope: String) throws {
+            let token = try world.alice("token", "create", "--scope", scope).output
+            try token.write(toFile: file, atomically: true, encoding: .utf8)
+            chmod(file, 0o600)
+        }
+        try take("read:ops")
+        let reader = try world.alice("wrap", "--token-file", file, "-c", "ops", "echo", "ran")
+        #expect(reader.code == 77 && reader.bytes.isEmpty && isOneLine(reader.errors), "\(reader)")
+        try take("send:@alice")
+        #expect(try world.alice("wrap", "--token-file", file, "-c", "@me", "true").code == 0)
+        try take("send:ops")
         #expect(try world.alice("wrap", "--token-file", file, "-c", "ops", "true").code == 0)
         let elsewhere = try world.alice("wrap", "--token-file", file, "-c", "general", "echo", "ran")
         #expect(elsewhere.code == 77 && elsewhere.bytes.isEmpty)

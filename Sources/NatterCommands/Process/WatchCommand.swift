@@ -177,6 +177,8 @@ enum WatchCommand {
             }
             since = now
             try start.write(since, place.description)
+            // Behind what the replica has, there may be more that is older than this start. Its time tells.
+            guard isCurrent else { return try save() }
             for conversation in try replica.conversations(includingGone: true) {
                 positions[conversation.id] = conversation.head
                 cursors[conversation.id] = try replica.cursor(at: conversation.head, of: conversation)
@@ -246,8 +248,14 @@ enum WatchCommand {
                         }
                         return !failed
                     }
+                    // The last of those that were passed over, whose position is not saved yet.
+                    var passedOver: Seq?
                     for message in try replica.changed(run, folds: false) ?? run.messages() {
-                        if isWanted(message), let status = try handle(message) {
+                        guard isWanted(message) else {
+                            (passedOver, positions[conversation.id]) = (message.seq, message.seq)
+                            continue
+                        }
+                        if let status = try handle(message) {
                             let count = (failures[conversation.id] ?? 0) + 1
                             failures[conversation.id] = count
                             guard count >= tries else {
@@ -267,12 +275,14 @@ enum WatchCommand {
                                 ))
                         }
                         failures[conversation.id] = nil
+                        passedOver = nil
                         try move(conversation, to: message.seq, in: replica)
                         Signals.endIfForwarded()
                     }
+                    if let passedOver { try move(conversation, to: passedOver, in: replica) }
                     return true
                 }
-                if !failed, positions[conversation.id] == nil {
+                if !failed, isCurrent, positions[conversation.id] == nil {
                     try move(conversation, to: conversation.head, in: replica)
                 }
                 if failed { postpone(conversation.id) } else { pauses[conversation.id] = nil }
@@ -298,6 +308,8 @@ enum WatchCommand {
 
         private func isWanted(_ message: Message) -> Bool {
             guard takesEvents || message.kind == .text && !message.isDeleted && !message.isErased else { return false }
+            // What an operator imports is never news, and its senders are names that somebody wrote.
+            if message.isImported { return false }
             // Without a label of a token, the user has typed it. A bot that answers itself never ends.
             if !takesOwn, message.via == nil, message.sender == synced.location.user { return false }
             if isPersonal, !message.conversation.hasPrefix("@") { return false }

@@ -100,11 +100,18 @@ enum WrapCommand {
                 if refusal.has(.forbidden), try mayOnlySend(api) { return }
                 throw error
             }
+            // Who may look need not be allowed to write.
+            if let scope = try? api.whoami().scope, scope.hasPrefix("read:") {
+                throw CommandFailure(
+                    .refused, code: ErrorCode.forbidden.rawValue,
+                    "the scope of the token, '\(scope)', does not allow to send the outcome; the command was not run")
+            }
         }
 
         private func mayOnlySend(_ api: ServerAPI) throws -> Bool {
-            let scope = try api.whoami().scope
-            return NameRule.caseKey(scope) == NameRule.caseKey("send:" + conversation)
+            let who = try api.whoami()
+            let isOwn = conversation.hasPrefix("@") && NameRule.isMe(String(conversation.dropFirst()))
+            return NameRule.caseKey(who.scope) == NameRule.caseKey("send:" + (isOwn ? "@" + who.name : conversation))
         }
 
         /// Sends the message, or keeps it in the outbox.

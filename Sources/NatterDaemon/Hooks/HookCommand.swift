@@ -149,10 +149,11 @@ extension OperationRunner {
             try channel.reply(.hook(HookObject(hook, in: store, secret: hook.secret)))
         case .listHooks:
             for hook in registry.all { try channel.reply(.hook(HookObject(hook, in: store))) }
+            if let failure = registry.failures.first { throw failure }
         case .removeHook(let id):
-            let hook = try registry.hook(id)
-            try registry.remove(id)
-            store.recordAudit(by: actor, "hook_removed", "\(hook.conversation) \(try HookAddress(hook.url).server)")
+            let hook = try registry.remove(id)
+            let what = try hook.map { "\($0.conversation) \(try HookAddress($0.url).server)" }
+            store.recordAudit(by: actor, "hook_removed", what ?? id)
             try changed()
         case .retryHook(let id):
             _ = try registry.hook(id)

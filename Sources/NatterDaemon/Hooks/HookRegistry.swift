@@ -16,25 +16,37 @@ final class HookRegistry: Sendable {
     private let directory: String
     private let disk: any Disk
     private let hooks: Monitor<[String: Hook]>
+    /// Names of files that are no hooks, without the extension. The server runs without them.
+    private let damaged: Monitor<Set<String>>
 
-    /// - Throws: `DiskError`; 74 for a file that is no hook.
+    /// - Throws: `DiskError`.
     init(of root: String, disk: any Disk) throws {
         directory = root + "/hooks"
         self.disk = disk
         var found: [String: Hook] = [:]
+        var damaged: Set<String> = []
         if try disk.information(directory)?.isDirectory == true {
             for name in try disk.list(directory) where name.hasSuffix(".json") {
                 let path = directory + "/" + name
                 let bytes = try disk.contents(of: path, limit: HookRegistry.fileLimit)
                 guard let hook = try? WireJSON.decode(Hook.self, from: bytes), name == hook.id + ".json", hook.isSound
                 else {
-                    throw CommandFailure(
-                        .inputOutput, code: "damaged", "'\(path)' is damaged; remove it, and add the hook again")
+                    damaged.insert(String(name.dropLast(".json".count)))
+                    continue
                 }
                 found[hook.id] = hook
             }
         }
-        hooks = Monitor(found)
+        (hooks, self.damaged) = (Monitor(found), Monitor(damaged))
+    }
+
+    /// What is wrong with files that are no hooks.
+    var failures: [CommandFailure] {
+        damaged.withLock { $0.sorted() }.map { id in
+            CommandFailure(
+                .inputOutput, code: "damaged",
+                "'\(path(id))' is damaged; remove it with 'natterd hook rm \(id)', and add the hook again")
+        }
     }
 
     var all: [Hook] { hooks.withLock { $0.values.sorted { $0.id < $1.id } } }
@@ -60,14 +72,21 @@ final class HookRegistry: Sendable {
         }
     }
 
-    func remove(_ id: String) throws {
-        _ = try hook(id)
+    /// Removes a hook, or a file that should have been one.
+    ///
+    /// - Returns: the hook; nil if its file was damaged.
+    @discardableResult
+    func remove(_ id: String) throws -> Hook? {
+        let isDamaged = damaged.withLock { $0.contains(id) }
+        let hook = isDamaged ? nil : try hook(id)
         try hooks.withLock { hooks in
             // A hook whose file stays would be back after a restart.
             try disk.removeIfThere(path(id))
             try disk.syncDirectory(directory)
             hooks[id] = nil
         }
+        damaged.withLock { _ = $0.remove(id) }
+        return hook
     }
 
     /// Changes a hook durably.
