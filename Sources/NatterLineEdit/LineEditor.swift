@@ -37,6 +37,8 @@ public final class LineEditor {
     private var pushedBack: UInt8?
     /// The rest of a key of several characters, for libedit.
     private var key: ArraySlice<UInt8> = []
+    /// What stands in the next line when it begins.
+    private var prefilled: String?
 
     /// - Returns: nil if the terminal can't be used.
     public init?(_ owner: any LineEditorOwner) {
@@ -52,6 +54,7 @@ public final class LineEditor {
         natter_edit_on_tab(handle) { editor, _ in LineEditor.of(editor)?.complete() ?? 0 }
         natter_edit_on_up(handle) { editor, _ in LineEditor.of(editor)?.recall() ?? 0 }
         natter_edit_on_down(handle) { editor, _ in LineEditor.of(editor)?.forget() ?? 0 }
+        natter_edit_on_prefill(handle) { editor, _ in LineEditor.of(editor)?.insertPrefilled() ?? 0 }
     }
 
     deinit {
@@ -78,10 +81,13 @@ public final class LineEditor {
         return LineEditor.text(UnsafeBufferPointer(start: line, count: Int(count)).filter { $0 != 0x0A && $0 != 0x0D })
     }
 
-    /// Lets the user go on with a text, as if it had been typed.
-    public func prefill(_ text: String) {
-        guard let handle else { return }
-        natter_edit_push(handle, LineEditor.wide(text))
+    /// Lets the user go on with a text in the next line.
+    ///
+    /// - Returns: false if the next line has begun already, as in pasted text, which would be joined to it.
+    public func prefill(_ text: String) -> Bool {
+        guard !hasMoreInput else { return false }
+        prefilled = text
+        return true
     }
 
     /// Clears the line that the user has just finished.
@@ -122,6 +128,10 @@ public final class LineEditor {
 
     /// - Returns: 1 with a character, 0 at the end, -1 after an error.
     private func readCharacter(into target: UnsafeMutablePointer<UInt32>?) -> Int32 {
+        if prefilled != nil {
+            target?.pointee = UInt32(natter_edit_prefill_key)
+            return 1
+        }
         while true {
             if let character = key.popFirst() {
                 target?.pointee = UInt32(character)
@@ -231,6 +241,13 @@ public final class LineEditor {
         guard let handle, line(handle).text.isEmpty, let text = owner.recall() else {
             return UInt8(natter_edit_beep)
         }
+        natter_edit_insert(handle, LineEditor.wide(text))
+        return UInt8(natter_edit_redraw)
+    }
+
+    private func insertPrefilled() -> UInt8 {
+        guard let handle, let text = prefilled else { return UInt8(natter_edit_beep) }
+        prefilled = nil
         natter_edit_insert(handle, LineEditor.wide(text))
         return UInt8(natter_edit_redraw)
     }

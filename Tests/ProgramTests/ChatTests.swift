@@ -146,9 +146,36 @@ struct ChatTests {
         try crew.output(until: "there is no conversation 'crew'")
         try crew.output(until: "crew> ")
         try crew.output(until: "anybody here?")
-        // Ctrl-U clears the line
-        crew.type("\u{15}" + ChatTests.end)
-        #expect(crew.finish().code == 0)
+        // Ctrl-U clears the line. Of pasted lines, the last comes back, as it was: a Tab completes nothing
+        crew.type("\u{15}one\n\tt\two\n")
+        try crew.output(until: "there is no conversation")
+        try crew.output(until: "there is no conversation 'crew'")
+        try crew.output(until: "t       wo")
+        crew.type("\u{15}  \n" + ChatTests.end)
+        let end = crew.finish()
+        #expect(end.code == 0 && !end.output.contains("onet") && !end.output.contains("natter: "), "\(end)")
+    }
+
+    @Test("begins with all that is unread, or says that it is too much and marks nothing")
+    func unread() throws {
+        try world.bob.sends("mine")
+        for number in 1...25 { try world.alice.sends("unread \(number)") }
+        let chat = try Screen.start(world.bob, ["chat"], columns: 80)
+        try chat.output(until: "unread 1\r\n")
+        try chat.output(until: "unread 25\r\n")
+        chat.type(ChatTests.end)
+        #expect(chat.finish().code == 0)
+        #expect(try world.bob("ls", "--json").objects().first?[int: "unread"] == 0)
+        let lines = (1...1_001).map { "many \($0)\n" }.joined()
+        try expect(world.alice.run(["send", "--lines"], input: .bytes(Array(lines.utf8))))
+        let many = try Screen.start(world.bob, ["chat"], columns: 80)
+        try many.output(until: "'natter log --unread --mark general'")
+        try many.output(until: "many 1001\r\n")
+        many.type("hello\n")
+        try many.output(until: ": hello")
+        many.type(ChatTests.end)
+        #expect(many.finish().code == 0)
+        #expect(try world.bob("ls", "--json").objects().first?[int: "unread"] == 1_001)
     }
 
     @Test("an edit that is refused is still an edit, and bytes that are not UTF-8 swallow no key")

@@ -23,6 +23,10 @@ static inline EditLine *natter_edit_open(void *owner, natter_edit_prompt prompt,
     el_wset(editor, EL_GETCFN, reader);
     // Not every description of a terminal has this key.
     el_wset(editor, EL_BIND, L"\033[3~", L"ed-delete-next-char", NULL);
+    // There is no history to search, and commands of libedit itself would write over the line.
+    el_wset(editor, EL_BIND, L"^R", L"ed-redisplay", NULL);
+    el_wset(editor, EL_BIND, L"\033x", L"ed-unassigned", NULL);
+    el_wset(editor, EL_BIND, L"\033X", L"ed-unassigned", NULL);
     return editor;
 }
 
@@ -51,6 +55,14 @@ static inline void natter_edit_on_down(EditLine *editor, natter_edit_action acti
     el_wset(editor, EL_BIND, L"^N", L"natter-forget", NULL);
 }
 
+// No key of emacs, so nothing else is bound to it.
+enum { natter_edit_prefill_key = 0x1F };
+
+static inline void natter_edit_on_prefill(EditLine *editor, natter_edit_action action) {
+    el_wset(editor, EL_ADDFN, L"natter-prefill", L"Go on with a text", action);
+    el_wset(editor, EL_BIND, L"^_", L"natter-prefill", NULL);
+}
+
 static inline void natter_edit_refresh(EditLine *editor) { el_wset(editor, EL_REFRESH); }
 
 // The next line with its newline; NULL at the end.
@@ -68,8 +80,6 @@ static inline const uint32_t *natter_edit_line(EditLine *editor, long *cursor, l
 static inline void natter_edit_insert(EditLine *editor, const uint32_t *text) {
     el_winsertstr(editor, (const wchar_t *)text);
 }
-
-static inline void natter_edit_push(EditLine *editor, const uint32_t *text) { el_wpush(editor, (const wchar_t *)text); }
 
 // <wchar.h> has it for X/Open sources only.
 int wcwidth(wchar_t character);

@@ -10,6 +10,8 @@ internal import NatterWire
 final class Chat: LineEditorOwner {
     /// How many messages it begins with.
     private static let firstCount = 20
+    /// It begins with all unread messages, but with no more than this.
+    private static let unreadLimit: UInt64 = 1_000
     /// How far it looks for the user's last message.
     private static let recallReach = 200
 
@@ -26,6 +28,7 @@ final class Chat: LineEditorOwner {
     /// Unread messages of other conversations.
     private var unread: UInt64 = 0
     private var isOffline: Bool
+    private var marksNothing = false
     /// The message that is being edited, and its text before.
     private var edited: (seq: Seq, text: String)?
     /// What ends the chat although the user goes on typing.
@@ -67,6 +70,7 @@ final class Chat: LineEditorOwner {
         if let found = try current() {
             if let reason = found.goneReason { synced.tell(gone: found.name, reason: reason) }
             try walk.placeBeforeNewest(Chat.firstCount, [found])
+            try placeBeforeUnread(of: found)
             try walk.forward([found])
         }
         try context.console.output.flush()
@@ -79,6 +83,19 @@ final class Chat: LineEditorOwner {
         if let failure { return ExitCodes.translate(failure).exitCode }
         markRead()
         return .success
+    }
+
+    /// What the chat marks as read was shown.
+    private func placeBeforeUnread(of found: ReplicaConversation) throws {
+        guard found.unread > 0, let place = walk.positions[found.id], found.read < place else { return }
+        if found.head.rawValue - found.read.rawValue <= Chat.unreadLimit {
+            walk.place(found.id, at: found.read)
+        } else {
+            marksNothing = true
+            context.console.note(
+                "there are \(found.unread) unread messages, too many for this window, so none is marked as read; "
+                    + "'natter log --unread --mark \(Delivery.quoted(found.name))' prints and marks them")
+        }
     }
 
     /// - Returns: false if there can be no editor.
@@ -150,7 +167,7 @@ final class Chat: LineEditorOwner {
     private func take(_ line: String, _ editor: LineEditor) {
         let edited = edited
         self.edited = nil
-        if line.isEmpty || edited.map({ line.utf8.elementsEqual($0.text.utf8) }) ?? false {
+        if line.allSatisfy(\.isWhitespace) || edited.map({ line.utf8.elementsEqual($0.text.utf8) }) ?? false {
             return editor.clearLast(line)
         }
         let request = SendRequest(
@@ -172,8 +189,7 @@ final class Chat: LineEditorOwner {
         } catch {
             if let failure { return keep(request, after: error, of: failure) }
             context.console.note(ExitCodes.translate(error).message)
-            self.edited = edited
-            editor.prefill(line)
+            if editor.prefill(line) { self.edited = edited }
         }
     }
 
@@ -253,7 +269,7 @@ final class Chat: LineEditorOwner {
 
     /// Tells the server what was shown. A failure costs nothing but the mark.
     private func markRead() {
-        guard !isOffline, let found = try? current(),
+        guard !isOffline, !marksNothing, let found = try? current(),
             let seq = walk.shown[found.id], seq > found.read
         else { return }
         _ = try? synced.api().markRead(found.name, id: found.groupID, upTo: seq)
