@@ -30,6 +30,13 @@ class AdminTests(PageTest):
         self.press_button("Make an invitation")
         self.wait(lambda: self.texts(".page-body > .error") == [""])
 
+    def test_a_form_that_is_sent_twice_at_once_is_sent_once(self):
+        self.log_in("alice", address="#/,admin/invites")
+        self.one(".hint")
+        self.driver.execute_script("const form = document.querySelector('form.panel'); form.requestSubmit(); form.requestSubmit();")
+        self.wait(lambda: self.all("code.command"))
+        self.assertEqual(len(self.server.ask("GET", "/v1/admin/invites", None, self.server.login("alice"))["invites"]), 1)
+
     def test_an_admin_who_is_one_no_more_sees_it(self):
         alice, bob = self.server.login("alice"), self.server.login("bob")
         self.log_in("alice", address="#/,admin/users")

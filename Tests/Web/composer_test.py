@@ -46,6 +46,19 @@ class ComposerTests(OpenPage):
         self.wait(lambda: self.texts() == ["one rewritten!", "two better"])
         self.wait(lambda: self.value() == "")
 
+    def test_an_edit_that_changes_nothing_is_not_sent(self):
+        self.post("alice", "one")
+        self.log_in("alice")
+        self.wait_rows(1)
+        self.field().send_keys(Keys.ARROW_UP)
+        self.wait(lambda: self.value() == "one")
+        self.field().send_keys(Keys.ENTER)
+        self.wait(lambda: self.value() == "")
+        self.say("two")
+        self.wait(lambda: self.texts() == ["one", "two"])
+        self.wait_sent()
+        self.assertEqual(self.ask("bob", "GET", "/v1/conversations/general")["head"], 2)
+
     def test_a_tab_that_only_shows_a_conversation_leaves_the_draft_of_another_tab(self):
         self.log_in("alice")
         first = self.driver.current_window_handle

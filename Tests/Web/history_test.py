@@ -86,6 +86,7 @@ class HistoryTests(OpenPage):
         for address, words in (("#/%2F", "There is no conversation /"), ("#/nix", "There is no conversation nix"), ("#/@nobody", "There is no user nobody")):
             self.go(address)
             self.wait(lambda: [one.text for one in self.all(".empty h1")] == [words], words)
+            self.wait(lambda: words in self.driver.title, words)
         self.go("#/general/999")
         self.wait(lambda: [one.text for one in self.all(".toast")] == ["There is no message 999 yet"])
 

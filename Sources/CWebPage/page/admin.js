@@ -109,8 +109,7 @@ function users(state, body, signal, fail) {
   const password = field(t('Password'), { type: 'password', required: true, autocomplete: 'new-password' }, t('At least 8 characters'));
   const isAdmin = h('input', { type: 'checkbox', id: 'new-admin' });
   body.append(h('section', { class: 'panel' }, h('h2', null, t('Users')), place),
-    h('form', { class: 'panel', novalidate: true, submit: async (event) => {
-      event.preventDefault();
+    h('form', { class: 'panel', novalidate: true, submit: async () => {
       name.say('');
       password.say('');
       try {
@@ -134,8 +133,7 @@ function users(state, body, signal, fail) {
 
 function reset(state, name) {
   const password = field(t('New password'), { type: 'password', required: true, autocomplete: 'new-password' }, t('At least 8 characters'));
-  const element = dialog(t('New password for {name}', { name: line(name) }), h('form', { novalidate: true, submit: async (event) => {
-    event.preventDefault();
+  const element = dialog(t('New password for {name}', { name: line(name) }), h('form', { novalidate: true, submit: async () => {
     try {
       await state.change('PATCH', ['admin', 'users', name], { password: password.input.value });
       shell.did(shell.command('admin', 'user', 'passwd', name));
@@ -173,8 +171,7 @@ function invites(state, body, signal, fail) {
   };
   const days = field(t('Days'), { inputmode: 'numeric', value: '7', autocomplete: 'off' });
   body.append(h('section', { class: 'panel' }, h('h2', null, t('Invitations')), place),
-    h('form', { class: 'panel', novalidate: true, submit: async (event) => {
-      event.preventDefault();
+    h('form', { class: 'panel', novalidate: true, submit: async () => {
       days.say('');
       const count = Number(days.input.value);
       if (!isDays(count)) {

@@ -52,8 +52,8 @@ export class Composer {
     this.banner = h('div', { class: 'banner', hidden: true });
     this.status = h('p', { class: 'composer-status', id: hintId });
     this.button = iconButton('send', t('Send'), () => this.send(), { class: 'icon-button send' });
-    this.element = h('form', { class: 'composer', submit: (event) => {
-      event.preventDefault();
+    this.element = h('form', { class: 'composer', submit: () => {
+      // An edit waits for its answer, but a message that is written meanwhile does not.
       this.send();
     } }, this.banner, h('div', { class: 'composer-line' }, this.field, this.button), this.status);
     this.#restore();
@@ -85,7 +85,7 @@ export class Composer {
   #keepNow() {
     if (this.isForgotten || !this.#isChanged) return;
     const { value } = this.field;
-    const draft = this.#edit ? { ...this.#draft, edit: { about: this.#edit, key: this.#key, text: value } } : { text: value, reply: this.#reply };
+    const draft = this.#edit ? { ...this.#draft, edit: { about: { seq: this.#edit.seq }, key: this.#key, text: value } } : { text: value, reply: this.#reply };
     this.#isChanged = false;
     this.#isOurs = Boolean(draft.text || draft.reply || draft.edit);
     const isKept = storage.write(this.#draftName, this.#isOurs ? draft : null);
@@ -146,7 +146,7 @@ export class Composer {
 
   edit(message) {
     if (!this.#edit) this.#draft = { text: this.field.value, reply: this.#reply };
-    this.#edit = { seq: message.seq };
+    this.#edit = { seq: message.seq, was: message.text };
     this.#key = freshKey();
     this.field.value = message.text;
     this.#changed();
@@ -224,6 +224,9 @@ export class Composer {
     const edit = this.#edit;
     const key = this.#key;
     if (edit === this.#sending) return;
+    if (text === edit.was) return this.cancel();
+    // From now on the message may have another text.
+    edit.was = null;
     this.#sending = edit;
     this.#showSending();
     const { name, id } = this.#conversation;

@@ -10,12 +10,27 @@ export function h(tag, attributes, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes ?? {})) {
     if (value === null || value === undefined || value === false) continue;
-    if (typeof value === 'function') element.addEventListener(name, value);
+    if (typeof value === 'function') element.addEventListener(name, name === 'submit' ? once(value) : value);
     else if (name === 'value' || name === 'checked') element[name] = value;
     else element.setAttribute(name, value === true ? '' : value);
   }
   put(element, children);
   return element;
+}
+
+/** A form that is sent again while its answer is awaited, as by a double click, is sent once. The browser sends none by itself. */
+function once(send) {
+  let isBusy = false;
+  return async (event) => {
+    event.preventDefault();
+    if (isBusy) return;
+    isBusy = true;
+    try {
+      await send();
+    } finally {
+      isBusy = false;
+    }
+  };
 }
 
 function put(element, children) {

@@ -156,7 +156,8 @@ export class Layout {
     const person = one.kind === 'personal' ? one.name.slice(1) : null;
     const isOnline = person !== null && this.#state.users.get(person)?.online;
     const text = last ? (last.deleted || last.kind === 'delete' ? t('(deleted)') : last.erased ? t('(erased)') : (last.kind === 'event' && eventText(last.text)) || excerpt(last.text, 80)) : t('No messages yet');
-    const who = last && !person ? `${last.sender === this.#state.me.name ? t('You') : line(last.sender)}: ` : '';
+    // A name that is written from the right does not turn the text.
+    const who = last && !person && [h('bdi', null, last.sender === this.#state.me.name ? t('You') : line(last.sender)), ': '];
     const isMentioned = one.mention > one.read;
     const badge = one.unread > 0 && h('span', { class: `badge${isMentioned ? ' mentioned' : ''}` },
       isMentioned && h('span', { 'aria-hidden': 'true' }, '@'), number(one.unread), h('span', { class: 'unseen' }, ` ${n('unread message', 'unread messages', one.unread)}${isMentioned ? `, ${t('you are mentioned')}` : ''}`));
@@ -275,8 +276,12 @@ export class Layout {
       // A name that no conversation can have is 400.
       if ([400, 403, 404].includes(error.status)) {
         const isUser = name.startsWith('@');
-        fill(this.center, h('div', { class: 'empty' }, h('h1', null, isUser ? t('There is no user {name}', { name: line(name.slice(1)) }) : t('There is no conversation {name}', { name: line(name) })),
+        const title = isUser ? t('There is no user {name}', { name: line(name.slice(1)) }) : t('There is no conversation {name}', { name: line(name) });
+        this.#view = { title };
+        fill(this.center, h('div', { class: 'empty' }, h('h1', null, title),
           !isUser && h('p', null, t('It does not exist, or you are not a member.')), h('p', null, h('a', { href: '#/general' }, t('To general')))));
+        this.#showList();
+        if (this.areDetailsOpen) this.#showDetails();
       } else if (error.status !== 401) {
         fill(this.center, h('div', { class: 'empty' }, h('p', { role: 'alert' }, t('The server cannot be reached.')), h('button', { type: 'button', click: () => this.#showConversation(name, seq) }, t('Retry'))));
         state.on('live', () => this.#showConversation(name, seq), signal);

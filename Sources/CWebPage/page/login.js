@@ -76,8 +76,7 @@ export function showLogin(root, { known = '', notice = '', stays = true } = {}) 
         return undefined;
       }, 300);
       name.input.addEventListener('input', askIfFree);
-      const submit = async (event) => {
-        event.preventDefault();
+      const submit = async () => {
         keep();
         failure.textContent = '';
         name.say('');

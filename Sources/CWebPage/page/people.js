@@ -186,8 +186,7 @@ function groupPart(layout, conversation, signal) {
       put = () => fewOf(users.filter((user) => user.name.toLowerCase().includes(pattern)), members, note, member);
       // One fill, so that the focus stays in both.
       refill(section, h('h2', null, line(name)), failure,
-        isAdmin && h('form', { class: 'stack', submit: (event) => {
-          event.preventDefault();
+        isAdmin && h('form', { class: 'stack', submit: () => {
           const wanted = newMember.input.value.trim();
           if (!wanted) return;
           act(async () => {
@@ -253,8 +252,7 @@ async function change(layout, conversation, done) {
   const days = field(t('Days that messages are kept'), { type: 'number', min: 1, max: 36500, value: daysOf(known) || '', autocomplete: 'off' }, t('Empty: for ever. Older messages go for good'));
   const isOpen = h('input', { type: 'checkbox', id: 'group-open', checked: known.open === true });
   const failure = h('p', { class: 'error', role: 'alert' });
-  const element = dialog(t('Change the group'), h('form', { submit: async (event) => {
-    event.preventDefault();
+  const element = dialog(t('Change the group'), h('form', { submit: async () => {
     const before = conversation.name;
     const body = {};
     if (name.input.value !== before) body.name = name.input.value;

@@ -95,8 +95,7 @@ export function show(layout, signal, rest, query) {
   };
   state.on('erased', ({ conversation_id: id, seqs }) => drop(id, seqs ?? []), signal);
   state.on('message', ({ conversation_id: id, kind, about }) => kind === 'delete' && drop(id, [about]), signal);
-  const form = h('form', { class: 'panel', role: 'search', novalidate: true, submit: (event) => {
-    event.preventDefault();
+  const form = h('form', { class: 'panel', role: 'search', novalidate: true, submit: () => {
     find();
   } }, words.element,
   h('div', { class: 'line' }, h('div', { class: 'field' }, h('label', { for: 'search-where' }, t('In')), where), from.element, since.element, until.element,

@@ -68,8 +68,7 @@ function password(state) {
   const old = field(t('Password until now'), { type: 'password', autocomplete: 'current-password', required: true });
   const fresh = field(t('New password'), { type: 'password', autocomplete: 'new-password', required: true }, t('At least 8 characters'));
   const status = h('p', { role: 'status' });
-  return h('form', { class: 'panel', novalidate: true, submit: async (event) => {
-    event.preventDefault();
+  return h('form', { class: 'panel', novalidate: true, submit: async () => {
     status.textContent = '';
     old.say('');
     fresh.say('');
@@ -165,8 +164,7 @@ function tokens(state, signal) {
     ])));
   };
   load().catch((error) => error instanceof Refusal && fill(place, h('p', { class: 'error' }, errorText(error))));
-  return h('form', { class: 'panel', novalidate: true, submit: async (event) => {
-    event.preventDefault();
+  return h('form', { class: 'panel', novalidate: true, submit: async () => {
     label.say('');
     days.say('');
     if (!label.input.value) {

@@ -14,8 +14,7 @@ export function open(layout) {
   const name = field(t('Name of the group'), { maxlength: 64, required: true, autocomplete: 'off' });
   const isOpen = h('input', { type: 'checkbox', id: 'open-group' });
   const failure = h('p', { class: 'error', role: 'alert' });
-  const create = async (event) => {
-    event.preventDefault();
+  const create = async () => {
     name.say('');
     try {
       const made = await state.change('POST', ['groups'], { name: name.input.value, open: isOpen.checked });

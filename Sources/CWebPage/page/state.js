@@ -206,8 +206,15 @@ export class State {
   /** Asks the server for the count of what is unread. */
   async recount(known) {
     try {
+      const { head } = known;
       const fresh = await this.get(['conversations', known.name]);
-      if (fresh.id === known.id && fresh.read >= known.read) {
+      if (fresh.id !== known.id) return;
+      // Older than news that came meanwhile. After a restore it may be older than all news that there were.
+      if (known.head > head && fresh.head < known.head) {
+        await this.recount(known);
+        return;
+      }
+      if (fresh.read >= known.read) {
         known.unread = fresh.unread;
         known.last = fresh.last;
         this.emit('conversations');
