@@ -104,7 +104,7 @@ enum WrapCommand {
             if let scope = try? api.whoami().scope, scope.hasPrefix("read:") {
                 throw CommandFailure(
                     .refused, code: ErrorCode.forbidden.rawValue,
-                    "the scope of the token, '\(scope)', does not allow to send the outcome; the command was not run")
+                    "the token's scope, '\(scope)', does not allow sending the outcome; the command was not run")
             }
         }
 
