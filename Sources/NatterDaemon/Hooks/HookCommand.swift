@@ -112,8 +112,8 @@ enum HookCommand {
     }
 
     private static func line(of hook: HookObject) -> String {
-        let state =
-            hook.parked.map { "parked: \($0)" } ?? (hook.failures > 0 ? "failing, \(hook.failures) attempts" : "ok")
+        let failing = hook.failures == 1 ? "failing, 1 attempt" : "failing, \(hook.failures) attempts"
+        let state = hook.parked.map { "parked: \($0)" } ?? (hook.failures > 0 ? failing : "ok")
         let words = [hook.id, hook.conversation, hook.url, hook.secret ?? state]
         return words.map { TerminalText.escaped($0, .line) }.joined(separator: "\t")
     }

@@ -83,9 +83,10 @@ struct Query {
         throw APIError(.badRequest, "'\(name)' must be 0 or 1")
     }
 
-    /// The id of the conversation that is meant, whatever name the path has.
+    /// The id of the conversation that is meant, whatever name the path has. An empty one is malformed: a script whose
+    /// variable has no value must not delete by name.
     func conversationID() throws(APIError) -> ConversationID? {
-        guard let text = self["conversation_id"] else { return nil }
+        guard let text = given("conversation_id") else { return nil }
         guard let id = ConversationID(hex: text) else {
             throw APIError(.badRequest, "'conversation_id' must have 32 hexadecimal digits")
         }

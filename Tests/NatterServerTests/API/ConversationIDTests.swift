@@ -110,7 +110,9 @@ struct ConversationIDTests {
         #expect(try members("crew") == ["alice", "bob"])
         let renamed = try scene.json(.patch, "/v1/groups/ops\(id)", ["name": "band"], by: scene.alice)
         #expect(try renamed.json["name"] == "band" && renamed.json["id"] == .string(scene.id))
-        #expect(try scene.alice.send(.delete, "/v1/groups/ops?conversation_id=x").status == 400)
+        for id in ["", "x"] {
+            #expect(try scene.alice.send(.delete, "/v1/groups/ops?conversation_id=\(id)").status == 400)
+        }
         // The deletion, and again: the group that has the name stays
         #expect(try scene.alice.send(.delete, "/v1/groups/ops\(id)").status == 200)
         #expect(try scene.alice.send(.delete, "/v1/groups/ops\(id)").outcome == "404 no_such_conversation")
@@ -138,7 +140,7 @@ struct ConversationIDTests {
                     + (bulk.lines.first?["error"]?["code"]?.text ?? ""),
             ]
         }
-        for id in ["x", scene.id.uppercased(), String(scene.id.dropLast()), scene.id + "0"] {
+        for id in ["", "x", scene.id.uppercased(), String(scene.id.dropLast()), scene.id + "0"] {
             #expect(try outcomes(id) == ["400 bad_request"], "\(id)")
         }
         let none: Set = ["404 no_such_conversation"]
