@@ -90,9 +90,21 @@ struct Context {
     }
 
     private func settingsFile() throws -> ConfigFile {
-        let settings = try known.settings ?? home().settingsFile()
+        let settings =
+            try known.settings ?? ifReadable { try home().settingsFile() } ?? ConfigFile(parsing: "", path: "", keys: [])
         known.settings = settings
         return settings
+    }
+
+    /// Passes over a home that may not be read, as in a unit or a job of another user, where the options name all that
+    /// is needed of it.
+    private func ifReadable<Value>(_ read: () throws -> Value?) throws -> Value? {
+        let namesServer = arguments.has("server") || console.environment["NATTER_SERVER"] != nil
+        do { return try read() } catch ProfileError.unreadable(let error)
+            where error.code == .permissionDenied && tokenFile != nil && namesServer
+        {
+            return nil
+        }
     }
 
     func profile() throws -> Profile {
@@ -138,7 +150,7 @@ struct Context {
             let token = try Profile.token(fromFile: tokenFile)
             let home = try home()
             if let account = home.tokenAccount(token).load() { return Login(account: account, token: token) }
-            let remembered = try profile().account()?.server
+            let remembered = try ifReadable { try profile().account()?.server }
             let server = try remembered ?? setting(.server) ?? Context.defaultServer
             return Login(account: Account(server: server, name: nil, store: nil), token: token)
         }

@@ -13,14 +13,31 @@ struct OddFileTests {
     func unreadable(file: String) throws {
         let world = try World()
         #expect(chmod("\(world.alice.natterSettings)/\(file)", 0) == 0)
-        // root may open everything, unless it gives that up.
-        let outcome = try ChildProcess(
+        let outcome = try withoutRights(["whoami"], of: world.alice, at: world.url)
+        #expect(outcome.code == 66 && isOneLine(outcome.errors) && outcome.errors.contains(file), "\(outcome)")
+    }
+
+    /// Runs natter as a user who may open no file of others: root may, unless it gives that up.
+    private func withoutRights(_ words: [String], of person: Person, at url: String) throws -> Outcome {
+        try ChildProcess(
             "/usr/bin/setpriv",
             (geteuid() == 0 ? ["--bounding-set", "-dac_override,-dac_read_search"] : ["--no-new-privs"])
-                + [Programs.path("natter"), "whoami"],
-            environment: ["HOME": world.alice.home, "NATTER_SERVER": world.url]
+                + [Programs.path("natter")] + words,
+            environment: ["HOME": person.home, "NATTER_SERVER": url]
         ).finish()
-        #expect(outcome.code == 66 && isOneLine(outcome.errors) && outcome.errors.contains(file), "\(outcome)")
+    }
+
+    @Test("a home that may not be read does not keep a job from sending with a token and a server of its own")
+    func lockedHome() throws {
+        let world = try World()
+        let token = try world.directory.write("token", try world.alice.token())
+        chmod(token, 0o600)
+        let directories = [world.alice.natterSettings, world.alice.natterHome]
+        for directory in directories { chmod(directory, 0) }
+        defer { for directory in directories { chmod(directory, 0o700) } }
+        let sent = try withoutRights(["send", "--token-file", token, "done"], of: world.alice, at: world.url)
+        #expect(sent.code == 0, "\(sent)")
+        #expect(try world.bob.texts("log") == ["done"])
     }
 
     enum Kind: String, CaseIterable, Sendable {
