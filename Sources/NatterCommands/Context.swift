@@ -90,8 +90,8 @@ struct Context {
     }
 
     private func settingsFile() throws -> ConfigFile {
-        let settings =
-            try known.settings ?? ifReadable { try home().settingsFile() } ?? ConfigFile(parsing: "", path: "", keys: [])
+        if let settings = known.settings { return settings }
+        let settings = try ifReadable { try home().settingsFile() } ?? ConfigFile(parsing: "", path: "")
         known.settings = settings
         return settings
     }

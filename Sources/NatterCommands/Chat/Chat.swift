@@ -92,9 +92,10 @@ final class Chat: LineEditorOwner {
             walk.place(found.id, at: found.read)
         } else {
             marksNothing = true
+            let name = Delivery.quoted(found.name)
             context.console.note(
                 "there are \(found.unread) unread messages, too many for this window, so none is marked as read; "
-                    + "'natter log --unread --mark \(Delivery.quoted(found.name))' prints and marks them")
+                    + "'natter log --unread \(name)' prints them, 'natter mark \(name)' marks them")
         }
     }
 
