@@ -253,6 +253,8 @@ enum WatchCommand {
                     for message in try replica.changed(run, folds: false) ?? run.messages() {
                         guard isWanted(message) else {
                             (passedOver, positions[conversation.id]) = (message.seq, message.seq)
+                            // One that has failed may be erased now.
+                            failures[conversation.id] = nil
                             continue
                         }
                         if let status = try handle(message) {
