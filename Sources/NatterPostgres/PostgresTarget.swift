@@ -14,6 +14,11 @@ public struct PostgresTarget: Sendable, Equatable {
         public let phrase: Phrase
     }
 
+    private static let hasPassword = Malformed(
+        phrase:
+            "the URI of the database has a password, which others could see; put it into ~/.pgpass or a service file"
+    )
+
     /// - Throws: `Malformed`, also if the text contains a password, because a list of processes would show it.
     public init(_ text: String) throws(Malformed) {
         guard text.hasPrefix("postgresql://") || text.hasPrefix("postgres://") else {
@@ -23,6 +28,8 @@ public struct PostgresTarget: Sendable, Equatable {
         guard let options = PQconninfoParse(text, &reason) else {
             defer { PQfreemem(reason) }
             let words = reason.map { PostgresTarget.line(String(cString: $0)) } ?? "out of memory"
+            // libpq repeats the part that it can't read.
+            guard !PostgresTarget.mayHavePassword(text) else { throw PostgresTarget.hasPassword }
             throw Malformed(phrase: "the URI of the database is malformed: \(words)")
         }
         defer { PQconninfoFree(options) }
@@ -32,12 +39,7 @@ public struct PostgresTarget: Sendable, Equatable {
             if let value = option.pointee.val { given[String(cString: keyword)] = String(cString: value) }
             option += 1
         }
-        guard given["password"] == nil, given["sslpassword"] == nil else {
-            throw Malformed(
-                phrase:
-                    "the URI of the database has a password, which others could see; put it into ~/.pgpass or a service file"
-            )
-        }
+        guard given["password"] == nil, given["sslpassword"] == nil else { throw PostgresTarget.hasPassword }
         func environment(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
         var settings = ["fallback_application_name": "natterd", "client_encoding": "UTF8"]
         func set(_ keyword: String, _ value: String, unless variable: String? = nil) {
@@ -57,6 +59,11 @@ public struct PostgresTarget: Sendable, Equatable {
             }
         }
         (self.text, self.settings) = (text, settings)
+    }
+
+    private static func mayHavePassword(_ text: String) -> Bool {
+        let user = text.lastIndex(of: "@").map { text[..<$0].drop { $0 != "/" } } ?? ""
+        return user.contains(":") || text.contains("password")
     }
 
     private static func isLocal(_ host: String) -> Bool {

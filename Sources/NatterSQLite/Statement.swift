@@ -61,8 +61,9 @@ public struct Statement: ~Copyable {
     public borrowing func ordinal(_ column: Int) throws(SQLiteError) -> Int64 {
         let number = int64(column)
         guard number >= 0, number < 1 << 62 else {
+            let name = sqlite3_column_name(handle, Int32(column)).map { String(cString: $0) } ?? ""
             throw SQLiteError(
-                reason: .corrupt, message: "the number \(number) is out of range", path: connection.path)
+                reason: .corrupt, message: "the number \(number) is out of range in '\(name)'", path: connection.path)
         }
         return number
     }

@@ -437,13 +437,15 @@ struct PostgresFaultTests {
         let role = "no_usage_" + (uri.split(separator: "/").dropFirst().first?.split(separator: "?").first ?? "")
         try cluster.query("CREATE ROLE \(role) LOGIN;\nREVOKE ALL ON SCHEMA public FROM public", in: uri)
         try refused(uri.replacing("user=natter", with: "user=\(role)"), "USAGE")
-        for table in ["block", "store"] {
-            try cluster.query("DROP TABLE \(table)", in: uri)
-            try refuses("\"\(table)\" does not exist") { _ = try TestStore(database: uri) }
+        // Also those that are asked for only when somebody logs in, or a file goes
+        for table in ["block", "store", "guess", "log_piece", "retired"] {
+            let database = try cluster.makeDatabase(copying: uri)
+            try cluster.query("DROP TABLE \(table)", in: database)
+            try refuses("\"\(table)\" does not exist") { _ = try TestStore(database: database) }
             let cache = try TemporaryDirectory()
-            try refuses("\"\(table)\" does not exist") { _ = try SharedStore(uri).check(in: cache.path) { _ in } }
+            try refuses("\"\(table)\" does not exist") { _ = try SharedStore(database).check(in: cache.path) { _ in } }
             try refuses("\"\(table)\" does not exist") {
-                _ = try StoreCopy.run(from: SharedStore(uri), to: cache("copy"))
+                _ = try StoreCopy.run(from: SharedStore(database), to: cache("copy"))
             }
         }
     }

@@ -171,6 +171,55 @@ struct PostgresTests {
             ])
     }
 
+    @Test("entries that are gone from the beginning of the log are damage, for a check and for a start")
+    func missingStart() throws {
+        let pair = try servers(2)
+        try pair[0].fill(600)
+        try pair[0].seal()
+        for number in 0..<9 { try pair[number % 2].post(["\(number)"]) }
+        func start() throws -> Int? {
+            try cluster.query("SELECT log_start FROM store", in: uri).first.flatMap { Int($0) }
+        }
+        // A server of before trims without noting it, so as long as one is alive nobody does
+        try cluster.query("INSERT INTO node VALUES (1,'older[1]',now(),1000000)", in: uri)
+        if let failure = pair[0].store.sealer.trim(pair[0].store) { throw failure }
+        #expect(try start() == nil)
+        try cluster.query("DELETE FROM node WHERE id=1", in: uri)
+        try eventually("it is noted") {
+            try pair[0].post(["more"])
+            try pair[0].seal()
+            return try start() != nil
+        }
+        for server in pair { server.store.close() }
+        let first = try #require(cluster.query("SELECT min(number) FROM log", in: uri).first.flatMap { Int($0) })
+        #expect(try start() == first)
+        let directory = try TemporaryDirectory()
+        var damages: [StoreDamage] = []
+        #expect(try SharedStore(uri).check(in: directory.path) { damages.append($0) }.damages == 0, "\(damages)")
+        try cluster.query("DELETE FROM log WHERE number<(SELECT max(number) FROM log)", in: uri)
+        let last = try #require(cluster.query("SELECT max(number) FROM log", in: uri).first.flatMap { Int($0) })
+        let problem = "entries \(first) to \(last - 1) are missing at the beginning of PostgreSQL's table 'log'"
+        #expect(try SharedStore(uri).check(in: directory.path) { damages.append($0) }.damages == 1)
+        #expect(damages.map(\.problem.english) == [problem])
+        let failure = #expect(throws: StoreOpenError.self) { _ = try TestStore(database: uri) }
+        guard case .damaged = failure else { throw Failure("\(failure, default: "it opened")") }
+    }
+
+    @Test("the check names a number that no row can have, which a start refuses")
+    func impossibleNumber() throws {
+        let server = try servers(1)[0]
+        try server.post(["one"])
+        server.store.close()
+        try cluster.query(
+            "INSERT INTO read_mark VALUES (1,1,-4,0) ON CONFLICT (account,conversation) DO UPDATE SET seq=-4", in: uri)
+        let directory = try TemporaryDirectory()
+        var damages: [StoreDamage] = []
+        #expect(try SharedStore(uri).check(in: directory.path) { damages.append($0) }.damages == 1)
+        #expect(damages.first?.file == "PostgreSQL", "\(damages)")
+        #expect(damages.first?.problem.english == "the number -4 is out of range in 'seq'", "\(damages)")
+        #expect(throws: (any Error).self) { _ = try TestStore(database: uri) }
+    }
+
     @Test("a server that loads the store anew after a restore has read no more than is there")
     func readAnew() throws {
         let server = try servers(1)[0]
@@ -549,5 +598,17 @@ struct PostgresTests {
     func verified(place: String, isVerified: Bool) throws {
         let target = try PostgresTarget("postgresql://" + place)
         #expect((target.settings["sslmode"] == "verify-full") == isVerified)
+    }
+
+    @Test(
+        "a password in a URI is refused and not repeated, also where the URI is malformed",
+        arguments: [
+            "natter:SECRET@localhost/natter", "natter:SECRET%zz@localhost/natter", "natter:SECRET%@localhost/natter",
+            "localhost/natter?password=SECRET%zz",
+        ])
+    func password(place: String) throws {
+        let failure = #expect(throws: PostgresTarget.Malformed.self) { try PostgresTarget("postgresql://" + place) }
+        let words = failure?.phrase.english ?? ""
+        #expect(words.contains("~/.pgpass") && !words.contains("SECRET"), "\(words)")
     }
 }

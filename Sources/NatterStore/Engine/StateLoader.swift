@@ -56,9 +56,12 @@ struct StateLoader {
             FROM token
             """)
         while try tokens.step() {
+            let number = try tokens.ordinal(1)
+            // That of a row that can't be read is not given again, either.
+            state.counters.token = max(state.counters.token, number)
             guard let digest = Digest(bytes: tokens.blob(0)), let scope = Scope(tokens.text(3)) else { continue }
             let token = TokenState(
-                number: try tokens.ordinal(1), account: AccountID(rawValue: tokens.int64(2)), scope: scope,
+                number: number, account: AccountID(rawValue: tokens.int64(2)), scope: scope,
                 scopeID: ConversationID(bytes: tokens.blob(7)), label: tokens.optionalText(6),
                 lastUsed: tokens.isNull(8) ? nil : Timestamp(milliseconds: tokens.int64(8)),
                 lastAddress: tokens.optionalText(9), created: Timestamp(milliseconds: tokens.int64(4)),

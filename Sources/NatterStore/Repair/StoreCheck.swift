@@ -117,6 +117,7 @@ public final class StoreCheck {
             checkDatabase(connection)
             if try StoreCheck.has("meta", on: connection) {
                 try checkConversations(connection)
+                try checkLoading(connection)
             } else if try Store.hasLogs(directory, disk) {
                 // A first start that was killed leaves an empty database. Messages come later.
                 report(StoreDamage(file: database, problem: "the database is empty"))
@@ -160,6 +161,18 @@ public final class StoreCheck {
                     problem: .plural(
                         count, "the journal has \(count) message of conversation \(number), whose row is lost",
                         "the journal has \(count) messages of conversation \(number), whose row is lost")))
+        }
+    }
+
+    /// Reads the rows as a start does, which refuses numbers that no row can have.
+    private func checkLoading(_ connection: Connection) throws {
+        // What was found may be the reason.
+        guard summary.damages == 0 else { return }
+        do { _ = try StateLoader(connection).loadRows(StoreID(high: 0, low: 0)) } catch let error as SQLiteError {
+            // The next start makes columns that an earlier version had not.
+            if error.reason == .corrupt { report(StoreDamage(file: database, problem: error.message)) }
+        } catch StoreOpenError.damaged(let problem) {
+            report(StoreDamage(file: database, problem: problem))
         }
     }
 

@@ -109,6 +109,7 @@ final class PostgresEngine: StoreEngine {
             // First, so that a database that is refused gets no tables.
             try PostgresSchema.check(connection) { SystemClock().now().milliseconds }
             try PostgresSchema.migrate(connection)
+            try PostgresSchema.requireTables(connection)
             let (id, secret) = try PostgresEngine.identity(connection)
             for _ in 0..<PostgresEngine.loadTries {
                 if let loaded = try load(connection, id, secret) {
@@ -236,11 +237,13 @@ final class PostgresEngine: StoreEngine {
         do {
             let connection = try pool.open()
             connection.silenceMilliseconds = PostgresPool.longSilenceMilliseconds
+            if let reason = try PostgresSchema.forgetfulness(of: connection) { throw StoreOpenError.unfit(reason) }
             guard try PostgresEngine.hasTables(connection) else { throw PostgresEngine.noStore }
             // Steps would end the servers that do not know them.
             guard try PostgresSchema.knownStep(connection) == Int64(PostgresSchema.steps.count) else {
                 throw StoreOpenError.unfit("the store in PostgreSQL is of an older natterd; start this one on it first")
             }
+            try PostgresSchema.requireTables(connection)
             guard let (id, secret) = try PostgresEngine.knownIdentity(connection) else {
                 try PostgresEngine.requireNoLog(connection)
                 throw PostgresEngine.noStore

@@ -408,6 +408,13 @@ struct PostgresLog {
                 DELETE FROM log WHERE commit_number<$1 AND number<(SELECT max(number) FROM log) AND number<
                 (SELECT min(read) FROM node WHERE \(PostgresSweeper.isAlive))
                 """, .unsigned(floor.rawValue))
+            // Two servers may trim at once, and one of them sees an older log: the place only rises.
+            try connection.run(
+                """
+                UPDATE store SET log_start=greatest(log_start,(SELECT min(number) FROM log))
+                WHERE coalesce(log_start,-1)<(SELECT min(number) FROM log) AND NOT EXISTS
+                (SELECT 1 FROM node WHERE \(PostgresSweeper.isAlive) AND step<\(PostgresSchema.logStartStep))
+                """)
             try connection.execute("COMMIT")
         }
     }

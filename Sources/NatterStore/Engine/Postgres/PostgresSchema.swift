@@ -114,7 +114,15 @@ enum PostgresSchema {
         """,
         // From here on, entries of the log may be compressed, too, and an older natterd can't read them.
         "ALTER TABLE erasure ADD author bigint;",
+        // The first entry that was left by the newest trim, which tells whether any are gone from the beginning; and which steps a
+        // server knows, because one that does not know this trims without noting it.
+        "ALTER TABLE store ADD log_start bigint; ALTER TABLE node ADD step bigint NOT NULL DEFAULT 0;",
     ]
+    /// Servers that know so many steps note where the log begins.
+    static let logStartStep = 7
+    /// The tables of all steps.
+    private static let tables = Set(
+        steps.joined().split(separator: "TABLE ").dropFirst().map { String($0.prefix { $0.isLetter || $0 == "_" }) })
 
     /// Two numbers that name the lock of migrations. There is no table yet whose number could be its name.
     private static let lock = "7117, 0"
@@ -167,6 +175,17 @@ enum PostgresSchema {
                 "the clocks of this machine and of PostgreSQL's are \((theirs - after).magnitude / 1_000) s apart; correct them"
             )
         }
+    }
+
+    /// Refuses a store of which a table is gone. Some are asked for only when a user logs in, or a file goes.
+    static func requireTables(_ connection: PostgresConnection) throws {
+        let missing = try connection.run(
+            "SELECT name FROM unnest($1::text::text[]) AS name WHERE to_regclass(name) IS NULL ORDER BY name",
+            .array(tables.sorted()))
+        guard missing.count > 0 else { return }
+        throw StoreOpenError.unfit(
+            "PostgreSQL: relation \"\(missing.text(0, 0))\" does not exist; the tables of the store are incomplete, so restore them or name another database"
+        )
     }
 
     /// If one of these is off, PostgreSQL could forget what it has acknowledged.

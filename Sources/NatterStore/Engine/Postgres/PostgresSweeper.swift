@@ -15,11 +15,12 @@ struct PostgresSweeper {
     private static let alive = "SELECT id FROM node WHERE \(isAlive)"
     /// What was seen in the future was seen while PostgreSQL's clock was wrong.
     static let isAlive = "abs(extract(epoch FROM clock_timestamp()-seen))<60"
-    /// The files that go.
+    /// The files that go. One that the index has never does, whatever the table says.
     private static let gone = """
-        SELECT path FROM retired WHERE CASE
+        SELECT path FROM retired f WHERE CASE
         WHEN number IS NULL THEN node=$1 OR node NOT IN (\(alive))
         ELSE number<=(SELECT min(read) FROM node WHERE id IN (\(alive))) END
+        AND NOT EXISTS (SELECT 1 FROM \(segments) WHERE \(isOfSegment))
         """
     /// Files that were noted as new although another server has recorded them: both planned the same, and this one was slower.
     private static let recorded = """

@@ -63,9 +63,10 @@ final class PostgresWatch: Sendable {
         let read = state.withLock { $0.read }
         try connection.run(
             """
-            INSERT INTO node (id,name,seen,read) VALUES ($1,$2,clock_timestamp(),$3)
+            INSERT INTO node (id,name,seen,read,step) VALUES ($1,$2,clock_timestamp(),$3,$4)
             ON CONFLICT (id) DO UPDATE SET seen=excluded.seen, read=excluded.read
-            """, .integer(node), .text("\(Host.name ?? "?")[\(getpid())]"), .unsigned(read))
+            """, .integer(node), .text("\(Host.name ?? "?")[\(getpid())]"), .unsigned(read),
+            .integer(Int64(PostgresSchema.steps.count)))
     }
 
     func start() throws {

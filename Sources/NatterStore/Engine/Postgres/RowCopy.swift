@@ -61,11 +61,18 @@ struct RowCopy {
                 [MovedKey(key: key, found: found, commit: .zero)],
                 now: Timestamp(milliseconds: rows.integer(row, 6)))
         }
+        let starts = try database.run("SELECT log_start FROM store WHERE log_start IS NOT NULL")
+        let start = starts.count > 0 ? starts.integer(0, 0) : nil
         var isFirst = true
         try RowCopy.visit(database, "SELECT \(PostgresLog.columns) FROM log ORDER BY number") { rows, row in
             if isFirst {
                 // The place before the first row that is left, as far as it matters: entries are decoded behind it.
                 place = LogPlace(number: rows.unsigned(row, 0) &- 1, chain: .zero)
+                if let start, rows.integer(row, 0) > start {
+                    throw StoreOpenError.damaged(
+                        "entries \(start) to \(rows.integer(row, 0) - 1) are missing at the beginning of PostgreSQL's table 'log'"
+                    )
+                }
                 isFirst = false
             }
             let entry: LogEntry?

@@ -185,6 +185,7 @@ public enum StoreCopy {
             database.silenceMilliseconds = PostgresPool.longSilenceMilliseconds
             guard try PostgresEngine.hasTables(database) else { throw PostgresEngine.noStore }
             try PostgresSchema.migrate(database)
+            try PostgresSchema.requireTables(database)
             guard let (id, secret) = try PostgresEngine.knownIdentity(database) else { throw PostgresEngine.noStore }
             let held = try PostgresLog.hold(database)
             guard held, try PostgresEngine.nodes(database, this: 0).isEmpty else {
