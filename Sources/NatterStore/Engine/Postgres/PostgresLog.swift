@@ -408,12 +408,14 @@ struct PostgresLog {
                 DELETE FROM log WHERE commit_number<$1 AND number<(SELECT max(number) FROM log) AND number<
                 (SELECT min(read) FROM node WHERE \(PostgresSweeper.isAlive))
                 """, .unsigned(floor.rawValue))
-            // Two servers may trim at once, and one of them sees an older log: the place only rises.
+            // Two servers may trim at once, and one of them sees an older log: the place only rises. Beside a server that
+            // trims without noting it, it is not known.
             try connection.run(
                 """
-                UPDATE store SET log_start=greatest(log_start,(SELECT min(number) FROM log))
-                WHERE coalesce(log_start,-1)<(SELECT min(number) FROM log) AND NOT EXISTS
-                (SELECT 1 FROM node WHERE \(PostgresSweeper.isAlive) AND step<\(PostgresSchema.logStartStep))
+                UPDATE store SET log_start=CASE WHEN older.count>0 THEN NULL ELSE greatest(log_start,start) END
+                FROM (SELECT min(number) AS start FROM log) AS log,
+                (SELECT count(*) FROM node WHERE \(PostgresSweeper.isAlive) AND step<\(PostgresSchema.logStartStep)) AS older
+                WHERE older.count>0 OR coalesce(log_start,-1)<start
                 """)
             try connection.execute("COMMIT")
         }
