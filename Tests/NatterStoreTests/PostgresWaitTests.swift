@@ -39,12 +39,17 @@ struct PostgresWaitTests {
         try other.seal()
         try other.post(["behind the index"])
         // When the pieces of log files can't be read, as while a database is restored
-        try server.reopen { _ in try cluster.query("ALTER TABLE log_piece RENAME TO away", in: uri) }
+        let hide = """
+            ALTER TABLE log_piece RENAME TO away;
+            CREATE FUNCTION gone() RETURNS bool LANGUAGE plpgsql AS $$ BEGIN RAISE undefined_table; END $$;
+            CREATE VIEW log_piece AS SELECT * FROM away WHERE gone();
+            """
+        try server.reopen { _ in try cluster.query(hide, in: uri) }
         try eventually("it is noticed") { server.store.search.trouble != nil }
         #expect(server.store.search.trouble == "the store can't be reached")
         // Several tries are one outage
         _ = poll(nil, 0, 3_000)
-        try cluster.query("ALTER TABLE away RENAME TO log_piece", in: uri)
+        try cluster.query("DROP VIEW log_piece; ALTER TABLE away RENAME TO log_piece", in: uri)
         try eventually("it goes on", milliseconds: 10_000) { server.store.search.trouble == nil }
         try eventually("all is indexed") { indexed(server) == Seq(600) }
         #expect(server.reports.lines.count { $0.contains("search index") } == 1, "\(server.reports.lines)")
