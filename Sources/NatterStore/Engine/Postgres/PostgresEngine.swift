@@ -109,7 +109,8 @@ final class PostgresEngine: StoreEngine {
             // First, so that a database that is refused gets no tables.
             try PostgresSchema.check(connection) { SystemClock().now().milliseconds }
             try PostgresSchema.migrate(connection)
-            try PostgresSchema.requireTables(connection)
+            // Later, a table that is not there may be on its way, as while the database is restored.
+            if former == nil { try PostgresSchema.requireTables(connection) }
             let (id, secret) = try PostgresEngine.identity(connection)
             for _ in 0..<PostgresEngine.loadTries {
                 if let loaded = try load(connection, id, secret) {
