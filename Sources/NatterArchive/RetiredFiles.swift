@@ -57,12 +57,13 @@ public struct RetiredFiles {
         try connection.hasRow("SELECT 1 FROM retired WHERE path=?", path)
     }
 
-    /// Overwrites a file with zeros and removes it, durably. Does nothing if it is gone.
+    /// Overwrites a file with zeros and removes it, durably.
     ///
     /// The zeros are synced before the name goes, because a removed file's bytes would otherwise stay on the disk.
     public func wipe(_ path: String) throws(DiskError) {
         let path = directory + "/" + path
-        guard let found = try disk.information(path), found.isRegular else { return }
+        guard let found = try disk.information(path) else { return try settle(path) }
+        guard found.isRegular else { return }
         let file = try disk.open(path, .readWrite)
         let zeros = [UInt8](repeating: 0, count: Int(clamping: min(found.size, UInt64(RetiredFiles.pieceBytes))))
         var offset: UInt64 = 0
@@ -74,6 +75,13 @@ public struct RetiredFiles {
         try file.sync()
         try disk.remove(path)
         try disk.syncDirectory(Path.directory(of: path))
+    }
+
+    /// Makes it durable that a file is gone. An earlier attempt may have removed it and failed to sync that: without its row, it
+    /// would be back after a power loss as a file that nobody knows.
+    private func settle(_ path: String) throws(DiskError) {
+        let parent = Path.directory(of: path)
+        if try disk.information(parent)?.isDirectory == true { try disk.syncDirectory(parent) }
     }
 
     /// Removes the files that an earlier process has left. Call before anything else is read or written.
