@@ -1,3 +1,4 @@
+import NatterSystem
 import SystemSupport
 import Testing
 
@@ -23,5 +24,17 @@ struct HookRegistryTests {
         try registry.remove("h1")
         #expect(registry.all.isEmpty)
         #expect(try HookRegistry(of: "/data", disk: disk).all.isEmpty)
+    }
+
+    @Test("a file of any length that is no hook is told and can be removed; the others work", arguments: [0, 3 << 20])
+    func damaged(length: Int) throws {
+        let disk = SimulatedDisk()
+        try HookRegistry(of: "/data", disk: disk).add(HookRegistryTests.hook)
+        try disk.replaceContents(of: "/data/hooks/h2.json", with: Array(repeating: 0x20, count: length))
+        let registry = try HookRegistry(of: "/data", disk: disk)
+        #expect(registry.all == [HookRegistryTests.hook] && registry.failures.count == 1)
+        #expect(try registry.remove("h2") == nil)
+        #expect(registry.failures.isEmpty && disk["/data/hooks/h2.json"].isEmpty)
+        #expect(try HookRegistry(of: "/data", disk: disk).failures.isEmpty)
     }
 }

@@ -28,6 +28,7 @@ final class Chat: LineEditorOwner {
     /// Unread messages of other conversations.
     private var unread: UInt64 = 0
     private var isOffline: Bool
+    /// More is unread than was shown.
     private var marksNothing = false
     /// The message that is being edited, and its text before.
     private var edited: (seq: Seq, text: String)?

@@ -27,17 +27,25 @@ final class HookRegistry: Sendable {
         var damaged: Set<String> = []
         if try disk.information(directory)?.isDirectory == true {
             for name in try disk.list(directory) where name.hasSuffix(".json") {
-                let path = directory + "/" + name
-                let bytes = try disk.contents(of: path, limit: HookRegistry.fileLimit)
-                guard let hook = try? WireJSON.decode(Hook.self, from: bytes), name == hook.id + ".json", hook.isSound
-                else {
-                    damaged.insert(String(name.dropLast(".json".count)))
-                    continue
+                let id = String(name.dropLast(".json".count))
+                if let hook = try HookRegistry.hook(id, in: directory + "/" + name, disk) {
+                    found[id] = hook
+                } else {
+                    damaged.insert(id)
                 }
-                found[hook.id] = hook
             }
         }
         (hooks, self.damaged) = (Monitor(found), Monitor(damaged))
+    }
+
+    /// - Returns: nil for a file that is no hook.
+    private static func hook(_ id: String, in path: String, _ disk: any Disk) throws(DiskError) -> Hook? {
+        let bytes: [UInt8]
+        do { bytes = try disk.contents(of: path, limit: fileLimit) } catch  where error.code == .fileTooLarge {
+            return nil
+        }
+        guard let hook = try? WireJSON.decode(Hook.self, from: bytes), hook.id == id, hook.isSound else { return nil }
+        return hook
     }
 
     /// What is wrong with files that are no hooks.
