@@ -22,19 +22,18 @@ public struct SecureRandom: RandomNumberGenerator, Sendable {
 /// A client's proof of identity: 256 random bits as 43 characters of base64url. The server stores only a hash of it.
 public struct Token: Sendable {
     public let text: String
+    /// The key by which the server finds the token. The token is random, so one round of a plain hash hides it.
+    public let digest: Digest
 
     public static func random() -> Token { Token(text: Base64URL.encode(SecureRandom.bytes(32))) }
 
-    private init(text: String) { self.text = text }
+    private init(text: String) { (self.text, digest) = (text, Digest(of: Array(text.utf8))) }
 
     /// nil for any text that no server gives out.
     public init?(_ text: String) {
         guard text.utf8.count == 43, let bytes = Base64URL.decode(text), bytes.count == 32 else { return nil }
-        self.text = text
+        self.init(text: text)
     }
-
-    /// The key by which the server finds the token. The token is random, so one round of a plain hash hides it.
-    public var digest: Digest { Digest(of: Array(text.utf8)) }
 }
 
 /// A store's secret key for short hashes (SipHash-2-4). Without it nobody can construct two inputs that collide.

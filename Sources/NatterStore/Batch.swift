@@ -17,13 +17,19 @@ internal import NatterSystem
 struct Batch {
     private(set) var bytes: [UInt8] = []
     private var formerTime: Int64 = 0
-    /// The salt that follows the newest entry of each conversation.
-    private var nextSalts: [Int64: SaltSource] = [:]
 
     private enum SaltFlags {
         static let shift: UInt8 = 4
         static let mask: UInt8 = 0x30
         static let (continued, seed, salt, erased): (UInt8, UInt8, UInt8, UInt8) = (0, 1, 2, 3)
+
+        static func form(of source: SaltSource) -> UInt8 {
+            switch source {
+            case .seed: seed
+            case .salt: salt
+            case .erased: erased
+            }
+        }
     }
 
     private enum Flags {
@@ -51,7 +57,8 @@ struct Batch {
 
     var isEmpty: Bool { bytes.isEmpty }
 
-    mutating func append(conversation: Int64, _ record: Record, key: Key?) {
+    /// - Parameter former: what salts the conversation's entry before this one; nil for its first in the batch.
+    mutating func append(conversation: Int64, _ record: Record, after former: SaltSource?, key: Key?) {
         LEB128.append(UInt64(bitPattern: conversation), to: &bytes)
         LEB128.append(record.seq.rawValue, to: &bytes)
         LEB128.append(LEB128.zigzag(record.time.milliseconds &- formerTime), to: &bytes)
@@ -61,9 +68,10 @@ struct Batch {
         bytes += record.sender
         bytes.append(record.kind.rawValue)
         let delay = record.written.map { record.time.milliseconds &- $0.milliseconds } ?? 0
-        let salt = saltField(record.salt, of: conversation)
+        let continues = former?.next == record.salt
         bytes.append(
-            salt.form << SaltFlags.shift | (record.isImported ? Flags.imported : 0)
+            (continues ? SaltFlags.continued : SaltFlags.form(of: record.salt)) << SaltFlags.shift
+                | (record.isImported ? Flags.imported : 0)
                 | (record.isErased ? Flags.erased : 0)
                 | (record.via == nil ? 0 : Flags.label) | (delay > 0 ? Flags.delay : 0))
         LEB128.append(record.about?.rawValue ?? 0, to: &bytes)
@@ -72,7 +80,7 @@ struct Batch {
             bytes += label
         }
         if delay > 0 { LEB128.append(UInt64(delay), to: &bytes) }
-        bytes += salt.bytes
+        if !continues { append(record.salt) }
         LEB128.append(UInt64(record.text.count), to: &bytes)
         bytes += record.text
         bytes.append(key == nil ? 0 : 1)
@@ -84,13 +92,13 @@ struct Batch {
         }
     }
 
-    private mutating func saltField(_ salt: SaltSource, of conversation: Int64) -> (form: UInt8, bytes: [UInt8]) {
-        defer { nextSalts[conversation] = salt.next }
+    private mutating func append(_ salt: SaltSource) {
         switch salt {
-        case _ where nextSalts[conversation] == salt: return (SaltFlags.continued, [])
-        case .seed(let seed, let place): return (SaltFlags.seed, [place] + seed.bytes)
-        case .salt(let salt): return (SaltFlags.salt, salt.bytes)
-        case .erased(let digest): return (SaltFlags.erased, digest.bytes)
+        case .seed(let seed, let place):
+            bytes.append(place)
+            bytes += seed.bytes
+        case .salt(let salt): bytes += salt.bytes
+        case .erased(let digest): bytes += digest.bytes
         }
     }
 

@@ -41,6 +41,8 @@ final class BatchBuilder {
         var lastServerTime: Timestamp
         /// What salts the next record; nil begins a run.
         var nextSalt: SaltSource?
+        /// What salts the newest record of this batch.
+        var newestSalt: SaltSource?
         var records: [(record: Record, hash: Digest)] = []
 
         init(_ conversation: ConversationState) {
@@ -90,10 +92,10 @@ final class BatchBuilder {
         /// The conversation of the message before, which the principal may write to. Most postings of many messages have one.
         var last: (given: String, id: ConversationID?, conversation: ConversationState, name: String)?
 
-        init(_ principal: Principal, _ state: StoreState) {
-            self.principal = principal
+        /// - Parameter label: of the principal's token.
+        init(_ principal: Principal, label: String?) {
+            (self.principal, self.label) = (principal, label)
             name = Array(principal.name.text.utf8)
-            label = state.tokens[principal.token]?.label
             via = label.map { Array($0.utf8) }
         }
     }
@@ -176,10 +178,9 @@ final class BatchBuilder {
         store.state.withLock { state in
             for event in decision.events {
                 guard let conversation = conversation(event.conversation, state) else { continue }
-                let (record, _) = stage(
+                _ = stage(
                     in: conversation, sender: Array(event.actor.name.text.utf8), text: Array(event.text.utf8),
                     kind: .event)
-                messages.append(conversation: event.conversation, record, key: nil)
             }
         }
     }
@@ -205,7 +206,7 @@ final class BatchBuilder {
                 for _ in posting.messages { posted.refuse(.unauthorized) }
                 return
             }
-            var poster = Poster(posting.principal, state)
+            var poster = Poster(posting.principal, label: state.tokens[posting.principal.token]?.label)
             for message in posting.messages {
                 guard !isStopped else {
                     posted.refuse(.notTried)
@@ -313,10 +314,9 @@ final class BatchBuilder {
         }
         let (record, hash) = stage(
             in: conversation, sender: poster.name, text: bytes, kind: message.kind, about: message.about,
-            via: poster.via, written: message.written)
+            via: poster.via, written: message.written, key: key)
         if let original, let relation = Relation(record) { add(relation, about: original, in: number) }
         let seq = record.seq
-        messages.append(conversation: number, record, key: key)
         if let key {
             let found = FoundKey(conversation: number, seq: seq, content: key.content)
             stagedKeys[key.recent] = found
@@ -399,10 +399,10 @@ final class BatchBuilder {
         newContacts[account, default: []].insert(sender)
     }
 
-    /// Gives a record its number, its time and its place in the chain.
+    /// Gives a record its number, its time and its place in the chain, and adds it to the batch.
     private func stage(
         in conversation: ConversationState, sender: [UInt8], text: [UInt8], kind: MessageKind, about: Seq? = nil,
-        via: [UInt8]? = nil, written: Timestamp? = nil
+        via: [UInt8]? = nil, written: Timestamp? = nil, key: Batch.Key? = nil
     ) -> (record: Record, hash: Digest) {
         let tail: StagedTail
         if let known = tails[conversation.identity.number] {
@@ -418,6 +418,9 @@ final class BatchBuilder {
             seq: tail.head.next, time: time, sender: sender, text: text[...], kind: kind, about: about, via: via,
             written: written.flatMap { isMuchEarlier($0, than: time) ? $0 : nil }, commit: commit,
             salt: salt)
+        messages.append(
+            conversation: conversation.identity.number, record, after: tail.newestSalt, key: key)
+        tail.newestSalt = salt
         tail.hash = HashChain.advance(tail.hash, over: record)
         tail.head = record.seq
         tail.lastServerTime = time

@@ -107,9 +107,12 @@ extension Sealer {
             }
             var moved = Batch()
             for (number, tail) in tails {
+                var former: SaltSource?
                 for records in tail.blocks.map(\.records) {
                     for index in 0..<records.count {
-                        moved.append(conversation: number, records[index], key: nil)
+                        let record = records[index]
+                        moved.append(conversation: number, record, after: former, key: nil)
+                        former = record.salt
                     }
                 }
             }

@@ -7,14 +7,13 @@ internal import NatterSystem
 extension Store {
     /// Sends messages. May read the disk if one of them is about another, so call it on a worker's thread then.
     public func post(
-        _ messages: [NewMessage], by principal: Principal, stopAtRefusal: Bool,
+        _ messages: consuming [NewMessage], by principal: Principal, stopAtRefusal: Bool,
         _ completion: @escaping @Sendable ([PostOutcome]) -> Void
     ) {
-        var messages = messages
         for index in messages.indices {
             if messages[index].about != nil { messages[index].original = original(of: messages[index], for: principal) }
-            messages[index].recentKey = messages[index].key.map { key in
-                RecentKey(key, of: principal.account, keySecret)
+            if let key = messages[index].key {
+                messages[index].recentKey = RecentKey(key, of: principal.account, keySecret)
             }
         }
         submit(

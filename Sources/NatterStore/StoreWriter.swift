@@ -9,15 +9,24 @@ internal import NatterSystem
 /// The only thread that appends to the log. It takes what arrived during the last commit, numbers it, makes it durable
 /// as one entry, and answers. Postings of many messages go in turns, so that single messages wait for a part of one only.
 final class StoreWriter: Sendable {
-    /// The messages of one request.
-    struct Posting: Sendable {
+    /// The messages of one request, or the part of them that goes into one commit.
+    final class Posting: Sendable {
         let messages: ArraySlice<NewMessage>
         let principal: Principal
         let stopAtRefusal: Bool
         let completion: @Sendable ([PostOutcome]) -> Void
+        let cost: Int
+        let size: Int
 
-        var cost: Int { messages.reduce(0) { $0 + $1.cost } }
-        var size: Int { messages.reduce(0) { $0 + $1.size } }
+        init(
+            messages: ArraySlice<NewMessage>, principal: Principal, stopAtRefusal: Bool,
+            completion: @escaping @Sendable ([PostOutcome]) -> Void
+        ) {
+            (self.messages, self.principal) = (messages, principal)
+            (self.stopAtRefusal, self.completion) = (stopAtRefusal, completion)
+            cost = messages.reduce(0) { $0 + $1.cost }
+            size = messages.reduce(0) { $0 + $1.size }
+        }
     }
 
     /// A posting of several messages on its way through several commits.

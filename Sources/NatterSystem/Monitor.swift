@@ -45,8 +45,9 @@ public final class Monitor<State>: @unchecked Sendable {
     /// Changes the value and wakes every waiting thread.
     public func signal<Result>(_ body: (inout State) -> Result) -> Result {
         pthread_mutex_lock(mutex)
-        defer { pthread_mutex_unlock(mutex) }
         let result = body(&state)
+        // First, or the thread that wakes would wait for the lock at once.
+        pthread_mutex_unlock(mutex)
         pthread_cond_broadcast(condition)
         return result
     }

@@ -119,7 +119,7 @@ struct ChangeTests {
         messages.append(
             conversation: 5,
             Record(seq: Seq(1), time: .zero, sender: [97], text: [98, 99], commit: Commit(3), salt: .newRun()),
-            key: Batch.Key(recent: RecentKey(account: 1, time: 4, hash: 2), content: 3))
+            after: nil, key: Batch.Key(recent: RecentKey(account: 1, time: 4, hash: 2), content: 3))
         let author = LogEntry.Author(node: 4, attempt: 5)
         let entry = LogEntry(
             before: .start, author: author, commit: Commit(3), changes: ChangeTests.all, messages: SealedBatch(messages)

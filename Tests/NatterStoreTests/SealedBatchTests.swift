@@ -15,6 +15,7 @@ struct SealedBatchTests {
     private static func batch(_ count: Int) -> Batch {
         var batch = Batch()
         var salt = SaltSource.newRun()
+        var former: SaltSource?
         for number in 1...count {
             let text = Array("message \(number) of a conversation that goes on for a while".utf8)
             batch.append(
@@ -22,7 +23,8 @@ struct SealedBatchTests {
                 Record(
                     seq: Seq(UInt64(number)), time: Timestamp(milliseconds: 1_795_000_000_000 + Int64(number)),
                     sender: Array("alice".utf8), text: text[...], commit: Commit(3), salt: salt),
-                key: nil)
+                after: former, key: nil)
+            former = salt
             salt = salt.next ?? .newRun()
         }
         return batch
@@ -62,7 +64,7 @@ struct SealedBatchTests {
         batch.append(
             conversation: 5,
             Record(seq: Seq(1), time: .zero, sender: [97], text: text[...], commit: Commit(3), salt: .newRun()),
-            key: nil)
+            after: nil, key: nil)
         #expect(SealedBatch(batch).bytes == SealedBatchTests.plain(batch))
     }
 
@@ -117,8 +119,13 @@ struct SealedBatchTests {
             let (number, sealed) = (select.int64(0), select.blob(1))
             select.reset()
             var batch = Batch()
+            var former: SaltSource?
             try sealed.withUnsafeBytes { bytes in
-                try SealedBatch.decode(bytes) { batch.append(conversation: $0.conversation, $0.record, key: $0.key) }
+                // All are of one conversation.
+                try SealedBatch.decode(bytes) { entry in
+                    batch.append(conversation: entry.conversation, entry.record, after: former, key: entry.key)
+                    former = entry.record.salt
+                }
             }
             #expect(sealed.count < batch.bytes.count)
             try connection.run("UPDATE batch SET data=? WHERE number=?", SealedBatchTests.plain(batch), number)

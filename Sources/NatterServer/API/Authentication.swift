@@ -4,12 +4,36 @@ internal import NatterModel
 internal import NatterStore
 internal import NatterWire
 
-/// Authenticates a request by its token or cookie.
-struct Authentication {
+/// Authenticates requests by the token or the cookie in their head.
+struct Authentication: Sendable {
     private let head: RequestHead
     private let store: Store
+    private let token: Result<Token, APIError>
+    private let isByCookie: Bool
+    private let isVisit: Bool
 
-    init(_ head: RequestHead, _ store: Store) { (self.head, self.store) = (head, store) }
+    init(_ head: RequestHead, _ store: Store) {
+        (self.head, self.store, isVisit) = (head, store, !head.isAway)
+        if let header = head.header("authorization") {
+            (token, isByCookie) = (Authentication.token(in: header), false)
+        } else if let given = Authentication.cookieToken(head, store.id) {
+            (token, isByCookie) = (.success(given), true)
+        } else {
+            token = .failure(APIError(.unauthorized, "a token is needed: 'Authorization: Bearer TOKEN'"))
+            isByCookie = false
+        }
+    }
+
+    private static func token(in header: String) -> Result<Token, APIError> {
+        let scheme = "bearer "
+        let rest = header.utf8.dropFirst(scheme.utf8.count).drop { $0 == UInt8(ascii: " ") }
+        guard header.utf8.starts(with: scheme.utf8, by: { $0.asciiLowercased == $1 }),
+            let given = Token(String(Substring(rest)))
+        else {
+            return .failure(APIError(.unauthorized, "the token is not valid; log in again"))
+        }
+        return .success(given)
+    }
 
     /// The holder of the token. Waits for what other servers have acknowledged if this one does not know it.
     ///
@@ -28,25 +52,8 @@ struct Authentication {
     ///
     /// - Returns: nil if only another server can know the token.
     func knownPrincipal() throws(APIError) -> Principal? {
-        let token: Token
-        var isByCookie = false
-        if let header = head.header("authorization") {
-            let scheme = "bearer "
-            let rest = header.utf8.dropFirst(scheme.utf8.count).drop { $0 == UInt8(ascii: " ") }
-            guard header.utf8.starts(with: scheme.utf8, by: { $0.asciiLowercased == $1 }),
-                let given = Token(String(Substring(rest)))
-            else {
-                throw APIError(.unauthorized, "the token is not valid; log in again")
-            }
-            token = given
-        } else if let given = cookieToken() {
-            token = given
-            isByCookie = true
-        } else {
-            throw APIError(.unauthorized, "a token is needed: 'Authorization: Bearer TOKEN'")
-        }
         let principal: Principal
-        switch store.authenticate(token, address: head.remoteAddress, isVisit: !head.isAway) {
+        switch store.authenticate(try token.get(), address: head.remoteAddress, isVisit: isVisit) {
         case .good(let found): principal = found
         case .unknown where store.isShared: return nil
         case .unknown: throw Authentication.unknownToken
@@ -73,8 +80,8 @@ struct Authentication {
     /// all ports of a host.
     static func cookieName(of store: StoreID) -> String { "natter-\(store.description.prefix(8))" }
 
-    private func cookieToken() -> Token? {
-        let name = Authentication.cookieName(of: store.id)
+    private static func cookieToken(_ head: RequestHead, _ store: StoreID) -> Token? {
+        let name = cookieName(of: store)
         for header in head.headers where header.name == "cookie" {
             // By bytes, as in `Query`.
             for pair in header.value.utf8.split(separator: UInt8(ascii: ";")) {

@@ -12,16 +12,26 @@ struct HostNames: Sendable {
     /// Of the certificate.
     var certified: [SubjectName]
 
+    func admit(_ host: RequestedHost) -> Bool {
+        host.isOfEveryServer || given.contains { $0.covers(host.name) } || certified.contains { $0.covers(host.name) }
+    }
+}
+
+/// The host that a request names.
+struct RequestedHost: Sendable {
+    /// Without port, brackets and the dot of the root, in lower case.
+    let name: String
+    /// Whether it is an address, `localhost`, or none.
+    let isOfEveryServer: Bool
+
     /// - Parameter header: the value of `Host`; nil if an HTTP/1.0 client sent none.
-    func admit(_ header: String?) -> Bool {
-        guard let header, !header.isEmpty else { return true }
-        let host = HostNames.host(header)
-        if PeerAddress(host) != nil || host.utf8.elementsEqual("localhost".utf8) { return true }
-        return given.contains { $0.covers(host) } || certified.contains { $0.covers(host) }
+    init(_ header: String?) {
+        name = RequestedHost.name(header ?? "")
+        isOfEveryServer =
+            (header ?? "").isEmpty || PeerAddress(name) != nil || name.utf8.elementsEqual("localhost".utf8)
     }
 
-    /// The host of a header: without port, brackets and the dot of the root, in lower case.
-    static func host(_ header: String) -> String {
+    private static func name(_ header: String) -> String {
         var host = Array(header.utf8)[...]
         if host.first == UInt8(ascii: "["), let end = host.firstIndex(of: UInt8(ascii: "]")) {
             host = host[..<end].dropFirst()

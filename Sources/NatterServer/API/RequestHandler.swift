@@ -28,35 +28,61 @@ struct RequestHandler: HTTPHandler {
         ]
     }
 
-    func plan(_ head: RequestHead) -> BodyPlan {
+    func prepare(_ head: RequestHead) -> @Sendable () -> BodyPlan {
+        let read = ReadHead(head, server)
+        return { plan(read) }
+    }
+
+    /// What a head says, whoever its token is of by now.
+    private struct ReadHead: Sendable {
+        let head: RequestHead
+        let host: RequestedHost
+        let match: Result<Router.Match, APIError>
+        /// nil if the request needs no token.
+        let authentication: Authentication?
+        /// Whether the body is a stream of messages.
+        let isBulk: Bool
+        /// The error in the type of the body.
+        let typeError: APIError?
+
+        init(_ head: RequestHead, _ server: ChatServer) {
+            self.head = head
+            host = RequestedHost(head.header("host"))
+            match = Result { () throws(APIError) in try server.router.match(head) }
+            let route = try? match.get().route
+            authentication = route?.needsToken(head) == true ? Authentication(head, server.store) : nil
+            let type = head.header("content-type")
+            isBulk = route?.takesBulk == true && type.map(MediaType.isNDJSON) == true
+            typeError = route.flatMap { $0.takesBody ? $0.bodyType.error(in: type) : nil }
+        }
+    }
+
+    private func plan(_ read: ReadHead) -> BodyPlan {
+        let head = read.head
         var isBulk = false
         do throws(APIError) {
-            let host = head.header("host")
-            guard server.hosts.admit(host) else {
-                let name = HostNames.host(host ?? "")
+            guard server.hosts.admit(read.host) else {
+                let name = read.host.name
                 throw APIError(
                     .misdirected, "this server is not '\(name)'; 'natterd serve --host \(name)' lets it answer for that"
                 )
             }
-            let match = try server.router.match(head)
-            let type = head.header("content-type")
-            isBulk = match.route.takesBulk && type.map(MediaType.isNDJSON) == true
-            let needsToken = match.route.needsToken(head)
-            let principal = needsToken ? try Authentication(head, server.store).knownPrincipal() : nil
+            let match = try read.match.get()
+            isBulk = read.isBulk
+            let needsToken = read.authentication != nil
+            let principal = try read.authentication?.knownPrincipal()
             if let principal { try translate(server.store.countRequest(of: principal)) }
             let limit = match.route.bodyLimit
             if !isBulk, let length = head.contentLength, length > limit {
                 throw APIError(.tooLarge, "the body has \(length) bytes; the limit is \(limit)")
             }
-            if match.route.takesBody {
-                try match.route.bodyType.check(type)
-                if isBulk {
-                    if let principal { return .stream(try BulkPosting(head, server, principal)) }
-                    return .stream(
-                        LateBulkPosting(server) { () throws(APIError) in
-                            try BulkPosting(head, server, latePrincipal(head))
-                        })
-                }
+            if let error = read.typeError { throw error }
+            if isBulk {
+                if let principal { return .stream(try BulkPosting(head, server, principal)) }
+                return .stream(
+                    LateBulkPosting(server) { () throws(APIError) in
+                        try BulkPosting(head, server, latePrincipal(head))
+                    })
             }
             return .collect(limit: limit) { body, exchange in
                 guard needsToken, principal == nil else { return answer(match, body, exchange, principal) }

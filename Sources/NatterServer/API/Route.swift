@@ -160,18 +160,16 @@ enum BodyType: Sendable {
     /// as it is.
     case text
 
-    /// - Throws: 415.
-    func check(_ type: String?) throws(APIError) {
-        guard let type else { return }
+    /// - Returns: 415 for another type; nil for one that it takes, or none.
+    func error(in type: String?) -> APIError? {
+        guard let type else { return nil }
         switch self {
         case .json:
-            guard MediaType.isJSON(type) || MediaType.isNDJSON(type) else {
-                throw APIError(.unsupportedMediaType, "the body must be application/json")
-            }
+            return MediaType.isJSON(type) || MediaType.isNDJSON(type)
+                ? nil : APIError(.unsupportedMediaType, "the body must be application/json")
         case .text:
-            guard MediaType.isText(type) || MediaType.isForm(type) else {
-                throw APIError(.unsupportedMediaType, "the body must be text/plain; JSON goes to /v1/messages")
-            }
+            return MediaType.isText(type) || MediaType.isForm(type)
+                ? nil : APIError(.unsupportedMediaType, "the body must be text/plain; JSON goes to /v1/messages")
         }
     }
 }

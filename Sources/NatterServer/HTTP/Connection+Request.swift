@@ -5,27 +5,39 @@ internal import NatterLanguage
 extension Connection {
     /// - Returns: false to close the connection. The same holds for the functions below.
     func takeHead(method text: UnsafePointer<CChar>) -> Bool {
-        method = String(cString: text)
         headTurn = loop.turn
-        let parsed: HeadParser
-        do throws(HTTPViolation) { parsed = try parseHead(method: text) } catch { return refuse(error) }
-        // The library has cookies twice.
-        let cookieBytes = parsed.headers.reduce(0) { $0 + ($1.name == "cookie" ? $1.value.utf8.count : 0) }
-        guard hasRoomForAnswer(headBytes: headSize + cookieBytes, records: recordCount) else {
-            sendPastLibrary(.headTooLarge)
-            return false
+        let bytes = UnsafeRawBufferPointer(start: text, count: headSize)
+        let known: KnownHead
+        if let former, target.isRepeated, former.isOf(bytes, headerCount: headerCount) {
+            known = former
+            method = known.head.method
+        } else {
+            method = String(cString: text)
+            let parsed: HeadParser
+            do throws(HTTPViolation) { parsed = try parseHead(method: text) } catch { return refuse(error) }
+            // The library has cookies twice.
+            let cookieBytes = parsed.headers.reduce(0) { $0 + ($1.name == "cookie" ? $1.value.utf8.count : 0) }
+            guard hasRoomForAnswer(headBytes: headSize + cookieBytes, records: recordCount) else {
+                sendPastLibrary(.headTooLarge)
+                return false
+            }
+            let isProxied = loop.proxies.contains(address)
+            if isProxied,
+                let violation = enter(ForwardedFor.client(parsed.headers, peer: address, proxies: loop.proxies))
+            {
+                return refuse(violation)
+            }
+            let head = RequestHead(
+                method: method, target: target.text, path: target.path, query: target.query, headers: parsed.headers,
+                remoteAddress: clientText, isProxied: isProxied, contentLength: parsed.contentLength,
+                isChunked: parsed.isChunked)
+            known = KnownHead(bytes, head, target, plan: loop.handler.prepare(head))
+            former = known.mayComeAgain ? known : nil
         }
-        let isProxied = loop.proxies.contains(address)
-        if isProxied, let violation = enter(ForwardedFor.client(parsed.headers, peer: address, proxies: loop.proxies)) {
-            return refuse(violation)
-        }
-        let head = RequestHead(
-            method: method, target: target.text, path: target.path, query: target.query, headers: parsed.headers,
-            remoteAddress: clientText, isProxied: isProxied, contentLength: parsed.contentLength,
-            isChunked: parsed.isChunked)
+        let head = known.head
         exchange = Exchange(head: head, mailbox: loop.mailbox, connection: self)
         progress = TransferProgress()
-        switch loop.handler.plan(head) {
+        switch known.plan() {
         case .refuse(let reply): return refuse(reply)
         case .stream(let sink): stage = .streaming(sink)
         case .collect(let limit, let answer):
@@ -54,6 +66,9 @@ extension Connection {
         return nil
     }
 
+    /// How many headers the library found.
+    private var headerCount: Int { Int(MHD_get_connection_values(handle, .HEADER_KIND, nil, nil)) }
+
     private func parseHead(method: UnsafePointer<CChar>) throws(HTTPViolation) -> HeadParser {
         let size = headSize
         let start = target.address - Int(bitPattern: method)
@@ -65,7 +80,7 @@ extension Connection {
         }
         var parsed = try HeadParser(
             UnsafeRawBufferPointer(start: method, count: size), targetRange: start..<(start + target.count),
-            headerCount: Int(MHD_get_connection_values(handle, .HEADER_KIND, nil, nil)))
+            headerCount: headerCount)
         if let authority = target.authority { parsed.replaceHost(authority) }
         return parsed
     }

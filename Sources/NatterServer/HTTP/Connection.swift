@@ -51,6 +51,8 @@ final class Connection {
 
     var method = ""
     private(set) var target = RequestTarget()
+    /// The last request that was read, for the next one if that has the same head.
+    var former: KnownHead?
     var body: [UInt8] = []
     /// The bytes of this request's body that are counted among those of all bodies.
     private var reservedBytes = 0
@@ -106,7 +108,7 @@ final class Connection {
 
     /// The request line is complete. The library will split `text` in place, so it must be read now.
     func begin(target text: UnsafePointer<CChar>) {
-        target = RequestTarget(text)
+        target = former?.target.again(text) ?? RequestTarget(text)
         (began, hasBegun) = (MonotonicClock.nanoseconds(), true)
         headDeadline = min(headDeadline, loop.now + loop.limits.headMilliseconds)
         // Without room for the records of a query's fields, the library would close the connection in silence.

@@ -5,8 +5,12 @@ internal import NatterLanguage
 protocol HTTPHandler: Sendable {
     /// Headers that every reply carries, unless the reply has its own header of that name. Read once, at the start.
     var commonHeaders: [(name: String, value: String)] { get }
-    /// Decides from the head alone how the body is read, and which function answers the request.
-    func plan(_ head: RequestHead) -> BodyPlan
+    /// Reads a head. The function that it returns decides, for each request that has this head, how the body is read and which
+    /// function answers the request.
+    ///
+    /// A client that keeps its connection mostly sends the same head again. So what is always the same belongs before the
+    /// function, and what may change into it, for example whether the token is still good.
+    func prepare(_ head: RequestHead) -> @Sendable () -> BodyPlan
     /// The reply to a request that the listener itself refuses.
     func reply(to violation: HTTPViolation) -> Reply
     /// Called after a request has ended, for the log.

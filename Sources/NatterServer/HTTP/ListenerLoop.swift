@@ -21,6 +21,9 @@ final class ListenerLoop {
     private(set) var isStopping = false
     /// How often the loop has woken up.
     private(set) var turn: UInt64 = 0
+    /// How many turns in a row did not wait for events, because there was work.
+    private var unpolledTurns = 0
+    private static let mostUnpolledTurns = 4
 
     private let openConnections: ConnectionCount
     private var socket: ListeningSocket
@@ -102,6 +105,9 @@ final class ListenerLoop {
         var timeout = max(0, time - MonotonicClock.now())
         var wanted: UInt64 = 0
         if MHD_get_timeout(daemon, &wanted) == .YES { timeout = min(timeout, Int64(clamping: wanted)) }
+        // The library asks for its own events in each turn, and the mailbox is looked into. The others can wait for a few.
+        if timeout == 0, unpolledTurns < ListenerLoop.mostUnpolledTurns { return unpolledTurns += 1 }
+        unpolledTurns = 0
         // While stopping, look for idle connections more often, because no event says that a request has ended.
         if isStopping { timeout = min(timeout, 20) }
         withUnsafeTemporaryAllocation(of: pollfd.self, capacity: 4) { places in

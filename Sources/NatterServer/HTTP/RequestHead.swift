@@ -1,7 +1,9 @@
 internal import NatterLanguage
 
 /// The head of a request: everything that is known before its body.
-struct RequestHead: Sendable {
+///
+/// It is a class, because all requests of a connection that have the same head share it.
+final class RequestHead: Sendable {
     /// The method as sent, such as `GET`. Case matters.
     let method: String
     /// The request target as sent, with its query, but without the scheme and the host of an absolute one.
@@ -22,6 +24,16 @@ struct RequestHead: Sendable {
     /// The number of body bytes to come. It is nil if none is announced or the body is chunked.
     let contentLength: Int?
     let isChunked: Bool
+
+    init(
+        method: String, target: String, path: [String]?, query: [(name: String, value: String)]?,
+        headers: [(name: String, value: String)], remoteAddress: String, isProxied: Bool, contentLength: Int?,
+        isChunked: Bool
+    ) {
+        (self.method, self.target, self.path, self.query) = (method, target, path, query)
+        (self.headers, self.remoteAddress, self.isProxied) = (headers, remoteAddress, isProxied)
+        (self.contentLength, self.isChunked) = (contentLength, isChunked)
+    }
 
     /// The value of the first header of this name.
     ///

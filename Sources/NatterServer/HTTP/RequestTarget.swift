@@ -10,12 +10,14 @@ struct RequestTarget {
     let path: [String]?
     let query: [(name: String, value: String)]?
     /// The address in libmicrohttpd's buffer, and the length in bytes.
-    let address: Int
+    private(set) var address: Int
     let count: Int
     /// The host and the port of a target in absolute form, `http://HOST:PORT/PATH`, which clients of a proxy send.
     let authority: String?
     /// True if it has one of both forms, and no spaces or control characters.
     let isPlain: Bool
+    /// True if it is that of the request before.
+    private(set) var isRepeated = false
 
     /// An empty target, for a connection without a request.
     init() { (text, path, query, authority, address, count, isPlain) = ("", nil, nil, nil, 0, 0, false) }
@@ -33,6 +35,14 @@ struct RequestTarget {
             (place != nil && origin.first != RequestTarget.slash ? "/" : "") + String(decoding: origin, as: UTF8.self)
         path = isPlain ? RequestTarget.path(of: origin) : nil
         query = isPlain ? RequestTarget.query(of: origin) : nil
+    }
+
+    /// This target for a request that has the same at another address; nil if it has another one, or one in absolute form.
+    func again(_ pointer: UnsafePointer<CChar>) -> RequestTarget? {
+        guard authority == nil, text.withCString({ strcmp(pointer, $0) }) == 0 else { return nil }
+        var same = self
+        (same.address, same.isRepeated) = (Int(bitPattern: pointer), true)
+        return same
     }
 
     /// Where the authority of a target in absolute form is.

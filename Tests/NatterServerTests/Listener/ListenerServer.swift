@@ -62,6 +62,7 @@ final class TestHandler: HTTPHandler {
         var summaries: [RequestSummary] = []
         var abandoned = 0
         var producersClosed = 0
+        var prepared = 0
         var begun = 0
     }
 
@@ -72,7 +73,12 @@ final class TestHandler: HTTPHandler {
 
     init() throws {}
 
-    func plan(_ head: RequestHead) -> BodyPlan {
+    func prepare(_ head: RequestHead) -> @Sendable () -> BodyPlan {
+        state.signal { $0.prepared += 1 }
+        return { self.plan(head) }
+    }
+
+    private func plan(_ head: RequestHead) -> BodyPlan {
         state.signal { $0.begun += 1 }
         return switch head.path?.first {
         case "refuse": .refuse(Reply(status: 403, body: .bytes(Array("no".utf8))))
@@ -172,6 +178,8 @@ final class TestHandler: HTTPHandler {
     }
 
     var producersClosed: Int { state.withLock { $0.producersClosed } }
+    /// How many heads were read, and not just compared with the one before.
+    var prepared: Int { state.withLock { $0.prepared } }
 
     fileprivate func noteAbandoned() { state.signal { $0.abandoned += 1 } }
     fileprivate func noteClosed() { state.signal { $0.producersClosed += 1 } }
