@@ -36,7 +36,7 @@ enum ListCommand {
             [
                 Column("NAME") { $0.name },
                 Column("UNREAD", .right) { String($0.unread) + (mentioned.contains($0.id) ? "@" : "") },
-                Column("LAST") { context.age($0.last?.time) },
+                Column("LAST") { context.age($0.last?.time.rfc3339) },
                 Column("MESSAGE", .text) { $0.last.map { excerpt(of: $0, context.console.output) } ?? "" },
             ])
         try context.console.output.flush()

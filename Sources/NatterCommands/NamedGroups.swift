@@ -56,7 +56,7 @@ final class NamedGroups {
         guard NameRule.isGroup(name), let message: MessageObject = try? WireJSON.decode(answer: answer) else {
             return ids[name] = .some(nil)
         }
-        ids[name] = .some(ConversationID(hex: message.conversationID))
+        ids[name] = .some(message.conversationID)
     }
 
     /// The message as the outbox keeps it, with the id that the server told or that the replica knows.

@@ -251,8 +251,10 @@ public struct Records: Sendable {
         /// What an answer has for a message besides its text.
         let overhead = 320
         var bytes = overhead + text.count
-        for byte in text where byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") {
-            bytes += byte < 0x20 ? 5 : 1
+        var place = text.endOfJSONRun(from: 0)
+        while place < text.count {
+            bytes += text[place] < 0x20 ? 5 : 1
+            place = text.endOfJSONRun(from: place + 1)
         }
         return bytes
     }

@@ -8,27 +8,29 @@ public enum Base64URL {
     }()
 
     public static func encode(_ bytes: [UInt8]) -> String {
-        // Written in place, because each message of an answer has such a text.
-        String(unsafeUninitializedCapacity: (bytes.count * 4 + 2) / 3) { text in
-            var length = 0
-            var bits: UInt32 = 0
-            var count: UInt32 = 0
-            for byte in bytes {
-                // The bits of former characters leave at the top.
-                bits = bits &<< 8 | UInt32(byte)
-                count += 8
-                repeat {
-                    count -= 6
-                    text[length] = alphabet.utf8Start[Int(bits &>> count & 63)]
-                    length += 1
-                } while count >= 6
-            }
-            if count > 0 {
-                text[length] = alphabet.utf8Start[Int(bits &<< (6 - count) & 63)]
+        String(unsafeUninitializedCapacity: (bytes.count * 4 + 2) / 3) { write(bytes, to: $0) }
+    }
+
+    /// Writes the text, and returns how many characters it has: four for three bytes, rounded up.
+    public static func write(_ bytes: [UInt8], to text: UnsafeMutableBufferPointer<UInt8>) -> Int {
+        var length = 0
+        var bits: UInt32 = 0
+        var count: UInt32 = 0
+        for byte in bytes {
+            // The bits of former characters leave at the top.
+            bits = bits &<< 8 | UInt32(byte)
+            count += 8
+            repeat {
+                count -= 6
+                text[length] = alphabet.utf8Start[Int(bits &>> count & 63)]
                 length += 1
-            }
-            return length
+            } while count >= 6
         }
+        if count > 0 {
+            text[length] = alphabet.utf8Start[Int(bits &<< (6 - count) & 63)]
+            length += 1
+        }
+        return length
     }
 
     /// - Returns: nil for a character outside the alphabet, an impossible length, or unused bits that are not zero. So

@@ -164,3 +164,27 @@ extension Array where Element == UInt8 {
         Swift.withUnsafeBytes(of: value.littleEndian) { append(contentsOf: $0) }
     }
 }
+
+extension UnsafeRawBufferPointer {
+    /// Where the next byte is that a JSON string has only escaped or as its end: a quote, a backslash or a control
+    /// character. The end of the buffer if there is none.
+    public func endOfJSONRun(from start: Int) -> Int {
+        var index = start
+        // Eight bytes at a time, as long as none of them is such a byte: the tests for a zero byte and for a small one of
+        // "Bit Twiddling Hacks" by Sean Eron Anderson.
+        let (ones, tops): (UInt64, UInt64) = (0x0101_0101_0101_0101, 0x8080_8080_8080_8080)
+        while count - index >= 8 {
+            let word = loadUnaligned(fromByteOffset: index, as: UInt64.self)
+            let quote = word ^ ones &* UInt64(UInt8(ascii: "\""))
+            let backslash = word ^ ones &* UInt64(UInt8(ascii: "\\"))
+            let found =
+                (word &- ones &* 0x20) & ~word | (quote &- ones) & ~quote | (backslash &- ones) & ~backslash
+            guard found & tops == 0 else { break }
+            index += 8
+        }
+        while index < count, self[index] >= 0x20, self[index] != UInt8(ascii: "\""), self[index] != UInt8(ascii: "\\") {
+            index += 1
+        }
+        return index
+    }
+}

@@ -33,12 +33,15 @@ public struct MessageCursor: Hashable, Sendable, CustomStringConvertible {
         (conversationPrefix, self.seq, hashPrefix) = (prefix, Seq(seq), hash)
     }
 
-    public var description: String {
+    public var description: String { Base64URL.encode(bytes) }
+
+    /// What its text is the base64url of: at most 31 bytes.
+    public var bytes: [UInt8] {
         var fields = CursorText.begin(CursorText.message)
         fields.append(littleEndian: conversationPrefix)
         LEB128.append(seq.rawValue, to: &fields)
         fields.append(littleEndian: hashPrefix)
-        return CursorText.encode(fields)
+        return CursorText.checked(fields)
     }
 
     public func isOf(_ conversation: ConversationID) -> Bool { conversationPrefix == conversation.high }
@@ -177,9 +180,12 @@ private enum CursorText {
     }
 
     /// - Parameter fields: behind their version.
-    static func encode(_ fields: consuming [UInt8]) -> String {
+    static func encode(_ fields: consuming [UInt8]) -> String { Base64URL.encode(checked(fields)) }
+
+    /// The fields with their check value.
+    static func checked(_ fields: consuming [UInt8]) -> [UInt8] {
         fields.append(littleEndian: check(fields))
-        return Base64URL.encode(fields)
+        return fields
     }
 
     static func decode(_ text: some StringProtocol, version: UInt8) -> [UInt8]? {

@@ -7,16 +7,18 @@ public enum Hex {
     public static func encode(_ bytes: [UInt8]) -> String { bytes.withUnsafeBytes { encode($0) } }
 
     public static func encode(_ bytes: UnsafeRawBufferPointer) -> String {
-        // Written in place, because each message of an answer has such a text.
-        String(unsafeUninitializedCapacity: 2 * bytes.count) { text in
-            var length = 0
-            for byte in bytes {
-                text[length] = digits.utf8Start[Int(byte >> 4)]
-                text[length + 1] = digits.utf8Start[Int(byte & 15)]
-                length += 2
-            }
-            return length
+        String(unsafeUninitializedCapacity: 2 * bytes.count) { write(bytes, to: $0) }
+    }
+
+    /// Writes two digits for each byte, and returns how many.
+    public static func write(_ bytes: UnsafeRawBufferPointer, to text: UnsafeMutableBufferPointer<UInt8>) -> Int {
+        var length = 0
+        for byte in bytes {
+            text[length] = digits.utf8Start[Int(byte >> 4)]
+            text[length + 1] = digits.utf8Start[Int(byte & 15)]
+            length += 2
         }
+        return length
     }
 
     /// All 16 digits of a number, so that these texts sort like the numbers.

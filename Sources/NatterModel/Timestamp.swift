@@ -97,29 +97,34 @@ public struct CivilTime: Equatable, Sendable {
 extension Timestamp {
     /// `2026-11-20T07:24:05.123Z`. A moment outside `range` is written as the nearest moment inside it.
     public var rfc3339: String {
+        String(unsafeUninitializedCapacity: Timestamp.rfc3339Count) { writeRFC3339(to: $0) }
+    }
+
+    /// How many characters such a text has.
+    public static let rfc3339Count = 24
+
+    /// Writes the text, and returns how many characters it has.
+    public func writeRFC3339(to text: UnsafeMutableBufferPointer<UInt8>) -> Int {
         let time = CivilTime(
             milliseconds: min(max(self, Timestamp.range.lowerBound), Timestamp.range.upperBound).rawValue)
-        // Written in place, because each message of an answer has such a text.
-        return String(unsafeUninitializedCapacity: 24) { text in
-            var length = 0
-            func append(_ value: Int, digits: Int, _ end: Unicode.Scalar) {
-                var rest = value
-                for place in (length..<length + digits).reversed() {
-                    text[place] = UInt8(ascii: "0") + UInt8(rest % 10)
-                    rest /= 10
-                }
-                text[length + digits] = UInt8(ascii: end)
-                length += digits + 1
+        var length = 0
+        func append(_ value: Int, digits: Int, _ end: Unicode.Scalar) {
+            var rest = value
+            for place in (length..<length + digits).reversed() {
+                text[place] = UInt8(ascii: "0") + UInt8(rest % 10)
+                rest /= 10
             }
-            append(Int(time.year), digits: 4, "-")
-            append(time.month, digits: 2, "-")
-            append(time.day, digits: 2, "T")
-            append(time.hour, digits: 2, ":")
-            append(time.minute, digits: 2, ":")
-            append(time.second, digits: 2, ".")
-            append(time.millisecond, digits: 3, "Z")
-            return length
+            text[length + digits] = UInt8(ascii: end)
+            length += digits + 1
         }
+        append(Int(time.year), digits: 4, "-")
+        append(time.month, digits: 2, "-")
+        append(time.day, digits: 2, "T")
+        append(time.hour, digits: 2, ":")
+        append(time.minute, digits: 2, ":")
+        append(time.second, digits: 2, ".")
+        append(time.millisecond, digits: 3, "Z")
+        return length
     }
 
     /// Parses a date-time of RFC 3339 section 5.6, such as `2026-11-20T07:24:05.123Z` or `2026-11-20t07:24:05+03:00`. A

@@ -90,7 +90,7 @@ extension SendRequest: JSONWritable {
         bytes.beginObject()
         if let about { bytes.appendField("about", about) }
         bytes.appendField("conversation", conversation)
-        if let conversationID { bytes.appendField("conversation_id", conversationID.description) }
+        if let conversationID { bytes.appendField("conversation_id", conversationID) }
         if let id { bytes.appendField("id", id) }
         if let kind { bytes.appendField("kind", kind) }
         if !isDeletion { bytes.appendField("text", text) }
@@ -151,6 +151,16 @@ extension [UInt8] {
     fileprivate mutating func appendField(_ name: StaticString, _ value: String) {
         appendFieldName(name)
         appendJSON(value)
+    }
+
+    fileprivate mutating func appendField<Value: WireText>(_ name: StaticString, _ value: Value) {
+        appendFieldName(name)
+        append(UInt8(ascii: "\""))
+        // Without a string on the way, because each message of an answer has three of them.
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: Value.longestText) { text in
+            append(contentsOf: UnsafeBufferPointer(rebasing: text[..<value.write(to: text)]))
+        }
+        append(UInt8(ascii: "\""))
     }
 
     fileprivate mutating func appendField(_ name: StaticString, _ value: some FixedWidthInteger) {
@@ -243,29 +253,5 @@ extension [UInt8] {
             append(digits.utf8Start[Int(byte >> 4)])
             append(digits.utf8Start[Int(byte & 15)])
         }
-    }
-}
-
-extension UnsafeRawBufferPointer {
-    /// Where the next byte is that a JSON string has only escaped or as its end: a quote, a backslash or a control
-    /// character. The end of the buffer if there is none.
-    func endOfJSONRun(from start: Int) -> Int {
-        var index = start
-        // Eight bytes at a time, as long as none of them is such a byte: the tests for a zero byte and for a small one of
-        // "Bit Twiddling Hacks" by Sean Eron Anderson.
-        let (ones, tops): (UInt64, UInt64) = (0x0101_0101_0101_0101, 0x8080_8080_8080_8080)
-        while count - index >= 8 {
-            let word = loadUnaligned(fromByteOffset: index, as: UInt64.self)
-            let quote = word ^ ones &* UInt64(UInt8(ascii: "\""))
-            let backslash = word ^ ones &* UInt64(UInt8(ascii: "\\"))
-            let found =
-                (word &- ones &* 0x20) & ~word | (quote &- ones) & ~quote | (backslash &- ones) & ~backslash
-            guard found & tops == 0 else { break }
-            index += 8
-        }
-        while index < count, self[index] >= 0x20, self[index] != UInt8(ascii: "\""), self[index] != UInt8(ascii: "\\") {
-            index += 1
-        }
-        return index
     }
 }

@@ -3,11 +3,10 @@ public import NatterModel
 /// A message in the API.
 public struct MessageObject: Codable, Sendable, Equatable {
     public var conversation: String
-    public var conversationID: String
+    public var conversationID: ConversationID
     public var seq: UInt64
-    public var cursor: String
-    /// RFC 3339, UTC, with milliseconds.
-    public var time: String
+    public var cursor: MessageCursor
+    public var time: Timestamp
     /// Unix milliseconds.
     public var ts: Int64
     public var sender: String
@@ -21,8 +20,8 @@ public struct MessageObject: Codable, Sendable, Equatable {
     public var via: String?
     /// When it was written, in Unix milliseconds, if that was long before it was sent.
     public var written: Int64?
-    /// The time of its last edit, RFC 3339.
-    public var edited: String?
+    /// The time of its last edit.
+    public var edited: Timestamp?
     /// True if it was deleted, or is an edit of a deleted message. Then the text is empty.
     public var deleted: Bool?
     /// True if text and sender were removed from the log. An event that named an erased account still says what happened.
@@ -43,10 +42,10 @@ public struct MessageObject: Codable, Sendable, Equatable {
 
     public init(_ message: Message, type: String? = nil) {
         conversation = message.conversation
-        conversationID = message.conversationID.description
+        conversationID = message.conversationID
         seq = message.seq.rawValue
-        cursor = message.cursor.description
-        time = message.time.rfc3339
+        cursor = message.cursor
+        time = message.time
         ts = message.time.milliseconds
         sender = message.sender
         text = message.text
@@ -55,7 +54,7 @@ public struct MessageObject: Codable, Sendable, Equatable {
         imported = message.isImported ? true : nil
         via = message.via
         written = message.written?.milliseconds
-        edited = message.edited?.rfc3339
+        edited = message.edited
         deleted = message.isDeleted ? true : nil
         erased = message.isErased && (message.kind != .event || message.text.isEmpty) ? true : nil
         self.type = type
@@ -70,9 +69,7 @@ public struct MessageObject: Codable, Sendable, Equatable {
 
     /// The message, or nil if a field has a value that no natter server sends.
     public var message: Message? {
-        guard let id = ConversationID(hex: conversationID), let cursor = MessageCursor(cursor), isPossible else {
-            return nil
-        }
+        guard isPossible else { return nil }
         let kind: MessageKind
         if let name = self.kind {
             guard let known = MessageKind(name: name) else { return nil }
@@ -81,12 +78,12 @@ public struct MessageObject: Codable, Sendable, Equatable {
             kind = .text
         }
         var message = Message(
-            conversation: conversation, conversationID: id, seq: Seq(seq), cursor: cursor,
+            conversation: conversation, conversationID: conversationID, seq: Seq(seq), cursor: cursor,
             time: Timestamp(milliseconds: ts), sender: sender, text: text, kind: kind, about: about.map { Seq($0) },
             isImported: imported ?? false, via: via, written: written.map { Timestamp(milliseconds: $0) },
             isErased: erased ?? false)
         message.isDeleted = deleted ?? false
-        message.edited = edited.flatMap { Timestamp(rfc3339: $0) }
+        message.edited = edited
         return message
     }
 }

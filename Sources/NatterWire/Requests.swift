@@ -143,22 +143,6 @@ public struct ReadRequest: Codable, Sendable {
     }
 }
 
-/// In JSON, an id is a string of 32 lower-case hexadecimal digits.
-extension ConversationID: Codable {
-    public init(from decoder: any Decoder) throws {
-        let container = try decoder.singleValueContainer()
-        guard let id = ConversationID(hex: try container.decode(String.self)) else {
-            throw DecodingError.dataCorruptedError(in: container, debugDescription: "not an id")
-        }
-        self = id
-    }
-
-    public func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        try container.encode(description)
-    }
-}
-
 /// Creates a group or changes one. A change may omit any field.
 public struct GroupRequest: Codable, Sendable {
     public var name: String?

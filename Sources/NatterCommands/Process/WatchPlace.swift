@@ -126,7 +126,7 @@ struct WatchPlace {
             .split(separator: UInt8(ascii: "\n"))
         let messages = lines.compactMap { line in
             let object: MessageObject? = try? WireJSON.decode(from: line)
-            return MessageCursor(object?.cursor ?? String(decoding: line, as: UTF8.self))
+            return object?.cursor ?? MessageCursor(String(decoding: line, as: UTF8.self))
         }
         return (messages, lines.first?.first == UInt8(ascii: "{"))
     }
