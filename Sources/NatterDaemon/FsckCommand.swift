@@ -18,8 +18,9 @@ extension CommandSpec {
                 + "any, otherwise 0.",
             "--repair needs the server stopped. It copies whole blocks out of damaged files and rebuilds the index from "
                 + "them. Bytes that might be a message but have no place are moved to 'quarantine/', never deleted. "
-                + "Standard error says what was done. The status is 1 if messages are lost, whose ranges are named, or if "
-                + "something could not be repaired; otherwise 0. A loss that was recorded before is no longer damage: it "
+                + "Standard error says what was done. The status is 1 if messages are lost, whose ranges are named, if a part "
+                + "of the database is lost that no log has, such as accounts or sessions, or if something could not be "
+                + "repaired; otherwise 0. A loss that was recorded before is no longer damage: it "
                 + "is named, and the status is 0.",
         ],
         run: FsckCommand.run)
@@ -105,7 +106,7 @@ enum FsckCommand {
         }
         try console.output.flush()
         try reply(repair.left, client.present)
-        let isLossless = repair.newlyLostMessages == 0 && !repair.hasUnknownLoss
+        let isLossless = repair.newlyLostMessages == 0 && !repair.hasUnknownLoss && !repair.hasLostRows
         return repair.left.damages == 0 && isLossless ? .success : .nothingFound
     }
 

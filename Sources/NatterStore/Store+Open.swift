@@ -71,11 +71,12 @@ extension Store {
         return try hasLogs(directory, disk)
     }
 
-    /// Whether a directory holds anything of a conversation's log.
+    /// Whether a directory holds anything of a conversation's log, or the mark that each start of a store leaves there: what was
+    /// sent may have been in the database only.
     static func hasLogs(_ directory: String, _ disk: any Disk) throws(DiskError) -> Bool {
         let logs = directory + "/logs"
         guard try disk.information(logs)?.isDirectory == true else { return false }
-        return try disk.list(logs).contains { $0 != "epoch" }
+        return try !disk.list(logs).isEmpty
     }
 
     static func databasePath(_ directory: String) -> String { directory + "/store.db" }

@@ -32,7 +32,7 @@ struct LogTests {
         let line = try #require(alice("log", "--json").lines.first)
         let message: MessageObject = try WireJSON.decode(from: Array(line.utf8))
         #expect(message.text == "\u{1B}[31m\n" && message.sender == "alice" && message.seq == 1)
-        #expect(MessageCursor(message.cursor)?.seq == Seq(1))
+        #expect(message.cursor.seq == Seq(1))
     }
 
     private static let selections: [([String], [Int])] = [

@@ -131,6 +131,71 @@ extension RepairTests {
         #expect(throws: StoreError.noSuchConversation("team")) { try repaired.all("team", as: "carol") }
     }
 
+    @Test(
+        "accounts are lost before anything is in a log: who sent messages has theirs again, and nobody gets another's")
+    func unreadableAccounts() throws {
+        let store = try TestStore(users: ["alice", "bob"])
+        let tokens = try [store.token("alice"), store.token("bob")]
+        try store.post(["one"], key: "k")
+        try store.post(["for bob"], to: "@bob", key: "l")
+        store.store.close()
+        #expect(try flipFirstPage(of: "account", store.directory) == RepairTests.leafPage)
+        let summary = try StoreRepair.run(store.directory) { _ in }
+        #expect(summary.hasLostRows && !summary.hasUnknownLoss && summary.left.damages == 0)
+        // Then a session is its holder's or nobody's, and no name or number is given again
+        let repaired = try TestStore(store.directory)
+        let holders = tokens.map { repaired.store.principal(of: $0, address: "127.0.0.1")?.name.text }
+        #expect(holders == ["alice", nil])
+        #expect(repaired.store.credentials(of: "alice")?.account == AccountID(rawValue: 1))
+        #expect(try repaired.user("mallory").account == AccountID(rawValue: 3))
+    }
+
+    @Test("an account's number that any row still names is given to nobody")
+    func namedNumber() throws {
+        let store = try TestStore(users: ["alice", "bob"])
+        let token = try store.token("bob")
+        try store.reopen { directory in
+            try Connection(path: directory + "/store.db", role: .writer).execute("DELETE FROM account WHERE name='bob'")
+        }
+        #expect(store.store.principal(of: token, address: "127.0.0.1") == nil)
+        #expect(try store.user("mallory").account == AccountID(rawValue: 3))
+        #expect(store.store.principal(of: token, address: "127.0.0.1") == nil)
+    }
+
+    @Test(
+        "a database that is cut before anything is in a log is repaired, and kept as it was", arguments: [1, 8, 14, 20])
+    func cutDatabase(pages: UInt64) throws {
+        let store = try TestStore(users: ["alice", "bob"])
+        try store.post(["one"])
+        store.store.close()
+        let path = store.directory + "/store.db"
+        let cut = Array(try disk.contents(of: path, limit: 1 << 20).prefix(Int(pages) * 4_096))
+        try disk.replaceContents(of: path, with: cut)
+        let summary = try StoreRepair.run(store.directory) { _ in }
+        #expect(summary.hasLostRows && summary.hasUnknownLoss && summary.left.damages == 0)
+        #expect(try disk.contents(of: store.directory + "/quarantine/store.db", limit: 1 << 20) == cut)
+        let repaired = try TestStore(store.directory)
+        try repaired.post(["two"])
+        #expect(try repaired.all().last?.text == "two")
+    }
+
+    @Test("a store whose database is gone before anything is in a log is not taken for a new one")
+    func missingDatabase() throws {
+        let store = try TestStore(users: ["alice"])
+        try store.post(["one"])
+        store.store.close()
+        try disk.removeDatabase(store.directory + "/store.db")
+        #expect(throws: StoreOpenError.self) { try TestStore(store.directory) }
+        var found: [StoreDamage] = []
+        #expect(try StoreCheck.run(store.directory) { found.append($0) }.damages == 1)
+        #expect(found.first?.problem.english == "the database is missing")
+        // Who wants to begin anew can, and is told what that means
+        var lines: [String] = []
+        #expect(try StoreRebuild.run(store.directory, .reindex) { lines.append("\($0)") }.hasUnknownLoss)
+        #expect(lines.contains { $0.contains("may be lost") })
+        #expect(try TestStore(store.directory).all().isEmpty)
+    }
+
     @Test("messages of a conversation without a row are damage")
     func orphans() throws {
         let store = try TestStore()

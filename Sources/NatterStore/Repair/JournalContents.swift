@@ -15,6 +15,8 @@ struct JournalContents {
     private(set) var lastCommit = Commit.zero
     /// The commit of the first damaged batch.
     private(set) var firstDamaged: Commit?
+    /// The names of those who sent messages, and the number of the account if the id of one of them tells it.
+    private(set) var senders: [String: Int64?] = [:]
 
     /// - Parameter sealed: where the log of each conversation ends, according to the index.
     init(_ connection: Connection, sealed: [Int64: Seq]) throws {
@@ -29,6 +31,7 @@ struct JournalContents {
                 try rows.withBlob(1) { bytes in try SealedBatch.decode(bytes) { found.append($0) } }
                 for entry in found {
                     records[entry.conversation, default: []].append(entry.record)
+                    note(entry)
                     tops[entry.conversation] = max(tops[entry.conversation] ?? .zero, entry.record.seq)
                 }
             } catch {
@@ -51,6 +54,19 @@ struct JournalContents {
                 unique.append(record)
             }
             return unique
+        }
+    }
+
+    private mutating func note(_ entry: Batch.Entry) {
+        let record = entry.record
+        guard !record.isImported, !record.isErased, let first = record.sender.first, first != ErasedAccount.mark else {
+            return
+        }
+        let name = String(decoding: record.sender, as: UTF8.self)
+        if let account = entry.key?.recent.account {
+            senders[name] = account
+        } else if senders[name] == nil {
+            senders[name] = .some(nil)
         }
     }
 

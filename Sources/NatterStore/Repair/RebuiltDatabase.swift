@@ -21,6 +21,8 @@ final class RebuiltDatabase {
     private(set) var hasUnknownLoss = false
     /// Whether rows of members, or of accounts, could not be read.
     private(set) var hasLostMembers = false
+    /// Whether rows could not be read that no log has.
+    private(set) var hasLostRows = false
     /// Whether it has a temporary name until it is finished.
     private let isStaged: Bool
 
@@ -121,6 +123,7 @@ final class RebuiltDatabase {
         for table in salvage.incomplete {
             report("of the table '\(table)' of '\(source.path)' not all could be read; a backup has it whole")
         }
+        hasLostRows = !salvage.incomplete.isEmpty
         hasLostMembers = !Set(["membership", "account"]).isDisjoint(with: salvage.incomplete)
         // Without these tables, nothing says which messages the journal held behind the end of a log.
         hasUnknownLoss = version == 0 || !Set(["batch", "conversation"]).isDisjoint(with: salvage.incomplete)

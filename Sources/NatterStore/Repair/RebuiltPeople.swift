@@ -71,13 +71,36 @@ final class RebuiltPeople {
     func account(_ name: String) throws(SQLiteError) -> Int64 {
         let key = NameRule.caseKey(name)
         if let known = accounts[key] { return known }
-        let insert = try connection.statement(
-            "INSERT INTO account (number,name,name_key,password,created) VALUES (?,?,?,?,?)")
-        highest.account += 1
-        try insert.run(highest.account, name, key, nobodysPassword?.text ?? "", now.milliseconds)
-        accounts[key] = highest.account
-        made.append(name)
+        try insert(name, as: highest.account + 1)
         return highest.account
+    }
+
+    private func insert(_ name: String, as number: Int64) throws(SQLiteError) {
+        let key = NameRule.caseKey(name)
+        try connection.run(
+            "INSERT INTO account (number,name,name_key,password,created) VALUES (?,?,?,?,?)", number, name, key,
+            nobodysPassword?.text ?? "", now.milliseconds)
+        highest.account = max(highest.account, number)
+        accounts[key] = number
+        made.append(name)
+    }
+
+    /// Makes the accounts that sent messages and have no row, under their own numbers if these are known: the tokens of their
+    /// holders are good again.
+    ///
+    /// - Parameter senders: names with numbers.
+    func addSenders(_ senders: [String: Int64?]) throws(SQLiteError) {
+        let taken = try connection.statement("SELECT 1 FROM account WHERE number=?")
+        for (name, number) in senders.sorted(by: { $0.key < $1.key }) where accounts[NameRule.caseKey(name)] == nil {
+            guard let number else {
+                _ = try account(name)
+                continue
+            }
+            try taken.bind(number)
+            let isTaken = try taken.step()
+            taken.reset()
+            if isTaken { _ = try account(name) } else { try insert(name, as: number) }
+        }
     }
 
     /// The accounts of two names.

@@ -99,7 +99,7 @@ public final class StoreCheck {
         if try disk.information(database) == nil {
             // A new directory has neither. If there are only logs, the record of which messages count is lost.
             try checkUnknownFiles()
-            if summary.files > 0 {
+            if try Store.hasLogs(directory, disk) {
                 report(StoreDamage(file: database, problem: "the database is missing"))
             }
             return

@@ -30,6 +30,8 @@ public final class StoreRebuild {
         public var newlyLostMessages: UInt64 = 0
         /// Whether other acknowledged messages or erasures may be lost. Nothing tells which.
         public var hasUnknownLoss = false
+        /// Whether rows of the database were lost that no log has, such as accounts, sessions or blocked users.
+        public var hasLostRows = false
         /// Whether there was a database. Who makes the index again without one knows that it is gone.
         public var hadDatabase = true
     }
@@ -111,11 +113,10 @@ public final class StoreRebuild {
             try ImportStaging(root: root, disk: disk).recover(connection, report: report)
         }
         let survey = try LogSurvey(root, store: database.storeID(), disk: disk, connection: connection)
-        // Without logs, a database that has lost the store's id may have everything else.
-        let isEmpty = try !connection.hasRow("SELECT 1 FROM conversation")
-        if database.isNew, isEmpty, survey.store == nil, survey.files.isEmpty {
+        if try database.wasMissing && !Store.hasLogs(root, disk) {
             throw DiskError(code: .noSuchFileOrDirectory, operation: "open", path: Store.databasePath(root))
         }
+        summary.hasLostRows = database.hasLostRows
         if database.hasUnknownLoss {
             (summary.hasUnknownLoss, summary.hadDatabase) = (true, !database.wasMissing)
             report(
@@ -133,6 +134,7 @@ public final class StoreRebuild {
             let people = try RebuiltPeople(
                 connection, now: clock.now(), journal: journal,
                 erased: RememberedErasures(root, disk).accounts())
+            try people.addSenders(journal.senders)
             var logs: [(identity: ConversationIdentity, label: String, log: RebuiltLog)] = []
             for conversation in known {
                 let identity = try withUsers(conversation.identity, survey, people, connection)

@@ -13,6 +13,8 @@ public enum StoreRepair {
         public var newlyLostMessages: UInt64
         /// Whether acknowledged commits were lost, or may be, whose content is not known.
         public var hasUnknownLoss = false
+        /// Whether rows of the database were lost that no log has.
+        public var hasLostRows = false
     }
 
     /// - Parameters:
@@ -38,7 +40,7 @@ public enum StoreRepair {
             }
             return Summary(
                 found: found, left: left, newlyLostMessages: rebuilt.newlyLostMessages,
-                hasUnknownLoss: rebuilt.hasUnknownLoss)
+                hasUnknownLoss: rebuilt.hasUnknownLoss, hasLostRows: rebuilt.hasLostRows)
         }
     }
 

@@ -129,7 +129,7 @@ struct ConversationTests {
             #expect(String(decoding: records[index].text, as: UTF8.self) == message.text)
             hash = HashChain.advance(hash, over: records[index])
             // and a cursor carries its beginning
-            #expect(MessageCursor(message.cursor)?.hashPrefix == hash.prefix)
+            #expect(message.cursor.hashPrefix == hash.prefix)
         }
         #expect(object.hash == hash.description)
         // It is the same from the other side; messages of others are unread
