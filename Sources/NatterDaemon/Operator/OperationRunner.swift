@@ -45,6 +45,7 @@ struct OperationRunner {
             let count = try answer { store.eraseAccount(name, by: actor, $0) }
             let remains = store.remainsOfErasure?.english
             try channel.reply(.userErased(UserCommand.Erasure(name: name, erased: count, remains: remains)))
+            return store.isFailed ? .inputOutput : .success
         case .status:
             var status = try ServiceStatus(of: store, server: service())
             status.problems?.append(contentsOf: problems())
@@ -72,6 +73,7 @@ struct OperationRunner {
             let remains = store.remainsOfErasure?.english
             try channel.reply(
                 .erased(EraseCommand.Report(conversation: conversation, erased: count, remains: remains)))
+            return store.isFailed ? .inputOutput : .success
         case .merging(let conversation):
             try channel.reply(.merged(try ForeignImport.merge(conversation, store, channel)))
         case .addHook, .listHooks, .removeHook, .retryHook, .hookLog:

@@ -246,7 +246,9 @@ extension Store {
             if isShared, conversations.isEmpty, failure.isOfDatabase || failure == .busy { return }
             if hasErased {
                 reportRemains(
-                    "an erased text is not gone from all files yet; the next start removes it: \(StoreError(error))")
+                    failure == .outcomeUnknown
+                        ? "an erased text is not gone from all files yet; the next start removes it"
+                        : "an erased text is not gone from all files yet; the next start removes it: \(failure)")
             }
             stopIfDiskFailed(error)
         }

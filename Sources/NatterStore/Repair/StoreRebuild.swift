@@ -101,6 +101,8 @@ public final class StoreRebuild {
     /// Files to move and bytes to cut after the rows are committed.
     private struct Obsolete {
         var files: [(path: String, label: String)] = []
+        /// Files that hold nothing of a log.
+        var strays: [String] = []
         var cuts: [(path: String, offset: UInt64, length: UInt64, label: String)] = []
     }
 
@@ -382,9 +384,11 @@ public final class StoreRebuild {
         var obsolete = Obsolete()
         let kept = logs.reduce(into: Set<Int>()) { $0.formUnion($1.log.kept) }
         for (index, file) in survey.files.enumerated() where !kept.contains(index) {
-            obsolete.files.append((file.path, file.conversation?.description ?? ""))
+            // The directory of a file bears the id of its conversation.
+            let id = file.conversation ?? ConversationID(hex: Path.name(of: Path.directory(of: file.path)))
+            obsolete.files.append((file.path, id?.description ?? ""))
         }
-        for path in survey.strays { obsolete.files.append((path, "")) }
+        obsolete.strays = survey.strays
         for (identity, log) in logs {
             for cut in log.cuts {
                 obsolete.cuts.append(
@@ -407,7 +411,7 @@ public final class StoreRebuild {
 
     private func setAside(_ obsolete: Obsolete) throws {
         guard purpose == .repair else {
-            for (path, _) in obsolete.files {
+            for path in obsolete.files.map(\.path) + obsolete.strays {
                 report(
                     "'\(root)/\(path)' is no part of any log and is left as it is; 'natterd fsck --repair' sets it aside"
                 )
@@ -417,6 +421,10 @@ public final class StoreRebuild {
         for (path, label) in obsolete.files {
             let target = try quarantine.move(root + "/" + path, label: label)
             report("moved '\(root)/\(path)' to '\(target)'; what is whole of it was copied")
+        }
+        for path in obsolete.strays {
+            let target = try quarantine.move(root + "/" + path)
+            report("moved '\(root)/\(path)' to '\(target)'; it is no part of any log")
         }
         for (path, offset, length, label) in obsolete.cuts {
             let target = try quarantine.cut(root + "/" + path, from: offset, length: length, label: label)
