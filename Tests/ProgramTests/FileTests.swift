@@ -209,6 +209,42 @@ struct FileTests {
         #expect(try world.natterd("fsck").code == 0)
     }
 
+    @Test("an erasure that the disk ends leaves nothing of the text, or says so by its status")
+    func endedErasure() throws {
+        let world = try World()
+        world.stopServing()
+        let secret = "Xylophonkonzert-7731"
+        let lines = (1...3_000).map {
+            JSON.line(ts: 1_700_000_000_000 + $0, sender: "x", text: "\(secret) \($0 * 7_919)")
+        }
+        let file = try world.directory.write("in", lines.joined())
+        try expect(world.natterd("import", "general", file), hasNotes: true)
+        var codes: Set<Int32> = []
+        for blocks in [10, 60, 100, 140, 200, 300, 600, 10_000] {
+            let copy = world.directory.path + "/copy-\(blocks)"
+            #expect(try ChildProcess("/bin/cp", ["-r", world.data, copy], environment: [:]).finish().code == 0)
+            let erased = try ChildProcess(
+                "/bin/sh",
+                [
+                    "-c", "ulimit -f \(blocks); exec \"$0\" \"$@\"", try Programs.path("natterd"), "--data", copy,
+                    "erase",
+                    "general", "1-3000", "--yes",
+                ], environment: ["HOME": world.directory.path, "SWIFT_BACKTRACE": "enable=no"]
+            ).finish()
+            codes.insert(erased.code)
+            #expect([0, 74, 75].contains(erased.code), "\(blocks): \(erased)")
+            #expect(erased.code != 0 || Files.holding(piecesOf: secret, below: copy) == [], "\(blocks): \(erased)")
+            #expect(!erased.errors.contains("the same id"), "\(erased)")
+            // Then the same command finishes it
+            let again = try ChildProcess(
+                Programs.path("natterd"), ["--data", copy, "erase", "general", "1-3000", "--yes"],
+                environment: ["HOME": world.directory.path]
+            ).finish()
+            #expect(again.code == 0 && Files.holding(piecesOf: secret, below: copy) == [], "\(blocks): \(again)")
+        }
+        #expect(codes.contains(0) && codes.contains(74), "\(codes)")
+    }
+
     /// Runs natterd in a namespace of mounts, which changes the data directory.
     private func natterd(_ words: [String], _ world: World, in namespace: [String]) throws -> Outcome {
         try ChildProcess(
