@@ -75,6 +75,11 @@ extension CommandFailure {
     ///
     /// - Parameter conversation: nil if it has no messages.
     static func noMessage(_ seq: Seq, in name: String, _ conversation: ReplicaConversation?) -> CommandFailure {
+        if let conversation, seq >= conversation.first, seq <= conversation.head {
+            return CommandFailure(
+                .inputOutput, code: "damaged",
+                "message \(seq) of '\(name)' is missing here; 'natter sync' fetches it if the server can read it")
+        }
         let reason: Phrase =
             if let conversation, seq < conversation.serverFirst {
                 "message \(seq) of '\(name)' is not kept any more"

@@ -9,6 +9,7 @@ extension CommandSpec {
         options: [
             HistoryFormat.option,
             .flag("raw", "print every record as it was sent, edits and deletions too, for 'import'"),
+            .flag("json", "print a JSON object for each message, which is the default"),
         ],
         operands: [.conversation],
         description: [
@@ -27,6 +28,7 @@ enum ExportCommand {
     static func run(_ arguments: Arguments, _ console: Console) throws -> ExitCode {
         let format = HistoryFormat(arguments)
         if arguments.flag("raw"), format != .ndjson { throw arguments.error("--raw goes with --format ndjson") }
+        if arguments.flag("json"), format != .ndjson { throw arguments.error("--json goes with --format ndjson") }
         let client = OperatorClient(arguments: arguments, console: console, printsJSON: format == .ndjson) { reply in
             guard case .damagedRange(let name, let from, let to, let detail) = reply else { return }
             console.note("messages \(from) to \(to) of '\(name)' can't be read: \(detail)")

@@ -72,6 +72,11 @@ struct DamageTests {
         #expect(try logged.objects().map { Line($0) }.dropLast() == rest[...])
         #expect(try logged.objects().last?[string: "text"] == "after the damage")
         #expect(logged.errors.contains("\(from)") && logged.errors.contains("\(to)"))
+        // and one in the hole is damaged, and not unknown
+        #expect(try world.bob("show", "general", "\(from)").code == 74)
+        #expect(try world.bob("log", "general", "--around", "\(from)").code == 74)
+        #expect(try world.bob("show", "general", "\(from)", "--json").errors.contains(#""code":"damaged""#))
+        #expect(try world.bob("show", "general", "\(DamageTests.count + 2)").code == 67)
     }
 
     @Test("an export with a hole can be imported: nothing in it is about what is in the hole")

@@ -17,6 +17,7 @@ struct ExportTests {
         #expect(try outcome.objects().allSatisfy { $0.names == ["sender", "seq", "text", "ts"] })
         world.stopServing()
         let exported = try world.natterd("export", "general")
+        #expect(try world.natterd("export", "general", "--json") == exported)
         #expect(try outcome.objects().map { Line($0) } == exported.objects().map { Line($0) })
         let taken = try world.natterd("import", "--old", "copy", "-", input: .bytes(outcome.bytes))
         #expect(taken.code == 0)

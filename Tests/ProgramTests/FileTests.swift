@@ -209,6 +209,26 @@ struct FileTests {
         #expect(try world.natterd("fsck").code == 0)
     }
 
+    @Test("few descriptors are not taken for damage", arguments: 8...22)
+    func fewDescriptorsForChecks(count: Int) throws {
+        let world = try World()
+        try world.alice.sends("one")
+        world.stopServing()
+        let lines = (1...200).map { JSON.line(ts: 1_700_000_000_000 + $0, sender: "x", text: "line \($0)") }
+        let file = try world.directory.write("in", lines.joined())
+        try expect(world.natterd("import", "general", file), hasNotes: true)
+        for words in [["fsck"], ["backup", world.directory.path + "/backup"]] {
+            let outcome = try ChildProcess(
+                "/bin/sh",
+                ["-c", "ulimit -n \(count); exec \"$0\" \"$@\"", try Programs.path("natterd"), "--data", world.data]
+                    + words,
+                environment: ["HOME": world.directory.path, "SWIFT_BACKTRACE": "enable=no"]
+            ).finish()
+            // 127: not even the libraries could be loaded.
+            #expect([0, 73, 74, 127].contains(outcome.code), "\(words): \(outcome)")
+        }
+    }
+
     @Test("an erasure that the disk ends leaves nothing of the text, or says so by its status")
     func endedErasure() throws {
         let world = try World()

@@ -273,6 +273,21 @@ struct WatchTests {
         #expect(try world.bob("watch", "ls").output.split(separator: " ").contains("1"))
     }
 
+    @Test("'watch --failed' alone tells of every watch if there is none of all conversations")
+    func failedAnywhere() throws {
+        #expect(try world.bob("watch", "--failed").code == 67)
+        for name in ["one", "two"] {
+            let watching = try watch(world.bob, "exit 3", "general", "--name", name, "--tries", "1")
+            try world.alice.sends("for \(name)")
+            try watching.waitForErrors("has failed")
+            watching.signal(SIGINT)
+            _ = watching.finish()
+        }
+        let failed = try world.bob("watch", "--failed", "--json").objects().map { $0[string: "text"] }
+        #expect(failed == ["for one", "for two"])
+        #expect(try world.bob("watch", "--failed", "general").code == 67)
+    }
+
     @Test("what failed is printed as 'log' prints it now, and its text is kept nowhere else")
     func failedChanged() throws {
         let watching = try watch(world.bob, "exit 3", "--tries", "1")
@@ -422,7 +437,7 @@ struct WatchTests {
         #expect(try world.bob("watch", "ls").output.hasPrefix("a_b "))
         #expect(try world.bob("watch", "ls", "--json").objects().first?[string: "name"] == "a b")
         #expect(try world.bob("watch", "--failed", "--name", "a b").code == 0)
-        for words in [["--name", "nosuch"], ["nosuch"], []] {
+        for words in [["--name", "nosuch"], ["nosuch"]] {
             let outcome = try world.bob.run(["watch", "--failed"] + words)
             #expect(outcome.code == 67 && isOneLine(outcome.errors) && outcome.bytes.isEmpty, "\(words): \(outcome)")
         }

@@ -15,8 +15,11 @@ class AdminTests(PageTest):
 
     def use(self, selector):
         """Presses a button by the keyboard."""
-        self.one(selector)
-        self.driver.execute_script("document.querySelector(arguments[0]).focus()", selector)
+        # What comes from the server may replace what was just found.
+        self.wait(lambda: self.driver.execute_script("""
+            const found = document.querySelector(arguments[0]);
+            found?.focus();
+            return found !== null && document.activeElement === found""", selector))
         self.driver.switch_to.active_element.send_keys(Keys.ENTER)
 
     def test_an_error_goes_away_with_the_next_success(self):

@@ -51,7 +51,10 @@ struct WatchList {
             try replica?.conversation(named: word).map { NamedConversation($0) } ?? NamedConversation(name: word)
         }
         let wanted = WatchPlace(directory, name: name, words: words, conversations: conversations)
-        guard let place = try wanted.existing() else {
+        var places = try wanted.existing().map { [$0] } ?? []
+        // Who names no watch, and has none of all conversations, means every watch.
+        if places.isEmpty, words.isEmpty, name == nil { places = try WatchPlace.all(in: directory).map(\.place) }
+        guard !places.isEmpty else {
             if let name { throw noSuchWatch(name) }
             throw CommandFailure(
                 .notFound, code: "no_such_watch",
@@ -64,7 +67,7 @@ struct WatchList {
         let known = Dictionary(
             try replica?.conversations(includingGone: true).map { ($0.id.high, $0) } ?? [],
             uniquingKeysWith: { first, _ in first })
-        for cursor in try place.failed().messages {
+        for cursor in try places.flatMap({ try $0.failed().messages }) {
             guard let replica, let conversation = known[cursor.conversationPrefix],
                 try replica.standing(of: cursor, in: conversation).isPossible,
                 let message = try replica.message(cursor.seq, in: conversation, folds: true)

@@ -89,7 +89,7 @@ struct LogCheck {
             report(path, range: range(of: blocks), "the log file is missing")
             return skip(past: blocks)
         }
-        guard let segment = openSegment(path, row, blocks) else { return skip(past: blocks) }
+        guard let segment = try openSegment(path, row, blocks) else { return skip(past: blocks) }
         checkHeader(segment, row)
         var offset = segment.bodyOffset
         var firstMissing = blocks.endIndex
@@ -118,7 +118,7 @@ struct LogCheck {
     }
 
     /// Opens the file. If its dictionary is damaged, the copy in the index is used.
-    private func openSegment(_ path: String, _ row: SegmentRow, _ blocks: [BlockRow]) -> Segment? {
+    private func openSegment(_ path: String, _ row: SegmentRow, _ blocks: [BlockRow]) throws -> Segment? {
         var spare: LogDictionary?
         if row.dictionary != .none {
             spare = try? ArchiveRows.dictionary(row.dictionary, on: connection)
@@ -131,6 +131,8 @@ struct LogCheck {
         do throws(LogError) {
             return try Segment.open(at: path, on: check.disk)
         } catch {
+            // A limit of this process is no damage.
+            if case .disk(let cause) = error, cause.code == .tooManyOpenFiles { throw cause }
             let segment = spare.flatMap { try? Segment.open(at: path, on: check.disk, spare: $0) }
             report(error, path, range: segment == nil ? range(of: blocks) : nil)
             return segment

@@ -114,7 +114,7 @@ public final class StoreCheck {
         do {
             let connection = try Connection(path: database, role: .reader, disk: disk)
             try StoreSchema.current.check(connection)
-            checkDatabase(connection)
+            try checkDatabase(connection)
             if try StoreCheck.has("meta", on: connection) {
                 try checkConversations(connection)
                 try checkLoading(connection)
@@ -126,7 +126,7 @@ public final class StoreCheck {
             throw StoreOpenError.newer(error.phrase)
         } catch let error as SQLiteError where error.reason == .corrupt || error.reason == .cannotOpen {
             // Nothing tells which log files belong to it.
-            reportPages(or: ["the database can't be read: \(error.message)"])
+            try reportPages(or: ["the database can't be read: \(error.message)"])
             return try leftovers.remove()
         }
         try checkUnknownFiles()
@@ -176,7 +176,7 @@ public final class StoreCheck {
         }
     }
 
-    private func checkDatabase(_ connection: Connection) {
+    private func checkDatabase(_ connection: Connection) throws(DiskError) {
         var problems: [Phrase] = []
         do throws(SQLiteError) {
             let statement = try connection.statement("PRAGMA integrity_check(100)")
@@ -189,11 +189,11 @@ public final class StoreCheck {
         }
         // After a crash, the WAL may contain the whole form of a page that is torn in the database.
         if problems.isEmpty, (try? disk.information(database + "-wal")?.size) ?? 0 > 0 { return }
-        reportPages(or: problems)
+        try reportPages(or: problems)
     }
 
     /// Reports the pages that are damaged, which say more than SQLite's problems with them.
-    private func reportPages(or problems: [Phrase]) {
+    private func reportPages(or problems: [Phrase]) throws(DiskError) {
         var problems = problems
         do throws(DiskError) {
             let pages = try PageScan.damagedPages(of: disk.open(database, .read))
@@ -202,6 +202,7 @@ public final class StoreCheck {
             }
             if !pages.isEmpty { return }
         } catch {
+            if error.code == .tooManyOpenFiles { throw error }
             if problems.isEmpty { problems = [error.phrase] }
         }
         for problem in problems { report(StoreDamage(file: database, problem: problem)) }
