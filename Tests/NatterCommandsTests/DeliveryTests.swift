@@ -110,6 +110,16 @@ struct DeliveryTests {
         }
     }
 
+    @Test("a server that does not know the method is no natter server: 76")
+    func notImplemented() throws {
+        let server = try answering(("501 Unsupported method ('POST')", "<html>Error</html>"))
+        let person = try person(server)
+        for words in [["send", "a text"], ["whoami"]] {
+            let outcome = person.run(words + ["--token-file", "\(person.directory.path)/token"])
+            #expect(outcome.code == 76 && outcome.errors.contains("501"), "\(outcome)")
+        }
+    }
+
     @Test("a busy server is 75 and says when to try again, without a second attempt")
     func busy() throws {
         let server = try answering(("503 Busy", #"{"error":{"code":"busy","message":"too much to do"}}"#))

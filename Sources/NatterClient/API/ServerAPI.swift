@@ -339,8 +339,9 @@ public final class ServerAPI {
                 APIError.Refusal(
                     .noSuchConversation, "there is no such name: names have at most \(NameRule.maximumBytes) bytes"))
         // A proxy answered for a server that it could not reach, or that it had sent the request to. Some have statuses
-        // of their own for that, such as 524.
-        case 500...: return .transport(.interrupted("a proxy answered \(response.status)"), server: address)
+        // of their own for that, such as 524. Only 501 is of a server that would not know the method later, either.
+        case 500... where response.status != 501:
+            return .transport(.interrupted("a proxy answered \(response.status)"), server: address)
         default: return foreign("it answered \(response.status) without an error of ours")
         }
     }
