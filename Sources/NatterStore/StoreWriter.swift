@@ -15,8 +15,6 @@ final class StoreWriter: Sendable {
         let principal: Principal
         let stopAtRefusal: Bool
         let completion: @Sendable ([PostOutcome]) -> Void
-        let cost: Int
-        let size: Int
 
         init(
             messages: ArraySlice<NewMessage>, principal: Principal, stopAtRefusal: Bool,
@@ -24,9 +22,10 @@ final class StoreWriter: Sendable {
         ) {
             (self.messages, self.principal) = (messages, principal)
             (self.stopAtRefusal, self.completion) = (stopAtRefusal, completion)
-            cost = messages.reduce(0) { $0 + $1.cost }
-            size = messages.reduce(0) { $0 + $1.size }
         }
+
+        var cost: Int { messages.reduce(0) { $0 + $1.cost } }
+        var size: Int { messages.reduce(0) { $0 + $1.size } }
     }
 
     /// A posting of several messages on its way through several commits.

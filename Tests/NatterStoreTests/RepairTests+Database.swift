@@ -150,6 +150,22 @@ extension RepairTests {
         #expect(try repaired.user("mallory").account == AccountID(rawValue: 3))
     }
 
+    @Test(
+        "accounts without rows: a number that an id tells goes to no other sender, and one that no account can have to nobody"
+    )
+    func numbersOfSenders() throws {
+        let store = try TestStore(users: ["bob", "alice"])
+        try store.post(["of alice"], by: "alice")
+        try store.post(["of bob"], by: "bob", key: "k")
+        store.store.close()
+        try Connection(path: store.directory + "/store.db", role: .writer).execute(
+            "DELETE FROM account; UPDATE token SET account=\(Int64.max)")
+        _ = try StoreRebuild.run(store.directory, .reindex)
+        let again = try TestStore(store.directory).store
+        #expect(again.credentials(of: "bob")?.account == AccountID(rawValue: 1))
+        #expect(again.credentials(of: "alice")?.account == AccountID(rawValue: 2))
+    }
+
     @Test("an account's number that any row still names is given to nobody")
     func namedNumber() throws {
         let store = try TestStore(users: ["alice", "bob"])

@@ -5,33 +5,19 @@ internal import NatterLanguage
 extension Connection {
     /// - Returns: false to close the connection. The same holds for the functions below.
     func takeHead(method text: UnsafePointer<CChar>) -> Bool {
+        method = String(cString: text)
         headTurn = loop.turn
         let bytes = UnsafeRawBufferPointer(start: text, count: headSize)
         let known: KnownHead
         if let former, target.isRepeated, former.isOf(bytes, headerCount: headerCount) {
             known = former
-            method = known.head.method
         } else {
-            method = String(cString: text)
-            let parsed: HeadParser
-            do throws(HTTPViolation) { parsed = try parseHead(method: text) } catch { return refuse(error) }
-            // The library has cookies twice.
-            let cookieBytes = parsed.headers.reduce(0) { $0 + ($1.name == "cookie" ? $1.value.utf8.count : 0) }
-            guard hasRoomForAnswer(headBytes: headSize + cookieBytes, records: recordCount) else {
-                sendPastLibrary(.headTooLarge)
-                return false
+            do throws(HTTPViolation) {
+                guard let read = try readHead(bytes) else { return false }
+                known = read
+            } catch {
+                return refuse(error)
             }
-            let isProxied = loop.proxies.contains(address)
-            if isProxied,
-                let violation = enter(ForwardedFor.client(parsed.headers, peer: address, proxies: loop.proxies))
-            {
-                return refuse(violation)
-            }
-            let head = RequestHead(
-                method: method, target: target.text, path: target.path, query: target.query, headers: parsed.headers,
-                remoteAddress: clientText, isProxied: isProxied, contentLength: parsed.contentLength,
-                isChunked: parsed.isChunked)
-            known = KnownHead(bytes, head, target, plan: loop.handler.prepare(head))
             former = known.mayComeAgain ? known : nil
         }
         let head = known.head
@@ -49,6 +35,24 @@ extension Connection {
         return true
     }
 
+    /// - Returns: nil if it leaves no room for an answer. Then it was refused past the library.
+    private func readHead(_ bytes: UnsafeRawBufferPointer) throws(HTTPViolation) -> KnownHead? {
+        let parsed = try parseHead(bytes)
+        // The library has cookies twice.
+        let cookieBytes = parsed.headers.reduce(0) { $0 + ($1.name == "cookie" ? $1.value.utf8.count : 0) }
+        guard hasRoomForAnswer(headBytes: bytes.count + cookieBytes, records: recordCount) else {
+            sendPastLibrary(.headTooLarge)
+            return nil
+        }
+        let isProxied = loop.proxies.contains(address)
+        if isProxied { try enter(ForwardedFor.client(parsed.headers, peer: address, proxies: loop.proxies)) }
+        let head = RequestHead(
+            method: method, target: target.text, path: target.path, query: target.query, headers: parsed.headers,
+            remoteAddress: clientText, isProxied: isProxied, contentLength: parsed.contentLength,
+            isChunked: parsed.isChunked)
+        return KnownHead(bytes, head, target, plan: loop.handler.prepare(head))
+    }
+
     /// Whether the library could write the head of an answer. It has the same memory for it as for the head of the request and
     /// a record of each header, cookie and field of the query. Without room it would act on the request, and then close
     /// the connection. Whenever it looks for more to read, it wants a KiB for that.
@@ -59,28 +63,24 @@ extension Connection {
     }
 
     /// Counts a request through a proxy like a connection of its client.
-    private func enter(_ client: PeerAddress) -> HTTPViolation? {
-        guard client != address else { return nil }
-        guard loop.enter(client) else { return .tooManyRequests(limit: loop.limits.connectionsPerAddress) }
+    private func enter(_ client: PeerAddress) throws(HTTPViolation) {
+        guard client != address else { return }
+        guard loop.enter(client) else { throw .tooManyRequests(limit: loop.limits.connectionsPerAddress) }
         self.client = client
-        return nil
     }
 
     /// How many headers the library found.
     private var headerCount: Int { Int(MHD_get_connection_values(handle, .HEADER_KIND, nil, nil)) }
 
-    private func parseHead(method: UnsafePointer<CChar>) throws(HTTPViolation) -> HeadParser {
-        let size = headSize
-        let start = target.address - Int(bitPattern: method)
-        guard size > 0, start > 0, start <= size, target.count <= size - start else {
+    private func parseHead(_ bytes: UnsafeRawBufferPointer) throws(HTTPViolation) -> HeadParser {
+        let start = target.address - Int(bitPattern: bytes.baseAddress)
+        guard start > 0, start <= bytes.count, target.count <= bytes.count - start else {
             throw .malformed(reason: "the request line is malformed")
         }
         guard target.isPlain else {
             throw .malformed(reason: "the target of a request begins with '/' or 'http://' and has no spaces")
         }
-        var parsed = try HeadParser(
-            UnsafeRawBufferPointer(start: method, count: size), targetRange: start..<(start + target.count),
-            headerCount: headerCount)
+        var parsed = try HeadParser(bytes, targetRange: start..<(start + target.count), headerCount: headerCount)
         if let authority = target.authority { parsed.replaceHost(authority) }
         return parsed
     }

@@ -63,7 +63,7 @@ struct JournalContents {
             return
         }
         let name = String(decoding: record.sender, as: UTF8.self)
-        if let account = entry.key?.recent.account {
+        if let account = entry.key?.recent.account, account > 0, account < 1 << 62 {
             senders[name] = account
         } else if senders[name] == nil {
             senders[name] = .some(nil)

@@ -41,6 +41,9 @@ final class RebuiltDatabase {
             open = connection
             return
         }
+        guard try exists || Store.hasLogs(root, disk) else {
+            throw DiskError(code: .noSuchFileOrDirectory, operation: "open", path: database)
+        }
         isStaged = true
         (wasMissing, hasUnknownLoss) = (!exists, !exists)
         try disk.removeDatabase(database + ".rebuilt")

@@ -41,7 +41,8 @@ final class RebuiltPeople {
         func highest(_ columns: [(table: String, name: String)]) throws(SQLiteError) -> Int64 {
             var found: Int64 = 0
             for column in columns {
-                let sql = "SELECT coalesce(max(\(column.name)),0) FROM \(column.table)"
+                // A damaged row may name any.
+                let sql = "SELECT coalesce(max(\(column.name)),0) FROM \(column.table) WHERE \(column.name) < 1<<62"
                 found = max(found, try connection.row(sql) { $0.int64(0) } ?? 0)
             }
             return found
@@ -90,17 +91,11 @@ final class RebuiltPeople {
     ///
     /// - Parameter senders: names with numbers.
     func addSenders(_ senders: [String: Int64?]) throws(SQLiteError) {
-        let taken = try connection.statement("SELECT 1 FROM account WHERE number=?")
-        for (name, number) in senders.sorted(by: { $0.key < $1.key }) where accounts[NameRule.caseKey(name)] == nil {
-            guard let number else {
-                _ = try account(name)
-                continue
-            }
-            try taken.bind(number)
-            let isTaken = try taken.step()
-            taken.reset()
-            if isTaken { _ = try account(name) } else { try insert(name, as: number) }
-        }
+        let missing = senders.filter { accounts[NameRule.caseKey($0.key)] == nil }.sorted { $0.key < $1.key }
+        var taken = Set(accounts.values)
+        for case let (name, number?) in missing where taken.insert(number).inserted { try insert(name, as: number) }
+        // Afterwards, so that none of the others gets such a number.
+        for (name, _) in missing { _ = try account(name) }
     }
 
     /// The accounts of two names.

@@ -115,9 +115,6 @@ public final class StoreRebuild {
             try ImportStaging(root: root, disk: disk).recover(connection, report: report)
         }
         let survey = try LogSurvey(root, store: database.storeID(), disk: disk, connection: connection)
-        if try database.wasMissing && !Store.hasLogs(root, disk) {
-            throw DiskError(code: .noSuchFileOrDirectory, operation: "open", path: Store.databasePath(root))
-        }
         summary.hasLostRows = database.hasLostRows
         if database.hasUnknownLoss {
             (summary.hasUnknownLoss, summary.hadDatabase) = (true, !database.wasMissing)
