@@ -209,18 +209,18 @@ struct FileTests {
         #expect(try world.natterd("fsck").code == 0)
     }
 
-    @Test("few descriptors are not taken for damage", arguments: 8...22)
+    @Test("few descriptors are not taken for damage", arguments: 8...48)
     func fewDescriptorsForChecks(count: Int) throws {
         let world = try World()
-        try world.alice.sends("one")
         world.stopServing()
-        let lines = (1...200).map { JSON.line(ts: 1_700_000_000_000 + $0, sender: "x", text: "line \($0)") }
+        let data = world.directory.path + "/whole"
+        let lines = (1...3_000).map { JSON.line(ts: 1_700_000_000_000 + $0, sender: "x", text: "line \($0)") }
         let file = try world.directory.write("in", lines.joined())
-        try expect(world.natterd("import", "general", file), hasNotes: true)
+        try expect(world.natterd("--data", data, "import", "general", file), hasNotes: true)
         for words in [["fsck"], ["backup", world.directory.path + "/backup"]] {
             let outcome = try ChildProcess(
                 "/bin/sh",
-                ["-c", "ulimit -n \(count); exec \"$0\" \"$@\"", try Programs.path("natterd"), "--data", world.data]
+                ["-c", "ulimit -n \(count); exec \"$0\" \"$@\"", try Programs.path("natterd"), "--data", data]
                     + words,
                 environment: ["HOME": world.directory.path, "SWIFT_BACKTRACE": "enable=no"]
             ).finish()
