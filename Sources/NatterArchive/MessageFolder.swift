@@ -105,19 +105,24 @@ public struct MessageFolder {
     ///
     /// - Throws: with `needsEdits`, `ArchiveError.damaged` with the seq of the message, which is what its reader can't get.
     public func newestEdit(of seq: Seq) throws -> Record? {
-        let edits = try RelationRows.edits(
-            of: seq, upTo: reader.log.head, in: reader.log.number, limit: MessageFolder.editLimit,
-            on: reader.archive.connection)
-        for edit in edits {
-            do throws(ArchiveError) {
-                if let record = try reader.block(containing: edit)?.records[edit], record.kind == .edit,
-                    !record.isErased
-                {
-                    return record
+        var last = reader.log.head
+        // Usually the newest one is it.
+        for limit in [1, MessageFolder.editLimit] {
+            let edits = try RelationRows.edits(
+                of: seq, upTo: last, in: reader.log.number, limit: limit, on: reader.archive.connection)
+            for edit in edits {
+                do throws(ArchiveError) {
+                    if let record = try reader.block(containing: edit)?.records[edit], record.kind == .edit,
+                        !record.isErased
+                    {
+                        return record
+                    }
+                } catch .damaged(_, _, let detail) {
+                    if needsEdits { throw ArchiveError.damaged(from: seq, to: seq, detail: detail) }
                 }
-            } catch .damaged(_, _, let detail) {
-                if needsEdits { throw ArchiveError.damaged(from: seq, to: seq, detail: detail) }
             }
+            guard let oldest = edits.last else { return nil }
+            last = oldest.previous
         }
         return nil
     }

@@ -62,26 +62,34 @@ public enum RelationRows {
         for relation in Relation.all(of: records) { try insert(relation, of: conversation, on: connection) }
     }
 
-    /// What happened to the messages of a range: the newest edit and the deletion of each.
+    /// What happened to the messages of a range: the newest edit and the deletion of each. It steps from message to message, so
+    /// that the number of edits costs nothing.
     static func changes(
         _ range: ClosedRange<Seq>, of conversation: Int64, on connection: Connection
     ) throws(SQLiteError) -> [Seq: MessageChanges] {
         let statement = try connection.statement(
             """
-            SELECT about,kind,max(seq),time FROM relation
-            WHERE conversation=? AND about BETWEEN ? AND ? AND kind >= 2 AND kind <= 3 GROUP BY about,kind
+            WITH RECURSIVE original(about) AS (
+                SELECT min(about) FROM relation WHERE conversation=?1 AND about BETWEEN ?2 AND ?3 AND kind >= 2
+                UNION ALL
+                SELECT (SELECT min(about) FROM relation
+                    WHERE conversation=?1 AND about>original.about AND about<=?3 AND kind >= 2)
+                FROM original WHERE about IS NOT NULL)
+            SELECT about,
+                (SELECT max(seq) FROM relation WHERE conversation=?1 AND about=original.about AND kind=2),
+                (SELECT time FROM relation WHERE conversation=?1 AND about=original.about AND kind=2
+                    ORDER BY seq DESC LIMIT 1),
+                EXISTS (SELECT 1 FROM relation WHERE conversation=?1 AND about=original.about AND kind=3)
+            FROM original WHERE about IS NOT NULL
             """)
         try statement.bind(conversation, range.lowerBound.rawValue, range.upperBound.rawValue)
         var changes: [Seq: MessageChanges] = [:]
         while try statement.step() {
-            let about = Seq(statement.uint64(0))
-            if statement.int(1) == Int(MessageKind.delete.rawValue) {
-                changes[about, default: MessageChanges()].isDeleted = true
-            } else {
-                changes[about, default: MessageChanges()].newestEdit = (
-                    Seq(statement.uint64(2)), Timestamp(milliseconds: statement.int64(3))
-                )
+            var change = MessageChanges(isDeleted: statement.bool(3))
+            if !statement.isNull(1) {
+                change.newestEdit = (Seq(statement.uint64(1)), Timestamp(milliseconds: statement.int64(2)))
             }
+            changes[Seq(statement.uint64(0))] = change
         }
         return changes
     }

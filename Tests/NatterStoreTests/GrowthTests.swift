@@ -1,7 +1,8 @@
-import NatterArchive
+@testable import NatterArchive
 import NatterCrypto
 import NatterLog
 import NatterModel
+import NatterSQLite
 import NatterSystem
 import StoreSupport
 import SystemSupport
@@ -220,6 +221,34 @@ struct GrowthTests {
             #expect(names(bob, limit: limit) == ["another", "Team-2"])
             #expect(names(alice, limit: limit) == ["another", "Team-0", "Team-2", "Team-5", "Zoo"])
         }
+    }
+
+    @Test("whoever asks what a message says now pays for one edit, however many it has")
+    func edits() throws {
+        let store = try TestStore()
+        try store.post(["first"])
+        let edits = (1...3_000).map {
+            NewMessage(conversation: "general", text: "edit \($0)", key: nil, kind: .edit, about: Seq(1))
+        }
+        _ = store.post(edits, by: try store.user("alice"))
+        let number = store.store.state.withLock { $0.general }
+        try store.store.withReader { archive in
+            let budget = WorkBudget(steps: 1_000, pages: 100)
+            let changes = try archive.connection.limited(to: budget) {
+                try RelationRows.changes(Seq(1)...Seq(3_001), of: number, on: archive.connection)
+            }
+            #expect(changes.keys.map(\.rawValue) == [1] && changes[Seq(1)]?.newestEdit?.seq == Seq(3_001))
+        }
+    }
+
+    @Test("work waits for the end of a burst, but not for ever")
+    func burst() {
+        var burst = Burst()
+        #expect(burst.end == .max)
+        burst.note(at: 1_000)
+        #expect(burst.end == 1_000 + Burst.quiet)
+        for time in stride(from: Int64(1_000), through: 5_000, by: 100) { burst.note(at: time) }
+        #expect(burst.end == 1_000 + Burst.most)
     }
 
     @Test("the last message of a sealed conversation is listed without its block", .aboutFiles)
