@@ -28,8 +28,13 @@ final class Sealer: Sendable {
 
     struct Queue {
         var ripe: Set<Int64> = []
-        /// Those that became ripe while other work waited. They come behind it, or it would wait as long as somebody sends much.
+        /// Those that became ripe since then. They wait for the end of the burst, and come behind other work, or that would wait as
+        /// long as somebody sends much.
         var ripeLater: Set<Int64> = []
+        /// Of requests for these.
+        var burst = Burst()
+        /// Whether the journal is so long that bursts are not waited for.
+        var isLong = false
         /// Conversations to seal up to the last message, with the function to call then.
         var whole: [(conversation: Int64, completion: @Sendable (StoreError?) -> Void)] = []
         /// Other work on log files.
@@ -60,17 +65,19 @@ final class Sealer: Sendable {
         }
 
         /// When there may be something to do although nobody asks.
-        fileprivate var wake: Int64 { errands.reduce(retry) { min($0, $1.begin) } }
+        fileprivate var wake: Int64 { errands.reduce(min(retry, burst.end)) { min($0, $1.begin) } }
 
-        mutating func add(ripe conversations: [Int64]) {
-            if isAwaited { ripeLater.formUnion(conversations) } else { ripe.formUnion(conversations) }
+        /// Makes what waits for the end of the burst the next work.
+        mutating func ripen() {
+            ripe.formUnion(ripeLater)
+            (ripeLater, burst) = ([], Burst())
         }
 
         /// What comes next; nil if nothing is to be done now.
         fileprivate mutating func take() -> Work? {
             if ripe.isEmpty {
                 // It goes before what is asked for from now on.
-                (ripe, ripeLater) = (ripeLater, [])
+                if isLong || burst.end <= MonotonicClock.now() { ripen() }
                 if !whole.isEmpty {
                     let first = whole.removeFirst()
                     return .whole(first.conversation, first.completion)
@@ -116,11 +123,15 @@ final class Sealer: Sendable {
     init(journalBytes: Int) { self.journalBytes = journalBytes }
 
     /// Asks for whole blocks of these conversations to be sealed, if no other server does it.
-    func request(_ conversations: [Int64]) {
+    ///
+    /// - Parameter isRest: whether a part was sealed just now. Else the end of the burst is waited for.
+    func request(_ conversations: [Int64], isRest: Bool = false) {
         queue.signal { queue in
-            queue.add(
-                ripe: queue.elsewhere.isEmpty
-                    ? conversations : conversations.filter { !queue.elsewhere.contains($0) })
+            let own = queue.elsewhere.isEmpty ? conversations : conversations.filter { !queue.elsewhere.contains($0) }
+            guard !own.isEmpty else { return }
+            if isRest, !queue.isAwaited { return queue.ripe.formUnion(own) }
+            queue.ripeLater.formUnion(own)
+            queue.burst.note()
         }
     }
 
@@ -138,7 +149,10 @@ final class Sealer: Sendable {
 
     /// Asks for a conversation to be sealed up to its last message, after what is ripe now.
     func requestWhole(_ conversation: Int64, _ completion: @escaping @Sendable (StoreError?) -> Void) {
-        queue.signal { $0.whole.append((conversation, completion)) }
+        queue.signal { queue in
+            queue.ripen()
+            queue.whole.append((conversation, completion))
+        }
     }
 
     /// Runs `errand` on the sealer's thread, so that nothing else writes log files meanwhile, except an import.
@@ -159,7 +173,10 @@ final class Sealer: Sendable {
     /// ripe.
     func note(journalBytes size: Int) {
         // Bytes that the last tidying could not remove must not start another one at once.
-        let isUntidy = queue.withLock { size > max(journalBytes, $0.tidiedBytes + journalBytes / 4) }
+        let isUntidy = queue.withLock { queue in
+            queue.isLong = size > journalBytes / 2
+            return size > max(journalBytes, queue.tidiedBytes + journalBytes / 4)
+        }
         if isUntidy { queue.signal { $0.isUntidy = true } }
     }
 
@@ -265,8 +282,9 @@ final class Sealer: Sendable {
     @discardableResult
     func keepUp(_ store: Store, _ writer: ArchiveWriter) -> Bool {
         var ripe = queue.withLock { queue in
-            defer { (queue.ripe, queue.ripeLater) = ([], []) }
-            return Array(queue.ripe.union(queue.ripeLater))[...]
+            defer { queue.ripe = [] }
+            queue.ripen()
+            return Array(queue.ripe)[...]
         }
         while !ripe.isEmpty {
             sealRipe(Array(ripe.prefix(Sealer.roundSize)), store, writer)
@@ -278,6 +296,11 @@ final class Sealer: Sendable {
 
     /// Seals a tail up to its last message. Call on the sealer's thread.
     func sealWhole(_ conversation: Int64, _ store: Store, _ writer: ArchiveWriter) -> StoreError? {
+        var former: Seq?
+        while let next = backlog(of: conversation, store), next != former {
+            former = next
+            _ = seal([conversation], .fullBlocks, store, writer)
+        }
         var failure = seal([conversation], .all, store, writer)
         // Another server was first, perhaps with a part of the tail.
         for _ in 0..<Sealer.races where failure == .busy && store.isShared {
@@ -285,6 +308,14 @@ final class Sealer: Sendable {
             failure = seal([conversation], .all, store, writer)
         }
         return failure
+    }
+
+    /// The first message of a tail that is longer than a block; nil for any other.
+    private func backlog(of number: Int64, _ store: Store) -> Seq? {
+        store.state.withLock { state in
+            guard let tail = state.conversations[number]?.tail, !tail.fullBlocks.isEmpty else { return nil }
+            return tail.firstSeq
+        }
     }
 
     /// Waits, unless the store is closing: usually for a server that is just writing the same files.
@@ -303,14 +334,14 @@ final class Sealer: Sendable {
                 return !conversation.isBeingSealed && !conversation.tail.fullBlocks.isEmpty
             }
         }
-        if !rest.isEmpty { request(rest) }
+        if !rest.isEmpty { request(rest, isRest: true) }
     }
 
     /// The part of one round that belongs to one conversation.
     private struct Piece: Sendable {
         let identity: ConversationIdentity
         /// Parts of the tail; at least one.
-        let parts: [OpenBlock]
+        var parts: [OpenBlock]
         /// The log files that the blocks continue.
         let mark: ConversationState.FilesMark
         let isBacklogged: Bool
@@ -338,11 +369,15 @@ final class Sealer: Sendable {
         var written: [(piece: Piece, blocks: WrittenBlocks)] = []
         var failure: StoreError?
         for number in conversations {
-            guard let piece = take(number, extent, store) else {
+            guard var piece = take(number, extent, store) else {
                 noteNothingFails(in: number)
                 continue
             }
             do {
+                // What has no dictionary to come takes more room, so the rest of a backlog is for the next file.
+                if case .fullBlocks = extent, try store.hasFirstFile(piece.identity) {
+                    piece.parts.removeLast(piece.parts.count - 1)
+                }
                 let blocks = try store.write(
                     piece.parts, of: piece.identity, effort: piece.isBacklogged ? .brisk : .best, with: writer)
                 written.append((piece, blocks))
@@ -383,7 +418,7 @@ final class Sealer: Sendable {
             }
             return recorded
         }
-        if failure == nil { queue.withLock { $0.trouble = nil } }
+        for (piece, _) in finished { noteNothingFails(in: piece.identity.number) }
         store.search.request(finished.map(\.piece.identity.number))
         return trim(store) ?? failure
     }

@@ -82,6 +82,14 @@ extension Store {
 }
 
 extension Store {
+    /// Whether the next block of a conversation goes to a file without a dictionary.
+    func hasFirstFile(_ identity: ConversationIdentity) throws -> Bool {
+        try withReader { reader in
+            let last = try ArchiveRows.lastSegment(of: identity.number, on: reader.connection)
+            return last.map { !$0.isClosed && $0.dictionary == .none } ?? true
+        }
+    }
+
     /// Writes parts of a conversation's tail, at least one, behind its last block. They still have to be recorded.
     func write(
         _ parts: [OpenBlock], of identity: ConversationIdentity, effort: Block.Effort, with writer: ArchiveWriter

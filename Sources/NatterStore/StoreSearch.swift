@@ -84,6 +84,9 @@ final class StoreSearch: Sendable {
         var conversations: Set<Int64> = []
         /// Whether `request` was called since the last try began, so that no request during a failure is lost.
         var isAsked = false
+        var burst = Burst()
+        /// Whether somebody searched while conversations waited for the end of the burst.
+        var isWanted = false
         var isStopping = false
         var trouble: String?
         /// Whether the index was found to be of this store's history.
@@ -92,6 +95,17 @@ final class StoreSearch: Sendable {
         var (purgesAsked, purgesDone) = (0, 0)
         /// Whether the thread runs.
         var isRunning = false
+
+        /// Whether something goes before indexing.
+        var isInterrupted: Bool { isStopping || purgesAsked > purgesDone }
+
+        /// For how many milliseconds to wait for the end of the burst; nil if it is over, or not waited for. A backlog of an
+        /// earlier run is none.
+        var rest: Int? {
+            let now = MonotonicClock.now()
+            return isInterrupted || isWanted || burst.end <= now || burst.end == .max
+                ? nil : Int(clamping: burst.end - now)
+        }
     }
 
     /// How long the thread waits after a failure, unless a block is sealed earlier.
@@ -118,6 +132,7 @@ final class StoreSearch: Sendable {
         queue.signal { queue in
             queue.conversations.formUnion(conversations)
             queue.isAsked = true
+            queue.burst.note()
         }
     }
 
@@ -213,19 +228,31 @@ final class StoreSearch: Sendable {
             queue.isChecked = true
             queue.conversations.formUnion(store.state.withLock { Array($0.conversations.keys) })
         }
-        while let numbers = queue.wait(until: { queue -> [Int64]?? in
-            if queue.isStopping { return .some(nil) }
-            if queue.purgesAsked > queue.purgesDone { return [] }
-            guard !queue.conversations.isEmpty else { return nil }
-            let round = Array(queue.conversations.prefix(StoreSearch.roundSize))
-            queue.conversations.subtract(round)
-            return round
-        }) ?? nil {
-            if numbers.isEmpty { try empty(index, store) } else { try takeIn(numbers, store, index) }
-            // Of these conversations alone, there may have been nothing to do.
-            queue.withLock { if $0.conversations.isEmpty { $0.trouble = nil } }
+        while awaitWork() {
+            if queue.withLock({ $0.purgesAsked > $0.purgesDone }) { try empty(index, store) }
+            var numbers = queue.withLock { queue in
+                defer { (queue.conversations, queue.burst, queue.isWanted) = ([], Burst(), false) }
+                return Array(queue.conversations)
+            }
+            while !numbers.isEmpty, !queue.withLock({ $0.isInterrupted }) {
+                try takeIn(Array(numbers.suffix(StoreSearch.roundSize)), store, index)
+                numbers.removeLast(min(StoreSearch.roundSize, numbers.count))
+            }
+            // There may have been nothing to do.
+            queue.withLock { $0.trouble = nil }
         }
         try? index.checkpoint()
+    }
+
+    /// Waits for conversations to index, and for the end of the burst, unless somebody searches and would have to scan more.
+    ///
+    /// - Returns: false at the end.
+    private func awaitWork() -> Bool {
+        _ = queue.wait { $0.isInterrupted || !$0.conversations.isEmpty ? true : nil }
+        while let rest = queue.withLock({ $0.rest }) {
+            _ = queue.wait(timeoutMilliseconds: rest) { $0.rest == nil ? true : nil }
+        }
+        return !queue.withLock { $0.isStopping }
     }
 
     /// Forgets conversations whose messages are not those of the logs, as after a restore by hand. If the last run of this
@@ -317,8 +344,12 @@ final class StoreSearch: Sendable {
 
     /// Lends an index for reading; nil if there is none yet.
     func withIndex<Result>(_ store: Store, _ body: (SearchIndex?) throws -> Result) rethrows -> Result {
+        let isChecked = queue.signal { queue in
+            queue.isWanted = !queue.conversations.isEmpty
+            return queue.isChecked
+        }
         // Without the thread nobody has looked whether it is ours.
-        guard queue.withLock({ $0.isChecked }) else { return try body(nil) }
+        guard isChecked else { return try body(nil) }
         let reader =
             readers.withLock { $0.popLast() }
             ?? SearchIndex.openForReading(path: StoreSearch.path(store.directory), disk: store.disk).map(Reader.init)

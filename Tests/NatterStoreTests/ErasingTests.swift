@@ -86,6 +86,7 @@ struct StoreErasingTests {
         try store.fill(900)
         try store.post([Self.secret])
         try store.fill(40, label: "between")
+        _ = try waitFor { store.store.settle($0) }
         try store.seal()
         try store.fill(2_000, label: "later")
         try store.seal()
