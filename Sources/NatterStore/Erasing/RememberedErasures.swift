@@ -9,7 +9,8 @@ internal import NatterSystem
 /// erasures here and does them again.
 ///
 /// It is text, and grows at its end: a line `CONVERSATION SEQ HASH CRC` for each message, `account NUMBER CREATED NAME CRC` for
-/// each account. A line is written before the erasure is recorded. The file may be of any size: it is read in pieces.
+/// each account. Lines are written before the erasure is recorded, and an empty one behind them when they are durable. The file
+/// may be of any size: it is read in pieces.
 final class RememberedErasures: Sendable {
     static let name = "erased"
     private static let pieceBytes = 1 << 18
@@ -92,48 +93,61 @@ final class RememberedErasures: Sendable {
         case entry(Entry)
         /// One that can't be read, and where it begins.
         case damaged(number: Int, offset: UInt64)
+
+        var isDamaged: Bool { if case .damaged = self { true } else { false } }
     }
 
     private struct End {
         /// Where the next line goes.
         var offset: UInt64 = 0
-        /// Whether the last line has no end yet.
-        var isOpen = false
+        /// Whether an empty line stands before it, or anywhere.
+        var hasMark = false
     }
 
-    /// Calls `take` with each line.
+    /// Calls `take` with each line that was confirmed by an empty one.
     ///
-    /// Lines whose first byte was never written, and a last one without an end that can't be read, are what a crash left of
-    /// them. They say nothing, because what they name was not erased yet.
+    /// Lines behind the last empty one say nothing: a crash or a full disk came between, and what they name was not erased. In a
+    /// file without an empty line, which an earlier version made, that is so only for the last lines, if they can't be read.
     @discardableResult
     private func scan(_ take: (Line) throws -> Void) throws -> End {
         var end = End()
         guard try disk.information(path) != nil else { return end }
         let file = try disk.open(path, .read)
-        var (line, number, position) = ([UInt8](), 0, UInt64(0))
+        var (line, number, position, start) = ([UInt8](), 0, UInt64(0), UInt64(0))
+        var unconfirmed: [(line: Line, end: UInt64)] = []
+        func confirm(_ count: Int, upTo offset: UInt64) throws {
+            for confirmed in unconfirmed.prefix(count) { try take(confirmed.line) }
+            unconfirmed.removeFirst(count)
+            end.offset = offset
+        }
         while case let piece = try file.read(count: RememberedErasures.pieceBytes, at: position), !piece.isEmpty {
             var rest = piece[...]
             while !rest.isEmpty {
                 let part = rest.prefix { $0 != 0x0A }
                 line += part.prefix(RememberedErasures.longestLine - line.count)
-                if line.first == 0 { return end }
                 position += UInt64(part.count)
                 rest = rest.dropFirst(part.count)
                 guard rest.popFirst() != nil else { break }
                 position += 1
                 number += 1
                 if let entry = Entry(line) {
-                    try take(.entry(entry))
+                    unconfirmed.append((.entry(entry), position))
                 } else if !line.isEmpty {
-                    try take(.damaged(number: number, offset: end.offset))
+                    unconfirmed.append((.damaged(number: number, offset: start), position))
+                }
+                end.hasMark = end.hasMark || line.isEmpty
+                // No write has more lines.
+                if line.isEmpty || unconfirmed.count > RememberedErasures.partCount {
+                    try confirm(unconfirmed.count, upTo: position)
                 }
                 line.removeAll(keepingCapacity: true)
-                end.offset = position
+                start = position
             }
         }
-        guard let entry = Entry(line) else { return end }
-        try take(.entry(entry))
-        return End(offset: position, isOpen: true)
+        if !end.hasMark, let last = unconfirmed.lastIndex(where: { !$0.line.isDamaged }) {
+            try confirm(last + 1, upTo: unconfirmed[last].end)
+        }
+        return end
     }
 
     func forEach(_ take: (Entry) throws -> Void) throws {
@@ -160,7 +174,7 @@ final class RememberedErasures: Sendable {
     }
 
     /// Leaves out the lines that can't be read.
-    func keepReadable() throws { try disk.replaceContents(of: path, with: try entries().flatMap(\.line)) }
+    func keepReadable() throws { try disk.replaceContents(of: path, with: [0x0A] + entries().flatMap(\.line) + [0x0A]) }
 
     func accounts() throws -> [Account] {
         var accounts: [Account] = []
@@ -192,7 +206,7 @@ final class RememberedErasures: Sendable {
         guard let end = lastEnd.withLock({ $0 }), try disk.information(path)?.size == end else {
             return try add(entries)
         }
-        try write(entries, at: End(offset: end))
+        try write(entries, at: End(offset: end, hasMark: true))
     }
 
     private func write(_ entries: [Entry], at end: End) throws(DiskError) {
@@ -200,16 +214,20 @@ final class RememberedErasures: Sendable {
         lastEnd.withLock { $0 = nil }
         let isNew = try disk.information(path) == nil
         let file = try disk.open(path, isNew ? .create : .readWrite)
-        // What a crash has cut short would look like damage in the middle of the file.
+        // What a crash has cut short would be confirmed as well.
         if try file.size() > end.offset { try file.truncate(to: end.offset) }
-        if end.isOpen { try file.write([0x0A], at: end.offset) }
-        let (start, lines) = (end.offset + (end.isOpen ? 1 : 0), entries.flatMap(\.line))
-        // The first byte comes last. A power loss before may leave any sectors of the rest, which must not look like damage.
-        try file.write([0] + lines.dropFirst(), at: start)
+        var start = end.offset
+        if !end.hasMark {
+            try file.write([0x0A], at: start)
+            try file.sync()
+            start += 1
+        }
+        let lines = entries.flatMap(\.line)
+        try file.write(lines, at: start)
         try file.sync()
-        try file.write(Array(lines.prefix(1)), at: start)
+        try file.write([0x0A], at: start + UInt64(lines.count))
         try file.sync()
         if isNew { try disk.syncDirectory(Path.directory(of: path)) }
-        lastEnd.withLock { $0 = start + UInt64(lines.count) }
+        lastEnd.withLock { $0 = start + UInt64(lines.count) + 1 }
     }
 }
