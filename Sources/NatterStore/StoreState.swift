@@ -57,13 +57,6 @@ struct StoreState {
         var token: Int64 = 0
         var conversation: Int64 = 0
         var audit: Int64 = 0
-
-        /// Notes that a row names an account. Where its own row is lost, nobody else gets its number: tokens, contacts and
-        /// conversations would be theirs.
-        mutating func noteAccount(_ number: Int64) {
-            // A damaged row may name any.
-            if number < 1 << 62 { account = max(account, number) }
-        }
     }
 
     var epoch: Epoch { epochs.last?.epoch ?? Epoch(rawValue: 0) }

@@ -1,3 +1,4 @@
+import NatterArchive
 import NatterLanguage
 import NatterModel
 import NatterSQLite
@@ -5,6 +6,7 @@ import NatterSystem
 import StoreSupport
 import SystemSupport
 import Testing
+import TestSupport
 
 @testable import NatterStore
 
@@ -131,6 +133,39 @@ extension RepairTests {
         #expect(throws: StoreError.noSuchConversation("team")) { try repaired.all("team", as: "carol") }
     }
 
+    @Test("a repair that was stopped: what it left is not used if the store went on, but is if it had begun to replace")
+    func stopped() throws {
+        let disk = PosixDisk()
+        let store = try TestStore()
+        try store.fill(10)
+        try store.seal()
+        try store.post(["one"])
+        let (path, rebuilt) = (store.directory + "/store.db", store.directory + "/store.db.rebuilt")
+        func copy(_ path: String, to target: String) throws {
+            try disk.replaceContents(of: target, with: disk.contents(of: path, limit: 1 << 24))
+        }
+        // Given a database that was finished, and a server that went on with the old one
+        try store.reopen { _ in try copy(path, to: rebuilt) }
+        #expect(try disk.information(rebuilt) == nil)
+        try store.post(["two"])
+        let all = try store.all()
+        store.store.close()
+        try copy(path, to: path + ".old")
+        _ = try flipFirstPage(of: "read_mark", store.directory)
+        try copy(path + ".old", to: rebuilt)
+        try Connection(path: rebuilt, role: .writer).execute("DELETE FROM batch")
+        // Then a repair makes another one
+        _ = try StoreRepair.run(store.directory) { _ in }
+        #expect(try TestStore(store.directory).all() == all)
+        // But where the old one has been moved away, it is the newest, and a start asks for a repair
+        try disk.rename(path, to: rebuilt)
+        #expect(throws: StoreOpenError.self) { try Store.open(store.directory) }
+        var lines: [String] = []
+        _ = try StoreRebuild.run(store.directory, .reindex) { lines.append("\($0)") }
+        #expect(lines.contains { $0.hasPrefix("put '\(path)' in place") })
+        #expect(try TestStore(store.directory).all() == all)
+    }
+
     @Test(
         "accounts are lost before anything is in a log: who sent messages has theirs again, and nobody gets another's")
     func unreadableAccounts() throws {
@@ -166,16 +201,33 @@ extension RepairTests {
         #expect(again.credentials(of: "alice")?.account == AccountID(rawValue: 2))
     }
 
-    @Test("an account's number that any row still names is given to nobody")
-    func namedNumber() throws {
+    @Test(
+        "a number that any row still names is given to no other account, and to no other conversation",
+        arguments: ["token", "read_mark", "membership"])
+    func namedNumber(table: String) throws {
         let store = try TestStore(users: ["alice", "bob"])
         let token = try store.token("bob")
-        try store.reopen { directory in
-            try Connection(path: directory + "/store.db", role: .writer).execute("DELETE FROM account WHERE name='bob'")
+        func makeGroup(_ name: String, by user: String) throws -> Int64? {
+            let principal = try store.user(user)
+            _ = try waitFor { store.store.createGroup(name, isOpen: false, by: principal, $0) }.get()
+            return store.store.state.withLock { state in
+                state.conversations.values.first { $0.name == name }?.identity.number
+            }
         }
-        #expect(store.store.principal(of: token, address: "127.0.0.1") == nil)
+        let group = try #require(try makeGroup("secret", by: "bob"))
+        try store.reopen { directory in
+            let connection = try Connection(path: directory + "/store.db", role: .writer)
+            try connection.execute("DELETE FROM account WHERE name='bob'; DELETE FROM conversation WHERE kind=1")
+            try connection.execute("DELETE FROM batch; DELETE FROM change; DELETE FROM read_mark")
+            if table == "read_mark" { try connection.run("INSERT INTO read_mark VALUES (2,?,1,0)", group) }
+            if table != "token" { try connection.execute("DELETE FROM token") }
+            if table != "membership" { try connection.execute("DELETE FROM membership") }
+            _ = try StoreRebuild.run(directory, .reindex)
+        }
+        try store.reopen()
         #expect(try store.user("mallory").account == AccountID(rawValue: 3))
         #expect(store.store.principal(of: token, address: "127.0.0.1") == nil)
+        #expect(try table == "token" || #require(try makeGroup("another", by: "alice")) > group)
     }
 
     @Test(

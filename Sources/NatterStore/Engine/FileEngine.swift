@@ -255,9 +255,10 @@ final class FileEngine: StoreEngine {
     private func checkComplete() throws {
         if !opensUnfinished { try StoreRestore.requireFinished(in: directory, disk: disk) }
         try BackupManifest.requireNone(in: directory, disk: disk)
-        guard try (disk.information(Store.databasePath(directory))?.size ?? 0) == 0,
-            try Store.hasLogs(directory, disk)
-        else { return }
+        guard try (disk.information(Store.databasePath(directory))?.size ?? 0) == 0 else {
+            return try RebuiltDatabase.discardUnfinished(directory, disk)
+        }
+        guard try Store.hasLogs(directory, disk) else { return }
         throw StoreOpenError.incomplete(
             "'\(directory)' has logs but no database 'store.db'; put it back from a backup, or run 'natterd reindex'")
     }

@@ -29,7 +29,25 @@ struct StateLoader {
         try loadErasures(&state)
         try loadEpochs(&state)
         try loadCommit(&state)
+        try loadNumbers(&state)
         return state
+    }
+
+    /// The highest numbers that were ever given. A repair records them, because rows of those whose own row is lost may be left:
+    /// whoever gets such a number would get tokens, members or messages with it.
+    static func highestNumbers(
+        on connection: Connection
+    ) throws(SQLiteError) -> (account: Int64, conversation: Int64) {
+        func value(_ key: String) throws(SQLiteError) -> Int64 {
+            try connection.row("SELECT value FROM meta WHERE key=?", key) { $0.int64(0) } ?? 0
+        }
+        return (try value("highest_account"), try value("highest_conversation"))
+    }
+
+    private func loadNumbers(_ state: inout StoreState) throws {
+        let recorded = try StateLoader.highestNumbers(on: connection)
+        state.counters.account = max(recorded.account, state.accounts.keys.map(\.rawValue).max() ?? 0)
+        state.counters.conversation = max(recorded.conversation, state.counters.conversation)
     }
 
     private func loadAccounts(_ state: inout StoreState) throws {
@@ -46,7 +64,6 @@ struct StateLoader {
             state.accountKeys[name.caseKey] = id
         }
         state.names = AccountNames(state.accounts.values)
-        for id in state.accounts.keys { state.counters.noteAccount(id.rawValue) }
     }
 
     private func loadTokens(_ state: inout StoreState) throws {
@@ -59,7 +76,6 @@ struct StateLoader {
             let number = try tokens.ordinal(1)
             // That of a row that can't be read is not given again, either.
             state.counters.token = max(state.counters.token, number)
-            state.counters.noteAccount(tokens.int64(2))
             guard let digest = Digest(bytes: tokens.blob(0)), let scope = Scope(tokens.text(3)) else { continue }
             let token = TokenState(
                 number: number, account: AccountID(rawValue: tokens.int64(2)), scope: scope,
@@ -85,7 +101,6 @@ struct StateLoader {
         var members: [Int64: [Int64: ConversationState.Membership]] = [:]
         let rows = try connection.statement("SELECT conversation,account,is_admin,since_commit FROM membership")
         while try rows.step() {
-            state.counters.noteAccount(rows.int64(1))
             members[rows.int64(0), default: [:]][rows.int64(1)] = ConversationState.Membership(
                 isAdmin: rows.bool(2), since: Commit(rows.uint64(3)))
         }
@@ -113,10 +128,6 @@ struct StateLoader {
                 kind == .personal
                 ? AccountPair(
                     AccountID(rawValue: conversations.int64(5)), AccountID(rawValue: conversations.int64(6))) : nil
-            if let accounts {
-                state.counters.noteAccount(accounts.first.rawValue)
-                state.counters.noteAccount(accounts.second.rawValue)
-            }
             let users = accounts.map { pair in
                 ConversationID.inOrder([pair.first, pair.second].compactMap { state.accounts[$0]?.name.text })
             }
@@ -143,13 +154,11 @@ struct StateLoader {
     private func loadPeers(_ state: inout StoreState) throws {
         let contacts = try connection.statement("SELECT account,peer FROM contact")
         while try contacts.step() {
-            state.counters.noteAccount(max(contacts.int64(0), contacts.int64(1)))
             state.accounts[AccountID(rawValue: contacts.int64(0))]?.contacts.insert(
                 AccountID(rawValue: contacts.int64(1)))
         }
         let blocked = try connection.statement("SELECT account,peer FROM block_list")
         while try blocked.step() {
-            state.counters.noteAccount(max(blocked.int64(0), blocked.int64(1)))
             state.accounts[AccountID(rawValue: blocked.int64(0))]?.blocked.insert(AccountID(rawValue: blocked.int64(1)))
         }
     }

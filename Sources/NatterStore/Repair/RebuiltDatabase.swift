@@ -32,7 +32,7 @@ final class RebuiltDatabase {
     init(_ root: String, disk: any Disk, report: @escaping (Phrase) -> Void) throws {
         (self.root, self.disk, self.report) = (root, disk, report)
         let database = Store.databasePath(root)
-        try RebuiltDatabase.finishFormer(root, disk)
+        try RebuiltDatabase.finishFormer(root, disk, report)
         let exists = try (disk.information(database)?.size ?? 0) > 0
         if exists, RebuiltDatabase.isWhole(database, disk) {
             isStaged = false
@@ -67,10 +67,11 @@ final class RebuiltDatabase {
         return open
     }
 
-    /// Completes a run that was killed after its database was finished but before it replaced the old one.
-    private static func finishFormer(_ root: String, _ disk: any Disk) throws {
+    /// Completes a run that was killed while its database replaced the old one. As long as that is there, a server may have
+    /// written to it since.
+    private static func finishFormer(_ root: String, _ disk: any Disk, _ report: (Phrase) -> Void) throws {
         let path = Store.databasePath(root)
-        guard try disk.information(path + ".rebuilt") != nil,
+        guard try (disk.information(path)?.size ?? 0) == 0, try disk.information(path + ".rebuilt") != nil,
             try disk.information(path + ".rebuilt-wal") == nil, isWhole(path + ".rebuilt", disk)
         else { return }
         do {
@@ -78,7 +79,13 @@ final class RebuiltDatabase {
             guard try connection.hasRow("SELECT 1 FROM meta WHERE key='clean'") else { return }
         }
         try disk.removeLog(of: path + ".rebuilt")
-        try replace(root, disk, Quarantine(root: root, disk: disk)) { _ in }
+        try replace(root, disk, Quarantine(root: root, disk: disk), report)
+        report("put '\(path)' in place, which a repair that was stopped had finished")
+    }
+
+    /// Removes what a stopped run has left beside a database that is used: later it would be older.
+    static func discardUnfinished(_ root: String, _ disk: any Disk) throws(DiskError) {
+        try disk.removeDatabase(Store.databasePath(root) + ".rebuilt")
     }
 
     private static func isWhole(_ path: String, _ disk: any Disk) -> Bool {
@@ -173,12 +180,13 @@ final class RebuiltDatabase {
         try RebuiltDatabase.replace(root, disk, quarantine, report)
     }
 
-    /// Moves the old files to quarantine. The WAL goes first, because SQLite must never apply it to another database.
+    /// Moves the old files to quarantine. The database goes first, because without its WAL it lacks commits, and a start would
+    /// use it. The new one comes last, because SQLite must never apply the WAL to it.
     private static func replace(
         _ root: String, _ disk: any Disk, _ quarantine: Quarantine, _ report: (Phrase) -> Void
     ) throws {
         let path = Store.databasePath(root)
-        for name in [path + "-wal", path + "-shm", path] where try disk.information(name) != nil {
+        for name in [path, path + "-wal", path + "-shm"] where try disk.information(name) != nil {
             let target = try quarantine.move(name)
             if name == path { report("moved the damaged database to '\(target)'") }
         }

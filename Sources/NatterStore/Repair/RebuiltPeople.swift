@@ -47,9 +47,10 @@ final class RebuiltPeople {
             }
             return found
         }
+        let former = try StateLoader.highestNumbers(on: connection)
         self.highest = (
-            try highest(RebuiltPeople.accountColumns),
-            max(try highest(RebuiltPeople.conversationColumns), journal.conversations.max() ?? 0)
+            max(former.account, try highest(RebuiltPeople.accountColumns)),
+            max(former.conversation, try highest(RebuiltPeople.conversationColumns), journal.conversations.max() ?? 0)
         )
         let rows = try connection.statement("SELECT name_key,number FROM account")
         while try rows.step() { accounts[rows.text(0)] = rows.int64(1) }
@@ -96,6 +97,13 @@ final class RebuiltPeople {
         for case let (name, number?) in missing where taken.insert(number).inserted { try insert(name, as: number) }
         // Afterwards, so that none of the others gets such a number.
         for (name, _) in missing { _ = try account(name) }
+    }
+
+    /// Records the numbers that are never given again, because not all that names them has a row of its own.
+    func keepNumbers() throws(SQLiteError) {
+        let insert = try connection.statement("INSERT OR REPLACE INTO meta VALUES (?,?)")
+        try insert.run("highest_account", highest.account)
+        try insert.run("highest_conversation", highest.conversation)
     }
 
     /// The accounts of two names.

@@ -162,6 +162,7 @@ public final class StoreRebuild {
                 for (_, events) in events { try people.addAccounts(of: GroupHistory(events)) }
             }
             try record(logs, people, connection)
+            try people.keepNumbers()
             try settle(events, store, connection)
             try keepDamagedBatches(journal, connection)
             try settle(database, logs.map(\.log), journal, survey, former: former)
