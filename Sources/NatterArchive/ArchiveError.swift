@@ -11,6 +11,8 @@ public enum ArchiveError: Error, Equatable, PhraseConvertible {
     case log(LogError)
     /// These messages exist but can't be read. `detail` says where the damage is.
     case damaged(from: Seq, to: Seq, detail: Phrase)
+    /// The disk can't return these messages now. A later read may succeed, so nothing may conclude that they are lost.
+    case unreadable(from: Seq, to: Seq, DiskError)
 
     public var phrase: Phrase {
         switch self {
@@ -18,6 +20,16 @@ public enum ArchiveError: Error, Equatable, PhraseConvertible {
         case .index(let error): error.phrase
         case .log(let error): error.phrase
         case .damaged(let from, let to, let detail): "messages \(from) to \(to) can't be read: \(detail)"
+        case .unreadable(let from, let to, let error): "messages \(from) to \(to) can't be read: \(error.phrase)"
+        }
+    }
+
+    /// What a reader can't get, for whatever reason, while other messages can be read.
+    public var withheld: (from: Seq, to: Seq, detail: Phrase)? {
+        switch self {
+        case .damaged(let from, let to, let detail): (from, to, detail)
+        case .unreadable(let from, let to, let error): (from, to, error.phrase)
+        case .disk, .index, .log: nil
         }
     }
 

@@ -203,13 +203,15 @@ public final class ArchiveReader {
         }
     }
 
-    /// Converts damage and missing files to `damaged` messages. Other errors are kept.
+    /// Converts damage and missing files to `damaged` messages, and failed reads to `unreadable` ones. Other errors are kept.
     private func damage(_ error: any Error, _ row: BlockRow) -> ArchiveError {
         switch error {
         case LogError.damaged, LogError.newerFormat:
             .damaged(from: row.firstSeq, to: row.lastSeq, detail: "\(error)")
         case LogError.disk(let error) where error.isMissing:
             .damaged(from: row.firstSeq, to: row.lastSeq, detail: error.phrase)
+        case LogError.disk(let error) where error.isUnreadable:
+            .unreadable(from: row.firstSeq, to: row.lastSeq, error)
         default: ArchiveError(error)
         }
     }

@@ -342,9 +342,10 @@ public struct LogReader {
             guard block.records.firstSeq <= seqs.lowerBound, block.records.lastSeq >= seqs.upperBound
             else { throw .short(seqs) }
             return RunRead(seqs: seqs, content: .messages(block))
-        } catch .damaged(let from, let to, let detail) {
-            let damaged = min(from, seq)...max(to, seq)
-            return RunRead(seqs: damaged, content: .missing(.damaged(detail, block: damaged)))
+        } catch {
+            guard let withheld = error.withheld else { throw error }
+            let damaged = min(withheld.from, seq)...max(withheld.to, seq)
+            return RunRead(seqs: damaged, content: .missing(.damaged(withheld.detail, block: damaged)))
         }
     }
 

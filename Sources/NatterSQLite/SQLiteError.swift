@@ -38,9 +38,9 @@ public struct SQLiteError: Error, Equatable, PhraseConvertible {
 
     // Macros that Swift can't import.
     static let shortRead = SQLITE_IOERR | 2 << 8
-    /// Codes of failed calls that change nothing: read, short read, file size, access.
+    /// Codes of failed calls that change nothing: read, short read, file size, access, and a read that fails with EIO.
     private static let lookCodes: Set<Int32> = [
-        SQLITE_IOERR | 1 << 8, shortRead, SQLITE_IOERR | 7 << 8, SQLITE_IOERR | 13 << 8,
+        SQLITE_IOERR | 1 << 8, shortRead, SQLITE_IOERR | 7 << 8, SQLITE_IOERR | 13 << 8, SQLITE_IOERR | 33 << 8,
     ]
 
     /// Codes of the file beside the write-ahead log (`-shm`): open, size, map.

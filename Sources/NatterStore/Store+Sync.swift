@@ -321,8 +321,9 @@ extension Store {
                 steps.append(.records(block, lower..<end))
                 room -= records.textBytes + (end - lower) * (form == .messages ? Store.objectBytes : 8)
                 return records.firstSeq.advanced(by: end - 1)
-            } catch ArchiveError.damaged(let from, let to, _) {
-                return damaged(max(from, seq), min(to, last))
+            } catch {
+                guard let withheld = ArchiveError(error).withheld else { throw error }
+                return damaged(max(withheld.from, seq), min(withheld.to, last))
             }
         }
 
@@ -364,7 +365,7 @@ extension Store {
             // The seq is inside the next block, or that block is damaged.
             let block: OpenBlock
             do throws(ArchiveError) { block = try reader.storedBlock(containing: whole.next) } catch {
-                if case .damaged = error { return whole }
+                if error.withheld != nil { return whole }
                 throw error
             }
             return whole.advanced(by: block.records.count(upTo: commit))

@@ -130,6 +130,7 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
         }
         switch ArchiveError(error) {
         case .damaged(let from, let to, let detail): self = .damaged(from: from, to: to, detail: detail)
+        case .unreadable(let from, let to, let error): self = .damaged(from: from, to: to, detail: error.phrase)
         case let error where error.isFull: self = .diskFull
         case .disk(let error) where error.code == .connectionRefused: self = .databaseAway
         case .log(.disk(let error)) where error.code == .connectionRefused: self = .databaseAway

@@ -1,4 +1,5 @@
 import Glibc
+import NatterArchive
 import NatterModel
 import NatterSystem
 import StoreSupport
@@ -135,6 +136,35 @@ struct FaultTests {
         disk.set(freeBytes: nil)
         #expect(try store.post(["b"]).first?.message?.seq == Seq(2))
         #expect(try disk.information(path + "/reserve")?.size == 1 << 20)
+    }
+
+    @Test("messages that the disk can't return are told like damaged ones, while all others are served", .aboutFiles)
+    func unreadableFile() throws {
+        let store = try TestStore(disk: disk, users: ["alice", "bob"])
+        try store.fill(6_000)
+        try store.post(["one"], to: "@bob")
+        try store.seal()
+        let (all, logs) = (try store.all(), try store.logs())
+        let last = try #require(store.blocks().last { $0.segmentSeq > Seq(1) }).lastSeq
+        let first = try #require(store.blocks().first { $0.segmentSeq > Seq(1) }).firstSeq
+        #expect(logs.count == 2 && last == Seq(6_000))
+        try store.reopen()
+        disk.set(failures: [.read: EIO], in: Path.name(of: logs[1]))
+        func isRange(_ error: (any Error)?) -> Bool {
+            guard case .damaged(let from, let to, _)? = error as? StoreError else { return false }
+            return from >= first && to <= last
+        }
+        // A page ends before them, and one that begins with them names them
+        let page = try store.page { ($0.after, $0.limit) = (Seq(first.rawValue - 3), 100) }
+        #expect(page.messages.map(\.seq.rawValue) == [first.rawValue - 2, first.rawValue - 1] && page.more)
+        #expect(isRange(#expect(throws: (any Error).self) { try store.page { $0.after = first } }))
+        // A sync goes on behind them
+        var client = SyncModel()
+        try client.sync(store, as: "alice", limitBytes: 1 << 20)
+        #expect(client.damaged.first?.lowerBound == first && client.damaged.last?.upperBound == last)
+        #expect(client.messages.values.contains { $0.map(\.text) == ["one"] })
+        disk.set(failures: [:])
+        #expect(try store.all() == all)
     }
 
     @Test("a disk that fills while sealing loses no message, and sealing continues later")

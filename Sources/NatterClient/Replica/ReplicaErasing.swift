@@ -18,7 +18,7 @@ extension ReplicaSession {
         var seqs: Set<Seq> = []
         for index in 0..<records.count where records.isErased(at: index) {
             let seq = records.firstSeq.advanced(by: index)
-            guard let own = readable(seq, of: stored, reader), let record = own[seq],
+            guard let own = try readable(seq, of: stored, reader), let record = own[seq],
                 !record.isErased || records[index].differs(from: record)
             else { continue }
             guard own.digest(of: seq) == records.digest(of: seq) else { return false }
@@ -35,14 +35,16 @@ extension ReplicaSession {
             try RelationRows.seqs(of: .edit, about: $0, in: conversation.number, limit: .max, on: connection)
         }
         let reader = replica.reader(of: stored)
-        let own = (seqs + edits).filter { readable($0, of: stored, reader)?[$0]?.isErased == false }
+        let own = try (seqs + edits).filter { try readable($0, of: stored, reader)?[$0]?.isErased == false }
         try erase(Set(own), of: conversation)
     }
 
-    /// The messages stored together with one that the replica has. What can't be read stays as it is, and 'verify' reports it.
-    private func readable(_ seq: Seq, of stored: ReplicaConversation, _ reader: LogReader) -> Records? {
+    /// The messages stored together with one that the replica has. What is damaged stays as it is, and 'verify' reports it.
+    ///
+    /// - Throws: if it can't be read now. The cursor must not move over it, because nothing would erase it later.
+    private func readable(_ seq: Seq, of stored: ReplicaConversation, _ reader: LogReader) throws -> Records? {
         guard seq >= stored.first, seq <= stored.head else { return nil }
-        return try? reader.block(containing: seq)?.records
+        do throws(ArchiveError) { return try reader.block(containing: seq)?.records } catch .damaged { return nil }
     }
 
     private func erase(_ seqs: Set<Seq>, of conversation: ConversationChange) throws {
@@ -64,8 +66,8 @@ extension ReplicaSession {
         guard let stored = try replica.conversation(conversation.id) else { return [] }
         let reader = replica.reader(of: stored)
         let user = Array(location.user.utf8)
-        return seqs.filter { seq in
-            guard let record = readable(seq, of: stored, reader)?[seq] else { return false }
+        return try seqs.filter { seq in
+            guard let record = try readable(seq, of: stored, reader)?[seq] else { return false }
             return record.kind == .text && record.via == nil && !record.isImported && record.sender == user
         }
     }

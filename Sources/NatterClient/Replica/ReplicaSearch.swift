@@ -213,8 +213,8 @@ public final class ReplicaSearch {
     /// The run of one message; nil if it can't be read, which is noted as missing.
     private func open(_ seq: Seq, _ reader: LogReader) throws -> MessageRun? {
         do throws(ArchiveError) { return try reader.run(of: seq) } catch {
-            guard case .damaged(let from, let to, _) = error else { throw error }
-            note(min(from, seq)...max(to, seq), reader.log)
+            guard let withheld = error.withheld else { throw error }
+            note(min(withheld.from, seq)...max(withheld.to, seq), reader.log)
             return nil
         }
     }

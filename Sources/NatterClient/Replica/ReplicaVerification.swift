@@ -73,12 +73,11 @@ extension Replica {
         while seq <= conversation.head {
             do {
                 seq = try verify(from: seq, of: conversation, &result)
-            } catch ArchiveError.damaged(let from, let to, let detail) {
-                let range = max(from, seq)...max(to, seq)
-                result.note(damaged: range, detail, isUnreadable: true)
-                seq = range.upperBound.next
             } catch {
-                throw ReplicaError(error)
+                guard let withheld = ArchiveError(error).withheld else { throw ReplicaError(error) }
+                let range = max(withheld.from, seq)...max(withheld.to, seq)
+                result.note(damaged: range, withheld.detail, isUnreadable: true)
+                seq = range.upperBound.next
             }
         }
         if let computed = result.hash, let known = conversation.hash, computed != known {

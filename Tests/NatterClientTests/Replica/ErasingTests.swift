@@ -130,10 +130,15 @@ struct ReplicaErasingTests {
         try Self.verify(location, server)
     }
 
-    @Test("one error of the database's files while a message is erased leaves its text nowhere after the next sync")
-    func oneError() throws {
+    @Test(
+        "one error of the disk while a message is erased leaves its text nowhere after the next sync",
+        arguments: [
+            ("/replica.db", DiskFault.changes), ("/logs/", [DiskFault.Call.read]), ("/logs/", [DiskFault.Call.open]),
+        ] as [(String, Set<DiskFault.Call>)])
+    func oneError(part: String, calls: Set<DiskFault.Call>) throws {
         let server = try TestStore(users: ["alice", "bob"])
         try server.mustPost(["one", Self.secret, "three"], to: "general", by: "bob")
+        if part == "/logs/" { try server.seal() }
         let first = try server.answer(nil, for: "alice")
         try Self.erase(2...2, server)
         var number = 1
@@ -145,7 +150,7 @@ struct ReplicaErasingTests {
             writer.begin(from: try writer.start())
             for frame in first { try writer.apply(frame) }
             // When a call fails, and later ones do not
-            disk.set(fault: DiskFault(DiskFault.changes, in: "/replica.db", number: number, code: 5, lasts: false))
+            disk.set(fault: DiskFault(calls, in: part, number: number, code: 5, lasts: false))
             do { try server.sync("alice", location, disk: disk) } catch let error as ReplicaError {
                 guard disk.hasFailed else { throw error }
             }

@@ -5,6 +5,8 @@ package import NatterSystem
 package final class FaultyDisk: Disk {
     private struct State {
         var failures: [DiskFault.Call: Int32] = [:]
+        /// A part of the paths of these calls, or nil for all.
+        var pathPart: String?
         /// How many of these calls succeed before.
         var successes = 0
         var freeBytes: UInt64?
@@ -28,8 +30,8 @@ package final class FaultyDisk: Disk {
     /// From now on so many calls that change something succeed, and after them none, as if the process had been killed.
     package func stop(afterChanges changes: Int) { state.withLock { $0.changesLeft = changes } }
     /// Makes these calls fail with these errors, and no others, after so many successes. Half of a failing write reaches the file.
-    package func set(failures: [DiskFault.Call: Int32], after successes: Int = 0) {
-        state.withLock { ($0.failures, $0.successes) = (failures, successes) }
+    package func set(failures: [DiskFault.Call: Int32], in pathPart: String? = nil, after successes: Int = 0) {
+        state.withLock { ($0.failures, $0.pathPart, $0.successes) = (failures, pathPart, successes) }
     }
     /// Does something before these calls, for example waits; it gets the path.
     package func set(before call: DiskFault.Call, _ action: @escaping @Sendable (String) -> Void) {
@@ -56,7 +58,7 @@ package final class FaultyDisk: Disk {
                     return EBADF
                 }
             }
-            guard let code = state.failures[call] else { return nil }
+            guard let code = state.failures[call], state.pathPart.map(path.contains) ?? true else { return nil }
             guard state.successes > 0 else { return code }
             state.successes -= 1
             return nil
