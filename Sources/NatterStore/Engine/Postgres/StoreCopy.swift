@@ -53,8 +53,8 @@ public enum StoreCopy {
                     try send(columns, of: table, "SELECT \(columns) FROM \(table)", from: rows, database)
                 }
                 // Its other rows belong to the file, or are in the table `store`.
-                let shared = "SELECT key,value FROM meta WHERE key IN ('commit','highest_account','highest_conversation')"
-                try send("key,value", of: "meta", shared, from: rows, database)
+                let shared = "key IN ('commit','highest_account','highest_conversation')"
+                try send("key,value", of: "meta", "SELECT key,value FROM meta WHERE \(shared)", from: rows, database)
                 try sendKeys(from: rows, database)
                 try sendJournal(from: rows, behind: &place, database)
                 let summary = try sendFiles(of: directory, rows, database)
