@@ -1,5 +1,7 @@
+import Glibc
 import NatterSystem
 import SystemSupport
+import TestSupport
 import Testing
 
 @testable import NatterDaemon
@@ -24,6 +26,38 @@ struct HookRegistryTests {
         try registry.remove("h1")
         #expect(registry.all.isEmpty)
         #expect(try HookRegistry(of: "/data", disk: disk).all.isEmpty)
+    }
+
+    @Test("a hook whose file can't be read is told and can be removed; the others work")
+    func unreadable() throws {
+        let disk = SimulatedDisk()
+        try HookRegistry(of: "/data", disk: disk).add(HookRegistryTests.hook)
+        try disk.replaceContents(of: "/data/hooks/h2.json", with: [0x7B])
+        disk.set(fault: DiskFault([.read], in: "h2.json", code: 5, lasts: true))
+        let registry = try HookRegistry(of: "/data", disk: disk)
+        #expect(registry.all == [HookRegistryTests.hook])
+        #expect(registry.failures.map { "\($0)".contains("h2.json") } == [true])
+        disk.set(fault: nil)
+        #expect(try registry.remove("h2") == nil)
+        #expect(registry.failures.isEmpty && disk["/data/hooks/h2.json"].isEmpty)
+        // Other faults say nothing about the file.
+        disk.set(fault: DiskFault([.open], in: "h1.json", code: 24, lasts: true))
+        #expect(throws: DiskError.self) { try HookRegistry(of: "/data", disk: disk) }
+    }
+
+    @Test("a directory, a pipe or a link in the place of a hook is told, and the others work")
+    func otherFiles() throws {
+        let directory = try TemporaryDirectory()
+        try HookRegistry(of: directory.path, disk: PosixDisk()).add(HookRegistryTests.hook)
+        let path = directory.path + "/hooks/"
+        #expect(mkdir(path + "a.json", 0o700) == 0 && mkfifo(path + "b.json", 0o600) == 0)
+        #expect(symlink("h1.json", path + "c.json") == 0)
+        let registry = try HookRegistry(of: directory.path, disk: PosixDisk())
+        #expect(registry.all == [HookRegistryTests.hook])
+        #expect(registry.failures.count == 3)
+        for id in ["b", "c"] { #expect(try registry.remove(id) == nil) }
+        #expect(throws: DiskError.self) { try registry.remove("a") }
+        #expect(registry.failures.count == 1)
     }
 
     @Test("a file of any length that is no hook is told and can be removed; the others work", arguments: [0, 3 << 20])

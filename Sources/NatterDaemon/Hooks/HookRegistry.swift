@@ -16,22 +16,29 @@ final class HookRegistry: Sendable {
     private let directory: String
     private let disk: any Disk
     private let hooks: Monitor<[String: Hook]>
-    /// Names of files that are no hooks, without the extension. The server runs without them.
-    private let damaged: Monitor<Set<String>>
+    /// Files that are no hooks, by their names without the extension, with the error of those that can't be read. The server runs
+    /// without them.
+    private let damaged: Monitor<[String: DiskError?]>
 
     /// - Throws: `DiskError`.
     init(of root: String, disk: any Disk) throws {
         directory = root + "/hooks"
         self.disk = disk
         var found: [String: Hook] = [:]
-        var damaged: Set<String> = []
+        var damaged: [String: DiskError?] = [:]
         if try disk.information(directory)?.isDirectory == true {
             for name in try disk.list(directory) where name.hasSuffix(".json") {
                 let id = String(name.dropLast(".json".count))
-                if let hook = try HookRegistry.hook(id, in: directory + "/" + name, disk) {
-                    found[id] = hook
-                } else {
-                    damaged.insert(id)
+                do throws(DiskError) {
+                    if let hook = try HookRegistry.hook(id, in: directory + "/" + name, disk) {
+                        found[id] = hook
+                    } else {
+                        damaged.updateValue(nil, forKey: id)
+                    }
+                } catch {
+                    // A process without descriptors would take all of its hooks for damaged.
+                    if error.code == .tooManyOpenFiles { throw error }
+                    damaged.updateValue(error, forKey: id)
                 }
             }
         }
@@ -50,10 +57,15 @@ final class HookRegistry: Sendable {
 
     /// What is wrong with files that are no hooks.
     var failures: [CommandFailure] {
-        damaged.withLock { $0.sorted() }.map { id in
-            CommandFailure(
+        damaged.withLock { $0.sorted { $0.key < $1.key } }.map { id, error in
+            guard let error else {
+                return CommandFailure(
+                    .inputOutput, code: "damaged",
+                    "'\(path(id))' is damaged; remove it with 'natterd hook rm \(id)', and add the hook again")
+            }
+            return CommandFailure(
                 .inputOutput, code: "damaged",
-                "'\(path(id))' is damaged; remove it with 'natterd hook rm \(id)', and add the hook again")
+                "\(error); this hook does not run: remove it with 'natterd hook rm \(id)', and add it again")
         }
     }
 
@@ -85,7 +97,7 @@ final class HookRegistry: Sendable {
     /// - Returns: the hook; nil if its file was damaged.
     @discardableResult
     func remove(_ id: String) throws -> Hook? {
-        let isDamaged = damaged.withLock { $0.contains(id) }
+        let isDamaged = damaged.withLock { $0.keys.contains(id) }
         let hook = isDamaged ? nil : try hook(id)
         try hooks.withLock { hooks in
             // A hook whose file stays would be back after a restart.
@@ -93,7 +105,7 @@ final class HookRegistry: Sendable {
             try disk.syncDirectory(directory)
             hooks[id] = nil
         }
-        damaged.withLock { _ = $0.remove(id) }
+        damaged.withLock { _ = $0.removeValue(forKey: id) }
         return hook
     }
 
