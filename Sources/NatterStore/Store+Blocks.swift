@@ -10,12 +10,13 @@ extension Store {
     ) throws(StoreError) -> StoredBlock? {
         let found = try state.withLock { state throws(StoreError) -> ConversationIdentity? in
             let name = conversation.description
+            // Before all else, so that such a token does not tell which conversations there are.
+            try Authority.checkScope(.read, of: principal, on: conversation)
             guard let known = state.conversation(conversation),
                 Authority.sees(principal.account, known)
                     // Whoever may see that it is there is told that it is not theirs.
                     || known.identity.kind == .group && Authority.lists(principal.account, known)
             else { return nil }
-            try Authority.checkScope(.read, of: principal, on: known.identity.id)
             try Authority.check(.read, of: principal.account, in: known, named: name, state)
             return known.identity
         }
