@@ -187,7 +187,19 @@ struct Form<Input>: Sendable {
 }
 
 extension Form where Input == Void {
-    static var nothing: Form { Form { _ in } }
+    /// A request that says all in its path. The body may be missing, and whatever fields a JSON object has are ignored.
+    static var nothing: Form {
+        Form { call throws(APIError) in
+            if !call.body.isEmpty { _ = try call.json(NoFields.self) }
+        }
+    }
+}
+
+/// A JSON object of which no field is read.
+private struct NoFields: Decodable {
+    private enum CodingKeys: CodingKey {}
+
+    init(from decoder: any Decoder) throws { _ = try decoder.container(keyedBy: CodingKeys.self) }
 }
 
 extension Form where Input == ListPart {

@@ -155,6 +155,29 @@ struct RequestFormTests {
         }
     }
 
+    @Test("a request that needs no body takes none, or a JSON object, and nothing else")
+    func needlessBody() throws {
+        _ = try server.account("bob")
+        #expect(try alice.post("/v1/groups", ["name": "g"]).status == 201)
+        let requests: [(HTTPMethod, String)] = [
+            (.put, "/v1/contacts/bob"), (.delete, "/v1/contacts/bob"), (.put, "/v1/blocks/bob"),
+            (.delete, "/v1/blocks/bob"), (.delete, "/v1/groups/g/members/bob"), (.delete, "/v1/groups/g"),
+        ]
+        for (method, path) in requests {
+            for body in ["nonsense", "{", "\u{0}", "{} {}"] {
+                let answer = try alice.send(method, path, body: Array(body.utf8))
+                #expect(answer.outcome == "400 bad_json", "\(method) \(path) \(body)")
+            }
+            #expect(try alice.send(method, path, body: [0xFF]).outcome == "400 bad_json")
+            #expect(try alice.send(method, path, body: Array("[]".utf8)).outcome == "400 bad_request")
+        }
+        #expect(try alice.get("/v1/contacts").json["users"]?.items.isEmpty == true)
+        for (index, (method, path)) in requests.enumerated() where !path.hasSuffix("members/bob") {
+            let body = index % 2 == 0 ? [] : Array(#"{"more":1}"#.utf8)
+            #expect(try alice.send(method, path, body: body).status == 200, "\(method) \(path)")
+        }
+    }
+
     @Test(
         "fields of a wrong type, or none at all, are 400 bad_request",
         arguments: [
