@@ -35,8 +35,8 @@ extension CommandSpec {
         description: [
             "Each line has a 'ts' (Unix time in milliseconds), a 'sender' (a label of 1 to 64 bytes) and a 'text' (at "
                 + "most 65536 bytes, it may be empty). 'kind', 'about' (the 'seq' of an "
-                + "earlier line), 'via', 'written' and 'erased' are taken from a natter export. Other fields are ignored, and blank "
-                + "lines are skipped.",
+                + "earlier line), 'via', 'written' and 'erased' are taken from a natter export. A message that says 'deleted' is "
+                + "left out and counted, unless a later line is its deletion. Other fields are ignored, and blank lines are skipped.",
             "An 'id' (1 to 64 printable ASCII characters) is the key of its message for as long as CONV lives: a line "
                 + "whose id was imported before is left out, and with other content it is a bad line. A file that was "
                 + "imported into CONV before is refused without --again.",
@@ -61,6 +61,8 @@ enum ImportCommand {
         let count: UInt64
         /// Messages that were left out, because their ids are there already; nil if there were none.
         let known: UInt64?
+        /// Messages that were not taken, by kind; nil if there were none.
+        let skipped: [String: UInt64]?
         /// The first and the last number that the messages got, or 0 if there were none.
         let first: UInt64
         let last: UInt64
@@ -95,6 +97,8 @@ enum ImportCommand {
         let client = OperatorClient(arguments: arguments, console: console, input: file) { reply in
             guard case .imported(let report) = reply else { return }
             try console.report(report, arguments, sentence(report, file.label, options))
+            guard let skipped = report.skipped, !arguments.flag("json") else { return }
+            console.note("not taken: \(skipped.map { "\($0.value) \($0.key)" }.sorted().joined(separator: ", "))")
         }
         let operation = Operation.importing(conversation: name, file: file.label, options)
         // A trial makes no store, so one without a store has its own for a moment.
@@ -143,17 +147,46 @@ enum ImportCommand {
             digest.update(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
             return count
         }
-        var (places, count, known) = (ImportPlaces(), UInt64(0), UInt64(0))
-        do {
-            while let place = try lines.next({ try take($0, importer, &places) }) {
-                switch place {
-                case .new(count): count += 1
-                case .new, .earlier: known += 1
-                case nil: break
-                }
+        var (places, count, known, deleted) = (ImportPlaces(), UInt64(0), UInt64(0), UInt64(0))
+        func note(_ taken: TakenLine) {
+            switch taken {
+            case .taken(.new(count)): count += 1
+            case .taken: known += 1
+            case .deleted: deleted += 1
+            case .blank, .undecided: break
             }
+        }
+        var (held, before) = (HeldLines?.none, 0)
+        do {
+            while try lines.next({ line throws -> Void in
+                if held == nil {
+                    // No line can delete a message without a number.
+                    let taken = try take(line, importer, &places) { $0.seq?.value == nil ? true : nil }
+                    guard case .undecided = taken else {
+                        before += 1
+                        return note(taken)
+                    }
+                    held = try HeldLines(in: store.directory)
+                }
+                try held?.hold(line)
+            }) != nil {}
         } catch {
             throw failure(error, "\(file), line \(lines.number)")
+        }
+        if let held {
+            var again = try held.lines(limit: Limits.bodyBytes)
+            var position = HeldLines.Position()
+            do {
+                while try again.next({ line throws -> Void in
+                    let taken = try take(line, importer, &places) { parsed in
+                        let (seq, export) = (parsed.seq?.value, position.pass(parsed.seq?.value))
+                        return seq.map { !held.isDeleted($0, in: export) } ?? true
+                    }
+                    note(taken)
+                }) != nil {}
+            } catch {
+                throw failure(error, "\(file), line \(before + again.number)")
+            }
         }
         if count + known > 0, let time = try importer.noteInput(digest.finish()), !options.again {
             throw CommandFailure(
@@ -161,28 +194,48 @@ enum ImportCommand {
                 "\(file) was imported into '\(conversation)' on \(time.rfc3339); --again imports it once more")
         }
         let marked = known > 0 ? known : nil
+        let skipped = deleted > 0 ? ["deleted": deleted] : nil
         // Nothing makes no group.
         if options.isTrial || count + known == 0 {
-            return Report(conversation: conversation, count: count, known: marked, first: 0, last: 0)
+            return Report(
+                conversation: conversation, count: count, known: marked, skipped: skipped, first: 0, last: 0)
         }
         let summary = try importer.finish()
         return Report(
-            conversation: summary.conversation, count: summary.count, known: marked, first: summary.first.rawValue,
-            last: summary.last.rawValue)
+            conversation: summary.conversation, count: summary.count, known: marked, skipped: skipped,
+            first: summary.first.rawValue, last: summary.last.rawValue)
     }
 
-    /// - Returns: where the message of the line stands; nil for a blank line.
+    private enum TakenLine {
+        case blank
+        case taken(ImportedPlace)
+        /// A deleted message, left out: without its deletion it would be a new, empty one.
+        case deleted
+        /// A deleted message of which a later line decides.
+        case undecided
+    }
+
+    /// - Parameter isLeftOut: of each line whether it is left out if it says `deleted`; nil if only later lines tell.
     private static func take(
-        _ line: UnsafeRawBufferPointer, _ importer: StoreImporter, _ places: inout ImportPlaces
-    ) throws -> ImportedPlace? {
-        if line.allSatisfy({ $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }) { return nil }
+        _ line: UnsafeRawBufferPointer, _ importer: StoreImporter, _ places: inout ImportPlaces,
+        isLeftOut: (ImportLine) -> Bool?
+    ) throws -> TakenLine {
+        if line.allSatisfy({ $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }) { return .blank }
         let parsed = try WireJSON.decode(ImportLine.self, from: line)
+        let isLeftOut = isLeftOut(parsed)
         guard let time = parsed.ts.milliseconds else { throw ImportError.badMessage(.timeWithFraction) }
         let name = parsed.kind ?? MessageKind.text.name
         guard let kind = MessageKind(name: name), !kind.isChange || parsed.about != nil else {
             throw ImportError.badMessage(.badKind(name))
         }
-        let about = try (parsed.about?.value).map { try places.target($0, of: kind) }
+        if parsed.deleted?.isSet == true, !kind.isChange, parsed.text?.isEmpty == true {
+            guard let isLeftOut else { return .undecided }
+            if isLeftOut {
+                places.leaveOut(parsed.seq?.value)
+                return .deleted
+            }
+        }
+        let about = try (parsed.about?.value).flatMap { try places.target($0, of: kind) }
         let id = try parsed.id.map { text in
             guard let id = IdempotencyKey(text) else { throw ImportError.badMessage(.badID(text)) }
             return id
@@ -193,7 +246,7 @@ enum ImportCommand {
             kind: kind, about: about, via: parsed.via.flatMap { $0.isEmpty ? nil : Array($0.utf8) },
             written: parsed.written.map { Timestamp(milliseconds: $0.value) }, isErased: parsed.erased ?? false, id: id)
         places.add(parsed.seq?.value, kind, about: parsed.about?.value, at: place)
-        return place
+        return .taken(place)
     }
 
     /// The error of a bad line, with its place.

@@ -154,7 +154,44 @@ struct ImportCommandTests {
         #expect(outcome.code == 0, "\(outcome.errors)")
         let copy = natterd(words: ["export", "copy"] + options + data)
         if !options.isEmpty { #expect(Array(copy.lines.prefix(8)) == first.lines) }
-        #expect(copy.lines.count == 2 * first.lines.count)
+        // The deleted text and the deleted event have lines without their deletions, unless the export is raw.
+        #expect(copy.lines.count == 2 * (options.isEmpty ? 2 : 8))
+        #expect(outcome.errors.contains("not taken: 4 deleted") == options.isEmpty)
+    }
+
+    @Test(
+        "a deleted message is left out and counted; an answer to it is plain, and later lines keep what they are about")
+    func deletedLines() throws {
+        func deleted(_ seq: String) -> String {
+            "{\"deleted\":true,\(seq)\"ts\":1,\"sender\":\"a\",\"text\":\"\"}\n"
+        }
+        let input =
+            deleted("\"seq\":1,") + #"{"seq":2,"ts":2,"sender":"b","text":"re","about":1}"# + "\n\n" + deleted("")
+            + #"{"seq":3,"ts":3,"sender":"b","text":"re re","about":2}"# + "\n"
+        let file = try directory.write("in", input)
+        let words = ["import", "--old", "general", file, "--data", data]
+        let trial = natterd(words: words + ["--dry-run", "--json"])
+        #expect(
+            trial.output == #"{"conversation":"general","count":2,"first":0,"last":0,"skipped":{"deleted":2}}"# + "\n")
+        let outcome = natterd(words: words)
+        #expect(outcome.code == 0 && outcome.errors.contains("not taken: 2 deleted"), "\(outcome.errors)")
+        #expect(
+            natterd("export", "general", "--data", data).lines == [
+                #"{"sender":"b","seq":1,"text":"re","ts":2}"#,
+                #"{"about":1,"sender":"b","seq":2,"text":"re re","ts":3}"#,
+            ])
+        // With its deletion it keeps its place; a bad line is named by its number; a mark that is none says nothing.
+        let deletion = #"{"seq":9,"ts":9,"sender":"a","kind":"delete","about":1}"# + "\n"
+        let raw = try directory.write("raw", input + deletion)
+        let second = natterd("import", "--old", "raw", raw, "--data", data)
+        #expect(second.code == 0 && second.errors.contains("not taken: 1 deleted"), "\(second.errors)")
+        #expect(natterd("export", "--raw", "raw", "--data", data).lines.count == 4)
+        let bad = try directory.write("bad", input + "{}\n")
+        let third = natterd("import", "--old", "bad", bad, "--data", data)
+        #expect(third.code == 65 && third.errors.contains("line 6: "), "\(third.errors)")
+        let other = try directory.write("other", #"{"ts":1,"sender":"a","text":"","deleted":"no"}"# + "\n")
+        #expect(natterd("import", "--old", "other", other, "--data", data).code == 0)
+        #expect(natterd("export", "other", "--data", data).lines.count == 1)
     }
 
     @Test("names of groups are NFC, and case-insensitive")

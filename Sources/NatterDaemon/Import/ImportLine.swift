@@ -15,6 +15,7 @@ struct ImportLine: Decodable {
     let via: String?
     let written: LineNumber<Int64>?
     let erased: Bool?
+    let deleted: LineMark?
 
     /// The seq of a line. What other programs write there says nothing, so it is no error.
     struct LineSeq: Decodable {
@@ -22,6 +23,15 @@ struct ImportLine: Decodable {
 
         init(from decoder: any Decoder) throws {
             value = try? decoder.singleValueContainer().decode(UInt64.self)
+        }
+    }
+
+    /// Whether a line says `true`. What other programs write there says nothing, so it is no error.
+    struct LineMark: Decodable {
+        let isSet: Bool
+
+        init(from decoder: any Decoder) throws {
+            isSet = (try? decoder.singleValueContainer().decode(Bool.self)) ?? false
         }
     }
 
@@ -78,6 +88,8 @@ struct ImportPlaces {
     private var others: [(seq: UInt64, kind: MessageKind)] = []
     /// The lines that others delete.
     private var deleted: Set<UInt64> = []
+    /// The lines that were left out, because they are of deleted messages.
+    private var leftOut: Set<UInt64> = []
 
     /// - Parameters:
     ///   - seq: what the line calls itself.
@@ -86,8 +98,7 @@ struct ImportPlaces {
     mutating func add(_ seq: UInt64?, _ kind: MessageKind, about: UInt64?, at place: ImportedPlace) {
         defer { if kind == .delete, let about { deleted.insert(about) } }
         guard let seq else { return }
-        // Another export begins behind the first.
-        if let last = runs.last, seq < last.seq &+ last.count { (runs, others, deleted) = ([], [], []) }
+        beginAgain(before: seq)
         if kind != .text { others.append((seq, kind)) }
         if let last = runs.last, seq == last.seq &+ last.count, place == last.place(at: last.count) {
             runs[runs.count - 1].count += 1
@@ -96,12 +107,30 @@ struct ImportPlaces {
         }
     }
 
+    /// Notes a line that has no place.
+    mutating func leaveOut(_ seq: UInt64?) {
+        guard let seq else { return }
+        beginAgain(before: seq)
+        leftOut.insert(seq)
+    }
+
+    /// Forgets the lines so far if another export begins behind the first.
+    private mutating func beginAgain(before seq: UInt64) {
+        guard let last = runs.last, seq < last.seq &+ last.count else { return }
+        (runs, others, deleted, leftOut) = ([], [], [], [])
+    }
+
     /// The place of the message that a line is about.
     ///
     /// - Parameter kind: the kind of that line.
+    /// - Returns: nil for an answer to a line that was left out. It becomes a plain message.
     /// - Throws: unless a message of this kind may be about the other one, as `Authority` decides for those that users send.
-    func target(_ seq: UInt64, of kind: MessageKind) throws -> ImportedPlace {
+    func target(_ seq: UInt64, of kind: MessageKind) throws -> ImportedPlace? {
         if kind == .event { throw ImportError.badMessage(.eventAbout(seq)) }
+        if leftOut.contains(seq) {
+            if kind.isChange { throw ImportError.badMessage(.aboutDeleted(seq)) }
+            return nil
+        }
         guard let place = place(of: seq) else { throw ImportError.badMessage(.badAbout(seq)) }
         let index = others.indices.partitionPoint { others[$0].seq >= seq }
         if index < others.count, others[index].seq == seq {
