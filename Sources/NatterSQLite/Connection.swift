@@ -304,12 +304,10 @@ public final class Connection {
     private static func error(code: Int32, handle: OpaquePointer?, path: String) -> SQLiteError {
         let message = handle.flatMap { sqlite3_errmsg($0) }.map { String(cString: $0) } ?? "out of memory"
         let systemError = handle.map { Errno(rawValue: sqlite3_system_errno($0)) }
-        let isFull =
-            [.noSpace, .diskQuotaExceeded].contains(systemError) && SQLiteError.sharedMemoryCodes.contains(code)
+        let isFull = SQLiteError.isFull(code, code == SQLiteError.write ? writeError(handle) : systemError)
         let reason: SQLiteError.Reason =
             switch code & 0xFF {
             case SQLITE_FULL: .full
-            // The index of the write-ahead log has no room. Nothing else was touched yet.
             case SQLITE_IOERR where isFull: .full
             case SQLITE_IOERR: .inputOutput
             case SQLITE_CORRUPT, SQLITE_NOTADB: .corrupt
@@ -325,6 +323,23 @@ public final class Connection {
             return SQLiteError(reason: reason, code: code, message: phrase, path: path)
         }
         return SQLiteError(reason: reason, code: code, message: "\(phrase): \(systemError.phrase)", path: path)
+    }
+
+    /// The number of the write that failed last, of the database or of its write-ahead log. If a failed commit has been rolled
+    /// back, `sqlite3_system_errno` is not of that write, but each file keeps its own.
+    ///
+    /// - Returns: nil if none has failed, or with different numbers, so that it is not known which one failed last.
+    private static func writeError(_ handle: OpaquePointer?) -> Errno? {
+        var numbers: Set<Int32> = []
+        for pointer in [SQLITE_FCNTL_FILE_POINTER, SQLITE_FCNTL_JOURNAL_POINTER] {
+            var (file, number): (UnsafeMutablePointer<sqlite3_file>?, Int32) = (nil, 0)
+            guard sqlite3_file_control(handle, "main", pointer, &file) == SQLITE_OK, let file,
+                let control = file.pointee.pMethods?.pointee.xFileControl,
+                control(file, SQLITE_FCNTL_LAST_ERRNO, &number) == SQLITE_OK, number != 0
+            else { continue }
+            numbers.insert(number)
+        }
+        return numbers.count == 1 ? numbers.first.map { Errno(rawValue: $0) } : nil
     }
 
     /// SQLite's version number, such as 3040001.

@@ -1,5 +1,6 @@
 internal import CSQLite
 public import NatterLanguage
+internal import NatterSystem
 
 /// A failed call to SQLite.
 public struct SQLiteError: Error, Equatable, PhraseConvertible {
@@ -43,10 +44,26 @@ public struct SQLiteError: Error, Equatable, PhraseConvertible {
         SQLITE_IOERR | 1 << 8, shortRead, SQLITE_IOERR | 7 << 8, SQLITE_IOERR | 13 << 8, SQLITE_IOERR | 33 << 8,
     ]
 
+    static let write = SQLITE_IOERR | 3 << 8
     /// Codes of the file beside the write-ahead log (`-shm`): open, size, map.
-    static let sharedMemoryCodes: Set<Int32> = [
+    private static let sharedMemoryCodes: Set<Int32> = [
         SQLITE_IOERR | 18 << 8, SQLITE_IOERR | 19 << 8, SQLITE_IOERR | 21 << 8,
     ]
+
+    /// Whether a call failed for want of room, although its code says I/O error. SQLite has a code of its own only for a write
+    /// with ENOSPC, not for a quota or a limit of the file's size.
+    ///
+    /// A write that was refused is rolled back like that one, and the index of the write-ahead log comes before all others. After
+    /// a sync nobody knows which writes were lost, whatever its number is.
+    ///
+    /// - Parameter systemError: of that call.
+    static func isFull(_ code: Int32, _ systemError: Errno?) -> Bool {
+        switch systemError {
+        case .diskQuotaExceeded, .fileTooLarge: code == write || sharedMemoryCodes.contains(code)
+        case .noSpace: sharedMemoryCodes.contains(code)
+        default: false
+        }
+    }
 
     public var phrase: Phrase {
         switch reason {

@@ -16,6 +16,8 @@ package struct DiskTrial: Sendable {
 
     /// The error codes of an I/O error, of a full disk, and of too many open files.
     package static let (inputOutput, noSpace, tooManyFiles): (Int32, Int32, Int32) = (5, 28, 24)
+    /// Those of a quota that is used up, and of a file that may not grow.
+    package static let (usedQuota, fileTooLarge): (Int32, Int32) = (122, 27)
 
     /// How many calls of these kinds the steps make.
     package func callCount(_ calls: Set<DiskFault.Call>, in pathPart: String? = nil) throws -> Int {
@@ -36,10 +38,12 @@ package struct DiskTrial: Sendable {
     /// machine loses power, nothing acknowledged is lost.
     ///
     /// - Throws: `Violation`.
-    package func failing(at number: Int, lasts: Bool) throws {
-        try named("an I/O error at change \(number)\(lasts ? " and from there on" : "")") {
-            let run = try begin(
-                DiskFault(DiskFault.changes, number: number, code: DiskTrial.inputOutput, lasts: lasts))
+    package func failing(
+        at number: Int, of calls: Set<DiskFault.Call> = DiskFault.changes, in pathPart: String? = nil,
+        code: Int32 = DiskTrial.inputOutput, lasts: Bool
+    ) throws {
+        try named("error \(code) at change \(number)\(lasts ? " and from there on" : "")") {
+            let run = try begin(DiskFault(calls, in: pathPart, number: number, code: code, lasts: lasts))
             run.settle()
             let store = run.driver.store
             if let call = run.disk.failedCall {
@@ -65,10 +69,10 @@ package struct DiskTrial: Sendable {
     /// work, and writing resumes without a restart.
     ///
     /// - Throws: `Violation`.
-    package func full(at number: Int) throws {
-        try named("no room from change \(number) on") {
+    package func full(at number: Int, code: Int32 = DiskTrial.noSpace) throws {
+        try named("no room from change \(number) on, error \(code)") {
             let run = try begin(
-                DiskFault([.write, .create, .makeDirectory], number: number, code: DiskTrial.noSpace, lasts: true))
+                DiskFault([.write, .create, .makeDirectory], number: number, code: code, lasts: true))
             let reports = run.driver.reports.withLock { $0.suffix(1).joined() }
             try demand(!run.driver.store.isFailed, "a full disk was taken for a failed one: \(reports)")
             for refusal in run.refusals {

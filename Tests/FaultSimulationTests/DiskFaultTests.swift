@@ -32,6 +32,27 @@ struct DiskFaultTests {
         print("no room: seed \(seed), from each second of \(count) writes on")
     }
 
+    @Test(
+        "a quota that is used up, or a file that may not grow, at any write of the database is a full disk",
+        arguments: [DiskTrial.usedQuota, DiskTrial.fileTooLarge])
+    func usedQuota(code: Int32) throws {
+        let trial = DiskTrial(seed: 29, steps: DiskFaultTests.steps)
+        let count = try trial.callCount([.write, .create, .makeDirectory])
+        for number in stride(from: 1, through: count, by: 5) { try trial.full(at: number, code: code) }
+        print("no room: error \(code), from each fifth of \(count) writes on")
+    }
+
+    @Test("a sync of the database that fails with the number of a quota stops the server as any other does")
+    func syncOverQuota() throws {
+        let trial = DiskTrial(seed: 30, steps: DiskFaultTests.steps)
+        let count = try trial.callCount([.sync], in: "store.db")
+        #expect(count > 5)
+        for number in stride(from: 1, through: count, by: 3) {
+            try trial.failing(at: number, of: [.sync], in: "store.db", code: DiskTrial.usedQuota, lasts: false)
+        }
+        print("a quota at each third of \(count) syncs of the database")
+    }
+
     @Test("a failing read, or too many open files, costs an answer at most", arguments: seeds(25...25))
     func looking(seed: UInt64) throws {
         let trial = DiskTrial(seed: seed, steps: DiskFaultTests.steps)

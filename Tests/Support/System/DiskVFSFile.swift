@@ -20,6 +20,8 @@ final class DiskVFSFile {
     /// it.
     var syncsDirectory: Bool
     private let goesWithClose: Bool
+    /// The number of the last call that failed, as "unix" keeps it.
+    private var lastError: Int32 = 0
 
     init(file: any DiskFile, disk: any Disk, database: SharedDatabase?, syncsDirectory: Bool, goesWithClose: Bool) {
         (self.file, self.disk, self.database) = (file, disk, database)
@@ -72,7 +74,10 @@ final class DiskVFSFile {
     ) -> Int32 {
         guard let own = of(file) else { return failure }
         do throws(DiskError) { return try body(own) } catch {
-            return error.isFull && failure == IOErrorCode.write ? SQLITE_FULL : failure
+            // "unix" has a code of its own for this number alone, and keeps the others for whoever asks.
+            let isFull = error.code == .noSpace && failure == IOErrorCode.write
+            own.lastError = isFull ? 0 : error.code.rawValue
+            return isFull ? SQLITE_FULL : failure
         }
     }
 
@@ -127,8 +132,14 @@ final class DiskVFSFile {
             return SQLITE_OK
         }
         methods.xFileControl = { file, operation, argument in
-            guard operation == SQLITE_FCNTL_HAS_MOVED else { return SQLITE_NOTFOUND }
-            argument?.assumingMemoryBound(to: Int32.self).pointee = of(file)?.hasMoved == true ? 1 : 0
+            let answer: Int32? =
+                switch operation {
+                case SQLITE_FCNTL_HAS_MOVED: of(file)?.hasMoved == true ? 1 : 0
+                case SQLITE_FCNTL_LAST_ERRNO: of(file)?.lastError
+                default: nil
+                }
+            guard let answer else { return SQLITE_NOTFOUND }
+            argument?.assumingMemoryBound(to: Int32.self).pointee = answer
             return SQLITE_OK
         }
         methods.xSectorSize = { _ in 4_096 }
