@@ -126,6 +126,17 @@ extension Arguments {
         return number
     }
 
+    /// Parses an operand SEQ: the number of a message, or two with a hyphen between them.
+    public func seqs(_ text: String) throws -> ClosedRange<UInt64> {
+        let ends = try text.split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false).map {
+            UInt64(try integer(String($0), of: "SEQ", in: 1...Int64.max))
+        }
+        guard let first = ends.first, let last = ends.last, first <= last else {
+            throw error("SEQ takes a range from low to high, not '\(text)'")
+        }
+        return first...last
+    }
+
     /// A number of seconds, with or without a fraction, converted to milliseconds.
     public func seconds(_ name: String, in range: ClosedRange<Double>) throws(UsageError) -> Int64? {
         guard let text = value(name) else { return nil }

@@ -36,7 +36,7 @@ enum EraseCommand {
 
     static func run(_ arguments: Arguments, _ console: Console) throws -> ExitCode {
         let name = arguments.conversation
-        let ranges = try arguments.operands("SEQ").map { try range($0, arguments) }
+        let ranges = try arguments.operands("SEQ").map { try arguments.seqs($0) }
         try Question.confirmErasing(of: name, arguments, console)
         let client = OperatorClient(arguments: arguments, console: console) { reply in
             guard case .erased(let report) = reply else { return }
@@ -44,17 +44,6 @@ enum EraseCommand {
             console.noteRemains(report.remains, arguments)
         }
         return try client.perform(.erase(conversation: name, ranges: ranges))
-    }
-
-    /// A number, or two with a hyphen between them.
-    private static func range(_ text: String, _ arguments: Arguments) throws -> ClosedRange<UInt64> {
-        let ends = try text.split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false).map {
-            UInt64(try arguments.integer(String($0), of: "SEQ", in: 1...Int64.max))
-        }
-        guard let first = ends.first, let last = ends.last, first <= last else {
-            throw arguments.error("SEQ takes a range from low to high, not '\(text)'")
-        }
-        return first...last
     }
 }
 

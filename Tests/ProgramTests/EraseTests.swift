@@ -89,6 +89,39 @@ struct EraseTests {
         #expect(try world.carol("verify").code == 0)
     }
 
+    @Test("an admin erases ranges, and as many messages as natterd does, in several requests")
+    func adminRanges() throws {
+        #expect(try world.natterd("user", "promote", "alice").code == 0)
+        let lines = (1...1_600).map { JSON.line(ts: 1_700_000_000_000 + $0, sender: "x", text: "text \($0)") }
+        try world.importGeneral(lines.joined())
+        func erase(_ words: String...) throws -> Outcome { try world.alice.run(["admin", "erase", "general"] + words) }
+        // Nothing is erased if one of the numbers is not there.
+        #expect(try erase("1-1601").code == 67)
+        let done = try erase("3", "2-1302", "1400-1401", "--json")
+        #expect(done.code == 0, "\(done)")
+        #expect(try done.objects().map { $0[int: "erased"] } == [1_303])
+        let left = try world.natterd("export", "general").objects().filter { $0[bool: "erased"] != true }
+        #expect(left.compactMap { $0[int: "seq"] } == [1] + (1_303...1_399) + (1_402...1_600))
+        for words in [["3-2"], ["2-"], ["-2"], ["0-1"], ["1-1000001"], ["1-9223372036854775807"], ["1,2"]] {
+            let refused = try world.alice.run(["admin", "erase", "general", "--"] + words)
+            #expect(refused.code == 64, "\(words): \(refused)")
+        }
+    }
+
+    @Test("where a text may be left is said once, with a server and without one", arguments: [true, false])
+    func remains(isServing: Bool) throws {
+        for text in ["one", "two"] { try world.alice.sends(text) }
+        world.stopServing()
+        let quarantine = "\(world.store)/quarantine"
+        try FileManager.default.createDirectory(atPath: quarantine, withIntermediateDirectories: true)
+        try Data("of a repair".utf8).write(to: URL(fileURLWithPath: "\(quarantine)/store.db"))
+        if isServing { try world.serve() }
+        for words in [["erase", "general", "1"], ["user", "erase", "alice"]] {
+            let outcome = try world.natterd(words)
+            #expect(outcome.code == 0 && outcome.errors.split(separator: "was set aside").count == 2, "\(outcome)")
+        }
+    }
+
     @Test("an own message counts as read after it was erased; 'ls' shows an erased message as 'log' does")
     func unread() throws {
         try world.bob.sends("one")

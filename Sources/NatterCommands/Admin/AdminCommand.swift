@@ -86,21 +86,55 @@ enum AdminCommand {
         "erase", "remove the texts and senders of messages for good",
         operands: [
             .required("CONV", "'general', a group, '@bob', or '@alice,@bob' for what two users wrote to each other"),
-            .required("SEQ", isRepeating: true, "the numbers of the messages"),
+            .required("SEQ", isRepeating: true, "the number of a message, or a range of numbers, as in '17-20'"),
         ],
         description: [
             "Remove text and sender of each message, and of its edits, from the server, and with the next sync from each "
-                + "replica. With --json: how many were erased."
+                + "replica. With --json: how many were erased.",
+            "A request erases 500 messages, and more take several. What was erased before is left as it is, so the "
+                + "command can be repeated.",
         ],
         run: inContext { context in
             let name = context.arguments.operand("CONV") ?? ""
-            let seqs = try context.arguments.operands("SEQ").map { try context.arguments.seq($0).rawValue }
+            var seqs = try erased(by: context.arguments)[...]
             try Question.confirmErasing(of: name, context.arguments, context.console)
-            let done = try context.api().erase(EraseRequest(conversation: name, seqs: seqs))
+            let api = try context.api()
+            var done = EraseAnswer(erased: 0)
+            do {
+                // From the end, because a message that is not there is above all others. Then nothing is erased.
+                while !seqs.isEmpty {
+                    let request = EraseRequest(conversation: name, seqs: Array(seqs.suffix(erasedAtOnce)))
+                    done.erased += try api.erase(request).erased
+                    seqs = seqs.dropLast(erasedAtOnce)
+                }
+            } catch {
+                if done.erased > 0 { context.note(Question.erased(done.erased, of: name)) }
+                throw error
+            }
             try context.writeJSON(done)
             context.confirm(Question.erased(done.erased, of: name))
             return .success
         })
+
+    /// Numbers of one request. The largest fit into its body.
+    private static let erasedAtOnce = 500
+    /// As of `natterd erase`.
+    private static let erasureLimit: UInt64 = 1_000_000
+
+    /// The numbers in the operands, in rising order.
+    private static func erased(by arguments: Arguments) throws -> [UInt64] {
+        var seqs: Set<UInt64> = []
+        for range in try arguments.operands("SEQ").map({ try arguments.seqs($0) }) {
+            guard range.upperBound - range.lowerBound < erasureLimit else { throw tooMany(arguments) }
+            seqs.formUnion(range)
+            guard seqs.count <= erasureLimit else { throw tooMany(arguments) }
+        }
+        return seqs.sorted()
+    }
+
+    private static func tooMany(_ arguments: Arguments) -> UsageError {
+        arguments.error("at most \(erasureLimit) messages can be erased at once")
+    }
 
     private static let invite = CommandSpec(
         "invite", "create an invitation code for one person",
