@@ -125,7 +125,8 @@ enum LogoutCommand {
         description: [
             "End the session here and on the server. If the server cannot be reached, natter still forgets the token "
                 + "and exits with status 69. The replica stays for the next login of this account, unless you give "
-                + "--forget."
+                + "--forget. That also deletes the positions of 'natter watch', and messages in 'diverged/', which the "
+                + "server has lost: copy what you need of those before."
         ],
         run: run)
 

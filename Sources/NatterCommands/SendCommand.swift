@@ -90,8 +90,8 @@ enum SendCommand {
         + "--id KEY line n has the id KEY:n, so that you can safely repeat the whole command."
     private static let queueParagraph: Phrase =
         "With --queue natter keeps a message in the outbox if the server cannot be reached, is busy or is full. A note "
-        + "says so, and the exit status is 0. Every later command that talks to the server sends the outbox in "
-        + "order, each message once; see 'natter help outbox'."
+        + "says so, and the exit status is 0. Later commands that use your session, except "
+        + "logout and passwd, send the outbox in order, each message once; see 'natter help outbox'."
 
     private static func send(
         _ words: [String], to chosen: String?, _ context: Context, _ input: Int32

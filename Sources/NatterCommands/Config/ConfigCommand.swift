@@ -11,7 +11,8 @@ enum ConfigCommand {
         subcommands: [getSpec, setSpec],
         description: [
             "Settings are in the file 'config' of the home directory, one 'key = value' per line. Options override "
-                + "environment variables, and those override settings.",
+                + "environment variables, and those override settings, other than color and lang, which override the "
+                + "environment.",
             "color: auto, always or never, like --color. lang: the language, en or ru, like --lang. server: the "
                 + "address for profiles that have none yet; a session keeps its own. retention: 'follow' to drop what the "
                 + "server does not keep any more, 'keep' to keep what was synced (default). timeout: seconds to wait for "
