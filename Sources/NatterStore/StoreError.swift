@@ -103,6 +103,9 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
         }
     }
 
+    /// Why work that has begun did not end. Unlike a request that a full disk refuses, it has stored something.
+    var cause: Phrase { self == .diskFull ? "the disk is full" : phrase }
+
     /// Whether a shared database can't be used at the moment.
     var isOfDatabase: Bool { self == .databaseAway || self == .databaseLocked }
 

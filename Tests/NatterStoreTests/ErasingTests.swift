@@ -359,6 +359,22 @@ struct StoreErasingTests {
         }
     }
 
+    @Test("what a full disk leaves of an erased text is told once, and without 'nothing was stored'")
+    func leftByFullDisk() throws {
+        var told: [String] = []
+        for writes in 0..<24 {
+            let (directory, disk) = (try TemporaryDirectory(), FaultyDisk())
+            let store = try Self.storeOfTwo(directory.path, disk: disk)
+            disk.set(failures: [.write: ENOSPC], after: writes)
+            _ = Result { try Self.eraseAlice(store) }
+            disk.set(failures: [:])
+            let lines = store.reports.lines.filter { $0.contains("an erased text is not gone") }
+            #expect(lines.count <= 1, "\(lines)")
+            told += lines
+        }
+        #expect(!told.isEmpty && told.allSatisfy { $0.hasSuffix(": the disk is full") }, "\(told)")
+    }
+
     /// alice and bob in `general`, in a group of hers and with each other; some of it is sealed.
     private static func storeOfTwo(_ directory: String, disk: any Disk = PosixDisk()) throws -> TestStore {
         let store = try TestStore(directory, disk: disk)

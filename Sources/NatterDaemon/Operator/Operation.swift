@@ -92,6 +92,21 @@ enum OperationReply: Codable, Sendable {
     case checked(FsckCommand.Report)
 }
 
+extension OperationReply {
+    /// The same without what an erasure has left. A store that the command itself has opened has said that already.
+    var withoutRemains: OperationReply {
+        switch self {
+        case .erased(var report):
+            report.remains = nil
+            return .erased(report)
+        case .userErased(var report):
+            report.remains = nil
+            return .userErased(report)
+        default: return self
+        }
+    }
+}
+
 /// Connects an operation to its command. It provides the operation's data and receives its results.
 protocol OperationChannel {
     func reply(_ reply: OperationReply) throws

@@ -170,7 +170,9 @@ struct OperatorClient {
     private struct OwnChannel: OperationChannel {
         let client: OperatorClient
 
-        func reply(_ reply: OperationReply) throws { try client.present(reply) }
+        func reply(_ reply: OperationReply) throws {
+            try client.present(client.arguments.flag("json") ? reply : reply.withoutRemains)
+        }
         func data(_ bytes: [UInt8]) throws { try client.write(bytes) }
         func read(into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
             try client.input?.read(into: buffer) ?? 0

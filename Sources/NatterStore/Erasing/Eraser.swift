@@ -248,7 +248,7 @@ extension Store {
                 reportRemains(
                     failure == .outcomeUnknown
                         ? "an erased text is not gone from all files yet; the next start removes it"
-                        : "an erased text is not gone from all files yet; the next start removes it: \(failure)")
+                        : "an erased text is not gone from all files yet; the next start removes it: \(failure.cause)")
             }
             stopIfDiskFailed(error)
         }
@@ -265,8 +265,11 @@ extension Store {
     }
 
     private func reportRemains(_ remains: Phrase) {
-        erasureRemains.signal { $0 = remains }
-        report(remains)
+        let isKnown = erasureRemains.signal { last in
+            defer { last = remains }
+            return last == remains
+        }
+        if !isKnown { report(remains) }
     }
 
     /// Removes what recovery and repair have set aside of a conversation.
@@ -307,7 +310,7 @@ extension Store {
             copies.signal { $0 -= 1 }
             _ = sealer.submit { [self] _ in
                 do { try wipeRetired() } catch {
-                    report("an erased text is not gone from all files yet: \(StoreError(error))")
+                    report("an erased text is not gone from all files yet: \(StoreError(error).cause)")
                 }
             }
         }

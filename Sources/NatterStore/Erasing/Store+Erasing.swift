@@ -112,7 +112,7 @@ extension Store {
         let isTaken = sealer.submit { [self] writer in
             // A block that can't be read must not keep the rest from being served.
             do { try repeatErasures(writer) } catch {
-                report("what was erased before could not be erased again: \(StoreError(error))")
+                report("what was erased before could not be erased again: \(StoreError(error).cause)")
                 stopIfDiskFailed(error)
             }
             completion()
