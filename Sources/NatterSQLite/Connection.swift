@@ -304,7 +304,7 @@ public final class Connection {
     private static func error(code: Int32, handle: OpaquePointer?, path: String) -> SQLiteError {
         let message = handle.flatMap { sqlite3_errmsg($0) }.map { String(cString: $0) } ?? "out of memory"
         let systemError = handle.map { Errno(rawValue: sqlite3_system_errno($0)) }
-        let isFull = SQLiteError.isFull(code, code == SQLiteError.write ? writeError(handle) : systemError)
+        let isFull = SQLiteError.isFull(code, code == SQLiteError.write ? writeError(handle, systemError) : systemError)
         let reason: SQLiteError.Reason =
             switch code & 0xFF {
             case SQLITE_FULL: .full
@@ -328,8 +328,10 @@ public final class Connection {
     /// The number of the write that failed last, of the database or of its write-ahead log. If a failed commit has been rolled
     /// back, `sqlite3_system_errno` is not of that write, but each file keeps its own.
     ///
-    /// - Returns: nil if none has failed, or with different numbers, so that it is not known which one failed last.
-    private static func writeError(_ handle: OpaquePointer?) -> Errno? {
+    /// - Parameter systemError: of the call, which is true if no file has a number. Then the write was one of a file that is closed
+    ///   since, such as the journal of a database that is being made.
+    /// - Returns: nil if there are different numbers, so that it is not known which one is of the last write.
+    private static func writeError(_ handle: OpaquePointer?, _ systemError: Errno?) -> Errno? {
         var numbers: Set<Int32> = []
         for pointer in [SQLITE_FCNTL_FILE_POINTER, SQLITE_FCNTL_JOURNAL_POINTER] {
             var (file, number): (UnsafeMutablePointer<sqlite3_file>?, Int32) = (nil, 0)
@@ -339,7 +341,8 @@ public final class Connection {
             else { continue }
             numbers.insert(number)
         }
-        return numbers.count == 1 ? numbers.first.map { Errno(rawValue: $0) } : nil
+        if numbers.count > 1 { return nil }
+        return numbers.first.map { Errno(rawValue: $0) } ?? systemError
     }
 
     /// SQLite's version number, such as 3040001.
