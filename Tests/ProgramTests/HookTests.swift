@@ -68,6 +68,21 @@ struct HookTests {
     }
 
     @Test(
+        "a hook whose key could not be printed is named, so that it can be removed",
+        arguments: [true, false], [[], ["--json"]])
+    func unprinted(isServing: Bool, options: [String]) throws {
+        let world = try World()
+        if !isServing { world.stopServing() }
+        let words = ["--data", world.data, "hook", "add", "general", "https://example.org/x"]
+        let outcome = try world.start(words + options, output: .path("/dev/full")).finish()
+        #expect(outcome.code == 74 && outcome.errors.filter { $0 == "\n" }.count == 1, "\(outcome)")
+        let id = try #require(outcome.errors.firstMatch(of: /'natterd hook rm ([0-9a-f]+)'/)?.1)
+        #expect(try world.natterd("hook", "ls", "--json").objects().map { $0[string: "id"] } == [String(id)])
+        #expect(try world.natterd("hook", "rm", String(id)).code == 0)
+        #expect(try world.natterd("hook", "ls").bytes.isEmpty)
+    }
+
+    @Test(
         "each new text arrives in order, signed; a refused one again, with the same name; nothing is lost by a restart")
     func delivery() throws {
         let world = try World()

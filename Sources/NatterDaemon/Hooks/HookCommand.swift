@@ -101,6 +101,16 @@ enum HookCommand {
         }
         let client = OperatorClient(arguments: arguments, console: console) { reply in
             switch reply {
+            case .hook(let hook) where hook.secret != nil:
+                do {
+                    try write(hook, line(of: hook))
+                    try console.output.flush()
+                } catch let error as OutputError {
+                    let (id, problem) = (hook.id, error.phrase)
+                    throw CommandFailure(
+                        .inputOutput, code: "io_error",
+                        "hook \(id) was made, but could not be printed; 'natterd hook rm \(id)' removes it: \(problem)")
+                }
             case .hook(let hook): try write(hook, line(of: hook))
             case .hookAttempt(let attempt):
                 let outcome = attempt.error ?? "delivered, \(attempt.status ?? 0)"
