@@ -159,7 +159,9 @@ enum LogoutCommand {
             let failure = ExitCodes.translate(error)
             throw CommandFailure(
                 failure.exitCode, code: failure.code,
-                "logged out here, but the session was not ended on the server: \(failure.message)")
+                failure.code == "outcome_unknown"
+                    ? "logged out here, but the session may not have ended on the server: \(failure.message)"
+                    : "logged out here, but the session was not ended on the server: \(failure.message)")
         }
         do { try forget() } catch {
             let failure = ExitCodes.translate(error)

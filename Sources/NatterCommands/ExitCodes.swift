@@ -90,7 +90,31 @@ enum ExitCodes {
         case .transport(.protocolError, _), .foreign: CommandFailure(.badProtocol, code: "bad_protocol", "\(error)")
         case .transport(.aborted(let cause), _): translate(cause)
         case .transport: CommandFailure(.unavailable, code: "not_reached", "\(error)")
+        case .unanswered(_, _, let path):
+            CommandFailure(.unavailable, code: "outcome_unknown", "\(error); \(look(afterLosing: path))")
         case .refused(let refusal): translate(refusal)
+        }
+    }
+
+    /// What shows whether the server carried out a change.
+    ///
+    /// - Parameter path: of the request.
+    private static func look(afterLosing path: String) -> Phrase {
+        let parts = path.split(whereSeparator: { $0 == "/" || $0 == "?" }).dropFirst()
+        return switch parts.first {
+        case "register": "try 'natter login' before you repeat it"
+        case "login": "log in again; 'natter session' then shows whether there is a session too many"
+        case "logout": "'natter session' shows it after the next login"
+        case "password": "try 'natter login' with the new password before you repeat it"
+        case "tokens": "look with 'natter token ls' before you repeat it"
+        case "sessions": "look with 'natter session ls' before you repeat it"
+        case "groups" where parts.contains("members"):
+            "look with 'natter group ls' and 'natter group members' before you repeat it"
+        case "groups": "look with 'natter group ls' before you repeat it"
+        case "admin": "look with 'natter admin log --audit' before you repeat it"
+        // Read marks, contacts and blocked users.
+        case "conversations", "contacts", "blocks": "you can safely repeat it"
+        default: "look before you repeat it"
         }
     }
 

@@ -59,6 +59,46 @@ struct DeliveryTests {
         #expect(server.requests.count > 1)
     }
 
+    @Test(
+        "a change whose answer is lost may have been carried out: 69, and what shows it",
+        arguments: [
+            (["register", "alice"], "try 'natter login' before"), (["login", "alice"], "'natter session' then shows"),
+            (["logout"], "may not have ended on the server: "), (["token", "create"], "look with 'natter token ls'"),
+            (["session", "end", "1"], "look with 'natter session ls'"),
+            (["group", "create", "ops"], "look with 'natter group ls' before"),
+            (["group", "delete", "ops", "--yes"], "look with 'natter group ls' before"),
+            (["group", "add", "ops", "bob"], "and 'natter group members'"),
+            (["contact", "add", "bob"], "you can safely repeat it"),
+            (["admin", "user", "disable", "bob"], "look with 'natter admin log --audit'"),
+        ], [true, false])
+    func lostChange(_ change: (words: [String], remedy: String), isSilent: Bool) throws {
+        let server =
+            isSilent
+            ? try ScriptedServer { peer, _ in
+                peer.readRequest()
+                peer.waitForClose()
+            } : try answering(dropped)
+        let person = try person(server)
+        let option = ["register", "login"].contains(change.words[0]) ? "--password-file" : "--token-file"
+        let outcome = person.run(
+            change.words + [option, "\(person.directory.path)/token", "--json", "--timeout", "0.3"])
+        #expect(outcome.code == 69 && outcome.errors.contains(#""code":"outcome_unknown""#), "\(outcome)")
+        #expect(outcome.errors.contains("the request may have been carried out or not; "), "\(outcome)")
+        #expect(outcome.errors.contains(change.remedy), "\(outcome)")
+        #expect(server.requests.count == 1)
+    }
+
+    @Test("a change that was not sent, and a question without an answer, have changed nothing")
+    func notSent() throws {
+        let server = try answering(dropped)
+        let asking = try person(server)
+        let refused = asking.with(server: "http://127.0.0.1:1")
+        for (person, words) in [(asking, ["group", "ls"]), (refused, ["group", "create", "ops"])] {
+            let outcome = person.run(words + ["--token-file", "\(person.directory.path)/token", "--json"])
+            #expect(outcome.code == 69 && outcome.errors.contains(#""code":"not_reached""#), "\(outcome)")
+        }
+    }
+
     @Test("a server that does not say which store it has was sent no message, and send says nothing else")
     func notAsked() throws {
         let alice = try TestServer().user("alice")

@@ -67,6 +67,8 @@ struct ExitCodesTests {
         #expect(code(.certificate("x")) == 69)
         #expect(code(.timedOut(sent: true)) == 69)
         #expect(code(.protocolError("x")) == 76)
+        let password = APIError.unanswered(.timedOut(sent: true), server: server, path: "/v1/password")
+        #expect(ExitCodes.translate(password).message.text.contains("try 'natter login' with the new password"))
         #expect(ExitCodes.translate(SyncError.replica(.locked(path: "p"))).exitCode.rawValue == 75)
         #expect(ExitCodes.translate(SyncError.api(.foreign("x"))).exitCode.rawValue == 76)
         let ids = (StoreID(high: 1, low: 2), StoreID(high: 3, low: 4))

@@ -6,6 +6,9 @@ public import NatterWire
 public enum APIError: Error, PhraseConvertible {
     /// There was no answer.
     case transport(TransportError, server: ServerAddress)
+    /// The answer to a change was lost, so the server may have carried it out. A lost answer to a message is `.transport`,
+    /// because its senders repeat it with the same id.
+    case unanswered(TransportError, server: ServerAddress, path: String)
     /// The server answered with a refusal.
     case refused(Refusal)
     /// The answer did not come from a natter server.
@@ -53,6 +56,7 @@ public enum APIError: Error, PhraseConvertible {
         switch self {
         case .transport(.protocolError, _), .transport(.aborted, _), .foreign: false
         case .transport(let error, _): error.isOutcomeUnknown
+        case .unanswered: true
         case .refused(let refusal): refusal.has(.outcomeUnknown)
         }
     }
@@ -60,7 +64,7 @@ public enum APIError: Error, PhraseConvertible {
     /// Whether the server could not be reached, so that only the replica can answer.
     public var isNotReached: Bool {
         switch self {
-        case .transport(.notReached, _), .transport(.timedOut, _), .transport(.interrupted, _): true
+        case .transport(.notReached, _), .transport(.timedOut, _), .transport(.interrupted, _), .unanswered: true
         default: false
         }
     }
@@ -72,6 +76,7 @@ public enum APIError: Error, PhraseConvertible {
         case .transport(.timedOut(sent: true), let server): "'\(server)' did not answer in time"
         case .transport(.interrupted(let reason), let server): "the connection to '\(server)' broke: \(reason)"
         case .transport(let error, _): "\(error)"
+        case .unanswered(let error, let server, _): APIError.transport(error, server: server).reason
         case .refused(let refusal): refusal.phrase
         case .foreign(let what): what
         }
@@ -84,6 +89,7 @@ public enum APIError: Error, PhraseConvertible {
         case .transport(.notReached, _): "\(reason); check the network, or say with --server where it is"
         case .transport(.timedOut, _): "\(reason); try again, or wait longer with --timeout"
         case .transport(.interrupted, _): "\(reason); try again"
+        case .unanswered: "\(reason); the request may have been carried out or not"
         default: reason
         }
     }

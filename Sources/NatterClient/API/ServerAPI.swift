@@ -230,7 +230,7 @@ public final class ServerAPI {
                 onBody: counting)
         } catch {
             trace(nil)
-            throw .transport(error, server: address)
+            throw unanswered(request, .transport(error, server: address))
         }
         trace(response)
         guard (200...299).contains(response.status) else {
@@ -238,7 +238,7 @@ public final class ServerAPI {
             if response.status == 401, let store = response.header("Natter-Store").flatMap({ StoreID(hex: $0) }) {
                 try checkStore(store)
             }
-            throw failure(of: response)
+            throw unanswered(request, failure(of: response))
         }
         guard let store = response.header("Natter-Store").flatMap({ StoreID(hex: $0) }) else {
             throw foreign("its answer names no store")
@@ -313,6 +313,14 @@ public final class ServerAPI {
                 phrase:
                     "'\(address)' is another server than the one where you logged in; name that with --server, or log "
                     + "in to this one under another --profile"))
+    }
+
+    /// The error of a request to which no answer of the server came.
+    private func unanswered(_ request: HTTPRequest, _ error: APIError) -> APIError {
+        guard request.method != .get, !request.path.hasPrefix("/v1/messages"), error.isOutcomeUnknown,
+            case .transport(let cause, _) = error
+        else { return error }
+        return .unanswered(cause, server: address, path: request.path)
     }
 
     /// The error that an unsuccessful answer stands for. Its body was not streamed if it is an error object.

@@ -41,7 +41,10 @@ enum SessionCommand {
                     try api.revokeToken(id, session: true)
                 } catch {
                     guard case .refused(let refusal) = error, refusal.has(.notFound) else { throw error }
-                    guard (try? api.endSession(id)) != nil else {
+                    do throws(APIError) {
+                        try api.endSession(id)
+                    } catch {
+                        guard case .refused = error else { throw error }
                         throw CommandFailure(
                             .notFound, code: refusal.code, "you have no session '\(id)'; 'natter session' lists them")
                     }
