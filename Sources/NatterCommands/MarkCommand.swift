@@ -35,6 +35,9 @@ enum MarkCommand {
                 try report(found.name, read, context)
                 return .success
             }
+            if seq == nil, let replica = try synced.replica(), try tellMissing(of: known, replica, context) {
+                return .success
+            }
             let read = try api.markRead(name, id: known.groupOfNumbers(), upTo: seq ?? known.head)
             synced.note(read: [known.id: read])
             try report(known.name, read, context)
@@ -44,6 +47,7 @@ enum MarkCommand {
         var marks: [ConversationID: Seq] = [:]
         defer { synced.note(read: marks) }
         for conversation in try replica.conversations() where conversation.head > conversation.read {
+            if try tellMissing(of: conversation, replica, context) { continue }
             do {
                 let read = try api.markRead(conversation.name, id: conversation.groupID, upTo: conversation.head)
                 marks[conversation.id] = read
@@ -56,6 +60,30 @@ enum MarkCommand {
             }
         }
         return .success
+    }
+
+    /// Says so if unread messages are not in the replica, as if it was begun with `sync --since`. A mark behind them would make
+    /// them read on all machines, although nobody has seen them.
+    ///
+    /// - Returns: whether the mark must stay where it is.
+    private static func tellMissing(
+        of conversation: ReplicaConversation, _ replica: Replica, _ context: Context
+    ) throws -> Bool {
+        let start = max(conversation.read.next, conversation.serverFirst)
+        let missing =
+            start < conversation.first
+            ? start...conversation.first.previous
+            : try replica.gaps(of: conversation).first { $0.upperBound >= start }
+        guard let missing else { return false }
+        try context.writeJSON(Mark(conversation: conversation.name, read: conversation.read.rawValue))
+        let (from, to, name) = (max(start, missing.lowerBound), missing.upperBound, conversation.name)
+        let remedy = "natter mark \(Delivery.quoted(name)) \(conversation.head)"
+        context.console.note(
+            from == to
+                ? "message \(from) of '\(name)' is not in this replica, so '\(name)' is not marked; '\(remedy)' marks it, too"
+                : "messages \(from) to \(to) of '\(name)' are not in this replica, so '\(name)' is not marked; '\(remedy)' "
+                    + "marks them, too")
+        return true
     }
 
     private struct Mark: Encodable {

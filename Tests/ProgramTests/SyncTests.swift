@@ -111,6 +111,25 @@ struct SyncTests {
         #expect(try world.bob("verify").code == 0)
     }
 
+    @Test("mark does not pass over messages that a late replica lacks, and says which; with their number it does")
+    func markLate() throws {
+        try world.importGeneral(JSON.line(ts: 1_600_000_000_000, sender: "dan", text: "old"))
+        #expect(try world.bob("sync", "--since", "@\(Int(Date().timeIntervalSince1970) + 50)").code == 0)
+        try world.alice.sends("new")
+        try expect(world.bob("sync"))
+        for words in [["mark"], ["mark", "general"]] {
+            let outcome = try world.bob.run(words + ["--json"])
+            #expect(outcome.code == 0 && isOneLine(outcome.errors), "\(outcome)")
+            #expect(outcome.errors.contains("message 1 of 'general' is not in this replica"), "\(outcome)")
+            #expect(outcome.errors.contains("'natter mark general 2'"), "\(outcome)")
+            #expect(try outcome.objects().map { $0[int: "read"] } == [0])
+        }
+        #expect(try world.bob("ls", "--json").objects().first?[int: "unread"] == 2)
+        try expect(world.bob("mark", "general", "2"))
+        try expect(world.bob("mark"))
+        #expect(try world.bob("ls", "--json").objects().first?[int: "unread"] == 0)
+    }
+
     @Test("mark passes over a group that was left on another machine, and marks the rest")
     func markAfterLeaving() throws {
         try expect(world.alice("group", "create", "--open", "lunch"), hasNotes: true)
