@@ -121,6 +121,9 @@ struct ChatTests {
         chat.type("later\n")
         try chat.output(until: "queued as message 1 of the outbox")
         try chat.output(until: "[offline] general> ")
+        // What waits is newer than anything that Up could bring back
+        chat.type(ChatTests.up)
+        try chat.output(until: "'natter outbox drop 1' drops it")
         chat.type(ChatTests.end)
         #expect(chat.finish().code == 0)
         #expect(try world.bob("sync").code == 0)
@@ -134,6 +137,7 @@ struct ChatTests {
         again.type(ChatTests.end)
         #expect(again.finish().code == 0)
         #expect(try world.bob.alone("outbox", "ls", "--json").objects().first?[string: "kind"] == "edit")
+        #expect(try world.bob.alone("outbox", "ls").output.contains("  [edit of 2] later!"))
         #expect(try world.bob("sync").code == 0)
         #expect(try world.alice.texts("log") == ["before", "later!"])
         // A group that removes its member meanwhile

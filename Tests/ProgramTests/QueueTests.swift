@@ -150,6 +150,18 @@ struct QueueTests {
         #expect(try world.alice("outbox", "ls").bytes.isEmpty)
     }
 
+    @Test("outbox ls says which message is an answer")
+    func kinds() throws {
+        let world = try World(isServing: false)
+        for words in [["to all"], ["--re", "7", "an answer"]] {
+            try expect(world.alice.alone.run(["send", "--offline", "--queue"] + words), hasNotes: true)
+        }
+        let lines = try world.alice.alone("outbox").lines
+        #expect(lines.count == 2 && lines.first?.contains("  to all") == true, "\(lines)")
+        #expect(lines.last?.contains("  [reply to 7] an answer") == true, "\(lines)")
+        #expect(try Screen.show(world.alice.alone, ["outbox"]).text.contains(" waiting, reply to 7 "))
+    }
+
     @Test("a refused message is parked with its reason and blocks no other; retry says why again, drop ends it")
     func parked() throws {
         let world = try World(isServing: false)

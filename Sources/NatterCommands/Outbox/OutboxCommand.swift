@@ -33,7 +33,8 @@ enum OutboxCommand {
         "ls", aliases: ["list"], "list unsent and refused messages",
         description: [
             "Print a line for each message: its number, when it was queued, 'waiting', 'refused', 'unknown' or 'lost', "
-                + "the conversation, its id, the text, and the reason if it was parked. It does not contact the server."
+                + "the conversation, its id, the text, and the reason if it was parked. 'reply to N', 'edit of N' or "
+                + "'deletion of N' says what is no new message. It does not contact the server."
         ],
         run: inContext(list))
 
@@ -98,9 +99,22 @@ enum OutboxCommand {
             case .refused(_, let reason): ("refused", reason)
             }
         let request = entry.request
-        return [
-            "\(entry.number)", queued, output.word(state), request.conversation, request.id ?? "", request.text, reason,
-        ]
+        var (what, text) = (output.word(state), request.text)
+        if let kind = kind(of: request).map(output.word) {
+            // A narrow terminal has no room for texts. In a pipe, only the text may have blanks.
+            if now != nil { what += ", \(kind)" } else { text = text.isEmpty ? "[\(kind)]" : "[\(kind)] \(text)" }
+        }
+        return ["\(entry.number)", queued, what, request.conversation, request.id ?? "", text, reason]
+    }
+
+    /// What the message is about; nil if it is a new one.
+    private static func kind(of request: SendRequest) -> Phrase? {
+        guard let about = request.about else { return nil }
+        return switch request.kind {
+        case MessageKind.edit.name: "edit of \(about)"
+        case MessageKind.delete.name: "deletion of \(about)"
+        default: "reply to \(about)"
+        }
     }
 
     private static func retry(_ names: [String], _ context: Context) throws -> ExitCode {
