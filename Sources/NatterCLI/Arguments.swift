@@ -24,6 +24,8 @@ public struct Arguments: Sendable {
     public let path: [String]
     /// The operands in the order of the command line. Their number is one that the row allows.
     public internal(set) var operands: [String]
+    /// The operands that are not UTF-8, by their index, each ended by 0. Only a command that runs another program has any.
+    public internal(set) var bytes: [Int: [CChar]] = [:]
     /// How many operands stood before `--`, or nil if there was none.
     var literalFrom: Int?
     private let program: String

@@ -8,10 +8,11 @@ public enum Program {
     ///
     /// - Parameters:
     ///   - words: without the program's name.
+    ///   - bytes: of the words that are not UTF-8, by their index, each ended by 0.
     ///   - translate: turns an error that this room does not know into a failure.
     ///   - language: the language in the settings, if no option chooses one. Called only to translate a message.
     public static func run(
-        _ program: ProgramSpec, words: [String], console: Console,
+        _ program: ProgramSpec, words: [String], bytes: [Int: [CChar]] = [:], console: Console,
         language: @escaping @Sendable (GivenOptions, Environment) -> String? = { _, _ in nil },
         translate: (any Error) -> CommandFailure
     ) -> ExitCode {
@@ -36,8 +37,10 @@ public enum Program {
             case .version:
                 try console.output.write(Help(program).version)
                 code = .success
-            case .run(let path, let arguments):
+            case .run(let path, var arguments):
                 json = arguments.asksForJSON
+                let before = words.count - arguments.operands.count
+                for (index, word) in bytes { arguments.bytes[index - before] = word }
                 // With --json an error is one object and nothing beside it. A command that runs on says its notes at once.
                 if json, !console.errors.isTerminal, !path.command.runsOn(arguments) { console.errors.hold() }
                 // The parser has refused commands without a body.
@@ -96,8 +99,11 @@ public enum Program {
         CoreFiles.forbid()
         let console = Console.process(program: program.name)
         do throws(UsageError) {
-            let words = try processWords(program: program.name)
-            exit(run(program, words: words, console: console, language: language, translate: translate).rawValue)
+            let (words, bytes) = processWords()
+            try check(bytes, words, program)
+            let code = run(
+                program, words: words, bytes: bytes, console: console, language: language, translate: translate)
+            exit(code.rawValue)
         } catch {
             FailureReport.write(
                 CommandFailure(error), json: error.asksForJSON, program: program.name, to: console.errors)
@@ -105,25 +111,39 @@ public enum Program {
         }
     }
 
-    /// The arguments of this process, without its name.
-    ///
-    /// - Throws: if an argument is not UTF-8. Repairing it silently could name another file or text.
-    static func processWords(program: String) throws(UsageError) -> [String] {
+    /// The arguments of this process, without its name, and the bytes of those that are not UTF-8, by their index, each
+    /// ended by 0.
+    private static func processWords() -> (words: [String], bytes: [Int: [CChar]]) {
         var words: [String] = []
-        var failure: UsageError?
+        var bytes: [Int: [CChar]] = [:]
         for index in 1..<max(1, ProcessArguments.count) {
             guard let pointer = ProcessArguments.word(index) else { break }
             if let word = String(validatingCString: pointer) {
                 words.append(word)
             } else {
-                failure =
-                    failure
-                    ?? UsageError("word \(index) of the command line is not UTF-8", remedy: "see '\(program) help'")
+                bytes[words.count] = Array(UnsafeBufferPointer(start: pointer, count: strlen(pointer) + 1))
+                words.append(String(cString: pointer))
             }
         }
-        failure?.asksForJSON = words.contains("--json")
-        if let failure { throw failure }
-        return words
+        return (words, bytes)
+    }
+
+    /// Words that are not UTF-8 belong to a program that the command runs.
+    ///
+    /// - Throws: if they do not. Repairing one silently could name another file or text.
+    private static func check(
+        _ bytes: [Int: [CChar]], _ words: [String], _ program: ProgramSpec
+    ) throws(UsageError) {
+        guard let first = bytes.keys.min() else { return }
+        if case .run(let path, let arguments)? = try? ArgumentParser.parse(words, for: program),
+            path.command.dashWords == .optionsFirst, first >= words.count - arguments.operands.count
+        {
+            return
+        }
+        var failure = UsageError(
+            "word \(first + 1) of the command line is not UTF-8", remedy: "see '\(program.name) help'")
+        failure.asksForJSON = words.contains("--json")
+        throw failure
     }
 
     private static func known(_ error: any Error) -> CommandFailure? {

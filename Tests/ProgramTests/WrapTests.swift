@@ -35,6 +35,22 @@ struct WrapTests {
         #expect(texts.last?.hasSuffix(": cannot be run: permission denied") == true)
     }
 
+    @Test("the command gets words that are not UTF-8 byte for byte, and the message has U+FFFD for them")
+    func bytes() throws {
+        func wrap(_ words: String) throws -> Outcome {
+            try ChildProcess(
+                "/bin/sh", ["-c", "word=$(printf 'a\\377b'); exec \"$0\" wrap \(words)", Programs.path("natter")],
+                environment: ["HOME": world.alice.home, "PATH": "/usr/bin:/bin", "NATTER_SERVER": world.url]
+            ).finish()
+        }
+        let outcome = try wrap("-c general printf %s \"$word\"")
+        #expect(outcome.code == 0 && outcome.bytes == [0x61, 0xFF, 0x62] && outcome.errors.isEmpty, "\(outcome)")
+        #expect(try world.bob.texts("log").first?.hasPrefix("printf %s 'a\u{FFFD}b' on ") == true)
+        // The other words are natter's
+        let refused = try wrap("-c \"$word\" -- true")
+        #expect(refused.code == 64 && refused.errors.contains("word 3 of the command line is not UTF-8"), "\(refused)")
+    }
+
     @Test("a signal to end it is passed on to the command, whose status is sent", arguments: [SIGTERM, SIGHUP])
     func signals(_ number: Int32) throws {
         let script = "trap 'echo bye; exit 9' TERM HUP; echo ready; while :; do sleep 0.05; done"

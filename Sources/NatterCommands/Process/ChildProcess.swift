@@ -27,6 +27,8 @@ struct ChildProcess {
 
     /// The program and its arguments. The program is looked up on `PATH`.
     let words: [String]
+    /// The words that are not UTF-8, by their index, each ended by 0. The program gets these instead.
+    var bytes: [Int: [CChar]] = [:]
     /// Replaces variables of this process's environment, for the program alone. nil removes one.
     var environment: [(name: String, value: String?)] = []
     /// The program's standard input, which it has whole even if this process is killed after it was started: with a part of
@@ -57,7 +59,8 @@ struct ChildProcess {
         }
         if let forwarded { Signals.passOn(forwarded, to: 0) }
         defer { if let forwarded { Signals.passOn(forwarded, to: nil) } }
-        let process = try Spawn.start(words, &actions, environment: environment, ownsGroup: forwarded == .all)
+        let process = try Spawn.start(
+            words, &actions, bytes: bytes, environment: environment, ownsGroup: forwarded == .all)
         if let forwarded { Signals.passOn(forwarded, to: forwarded == .all ? -process : process) }
         pipes.closeChildEnds(keeping: watched.map(\.source))
         let passed = pass(watched, of: process, &pipes)
@@ -190,10 +193,11 @@ enum Spawn {
     ///
     /// - Parameters:
     ///   - words: the program, looked up on `PATH`, and its arguments.
+    ///   - bytes: of the words that are not UTF-8, by their index, each ended by 0.
     ///   - unblocksSignals: lets it get all signals, although this process blocks them now.
     /// - Throws: `DiskError` if it cannot be started.
     static func start(
-        _ words: [String], _ actions: inout posix_spawn_file_actions_t,
+        _ words: [String], _ actions: inout posix_spawn_file_actions_t, bytes: [Int: [CChar]] = [:],
         environment changes: [(name: String, value: String?)] = [], ownsGroup: Bool = false,
         unblocksSignals: Bool = false
     ) throws(DiskError) -> pid_t {
@@ -212,17 +216,20 @@ enum Spawn {
             POSIX_SPAWN_SETSIGDEF | (ownsGroup ? POSIX_SPAWN_SETPGROUP : 0)
             | (unblocksSignals ? POSIX_SPAWN_SETSIGMASK : 0)
         posix_spawnattr_setflags(&attributes, Int16(flags))
-        var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) }
+        var arguments: [UnsafeMutablePointer<CChar>?] = words.enumerated().map { index, word in
+            bytes[index].map { strdup($0) } ?? strdup(word)
+        }
         arguments.append(nil)
         defer { for argument in arguments { free(argument) } }
         let variables = changes.isEmpty ? nil : Spawn.environment(changes)
         defer { for variable in variables ?? [] { free(variable) } }
         var process: pid_t = 0
         let code = CoreFiles.allowed {
+            guard let program = arguments[0] else { return ENOENT }
             if var variables {
-                return posix_spawnp(&process, words.first ?? "", &actions, &attributes, arguments, &variables)
+                return posix_spawnp(&process, program, &actions, &attributes, arguments, &variables)
             }
-            return posix_spawnp(&process, words.first ?? "", &actions, &attributes, arguments, environ)
+            return posix_spawnp(&process, program, &actions, &attributes, arguments, environ)
         }
         guard code == 0 else { throw DiskError(code: Errno(rawValue: code), operation: "run", path: words.first ?? "") }
         return process

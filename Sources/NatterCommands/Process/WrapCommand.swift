@@ -40,7 +40,9 @@ enum WrapCommand {
         let start = MonotonicClock.now()
         let outcome: ChildProcess.Outcome
         do throws(DiskError) {
-            outcome = try ChildProcess(words: words, keptBytes: excerptBytes, forwarded: .endings).run()
+            outcome = try ChildProcess(
+                words: words, bytes: context.arguments.bytes, keptBytes: excerptBytes, forwarded: .endings
+            ).run()
         } catch {
             // Often nobody reads the standard error of a cron job, so this is sent like any other failure.
             let reason = error.code.phrase
