@@ -95,6 +95,8 @@ public struct ExitCode: RawRepresentable, Hashable, Sendable {
     public static let interrupted = ExitCode(rawValue: 130)
     /// The reader closed the pipe. A shell reports SIGPIPE with the same code.
     public static let closedPipe = ExitCode(rawValue: 141)
+    /// SIGTERM, as a shell reports it.
+    public static let terminated = ExitCode(rawValue: 143)
 }
 
 /// An invalid command line: exit code 64.

@@ -28,28 +28,40 @@ public enum Signals {
         }
     }
 
-    /// What the handler of SIGINT prints. It is allocated in advance, because a signal handler must not allocate.
-    nonisolated(unsafe) private static let farewell: UnsafeMutableBufferPointer<UInt8> = {
-        let buffer = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: 1 << 10)
-        buffer.initialize(repeating: 0)
-        return buffer
-    }()
-    nonisolated(unsafe) private static let farewellCount: UnsafeMutablePointer<Int> = {
-        let pointer = UnsafeMutablePointer<Int>.allocate(capacity: 1)
-        pointer.initialize(to: 0)
+    /// What the handlers of SIGINT and SIGTERM print: a text for each. It is allocated in advance, because a signal handler must
+    /// not allocate.
+    nonisolated(unsafe) private static let farewell: UnsafeMutablePointer<UInt8> = {
+        let pointer = UnsafeMutablePointer<UInt8>.allocate(capacity: 2 * farewellBytes)
+        pointer.initialize(repeating: 0, count: 2 * farewellBytes)
         return pointer
     }()
+    nonisolated(unsafe) private static let farewellCounts: UnsafeMutablePointer<Int> = {
+        let pointer = UnsafeMutablePointer<Int>.allocate(capacity: 2)
+        pointer.initialize(repeating: 0, count: 2)
+        return pointer
+    }()
+    private static let farewellBytes = 1 << 10
 
-    /// Makes SIGINT print a text on standard error before the process exits with 130: how far the work has come.
-    public static func sayOnInterrupt(_ text: [UInt8]) {
-        if isIgnored(SIGINT) { return }
+    /// Makes SIGINT and SIGTERM print a text on standard error before they end the process: how far the work has come.
+    ///
+    /// - Parameter text: gets the status with which the process ends; nil to end it silently from now on.
+    public static func sayOnEnd(_ text: ((ExitCode) -> [UInt8])?) {
+        let texts = [ExitCode.interrupted, .terminated].map { Array((text?($0) ?? []).prefix(farewellBytes)) }
         blockingSignals {
-            let (_, count) = farewell.update(from: text.prefix(farewell.count))
-            farewellCount.pointee = count
+            for (index, text) in texts.enumerated() {
+                (farewell + index * farewellBytes).update(from: text, count: text.count)
+                farewellCounts[index] = text.count
+            }
         }
-        _ = signal(SIGINT) { _ in
-            _ = write(STDERR_FILENO, Signals.farewell.baseAddress, Signals.farewellCount.pointee)
-            _exit(130)
+        guard text != nil else { return }
+        handle([SIGINT, SIGTERM]) { number in
+            let index = number == SIGINT ? 0 : 1
+            let beginning = Signals.farewell + index * Signals.farewellBytes
+            _ = write(STDERR_FILENO, beginning, Signals.farewellCounts[index])
+            HiddenTerminal.restoreFromHandler()
+            if number == SIGINT { _exit(ExitCode.interrupted.rawValue) }
+            _ = signal(number, SIG_DFL)
+            raise(number)
         }
     }
 

@@ -88,6 +88,27 @@ struct Delivery {
     }
 }
 
+extension Context {
+    /// Lets a signal that ends this process say something first.
+    func sayOnEnd(code: String, _ message: Phrase) {
+        Signals.sayOnEnd { exit in
+            let text = Output.memory()
+            FailureReport.write(
+                CommandFailure(exit, code: code, message), json: wantsJSON, program: console.program, to: text)
+            return text.collected
+        }
+    }
+
+    /// Runs `send`, which sends a message. A signal that ends this process meanwhile names the id for a retry.
+    func namingOnEnd<Result>(_ request: SendRequest, _ send: () throws -> Result) throws -> Result {
+        let id = Delivery.quoted(request.id ?? "")
+        sayOnEnd(
+            code: "outcome_unknown", "interrupted; the message may have been sent or not; repeat it with --id \(id)")
+        defer { Signals.sayOnEnd(nil) }
+        return try send()
+    }
+}
+
 extension SentMessage {
     /// The object that the server has answered.
     func message() throws(APIError) -> MessageObject {

@@ -97,10 +97,10 @@ enum EditCommand {
         }
 
         func send(_ kind: MessageKind, of seq: Seq, text: String, id: String?) throws {
-            let answer = try delivery.send(
-                SendRequest(
-                    conversation: conversation, conversationID: conversationID, text: text,
-                    id: id ?? MessageID.make(at: context.now), kind: kind.name, about: seq.rawValue))
+            let request = SendRequest(
+                conversation: conversation, conversationID: conversationID, text: text,
+                id: id ?? MessageID.make(at: context.now), kind: kind.name, about: seq.rawValue)
+            let answer = try context.namingOnEnd(request) { try delivery.send(request) }
             guard context.wantsJSON else { return }
             try context.console.output.writeJSON(WireJSON.encode(answer.message()))
             try context.console.output.flush()

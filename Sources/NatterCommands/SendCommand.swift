@@ -147,7 +147,7 @@ enum SendCommand {
         try sendWaiting(outbox, api, context)
         let timeout = try context.timeoutMilliseconds()
         let delivery = Delivery(api: api, timeoutMilliseconds: timeout, isTrying: context.tellTrying)
-        try tell(delivery.send(request), of: request, context)
+        try tell(context.namingOnEnd(request) { try delivery.send(request) }, of: request, context)
         return .success
     }
 
@@ -179,10 +179,10 @@ enum SendCommand {
     }
 
     private static func queue(_ request: SendRequest, _ sending: QueuedSend) throws -> ExitCode {
-        switch try sending.send(request) {
-        case .sent(let answer): try tell(answer, of: request, sending.context)
+        let context = sending.context
+        switch try context.namingOnEnd(request, { try sending.send(request) }) {
+        case .sent(let answer): try tell(answer, of: request, context)
         case .queued(let entry, let reason):
-            let context = sending.context
             try context.writeJSON(OutboxObject(entry))
             context.note("queued as message \(entry.number) of the outbox: \(reason)")
         }

@@ -111,14 +111,10 @@ final class SendLines {
         meter.show(.plural(done, "\(done) message", "\(done) messages"))
     }
 
-    /// Tells SIGINT what to say: how far the lines were sent, and how to continue.
+    /// Tells SIGINT and SIGTERM what to say: how far the lines were sent, and how to continue.
     private func prepareForInterrupt() {
-        let failure = CommandFailure(
-            .interrupted, code: "interrupted",
-            "interrupted; \(outcome). To continue, \(continuation): nothing is sent twice")
-        let text = Output.memory()
-        FailureReport.write(failure, json: context.wantsJSON, program: context.console.program, to: text)
-        Signals.sayOnInterrupt(text.collected)
+        context.sayOnEnd(
+            code: "interrupted", "interrupted; \(outcome). To continue, \(continuation): nothing is sent twice")
     }
 
     private func send() throws {

@@ -157,6 +157,28 @@ struct SendTests {
         #expect(outcome.code == 77 && isOneLine(outcome.errors))
     }
 
+    @Test(
+        "a signal while the message is on its way says that it may have been sent, and with which id to repeat it",
+        arguments: [(SIGINT, 130), (SIGTERM, 143)] as [(Int32, Int32)], [[], ["--queue"]])
+    func ended(_ end: (signal: Int32, code: Int32), options: [String]) throws {
+        // Given a server that takes the request and does not answer
+        let (listener, port) = try Loopback.listen(host: "127.0.0.1", port: 0, backlog: 1)
+        defer { close(listener) }
+        let file = try world.directory.write("token", world.alice.token() + "\n")
+        let job = Person(name: "job", home: world.directory("job"), server: "http://127.0.0.1:\(port)")
+        let words = ["send", "-c", "general", "--id", "it's 7", "x", "--token-file", file]
+        let sending = try job.start(words + options)
+        let socket = accept(listener, nil, nil)
+        defer { close(socket) }
+        #expect(Loopback.message(from: socket, timeoutMilliseconds: -1) != nil)
+        sending.signal(end.signal)
+        let outcome = sending.finish()
+        #expect(outcome.code == end.code && outcome.bytes.isEmpty, "\(outcome)")
+        #expect(
+            outcome.errors
+                == "natter: interrupted; the message may have been sent or not; repeat it with --id 'it'\\''s 7'\n")
+    }
+
     @Test("if no server answers, the status is 69 and the error names it")
     func noServer() throws {
         world.stopServing()
