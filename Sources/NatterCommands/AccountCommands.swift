@@ -178,7 +178,12 @@ enum LogoutCommand {
 extension Context {
     /// Counts the messages that nobody sends before the next login. The outbox of a token from a file belongs to the token.
     fileprivate func noteWaiting(_ login: Login) {
-        guard tokenFile == nil, let count = try? outbox(of: login).counts().waiting, count > 0 else { return }
+        guard tokenFile == nil else { return }
+        noteWaiting(login.account)
+    }
+
+    func noteWaiting(_ account: Account) {
+        guard let count = try? outbox(of: account).counts().waiting, count > 0 else { return }
         note(
             .plural(
                 count, "\(count) message waits in the outbox for the next login of this account",

@@ -98,7 +98,7 @@ struct ProfileTests {
         #expect(try world.alice("session", "--json").objects().count == 1)
     }
 
-    @Test("logout counts what waits in the outbox")
+    @Test("logout and profile rm count what waits in the outbox")
     func waiting() throws {
         for text in ["one", "two"] {
             try expect(world.alice.run(["send", "--offline", "--queue", text]), hasNotes: true)
@@ -109,6 +109,10 @@ struct ProfileTests {
         try expect(world.alice.run(["login", "alice", "--password-stdin"], input: input))
         try expect(world.alice("sync"))
         #expect(try world.bob.texts("log") == ["one", "two"])
+        try expect(world.alice.run(["send", "--offline", "--queue", "three"]), hasNotes: true)
+        let removed = try world.alice("profile", "rm", "default", "--yes")
+        #expect(removed.code == 0 && isOneLine(removed.errors), "\(removed)")
+        #expect(removed.errors.contains("1 message waits in the outbox"), "\(removed)")
     }
 
     @Test("a token from a file follows the profile to a new address of its store, and goes to no other store")

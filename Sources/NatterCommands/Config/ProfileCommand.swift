@@ -78,6 +78,7 @@ enum ProfileCommand {
             do {
                 let (account, token) = try profile.credentials()
                 context.endFormerSession(token, of: account)
+                context.noteWaiting(account)
             } catch ProfileError.notLoggedIn {
             } catch {
                 context.note("the session could not be ended: \(ExitCodes.translate(error).message)")

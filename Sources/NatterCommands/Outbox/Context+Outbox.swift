@@ -19,7 +19,8 @@ extension Context {
         return try outbox(of: try offlineAccount())
     }
 
-    private func outbox(of account: Account) throws -> Outbox {
+    /// The outbox of a profile's account.
+    func outbox(of account: Account) throws -> Outbox {
         guard let name = account.name, let store = account.store else {
             throw ProfileError.notLoggedIn(profile: Profile.defaultName)
         }
