@@ -27,6 +27,8 @@ enum CompletionNames {
         }
         guard let replica = try Replica.open(at: location) else { return [] }
         return switch kind {
+        // Every command takes a user's name with '@', too.
+        case .users where start.hasPrefix("@"): try addressed(replica, from: start)
         case .users: try users(replica, from: start)
         case .groups: try replica.groupNames(from: start, limit: limit)
         default: try conversations(replica, from: start)
@@ -41,12 +43,15 @@ enum CompletionNames {
         return known.filter { !listed.contains($0) } + all
     }
 
+    /// The users, each with `@`, and the one of one's own notes.
+    private static func addressed(_ replica: Replica, from start: String) throws -> [String] {
+        let users = try users(replica, from: String(start.dropFirst()))
+        return ["@me"].filter { $0.hasPrefix(start) } + users.map { "@" + $0 }
+    }
+
     /// Offers all users only after `@`, because most of them have no conversation with this user.
     private static func conversations(_ replica: Replica, from start: String) throws -> [String] {
-        if start.hasPrefix("@") {
-            let users = try users(replica, from: String(start.dropFirst()))
-            return ["@me"].filter { $0.hasPrefix(start) } + users.map { "@" + $0 }
-        }
+        if start.hasPrefix("@") { return try addressed(replica, from: start) }
         let correspondents = start.isEmpty ? try replica.correspondents(from: "", limit: limit) : []
         return ["general"].filter { $0.hasPrefix(start.lowercased()) }
             + (try replica.groupNames(from: start, limit: limit)) + correspondents.map { "@" + $0 }

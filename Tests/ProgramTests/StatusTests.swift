@@ -165,6 +165,20 @@ struct StatusTests {
         #expect(login.code == 0)
     }
 
+    @Test("a user's name is completed with '@' and without")
+    func names() throws {
+        let world = try World()
+        try world.alice.sends("hello", to: "@bob")
+        _ = try world.bob("sync")
+        for words in [["pm"], ["contact", "add"], ["log", "--from"]] {
+            func offered(_ start: String) throws -> [String] {
+                try world.bob.run(["__complete", "words"] + words + [start]).lines
+            }
+            #expect(try offered("@al").contains("@alice") && !offered("@al").contains("alice"), "\(words)")
+            #expect(try offered("al").contains("alice"), "\(words)")
+        }
+    }
+
     @Test("completion prints a script for each of the shells, without an account", arguments: ["bash", "zsh", "fish"])
     func completion(shell: String) throws {
         let world = try World(isServing: false)
