@@ -43,17 +43,14 @@ public enum Signals {
     private static let farewellBytes = 1 << 10
 
     /// Makes SIGINT and SIGTERM print a text on standard error before they end the process: how far the work has come.
-    ///
-    /// - Parameter text: gets the status with which the process ends; nil to end it silently from now on.
-    public static func sayOnEnd(_ text: ((ExitCode) -> [UInt8])?) {
-        let texts = [ExitCode.interrupted, .terminated].map { Array((text?($0) ?? []).prefix(farewellBytes)) }
+    public static func sayOnEnd(interrupted: [UInt8], terminated: [UInt8]) {
         blockingSignals {
-            for (index, text) in texts.enumerated() {
-                (farewell + index * farewellBytes).update(from: text, count: text.count)
-                farewellCounts[index] = text.count
+            for (index, text) in [interrupted, terminated].enumerated() {
+                let count = min(text.count, farewellBytes)
+                (farewell + index * farewellBytes).update(from: text, count: count)
+                farewellCounts[index] = count
             }
         }
-        guard text != nil else { return }
         handle([SIGINT, SIGTERM]) { number in
             let index = number == SIGINT ? 0 : 1
             let beginning = Signals.farewell + index * Signals.farewellBytes
@@ -63,6 +60,11 @@ public enum Signals {
             _ = signal(number, SIG_DFL)
             raise(number)
         }
+    }
+
+    /// Lets them end the process silently again.
+    public static func sayNothingOnEnd() {
+        for index in 0..<2 { farewellCounts[index] = 0 }
     }
 
     fileprivate static func isIgnored(_ number: Int32) -> Bool {

@@ -91,12 +91,15 @@ struct Delivery {
 extension Context {
     /// Lets a signal that ends this process say something first.
     func sayOnEnd(code: String, _ message: Phrase) {
-        Signals.sayOnEnd { exit in
+        func report(_ exit: ExitCode) -> [UInt8] {
             let text = Output.memory()
             FailureReport.write(
                 CommandFailure(exit, code: code, message), json: wantsJSON, program: console.program, to: text)
             return text.collected
         }
+        // Only the object has the status. The text is made for each message that is sent, so it is made once.
+        let interrupted = report(.interrupted)
+        Signals.sayOnEnd(interrupted: interrupted, terminated: wantsJSON ? report(.terminated) : interrupted)
     }
 
     /// Runs `send`, which sends a message. A signal that ends this process meanwhile names the id for a retry.
@@ -104,7 +107,7 @@ extension Context {
         let id = Delivery.quoted(request.id ?? "")
         sayOnEnd(
             code: "outcome_unknown", "interrupted; the message may have been sent or not; repeat it with --id \(id)")
-        defer { Signals.sayOnEnd(nil) }
+        defer { Signals.sayNothingOnEnd() }
         return try send()
     }
 }
