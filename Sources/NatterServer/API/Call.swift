@@ -80,7 +80,9 @@ struct Call: Sendable {
 
     /// Responds with a list. A client that accepts NDJSON gets one object a line, others get one JSON object.
     ///
-    /// - Parameter isShared: whether all of it is of one conversation, or known to every account. Then it is compressed.
+    /// - Parameters:
+    ///   - isShared: whether all of it is of one conversation, or known to every account. Then it is compressed.
+    ///   - next: as of `Reply.lines`.
     func respond(
         list objects: [some Encodable], _ list: @autoclosure () -> some Encodable, isShared: Bool = false
     ) {
@@ -88,9 +90,10 @@ struct Call: Sendable {
     }
 
     func respond(
-        list objects: [some JSONWritable], _ list: @autoclosure () -> some JSONWritable, isShared: Bool = false
+        list objects: [some JSONWritable], _ list: @autoclosure () -> some JSONWritable, isShared: Bool = false,
+        next: String? = nil
     ) {
-        respond(wantsLines ? .lines(objects) : .json(list()), isShared: isShared)
+        respond(wantsLines ? .lines(objects, next: next) : .json(list()), isShared: isShared)
     }
 
     private func respond(_ reply: Reply, isShared: Bool) { respond(isShared ? reply.compressed(for: head) : reply) }
@@ -192,8 +195,11 @@ extension Reply {
         lines(objects) { object, bytes in bytes += WireJSON.encode(object) }
     }
 
-    static func lines(_ objects: [some JSONWritable]) -> Reply {
-        lines(objects) { object, bytes in object.write(to: &bytes) }
+    /// - Parameter next: where more follows, which the lines can't tell; nil if none does.
+    static func lines(_ objects: [some JSONWritable], next: String? = nil) -> Reply {
+        var reply = lines(objects) { object, bytes in object.write(to: &bytes) }
+        if let next { reply.headers.append(("Natter-Next", next)) }
+        return reply
     }
 
     private static func lines<Object>(_ objects: [Object], _ write: (Object, inout [UInt8]) -> Void) -> Reply {

@@ -93,7 +93,7 @@ enum ConversationRoutes {
         call.respond(
             list: objects,
             MessageList(messages: objects, head: page.head.rawValue, more: page.more, next: page.next.rawValue),
-            isShared: true)
+            isShared: true, next: page.more ? "\(page.next)" : nil)
     }
 
     // MARK: One message
@@ -154,8 +154,9 @@ enum ConversationRoutes {
     static func search(_ call: Call, _ principal: Principal, _ request: SearchRequest) throws(APIError) {
         let page = try translate(call.store.search(request, for: principal))
         let objects = page.messages.map { MessageObject($0) }
-        if call.wantsLines { return call.respond(.lines(objects)) }
-        call.respond(.json(SearchList(messages: objects, more: page.more, next: page.next?.description)))
+        let next = page.next?.description
+        if call.wantsLines { return call.respond(.lines(objects, next: page.more ? next : nil)) }
+        call.respond(.json(SearchList(messages: objects, more: page.more, next: next)))
     }
 }
 

@@ -31,4 +31,22 @@ struct SearchTests {
         #expect(try alice.get("/v1/search", ["q": "te* \"tin ca\"*"]).json["messages"]?.items.count == 1)
         #expect(try alice.get("/v1/search", ["q": "те*"]).status == 200)
     }
+
+    @Test("lines have beside them where more follows, and nothing if none does")
+    func lines() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        for number in 1...5 { _ = try alice.say("message \(number)") }
+        for (path, query) in [("/v1/search", "q=message"), ("/v1/conversations/general/messages", "after=0")] {
+            func page(_ limit: Int, lines: Bool) throws -> Answer {
+                try alice.send(
+                    .get, "\(path)?\(query)&limit=\(limit)",
+                    headers: lines ? [("Accept", "application/x-ndjson")] : [])
+            }
+            let next = try page(2, lines: false).json["next"]
+            #expect(try page(2, lines: true).header("Natter-Next") == next.map { $0.text ?? "\($0.int ?? 0)" })
+            #expect(try page(2, lines: false).header("Natter-Next") == nil)
+            #expect(try page(9, lines: true).header("Natter-Next") == nil)
+        }
+    }
 }
