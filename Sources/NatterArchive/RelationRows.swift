@@ -67,31 +67,30 @@ public enum RelationRows {
     static func changes(
         _ range: ClosedRange<Seq>, of conversation: Int64, on connection: Connection
     ) throws(SQLiteError) -> [Seq: MessageChanges] {
-        let statement = try connection.statement(
-            """
-            WITH RECURSIVE original(about) AS (
-                SELECT min(about) FROM relation WHERE conversation=?1 AND about BETWEEN ?2 AND ?3 AND kind >= 2
-                UNION ALL
-                SELECT (SELECT min(about) FROM relation
-                    WHERE conversation=?1 AND about>original.about AND about<=?3 AND kind >= 2)
-                FROM original WHERE about IS NOT NULL)
-            SELECT about,
-                (SELECT max(seq) FROM relation WHERE conversation=?1 AND about=original.about AND kind=2),
-                (SELECT time FROM relation WHERE conversation=?1 AND about=original.about AND kind=2
-                    ORDER BY seq DESC LIMIT 1),
-                EXISTS (SELECT 1 FROM relation WHERE conversation=?1 AND about=original.about AND kind=3)
-            FROM original WHERE about IS NOT NULL
-            """)
-        try statement.bind(conversation, range.lowerBound.rawValue, range.upperBound.rawValue)
         var changes: [Seq: MessageChanges] = [:]
-        while try statement.step() {
-            var change = MessageChanges(isDeleted: statement.bool(3))
-            if !statement.isNull(1) {
-                change.newestEdit = (Seq(statement.uint64(1)), Timestamp(milliseconds: statement.int64(2)))
-            }
-            changes[Seq(statement.uint64(0))] = change
+        var next = range.lowerBound
+        while next <= range.upperBound,
+            let about = try firstChanged(next...range.upperBound, of: conversation, on: connection)
+        {
+            let isDeleted = try connection.hasRow(
+                "SELECT 1 FROM relation WHERE conversation=? AND about=? AND kind=3", conversation, about.rawValue)
+            let newestEdit = try connection.row(
+                "SELECT seq,time FROM relation WHERE conversation=? AND about=? AND kind=2 ORDER BY seq DESC LIMIT 1",
+                conversation, about.rawValue
+            ) { (seq: Seq($0.uint64(0)), time: Timestamp(milliseconds: $0.int64(1))) }
+            changes[about] = MessageChanges(newestEdit: newestEdit, isDeleted: isDeleted)
+            next = about.next
         }
         return changes
+    }
+
+    private static func firstChanged(
+        _ range: ClosedRange<Seq>, of conversation: Int64, on connection: Connection
+    ) throws(SQLiteError) -> Seq? {
+        try connection.row(
+            "SELECT about FROM relation WHERE conversation=? AND about BETWEEN ? AND ? AND kind >= 2 ORDER BY about LIMIT 1",
+            conversation, range.lowerBound.rawValue, range.upperBound.rawValue
+        ) { Seq($0.uint64(0)) }
     }
 
     /// The relations of the records in some ranges, with the authors of deletions.

@@ -80,9 +80,7 @@ struct Call: Sendable {
 
     /// Responds with a list. A client that accepts NDJSON gets one object a line, others get one JSON object.
     ///
-    /// - Parameters:
-    ///   - isShared: whether all of it is of one conversation, or known to every account. Then it is compressed.
-    ///   - next: as of `Reply.lines`.
+    /// - Parameter isShared: whether all of it is of one conversation, or known to every account. Then it is compressed.
     func respond(
         list objects: [some Encodable], _ list: @autoclosure () -> some Encodable, isShared: Bool = false
     ) {
@@ -90,13 +88,12 @@ struct Call: Sendable {
     }
 
     func respond(
-        list objects: [some JSONWritable], _ list: @autoclosure () -> some JSONWritable, isShared: Bool = false,
-        next: String? = nil
+        list objects: [some JSONWritable], _ list: @autoclosure () -> some JSONWritable, isShared: Bool = false
     ) {
-        respond(wantsLines ? .lines(objects, next: next) : .json(list()), isShared: isShared)
+        respond(wantsLines ? .lines(objects) : .json(list()), isShared: isShared)
     }
 
-    private func respond(_ reply: Reply, isShared: Bool) { respond(isShared ? reply.compressed(for: head) : reply) }
+    func respond(_ reply: Reply, isShared: Bool) { respond(isShared ? reply.compressed(for: head) : reply) }
 
     /// Responds with a list of any length, or with a part of it, which is made piece by piece while it is sent.
     ///

@@ -90,10 +90,9 @@ enum ConversationRoutes {
         for message in page.messages { sent.add(message.conversation, message.seq.rawValue, message.seq.rawValue) }
         call.addFact("sent", sent)
         let objects = page.messages.map { MessageObject($0) }
-        call.respond(
-            list: objects,
-            MessageList(messages: objects, head: page.head.rawValue, more: page.more, next: page.next.rawValue),
-            isShared: true, next: page.more ? "\(page.next)" : nil)
+        let list = MessageList(messages: objects, head: page.head.rawValue, more: page.more, next: page.next.rawValue)
+        let next = page.more ? "\(page.next)" : nil
+        call.respond(call.wantsLines ? .lines(objects, next: next) : .json(list), isShared: true)
     }
 
     // MARK: One message
