@@ -51,7 +51,7 @@ public struct SQLiteError: Error, Equatable, PhraseConvertible {
     ]
 
     /// Whether a call failed for want of room, although its code says I/O error. SQLite has a code of its own only for a write
-    /// with ENOSPC, not for a quota or a limit of the file's size.
+    /// with ENOSPC, not for a quota. A limit of the file's size is not meant: no room that anybody makes ends it.
     ///
     /// A write that was refused is rolled back like that one, and the index of the write-ahead log comes before all others. After
     /// a sync nobody knows which writes were lost, whatever its number is.
@@ -59,7 +59,7 @@ public struct SQLiteError: Error, Equatable, PhraseConvertible {
     /// - Parameter systemError: of that call.
     static func isFull(_ code: Int32, _ systemError: Errno?) -> Bool {
         switch systemError {
-        case .diskQuotaExceeded, .fileTooLarge: code == write || sharedMemoryCodes.contains(code)
+        case .diskQuotaExceeded: code == write || sharedMemoryCodes.contains(code)
         case .noSpace: sharedMemoryCodes.contains(code)
         default: false
         }

@@ -375,7 +375,7 @@ final class Sealer: Sendable {
             }
             do {
                 // What has no dictionary to come takes more room, so the rest of a backlog is for the next file.
-                if case .fullBlocks = extent, try store.hasFirstFile(piece.identity) {
+                if case .fullBlocks = extent, piece.parts.count > 1, try store.hasFirstFile(piece.identity) {
                     piece.parts.removeLast(piece.parts.count - 1)
                 }
                 let blocks = try store.write(

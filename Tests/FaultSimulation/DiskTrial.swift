@@ -14,10 +14,8 @@ package struct DiskTrial: Sendable {
         (self.seed, self.steps, self.removes) = (seed, steps, removes)
     }
 
-    /// The error codes of an I/O error, of a full disk, and of too many open files.
-    package static let (inputOutput, noSpace, tooManyFiles): (Int32, Int32, Int32) = (5, 28, 24)
-    /// Those of a quota that is used up, and of a file that may not grow.
-    package static let (usedQuota, fileTooLarge): (Int32, Int32) = (122, 27)
+    /// The error codes of an I/O error, of a full disk, of too many open files, and of a quota that is used up.
+    package static let (inputOutput, noSpace, tooManyFiles, usedQuota): (Int32, Int32, Int32, Int32) = (5, 28, 24, 122)
 
     /// How many calls of these kinds the steps make.
     package func callCount(_ calls: Set<DiskFault.Call>, in pathPart: String? = nil) throws -> Int {

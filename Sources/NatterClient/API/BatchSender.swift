@@ -17,12 +17,19 @@ public final class BatchSender {
     private var wasReached = false
     /// Whether the server may have taken messages without an answer.
     public private(set) var mayHaveArrived = false
+    private let usesKeptRoom: Bool
+    /// Whether each message has a request of its own from now on.
+    private var sendsSingly = false
 
     /// - Parameters:
     ///   - timeoutMilliseconds: the longest time without progress.
     ///   - deadlineMilliseconds: the time for all batches together; nil for no limit.
-    public init(api: ServerAPI, timeoutMilliseconds: Int, deadlineMilliseconds: Int? = nil) {
-        self.api = api
+    ///   - usesKeptRoom: whether the messages are ones that people wrote. If the server refuses batches, because it keeps what room
+    ///     its disk has for single messages, they are sent one by one.
+    public init(
+        api: ServerAPI, timeoutMilliseconds: Int, deadlineMilliseconds: Int? = nil, usesKeptRoom: Bool = false
+    ) {
+        (self.api, self.usesKeptRoom) = (api, usesKeptRoom)
         self.timeoutMilliseconds = Int64(timeoutMilliseconds)
         deadline = deadlineMilliseconds.map { MonotonicClock.now() + Int64($0) } ?? .max
     }
@@ -57,6 +64,10 @@ public final class BatchSender {
                 progress = MonotonicClock.now()
                 pause = BatchSender.firstPauseMilliseconds
             }
+            if usesKeptRoom, !sendsSingly, case .refused(let refusal) = obstacle, refusal.has(.diskFull) {
+                sendsSingly = true
+                continue
+            }
             mayHaveArrived = mayHaveArrived || obstacle.isOutcomeUnknown && !api.mustProve
             guard let asked = BatchSender.pauseAsked(by: obstacle) else { throw obstacle }
             let wait = max(pause, asked)
@@ -71,18 +82,26 @@ public final class BatchSender {
     private func attempt(
         _ batch: inout MessageBatch, until limit: Int64, _ onMessage: @escaping (ArraySlice<UInt8>) throws -> Void
     ) throws(APIError) -> APIError.Refusal? {
-        let answers = BatchAnswers(expected: batch.count, onMessage: onMessage)
+        let answers = BatchAnswers(expected: sendsSingly ? 1 : batch.count, onMessage: onMessage)
         // Accepted messages are removed even if the answer was cut short.
         defer { batch.removeFirst(answers.takenCount) }
-        let request = HTTPRequest(
-            .post, "/v1/messages?stop=1", headers: [("Content-Type", "application/x-ndjson")], body: batch.body)
+        let request =
+            sendsSingly
+            ? HTTPRequest(
+                .post, "/v1/messages", headers: [("Content-Type", "application/json")], body: batch.firstLine)
+            : HTTPRequest(
+                .post, "/v1/messages?stop=1", headers: [("Content-Type", "application/x-ndjson")], body: batch.body)
         do throws(APIError) {
             _ = try api.perform(
                 request, deadlineMilliseconds: Int(clamping: max(1, limit - MonotonicClock.now()))
             ) { try answers.feed($0) }
+            if sendsSingly { try end(answers) }
         } catch {
             switch error {
-            case .refused: wasReached = true
+            case .refused(let refusal):
+                wasReached = true
+                // The same as that of a line. A request without a good token is refused as a whole.
+                if sendsSingly, refusal.status != 401, !BatchSender.isAboutServer(refusal) { return refusal }
             case .transport(.aborted(let malformed as BatchAnswers.Malformed), _): throw api.foreign(malformed.reason)
             default: wasReached = wasReached || answers.takenCount > 0
             }
@@ -91,6 +110,13 @@ public final class BatchSender {
         wasReached = true
         guard answers.isComplete else { throw api.foreign("it left lines without an answer") }
         return answers.refusal
+    }
+
+    /// Ends the only line of an answer that is one object.
+    private func end(_ answers: BatchAnswers) throws(APIError) {
+        do { try [UInt8(ascii: "\n")].withUnsafeBytes { try answers.feed($0) } } catch {
+            throw .transport(.aborted(error), server: api.address)
+        }
     }
 
     /// Whether a line was refused because of the server's state, not because of the line. The first refused line is `not_tried`

@@ -57,6 +57,9 @@ public struct MessageBatch: Sendable {
         doneCount = 0
     }
 
+    /// The line of the first remaining message.
+    var firstLine: [UInt8] { Array(body.prefix { $0 != UInt8(ascii: "\n") }) }
+
     /// The lines of the remaining messages.
     var body: [UInt8] {
         guard let start = items.dropFirst(doneCount).first?.start else { return [] }

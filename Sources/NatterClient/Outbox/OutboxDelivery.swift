@@ -46,7 +46,8 @@ public struct OutboxDelivery {
         defer { withExtendedLifetime(lock) {} }
         let deadline = deadlineMilliseconds.map { MonotonicClock.now() + Int64($0) } ?? .max
         let sender = BatchSender(
-            api: api, timeoutMilliseconds: timeoutMilliseconds, deadlineMilliseconds: deadlineMilliseconds)
+            api: api, timeoutMilliseconds: timeoutMilliseconds, deadlineMilliseconds: deadlineMilliseconds,
+            usesKeptRoom: true)
         while report.interruption == nil {
             let entries = try nextEntries()
             // Messages that were not sent in time keep waiting.

@@ -73,7 +73,7 @@ enum WatchCommand {
         private let takesOwn: Bool
         private let tries: Int64
         /// How often the command has failed for the message that a conversation waits for.
-        private var failures: [ConversationID: Int64] = [:]
+        private var failures: [ConversationID: (seq: Seq, count: Int64)] = [:]
         private let place: WatchPlace
         /// Held while the watch runs.
         private let lock: FileLock
@@ -253,13 +253,13 @@ enum WatchCommand {
                     for message in try replica.changed(run, folds: false) ?? run.messages() {
                         guard isWanted(message) else {
                             (passedOver, positions[conversation.id]) = (message.seq, message.seq)
-                            // One that has failed may be erased now.
-                            failures[conversation.id] = nil
                             continue
                         }
                         if let status = try handle(message) {
-                            let count = (failures[conversation.id] ?? 0) + 1
-                            failures[conversation.id] = count
+                            // Those of an earlier message, which is perhaps erased now or not kept any more, do not count.
+                            let former = failures[conversation.id].flatMap { $0.seq == message.seq ? $0.count : nil }
+                            let count = (former ?? 0) + 1
+                            failures[conversation.id] = (message.seq, count)
                             guard count >= tries else {
                                 context.note(
                                     "the command failed with status \(status) for message \(message.seq) of '\(message.conversation)'; retrying"

@@ -5,6 +5,7 @@ internal import NatterModel
 internal import NatterStore
 internal import NatterWire
 internal import ServerSupport
+internal import SystemSupport
 internal import Testing
 internal import TestSupport
 
@@ -90,6 +91,8 @@ struct SyncBlockTests {
             }
         }
         try write(120)
+        _ = try waitFor { server.store.settle($0) }
+        try write(2)
         var cursor: String?
         for round in 0..<3 {
             let query: KeyValuePairs<String, String> = cursor.map { ["cursor": $0] } ?? [:]
