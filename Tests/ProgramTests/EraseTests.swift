@@ -108,7 +108,9 @@ struct EraseTests {
         }
     }
 
-    @Test("where a text may be left is said once, with a server and without one", arguments: [true, false])
+    @Test(
+        "where a text may be left is said once, with a server and without one",
+        .enabled(if: !PostgresCluster.servesTests, "a shared store sets no database aside"), arguments: [true, false])
     func remains(isServing: Bool) throws {
         for text in ["one", "two"] { try world.alice.sends(text) }
         world.stopServing()
