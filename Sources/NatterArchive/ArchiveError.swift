@@ -33,6 +33,15 @@ public enum ArchiveError: Error, Equatable, PhraseConvertible {
         }
     }
 
+    /// The same, told of one message that its reader can't get because of it; nil if nothing is withheld.
+    func withholding(_ seq: Seq) -> ArchiveError? {
+        switch self {
+        case .damaged(_, _, let detail): .damaged(from: seq, to: seq, detail: detail)
+        case .unreadable(_, _, let error): .unreadable(from: seq, to: seq, error)
+        case .disk, .index, .log: nil
+        }
+    }
+
     /// Whether the disk is full and nothing else is wrong.
     public var isFull: Bool {
         switch self {

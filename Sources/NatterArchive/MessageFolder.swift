@@ -36,7 +36,7 @@ public struct MessageFolder {
 
     /// Applies what happened to the messages, which are all of the reader's conversation.
     ///
-    /// - Throws: `ArchiveError.damaged` with the first message whose newest edit can't be read. Those before it are done.
+    /// - Throws: `ArchiveError.damaged` or `.unreadable` with the first message whose newest edit can't be read. Those before it are done.
     public func apply(to messages: inout [Message]) throws {
         guard let first = messages.first else { return }
         var low = first.seq
@@ -103,7 +103,8 @@ public struct MessageFolder {
 
     /// The newest edit of a message that is not erased; nil if it has none.
     ///
-    /// - Throws: with `needsEdits`, `ArchiveError.damaged` with the seq of the message, which is what its reader can't get.
+    /// - Throws: with `needsEdits`, `ArchiveError.damaged` or `.unreadable` with the seq of the message, which is what its reader
+    ///   can't get.
     public func newestEdit(of seq: Seq) throws -> Record? {
         var last = reader.log.head
         // Usually the newest one is it.
@@ -117,8 +118,9 @@ public struct MessageFolder {
                     {
                         return record
                     }
-                } catch .damaged(_, _, let detail) {
-                    if needsEdits { throw ArchiveError.damaged(from: seq, to: seq, detail: detail) }
+                } catch {
+                    guard let withheld = error.withholding(seq) else { throw error }
+                    if needsEdits { throw withheld }
                 }
             }
             guard let oldest = edits.last else { return nil }
@@ -149,7 +151,7 @@ public struct MessageFolder {
         do {
             guard let text = try newestEdit(of: original) else { return record.seq == original }
             return text.seq == record.seq
-        } catch ArchiveError.damaged {
+        } catch let error as ArchiveError where error.withheld != nil {
             // Nobody knows the text that people see now.
             return false
         }

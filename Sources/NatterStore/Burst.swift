@@ -11,7 +11,6 @@ struct Burst: Sendable {
 
     mutating func note(at now: Int64 = MonotonicClock.now()) { times = (times?.first ?? now, now) }
 
-    /// When the work is to begin, if nothing more is asked for, in milliseconds of the monotonic clock. Without a request,
-    /// `.max`.
-    var end: Int64 { times.map { min($0.last + Burst.quiet, $0.first + Burst.most) } ?? .max }
+    /// When the work is to begin, if nothing more is asked for, in milliseconds of the monotonic clock; nil without a request.
+    var end: Int64? { times.map { min($0.last + Burst.quiet, $0.first + Burst.most) } }
 }

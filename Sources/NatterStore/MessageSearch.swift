@@ -216,7 +216,7 @@ final class MessageSearch {
             do throws(ArchiveError) {
                 block = try reader.open(place)
             } catch {
-                guard case .damaged = error else { throw error }
+                guard error.withheld != nil else { throw error }
             }
         }
         last = (reader.log.id, place, block)
@@ -378,7 +378,7 @@ final class MessageSearch {
         do {
             guard let original = try reader.run(of: about)?.messages().first else { return nil }
             return try MessageFolder(reader, folds: true, needsEdits: true).applied(to: original)
-        } catch ArchiveError.damaged {
+        } catch let error as ArchiveError where error.withheld != nil {
             return nil
         }
     }

@@ -65,7 +65,7 @@ final class Sealer: Sendable {
         }
 
         /// When there may be something to do although nobody asks.
-        fileprivate var wake: Int64 { errands.reduce(min(retry, burst.end)) { min($0, $1.begin) } }
+        fileprivate var wake: Int64 { errands.reduce(min(retry, burst.end ?? .max)) { min($0, $1.begin) } }
 
         /// Makes what waits for the end of the burst the next work.
         mutating func ripen() {
@@ -77,7 +77,7 @@ final class Sealer: Sendable {
         fileprivate mutating func take() -> Work? {
             if ripe.isEmpty {
                 // It goes before what is asked for from now on.
-                if isLong || burst.end <= MonotonicClock.now() { ripen() }
+                if isLong || (burst.end ?? .max) <= MonotonicClock.now() { ripen() }
                 if !whole.isEmpty {
                     let first = whole.removeFirst()
                     return .whole(first.conversation, first.completion)

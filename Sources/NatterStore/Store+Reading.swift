@@ -74,12 +74,11 @@ extension Store {
                     }
                     var found = run.only(Array(fitting)).messages()
                     var isDamaged = false
-                    do { try folder.apply(to: &found) } catch ArchiveError.damaged(let seq, let to, let detail) {
+                    do { try folder.apply(to: &found) } catch let error as ArchiveError {
                         // An edit that can't be read is damage of the message.
+                        guard let seq = error.withheld?.from else { throw error }
                         found = Array(found.prefix { $0.seq != seq })
-                        if messages.isEmpty, found.isEmpty {
-                            throw ArchiveError.damaged(from: seq, to: to, detail: detail)
-                        }
+                        if messages.isEmpty, found.isEmpty { throw error }
                         isDamaged = true
                     }
                     for message in found {
@@ -136,7 +135,9 @@ extension Store {
                 let part = rest.prefix(step)
                 var found = run.only(Array(part)).messages()
                 // The page would end before one whose edit can't be read.
-                do { try folder.apply(to: &found) } catch ArchiveError.damaged { return false }
+                do { try folder.apply(to: &found) } catch let error as ArchiveError where error.withheld != nil {
+                    return false
+                }
                 for message in found {
                     bytes += Records.answerBytes(of: message.text)
                     guard bytes <= Limits.pageBytes / 2 else { return false }

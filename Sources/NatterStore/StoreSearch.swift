@@ -102,9 +102,9 @@ final class StoreSearch: Sendable {
         /// For how many milliseconds to wait for the end of the burst; nil if it is over, or not waited for. A backlog of an
         /// earlier run is none.
         var rest: Int? {
-            let now = MonotonicClock.now()
-            return isInterrupted || isWanted || burst.end <= now || burst.end == .max
-                ? nil : Int(clamping: burst.end - now)
+            guard !isInterrupted, !isWanted, let end = burst.end else { return nil }
+            let rest = end - MonotonicClock.now()
+            return rest > 0 ? Int(clamping: rest) : nil
         }
     }
 

@@ -2,6 +2,7 @@ import NatterArchive
 import NatterModel
 import NatterSystem
 import StoreSupport
+import SystemSupport
 import Testing
 import TestSupport
 
@@ -10,9 +11,16 @@ import TestSupport
 /// An edit in a block that can't be read: nobody knows what its message says now.
 @Suite("damaged edits", .aboutFiles)
 struct DamagedEditTests {
-    /// A store whose message 3 has two edits, the newer of them in a damaged block. Message 4 is unchanged.
-    private func open() throws -> TestStore {
-        let store = try TestStore(users: ["alice"])
+    /// What became of a block.
+    enum Fault: CaseIterable {
+        case flippedBit
+        case badSector
+    }
+
+    /// A store whose message 3 has two edits, the newer of them in a block that can't be read. Message 4 is unchanged.
+    private func open(_ fault: Fault) throws -> TestStore {
+        let disk = FaultyDisk()
+        let store = try TestStore(disk: disk, users: ["alice"])
         try store.post(["first", "second", "strawberry", "fourth"])
         try edit(3, "blueberry", store)
         try store.seal()
@@ -22,10 +30,12 @@ struct DamagedEditTests {
         let row = try #require(try store.blocks().last)
         #expect(row.firstSeq == Seq(6))
         let log = try #require(try store.logs().first)
+        let offset = row.offset + UInt64(row.length) - 3
         try store.reopen { _ in
+            guard fault == .flippedBit else { return disk.set(badSector: offset, in: Path.name(of: log)) }
             let file = try PosixDisk().open(log, .readWrite)
-            let byte = try file.read(count: 1, at: row.offset + UInt64(row.length) - 3)
-            try file.write([byte[0] ^ 4], at: row.offset + UInt64(row.length) - 3)
+            let byte = try file.read(count: 1, at: offset)
+            try file.write([byte[0] ^ 4], at: offset)
         }
         return store
     }
@@ -40,9 +50,9 @@ struct DamagedEditTests {
         return true
     }
 
-    @Test("a folded page ends before the message, and one that begins with it is damaged")
-    func pages() throws {
-        let store = try open()
+    @Test("a folded page ends before the message, and one that begins with it is damaged", arguments: Fault.allCases)
+    func pages(fault: Fault) throws {
+        let store = try open(fault)
         let before = try store.page { ($0.after, $0.isFolded) = (.zero, true) }
         #expect(before.messages.map(\.text) == ["first", "second"])
         #expect(before.more && before.next == Seq(2))
@@ -66,9 +76,9 @@ struct DamagedEditTests {
             try store.store.message(Seq(3), in: "general", isFolded: false, for: alice).message.text == "strawberry")
     }
 
-    @Test("a search does not find the message by an older text", arguments: [false, true])
-    func search(isFolded: Bool) throws {
-        let store = try open()
+    @Test("a search does not find the message by an older text", arguments: [false, true], Fault.allCases)
+    func search(isFolded: Bool, fault: Fault) throws {
+        let store = try open(fault)
         for word in ["strawberry", "blueberry", "raspberry", "fourth"] {
             var request = SearchRequest(query: word, limit: 10)
             request.isFolded = isFolded
@@ -77,9 +87,11 @@ struct DamagedEditTests {
         }
     }
 
-    @Test("an export with the newest texts names the message and prints the others", arguments: [false, true])
-    func export(isFolded: Bool) throws {
-        let store = try open()
+    @Test(
+        "an export with the newest texts names the message and prints the others", arguments: [false, true],
+        Fault.allCases)
+    func export(isFolded: Bool, fault: Fault) throws {
+        let store = try open(fault)
         let exporter = try StoreExporter("general", of: store.store, isFolded: isFolded, form: .newest)
         var (texts, missing): ([String], [ClosedRange<UInt64>]) = ([], [])
         while let piece = try exporter.next() {

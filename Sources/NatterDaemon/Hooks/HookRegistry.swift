@@ -16,29 +16,31 @@ final class HookRegistry: Sendable {
     private let directory: String
     private let disk: any Disk
     private let hooks: Monitor<[String: Hook]>
-    /// Files that are no hooks, by their names without the extension, with the error of those that can't be read. The server runs
-    /// without them.
-    private let damaged: Monitor<[String: DiskError?]>
+    /// What is wrong with files that are no hooks, by their names without the extension. The server runs without them.
+    private let damaged: Monitor<[String: CommandFailure]>
 
     /// - Throws: `DiskError`.
     init(of root: String, disk: any Disk) throws {
         directory = root + "/hooks"
         self.disk = disk
         var found: [String: Hook] = [:]
-        var damaged: [String: DiskError?] = [:]
+        var damaged: [String: CommandFailure] = [:]
         if try disk.information(directory)?.isDirectory == true {
             for name in try disk.list(directory) where name.hasSuffix(".json") {
                 let id = String(name.dropLast(".json".count))
+                let path = directory + "/" + name
                 do throws(DiskError) {
-                    if let hook = try HookRegistry.hook(id, in: directory + "/" + name, disk) {
-                        found[id] = hook
-                    } else {
-                        damaged.updateValue(nil, forKey: id)
-                    }
+                    found[id] = try HookRegistry.hook(id, in: path, disk)
+                    if found[id] != nil { continue }
+                    damaged[id] = CommandFailure(
+                        .inputOutput, code: "damaged",
+                        "'\(path)' is damaged; remove it with 'natterd hook rm \(id)', and add the hook again")
                 } catch {
                     // A process without descriptors would take all of its hooks for damaged.
                     if error.code == .tooManyOpenFiles { throw error }
-                    damaged.updateValue(error, forKey: id)
+                    damaged[id] = CommandFailure(
+                        .inputOutput, code: "damaged",
+                        "\(error); this hook does not run: remove it with 'natterd hook rm \(id)', and add it again")
                 }
             }
         }
@@ -56,18 +58,7 @@ final class HookRegistry: Sendable {
     }
 
     /// What is wrong with files that are no hooks.
-    var failures: [CommandFailure] {
-        damaged.withLock { $0.sorted { $0.key < $1.key } }.map { id, error in
-            guard let error else {
-                return CommandFailure(
-                    .inputOutput, code: "damaged",
-                    "'\(path(id))' is damaged; remove it with 'natterd hook rm \(id)', and add the hook again")
-            }
-            return CommandFailure(
-                .inputOutput, code: "damaged",
-                "\(error); this hook does not run: remove it with 'natterd hook rm \(id)', and add it again")
-        }
-    }
+    var failures: [CommandFailure] { damaged.withLock { $0.sorted { $0.key < $1.key } }.map(\.value) }
 
     var all: [Hook] { hooks.withLock { $0.values.sorted { $0.id < $1.id } } }
 

@@ -99,12 +99,11 @@ public final class StoreExporter {
 
     /// The messages of a block from `seq` on, if they are given one by one, and where they end.
     ///
-    /// - Throws: `ArchiveError.damaged` if the newest edit of the first can't be read.
+    /// - Throws: `ArchiveError.damaged` or `.unreadable` if the newest edit of the first can't be read.
     private func changed(_ block: OpenBlock, _ reader: LogReader) throws -> (messages: [Message]?, end: Seq) {
         let end = block.records.lastSeq
-        do { return (try changed(block, upTo: end, reader), end) } catch ArchiveError.damaged(let edited, _, _)
-            where edited > seq && edited <= end
-        {
+        do { return (try changed(block, upTo: end, reader), end) } catch let error as ArchiveError {
+            guard let edited = error.withheld?.from, edited > seq, edited <= end else { throw error }
             // Those before it come first.
             return (try changed(block, upTo: edited.previous, reader) ?? [], edited.previous)
         }

@@ -14,6 +14,8 @@ package final class FaultyDisk: Disk {
         var changesLeft: Int?
         var calls: [String] = []
         var bytesRead = 0
+        /// Where a file can't be read.
+        var badSector: (pathPart: String, offset: UInt64)?
         var actions: [DiskFault.Call: @Sendable (String) -> Void] = [:]
     }
 
@@ -32,6 +34,10 @@ package final class FaultyDisk: Disk {
     /// Makes these calls fail with these errors, and no others, after so many successes. Half of a failing write reaches the file.
     package func set(failures: [DiskFault.Call: Int32], in pathPart: String? = nil, after successes: Int = 0) {
         state.withLock { ($0.failures, $0.pathPart, $0.successes) = (failures, pathPart, successes) }
+    }
+    /// Makes every read of the byte at this offset fail with EIO, as the disk does.
+    package func set(badSector offset: UInt64, in pathPart: String) {
+        state.withLock { $0.badSector = (pathPart, offset) }
     }
     /// Does something before these calls, for example waits; it gets the path.
     package func set(before call: DiskFault.Call, _ action: @escaping @Sendable (String) -> Void) {
@@ -64,6 +70,14 @@ package final class FaultyDisk: Disk {
             return nil
         }
         if let code { throw DiskError(code: Errno(rawValue: code), operation: call.rawValue, path: path) }
+    }
+
+    fileprivate func check(read range: Range<UInt64>, _ path: String) throws(DiskError) {
+        try check(.read, path)
+        let isBad = state.withLock { state in
+            state.badSector.map { path.contains($0.pathPart) && range.contains($0.offset) } ?? false
+        }
+        if isBad { throw DiskError(code: Errno(rawValue: EIO), operation: "read", path: path) }
     }
 
     fileprivate func note(bytesRead count: Int) { state.withLock { $0.bytesRead += count } }
@@ -111,7 +125,7 @@ private final class FaultyFile: DiskFile {
 
     func size() throws(DiskError) -> UInt64 { try real.size() }
     func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(DiskError) -> Int {
-        try disk.check(.read, path)
+        try disk.check(read: offset..<offset + UInt64(buffer.count), path)
         let count = try real.read(into: buffer, at: offset)
         disk.note(bytesRead: count)
         return count
