@@ -104,18 +104,7 @@ public struct Records: Sendable {
         isImported: Bool = false, about: Seq? = nil, via: [UInt8]? = nil, written: Timestamp? = nil,
         isErased: Bool = false, commit: Commit, salt: SaltSource? = nil
     ) {
-        if senderNumbers.isEmpty, !senders.isEmpty {
-            for (number, name) in senders.enumerated() { senderNumbers[name] = UInt32(number) }
-        }
-        let number: UInt32
-        if let known = senderNumbers[sender] {
-            number = known
-        } else {
-            number = UInt32(senders.count)
-            senders.append(sender)
-            nameBytes += sender.count
-            senderNumbers[sender] = number
-        }
+        let number = rows.last.flatMap { senders[Int($0.sender)] == sender ? $0.sender : nil } ?? senderNumber(sender)
         let source = salt ?? salts.next
         salts.append(source)
         text.append(contentsOf: bytes)
@@ -125,6 +114,18 @@ public struct Records: Sendable {
                 time: time.milliseconds, commit: commit.rawValue, about: about?.rawValue ?? 0, sender: number,
                 textEnd: UInt32(text.count), label: via.map { labelNumber($0) } ?? 0, kind: kind.rawValue,
                 flags: (isImported ? Flags.imported : 0) | (isErased ? Flags.erased : 0)))
+    }
+
+    private mutating func senderNumber(_ sender: [UInt8]) -> UInt32 {
+        if senderNumbers.isEmpty, !senders.isEmpty {
+            for (number, name) in senders.enumerated() { senderNumbers[name] = UInt32(number) }
+        }
+        if let known = senderNumbers[sender] { return known }
+        let number = UInt32(senders.count)
+        senders.append(sender)
+        nameBytes += sender.count
+        senderNumbers[sender] = number
+        return number
     }
 
     private mutating func labelNumber(_ label: [UInt8]) -> UInt32 {

@@ -160,7 +160,7 @@ public struct ByteReader {
 
 extension Array where Element == UInt8 {
     /// Appends a little-endian integer of fixed width.
-    public mutating func append(littleEndian value: some FixedWidthInteger) {
+    @inlinable public mutating func append(littleEndian value: some FixedWidthInteger) {
         Swift.withUnsafeBytes(of: value.littleEndian) { append(contentsOf: $0) }
     }
 }

@@ -33,9 +33,14 @@ extension Identifier128 {
     public var bytes: [UInt8] {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(Self.byteCount)
+        append(to: &bytes)
+        return bytes
+    }
+
+    /// Appends `bytes`, without an array of its own.
+    @inlinable public func append(to bytes: inout [UInt8]) {
         bytes.append(littleEndian: high.byteSwapped)
         bytes.append(littleEndian: low.byteSwapped)
-        return bytes
     }
 
     public static func < (left: Self, right: Self) -> Bool { (left.high, left.low) < (right.high, right.low) }

@@ -96,8 +96,8 @@ struct Batch {
         switch salt {
         case .seed(let seed, let place):
             bytes.append(place)
-            bytes += seed.bytes
-        case .salt(let salt): bytes += salt.bytes
+            seed.append(to: &bytes)
+        case .salt(let salt): salt.append(to: &bytes)
         case .erased(let digest): bytes += digest.bytes
         }
     }

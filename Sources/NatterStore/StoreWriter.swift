@@ -80,9 +80,9 @@ final class StoreWriter: Sendable {
     private static let bulkLimit = queueLimit * 3 / 4
     /// A commit takes no further items once it has this many bytes.
     static let batchBytes = 1 << 20
-    /// The most messages of bulk in one commit, and the bytes from which on it takes no more of them. A few milliseconds
-    /// of work.
-    static let turn = (messages: 1_024, bytes: 256 << 10)
+    /// The most messages of bulk in one commit, how many there are if single messages wait, too, and the bytes from which on it
+    /// takes no more of them. A few milliseconds of work.
+    static let turn = (messages: 2_048, inCompany: 1_024, bytes: 256 << 10)
     /// If less disk space is free, a commit is refused, except of sealing, erasing and dropping, so that these can finish.
     static let reservedBytes: UInt64 = 1 << 20
 
@@ -145,14 +145,13 @@ final class StoreWriter: Sendable {
     private func takeTurn(_ queue: inout Queue) -> [Item] {
         var items: [Item] = []
         var (messages, bytes) = (0, 0)
-        while let bulk = queue.bulks.first, messages < StoreWriter.turn.messages, bytes < StoreWriter.turn.bytes {
+        let most = queue.items.isEmpty ? StoreWriter.turn.messages : StoreWriter.turn.inCompany
+        while let bulk = queue.bulks.first, messages < most, bytes < StoreWriter.turn.bytes {
             queue.bulks.removeFirst()
             queue.busyBulks += 1
             let start = bulk.outcomes.withLock { $0.count }
             var end = start
-            while end < bulk.posting.messages.count, messages < StoreWriter.turn.messages,
-                bytes < StoreWriter.turn.bytes
-            {
+            while end < bulk.posting.messages.count, messages < most, bytes < StoreWriter.turn.bytes {
                 bytes += bulk.posting.messages[end].size
                 (end, messages) = (end + 1, messages + 1)
             }

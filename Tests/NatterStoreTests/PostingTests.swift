@@ -239,7 +239,7 @@ struct TurnTests {
     }
 
     @Test(
-        "a bulk that stops at a refusal tries nothing after it, in whatever turn", arguments: [1, 1_024, 1_025, 2_500])
+        "a bulk that stops at a refusal tries nothing after it, in whatever turn", arguments: [1, 2_048, 2_049, 2_900])
     func stop(bad: Int) throws {
         let store = try TestStore()
         var messages = TurnTests.messages(3_000)
