@@ -35,8 +35,6 @@ final class Sealer: Sendable {
         var burst = Burst()
         /// Whether the journal is so long that bursts are not waited for.
         var isLong = false
-        /// Conversations to seal up to the last message, with the function to call then.
-        var whole: [(conversation: Int64, completion: @Sendable (StoreError?) -> Void)] = []
         /// Other work on log files.
         var errands: [Errand] = []
         /// Whether the journal has exceeded its bound.
@@ -61,7 +59,7 @@ final class Sealer: Sendable {
         /// Whether other work waits than sealing what is ripe.
         var isAwaited: Bool {
             let now = MonotonicClock.now()
-            return !whole.isEmpty || isSweepDue || errands.contains { $0.begin <= now }
+            return isSweepDue || errands.contains { $0.begin <= now }
         }
 
         /// When there may be something to do although nobody asks.
@@ -78,10 +76,6 @@ final class Sealer: Sendable {
             if ripe.isEmpty {
                 // It goes before what is asked for from now on.
                 if isLong || (burst.end ?? .max) <= MonotonicClock.now() { ripen() }
-                if !whole.isEmpty {
-                    let first = whole.removeFirst()
-                    return .whole(first.conversation, first.completion)
-                }
                 let now = MonotonicClock.now()
                 if let index = errands.firstIndex(where: { $0.begin <= now }) {
                     return .errand(errands.remove(at: index).run)
@@ -147,12 +141,19 @@ final class Sealer: Sendable {
     /// Notes that another server has sealed a part of a tail.
     func noteSealed(_ conversation: Int64) { queue.withLock { _ = $0.elsewhere.remove(conversation) } }
 
-    /// Asks for a conversation to be sealed up to its last message, after what is ripe now.
-    func requestWhole(_ conversation: Int64, _ completion: @escaping @Sendable (StoreError?) -> Void) {
-        queue.signal { queue in
-            queue.ripen()
-            queue.whole.append((conversation, completion))
+    /// Seals what is ripe now, and after that a conversation up to its last message; nil for none.
+    func requestWhole(
+        _ conversation: Int64?, of store: Store, _ completion: @escaping @Sendable (StoreError?) -> Void
+    ) {
+        queue.withLock { $0.ripen() }
+        let isTaken = submit { [self] writer in
+            guard store.engine.sealsTails else { return completion(nil) }
+            let failure = conversation.flatMap { sealWhole($0, store, writer) }
+            // Without a conversation, somebody waits until nothing is left to do.
+            tidy(store, writer, isAwaited: conversation != nil)
+            completion(failure)
         }
+        if !isTaken { completion(.busy) }
     }
 
     /// Runs `errand` on the sealer's thread, so that nothing else writes log files meanwhile, except an import.
@@ -207,7 +208,6 @@ final class Sealer: Sendable {
 
     fileprivate enum Work {
         case ripe([Int64])
-        case whole(Int64, @Sendable (StoreError?) -> Void)
         case errand(@Sendable (ArchiveWriter) -> Void)
         case tidying
         case trimming
@@ -251,17 +251,11 @@ final class Sealer: Sendable {
         while let work = next() {
             switch work {
             case _ where !sealsTails:
-                if case .whole(_, let completion) = work { completion(nil) }
                 if case .errand(let errand) = work { errand(writer) }
                 queue.signal { $0.isUntidy = false }
             case .ripe(let conversations):
                 sealRipe(conversations, store, writer)
                 tidy(store, writer)
-            case .whole(let conversation, let completion):
-                let failure = sealWhole(conversation, store, writer)
-                // Without a conversation, somebody waits until nothing is left to do.
-                tidy(store, writer, isAwaited: conversation != 0)
-                completion(failure)
             case .errand(let errand): errand(writer)
             case .tidying: tidy(store, writer)
             case .trimming:

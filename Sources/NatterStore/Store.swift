@@ -261,13 +261,12 @@ public final class Store: Sendable {
             return found.identity.number
         }
         guard let number else { return completion(nil) }
-        sealer.requestWhole(number, completion)
+        sealer.requestWhole(number, of: self, completion)
     }
 
     /// Calls back after the sealer, and then the writer, have done what was ripe or asked for.
     package func settle(_ completion: @escaping @Sendable (StoreError?) -> Void) {
-        // No conversation has this number, so nothing is sealed.
-        sealer.requestWhole(0) { [self] _ in record({ _ in .nothing }, completion) }
+        sealer.requestWhole(nil, of: self) { [self] _ in record({ _ in .nothing }, completion) }
     }
 
     func announce(_ news: News) { self.news.withLock { $0 }.receive?(news) }

@@ -71,7 +71,7 @@ final class Chat: LineEditorOwner {
         if let found = try current() {
             if let reason = found.goneReason { synced.tell(gone: found.name, reason: reason) }
             try walk.placeBeforeNewest(Chat.firstCount, [found])
-            try placeBeforeUnread(of: found)
+            placeBeforeUnread(of: found)
             try walk.forward([found])
         }
         try context.console.output.flush()
@@ -87,7 +87,7 @@ final class Chat: LineEditorOwner {
     }
 
     /// What the chat marks as read was shown.
-    private func placeBeforeUnread(of found: ReplicaConversation) throws {
+    private func placeBeforeUnread(of found: ReplicaConversation) {
         guard found.unread > 0, let place = walk.positions[found.id], found.read < place else { return }
         if found.head.rawValue - found.read.rawValue <= Chat.unreadLimit {
             walk.place(found.id, at: found.read)

@@ -27,7 +27,7 @@ struct LogFollow {
         var seen: String?
         var followed: NamedConversation?
         if case .conversation(let name) = request.scope { followed = NamedConversation(name: name, id: conversation) }
-        while try left(walk) > 0 {
+        while left(walk) > 0 {
             var isCurrent = false
             var obstacle: (any Error)?
             do {
@@ -52,7 +52,7 @@ struct LogFollow {
         }
     }
 
-    private func left(_ walk: LogWalk) throws -> Int {
+    private func left(_ walk: LogWalk) -> Int {
         guard case .oldest(let count) = request.selection else { return .max }
         return max(0, count - walk.printed)
     }
@@ -79,7 +79,7 @@ struct LogFollow {
         if walk.mode == .history { walk.mode = context.wantsJSON ? .records : .news }
         conversations.removeAll { $0.head <= walk.positions[$0.id] ?? .zero }
         guard !conversations.isEmpty else { return }
-        try walk.forward(conversations, limit: try left(walk))
+        try walk.forward(conversations, limit: left(walk))
         try context.console.output.flush()
         try places?.save(walk, conversations, of: walk.replica)
     }

@@ -139,8 +139,6 @@ final class BulkPosting: BodySink {
                 body: .producer(SpoolProducer(spool), length: spool.count), note: principal.name.text))
     }
 
-    func abandoned() {}
-
     /// Removes the complete lines from `pending`. Returns nil if there is none yet. A line over the limit is returned
     /// truncated, so that it is refused and its rest takes no memory.
     private func takeLines(_ state: inout State) -> [UInt8]? {

@@ -32,8 +32,6 @@ final class LateBulkPosting: BodySink {
         look(exchange) { $0.finish(exchange) }
     }
 
-    func abandoned() { posting?.abandoned() }
-
     private func look(_ exchange: Exchange, then go: @escaping @Sendable (BulkPosting) -> Void) {
         let isQueued = server.workers.submit { [self] in
             do throws(APIError) {

@@ -73,8 +73,6 @@ final class PieceProducer: BodyProducer {
         return step
     }
 
-    func closed() {}
-
     private func makeNext() {
         let piece = make()
         let waiting = state.withLock { state -> Exchange? in

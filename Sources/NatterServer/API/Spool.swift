@@ -147,6 +147,4 @@ final class SpoolProducer: BodyProducer {
         guard let bytes else { return .abort }
         return bytes.isEmpty ? .end : .bytes(bytes)
     }
-
-    func closed() {}
 }

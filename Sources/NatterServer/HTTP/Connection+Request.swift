@@ -128,7 +128,6 @@ extension Connection {
         if method == "GET", reply.status != 304,
             let violation = loop.violation(sending: reply.heldBytes, to: reply.reader)
         {
-            reply.discard()
             reply = loop.handler.reply(to: violation)
         }
         holdAnswer(reply.isHeadOnly(for: method) ? 0 : reply.heldBytes, for: reply.reader)
@@ -166,10 +165,7 @@ extension Connection {
                     $0.count, UnsafeMutableRawPointer(mutating: $0.baseAddress), .RESPMEM_MUST_COPY)
             }
         case .producer(let producer, let length):
-            guard let exchange else {
-                producer.closed()
-                return nil
-            }
+            guard let exchange else { return nil }
             let response = ReplyFeeder.response(producer, length: length, connection: self, exchange: exchange)
             // The library would send the last, empty chunk even if there must be no body.
             if let response, length == nil, reply.isHeadOnly(for: method) {

@@ -159,9 +159,6 @@ final class Connection {
 
     /// The request has ended, complete or not.
     func ended(isComplete: Bool) {
-        if case .streaming(let sink) = stage { sink.abandoned() }
-        // It is not nil only if it was never passed to the library.
-        reply?.discard()
         exchange?.connection = nil
         loop.handler.finished(
             RequestSummary(
@@ -216,13 +213,12 @@ final class Connection {
         case .answering:
             self.reply = reply
             resume()
-        case .streaming(let sink):
+        case .streaming:
             // The library accepts no reply before the body is complete.
             stage = .replying
-            sink.abandoned()
             sendPastLibrary(reply)
             resume()
-        case .head, .collecting, .replying: reply.discard()
+        case .head, .collecting, .replying: break
         }
     }
 
@@ -317,7 +313,7 @@ final class Connection {
         isOver = true
         mustLinger = true
         (status, note) = (reply.status, reply.note)
-        guard case .bytes(let body) = reply.body else { return reply.discard() }
+        guard case .bytes(let body) = reply.body else { return }
         bytesOut = body.count
         var bytes = Array("HTTP/1.1 \(reply.status) \(reply.reason)\r\nConnection: close\r\n".utf8)
         forEachHeader(of: reply) { name, value in bytes += Array("\(name): \(value)\r\n".utf8) }

@@ -18,13 +18,12 @@ final class Exchange: Sendable {
     func respond(_ reply: Reply) {
         guard !hasResponded.exchange(true, ordering: .acquiringAndReleasing) else {
             assertionFailure("'\(head.target)' was answered twice")
-            reply.discard()
             return
         }
         if mailbox.isOnLoop, let connection, connection.isDispatching {
             connection.reply = reply
-        } else if !mailbox.post(.reply(self, reply)) {
-            reply.discard()
+        } else {
+            mailbox.post(.reply(self, reply))
         }
     }
 

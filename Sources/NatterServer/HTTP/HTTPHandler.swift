@@ -23,12 +23,6 @@ protocol HTTPHandler: Sendable {
     func stopping()
 }
 
-extension HTTPHandler {
-    var commonHeaders: [(name: String, value: String)] { [] }
-    func connected(_ address: String) {}
-    func disconnected(_ summary: ConnectionSummary) {}
-}
-
 enum BodyPlan {
     /// Reply immediately without reading the body, then close the connection.
     case refuse(Reply)
@@ -40,10 +34,11 @@ enum BodyPlan {
     case stream(any BodySink)
 }
 
-/// Receives a body piece by piece.
+/// Receives a body piece by piece. If the request ends before its body is complete, because the sink replied early or the client
+/// disconnected or was cut off, it is released without another call.
 ///
 /// A sink that wants no more may call ``Exchange/respond(_:)`` before the end of the body, with a reply of known bytes.
-/// The client gets that reply immediately. Then the listener calls `abandoned` and closes the connection.
+/// The client gets that reply immediately. Then the listener closes the connection.
 protocol BodySink: AnyObject, Sendable {
     /// Takes the next piece, on the listener's thread. The bytes are valid only during the call.
     ///
@@ -54,13 +49,6 @@ protocol BodySink: AnyObject, Sendable {
     /// The body is complete. This must lead to exactly one call of ``Exchange/respond(_:)``, immediately or later from
     /// any thread.
     func finish(_ exchange: Exchange)
-    /// The request ended before its body was complete. Either the sink replied early, or the client disconnected or was
-    /// cut off. No other call follows.
-    func abandoned()
-}
-
-extension BodySink {
-    var heldBytes: Int { 0 }
 }
 
 /// Why the listener itself refuses a request. The client gets one reply, and the connection is closed.

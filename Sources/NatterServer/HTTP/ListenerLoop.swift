@@ -127,11 +127,7 @@ final class ListenerLoop {
         for event in events {
             switch event {
             case .reply(let exchange, let reply):
-                if let connection = exchange.connection, !connection.isCut {
-                    connection.take(reply)
-                } else {
-                    reply.discard()
-                }
+                if let connection = exchange.connection, !connection.isCut { connection.take(reply) }
             case .resume(let exchange): exchange.connection?.resumeTransfer()
             case .identity(let identity): self.identity = identity
             case .probe(let probe): probe.answer()
@@ -295,9 +291,7 @@ final class ListenerLoop {
         for connection in connections where !connection.isCut { connection.cut("stopping") }
         // A suspended connection must be resumed and run once more before the daemon may be stopped.
         for _ in 0..<3 { MHD_run(daemon) }
-        for event in mailbox.close() {
-            if case .reply(_, let reply) = event { reply.discard() }
-        }
+        _ = mailbox.close()
         closeDaemon()
     }
 

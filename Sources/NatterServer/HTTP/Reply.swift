@@ -37,11 +37,6 @@ struct Reply: Sendable {
     static let headTooLarge = Reply(
         status: 431, headers: [("Content-Type", "text/plain; charset=utf-8")],
         body: .bytes(Array("the headers or cookies of this request are too long\n".utf8)))
-
-    /// Releases a body that will not be sent.
-    func discard() {
-        if case .producer(let producer, _) = body { producer.closed() }
-    }
 }
 
 enum ReplyBody: Sendable {
@@ -50,14 +45,12 @@ enum ReplyBody: Sendable {
     case producer(any BodyProducer, length: Int?)
 }
 
-/// Makes a body piece by piece.
+/// Makes a body piece by piece. It is released when no more pieces are wanted, on any thread.
 protocol BodyProducer: AnyObject, Sendable {
     /// Returns the next piece. It runs on the listener's thread, so it must be quick and must not block.
     ///
     /// - Parameter maximum: how many bytes can be sent now. The listener keeps the rest.
     func next(maximum: Int, _ exchange: Exchange) -> ProducerStep
-    /// No more pieces will be requested. Called exactly once in every case, from any thread.
-    func closed()
     /// About how many bytes it keeps in memory for a reader that does not read.
     var heldBytes: Int { get }
 }
@@ -87,8 +80,6 @@ final class ReplyFeeder {
         (self.producer, self.length) = (producer, length)
         (self.connection, self.exchange) = (connection, exchange)
     }
-
-    deinit { producer.closed() }
 
     /// The buffer size for a body of known length. For a chunked body, the connection's memory decides.
     private static let blockBytes = 32 << 10

@@ -49,9 +49,9 @@ public final class StoreBackup {
     }
 
     /// Whether a directory holds a backup, as far as this process may look.
-    public static func isThere(in directory: String, disk: any Disk = PosixDisk()) -> Bool {
+    public static func isThere(in directory: String) -> Bool {
         do throws(DiskError) {
-            return try disk.information(directory + "/" + BackupManifest.name) != nil
+            return try PosixDisk().information(directory + "/" + BackupManifest.name) != nil
         } catch {
             return !error.isMissing
         }
@@ -183,7 +183,7 @@ public final class StoreBackup {
     /// Each log file that the copied database names, and its recorded length.
     private func segments() throws -> [(path: String, size: UInt64)] {
         let copy = try Connection(path: stagedDatabase, role: .reader, disk: disk)
-        let conversations = try CheckedConversation.all(on: copy, directory: target)
+        let conversations = try CheckedConversation.all(on: copy)
         return try conversations.flatMap { conversation in
             try ArchiveRows.segments(of: conversation.identity.number, on: copy).map {
                 ($0.name(of: conversation.identity.id), $0.size)

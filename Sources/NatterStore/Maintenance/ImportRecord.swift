@@ -104,7 +104,7 @@ final class ImportRecord: Sendable {
     }
 
     private func seal() throws(StoreError) {
-        if let failure = store.waiting({ store.sealer.requestWhole(identity.number, $0) }) { throw failure }
+        if let failure = store.waiting({ store.sealer.requestWhole(identity.number, of: store, $0) }) { throw failure }
     }
 
     // MARK: On the writer's thread

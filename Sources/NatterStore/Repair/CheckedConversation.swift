@@ -24,7 +24,7 @@ struct CheckedConversation {
         }
     }
 
-    static func all(on connection: Connection, directory: String) throws -> [CheckedConversation] {
+    static func all(on connection: Connection) throws -> [CheckedConversation] {
         var names: [Int64: String] = [:]
         let accounts = try connection.statement("SELECT number,name FROM account")
         while try accounts.step() { names[accounts.int64(0)] = accounts.text(1) }

@@ -139,7 +139,7 @@ public final class StoreCheck {
         let size = try disk.information(database)?.size ?? 0
         progress.totalBytes = try size &+ ArchiveRows.segmentBytes(on: connection)
         try advance(size)
-        let conversations = try CheckedConversation.all(on: connection, directory: directory)
+        let conversations = try CheckedConversation.all(on: connection)
         isClean = try connection.hasRow("SELECT 1 FROM meta WHERE key='clean'")
         losses = try LossRows.all(on: connection)
         // The next start removes them.

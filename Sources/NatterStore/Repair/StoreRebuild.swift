@@ -123,7 +123,7 @@ public final class StoreRebuild {
             )
         }
         let store = try database.identify(survey.store)
-        let known = try CheckedConversation.all(on: connection, directory: root)
+        let known = try CheckedConversation.all(on: connection)
         let journal = try JournalContents(
             connection,
             sealed: Dictionary(

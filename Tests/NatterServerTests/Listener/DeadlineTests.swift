@@ -19,7 +19,6 @@ struct DeadlineTests {
     private func expectService(_ server: ListenerServer) throws { try withExtendedLifetime(served(server)) {} }
 
     /// A client that has had an answer. On a busy machine an honest one may be too slow itself, and then comes again.
-    @discardableResult
     private func served(_ server: ListenerServer) throws -> RawClient {
         for _ in 0..<10 {
             let client = try RawClient(server)

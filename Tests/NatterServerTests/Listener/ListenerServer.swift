@@ -73,6 +73,10 @@ final class TestHandler: HTTPHandler {
 
     init() throws {}
 
+    var commonHeaders: [(name: String, value: String)] { [] }
+    func connected(_ address: String) {}
+    func disconnected(_ summary: ConnectionSummary) {}
+
     func prepare(_ head: RequestHead) -> @Sendable () -> BodyPlan {
         state.signal { $0.prepared += 1 }
         return { self.plan(head) }
@@ -215,8 +219,11 @@ private final class Upload: BodySink {
     private let handler: TestHandler
     private let count = Atomic<Int>(0)
     private let sum = Atomic<Int>(0)
+    private let isComplete = Atomic<Bool>(false)
 
     init(handler: TestHandler) { self.handler = handler }
+
+    var heldBytes: Int { 0 }
 
     func receive(_ bytes: UnsafeRawBufferPointer, _ exchange: Exchange) -> Bool {
         let earlier = count.wrappingAdd(bytes.count, ordering: .relaxed).oldValue
@@ -232,11 +239,14 @@ private final class Upload: BodySink {
     }
 
     func finish(_ exchange: Exchange) {
+        isComplete.store(true, ordering: .relaxed)
         let text = "\(count.load(ordering: .relaxed)) \(sum.load(ordering: .relaxed))"
         handler.run { exchange.respond(Reply(status: 200, body: .bytes(Array(text.utf8)))) }
     }
 
-    func abandoned() { handler.noteAbandoned() }
+    deinit {
+        if !isComplete.load(ordering: .relaxed) { handler.noteAbandoned() }
+    }
 }
 
 private final class Download: BodyProducer {
@@ -265,14 +275,14 @@ private final class Download: BodyProducer {
         return .wait
     }
 
-    func closed() { handler.noteClosed() }
+    deinit { handler.noteClosed() }
 }
 
 private final class Flood: BodyProducer {
     private let handler: TestHandler
     init(handler: TestHandler) { self.handler = handler }
     func next(maximum: Int, _ exchange: Exchange) -> ProducerStep { .bytes([UInt8](repeating: 0x66, count: maximum)) }
-    func closed() { handler.noteClosed() }
+    deinit { handler.noteClosed() }
 }
 
 private final class Broken: BodyProducer {
@@ -282,5 +292,5 @@ private final class Broken: BodyProducer {
     func next(maximum: Int, _ exchange: Exchange) -> ProducerStep {
         steps.wrappingAdd(1, ordering: .relaxed).oldValue == 0 ? .bytes(Array("half".utf8)) : .abort
     }
-    func closed() { handler.noteClosed() }
+    deinit { handler.noteClosed() }
 }

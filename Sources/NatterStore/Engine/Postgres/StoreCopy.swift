@@ -163,7 +163,7 @@ public enum StoreCopy {
         _ rows: Connection, _ directory: String, _ body: (_ name: String, _ size: UInt64) throws -> Void
     ) throws -> Summary {
         var summary = Summary()
-        for conversation in try CheckedConversation.all(on: rows, directory: directory) {
+        for conversation in try CheckedConversation.all(on: rows) {
             summary.conversations += 1
             for segment in try ArchiveRows.segments(of: conversation.identity.number, on: rows) {
                 try body(segment.name(of: conversation.identity.id), segment.size)
