@@ -193,6 +193,26 @@ public struct LogReader {
         try walk(filter, isNewestFirst: true, limit, budget, readsAhead: readsAhead, visit)
     }
 
+    /// Visits single messages in the given order. A block is opened once for those of its messages that follow one another.
+    ///
+    /// - Parameter seqs: each of them from the first message to the head.
+    public func visit(_ seqs: [Seq], _ visit: (LogPiece) throws -> Void) throws {
+        let matcher = MessageMatcher(MessageFilter(), in: self)
+        var (rest, budget) = (seqs[...], ReadBudget.unlimited)
+        while let first = rest.first {
+            let run = try read(at: first, matcher, false, nil, &budget)
+            let part = rest.prefix { run.seqs.contains($0) }
+            rest = rest[part.endIndex...]
+            switch run.content {
+            case .passedOver: break
+            case .missing(let reason): for seq in part { try visit(.missing(log, seq...seq, reason)) }
+            case .messages(let block):
+                let positions = part.compactMap { block.records.index(of: $0) }
+                try visit(.messages(MessageRun(log, block, positions: positions)))
+            }
+        }
+    }
+
     private func walk(
         _ filter: MessageFilter, isNewestFirst: Bool, _ limit: Int, _ budget: ReadBudget, readsAhead: Bool = false,
         _ visit: (LogPiece) throws -> Bool

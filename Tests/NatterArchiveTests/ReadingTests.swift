@@ -28,6 +28,30 @@ private struct Visited {
 
 @Suite("reading a log of sealed blocks, gaps, damage and a tail")
 struct ReadingTests {
+    @Test("single messages come in the given order, those that are stored together at once", arguments: seeds(1...6))
+    func singleMessages(seed: UInt64) throws {
+        var random = SeededGenerator(seed: seed)
+        let archive = try TestArchive()
+        let log = try TestLog(1, in: archive, &random)
+        let readable = Dictionary(uniqueKeysWithValues: log.messages.map { ($0.seq, $0) })
+        let all = (1...log.reader.log.head.rawValue).map { Seq($0) }
+        for seqs in [all, all.reversed(), all.filter { _ in Bool.random(using: &random) }, []] {
+            var (visited, missing, runs) = ([Message](), [Seq](), [Seq]())
+            try log.reader.visit(seqs) { piece in
+                switch piece {
+                case .messages(let run):
+                    visited += run.messages()
+                    runs.append(run.records.firstSeq)
+                case .missing(_, let range, _):
+                    missing += range.lowerBound == range.upperBound ? [range.lowerBound] : []
+                }
+            }
+            #expect(visited == seqs.compactMap { readable[$0] })
+            #expect(missing == seqs.filter { readable[$0] == nil })
+            #expect(Set(runs).count == runs.count)
+        }
+    }
+
     private func filter(for log: TestLog, _ random: inout SeededGenerator) -> MessageFilter {
         let head = log.reader.log.head.rawValue
         var filter = MessageFilter()

@@ -310,6 +310,27 @@ struct WatchTests {
         #expect(try world.bob("watch", "ls").output.split(separator: " ").contains("3"))
     }
 
+    @Test("thousands of failed messages that are stored together take no look-up each")
+    func manyFailed() throws {
+        // Given 12,000 failures of 4,000 messages, which came with one sync
+        let watching = try watch(world.bob, "exit 3", "--name", "many")
+        watching.signal(SIGINT)
+        _ = watching.finish()
+        let texts = (1...4_000).map { "text \($0)" }
+        try expect(
+            world.alice.run(["send", "--lines"], input: .bytes(Array(texts.joined(separator: "\n").utf8))))
+        let cursors = try world.bob("log", "--json").objects().map { "\($0[string: "cursor"] ?? "")\n" }
+        let start = try #require(Files.below(world.bob.natterHome).first { $0.hasSuffix(".start") })
+        try Data(Array(repeating: cursors.joined(), count: 3).joined().utf8)
+            .write(to: URL(fileURLWithPath: start.dropLast(".start".count) + ".failed"))
+        // When they are printed, then within the time of a few look-ups
+        var printed = 0
+        let duration = try ContinuousClock().measure {
+            printed = try world.bob("watch", "--failed", "--name", "many").lines.count
+        }
+        #expect(printed == 12_000 && duration < .seconds(3), "\(printed) in \(duration)")
+    }
+
     @Test("texts that an older natter kept of what failed go when the watch starts again")
     func failedTexts() throws {
         let watching = try watch(world.bob, "exit 3", "--tries", "1")

@@ -35,6 +35,15 @@ extension Replica {
         }
     }
 
+    /// Visits single messages; see `LogReader.visit`.
+    ///
+    /// - Throws: `ReplicaError`, and what `visit` throws.
+    public func visit(
+        _ seqs: [Seq], of conversation: ReplicaConversation, _ visit: (LogPiece) throws -> Void
+    ) throws {
+        try translate { try reader(of: conversation).visit(seqs, visit) }
+    }
+
     /// Visits the messages of several conversations by time; see `LogMerge`.
     ///
     /// - Throws: `ReplicaError`, and what `visit` throws.

@@ -154,11 +154,7 @@ struct LogWalk {
     /// Prints single messages of a conversation, such as a thread.
     mutating func write(_ seqs: [Seq], of conversation: ReplicaConversation) throws {
         var left = Int.max
-        for seq in seqs {
-            try replica.forward(conversation, MessageFilter(after: seq.previous, before: seq.next)) {
-                try visit($0, &left)
-            }
-        }
+        try replica.visit(seqs, of: conversation) { _ = try visit($0, &left) }
     }
 
     /// The last of the edits and deletions directly behind a message that are about it or earlier ones. Whoever was shown that

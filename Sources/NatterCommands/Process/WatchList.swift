@@ -67,15 +67,33 @@ struct WatchList {
         let known = Dictionary(
             try replica?.conversations(includingGone: true).map { ($0.id.high, $0) } ?? [],
             uniquingKeysWith: { first, _ in first })
-        for cursor in try places.flatMap({ try $0.failed().messages }) {
-            guard let replica, let conversation = known[cursor.conversationPrefix],
-                try replica.standing(of: cursor, in: conversation).isPossible,
-                let message = try replica.message(cursor.seq, in: conversation, folds: true)
-            else {
-                context.note("message \(cursor.seq), which has failed, is not here any more")
-                continue
+        var rest = try places.flatMap { try $0.failed().messages }[...]
+        while let first = rest.first {
+            // Together, because each block takes time to open.
+            let cursors = rest.prefix { $0.conversationPrefix == first.conversationPrefix }
+            rest = rest[cursors.endIndex...]
+            let wanted = Set(cursors)
+            var missing = wanted
+            if let replica, let conversation = known[first.conversationPrefix], conversation.first <= conversation.head
+            {
+                let kept = conversation.first...conversation.head
+                try replica.visit(cursors.map(\.seq).filter(kept.contains), of: conversation) { piece in
+                    switch piece {
+                    case .messages(let run):
+                        for message in try replica.changed(run, folds: true) ?? run.messages()
+                        where wanted.contains(message.cursor) {
+                            missing.remove(message.cursor)
+                            try printer.write(message)
+                        }
+                    case .missing(_, let seqs, .damaged(let detail, let block)):
+                        throw ReplicaError.storage(.missing(seqs, .damaged(detail, block: block)))
+                    case .missing: break
+                    }
+                }
             }
-            try printer.write(message)
+            for cursor in cursors where missing.contains(cursor) {
+                context.note("message \(cursor.seq), which has failed, is not here any more")
+            }
         }
     }
 
