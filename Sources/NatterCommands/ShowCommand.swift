@@ -30,8 +30,11 @@ enum ShowCommand {
             else {
                 throw CommandFailure.noMessage(seq, in: name, known)
             }
-            let replies = try replica.seqs(of: .text, about: seq, in: conversation)
-            let edits = try replica.seqs(of: .edit, about: seq, in: conversation)
+            let limit = Limits.pageLimit
+            var replies = try replica.seqs(of: .text, about: seq, in: conversation, limit: limit + 1)
+            var edits = try replica.seqs(of: .edit, about: seq, in: conversation, limit: limit + 1)
+            let isCut = max(replies.count, edits.count) > limit
+            (replies, edits) = (Array(replies.prefix(limit)), Array(edits.prefix(limit)))
             let hash = try replica.hash(at: seq, of: conversation)
             let output = context.console.output
             if context.wantsJSON {
@@ -52,6 +55,11 @@ enum ShowCommand {
                 try line("hash", hash?.description ?? "")
             }
             try output.flush()
+            if isCut {
+                context.note(
+                    "only the first \(limit) replies and edits are listed; 'natter log \(Delivery.quoted(name)) --raw --after "
+                        + "\(seq)' prints all of them, among the other later messages")
+            }
             return .success
         })
 }

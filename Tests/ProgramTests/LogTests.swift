@@ -199,6 +199,29 @@ struct LogTests {
         #expect(try world.alice("log", "--exit-code", "--after", "1").code == 1)
     }
 
+    @Test("a thread, and a message with many replies, say that there are more than are printed")
+    func longThread() throws {
+        let world = try World()
+        let lines = (1...10_002).map { seq in
+            #"{"ts":\#(1_700_000_000_000 + seq),"sender":"x","text":"\#(seq)","seq":\#(seq)"#
+                + (seq > 2 ? #","about":2}"# : "}")
+        }
+        // Given 10,000 replies
+        try world.importGeneral(lines.joined(separator: "\n"))
+        let thread = try world.bob("log", "--thread", "7", "--format", "%n")
+        #expect(thread.code == 0 && thread.lines == (2...10_001).map { "\($0)" })
+        #expect(
+            isOneLine(thread.errors) && thread.errors.contains("'natter log general --numbers --after 2'"), "\(thread)")
+        #expect(try world.bob("log", "--numbers", "--after", "2").lines.count == 10_000)
+        let shown = try world.bob("show", "general", "2")
+        #expect(shown.lines.contains { $0.hasPrefix("replies: 3 4 ") && $0.hasSuffix(" 1002") })
+        #expect(isOneLine(shown.errors) && shown.errors.contains("'natter log general --raw --after 2'"), "\(shown)")
+        // What is complete has no note
+        for words in [["log", "--thread", "1"], ["show", "general", "3"], ["log", "--thread", "7", "--quiet"]] {
+            try expect(world.bob.run(words), isSilent: false)
+        }
+    }
+
     @Test("the newest page needs no full sync; a request for everything gets everything")
     func manyMessages() throws {
         let world = try World()

@@ -123,11 +123,10 @@ extension Replica {
 
     /// The numbers of the records of a kind that are about a message, lowest first.
     public func seqs(
-        of kind: MessageKind, about seq: Seq, in conversation: ReplicaConversation
+        of kind: MessageKind, about seq: Seq, in conversation: ReplicaConversation, limit: Int
     ) throws(ReplicaError) -> [Seq] {
         try ReplicaError.translate {
-            try RelationRows.seqs(
-                of: kind, about: seq, in: conversation.number, limit: Limits.pageLimit, on: connection)
+            try RelationRows.seqs(of: kind, about: seq, in: conversation.number, limit: limit, on: connection)
         }
     }
 

@@ -276,10 +276,19 @@ private struct Log {
         guard let conversation = conversations.first, thread >= conversation.first, thread <= conversation.head else {
             throw noMessage(thread, conversations)
         }
-        var seqs = try walk.replica.thread(thread, in: conversation, limit: Log.threadLimit)
+        var seqs = try walk.replica.thread(thread, in: conversation, limit: Log.threadLimit + 1)
+        let isCut = seqs.count > Log.threadLimit
+        seqs = Array(seqs.prefix(Log.threadLimit))
+        let first = seqs.first ?? thread
         if request.isReversed { seqs.reverse() }
         try walk.write(seqs, of: conversation)
         try printer.output.flush()
+        if isCut {
+            context.note(
+                "only \(Log.threadLimit) messages of this thread were printed; 'natter log "
+                    + "\(Delivery.quoted(conversation.name)) --numbers --after \(first)' prints the others, too, among all "
+                    + "later messages")
+        }
         try checkDamage(walk)
         return .success
     }
