@@ -44,7 +44,7 @@ enum StandardInput {
     }
 }
 
-/// Reads standard input line by line, with the memory of one line and a buffer. Not thread-safe.
+/// Reads standard input line by line, with the memory of one line and a buffer, and without a byte order mark. Not thread-safe.
 struct InputLines {
     enum Item: Equatable {
         /// A line without its newline, `\n` or `\r\n`.
@@ -57,6 +57,7 @@ struct InputLines {
     }
 
     private static let chunkBytes = 1 << 17
+    private static let byteOrderMark: [UInt8] = [0xEF, 0xBB, 0xBF]
 
     private let descriptor: Int32
     private let limit: Int
@@ -75,8 +76,8 @@ struct InputLines {
         var searched = start
         while true {
             if let end = buffer[searched...].firstIndex(of: UInt8(ascii: "\n")) { return take(to: end, next: end + 1) }
-            // One more byte, for the `\r` of a newline.
-            if buffer.count - start > limit + 1 {
+            // Room for a byte order mark, and for the `\r` of a newline.
+            if buffer.count - start > limit + InputLines.byteOrderMark.count + 1 {
                 number += 1
                 return .tooLong
             }
@@ -90,6 +91,9 @@ struct InputLines {
     }
 
     private mutating func take(to end: Int, next: Int) -> Item {
+        if number == 0, buffer[start..<end].starts(with: InputLines.byteOrderMark) {
+            start += InputLines.byteOrderMark.count
+        }
         let hasReturn = end > start && buffer[end - 1] == UInt8(ascii: "\r")
         let range = start..<(hasReturn ? end - 1 : end)
         start = next

@@ -1,6 +1,6 @@
 internal import Glibc
 
-/// Reads lines of a file or a pipe, one at a time, in bounded memory.
+/// Reads lines of a file or a pipe, one at a time, in bounded memory and without a byte order mark.
 struct LineReader: ~Copyable {
     enum Failure: Error {
         /// The next line is longer than the limit.
@@ -8,6 +8,7 @@ struct LineReader: ~Copyable {
     }
 
     private static let chunkBytes = 1 << 18
+    private static let byteOrderMark: [UInt8] = [0xEF, 0xBB, 0xBF]
 
     private let source: (UnsafeMutableRawBufferPointer) throws -> Int
     private let limit: Int
@@ -37,7 +38,7 @@ struct LineReader: ~Copyable {
             if let newline {
                 return try give(start..<newline, next: newline + 1, body)
             }
-            guard buffer.count - start <= limit else {
+            guard buffer.count - start <= limit + LineReader.byteOrderMark.count else {
                 number += 1
                 throw Failure.tooLong
             }
@@ -53,6 +54,8 @@ struct LineReader: ~Copyable {
     private mutating func give<Result>(
         _ range: Range<Int>, next: Int, _ body: (UnsafeRawBufferPointer) throws -> Result
     ) throws -> Result {
+        let hasMark = number == 0 && buffer[range].starts(with: LineReader.byteOrderMark)
+        let range = hasMark ? range.dropFirst(LineReader.byteOrderMark.count) : range
         number += 1
         start = next
         guard range.count <= limit else { throw Failure.tooLong }

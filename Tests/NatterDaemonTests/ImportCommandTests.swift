@@ -55,6 +55,15 @@ struct ImportCommandTests {
         #expect(lines == [#"{"sender":"a","seq":1,"text":"b","ts":1}"#, #"{"sender":"d","seq":2,"text":"c","ts":2}"#])
     }
 
+    @Test("a byte order mark before the first line is no part of it")
+    func byteOrderMark() throws {
+        let file = try directory.write("in", "\u{FEFF}" + line(1, "a", "b") + line(2, "a", "\u{FEFF}c"))
+        #expect(natterd("import", "--old", "general", file, "--data", data).code == 0)
+        let lines = natterd("export", "general", "--data", data).lines
+        #expect(
+            try lines.map { try WireJSON.decode(ExportLine.self, from: Array($0.utf8)).text } == ["b", "\u{FEFF}c"])
+    }
+
     static let bad: [(String, String)] = [
         ("not json", "not a JSON object"), ("{\"ts\":1,\"sender\":\"a\"", "not a JSON object"),
         ("[]", "not a JSON object"),
@@ -252,7 +261,9 @@ struct ImportCommandTests {
                 repeating: UInt8.random(in: 0x20...0x7E, using: &generator),
                 count: lengths.randomElement(using: &generator) ?? 0)
         }
-        let file = try directory.write("in", Array(lines.joined(separator: [0x0A])))
+        // With or without a byte order mark
+        let mark: [UInt8] = lines.first?.isEmpty == false && Bool.random(using: &generator) ? [0xEF, 0xBB, 0xBF] : []
+        let file = try directory.write("in", mark + lines.joined(separator: [0x0A]))
         let input = try InputFile(file)
         var reader = LineReader(limit: 300_000) { try input.read(into: $0) }
         var found: [[UInt8]] = []

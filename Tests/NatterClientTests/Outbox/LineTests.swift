@@ -30,6 +30,17 @@ struct LineTests {
         #expect(log.map(\.text) == ["one", "two", " three ", "\u{1}\"\\é", "last"])
     }
 
+    @Test("a byte order mark before the first line is no part of it", arguments: ["--lines", "--ndjson"])
+    func byteOrderMark(form: String) throws {
+        let texts = [String(repeating: "x", count: 65_536), "\u{FEFF}second"]
+        let lines = texts.map { form == "--lines" ? $0 : #"{"text":"\#($0)"}"# }
+        let outcome = try alice.send(form, input: Array(("\u{FEFF}" + lines.joined(separator: "\r\n")).utf8))
+        #expect(outcome == .silent)
+        #expect(try alice.texts() == texts)
+        // With nothing else, the line is blank
+        #expect(try alice.send(form, input: Array("\u{FEFF}\n".utf8)) == .silent)
+    }
+
     @Test("nothing at all is no error", arguments: ["", "\n\n \n"])
     func empty(input: String) throws {
         for form in ["--lines", "--ndjson"] { #expect(try alice.send(form, input: Array(input.utf8)).code == 0) }
@@ -194,6 +205,7 @@ struct InputLinesTests {
             expected.append(.line(line))
             bytes += line + (Bool.random(using: &generator) ? [0x0D, 0x0A] : [0x0A])
         }
+        if !expected.isEmpty, Bool.random(using: &generator) { bytes = [0xEF, 0xBB, 0xBF] + bytes }
         var ends: [Int32] = [-1, -1]
         try #require(pipe(&ends) == 0)
         defer { close(ends[0]) }
