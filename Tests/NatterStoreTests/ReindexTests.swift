@@ -1,3 +1,4 @@
+import Glibc
 import NatterArchive
 import NatterCrypto
 import NatterLog
@@ -81,6 +82,37 @@ struct ReindexTests {
         #expect(
             try next.store.members(of: "team", for: next.user("alice")).map(\.user.name).sorted() == ["alice", "carol"])
         #expect(try next.post(["goes on"], to: "@bob").first?.message?.seq == Seq(2_401))
+    }
+
+    @Test(
+        "without a database, a secret that can't be read stops it, and nothing is changed",
+        arguments: [[DiskFault.Call.open: EIO], [.open: EACCES], [.read: EIO], [:]])
+    func unreadableSecret(failures: [DiskFault.Call: Int32]) throws {
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path)
+        try store.fill(300)
+        try store.seal()
+        let cursor = store.store.text(
+            of: try store.store.changes(since: .now, for: store.user("alice"), form: .messages, limitBytes: 1).cursor)
+        store.store.close()
+        try Self.removeDatabase(directory.path)
+        let path = directory.path + "/secret"
+        let secret = try disk.contents(of: path, limit: 64)
+        // Given a secret that the disk does not return, or a file without one
+        if failures.isEmpty { try disk.replaceContents(of: path, with: Array("damaged\n".utf8)) }
+        let failing = FaultyDisk()
+        failing.set(failures: failures, in: "/secret")
+        let before = try disk.list(directory.path)
+        // When the index is made again, then the file is named
+        let error = #expect(throws: StoreOpenError.self) {
+            _ = try StoreRebuild.run(directory.path, .reindex, disk: failing)
+        }
+        #expect("\(error, default: "")".contains("/secret'"))
+        #expect(try disk.list(directory.path) == before)
+        // and with the secret back, cursors still open
+        if failures.isEmpty { try disk.replaceContents(of: path, with: secret) }
+        _ = try StoreRebuild.run(directory.path, .reindex)
+        #expect(throws: Never.self) { try TestStore(directory.path).store.cursor(from: cursor) }
     }
 
     @Test("wrong and missing rows are rebuilt; rows that no log holds stay")

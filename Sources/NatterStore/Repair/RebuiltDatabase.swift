@@ -44,6 +44,8 @@ final class RebuiltDatabase {
         guard try exists || Store.hasLogs(root, disk) else {
             throw DiskError(code: .noSuchFileOrDirectory, operation: "open", path: database)
         }
+        // The copy of the secret is needed. If it can't be read, nothing is changed.
+        if !exists { _ = try StoreSecret.read(in: root, disk: disk) }
         isStaged = true
         (wasMissing, hasUnknownLoss) = (!exists, !exists)
         try disk.removeDatabase(database + ".rebuilt")
@@ -162,7 +164,7 @@ final class RebuiltDatabase {
     private func putSecret() throws {
         try connection.run(
             "INSERT OR REPLACE INTO meta VALUES (?,?)", "key_secret",
-            (StoreSecret.read(in: root, disk: disk) ?? .random()).bytes)
+            (try StoreSecret.read(in: root, disk: disk) ?? .random()).bytes)
         report(
             "the ids of messages sent before are not known any more: a message sent again with such an id counts as new"
         )
