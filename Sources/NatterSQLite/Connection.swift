@@ -143,7 +143,8 @@ public final class Connection {
         if descriptor >= 0 {
             close(descriptor)
         } else if errno != EEXIST {
-            throw SQLiteError(reason: .cannotOpen, message: Errno.current.phrase, path: path)
+            let error = Errno.current
+            throw SQLiteError(reason: .cannotOpen, message: error.phrase, path: path, systemError: error)
         }
     }
 
@@ -303,7 +304,10 @@ public final class Connection {
 
     private static func error(code: Int32, handle: OpaquePointer?, path: String) -> SQLiteError {
         let message = handle.flatMap { sqlite3_errmsg($0) }.map { String(cString: $0) } ?? "out of memory"
-        let systemError = handle.map { Errno(rawValue: sqlite3_system_errno($0)) }
+        // SQLite looks for links before it opens a file, and its number is of that.
+        let systemError =
+            code == foundLink
+            ? .tooManySymbolicLinkLevels : handle.map { Errno(rawValue: sqlite3_system_errno($0)) }
         let isFull = SQLiteError.isFull(code, code == SQLiteError.write ? writeError(handle, systemError) : systemError)
         let reason: SQLiteError.Reason =
             switch code & 0xFF {
@@ -322,7 +326,9 @@ public final class Connection {
         guard [.cannotOpen, .inputOutput].contains(reason), let systemError, systemError.rawValue != 0 else {
             return SQLiteError(reason: reason, code: code, message: phrase, path: path)
         }
-        return SQLiteError(reason: reason, code: code, message: "\(phrase): \(systemError.phrase)", path: path)
+        return SQLiteError(
+            reason: reason, code: code, message: "\(phrase): \(systemError.phrase)", path: path,
+            systemError: systemError)
     }
 
     /// The number of the write that failed last, of the database or of its write-ahead log. If a failed commit has been rolled

@@ -1,6 +1,6 @@
 internal import CSQLite
 public import NatterLanguage
-internal import NatterSystem
+public import NatterSystem
 
 /// A failed call to SQLite.
 public struct SQLiteError: Error, Equatable, PhraseConvertible {
@@ -29,9 +29,12 @@ public struct SQLiteError: Error, Equatable, PhraseConvertible {
     public let code: Int32
     public let message: Phrase
     public let path: String
+    /// Of the system's call that failed; nil if none did, or SQLite does not say.
+    public let systemError: Errno?
 
-    public init(reason: Reason, code: Int32 = 0, message: Phrase, path: String) {
+    public init(reason: Reason, code: Int32 = 0, message: Phrase, path: String, systemError: Errno? = nil) {
         (self.reason, self.code, self.message, self.path) = (reason, code, message, path)
+        self.systemError = systemError
     }
 
     /// A write or sync failed, so the content of the file is unknown.

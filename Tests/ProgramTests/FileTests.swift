@@ -229,6 +229,17 @@ struct FileTests {
         }
     }
 
+    @Test("a database that can't be opened: what the system says", .enabled(if: !PostgresCluster.servesTests))
+    func unopenedDatabase() throws {
+        let world = try World()
+        world.stopServing()
+        let path = world.data + "/store.db"
+        let copy = world.data + "/copy.db"
+        #expect(rename(path, copy) == 0 && symlink("copy.db", path) == 0)
+        let outcome = try world.natterd("user", "list")
+        #expect(outcome.code == 74 && outcome.errors.contains("symbolic links"), "\(outcome)")
+    }
+
     @Test("an erasure that the disk ends leaves nothing of the text, or says so by its status")
     func endedErasure() throws {
         let world = try World()

@@ -272,11 +272,8 @@ final class FileEngine: StoreEngine {
         } catch let error as SQLiteError where error.reason == .corrupt {
             throw StoreOpenError.damaged(error.phrase)
         } catch let error as SQLiteError where error.reason == .cannotOpen {
-            // SQLite says no more.
-            let path = Store.databasePath(directory)
-            let isDirectory = try disk.information(path)?.isDirectory == true
             throw StoreOpenError.cannotCreate(
-                DiskError(code: isDirectory ? .isDirectory : .permissionDenied, operation: "open", path: path))
+                DiskError(code: error.systemError ?? .permissionDenied, operation: "open", path: error.path))
         }
     }
 
