@@ -30,8 +30,7 @@ public struct CommandFailure: Error, Equatable, PhraseConvertible {
             self.init(
                 .temporary, code: "disk_full", "\(error.phrase); raise the limit with 'ulimit -f' and try again")
         case let operation where error.isFull && operation != "read": self.init(full: error.phrase)
-        case _ where error.code == .tooManyOpenFiles:
-            self.init(.inputOutput, code: "io_error", "\(error.phrase); raise the limit with 'ulimit -n' and try again")
+        case _ where error.code == .tooManyOpenFiles: self.init(.inputOutput, code: "io_error", error.phrase)
         case "create", "create directory": self.init(.cannotCreate, code: "cannot_create", error.phrase)
         default: self.init(.inputOutput, code: "io_error", error.phrase)
         }

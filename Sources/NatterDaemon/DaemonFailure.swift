@@ -40,7 +40,7 @@ enum DaemonFailure {
     private static func of(_ error: StoreOpenError) -> CommandFailure {
         switch error {
         case .locked: CommandFailure(.temporary, code: "locked", error.phrase)
-        case .cannotCreate(let disk) where disk.isFull: CommandFailure(disk)
+        case .cannotCreate(let disk) where disk.isFull || disk.code == .tooManyOpenFiles: CommandFailure(disk)
         case .cannotCreate: CommandFailure(.cannotCreate, code: "cannot_create", error.phrase)
         case .newer: CommandFailure(.configuration, code: "newer_format", error.phrase)
         case .damaged: CommandFailure(.inputOutput, code: "damaged", "\(error); run 'natterd fsck'")
@@ -108,7 +108,7 @@ enum DaemonFailure {
         case .inUse: CommandFailure(.temporary, code: "locked", error.phrase)
         case .occupied, .otherStore, .notEmpty: CommandFailure(.cannotCreate, code: "occupied", error.phrase)
         case .nested: CommandFailure(.usage, code: "usage", error.phrase)
-        case .cannotCreate(let disk) where disk.isFull: CommandFailure(disk)
+        case .cannotCreate(let disk) where disk.isFull || disk.code == .tooManyOpenFiles: CommandFailure(disk)
         case .cannotCreate: CommandFailure(.cannotCreate, code: "cannot_create", error.phrase)
         case .notABackup: CommandFailure(.invalidData, code: "not_a_backup", error.phrase)
         case .damaged: CommandFailure(.inputOutput, code: "damaged", error.phrase)

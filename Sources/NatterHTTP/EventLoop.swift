@@ -42,9 +42,7 @@ final class EventLoop {
         }
     }
 
-    private static func tooFew(_ reason: Errno) -> Phrase {
-        "cannot wait for the network: \(reason.phrase); raise the limit with 'ulimit -n' and try again"
-    }
+    private static func tooFew(_ reason: Errno) -> Phrase { "cannot wait for the network: \(reason.phrase)" }
 
     /// Ends the process, because libevent does so after this in any case, and with status 1. That would mean "nothing found".
     /// It happens if there is no descriptor left for the loop itself, because another thread took the last ones.

@@ -37,6 +37,9 @@ public struct SQLiteError: Error, Equatable, PhraseConvertible {
         self.systemError = systemError
     }
 
+    /// Whether this process could not open a file, which says nothing about what is in it.
+    public var isOfProcess: Bool { systemError?.isOfProcess ?? false }
+
     /// A write or sync failed, so the content of the file is unknown.
     public var leavesUnknown: Bool { reason == .inputOutput && !SQLiteError.lookCodes.contains(code) }
 

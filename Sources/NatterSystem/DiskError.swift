@@ -31,12 +31,16 @@ public struct Errno: RawRepresentable, Hashable, Sendable, PhraseConvertible {
     public static let connectionRefused = Errno(rawValue: ECONNREFUSED)
     public static let diskQuotaExceeded = Errno(rawValue: EDQUOT)
 
+    /// True if this process could not open a file, which says nothing about what is in it.
+    public var isOfProcess: Bool { [.tooManyOpenFiles, .permissionDenied].contains(self) }
+
     /// The C library's description, such as "no space left on device", in lower case like all our messages. Our
-    /// catalogues translate it, because few machines have the C library's own catalogue.
+    /// catalogues translate it, because few machines have the C library's own catalogue. Too many open files have a remedy.
     public var phrase: Phrase {
         guard let description = natter_error_text(rawValue) else { return "error \(rawValue)" }
         let words = String(cString: description)
-        return Phrase(key: words.prefix(1).lowercased() + words.dropFirst())
+        let phrase = Phrase(key: words.prefix(1).lowercased() + words.dropFirst())
+        return self == .tooManyOpenFiles ? "\(phrase); raise the limit with 'ulimit -n' and try again" : phrase
     }
 }
 

@@ -209,7 +209,7 @@ struct FileTests {
         #expect(try world.natterd("fsck").code == 0)
     }
 
-    @Test("few descriptors are not taken for damage", arguments: 8...48)
+    @Test("few descriptors are not taken for damage, and the limit is named", arguments: 4...48)
     func fewDescriptorsForChecks(count: Int) throws {
         let world = try World()
         world.stopServing()
@@ -217,7 +217,7 @@ struct FileTests {
         let lines = (1...3_000).map { JSON.line(ts: 1_700_000_000_000 + $0, sender: "x", text: "line \($0)") }
         let file = try world.directory.write("in", lines.joined())
         try expect(world.natterd("--data", data, "import", "general", file), hasNotes: true)
-        for words in [["fsck"], ["backup", world.directory.path + "/backup"]] {
+        for words in [["fsck"], ["backup", world.directory.path + "/backup"], ["user", "list"], ["reindex"]] {
             let outcome = try ChildProcess(
                 "/bin/sh",
                 ["-c", "ulimit -n \(count); exec \"$0\" \"$@\"", try Programs.path("natterd"), "--data", data]
@@ -225,7 +225,9 @@ struct FileTests {
                 environment: ["HOME": world.directory.path, "SWIFT_BACKTRACE": "enable=no"]
             ).finish()
             // 127: not even the libraries could be loaded.
-            #expect([0, 73, 74, 127].contains(outcome.code), "\(words): \(outcome)")
+            #expect([0, 74, 127].contains(outcome.code), "\(words): \(outcome)")
+            let isNamed = outcome.errors.contains("too many open files; raise the limit with 'ulimit -n'")
+            #expect(outcome.code != 74 || isNamed, "\(words): \(outcome)")
         }
     }
 
@@ -238,6 +240,26 @@ struct FileTests {
         #expect(rename(path, copy) == 0 && symlink("copy.db", path) == 0)
         let outcome = try world.natterd("user", "list")
         #expect(outcome.code == 74 && outcome.errors.contains("symbolic links"), "\(outcome)")
+    }
+
+    @Test("a database that a repair may not open is not replaced", .enabled(if: !PostgresCluster.servesTests))
+    func foreignDatabase() throws {
+        let world = try World()
+        try world.alice.sends("one")
+        world.stopServing()
+        #expect(chmod(world.data + "/store.db", 0) == 0)
+        for words in [["fsck"], ["fsck", "--repair"], ["reindex"]] {
+            let outcome = try ChildProcess(
+                "/usr/bin/setpriv",
+                (geteuid() == 0 ? ["--bounding-set", "-dac_override,-dac_read_search"] : ["--no-new-privs"])
+                    + [Programs.path("natterd"), "--data", world.data] + words,
+                environment: ["HOME": world.directory.path]
+            ).finish()
+            #expect(outcome.code == 74 && outcome.errors.contains("permission denied"), "\(words): \(outcome)")
+        }
+        #expect(chmod(world.data + "/store.db", 0o600) == 0)
+        try expect(world.natterd("fsck"), hasNotes: true)
+        #expect(access(world.data + "/quarantine", F_OK) != 0)
     }
 
     @Test("an erasure that the disk ends leaves nothing of the text, or says so by its status")

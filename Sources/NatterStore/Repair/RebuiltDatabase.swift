@@ -34,7 +34,7 @@ final class RebuiltDatabase {
         let database = Store.databasePath(root)
         try RebuiltDatabase.finishFormer(root, disk, report)
         let exists = try (disk.information(database)?.size ?? 0) > 0
-        if exists, RebuiltDatabase.isWhole(database, disk) {
+        if exists, try RebuiltDatabase.isWhole(database, disk) {
             isStaged = false
             let connection = try Connection(path: database, role: .writer, disk: disk)
             try StoreSchema.current.migrate(connection)
@@ -74,7 +74,7 @@ final class RebuiltDatabase {
     private static func finishFormer(_ root: String, _ disk: any Disk, _ report: (Phrase) -> Void) throws {
         let path = Store.databasePath(root)
         guard try (disk.information(path)?.size ?? 0) == 0, try disk.information(path + ".rebuilt") != nil,
-            try disk.information(path + ".rebuilt-wal") == nil, isWhole(path + ".rebuilt", disk)
+            try disk.information(path + ".rebuilt-wal") == nil, try isWhole(path + ".rebuilt", disk)
         else { return }
         do {
             let connection = try Connection(path: path + ".rebuilt", role: .reader, disk: disk)
@@ -90,12 +90,17 @@ final class RebuiltDatabase {
         try disk.removeDatabase(Store.databasePath(root) + ".rebuilt")
     }
 
-    private static func isWhole(_ path: String, _ disk: any Disk) -> Bool {
+    /// - Throws: if this process may not open it, or has no descriptors left. A database that is whole must not be replaced then.
+    private static func isWhole(_ path: String, _ disk: any Disk) throws -> Bool {
         do {
             guard try isSound(path, disk) else { return false }
             // Nothing reads pages that nothing leads to, but they are still damage.
             if try (disk.information(path + "-wal")?.size ?? 0) > 0 { return true }
             return try PageScan.damagedPages(of: disk.open(path, .read)).isEmpty
+        } catch let error as SQLiteError where error.isOfProcess {
+            throw error
+        } catch let error as DiskError where error.code.isOfProcess {
+            throw error
         } catch {
             return false
         }
@@ -111,7 +116,8 @@ final class RebuiltDatabase {
     private func salvage(_ path: String, _ target: Connection) throws -> Bool {
         do {
             return try salvage(Connection(path: path, role: .reader, disk: disk), target)
-        } catch let error as SQLiteError where error.path == path && error.reason != .newerSchema {
+        } catch let error as SQLiteError where error.path == path && error.reason != .newerSchema && !error.isOfProcess
+        {
             report("the tables of '\(path)' can't be read: \(error.message)")
             try StoreSchema.current.migrate(target)
             let found = try LoosePages.withoutFirstPage(path, on: disk, like: target, isTable: KeyTables.isTable)

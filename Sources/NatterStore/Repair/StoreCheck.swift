@@ -124,7 +124,9 @@ public final class StoreCheck {
             }
         } catch let error as SQLiteError where error.reason == .newerSchema {
             throw StoreOpenError.newer(error.phrase)
-        } catch let error as SQLiteError where error.reason == .corrupt || error.reason == .cannotOpen {
+        } catch let error as SQLiteError
+            where error.reason == .corrupt || error.reason == .cannotOpen && !error.isOfProcess
+        {
             // Nothing tells which log files belong to it.
             try reportPages(or: ["the database can't be read: \(error.message)"])
             return try leftovers.remove()
@@ -176,7 +178,7 @@ public final class StoreCheck {
         }
     }
 
-    private func checkDatabase(_ connection: Connection) throws(DiskError) {
+    private func checkDatabase(_ connection: Connection) throws {
         var problems: [Phrase] = []
         do throws(SQLiteError) {
             let statement = try connection.statement("PRAGMA integrity_check(100)")
@@ -185,6 +187,7 @@ public final class StoreCheck {
                 if line != "ok" { problems.append(Phrase(verbatim: line)) }
             }
         } catch {
+            if error.isOfProcess { throw error }
             problems.append(error.message)
         }
         // After a crash, the WAL may contain the whole form of a page that is torn in the database.
@@ -202,7 +205,7 @@ public final class StoreCheck {
             }
             if !pages.isEmpty { return }
         } catch {
-            if error.code == .tooManyOpenFiles { throw error }
+            if error.code.isOfProcess { throw error }
             if problems.isEmpty { problems = [error.phrase] }
         }
         for problem in problems { report(StoreDamage(file: database, problem: problem)) }
