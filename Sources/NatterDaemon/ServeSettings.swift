@@ -225,13 +225,18 @@ struct ServeSettings: Equatable {
     static func file(in directory: String, skipsMalformed: Bool = false) throws -> ConfigFile? {
         let path = directory + "/" + configurationName
         let disk = PosixDisk()
-        guard try disk.information(path) != nil else { return nil }
+        guard let found = try disk.information(path) else { return nil }
         let bytes: [UInt8]
         do throws(DiskError) { bytes = try disk.contents(of: path, limit: configurationLimit) } catch {
             if error.code == .tooManySymbolicLinkLevels {
                 throw CommandFailure(
                     unreadable: error.code,
                     "'\(path)' is a symbolic link, which natterd does not follow; put the file itself there")
+            }
+            guard found.isRegular else {
+                throw CommandFailure(
+                    unreadable: error.code,
+                    "'\(path)' is not a regular file; put the settings of natterd there, or remove it")
             }
             throw CommandFailure(unreadable: error)
         }

@@ -105,6 +105,13 @@ struct SettingsTests {
         #expect(symlink(target, directory("natterd.conf")) == 0)
         let outcome = natterd("serve", "--data", directory.path)
         #expect(outcome.code == 66 && outcome.errors.contains("natterd.conf' is a symbolic link"), "\(outcome.errors)")
+        for make in [{ mkdir($0, 0o700) }, { mkfifo($0, 0o600) }] {
+            #expect(remove(directory("natterd.conf")) == 0 && make(directory("natterd.conf")) == 0)
+            let outcome = natterd("fsck", "--data", directory.path)
+            #expect(
+                outcome.code == 66 && outcome.errors.contains("natterd.conf' is not a regular file"),
+                "\(outcome.errors)")
+        }
     }
 
     @Test("half of a certificate and its key on the command line is 64, whatever the file says")
