@@ -479,6 +479,11 @@ struct PostgresTests {
         }
         guard case .unfit = refusal else { throw Failure("refused for another reason: \(refusal, default: "")") }
         #expect(try cluster.query("SELECT count(*) FROM pg_tables WHERE schemaname='public'", in: uri) == ["0"])
+        // A schema that is not there is named
+        let missing = #expect(throws: StoreOpenError.self) {
+            _ = try SharedStore(uri + "&options=-csearch_path%3Dnowhere").check(in: directory.path) { _ in }
+        }
+        #expect("\(missing, default: "")".contains("'nowhere'"))
     }
 
     @Test("a database that may forget what it acknowledged is refused")

@@ -162,8 +162,13 @@ final class PostgresEngine: StoreEngine {
 
     private static let lostID = StoreOpenError.damaged("the store in PostgreSQL has lost its id")
 
-    static let noStore = StoreOpenError.unfit(
-        "the database holds no store; name another one, or make one in it with 'natterd serve'")
+    /// The refusal of a database without a store. Another schema may have it.
+    static func noStore(_ connection: PostgresConnection) throws(PostgresError) -> StoreOpenError {
+        let path = try connection.run("SELECT current_setting('search_path')").text(0, 0)
+        return .unfit(
+            "the database holds no store in its search_path '\(path)'; name another database or schema, or make a store with 'natterd serve'"
+        )
+    }
 
     /// Whether the database has the tables of a store.
     static func hasTables(_ connection: PostgresConnection) throws(PostgresError) -> Bool {
@@ -239,7 +244,7 @@ final class PostgresEngine: StoreEngine {
             let connection = try pool.open()
             connection.silenceMilliseconds = PostgresPool.longSilenceMilliseconds
             if let reason = try PostgresSchema.forgetfulness(of: connection) { throw StoreOpenError.unfit(reason) }
-            guard try PostgresEngine.hasTables(connection) else { throw PostgresEngine.noStore }
+            guard try PostgresEngine.hasTables(connection) else { throw try PostgresEngine.noStore(connection) }
             // Steps would end the servers that do not know them.
             guard try PostgresSchema.knownStep(connection) == Int64(PostgresSchema.steps.count) else {
                 throw StoreOpenError.unfit("the store in PostgreSQL is of an older natterd; start this one on it first")
@@ -247,7 +252,7 @@ final class PostgresEngine: StoreEngine {
             try PostgresSchema.requireTables(connection)
             guard let (id, secret) = try PostgresEngine.knownIdentity(connection) else {
                 try PostgresEngine.requireNoLog(connection)
-                throw PostgresEngine.noStore
+                throw try PostgresEngine.noStore(connection)
             }
             // Before the copy is made, and with the lock of the log: a server may just be removing what is replaced.
             try connection.execute("BEGIN; SELECT pg_advisory_xact_lock(\(PostgresLog.lock))")

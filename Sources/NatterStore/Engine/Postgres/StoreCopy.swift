@@ -184,10 +184,12 @@ public enum StoreCopy {
             let pool = PostgresPool(shared.target)
             let database = try pool.open()
             database.silenceMilliseconds = PostgresPool.longSilenceMilliseconds
-            guard try PostgresEngine.hasTables(database) else { throw PostgresEngine.noStore }
+            guard try PostgresEngine.hasTables(database) else { throw try PostgresEngine.noStore(database) }
             try PostgresSchema.migrate(database)
             try PostgresSchema.requireTables(database)
-            guard let (id, secret) = try PostgresEngine.knownIdentity(database) else { throw PostgresEngine.noStore }
+            guard let (id, secret) = try PostgresEngine.knownIdentity(database) else {
+                throw try PostgresEngine.noStore(database)
+            }
             let held = try PostgresLog.hold(database)
             guard held, try PostgresEngine.nodes(database, this: 0).isEmpty else {
                 throw StoreOpenError.unfit(
