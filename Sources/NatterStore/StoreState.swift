@@ -27,6 +27,8 @@ struct StoreState {
     var names = AccountNames()
     /// Change it by `add` and `removeToken` only: each account knows its own.
     private(set) var tokens: [Digest: TokenState] = [:]
+    /// Those that are good for one group, because a store may have a million others.
+    private(set) var groupTokens: [ConversationID: Set<Digest>] = [:]
     /// The accounts that may be online: those seen since the last count, and those that were online then.
     private var active: Set<AccountID> = []
     /// When the oldest edit or deletion was made of which a text may still have to be erased, by conversation; nil if the store
@@ -79,6 +81,7 @@ struct StoreState {
 
     mutating func add(_ token: TokenState, _ digest: Digest) {
         tokens[digest] = token
+        if let group = token.scopeID { groupTokens[group, default: []].insert(digest) }
         accounts[token.account]?.tokens.insert(digest)
         counters.token = max(counters.token, token.number)
     }
@@ -86,6 +89,7 @@ struct StoreState {
     mutating func removeToken(_ digest: Digest) {
         guard let token = tokens.removeValue(forKey: digest) else { return }
         accounts[token.account]?.tokens.remove(digest)
+        if let group = token.scopeID { groupTokens[group]?.remove(digest) }
         dirtyTokens.remove(digest)
     }
 

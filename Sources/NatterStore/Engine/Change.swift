@@ -256,7 +256,7 @@ enum Change: Sendable {
             state.forgetName(of: group)
             group.name = name
             group.isOpen = isOpen
-            state.renameScopes(of: Array(state.tokens.keys), in: [group.identity.id: group])
+            state.renameScopes(of: state.groupTokens[group.identity.id] ?? [], in: [group.identity.id: group])
             state.noteName(of: group)
             for member in group.members.keys { state.accounts[AccountID(rawValue: member)]?.noteNames() }
         case .groupDeleted(let number):
