@@ -52,9 +52,14 @@ public struct ShortHashKey: Sendable {
     }
 
     public func hash(_ message: UnsafeRawBufferPointer) -> UInt64 {
-        var value = [UInt8](repeating: 0, count: 8)
-        _ = crypto_shorthash(&value, message.bindMemory(to: UInt8.self).baseAddress, UInt64(message.count), bytes)
-        return value.withUnsafeBytes { UInt64(littleEndian: $0.loadUnaligned(as: UInt64.self)) }
+        var value: UInt64 = 0
+        withUnsafeMutablePointer(to: &value) { value in
+            value.withMemoryRebound(to: UInt8.self, capacity: 8) { value in
+                _ = crypto_shorthash(
+                    value, message.bindMemory(to: UInt8.self).baseAddress, UInt64(message.count), bytes)
+            }
+        }
+        return UInt64(littleEndian: value)
     }
 
     public func hash(_ message: some StringProtocol) -> UInt64 {

@@ -345,7 +345,9 @@ final class BatchBuilder {
 
     /// The hash that tells whether an id is used again with the same content.
     private func content(of message: NewMessage, _ text: [UInt8], in conversation: ConversationID) -> UInt64 {
-        var bytes = conversation.bytes
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(ConversationID.byteCount + text.count)
+        conversation.append(to: &bytes)
         if message.kind != .text || message.about != nil {
             // No text has a zero byte, so no text alone has the same bytes.
             bytes += [0, message.kind.rawValue]
