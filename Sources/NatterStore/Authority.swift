@@ -102,7 +102,7 @@ enum Authority {
         if isOwn(original, principal) { return }
         guard message.kind == .delete else {
             throw .forbidden(
-                "only the sender of message \(seq) may edit it; events and imported messages stay as they are")
+                "only the sender of message \(seq) may edit it; events, imported and erased messages stay as they are")
         }
         let isAdmin =
             state.accounts[principal.account]?.isAdmin == true

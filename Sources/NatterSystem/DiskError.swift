@@ -31,8 +31,8 @@ public struct Errno: RawRepresentable, Hashable, Sendable, PhraseConvertible {
     public static let connectionRefused = Errno(rawValue: ECONNREFUSED)
     public static let diskQuotaExceeded = Errno(rawValue: EDQUOT)
 
-    /// True if this process could not open a file, which says nothing about what is in it.
-    public var isOfProcess: Bool { [.tooManyOpenFiles, .permissionDenied].contains(self) }
+    /// True if this process could not open a file, or the system could not just now, which says nothing about what is in it.
+    public var isOfProcess: Bool { [EMFILE, ENFILE, ENOMEM, EACCES].contains(rawValue) }
 
     /// The C library's description, such as "no space left on device", in lower case like all our messages. Our
     /// catalogues translate it, because few machines have the C library's own catalogue. Too many open files have a remedy.

@@ -167,6 +167,21 @@ struct FaultTests {
         #expect(try store.all() == all)
     }
 
+    @Test(
+        "a log file that this process can't open, or may not, is no damage", .aboutFiles,
+        arguments: [EMFILE, ENFILE, EACCES])
+    func closedFile(code: Int32) throws {
+        let store = try TestStore(disk: disk)
+        try store.fill(300)
+        try store.seal()
+        let log = try #require(store.logs().first)
+        store.store.close()
+        disk.set(failures: [.open: code], in: Path.name(of: log))
+        #expect(throws: DiskError.self) { try StoreCheck.run(store.directory, disk: disk) { _ in } }
+        disk.set(failures: [:])
+        #expect(try store.damages() == [])
+    }
+
     @Test("a disk that fills while sealing loses no message, and sealing continues later")
     func sealingFails() throws {
         let store = try TestStore(disk: disk)

@@ -131,8 +131,7 @@ struct LogCheck {
         do throws(LogError) {
             return try Segment.open(at: path, on: check.disk)
         } catch {
-            // A limit of this process is no damage.
-            if case .disk(let cause) = error, cause.code == .tooManyOpenFiles { throw cause }
+            if case .disk(let cause) = error, cause.code.isOfProcess { throw cause }
             let segment = spare.flatMap { try? Segment.open(at: path, on: check.disk, spare: $0) }
             report(error, path, range: segment == nil ? range(of: blocks) : nil)
             return segment
