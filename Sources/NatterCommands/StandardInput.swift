@@ -57,7 +57,6 @@ struct InputLines {
     }
 
     private static let chunkBytes = 1 << 17
-    private static let byteOrderMark: [UInt8] = [0xEF, 0xBB, 0xBF]
 
     private let descriptor: Int32
     private let limit: Int
@@ -77,7 +76,7 @@ struct InputLines {
         while true {
             if let end = buffer[searched...].firstIndex(of: UInt8(ascii: "\n")) { return take(to: end, next: end + 1) }
             // Room for a byte order mark, and for the `\r` of a newline.
-            if buffer.count - start > limit + InputLines.byteOrderMark.count + 1 {
+            if buffer.count - start > limit + ByteOrderMark.count + 1 {
                 number += 1
                 return .tooLong
             }
@@ -91,9 +90,7 @@ struct InputLines {
     }
 
     private mutating func take(to end: Int, next: Int) -> Item {
-        if number == 0, buffer[start..<end].starts(with: InputLines.byteOrderMark) {
-            start += InputLines.byteOrderMark.count
-        }
+        if number == 0 { start += ByteOrderMark.length(in: buffer[start..<end]) }
         let hasReturn = end > start && buffer[end - 1] == UInt8(ascii: "\r")
         let range = start..<(hasReturn ? end - 1 : end)
         start = next

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import NatterCLI
 
 /// Reads lines of a file or a pipe, one at a time, in bounded memory and without a byte order mark.
 struct LineReader: ~Copyable {
@@ -8,7 +9,6 @@ struct LineReader: ~Copyable {
     }
 
     private static let chunkBytes = 1 << 18
-    private static let byteOrderMark: [UInt8] = [0xEF, 0xBB, 0xBF]
 
     private let source: (UnsafeMutableRawBufferPointer) throws -> Int
     private let limit: Int
@@ -38,7 +38,7 @@ struct LineReader: ~Copyable {
             if let newline {
                 return try give(start..<newline, next: newline + 1, body)
             }
-            guard buffer.count - start <= limit + LineReader.byteOrderMark.count else {
+            guard buffer.count - start <= limit + ByteOrderMark.count else {
                 number += 1
                 throw Failure.tooLong
             }
@@ -54,8 +54,7 @@ struct LineReader: ~Copyable {
     private mutating func give<Result>(
         _ range: Range<Int>, next: Int, _ body: (UnsafeRawBufferPointer) throws -> Result
     ) throws -> Result {
-        let hasMark = number == 0 && buffer[range].starts(with: LineReader.byteOrderMark)
-        let range = hasMark ? range.dropFirst(LineReader.byteOrderMark.count) : range
+        let range = number == 0 ? range.dropFirst(ByteOrderMark.length(in: buffer[range])) : range
         number += 1
         start = next
         guard range.count <= limit else { throw Failure.tooLong }
