@@ -256,6 +256,7 @@ struct FileTests {
                 environment: ["HOME": world.directory.path]
             ).finish()
             #expect(outcome.code == 74 && outcome.errors.contains("permission denied"), "\(words): \(outcome)")
+            #expect(access(world.data + "/store.db.rebuilt", F_OK) != 0, "\(words) has begun to make another")
         }
         #expect(chmod(world.data + "/store.db", 0o600) == 0)
         try expect(world.natterd("fsck"), hasNotes: true)
