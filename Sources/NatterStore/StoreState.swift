@@ -89,7 +89,10 @@ struct StoreState {
     mutating func removeToken(_ digest: Digest) {
         guard let token = tokens.removeValue(forKey: digest) else { return }
         accounts[token.account]?.tokens.remove(digest)
-        if let group = token.scopeID { groupTokens[group]?.remove(digest) }
+        if let group = token.scopeID {
+            groupTokens[group]?.remove(digest)
+            if groupTokens[group]?.isEmpty == true { groupTokens[group] = nil }
+        }
         dirtyTokens.remove(digest)
     }
 
