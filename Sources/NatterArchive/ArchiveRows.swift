@@ -95,6 +95,16 @@ public struct BlockRow: Sendable, Equatable {
     }
 }
 
+/// Runs one statement that returns no rows, in the transaction of an entry.
+public protocol RowWriter<Failure> {
+    associatedtype Failure: Error
+    /// - Parameter sql: in the dialect that SQLite and PostgreSQL share: parameters are `$1`, `$2` … in the order of
+    ///   their first use, and conflicts use `ON CONFLICT`.
+    func run(_ sql: StaticString, _ values: any SQLValue...) throws(Failure)
+}
+
+extension Connection: RowWriter {}
+
 /// The queries of `ArchiveSchema`'s tables.
 public enum ArchiveRows {
     private static let blockColumns =
@@ -172,9 +182,10 @@ public enum ArchiveRows {
         try blocks(Seq(1)...Seq(UInt64(Int64.max)), of: conversation, on: connection)
     }
 
-    public static func insert(_ row: BlockRow, on connection: Connection) throws(SQLiteError) {
-        try connection.run(
-            "INSERT INTO block VALUES (?,?,?,?,?,?,?,?,?,?,?)", row.conversation, row.firstSeq.rawValue, row.count,
+    public static func insert<Rows: RowWriter>(_ row: BlockRow, on rows: Rows) throws(Rows.Failure) {
+        try rows.run(
+            "INSERT INTO block VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11)", row.conversation, row.firstSeq.rawValue,
+            row.count,
             row.segmentSeq.rawValue, row.generation, row.offset,
             row.length, Int64(row.revision), row.lowTime.milliseconds, row.highTime.milliseconds,
             row.lastCommit.rawValue)
@@ -221,9 +232,12 @@ public enum ArchiveRows {
     }
 
     /// Inserts or updates the row of a segment.
-    public static func put(_ row: SegmentRow, on connection: Connection) throws(SQLiteError) {
-        try connection.run(
-            "INSERT OR REPLACE INTO segment VALUES (?,?,?,?,?,?)", row.conversation, row.firstSeq.rawValue,
+    public static func put<Rows: RowWriter>(_ row: SegmentRow, on rows: Rows) throws(Rows.Failure) {
+        try rows.run(
+            """
+            INSERT INTO segment VALUES ($1,$2,$3,$4,$5,$6) ON CONFLICT (conversation,first_seq,generation)
+            DO UPDATE SET size=excluded.size, dictionary=excluded.dictionary, closed=excluded.closed
+            """, row.conversation, row.firstSeq.rawValue,
             row.generation, row.size, row.dictionary.bytes, row.isClosed)
     }
 
@@ -235,15 +249,15 @@ public enum ArchiveRows {
     }
 
     /// Deletes the rows of a segment and its blocks, and its dictionary if no other segment has it.
-    public static func delete(_ row: SegmentRow, on connection: Connection) throws(SQLiteError) {
-        try connection.run(
-            "DELETE FROM block WHERE conversation=? AND segment_seq=? AND generation=?", row.conversation,
+    public static func delete<Rows: RowWriter>(_ row: SegmentRow, on rows: Rows) throws(Rows.Failure) {
+        try rows.run(
+            "DELETE FROM block WHERE conversation=$1 AND segment_seq=$2 AND generation=$3", row.conversation,
             row.firstSeq.rawValue, row.generation)
-        try connection.run(
-            "DELETE FROM segment WHERE conversation=? AND first_seq=? AND generation=?", row.conversation,
+        try rows.run(
+            "DELETE FROM segment WHERE conversation=$1 AND first_seq=$2 AND generation=$3", row.conversation,
             row.firstSeq.rawValue, row.generation)
-        try connection.run(
-            "DELETE FROM dictionary WHERE id=?1 AND NOT EXISTS (SELECT 1 FROM segment WHERE dictionary=?1)",
+        try rows.run(
+            "DELETE FROM dictionary WHERE id=$1 AND NOT EXISTS (SELECT 1 FROM segment WHERE dictionary=$1)",
             row.dictionary.bytes)
     }
 
@@ -252,9 +266,10 @@ public enum ArchiveRows {
         for row in try segments(of: conversation, on: connection) { try delete(row, on: connection) }
     }
 
-    public static func put(_ dictionary: LogDictionary, on connection: Connection) throws(SQLiteError) {
+    public static func put<Rows: RowWriter>(_ dictionary: LogDictionary, on rows: Rows) throws(Rows.Failure) {
         guard dictionary.id != .none else { return }
-        try connection.run("INSERT OR IGNORE INTO dictionary VALUES (?,?)", dictionary.id.bytes, dictionary.record)
+        try rows.run(
+            "INSERT INTO dictionary VALUES ($1,$2) ON CONFLICT (id) DO NOTHING", dictionary.id.bytes, dictionary.record)
     }
 }
 

@@ -161,4 +161,21 @@ public enum MessagePlace: Sendable {
     case tail(TailPart)
     /// These messages are in no block and no tail.
     case missing(ClosedRange<Seq>)
+
+    public var seqs: ClosedRange<Seq> {
+        switch self {
+        case .block(let row): row.firstSeq...row.lastSeq
+        case .tail(let part): part.firstSeq...part.lastSeq
+        case .missing(let seqs): seqs
+        }
+    }
+
+    /// Whether messages here can match.
+    public func mayMatch(_ filter: MessageFilter) -> Bool {
+        switch self {
+        case .block(let row): filter.mayMatch(low: row.lowTime, high: row.highTime)
+        case .tail(let part): filter.mayMatch(low: part.lowTime, high: part.highTime)
+        case .missing: true
+        }
+    }
 }

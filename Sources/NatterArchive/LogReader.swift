@@ -339,18 +339,9 @@ public struct LogReader {
         at seq: Seq, _ matcher: MessageMatcher, _ isNewestFirst: Bool, _ ahead: ReadAhead?, _ budget: inout ReadBudget
     ) throws(ArchiveError) -> RunRead {
         let place = try place(of: seq)
-        let seqs: ClosedRange<Seq>
-        let mayMatch: Bool
-        switch place {
-        case .missing(let seqs): return RunRead(seqs: seqs, content: .missing(log.reason(ofMissing: seqs)))
-        case .block(let row):
-            seqs = row.firstSeq...row.lastSeq
-            mayMatch = matcher.filter.mayMatch(low: row.lowTime, high: row.highTime)
-        case .tail(let part):
-            seqs = part.firstSeq...part.lastSeq
-            mayMatch = matcher.filter.mayMatch(low: part.lowTime, high: part.highTime)
-        }
-        guard mayMatch else {
+        let seqs = place.seqs
+        if case .missing = place { return RunRead(seqs: seqs, content: .missing(log.reason(ofMissing: seqs))) }
+        guard place.mayMatch(matcher.filter) else {
             budget.passedOver -= 1
             return RunRead(seqs: seqs, content: .passedOver)
         }

@@ -80,8 +80,7 @@ public struct MessageRun: Sendable {
     /// The same run with fewer positions.
     public func only(_ positions: [Int]) -> MessageRun { MessageRun(conversation, block, positions: positions) }
 
-    /// The chain after each of the messages at `positions`. Each call computes it again from the block's first
-    /// message.
+    /// The chain after each of the messages at `positions`.
     public func hashes() -> [Digest] {
         guard let first = positions.first, let last = positions.last else { return [] }
         let lowest = min(first, last)

@@ -19,7 +19,12 @@ public struct Quarantine {
     /// Moves a whole file to quarantine, durably.
     /// - Returns: its new path.
     public func move(_ path: String, label: String = "") throws(DiskError) -> String {
-        let target = try freePath(label.isEmpty ? Path.name(of: path) : "\(label)-\(Path.name(of: path))")
+        try move(path, named: label.isEmpty ? Path.name(of: path) : "\(label)-\(Path.name(of: path))")
+    }
+
+    /// - Returns: its new path.
+    public func move(_ path: String, named name: String) throws(DiskError) -> String {
+        let target = try freePath(name)
         try disk.rename(path, to: target)
         try disk.syncDirectory(directory)
         try disk.syncDirectory(Path.directory(of: path))

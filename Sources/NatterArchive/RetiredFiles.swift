@@ -43,7 +43,7 @@ public struct RetiredFiles {
         return gone
     }
 
-    private static func isRecorded(_ path: String, on connection: Connection) throws(SQLiteError) -> Bool {
+    public static func isRecorded(_ path: String, on connection: Connection) throws(SQLiteError) -> Bool {
         guard let file = Segment.parts(ofName: path) else { return false }
         return try connection.hasRow(
             """

@@ -42,7 +42,7 @@ public enum SearchFeed {
                 guard let block, let start = block.records.index(of: seq) else {
                     if block != nil, !skipsDamage { return }
                     if case .block(let row) = place { time = row.highTime }
-                    let through = min(place.lastSeq, last)
+                    let through = min(place.seqs.upperBound, last)
                     while seq <= through, seq < end {
                         try rows.append(time: time, text: [])
                         seq = seq.next
@@ -124,15 +124,5 @@ extension SearchScan {
             }
         }
         return count
-    }
-}
-
-extension MessagePlace {
-    fileprivate var lastSeq: Seq {
-        switch self {
-        case .block(let row): row.lastSeq
-        case .tail(let part): part.lastSeq
-        case .missing(let seqs): seqs.upperBound
-        }
     }
 }

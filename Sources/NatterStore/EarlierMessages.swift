@@ -33,11 +33,11 @@ final class EarlierMessages: Sendable {
 }
 
 /// Finds the earlier messages of one request. A client that repeats a batch asks for neighbours, so the last block is
-/// kept together with its hashes. Otherwise the cost would grow with the square of the number of messages.
+/// kept.
 struct EarlierMessageReader {
     private let store: Store
     private var tails: [Int64: Tail] = [:]
-    private var last: (conversation: Int64, block: OpenBlock, hashes: [Digest])?
+    private var last: (conversation: Int64, block: OpenBlock)?
 
     init(_ store: Store) { self.store = store }
 
@@ -52,11 +52,11 @@ struct EarlierMessageReader {
             if last?.conversation != conversation.number || last?.block.records.index(of: seq) == nil {
                 last = try load(seq, conversation, name)
             }
-            guard let last, let index = last.block.records.index(of: seq), index < last.hashes.count else {
+            guard let last, let index = last.block.records.index(of: seq) else {
                 return .refused(.failed("message \(seq) of '\(name)' is missing"))
             }
             let message = Message(
-                last.block.records[index], hash: last.hashes[index], of: conversation.id, named: name)
+                last.block.records[index], hash: last.block.hash(after: index), of: conversation.id, named: name)
             // What an erased message said nobody knows, but the log still has what it was.
             if message.isErased, message.kind != given.kind || message.about != given.about, let key = given.key {
                 return .refused(.idReused(key.text))
@@ -91,12 +91,11 @@ struct EarlierMessageReader {
 
     private mutating func load(
         _ seq: Seq, _ conversation: ConversationIdentity, _ name: String
-    ) throws -> (Int64, OpenBlock, [Digest])? {
+    ) throws -> (Int64, OpenBlock)? {
         guard let tail = tail(of: conversation, upTo: seq), seq <= tail.head else { return nil }
         return try store.withReader { archive in
             let reader = LogReader(tail.log(of: conversation, named: name), archive)
-            let block = try reader.storedBlock(containing: seq)
-            return (conversation.number, block, block.hashes(0..<block.records.count))
+            return (conversation.number, try reader.storedBlock(containing: seq))
         }
     }
 }

@@ -47,8 +47,7 @@ final class MessageSearch {
     /// The sealed seqs of logs, as they were when the search began, of which the index has more by now. That is searched
     /// in the tail.
     private var sealedSince: [ConversationID: Seq] = [:]
-    private let since: Timestamp?
-    private let until: Timestamp?
+    private let filter: MessageFilter
     private let work: WorkBudget
     private let blockBudget: Int
     /// What was read, in sixteenths of a block.
@@ -82,9 +81,11 @@ final class MessageSearch {
         (self.request, self.query, self.logs, self.open) = (request, query, logs, open)
         var filter = MessageFilter()
         (filter.since, filter.until, filter.sender) = (request.since, request.until, request.sender)
+        if let before = request.before {
+            filter.until = min(before.time.advanced(milliseconds: 1), request.until ?? .max)
+        }
+        self.filter = filter
         matcher = MessageMatcher(filter)
-        since = request.since
-        until = request.before.map { min($0.time.advanced(milliseconds: 1), request.until ?? .max) } ?? request.until
         work = WorkBudget(steps: budget.steps, pages: budget.pages)
         blockBudget = budget.blocks * MessageSearch.blockCost
     }
@@ -137,11 +138,12 @@ final class MessageSearch {
             do {
                 if let indexed {
                     try index.search(
-                        indexed, among: conversations, since: since, until: until, budget: work,
+                        indexed, among: conversations, since: filter.since, until: filter.until, budget: work,
                         reached: { reached = $0 }
                     ) { hit in try isEnough(hit.noNewerThan) ? .enough : take(hit) }
                 } else {
-                    try index.newest(among: conversations, since: since, until: until, budget: work) { id, range in
+                    try index.newest(among: conversations, since: filter.since, until: filter.until, budget: work) {
+                        id, range in
                         reached = range.maxTime
                         if try isEnough(range.maxTime) { return .enough }
                         for run in try blocks(of: range, in: id) {
@@ -207,11 +209,11 @@ final class MessageSearch {
 
     /// The block of a message; nil if it can't be read, or if nothing in it can be wanted.
     private func block(of seq: Seq, _ reader: LogReader) throws -> OpenBlock? {
-        if let last, last.conversation == reader.log.id, last.place.contains(seq) { return last.block }
+        if let last, last.conversation == reader.log.id, last.place.seqs.contains(seq) { return last.block }
         spent += 1
         let place = try reader.place(of: seq)
         var block: OpenBlock?
-        if place.mayMatch(since: since, until: until) {
+        if place.mayMatch(filter) {
             spent += MessageSearch.blockCost
             do throws(ArchiveError) {
                 block = try reader.open(place)
@@ -292,7 +294,7 @@ final class MessageSearch {
         guard first <= last else { return [] }
         let rows = try ArchiveRows.blocks(first...last, of: reader.log.number, on: reader.archive.connection)
         spent += rows.count
-        return rows.filter { MessagePlace.block($0).mayMatch(since: since, until: until) }.map { row in
+        return rows.filter { filter.mayMatch(low: $0.lowTime, high: $0.highTime) }.map { row in
             Unindexed(
                 conversation: conversation, seqs: max(row.firstSeq, first)...min(row.lastSeq, last),
                 highTime: row.highTime)
@@ -320,8 +322,7 @@ final class MessageSearch {
                 continue
             }
             for extent in extents where !extent.isMissing && extent.seqs.upperBound > indexed {
-                if let since, extent.highTime < since { continue }
-                if let until, extent.lowTime >= until { continue }
+                guard filter.mayMatch(low: extent.lowTime, high: extent.highTime) else { continue }
                 let first = max(extent.seqs.lowerBound, indexed.next)
                 runs.append(
                     Unindexed(conversation: log.id, seqs: first...extent.seqs.upperBound, highTime: extent.highTime))
@@ -411,22 +412,4 @@ final class MessageSearch {
 extension Timestamp {
     fileprivate static let max = Timestamp(milliseconds: .max)
     fileprivate static let min = Timestamp(milliseconds: .min)
-}
-
-extension MessagePlace {
-    fileprivate func contains(_ seq: Seq) -> Bool {
-        switch self {
-        case .block(let row): (row.firstSeq...row.lastSeq).contains(seq)
-        case .tail(let part): (part.firstSeq...part.lastSeq).contains(seq)
-        case .missing(let seqs): seqs.contains(seq)
-        }
-    }
-
-    /// Whether a message with such a time can be here.
-    fileprivate func mayMatch(since: Timestamp?, until: Timestamp?) -> Bool {
-        guard case .block(let row) = self else { return true }
-        var filter = MessageFilter()
-        (filter.since, filter.until) = (since, until)
-        return filter.mayMatch(low: row.lowTime, high: row.highTime)
-    }
 }

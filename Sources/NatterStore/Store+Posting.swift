@@ -38,16 +38,13 @@ extension Store {
                 let records = try reader.storedBlock(containing: seq).records
                 guard let index = records.index(of: seq) else { return nil }
                 var original = OriginalMessage(records, index)
+                guard records.isErased(at: index) else { return original }
                 // Who has the text that people see instead of an erased one may edit it again.
-                if records.isErased(at: index),
-                    let author = try ErasedTexts.author(
-                        of: seq, in: snapshot.identity.number, reader.archive.connection)
-                {
+                let connection = reader.archive.connection
+                if let author = try ErasedTexts.author(of: seq, in: snapshot.identity.number, connection) {
                     original.author = author
                 }
-                if records.isErased(at: index),
-                    let edit = try MessageFolder(reader, folds: true, needsEdits: true).newestEdit(of: seq)
-                {
+                if let edit = try MessageFolder(reader, folds: true, needsEdits: true).newestEdit(of: seq) {
                     (original.sender, original.via) = (edit.sender, edit.via)
                 }
                 return original

@@ -22,15 +22,17 @@ extension Store {
         _ seq: Seq, in conversation: String, id: ConversationID? = nil, for principal: Principal,
         _ completion: @escaping Completion<Seq>
     ) {
-        let place: ReadPlace
+        let snapshot: Snapshot
+        let risen: ReadMark?
         do throws(StoreError) {
-            place = try readPlace(seq, snapshot(conversation, id: id, for: principal), principal)
+            snapshot = try self.snapshot(conversation, id: id, for: principal)
+            risen = try risenMark(seq, snapshot, principal)
         } catch {
             return completion(.failure(error))
         }
-        guard let mark = place.new else { return completion(.success(place.old.seq)) }
+        guard let mark = risen else { return completion(.success(snapshot.mark.seq)) }
         let account = principal.account
-        let number = place.snapshot.identity.number
+        let number = snapshot.identity.number
         record { [self] builder in
             guard state.withLock({ $0.isGood(principal, at: builder.now) }) else { throw StoreError.unauthorized }
             return Decision(
@@ -43,20 +45,14 @@ extension Store {
         }
     }
 
-    private struct ReadPlace {
-        let snapshot: Snapshot
-        let old: ReadMark
-        /// nil if the mark would not rise.
-        let new: ReadMark?
-    }
-
-    private func readPlace(
+    /// - Returns: nil if the mark would not rise.
+    private func risenMark(
         _ seq: Seq, _ snapshot: Snapshot, _ principal: Principal
-    ) throws(StoreError) -> ReadPlace {
+    ) throws(StoreError) -> ReadMark? {
         // All of one moment: messages that come meanwhile are behind this head.
         let (old, total, head) = (snapshot.mark, snapshot.uncounted, snapshot.tail.head)
         let target = min(seq, head)
-        guard target > old.seq else { return ReadPlace(snapshot: snapshot, old: old, new: nil) }
+        guard target > old.seq else { return nil }
         // Counts from whichever is nearer, the old mark or the head.
         let ownBefore: UInt64
         if target.distance(after: old.seq) <= head.distance(after: target) {
@@ -65,7 +61,7 @@ extension Store {
             let behind = target == head ? 0 : try own(target.next...head, snapshot, principal)
             ownBefore = total >= behind ? total - behind : 0
         }
-        return ReadPlace(snapshot: snapshot, old: old, new: ReadMark(seq: target, ownBefore: ownBefore))
+        return ReadMark(seq: target, ownBefore: ownBefore)
     }
 
     /// How many messages in a range do not count for a user. Unreadable ones count.

@@ -50,13 +50,7 @@ final class StoreSearch: Sendable {
     private static let awayMilliseconds = 1_000
 
     private let queue = Monitor(Queue())
-    private let readers = Monitor<[Reader]>([])
-
-    /// An index that is open for reading. One thread uses it at a time.
-    private final class Reader: @unchecked Sendable {
-        let index: SearchIndex
-        init(_ index: SearchIndex) { self.index = index }
-    }
+    private let readers = Monitor<[SearchIndex]>([])
 
     /// Its files below the data directory.
     static let files = ["search.db", "search.db-wal", "search.db-shm"]
@@ -288,8 +282,8 @@ final class StoreSearch: Sendable {
         guard isChecked else { return try body(nil) }
         let reader =
             readers.withLock { $0.popLast() }
-            ?? SearchIndex.openForReading(path: StoreSearch.path(store.directory), disk: store.disk).map(Reader.init)
+            ?? SearchIndex.openForReading(path: StoreSearch.path(store.directory), disk: store.disk)
         defer { if let reader { readers.signal { if $0.count < 4 { $0.append(reader) } } } }
-        return try body(reader?.index)
+        return try body(reader)
     }
 }

@@ -219,10 +219,15 @@ extension StoreWriter.Item {
         if case .posting(let posting) = self { posting.size } else { 64 }
     }
 
-    var beginsBatch: Bool {
+    var beginsBatch: Bool { has { $0.beginsBatch } }
+    var endsBatch: Bool { has { $0.endsBatch } }
+    /// Whether it may use the kept room of a full disk.
+    var freesRoom: Bool { has { $0.freesRoom } }
+
+    private func has(_ property: (StoreWriter.Operation) -> Bool) -> Bool {
         switch self {
         case .posting: false
-        case .operation(let operation): operation.beginsBatch
+        case .operation(let operation): property(operation)
         case .upkeep, .follow: true
         }
     }
@@ -231,23 +236,6 @@ extension StoreWriter.Item {
         switch self {
         case .posting, .operation: true
         case .upkeep, .follow: false
-        }
-    }
-
-    var endsBatch: Bool {
-        switch self {
-        case .posting: false
-        case .operation(let operation): operation.endsBatch
-        case .upkeep, .follow: true
-        }
-    }
-
-    /// Whether it may use the kept room of a full disk.
-    var freesRoom: Bool {
-        switch self {
-        case .posting: false
-        case .operation(let operation): operation.freesRoom
-        case .upkeep, .follow: true
         }
     }
 

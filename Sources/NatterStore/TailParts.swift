@@ -130,11 +130,6 @@ struct TailParts: Sendable {
     /// The last part that satisfies a condition which the parts satisfy up to some place; else the first part.
     private func part(before satisfies: (Records) -> Bool) -> Part {
         if full.isEmpty || satisfies(last.records) { return last }
-        var (low, high) = (0, full.count - 1)
-        while low < high {
-            let middle = (low + high + 1) / 2
-            if satisfies(full[middle].records) { low = middle } else { high = middle - 1 }
-        }
-        return full[low]
+        return full[max(0, full.indices.partitionPoint { !satisfies(full[$0].records) } - 1)]
     }
 }

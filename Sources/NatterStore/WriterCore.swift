@@ -151,7 +151,7 @@ final class WriterCore: @unchecked Sendable {
                         return false
                     }
                     // This entry is our own: it was written, but the answer was lost.
-                    publish(entry, builder, at: first.reached ?? first.before.after(first.encode()))
+                    publish(entry, builder, at: first.end)
                     // The requests are answered even if applying later entries fails.
                     do { try takeOver(Array(others.dropFirst())) } catch { _ = fail(error) }
                     return true
@@ -212,7 +212,7 @@ final class WriterCore: @unchecked Sendable {
 
     private func takeOver(_ others: [LogEntry]) throws {
         for entry in others {
-            let reached = entry.reached ?? entry.before.after(entry.encode())
+            let reached = entry.end
             let isRewriting = entry.changes.contains { $0.rewritten != nil }
             // Before the index can take the entry's epoch for that of its words.
             if isRewriting { store.search.askPurge() }

@@ -126,7 +126,7 @@ struct ChangeTests {
         )
         let data = entry.encode()
         let read = try LogEntry(decoding: data, before: .start, author: author)
-        #expect(read.encode() == data && read.reached == LogPlace.start.after(data))
+        #expect(read.encode() == data && read.end == LogPlace.start.after(data))
         for index in stride(from: 0, to: data.count, by: 7) {
             var changed = data
             changed[index] ^= 0x10

@@ -17,7 +17,7 @@ public struct SpoolLimits: Sendable {
 
 /// Makes spools and counts the bytes of all of them.
 final class SpoolRoom: Sendable {
-    private let limits: SpoolLimits
+    fileprivate let limits: SpoolLimits
     private let used = Monitor(Used())
 
     private struct Used {
@@ -26,43 +26,13 @@ final class SpoolRoom: Sendable {
     }
 
     /// No batch of lines makes more bytes of answers than about this.
-    private static let batchBytes = 64 << 20
+    fileprivate static let batchBytes = 64 << 20
 
     init(_ limits: SpoolLimits) { self.limits = limits }
 
-    /// The bytes of one spool. Gives them back with its last reference.
-    final class Share: Sendable {
-        private let room: SpoolRoom
-        private let account: AccountID
-        private let taken = Monitor(0)
+    func makeSpool(for account: AccountID) -> Spool { Spool(self, account) }
 
-        fileprivate init(_ room: SpoolRoom, _ account: AccountID) { (self.room, self.account) = (room, account) }
-
-        deinit { room.giveBack(taken.withLock { $0 }, by: account) }
-
-        var directory: String { room.limits.directory }
-
-        fileprivate func hasRoom(forBatches count: Int) -> Bool {
-            room.hasRoom(for: count * SpoolRoom.batchBytes, of: account)
-        }
-
-        fileprivate func isDiskFree(forBatches count: Int) -> Bool { isDiskFree(for: count * SpoolRoom.batchBytes) }
-
-        fileprivate func isDiskFree(for bytes: Int) -> Bool {
-            guard let free = try? PosixDisk().freeBytes(directory) else { return false }
-            return free >= room.limits.freeBytes && free - room.limits.freeBytes >= UInt64(bytes)
-        }
-
-        fileprivate func take(_ bytes: Int) -> Bool {
-            guard room.take(bytes, for: account) else { return false }
-            taken.withLock { $0 += bytes }
-            return true
-        }
-    }
-
-    func makeSpool(for account: AccountID) -> Spool { Spool(Share(self, account)) }
-
-    private func hasRoom(for bytes: Int, of account: AccountID) -> Bool {
+    fileprivate func hasRoom(for bytes: Int, of account: AccountID) -> Bool {
         used.withLock { isRoom(for: bytes, of: account, beside: $0) }
     }
 
@@ -70,7 +40,7 @@ final class SpoolRoom: Sendable {
         used.byAccount[account, default: 0] <= limits.accountBytes - bytes && used.total <= limits.totalBytes - bytes
     }
 
-    private func take(_ bytes: Int, for account: AccountID) -> Bool {
+    fileprivate func take(_ bytes: Int, for account: AccountID) -> Bool {
         used.withLock { used in
             guard isRoom(for: bytes, of: account, beside: used) else { return false }
             used.total += bytes
@@ -79,7 +49,7 @@ final class SpoolRoom: Sendable {
         }
     }
 
-    private func giveBack(_ bytes: Int, by account: AccountID) {
+    fileprivate func giveBack(_ bytes: Int, by account: AccountID) {
         used.withLock { used in
             used.total -= bytes
             let rest = used.byAccount[account, default: 0] - bytes
@@ -89,32 +59,41 @@ final class SpoolRoom: Sendable {
 }
 
 /// A buffer that is written first and read afterwards. It holds up to 256 KiB in memory and the rest in an unnamed file.
-struct Spool {
+///
+/// Its last reference gives the bytes back.
+final class Spool {
     private static let memoryBytes = 256 << 10
 
-    private let share: SpoolRoom.Share
+    private let room: SpoolRoom
+    private let account: AccountID
     private var memory: [UInt8] = []
     private var file: UnnamedFile?
     private var fileBytes: UInt64 = 0
     private var readOffset: UInt64 = 0
 
-    fileprivate init(_ share: SpoolRoom.Share) { self.share = share }
+    fileprivate init(_ room: SpoolRoom, _ account: AccountID) { (self.room, self.account) = (room, account) }
+    deinit { room.giveBack(count, by: account) }
 
     var count: Int { Int(clamping: fileBytes) + memory.count }
 
     /// Whether the answers to so many further batches will have room.
-    func hasRoom(forBatches count: Int) -> Bool { share.hasRoom(forBatches: count) }
+    func hasRoom(forBatches count: Int) -> Bool { room.hasRoom(for: count * SpoolRoom.batchBytes, of: account) }
 
     /// Whether the disk is free enough for them.
-    func isDiskFree(forBatches count: Int) -> Bool { share.isDiskFree(forBatches: count) }
+    func isDiskFree(forBatches count: Int) -> Bool { isDiskFree(for: count * SpoolRoom.batchBytes) }
+
+    private func isDiskFree(for bytes: Int) -> Bool {
+        guard let free = try? PosixDisk().freeBytes(room.limits.directory) else { return false }
+        return free >= room.limits.freeBytes && free - room.limits.freeBytes >= UInt64(bytes)
+    }
 
     /// - Returns: whether there was room.
-    mutating func append(_ bytes: [UInt8]) throws(DiskError) -> Bool {
-        guard share.take(bytes.count) else { return false }
+    func append(_ bytes: [UInt8]) throws(DiskError) -> Bool {
+        guard room.take(bytes.count, for: account) else { return false }
         memory += bytes
         guard memory.count > Spool.memoryBytes else { return true }
-        guard share.isDiskFree(for: memory.count) else { return false }
-        if file == nil { file = try UnnamedFile(directory: share.directory) }
+        guard isDiskFree(for: memory.count) else { return false }
+        if file == nil { file = try UnnamedFile(directory: room.limits.directory) }
         try file?.write(memory, at: fileBytes)
         fileBytes += UInt64(memory.count)
         memory = []
@@ -122,7 +101,7 @@ struct Spool {
     }
 
     /// Returns the next bytes, at most `maximum`. The result is empty at the end.
-    mutating func read(maximum: Int) throws(DiskError) -> [UInt8] {
+    func read(maximum: Int) throws(DiskError) -> [UInt8] {
         if let file, readOffset < fileBytes {
             let count = min(maximum, Int(clamping: fileBytes - readOffset))
             let bytes = try file.read(count: count, at: readOffset)

@@ -291,7 +291,7 @@ final class ListenerLoop {
         for connection in connections where !connection.isCut { connection.cut("stopping") }
         // A suspended connection must be resumed and run once more before the daemon may be stopped.
         for _ in 0..<3 { MHD_run(daemon) }
-        _ = mailbox.close()
+        mailbox.close()
         closeDaemon()
     }
 

@@ -46,17 +46,15 @@ final class Mailbox: Sendable {
     /// Makes the calling thread the listener's thread.
     func adoptThread() { thread.store(pthread_self(), ordering: .relaxed) }
 
-    /// - Returns: false if the listener has ended and will not see the event.
-    @discardableResult
-    func post(_ event: LoopEvent) -> Bool {
-        let wasEmpty: Bool? = state.withLock { state in
-            guard !state.isClosed else { return nil }
+    /// Drops the event if the listener has ended.
+    func post(_ event: LoopEvent) {
+        let isFirst = state.withLock { state in
+            guard !state.isClosed else { return false }
             defer { state.events.append(event) }
             return state.events.isEmpty
         }
         // The loop takes the whole queue, so one wake-up is enough until then.
-        if wasEmpty == true { eventfd_write(descriptor, 1) }
-        return wasEmpty != nil
+        if isFirst { eventfd_write(descriptor, 1) }
     }
 
     /// Swaps the queue with the given empty array.
@@ -70,14 +68,10 @@ final class Mailbox: Sendable {
         eventfd_read(descriptor, &count)
     }
 
-    /// Refuses events from now on.
-    ///
-    /// - Returns: the events that the loop has not seen.
-    func close() -> [LoopEvent] {
-        state.withLock { state in
-            state.isClosed = true
-            defer { state.events = [] }
-            return state.events
-        }
+    /// Drops events from now on, and those that the loop has not seen.
+    func close() {
+        state.withLock { $0.isClosed = true }
+        var unseen: [LoopEvent] = []
+        take(into: &unseen)
     }
 }

@@ -4,15 +4,6 @@ internal import NatterSQLite
 internal import NatterLog
 internal import NatterModel
 
-/// Runs one statement that returns no rows, in the transaction of an entry.
-protocol RowWriter {
-    /// - Parameter sql: in the dialect that SQLite and PostgreSQL share: parameters are `$1`, `$2` … in the order of
-    ///   their first use, and conflicts use `ON CONFLICT`.
-    func run(_ sql: StaticString, _ values: any SQLValue...) throws
-}
-
-extension Connection: RowWriter {}
-
 extension LogEntry {
     /// Writes the rows of all changes, and forgets what the ids of erased messages stood for. Call inside a transaction.
     func writeChanges(to connection: Connection, _ keys: inout KeyTables) throws {

@@ -111,17 +111,6 @@ enum Change: Sendable {
         var hashAfter: Digest
         var lastCommit: Commit
         var content: SealedContent
-
-        init(conversation: Int64, lastSeq: Seq, hashAfter: Digest, lastCommit: Commit, content: SealedContent) {
-            (self.conversation, self.lastSeq, self.hashAfter) = (conversation, lastSeq, hashAfter)
-            (self.lastCommit, self.content) = (lastCommit, content)
-        }
-
-        init(_ blocks: WrittenBlocks, _ content: SealedContent) {
-            self.init(
-                conversation: blocks.segment.conversation, lastSeq: blocks.lastSeq, hashAfter: blocks.hashAfter,
-                lastCommit: blocks.lastCommit, content: content)
-        }
     }
 
     struct SettledImport: Sendable {
@@ -331,5 +320,13 @@ extension StoreState {
         guard let conversation = conversations[number] else { return [] }
         if let pair = conversation.accounts { return [pair.first, pair.second] }
         return conversation.members.keys.map { AccountID(rawValue: $0) }
+    }
+}
+
+extension Change.SealedTail {
+    init(_ blocks: WrittenBlocks, _ content: SealedContent) {
+        self.init(
+            conversation: blocks.segment.conversation, lastSeq: blocks.lastSeq, hashAfter: blocks.hashAfter,
+            lastCommit: blocks.lastCommit, content: content)
     }
 }

@@ -18,17 +18,12 @@ final class FileEngine: StoreEngine {
     private let idRetentionDays: Int
     private let checkpointBytes: Int
     private let opensUnfinished: Bool
-    private let reporter: Reporter
+    private let reporter: @Sendable (Phrase) -> Void
     private let cache: ArchiveCache
     /// nil before `load` and after `close`.
     private let database = Monitor<Database?>(nil)
     /// The lock that keeps other processes out of the directory; nil after it was released.
     private let lock: Monitor<(any DiskLock)?>
-
-    /// A structure, for the reason that `Monitor` gives about functions.
-    private struct Reporter: Sendable {
-        let report: @Sendable (Phrase) -> Void
-    }
 
     private struct Database {
         let connection: Connection
@@ -59,13 +54,13 @@ final class FileEngine: StoreEngine {
     init(_ directory: String, disk: any Disk, clock: any WallClock, options: Store.Options) throws {
         (self.directory, self.disk, self.clock) = (directory, disk, clock)
         (idRetentionDays, checkpointBytes) = (options.idRetentionDays, options.checkpointBytes)
-        reporter = Reporter(report: options.report)
+        reporter = options.report
         opensUnfinished = options.opensUnfinished
         cache = ArchiveCache(directory: directory, disk: disk)
         lock = Monitor(try Store.takeLock(directory, disk: disk))
     }
 
-    func report(_ line: Phrase) { reporter.report(line) }
+    func report(_ line: Phrase) { reporter(line) }
 
     func close(isClean: Bool) {
         database.signal { database in
@@ -245,7 +240,7 @@ final class FileEngine: StoreEngine {
             // Rebuilds the index from all logs once, then opens the store with the new index.
             report("the index is older than the logs; it is made again from them")
             database.signal { $0 = nil }
-            _ = try StoreRebuild.rebuild(directory, .reindex, disk: disk, clock: clock, report: reporter.report)
+            _ = try StoreRebuild.rebuild(directory, .reindex, disk: disk, clock: clock, report: reporter)
             return try loadAndRecover(isRebuilt: true)
         }
     }

@@ -36,8 +36,10 @@ struct LogEntry: Sendable {
     var messages: SealedBatch
     /// Tails that are already in the log, written again so that the log's front can be trimmed.
     var movedTails: SealedBatch
-    /// The place after the entry, if decoding computed it.
-    private(set) var reached: LogPlace?
+    /// Known of an entry that was decoded.
+    private var reached: LogPlace?
+    /// The place after the entry.
+    var end: LogPlace { reached ?? before.after(encode()) }
 
     /// Bytes that the entry adds to the uncompressed journal.
     var journalBytes: Int { messages.rawByteCount + movedTails.rawByteCount }

@@ -77,24 +77,11 @@ struct ImportStaging {
     }
 
     private func setAside(_ name: String, _ connection: Connection, _ report: (Phrase) -> Void) throws {
-        let parts = name.split(separator: "/", omittingEmptySubsequences: false)
-        guard parts.count == 4, let id = ConversationID(hex: parts[2]),
-            Segment.directory(of: id) == parts[..<3].joined(separator: "/"),
-            try disk.information(root + "/" + name)?.isRegular == true
+        guard let file = Segment.parts(ofName: name), try disk.information(root + "/" + name)?.isRegular == true,
+            try !RetiredFiles.isRecorded(name, on: connection)
         else { return }
-        if let number = try connection.row(
-            "SELECT number FROM conversation WHERE id=?", id.bytes, read: { $0.int64(0) })
-        {
-            let rows = try ArchiveRows.segments(of: number, on: connection)
-            if rows.contains(where: { $0.name(of: id) == name }) { return }
-        }
-        let quarantine = root + "/quarantine"
-        try disk.makeDirectories(quarantine)
-        var target = "\(quarantine)/\(id)-\(parts[3])-import"
-        while try disk.information(target) != nil { target += ".again" }
-        try disk.rename(root + "/" + name, to: target)
-        try disk.syncDirectory(quarantine)
-        try disk.syncDirectory(Path.directory(of: root + "/" + name))
+        let target = try Quarantine(root: root, disk: disk).move(
+            root + "/" + name, named: "\(file.conversation)-\(Path.name(of: name))-import")
         report("moved '\(name)' of an import that was not finished to '\(target)'")
     }
 }

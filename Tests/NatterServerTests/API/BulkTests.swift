@@ -290,15 +290,15 @@ struct BulkTests {
         let (alice, bob) = (AccountID(rawValue: 1), AccountID(rawValue: 2))
         let answers = [UInt8](repeating: 0x78, count: 200_000)
         do {
-            var first = room.makeSpool(for: alice)
+            let first = room.makeSpool(for: alice)
             #expect(try first.append(answers))
-            var second = room.makeSpool(for: alice)
+            let second = room.makeSpool(for: alice)
             #expect(try !second.append(answers))
-            var other = room.makeSpool(for: bob)
+            let other = room.makeSpool(for: bob)
             #expect(try other.append(answers))
             #expect(first.count == answers.count && second.count == 0)
         }
-        var third = room.makeSpool(for: alice)
+        let third = room.makeSpool(for: alice)
         #expect(try third.append(answers))
     }
 

@@ -303,7 +303,7 @@ final class PostgresEngine: StoreEngine {
             case .behind(let others):
                 for other in others {
                     keys += try state.follow(other).keys
-                    state.place = other.reached ?? other.before.after(other.encode())
+                    state.place = other.end
                 }
             case .unknown: return false
             }

@@ -65,7 +65,7 @@ struct PostgresLog {
         }
         let entry = try decoded.get()
         // The chain before the first row that is left is not known.
-        guard before.chain == .zero || entry.reached == place else {
+        guard before.chain == .zero || entry.end == place else {
             throw FormatViolation("the hash chain of the log differs at entry \(place.number)")
         }
         return entry
@@ -367,7 +367,7 @@ struct PostgresLog {
         guard !entry.changes.isEmpty || !blocks.isEmpty else { return [] }
         let collector = RowCollector(number: entry.before.number &+ 1)
         for change in entry.changes { try change.write(to: collector, at: entry.commit) }
-        for written in blocks { try collector.record(written) }
+        for written in blocks { collector.record(written) }
         return collector.statements
     }
 
