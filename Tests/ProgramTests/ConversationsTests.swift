@@ -206,6 +206,29 @@ struct ConversationsTests {
         #expect(try world.alice("log", "--unread").output.hasSuffix("bob (edits 1): one v2\n"))
     }
 
+    @Test("log --mark stops before unread messages that are damaged here, and after a repair it goes on from there")
+    func markBeforeDamage() throws {
+        let world = try World()
+        let texts = (1...9_500).map { "m\($0)" }
+        try world.importGeneral(texts.map { JSON.line(ts: 1_700_000_000_000, sender: "x", text: $0) }.joined())
+        try expect(world.bob("sync"))
+        for log in Files.below("\(world.bob.natterHome)/replicas") where log.hasSuffix(".log") {
+            try Files.flipByte(log, at: Files.size(log) / 2)
+        }
+        let words = ["log", "--unread", "--mark", "--format", "%m"]
+        let damaged = try world.bob.run(words)
+        #expect(damaged.code == 74 && damaged.lines.last == "m9500" && damaged.lines.count < 9_500)
+        let firstMissing = try #require(zip(1..., damaged.lines).first { "m\($0)" != $1 }).0
+        #expect(
+            damaged.errors.contains("only before message \(firstMissing), which was not printed"), "\(damaged.errors)")
+        #expect(try world.bob("ls", "--json", "--offline").objects().first?[int: "unread"] == 9_501 - firstMissing)
+        // Whoever has read that far may mark what is behind it
+        #expect(try world.bob("verify").code == 74)
+        let repaired = try world.bob.run(words)
+        #expect(repaired.code == 0 && repaired.lines == Array(texts[(firstMissing - 1)...]), "\(repaired.errors)")
+        #expect(try world.bob("ls", "--json", "--offline").objects().first?[int: "unread"] == 0)
+    }
+
     @Test(
         "what was marked is read at once without a sync, too",
         arguments: [

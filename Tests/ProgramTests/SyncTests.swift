@@ -111,7 +111,9 @@ struct SyncTests {
         #expect(try world.bob("verify").code == 0)
     }
 
-    @Test("mark does not pass over messages that a late replica lacks, and says which; with their number it does")
+    @Test(
+        "mark and log --mark do not pass over messages that a late replica lacks, and say which; with their number mark does"
+    )
     func markLate() throws {
         try world.importGeneral(JSON.line(ts: 1_600_000_000_000, sender: "dan", text: "old"))
         #expect(try world.bob("sync", "--since", "@\(Int(Date().timeIntervalSince1970) + 50)").code == 0)
@@ -123,6 +125,12 @@ struct SyncTests {
             #expect(outcome.errors.contains("message 1 of 'general' is not in this replica"), "\(outcome)")
             #expect(outcome.errors.contains("'natter mark general 2'"), "\(outcome)")
             #expect(try outcome.objects().map { $0[int: "read"] } == [0])
+        }
+        for words in [["--unread"], [], ["--all"]] {
+            let outcome = try world.bob.run(["log", "--mark", "--format", "%m"] + words)
+            #expect(outcome.code == 0 && outcome.lines == ["new"], "\(outcome)")
+            #expect(
+                outcome.errors.contains("only before message 1") && outcome.errors.contains("'natter mark general 2'"))
         }
         #expect(try world.bob("ls", "--json").objects().first?[int: "unread"] == 2)
         try expect(world.bob("mark", "general", "2"))

@@ -123,9 +123,9 @@ private struct Log {
         if let thread = request.thread { return try print(thread, &walk, conversations) }
         if request.isUnread { for conversation in conversations { walk.place(conversation.id, at: conversation.read) } }
         try printFirst(&walk, conversations, isCurrent: state.isCurrent)
-        try tellBeginning(of: conversations, replica, printed: walk.printed)
+        let late = try tellBeginning(of: conversations, replica, printed: walk.printed)
         try finish(walk, conversations, replica)
-        if request.marks { try mark(walk, conversations, synced) }
+        if request.marks { try mark(walk, conversations, late, synced) }
         if let follow { try follow.run(&walk, places: &places, of: conversations.first?.id) }
         try checkDamage(walk)
         if walk.printed == 0, !request.follows {
@@ -151,36 +151,43 @@ private struct Log {
     }
 
     /// Prints a note if older messages are missing because the replica begins late.
-    private func tellBeginning(of conversations: [ReplicaConversation], _ replica: Replica, printed: Int) throws {
+    ///
+    /// - Returns: the conversations that have some which were asked for.
+    private func tellBeginning(
+        of conversations: [ReplicaConversation], _ replica: Replica, printed: Int
+    ) throws -> Set<ConversationID> {
         switch request.selection {
-        case .newest(let count): if printed >= count { return }
+        case .newest(let count): if printed >= count { return [] }
         // The missing messages are older than the first printed one.
         case .oldest: break
-        case .around(let seq, _): if conversations.contains(where: { seq > $0.first }) { return }
+        case .around(let seq, _): if conversations.contains(where: { seq > $0.first }) { return [] }
         case .all: break
         }
         let late = conversations.filter { conversation in
             let seen = max(request.filter.after, request.isUnread ? conversation.read : .zero)
             return conversation.first > max(seen, places?.start(of: conversation.id) ?? .zero).next
         }
-        guard let first = late.first else { return }
-        if first.serverFirst >= first.first {
-            return context.console.note(
+        let missing = late.filter { $0.serverFirst < $0.first }
+        guard let first = missing.first else {
+            guard let first = late.first else { return [] }
+            context.console.note(
                 late.count == 1
                     ? "older messages are not kept: the first of '\(first.name)' is \(first.first)"
                     : "older messages are not kept")
+            return []
         }
         // This is checked last, because nearly every replica is complete and then needs no look-up.
         guard let earliest = try replica.earliest(),
             request.filter.since.map({ $0 < earliest }) ?? true
-        else { return }
+        else { return [] }
         let beginning = LocalTime.text(earliest)
         context.console.note(
-            late.count == 1
+            missing.count == 1
                 ? "messages 1 to \(first.first.previous) of '\(first.name)' are not in this replica, which begins on "
                     + "\(beginning); the server has what it still keeps of them"
                 : "older messages are not in this replica, which begins on \(beginning); the server has what it still keeps of them"
         )
+        return Set(missing.map(\.id))
     }
 
     /// Starts the pager. It starts only when there is something to print, so that earlier errors appear on the terminal
@@ -221,14 +228,27 @@ private struct Log {
         }
     }
 
-    /// Marks the shown messages as read. It is called after the output is flushed, because messages that were not shown
-    /// are not read.
-    private func mark(_ walk: LogWalk, _ conversations: [ReplicaConversation], _ synced: SyncedReplica) throws {
+    /// Marks the shown messages as read, up to the first that should have been shown and could not. It is called after the output
+    /// is flushed, because messages that were not shown are not read.
+    ///
+    /// - Parameter late: conversations of which older messages are missing.
+    private func mark(
+        _ walk: LogWalk, _ conversations: [ReplicaConversation], _ late: Set<ConversationID>, _ synced: SyncedReplica
+    ) throws {
         var marks: [ConversationID: Seq] = [:]
         defer { synced.note(read: marks) }
         for conversation in conversations where !conversation.isGone {
             guard let shown = walk.shown[conversation.id] else { continue }
-            let seq = try walk.end(ofChangesBehind: shown, of: conversation)
+            var seq = try walk.end(ofChangesBehind: shown, of: conversation)
+            let oldest = max(conversation.read.next, conversation.serverFirst)
+            let isLate = late.contains(conversation.id) && oldest < conversation.first
+            let missing = isLate ? oldest : walk.firstMissing(behind: conversation.read, of: conversation)
+            if let missing, missing <= seq {
+                context.console.note(
+                    "'\(conversation.name)' is marked as read only before message \(missing), which was not printed; "
+                        + "'natter mark \(Delivery.quoted(conversation.name)) \(seq)' marks all")
+                seq = missing.previous
+            }
             guard seq > conversation.read else { continue }
             marks[conversation.id] = try synced.api().markRead(
                 conversation.name, id: conversation.groupID, upTo: seq)

@@ -51,6 +51,8 @@ struct LogWalk {
     private struct Hole: Hashable {
         let conversation: Int64
         let range: ClosedRange<Seq>
+        /// Whether a later sync may bring these messages.
+        let isFetchable: Bool
     }
 
     init(
@@ -173,6 +175,14 @@ struct LogWalk {
         return end
     }
 
+    /// The first message behind `seq` that the walk could not print, and that a later sync may bring.
+    func firstMissing(behind seq: Seq, of conversation: ReplicaConversation) -> Seq? {
+        let holes = notedHoles.filter {
+            $0.conversation == conversation.number && $0.isFetchable && $0.range.upperBound > seq
+        }
+        return holes.map { max($0.range.lowerBound, seq.next) }.min()
+    }
+
     private func write(_ run: MessageRun, count: Int) throws -> Int {
         guard let messages = try replica.changed(run, folds: mode != .records) else {
             return try printer.write(run, count: count)
@@ -224,7 +234,9 @@ struct LogWalk {
     private mutating func tell(
         _ conversation: ConversationLog, _ range: ClosedRange<Seq>, _ reason: MissingReason
     ) {
-        guard notedHoles.insert(Hole(conversation: conversation.number, range: range)).inserted else { return }
+        let hole = Hole(
+            conversation: conversation.number, range: range, isFetchable: reason.isFetchable(isCurrent: isCurrent))
+        guard notedHoles.insert(hole).inserted else { return }
         let (from, to, name) = (range.lowerBound, range.upperBound, conversation.name)
         switch reason {
         case .notKept:
