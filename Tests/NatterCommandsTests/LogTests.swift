@@ -84,6 +84,7 @@ struct LogTests {
         arguments: [
             ["--all", "general"], ["--all", "--after", "1"], ["--reverse", "-f"], ["-f", "--offline"], ["-n", "x"],
             ["-n", "-1"], ["--after", "-1"], ["--since", "soon"], ["--around", "0"], ["--format", "%q"],
+            ["--format", "%m", "--numbers"],
             ["--around", "1", "--from", "x"], ["--cursor-file", "f", "--reverse"],
             ["--cursor-file", ""],
             ["--cursor-file", "f", "--after", "1"],

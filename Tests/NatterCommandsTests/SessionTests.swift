@@ -254,6 +254,21 @@ struct SessionTests {
         #expect(server.requests.count < 12)
     }
 
+    @Test("a read mark that cannot be, from a server, is no mark")
+    func impossibleMark() throws {
+        let server = try TestServer()
+        let (alice, bob) = (try server.user("alice"), try server.user("bob"))
+        #expect(bob("send", "hello") == .silent)
+        #expect(alice("sync").code == 0)
+        let strange = try ScriptedServer { [id = server.storeID] peer, _ in
+            peer.readRequest()
+            peer.answer(#"{"read":18446744073709551615}"#, headers: "Connection: close\r\nNatter-Store: \(id)\r\n")
+        }
+        let outcome = alice("mark", "general", "1", "--server", strange.url)
+        #expect(outcome.code == 76 && outcome.errors.contains("lacks a valid 'read'"), "\(outcome)")
+        #expect(alice("log", "--unread", "--offline", "--format", "%m").lines == ["hello"])
+    }
+
     @Test("a server's answer adds no lines to the files of a profile")
     func lines() throws {
         let server = try ScriptedServer { peer, _ in

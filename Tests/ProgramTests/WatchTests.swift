@@ -463,6 +463,8 @@ struct WatchTests {
             (["drop"], "'watch drop' needs NAME; 'natter watch ls' lists them"),
             (["drop", "a", "b"], "'watch drop' takes at most NAME; 'b' is one too many"),
             (["ls", "extra"], "'watch ls' takes no operands; 'extra' is one too many"),
+            (["ls", "--own"], "--own needs --exec CMD"), (["drop", "a_b", "--name", "a b"], "--name needs --exec CMD"),
+            (["--failed", "--name", "a b", "--from", "alice"], "--from needs --exec CMD"),
         ] {
             let outcome = try world.bob.run(["watch"] + words)
             #expect(outcome.code == 64 && isOneLine(outcome.errors) && outcome.errors.contains(problem), "\(outcome)")

@@ -87,6 +87,16 @@ public enum PrivateFile {
         try disk.syncDirectory(Path.directory(of: path))
     }
 
+    /// Checks that the disk takes so many bytes for new content of a file.
+    static func checkRoom(_ count: Int, beside path: String) throws(DiskError) {
+        try blockingSignals { () throws(DiskError) in
+            let file = try createBeside(path, PosixDisk())
+            defer { unlink(file.path) }
+            try file.write([UInt8](repeating: 0, count: count), at: 0)
+            try file.sync()
+        }
+    }
+
     /// How many temporary files of one file there may be. Each command that writes it at this moment has one.
     private static let temporaryLimit = 1_000
     /// How old a temporary file is if its process was killed. Writing one takes much less.

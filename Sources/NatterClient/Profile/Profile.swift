@@ -95,8 +95,16 @@ public struct Profile: Sendable {
         }
     }
 
-    /// Creates the directory and checks that a token can be written to it, before the server is asked for one.
+    /// Creates the directory and checks that a login can be stored in it, before the server is asked for one.
     public func prepare() throws {
+        try makeDirectory()
+        try PrivateFile.checkRoom(Profile.roomBytes, beside: tokenPath)
+    }
+
+    /// More than an account and its token take.
+    private static let roomBytes = 16_384
+
+    private func makeDirectory() throws {
         try disk.makeDirectories(directory)
         try checkDirectory()
         if access(directory, W_OK | X_OK) != 0 { throw DiskError(operation: "create", path: tokenPath) }
@@ -160,7 +168,7 @@ public struct Profile: Sendable {
     }
 
     private func withLock(_ body: () throws -> Void) throws {
-        try prepare()
+        try makeDirectory()
         let path = "\(directory)/lock"
         guard let lock = try FileLock.take(path, timeoutMilliseconds: Profile.lockMilliseconds) else {
             throw ProfileError.locked(path: path)

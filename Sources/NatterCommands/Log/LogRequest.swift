@@ -85,7 +85,7 @@ struct LogRequest {
             ("around", ["after", "before", "since", "until", "from", "grep", "mentions", "cursor-file"]),
             ("cursor-file", ["after"]),
             ("unread", ["after", "around", "cursor-file", "follow"]), ("mark", ["offline", "follow", "around"]),
-            ("format", ["json"]),
+            ("format", ["json", "numbers"]),
             (
                 "thread",
                 [

@@ -26,7 +26,13 @@ struct WatchList {
     func run() throws -> ExitCode {
         let arguments = context.arguments
         let words = arguments.operands("CONV")
-        if arguments.flag("failed") {
+        let isFailed = arguments.flag("failed")
+        // What chooses messages or names a watch would be ignored here.
+        for option in ["from", "personal", "own", "events", "mentions", "tries"] + (isFailed ? [] : ["name"])
+        where arguments.has(option) {
+            throw arguments.error("--\(option) needs --exec CMD")
+        }
+        if isFailed {
             try printFailed(words)
             return .success
         }
