@@ -34,12 +34,14 @@ package final class TestServer: Sendable {
     package static let password = "correct horse battery"
     private static let passwordHash = PasswordHash(of: password)
 
+    /// - Parameter isCopied: whether another server will begin with a copy of the directory, or this one does.
     package init(
-        directory: TemporaryDirectory? = nil, clock: any WallClock = SystemClock(),
+        directory: TemporaryDirectory? = nil, isCopied: Bool = false, clock: any WallClock = SystemClock(),
         options: ChatServer.Options = ChatServer.Options()
     ) throws {
         let directory = try directory ?? TemporaryDirectory()
         let events = Monitor<[Event]>([])
+        if isCopied { _ = try PostgresCluster.store(of: directory.path, isDatabase: true) }
         let first = try TestServer.start(directory, clock: clock, port: 0, options, events)
         (self.directory, self.clock, self.options, self.events) = (directory, clock, options, events)
         port = first.chat.port
