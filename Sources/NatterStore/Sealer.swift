@@ -349,11 +349,6 @@ final class Sealer: Sendable {
         case until(Timestamp)
     }
 
-    /// Seals the messages of a tail up to a time. Call on the sealer's thread.
-    func seal(_ number: Int64, until time: Timestamp, _ store: Store, _ writer: ArchiveWriter) -> StoreError? {
-        seal([number], .until(time), store, writer)
-    }
-
     /// Seals tails and records the blocks. After a failure the tails stay as they are, durable in the journal.
     func seal(
         _ conversations: [Int64], _ extent: Extent, _ store: Store, _ writer: ArchiveWriter

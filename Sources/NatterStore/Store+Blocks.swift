@@ -67,9 +67,7 @@ extension Store {
     public func sizes() throws(StoreError) -> Sizes {
         var sizes = Sizes()
         do {
-            sizes.logs = try withReader { reader in
-                try reader.connection.row("SELECT coalesce(sum(size),0) FROM segment") { $0.uint64(0) } ?? 0
-            }
+            sizes.logs = try withReader { try ArchiveRows.segmentBytes(on: $0.connection) }
             for suffix in ["", "-wal"] {
                 sizes.database += try disk.information(Store.databasePath(directory) + suffix)?.size ?? 0
                 sizes.search += try disk.information(StoreSearch.path(directory) + suffix)?.size ?? 0

@@ -97,8 +97,7 @@ final class FileEngine: StoreEngine {
                         batch.bytes)
                 }
             }
-            for case .erased(_, let number) in entry.changes { cache.forget(number) }
-            for case .messagesDropped(let dropped) in entry.changes { cache.forget(dropped.conversation) }
+            for number in entry.changes.compactMap(\.rewritten) { cache.forget(number) }
             return .done(LogPlace(number: entry.before.number &+ 1, chain: .zero))
         }
     }

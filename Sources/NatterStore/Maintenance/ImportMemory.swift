@@ -66,10 +66,7 @@ struct ImportMemory {
 
     /// Whether a message of the conversation is erased.
     func isErased(_ seq: Seq) throws(ImportError) -> Bool {
-        try read { connection, conversation in
-            try connection.hasRow(
-                "SELECT 1 FROM erasure WHERE conversation=? AND seq=?", conversation, seq.rawValue)
-        } ?? false
+        try read { connection, conversation in try ErasedTexts.has(seq, in: conversation, connection) } ?? false
     }
 
     /// Whether a message of the conversation is deleted.

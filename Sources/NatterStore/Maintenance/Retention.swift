@@ -46,7 +46,9 @@ struct RetentionRun {
     }
 
     private func seal(_ target: Target) throws {
-        if let failure = sealer.seal(target.identity.number, until: target.cutoff, store, writer) { throw failure }
+        if let failure = store.sealer.seal([target.identity.number], .until(target.cutoff), store, writer) {
+            throw failure
+        }
     }
 
     /// - Parameter cleared: up to where the journal was cleared since the last call of `prepare`.
