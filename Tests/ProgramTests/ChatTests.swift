@@ -25,8 +25,8 @@ private final class Typing: @unchecked Sendable {
 
 @Suite("natter chat")
 struct ChatTests {
-    private static let (up, down, tab, end) = ("\u{1B}[A", "\u{1B}[B", "\t", "\u{4}")
-    private let world: World
+    static let (up, down, tab, end) = ("\u{1B}[A", "\u{1B}[B", "\t", "\u{4}")
+    let world: World
 
     init() throws { world = try World() }
 
@@ -159,30 +159,6 @@ struct ChatTests {
         let end = crew.finish()
         // Neither did the lines become one, nor is one of blanks sent
         #expect(end.code == 0 && !end.output.contains("onet") && !end.output.contains("no conversation"), "\(end)")
-    }
-
-    @Test("begins with all that is unread, or says that it is too much and marks nothing")
-    func unread() throws {
-        try world.bob.sends("mine")
-        for number in 1...25 { try world.alice.sends("unread \(number)") }
-        let chat = try Screen.start(world.bob, ["chat"], columns: 80)
-        try chat.output(until: "unread 1\r\n")
-        try chat.output(until: "unread 25\r\n")
-        try chat.output(until: "general> ")
-        chat.type(ChatTests.end)
-        #expect(chat.finish().code == 0)
-        #expect(try world.bob("ls", "--json").objects().first?[int: "unread"] == 0)
-        let lines = (1...1_001).map { "many \($0)\n" }.joined()
-        try expect(world.alice.run(["send", "--lines"], input: .bytes(Array(lines.utf8))))
-        let many = try Screen.start(world.bob, ["chat"], columns: 80)
-        try many.output(until: "'natter mark general'")
-        try many.output(until: "many 1001\r\n")
-        try many.output(until: "general> ")
-        many.type("hello\n")
-        try many.output(until: ": hello")
-        many.type(ChatTests.end)
-        #expect(many.finish().code == 0)
-        #expect(try world.bob("ls", "--json").objects().first?[int: "unread"] == 1_001)
     }
 
     @Test("an edit that is refused is still an edit, and bytes that are not UTF-8 swallow no key")

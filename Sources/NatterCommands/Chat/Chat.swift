@@ -10,8 +10,8 @@ internal import NatterWire
 final class Chat: LineEditorOwner {
     /// How many messages it begins with.
     private static let firstCount = 20
-    /// It begins with all unread messages, but with no more than this.
-    private static let unreadLimit: UInt64 = 1_000
+    /// It shows all that is unread or new, but no more than this at once.
+    private static let newsLimit = 1_000
     /// How far it looks for the user's last message.
     private static let recallReach = 200
 
@@ -28,7 +28,7 @@ final class Chat: LineEditorOwner {
     /// Unread messages of other conversations.
     private var unread: UInt64 = 0
     private var isOffline: Bool
-    /// More is unread than was shown.
+    /// Unread messages were not shown.
     private var marksNothing = false
     /// The message that is being edited, and its text before.
     private var edited: (seq: Seq, text: String)?
@@ -70,8 +70,7 @@ final class Chat: LineEditorOwner {
     func run() throws -> ExitCode {
         if let found = try current() {
             if let reason = found.goneReason { synced.tell(gone: found.name, reason: reason) }
-            try walk.placeBeforeNewest(Chat.firstCount, [found])
-            placeBeforeUnread(of: found)
+            try begin(with: found)
             try walk.forward([found])
         }
         try context.console.output.flush()
@@ -86,18 +85,28 @@ final class Chat: LineEditorOwner {
         return .success
     }
 
-    /// What the chat marks as read was shown.
-    private func placeBeforeUnread(of found: ReplicaConversation) {
+    /// Sets the position before the newest messages, all that are unread among them. What the chat marks as read was shown.
+    private func begin(with found: ReplicaConversation) throws {
+        try walk.placeBeforeNewest(Chat.firstCount, [found])
         guard found.unread > 0, let place = walk.positions[found.id], found.read < place else { return }
-        if found.head.rawValue - found.read.rawValue <= Chat.unreadLimit {
-            walk.place(found.id, at: found.read)
-        } else {
-            marksNothing = true
-            let name = Delivery.quoted(found.name)
-            context.console.note(
-                "there are \(found.unread) unread messages, too many for this window, so none is marked as read; "
-                    + "'natter log --unread \(name)' prints them, 'natter mark \(name)' marks them")
-        }
+        walk.place(found.id, at: found.read)
+        try skipTooMany(of: found)
+    }
+
+    /// Sets the position before the newest messages if those behind it are too many for a window. Then nothing is marked.
+    private func skipTooMany(of found: ReplicaConversation) throws {
+        let position = max(walk.positions[found.id] ?? .zero, found.serverFirst.previous)
+        // A sync that was cut short has fetched a part of them.
+        let last = max(found.head, found.serverHead)
+        guard last.distance(after: position) > Chat.newsLimit else { return }
+        try walk.placeBeforeNewest(Chat.firstCount, [found])
+        // The next sync may bring the rest of them.
+        guard !marksNothing else { return }
+        marksNothing = true
+        let name = Delivery.quoted(found.name)
+        context.console.note(
+            "there are too many new messages for this window, so none is marked as read; 'natter log --unread \(name)' "
+                + "prints them, 'natter mark \(name)' marks them")
     }
 
     /// - Returns: false if there can be no editor.
@@ -279,6 +288,8 @@ final class Chat: LineEditorOwner {
             return
         }
         try editor?.above {
+            // The replica may have got to know the conversation just now.
+            if walk.positions[found.id] == nil { try begin(with: found) } else { try skipTooMany(of: found) }
             try walk.forward([found])
             try context.console.output.flush()
         }

@@ -1,0 +1,76 @@
+internal import Foundation
+internal import Testing
+internal import TestSupport
+
+/// What a chat prints of the messages that are unread or new, and what it marks as read.
+extension ChatTests {
+    @Test("begins with all that is unread, or says that it is too much and marks nothing")
+    func unread() throws {
+        try world.bob.sends("mine")
+        for number in 1...25 { try world.alice.sends("unread \(number)") }
+        let chat = try Screen.start(world.bob, ["chat"], columns: 80)
+        try chat.output(until: "unread 1\r\n")
+        try chat.output(until: "unread 25\r\n")
+        try chat.output(until: "general> ")
+        chat.type(ChatTests.end)
+        #expect(chat.finish().code == 0)
+        #expect(try world.bob("ls", "--json").objects().first?[int: "unread"] == 0)
+        let lines = (1...1_001).map { "many \($0)\n" }.joined()
+        try expect(world.alice.run(["send", "--lines"], input: .bytes(Array(lines.utf8))))
+        let many = try Screen.start(world.bob, ["chat"], columns: 80)
+        try many.output(until: "'natter mark general'")
+        try many.output(until: "many 1001\r\n")
+        try many.output(until: "general> ")
+        many.type("hello\n")
+        try many.output(until: ": hello")
+        many.type(ChatTests.end)
+        #expect(many.finish().code == 0)
+        #expect(try world.bob("ls", "--json").objects().first?[int: "unread"] == 1_001)
+    }
+
+    /// Expects that a chat with too many new messages, `new 1` and so on, shows the newest of them and marks none.
+    private func expectNewest(_ chat: ChildProcess, in name: String) throws {
+        let shown = try chat.output(until: ": new 1100\r\n")
+        let numbers = (1...1_100).filter { shown.contains(": new \($0)\r\n") }
+        #expect(numbers == Array(1_081...1_100))
+        let isNoted = shown.contains("'natter mark \(name)'")
+        #expect(isNoted)
+        try chat.output(until: "\(name)> ")
+        chat.type(ChatTests.end)
+        #expect(chat.finish().code == 0)
+        let unread = try world.bob("ls", "--json").objects().first { $0[string: "name"] == name }?[int: "unread"]
+        #expect(unread ?? 0 >= 1_100)
+    }
+
+    private func sendMany(to name: String, behind before: String = "") throws {
+        let lines = before + (1...1_100).map { "new \($0)\n" }.joined()
+        try expect(world.alice.run(["send", "--lines", "-c", name], input: .bytes(Array(lines.utf8))))
+    }
+
+    @Test("begins in the same way with more than it can fetch at once")
+    func unreadBehindSlowLink() throws {
+        _ = try world.bob("sync")
+        // What a quick sync takes, and more. Random text is hardly compressed
+        let random = try #require(FileHandle(forReadingAtPath: "/dev/urandom"))
+        let long = try (1...200).map { _ in
+            try #require(try random.read(upToCount: 45_000)).base64EncodedString() + "\n"
+        }
+        try sendMany(to: "general", behind: long.joined())
+        try expectNewest(Screen.start(world.bob, ["chat"], columns: 80), in: "general")
+    }
+
+    @Test("what came while the server was not reached is shown in the same way", arguments: ["general", "@alice"])
+    func newsBehindLostServer(name: String) throws {
+        let way = try HostileServer(for: world.url)
+        defer { way.stop() }
+        _ = try world.bob("users")
+        try expect(world.bob("sync"))
+        let bob = Person(name: "bob", home: world.bob.home, server: way.url)
+        way.answerAll("")
+        let chat = try Screen.start(bob, ["chat", name], columns: 80)
+        try chat.output(until: "[offline] \(name)> ")
+        try sendMany(to: name == "general" ? name : "@bob")
+        way.answerAll(nil)
+        try expectNewest(chat, in: name)
+    }
+}
