@@ -66,7 +66,7 @@ enum MarkCommand {
     /// them read on all machines, although nobody has seen them.
     ///
     /// - Returns: whether the mark must stay where it is.
-    private static func tellMissing(
+    static func tellMissing(
         of conversation: ReplicaConversation, _ replica: Replica, _ context: Context
     ) throws -> Bool {
         let start = max(conversation.read.next, conversation.serverFirst)

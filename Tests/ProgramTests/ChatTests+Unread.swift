@@ -59,6 +59,23 @@ extension ChatTests {
         try expectNewest(Screen.start(world.bob, ["chat"], columns: 80), in: "general")
     }
 
+    @Test("unread messages that a late replica lacks are named, and none is marked")
+    func unreadBeforeReplica() throws {
+        try world.importGeneral(JSON.line(ts: 1_600_000_000_000, sender: "dan", text: "old"))
+        #expect(try world.bob("sync", "--since", "@\(Int(Date().timeIntervalSince1970) + 50)").code == 0)
+        try world.alice.sends("new")
+        let chat = try Screen.start(world.bob, ["chat"], columns: 80)
+        let shown = try chat.output(until: "'natter mark general 2' marks it, too")
+        #expect(shown.contains("message 1 of 'general' is not in this replica") && !shown.contains("missing here"))
+        try chat.output(until: ": new\r\n")
+        try chat.output(until: "general> ")
+        chat.type("hello\n")
+        try chat.output(until: ": hello")
+        chat.type(ChatTests.end)
+        #expect(chat.finish().code == 0)
+        #expect(try world.bob("ls", "--json").objects().first?[int: "unread"] == 2)
+    }
+
     @Test("what came while the server was not reached is shown in the same way", arguments: ["general", "@alice"])
     func newsBehindLostServer(name: String) throws {
         let way = try HostileServer(for: world.url)

@@ -88,9 +88,12 @@ final class Chat: LineEditorOwner {
     /// Sets the position before the newest messages, all that are unread among them. What the chat marks as read was shown.
     private func begin(with found: ReplicaConversation) throws {
         try walk.placeBeforeNewest(Chat.firstCount, [found])
-        guard found.unread > 0, let place = walk.positions[found.id], found.read < place else { return }
-        walk.place(found.id, at: found.read)
-        try skipTooMany(of: found)
+        guard found.unread > 0, let place = walk.positions[found.id] else { return }
+        if found.read < place {
+            walk.place(found.id, at: found.read)
+            try skipTooMany(of: found)
+        }
+        if try MarkCommand.tellMissing(of: found, walk.replica, context) { marksNothing = true }
     }
 
     /// Sets the position before the newest messages if those behind it are too many for a window. Then nothing is marked.
