@@ -270,12 +270,12 @@ final class SyncedReplica {
             let note: Phrase =
                 "the server cannot read messages \(range.lowerBound) to \(range.upperBound) of '\(damage.name)'; each "
                 + "sync asks for them again"
-            if told.insert(note.english).inserted { context.console.note(note) }
+            if told.insert(note.text).inserted { context.console.note(note) }
         }
         if let directory = report.setAside {
             let note: Phrase =
                 "the replica's database was damaged and has been made anew; the damaged one is in '\(directory)'"
-            if told.insert(note.english).inserted { context.console.note(note) }
+            if told.insert(note.text).inserted { context.console.note(note) }
         }
         for diverged in report.diverged {
             context.console.note(
@@ -284,10 +284,15 @@ final class SyncedReplica {
         }
     }
 
+    /// Prints once what another sync of this replica has said.
+    func tell(_ note: String) {
+        if told.insert(note).inserted { context.console.note(Phrase(verbatim: note)) }
+    }
+
     /// Prints once why a conversation receives no new messages.
     func tell(gone name: String, reason: String) {
         let note = SyncedReplica.note(ofGone: name, reason: reason)
-        if told.insert(note.english).inserted { context.note(note) }
+        if told.insert(note.text).inserted { context.note(note) }
     }
 
     private static func note(ofGone name: String, reason: String) -> Phrase {

@@ -258,6 +258,39 @@ struct ChatTests {
         return chat
     }
 
+    @Test("a message of the outbox that the server refuses later is told")
+    func refusedLater() throws {
+        let way = try HostileServer(for: world.url)
+        defer { way.stop() }
+        let bob = Person(name: "bob", home: world.bob.home, server: way.url)
+        let chat = try Screen.start(bob, ["chat", "@alice"], columns: 80)
+        try chat.output(until: "@alice> ")
+        way.answerAll("")
+        try chat.output(until: "[offline] @alice> ")
+        chat.type("psst\n")
+        try chat.output(until: "queued as message 1 of the outbox")
+        try expect(world.alice("block", "bob"))
+        way.answerAll(nil)
+        try chat.output(until: "message 1 of the outbox, to '@alice', was refused: ")
+        try chat.output(until: "@alice> ")
+        chat.type(ChatTests.end)
+        #expect(chat.finish().code == 0)
+    }
+
+    @Test("the end of a membership is told once")
+    func removed() throws {
+        try expect(world.alice("group", "create", "crew"))
+        try expect(world.alice("group", "add", "crew", "bob"))
+        let chat = try Screen.start(world.bob, ["chat", "crew"], columns: 80)
+        try chat.output(until: "crew> ")
+        try expect(world.alice("group", "remove", "crew", "bob"))
+        try chat.output(until: "you were removed from 'crew'")
+        try world.alice.sends("psst", to: "@bob")
+        #expect(try !chat.output(until: "[1 unread] crew> ").contains("you were removed"))
+        chat.type(ChatTests.end)
+        #expect(chat.finish().code == 0)
+    }
+
     @Test("the line says at once that the server is reached again")
     func reachedAgain() throws {
         let way = try HostileServer(for: world.url)

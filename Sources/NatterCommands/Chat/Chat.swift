@@ -53,11 +53,11 @@ final class Chat: LineEditorOwner {
         feed = ChatFeed(Chat.options(context.arguments), isReached: state.isReached)
     }
 
-    /// The options that say where and who.
+    /// The options that say where and who, and how much to say.
     private static func options(_ arguments: Arguments) -> [String] {
         ["home", "server", "profile", "token-file", "ca-file", "timeout", "lang"].flatMap { name in
             arguments.value(name).map { ["--" + name, $0] } ?? []
-        } + (arguments.flag("insecure") ? ["--insecure"] : [])
+        } + ["insecure", "quiet"].filter(arguments.flag).map { "--" + $0 }
     }
 
     /// The conversation of this window in the replica.
@@ -251,7 +251,9 @@ final class Chat: LineEditorOwner {
     func attend() {
         let before = prompt
         do {
-            switch try feed.attend() {
+            let news = try feed.attend()
+            if !feed.notes.isEmpty { editor?.above { feed.notes.forEach(synced.tell) } }
+            switch news {
             case .synced:
                 isOffline = false
                 try printNews(below: before)

@@ -25,6 +25,8 @@ final class ChatFeed {
     private var process: pid_t = 0
     private var descriptor: Int32 = -1
     private var errors: [UInt8] = []
+    /// What the sync that has just ended said, without its error.
+    private(set) var notes: [String] = []
     private var pauseMilliseconds: Int32 = 250
     /// When the next try is due after a failure; nil if a sync is running.
     private var retry: Int64?
@@ -59,7 +61,7 @@ final class ChatFeed {
         posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0)
         posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO)
         let seconds = isReached ? ChatFeed.waitSeconds : 0
-        let words = ["/proc/self/exe", "sync", "--quiet", "--wait", String(seconds)] + options
+        let words = ["/proc/self/exe", "sync", "--wait", String(seconds)] + options
         // A signal that ends the chat comes before this or finds the process.
         try blockingSignals {
             process = try Spawn.start(words, &actions, unblocksSignals: true)
@@ -71,6 +73,7 @@ final class ChatFeed {
     ///
     /// - Returns: nil if nothing has changed.
     func attend() throws -> News? {
+        notes = []
         if retry != nil {
             try start()
             return nil
@@ -78,12 +81,13 @@ final class ChatFeed {
         var chunk = [UInt8](repeating: 0, count: 4_096)
         let count = read(descriptor, &chunk, chunk.count)
         if count > 0 {
-            // Only the last line is shown.
+            // A hostile server can't make them long. The last line may be the error.
             errors = (errors + chunk.prefix(count)).suffix(8_192)
             return nil
         }
         if count < 0, errno == EINTR { return nil }
         let (code, signal) = reap()
+        notes = lines
         if let signal { return lose(("the sync was ended by signal \(signal)" as Phrase).text) }
         switch code {
         case .success, .nothingFound:
@@ -91,10 +95,10 @@ final class ChatFeed {
             (isReached, isKnown) = (true, true)
             try start()
             return .synced
-        case .unavailable, .temporary, .inputOutput: return lose(lastError)
+        case .unavailable, .temporary, .inputOutput: return lose(notes.popLast() ?? "")
         // Something else answers in the server's place for a while, such as a network's login page.
-        case .badProtocol where isKnown: return lose(lastError)
-        default: return .failed(code, lastError)
+        case .badProtocol where isKnown: return lose(notes.popLast() ?? "")
+        default: return .failed(code, notes.popLast() ?? "")
         }
     }
 
@@ -124,8 +128,10 @@ final class ChatFeed {
         return (ExitCode(rawValue: (status >> 8) & 0xFF), signal == 0 ? nil : signal)
     }
 
-    private var lastError: String {
-        let line = errors.split(separator: UInt8(ascii: "\n")).last.map { String(decoding: $0, as: UTF8.self) } ?? ""
-        return line.hasPrefix("natter: ") ? String(line.dropFirst(8)) : line
+    private var lines: [String] {
+        errors.split(separator: UInt8(ascii: "\n")).map { bytes in
+            let line = String(decoding: bytes, as: UTF8.self)
+            return line.hasPrefix("natter: ") ? String(line.dropFirst(8)) : line
+        }
     }
 }
