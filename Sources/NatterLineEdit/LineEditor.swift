@@ -307,8 +307,11 @@ public final class LineEditor {
             switch scalar {
             case 0x09: repeat { put(1) } while column % 8 != 0
             // As ^X.
-            case ..<0x20, 0x7F: for _ in 0..<2 { put(1) }
-            default: put(max(0, Int(natter_edit_width(scalar))))
+            case ..<0x20, 0x7F..<0xA0: for _ in 0..<2 { put(1) }
+            default:
+                let width = Int(natter_edit_width(scalar))
+                // As \U+FFFF or \U+1FFFF.
+                if width < 0 { for _ in 0..<(scalar > 0xFFFF ? 8 : 7) { put(1) } } else { put(width) }
             }
         }
         return row

@@ -92,6 +92,19 @@ struct ChatTests {
         #expect(chat.finish().code == 0)
     }
 
+    @Test("a line of characters without a width is taken away as a whole", arguments: ["\u{FFFF}", "\u{10FFFF}"])
+    func unknownCharacters(character: String) throws {
+        let chat = try Screen.start(world.bob, ["chat"], columns: 20)
+        try chat.output(until: "general> ")
+        // Each drawn as its number, of 7 or 8 columns
+        chat.type(String(repeating: character, count: 10) + "x")
+        try chat.output(until: "x")
+        try world.alice.sends("news")
+        try chat.output(until: "\u{1B}[4A\r\u{1B}[J")
+        chat.type("\u{15}" + ChatTests.end)
+        #expect(chat.finish().code == 0)
+    }
+
     @Test("Tab completes names; unread messages elsewhere stand before the line")
     func completion() throws {
         try world.alice.sends("before")
