@@ -54,6 +54,8 @@ public enum Signals {
         handle([SIGINT, SIGTERM]) { number in
             let index = number == SIGINT ? 0 : 1
             let beginning = Signals.farewell + index * Signals.farewellBytes
+            // In a chat, this handler takes the place of the one that does so, until the chat ends.
+            HiddenTerminal.leaveFromHandler()
             _ = write(STDERR_FILENO, beginning, Signals.farewellCounts[index])
             HiddenTerminal.restoreFromHandler()
             if number == SIGINT { _exit(ExitCode.interrupted.rawValue) }
@@ -315,7 +317,7 @@ public enum HiddenTerminal {
     /// for, because its number may then belong to another one.
     public static func setHelper(_ process: Int32) { state.pointee.helper = process }
 
-    private static func leaveFromHandler() {
+    fileprivate static func leaveFromHandler() {
         if state.pointee.helper > 0 { kill(state.pointee.helper, SIGKILL) }
         // On a terminal that is stopped by Ctrl-S, a write would wait for Ctrl-Q.
         var request = pollfd(fd: state.pointee.descriptor, events: Int16(POLLOUT), revents: 0)

@@ -408,11 +408,37 @@ struct ChatTests {
         let chat = try Screen.start(
             world.bob, ["chat"], columns: 80, followedBy: "echo over; read line")
         try chat.output(until: "general> ")
+        // Also after a line was sent
+        chat.type("one\n")
+        try chat.output(until: ": one")
         try eventually("a sync has begun") { try processes("sync").count == 1 }
         let process = try #require(try processes("chat").first)
         kill(process, number)
         try chat.output(until: "over")
         // A sync goes on for 25 s otherwise.
+        try eventually("no sync is left", milliseconds: 10_000) { try processes("sync").isEmpty }
+        chat.type("\n")
+        #expect(chat.finish().code == 0)
+    }
+
+    @Test(
+        "a signal while a line is being sent names its id, and leaves the terminal as it was",
+        arguments: [SIGINT, SIGTERM])
+    func endedWhileSending(number: Int32) throws {
+        let way = try HostileServer(for: world.url)
+        defer { way.stop() }
+        let bob = Person(name: "bob", home: world.bob.home, server: way.url)
+        let chat = try Screen.start(bob, ["chat"], columns: 80, followedBy: "stty -a; read line")
+        try chat.output(until: "general> ")
+        world.daemon?.process.signal(SIGSTOP)
+        defer { world.daemon?.process.signal(SIGCONT) }
+        chat.type("one\n")
+        try eventually("the line is on its way") { way.wasAsked("POST /v1/messages") }
+        kill(try #require(try processes("chat").first), number)
+        try chat.output(
+            until: "\r\n\u{1B}[Jnatter: interrupted; the message may have been sent or not; repeat it with --id ")
+        let settings = try chat.output(until: "noflsh")
+        #expect(settings.contains(" icanon") && settings.contains(" echo "))
         try eventually("no sync is left", milliseconds: 10_000) { try processes("sync").isEmpty }
         chat.type("\n")
         #expect(chat.finish().code == 0)

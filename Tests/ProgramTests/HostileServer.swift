@@ -20,6 +20,7 @@ final class HostileServer: @unchecked Sendable {
     private var isHostile = false
     private var fixed: [UInt8]?
     private var fixedAnswers = 0
+    private var asked: Set<String> = []
     private(set) var answers = 0
     private(set) var spoiled: [String] = []
 
@@ -71,6 +72,9 @@ final class HostileServer: @unchecked Sendable {
         }
     }
 
+    /// Whether a request with this method and path has come, such as "POST /v1/logout".
+    func wasAsked(_ request: String) -> Bool { locked { $0.asked.contains(request) } }
+
     /// Whether that answer was given.
     var hasAnswered: Bool { locked { $0.fixedAnswers > 0 } }
 
@@ -85,6 +89,8 @@ final class HostileServer: @unchecked Sendable {
     /// - Returns: whether the connection stays open.
     private func carry(_ client: Int32) -> Bool {
         guard let request = Loopback.message(from: client) else { return false }
+        let line = String(decoding: request.prefix { $0 != 0x0D }, as: UTF8.self)
+        locked { _ = $0.asked.insert(line.split(whereSeparator: " ?".contains).prefix(2).joined(separator: " ")) }
         if let fixed = locked({ $0.fixed }) {
             _ = Loopback.send(fixed, to: client)
             locked { $0.fixedAnswers += 1 }

@@ -212,7 +212,7 @@ final class Chat: LineEditorOwner {
             let sending = QueuedSend(
                 outbox: try context.outbox(of: try context.login()), api: context.isOffline ? nil : try synced.api(),
                 context: context)
-            switch try sending.send(request) {
+            switch try context.namingOnEnd(request, { try sending.send(request) }) {
             case .sent:
                 editor.clearLast(line)
                 markRead()
