@@ -38,7 +38,7 @@ enum CopyCommand {
         if isDatabase(to) {
             let (directory, shared) = (DataDirectory.absolute(from), try SharedStore(to))
             try DataDirectory.becomeOwner(of: directory)
-            try DataDirectory.requireStore(in: directory)
+            try DataDirectory.requireStore(in: directory, by: "--from")
             let notes = Monitor(console)
             summary = try StoreCopy.run(from: directory, to: shared) { line in notes.withLock { $0.note(line) } }
         } else {

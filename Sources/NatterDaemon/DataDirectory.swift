@@ -81,14 +81,16 @@ enum DataDirectory {
     }
 
     /// Refuses a directory without a store: a mistyped name would look like a store in which all is well.
-    static func requireStore(in directory: String) throws(CommandFailure) {
+    ///
+    /// - Parameter option: the one that names the directory.
+    static func requireStore(in directory: String, by option: String = "--data") throws(CommandFailure) {
         let exists: Bool
         do throws(DiskError) { exists = try Store.exists(in: directory) } catch {
             throw CommandFailure(unreadable: error)
         }
         guard !exists else { return }
         throw CommandFailure(
-            .noInput, code: "no_store", "no store in '\(directory)'; name the directory of the store with --data")
+            .noInput, code: "no_store", "no store in '\(directory)'; name the directory of the store with \(option)")
     }
 
     /// The store in PostgreSQL from `--store`, `NATTERD_STORE` or the file of settings in the data directory; nil if the

@@ -158,6 +158,8 @@ struct ServeTests {
                 ? outcome.errors.contains(#""message":"\#(sentence)""#) : outcome.errors == "natterd: \(sentence)\n"
             #expect(isSaid, "\(outcome.errors)")
         }
+        let copy = try Daemon.run(["copy", "--from", empty, "--to", "postgresql:///x"], home: directory.path)
+        #expect(copy.code == 66 && copy.errors.contains("with --from"), "\(copy)")
         #expect(Files.below(directory.path).sorted() == before)
     }
 
