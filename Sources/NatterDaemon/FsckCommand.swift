@@ -46,10 +46,12 @@ enum FsckCommand {
         let messages: UInt64
         let files: Int
         let damages: Int
+        let hasUncheckedLogs: Bool?
 
         init(_ summary: StoreCheck.Summary) {
             (conversations, messages) = (summary.conversations, summary.messages)
             (files, damages) = (summary.files, summary.damages)
+            hasUncheckedLogs = summary.hasUncheckedLogs
         }
     }
 
@@ -132,6 +134,11 @@ enum FsckCommand {
     }
 
     private static func tell(_ report: Report, _ arguments: Arguments, _ console: Console) {
+        if report.hasUncheckedLogs == true {
+            console.note(
+                "the log files were not all checked, because the database can't be read; copy the directory before 'natterd fsck --repair', which reads them"
+            )
+        }
         if arguments.flag("json") { return }
         console.note(
             "checked \(messages(report.messages)) of \(conversations(report.conversations)) in \(files(report.files)); "

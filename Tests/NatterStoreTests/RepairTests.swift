@@ -62,6 +62,27 @@ struct RepairTests {
         return try disk.list(path).map { try disk.contents(of: path + "/" + $0, limit: 1 << 24) }
     }
 
+    @Test("with any page of the database damaged, a check tells each damage once, and if it could not check the logs")
+    func damagedPages() throws {
+        let temporary = try TemporaryDirectory()
+        let log = try small(temporary("store")).log
+        try Files.flipByte(log, at: Files.size(log) / 2)
+        let pages = Files.size(temporary("store/store.db")) / 4_096
+        var unchecked = 0
+        for page in 0..<pages {
+            let copy = temporary("copy-\(page)")
+            try Files.clone(temporary("store"), into: copy)
+            let database = try disk.open(copy + "/store.db", .readWrite)
+            try database.write([UInt8](repeating: 0xA5, count: 4_096), at: UInt64(page) * 4_096)
+            var damages: [StoreDamage] = []
+            let summary = try StoreCheck.run(copy) { damages.append($0) }
+            #expect(Set(damages.map { "\($0)" }).count == damages.count && summary.damages == damages.count, "\(page)")
+            #expect(summary.hasUncheckedLogs || damages.contains { $0.file.hasSuffix(".log") }, "\(page): \(damages)")
+            if summary.hasUncheckedLogs { unchecked += 1 }
+        }
+        #expect(unchecked > 0 && unchecked < pages)
+    }
+
     /// Whether to try every bit and every byte: `NATTER_EVERY_BIT`.
     private static let isThorough = getenv("NATTER_EVERY_BIT") != nil
 

@@ -17,6 +17,8 @@ public final class StoreCheck {
         public var damages = 0
         /// Messages that a repair has already reported as lost. They do not count as damage.
         public var stated: [StoreDamage] = []
+        /// Whether the logs, or some of them, were not checked, because the database can't be read.
+        public var hasUncheckedLogs = false
     }
 
     let directory: String
@@ -38,6 +40,7 @@ public final class StoreCheck {
     var losses: [Int64: [ClosedRange<Seq>]] = [:]
     /// Whether the store was closed properly. If not, the next start may still recover the ends of logs.
     var isClean = false
+    private var hasReportedPages = false
 
     private init(
         directory: String, database: String, disk: any Disk, report: @escaping (StoreProgress) throws -> Void,
@@ -128,7 +131,8 @@ public final class StoreCheck {
             where error.reason == .corrupt || error.reason == .cannotOpen && !error.isOfProcess
         {
             // Nothing tells which log files belong to it.
-            try reportPages(or: ["the database can't be read: \(error.message)"])
+            summary.hasUncheckedLogs = try Store.hasLogs(directory, disk)
+            if !hasReportedPages { try reportPages(or: ["the database can't be read: \(error.message)"]) }
             return try leftovers.remove()
         }
         try checkUnknownFiles()
@@ -203,7 +207,8 @@ public final class StoreCheck {
             for offset in pages {
                 report(StoreDamage(file: database, offset: offset, problem: "the checksum of a page differs"))
             }
-            if !pages.isEmpty { return }
+            hasReportedPages = !pages.isEmpty
+            if hasReportedPages { return }
         } catch {
             if error.code.isOfProcess { throw error }
             if problems.isEmpty { problems = [error.phrase] }
