@@ -25,6 +25,8 @@ public struct WrittenBlocks: Sendable {
         self.replaced = replaced
     }
 
+    /// Where the bytes begin that were written for it.
+    public var start: UInt64 { newDictionary == nil ? blocks.first?.offset ?? segment.size : 0 }
     public var lastSeq: Seq { blocks.last?.lastSeq ?? .zero }
     public var lastCommit: Commit { blocks.last?.lastCommit ?? .zero }
 

@@ -95,11 +95,42 @@ struct PostgresDisk: Disk {
 
     func remove(_ path: String) throws(DiskError) {
         guard let name = logPath(path) else { return try local.remove(path) }
-        let removed = try run("remove", path, "DELETE FROM log_file WHERE path=$1 RETURNING id", .text(name))
-        guard removed.count > 0 else {
+        let isFound: Bool
+        do { isFound = try pool.use { try remove(name, $0) } } catch {
+            throw PostgresDisk.error(error, "remove", self.name(path))
+        }
+        guard isFound else {
             throw DiskError(code: .noSuchFileOrDirectory, operation: "remove", path: self.name(path))
         }
     }
+
+    /// Removes this server's pieces, and the file unless another server has pieces of it. What a segment names stays: while this
+    /// server counted as dead, another one may have made the file anew and recorded it.
+    ///
+    /// - Returns: whether there is such a file.
+    private func remove(_ name: String, _ connection: PostgresConnection) throws(PostgresError) -> Bool {
+        // Waits for those who just add a piece, and keeps others from it. The lock of the log would not do: the writer's thread
+        // may hold it while an import takes back its files there.
+        try connection.execute("BEGIN")
+        let found = try connection.run("SELECT id FROM log_file WHERE path=$1 FOR UPDATE", .text(name))
+        if found.count > 0 {
+            let id = PostgresValue.integer(found.integer(0, 0))
+            try connection.run(
+                "DELETE FROM log_piece p USING log_file f WHERE f.id=$1 AND p.file=f.id AND p.node=$2 AND \(Self.isUnrecorded)",
+                id, .integer(node))
+            try connection.run(
+                """
+                DELETE FROM log_file f WHERE id=$1 AND NOT EXISTS (SELECT 1 FROM log_piece p WHERE p.file=f.id)
+                AND \(Self.isUnrecorded)
+                """, id)
+        }
+        try connection.execute("COMMIT")
+        return found.count > 0
+    }
+
+    private static let isUnrecorded = """
+        NOT EXISTS (SELECT 1 FROM \(PostgresSweeper.segments) WHERE \(PostgresSweeper.isOfSegment))
+        """
 
     /// Each statement is durable when it returns.
     func syncDirectory(_ path: String) throws(DiskError) {
@@ -193,10 +224,13 @@ final class PostgresFile: DiskFile {
 
     func sync() throws(DiskError) {}
 
-    /// Removes this server's pieces from there on.
+    /// Removes this server's pieces from there on. What is recorded stays.
     func truncate(to size: UInt64) throws(DiskError) {
         _ = try disk.run(
-            "truncate", path, "DELETE FROM log_piece WHERE file=$1 AND start>=$2 AND node=$3", .integer(id),
-            .integer(Int64(clamping: size)), .integer(disk.node))
+            "truncate", path,
+            """
+            DELETE FROM log_piece p USING log_file f WHERE f.id=$1 AND p.file=f.id AND p.node=$3
+            AND p.start>=greatest($2, (SELECT s.size FROM \(PostgresSweeper.segments) WHERE \(PostgresSweeper.isOfSegment)))
+            """, .integer(id), .integer(Int64(clamping: size)), .integer(disk.node))
     }
 }

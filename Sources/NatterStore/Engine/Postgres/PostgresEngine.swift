@@ -66,7 +66,7 @@ final class PostgresEngine: StoreEngine {
         self.directory = directory + "/shared"
         disk = PostgresDisk(pool, directory: self.directory, node: node)
         retentionDays = options.idRetentionDays
-        state = Monitor(State(log: PostgresLog(pool)))
+        state = Monitor(State(log: PostgresLog(pool, node: node)))
         do throws(DiskError) { try PosixDisk().makeDirectories(directory) } catch {
             throw StoreOpenError.cannotCreate(error)
         }
@@ -91,7 +91,7 @@ final class PostgresEngine: StoreEngine {
         watch.stop()
         pool.close()
         state.withLock { state in
-            state.log = PostgresLog(pool)
+            state.log = PostgresLog(pool, node: node)
             state.copy = nil
         }
         cache.withLock { $0 = nil }

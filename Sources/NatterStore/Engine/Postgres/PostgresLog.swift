@@ -12,6 +12,8 @@ internal import NatterSQLite
 /// table admits one row a number.
 struct PostgresLog {
     private let pool: PostgresPool
+    /// This server's number.
+    private let node: Int64
     /// nil before the first use and after a loss.
     private var connection: PostgresConnection?
     /// Whether a transaction is open that holds the lock of the queue.
@@ -38,8 +40,8 @@ struct PostgresLog {
     /// The channel that says the number of a new entry.
     static let channel = "'natter_' || 'log'::regclass::oid"
 
-    init(_ pool: PostgresPool) {
-        self.pool = pool
+    init(_ pool: PostgresPool, node: Int64) {
+        (self.pool, self.node) = (pool, node)
         turn = PostgresTurn(patienceMilliseconds: pool.patienceMilliseconds)
         lockTimeout = turn.fullMilliseconds
     }
@@ -291,7 +293,7 @@ struct PostgresLog {
             try connection.run(all: rows + [PostgresLog.commit])
         } else {
             try connection.run(all: rows + [turn.limit()])
-            try PostgresLog.check(blocks, connection)
+            try check(blocks, connection)
             try connection.execute("COMMIT")
         }
         holdsLock = false
@@ -345,20 +347,22 @@ struct PostgresLog {
     private static let commit = PostgresConnection.Statement("COMMIT", [])
 
     /// Another server could have removed what it took for its own, or for what a dead server has left. So the index
-    /// never names missing bytes.
-    private static func check(_ blocks: [WrittenBlocks], _ connection: PostgresConnection) throws {
-        for segment in blocks.map(\.segment) {
+    /// never names missing bytes. It could also have written there since: its blocks may differ, and it takes them back.
+    private func check(_ blocks: [WrittenBlocks], _ connection: PostgresConnection) throws {
+        for written in blocks {
+            let segment = written.segment
             let found = try connection.run(
                 """
-                SELECT 1 FROM conversation c
+                SELECT sum(length(p.data))>=$4, bool_or(p.start>=$5 AND p.node<>$6) FROM conversation c
                 JOIN log_file f ON f.path=substr(encode(c.id,'hex'),1,2)||'/'||encode(c.id,'hex')||'/'
                     ||lpad(to_hex($2::bigint),16,'0')||'-'||lpad(to_hex($3::bigint),4,'0')||'.log'
-                JOIN log_piece p ON p.file=f.id WHERE c.number=$1 AND p.start<$4 HAVING sum(length(p.data))>=$4
+                JOIN log_piece p ON p.file=f.id WHERE c.number=$1 AND p.start<$4
                 """, .integer(segment.conversation), .unsigned(segment.firstSeq.rawValue),
-                .integer(Int64(segment.generation)), .unsigned(segment.size))
-            guard found.count == 1 else {
+                .integer(Int64(segment.generation)), .unsigned(segment.size), .unsigned(written.start), .integer(node))
+            let (isWhole, hasOthers) = (found.integer(0, 0) != 0, found.integer(0, 1) != 0)
+            guard isWhole, !hasOthers else {
                 try connection.execute("ROLLBACK")
-                throw StoreError.failed("the blocks to record are not in PostgreSQL")
+                throw hasOthers ? StoreError.busy : .failed("the blocks to record are not in PostgreSQL")
             }
         }
     }

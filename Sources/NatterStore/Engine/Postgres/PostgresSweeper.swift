@@ -26,8 +26,8 @@ struct PostgresSweeper {
     private static let recorded = """
         SELECT path FROM retired f JOIN (\(segments)) ON \(isOfSegment) WHERE f.number IS NULL
         """
-    private static let segments = "conversation c JOIN segment s ON s.conversation=c.number"
-    private static let isOfSegment = """
+    static let segments = "conversation c JOIN segment s ON s.conversation=c.number"
+    static let isOfSegment = """
         c.id=decode(split_part(f.path,'/',2),'hex')
         AND split_part(f.path,'/',3)=lpad(to_hex(s.first_seq),16,'0')||'-'||lpad(to_hex(s.generation),4,'0')||'.log'
         """
