@@ -1,4 +1,5 @@
 import Glibc
+import NatterCrypto
 import NatterLanguage
 import NatterModel
 import NatterSQLite
@@ -273,6 +274,26 @@ struct PostgresFaultTests {
         try copy.connection.execute("PRAGMA max_page_count=100000")
         _ = try copy.trim(below: .zero, moving: keys, now: now)
         #expect(try copy.keys.find(keys.map(\.key)).count == keys.count)
+    }
+
+    @Test("a disk of this machine that is slow while the rows are copied does not end the transaction")
+    func slowCopy() throws {
+        try TestStore(database: uri).store.close()
+        let directory = try TemporaryDirectory()
+        var copy = try RowCopy(path: directory("store.db"), retentionDays: 30)
+        let database = try PostgresPool(SharedStore(uri).target).open()
+        // Given a session that PostgreSQL ends sooner than usual
+        try database.execute("SET idle_in_transaction_session_timeout = '1ms'")
+        try database.execute(RowCopy.begin)
+        var entries = 0
+        let place = try copy.fill(from: database, StoreID(high: 1, low: 2), .random()) { _ in
+            entries += 1
+            // Longer than that. Nothing else shows that PostgreSQL would not wait.
+            _ = poll(nil, 0, 200)
+        }
+        try database.execute("COMMIT")
+        #expect(entries > 0 && place.number > 0)
+        #expect(try database.run("SELECT current_setting('idle_in_transaction_session_timeout')").text(0, 0) == "1ms")
     }
 
     @Test("clocks apart leave times in order, and no server starts whose clock is far from PostgreSQL's")

@@ -226,7 +226,7 @@ final class PostgresEngine: StoreEngine {
         // Until the copy is whole, a new reader would find nothing in it.
         cache.withLock { $0 = nil }
         engine.journal = []
-        try connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        try connection.execute(RowCopy.begin)
         try look()
         let place = try copy.fill(from: connection, id, secret) { engine.note($0) }
         try connection.execute("COMMIT")

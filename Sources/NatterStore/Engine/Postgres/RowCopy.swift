@@ -34,7 +34,14 @@ struct RowCopy {
 
     // MARK: Loading
 
-    /// Copies all rows and all entries. Call in a transaction that sees one state of the database.
+    /// Begins the transaction of `fill`, which sees one state of the database. It only reads and keeps nobody from writing, so it
+    /// may pause for longer than others, as while the disk of this machine is slow.
+    static let begin = """
+        BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+        SET LOCAL idle_in_transaction_session_timeout = \(PostgresPool.longSilenceMilliseconds)
+        """
+
+    /// Copies all rows and all entries. Call in a transaction that `begin` has begun.
     ///
     /// - Returns: the end of the log.
     mutating func fill(

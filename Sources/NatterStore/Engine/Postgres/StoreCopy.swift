@@ -221,7 +221,7 @@ public enum StoreCopy {
     ) throws -> Summary {
         let days = Store.Options().idRetentionDays
         var copy = try RowCopy(path: Store.databasePath(directory), retentionDays: days)
-        try database.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        try database.execute(RowCopy.begin)
         _ = try copy.fill(from: database, id, secret) { _ in }
         try database.execute("COMMIT")
         let files = FileCopy(disk: PostgresDisk(pool, directory: directory, node: 0))
