@@ -157,8 +157,8 @@ final class WriterCore: @unchecked Sendable {
                     return true
                 case .unknown: continue
                 }
-            } catch is HistoryWentBack {
-                try loadAnew()
+            } catch let reason as HistoryWentBack {
+                try loadAnew(because: reason)
                 return false
             }
         }
@@ -167,6 +167,8 @@ final class WriterCore: @unchecked Sendable {
 
     private func publish(_ entry: LogEntry, _ builder: BatchBuilder, at reached: LogPlace) {
         place = reached
+        // They lack the rows of the entry.
+        if !engine.hasRows { store.dropReaders() }
         if engine.isShared { store.reserve.note(nil) }
         let (published, journalBytes) = store.state.withLock { state in
             state.place = reached
@@ -200,8 +202,10 @@ final class WriterCore: @unchecked Sendable {
     private func followAll() throws {
         while true {
             let others: [LogEntry]
-            do { others = try engine.entries(after: place, limit: WriterCore.followLimit) } catch is HistoryWentBack {
-                try loadAnew()
+            do { others = try engine.entries(after: place, limit: WriterCore.followLimit) } catch let reason
+                as HistoryWentBack
+            {
+                try loadAnew(because: reason)
                 continue
             }
             try takeOver(others)
@@ -247,10 +251,13 @@ final class WriterCore: @unchecked Sendable {
 
     /// Loads the state again after the log was restored to an earlier state. A new epoch separates cursors of the
     /// lost history from later ones.
-    private func loadAnew() throws {
+    private func loadAnew(because reason: HistoryWentBack) throws {
         let loaded = try engine.load()
         store.report(
-            "the store's log does not continue where this server stopped: it went back to an earlier state, or was trimmed while this server stood still; the store is loaded again, as after a restore from a backup"
+            reason.copyFailure.map {
+                "the copy of PostgreSQL's tables in the data directory could not be written, and was made anew: \($0)"
+            }
+                ?? "the store's log does not continue where this server stopped: it went back to an earlier state, or was trimmed while this server stood still; the store is loaded again, as after a restore from a backup"
         )
         let former = place
         place = loaded.place

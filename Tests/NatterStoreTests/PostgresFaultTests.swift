@@ -276,6 +276,39 @@ struct PostgresFaultTests {
         #expect(try copy.keys.find(keys.map(\.key)).count == keys.count)
     }
 
+    @Test(
+        "a full disk under the copy of the rows ends no server: the copy is made anew, and what was stored is acknowledged"
+    )
+    func fullCopyOfServer() throws {
+        let servers = try servers(uri)
+        var (groups, sent) = (0, ["before"])
+        // When the room ends with an entry of another server, and with one of its own
+        for author in [servers[1], servers[0]] {
+            let alice = try author.user("alice")
+            let engine = try #require(servers[0].store.engine as? PostgresEngine)
+            try engine.state.withLock { try $0.copy?.connection.execute("PRAGMA max_page_count=1") }
+            let known = servers[0].reports.lines.count
+            try eventually("its copy is full") {
+                groups += 1
+                _ = try waitFor { author.store.createGroup("group-\(groups)", isOpen: true, by: alice, $0) }.get()
+                let text = "message \(groups)"
+                let outcome = try servers[0].post([text], key: text).first
+                if outcome?.message != nil { sent.append(text) }
+                #expect(outcome?.message != nil || outcome?.refusal == .diskFull, "\(String(describing: outcome))")
+                return servers[0].reports.lines.count > known
+            }
+            #expect(servers[0].reports.lines.last?.contains("was made anew: ") == true, "\(servers[0].reports.lines)")
+        }
+        // Then it has all that the other one has
+        #expect(try texts(servers) == [sent, sent])
+        for server in servers {
+            for number in 1...groups { _ = try server.store.conversation("group-\(number)", for: server.user("alice")) }
+            try server.seal()
+            #expect(!server.store.isFailed)
+        }
+        #expect(servers[0].reports.lines.count == 2, "\(servers[0].reports.lines)")
+    }
+
     @Test("a disk of this machine that is slow while the rows are copied does not end the transaction")
     func slowCopy() throws {
         try TestStore(database: uri).store.close()

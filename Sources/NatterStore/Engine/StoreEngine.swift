@@ -61,6 +61,9 @@ protocol StoreEngine: AnyObject, Sendable {
         below floor: Commit, moving keys: [MovedKey], now: Timestamp, at place: LogPlace
     ) throws -> (bytes: Int, floor: Commit)
 
+    /// Whether the rows are there for readers.
+    var hasRows: Bool { get }
+
     /// A reader of rows and blocks. It is not thread-safe.
     func makeReader() throws -> ArchiveReader
 
@@ -92,6 +95,7 @@ protocol StoreEngine: AnyObject, Sendable {
 extension StoreEngine {
     func lineUp(behind place: LogPlace) throws -> [LogEntry] { [] }
     var trouble: StoreTrouble? { nil }
+    var hasRows: Bool { true }
     func changeFiles(_ body: (Connection) throws -> Void) throws {}
     func noteNew(_ paths: [String]) throws {}
     func forgetContent(of seqs: Set<Seq>, in conversation: Int64) throws {}
@@ -111,7 +115,10 @@ enum Appended: Sendable {
 }
 
 /// The log no longer contains the place that a store has reached, because it was restored to an earlier state.
-struct HistoryWentBack: Error {}
+struct HistoryWentBack: Error {
+    /// Why the engine has lost its copy of the rows, if that is all.
+    var copyFailure: Phrase?
+}
 
 /// The result of `load`.
 struct LoadedState {

@@ -22,15 +22,19 @@ final class PostgresEngine: StoreEngine {
     /// This start of this server.
     private let node: Int64
     private let retentionDays: Int
-    private let state: Monitor<State>
+    let state: Monitor<State>
     /// nil before `load` and after `close`. Readers must not wait for the writer's thread.
     private let cache = Monitor<ArchiveCache?>(nil)
     private let lock: Monitor<(any DiskLock)?>
+    /// Until when this machine's disk counts as too full for a copy of the rows, in milliseconds of the monotonic clock.
+    private let fullUntil = Monitor<Int64>(0)
 
-    private struct State {
+    struct State {
         var log: PostgresLog
-        /// nil before `load` and after `close`.
+        /// nil before `load` and after `close`, and if it could not be made or written.
         var copy: RowCopy?
+        /// Why it could not be written.
+        var copyFailure: Phrase?
         /// The entries with messages that the store counts in its journal.
         var journal: [(commit: Commit, bytes: Int)] = []
         var attempts: UInt64 = 0
@@ -44,14 +48,20 @@ final class PostgresEngine: StoreEngine {
 
         /// Copies the rows of entries of other servers, before the store makes them visible.
         mutating func follow(_ others: [LogEntry], _ cache: ArchiveCache?) throws {
-            // The last load has failed, so there is nothing to go on from.
-            guard var copy else { throw HistoryWentBack() }
-            defer { self.copy = copy }
-            for entry in others where entry.before.number >= copy.number {
-                try copy.follow(entry, &log)
+            // There is nothing to go on from.
+            guard let number = copy?.number else { throw HistoryWentBack(copyFailure: copyFailure) }
+            for entry in others where entry.before.number >= number {
+                do { try copy?.follow(entry, &log) } catch { throw lose(error) }
                 for number in entry.changes.compactMap(\.rewritten) { cache?.forget(number) }
                 note(entry)
             }
+        }
+
+        /// Gives up the copy if this machine's disk has failed it. It is never the truth, so the next look at the log loads it anew.
+        mutating func lose(_ error: any Error) -> any Error {
+            guard case .index(let failure) = ArchiveError(error) else { return error }
+            (copy, copyFailure) = (nil, failure.phrase)
+            return StoreError(error)
         }
     }
 
@@ -101,6 +111,7 @@ final class PostgresEngine: StoreEngine {
 
     func load() throws -> LoadedState {
         let former = state.withLock { $0.id }
+        if MonotonicClock.now() < fullUntil.withLock({ $0 }) { throw StoreError.diskFull }
         do {
             // At the start, a database that can't be reached is more likely a wrong name.
             let connection = former == nil ? try pool.open() : try pool.connect()
@@ -123,10 +134,15 @@ final class PostgresEngine: StoreEngine {
         } catch let error as PostgresError {
             if former != nil { throw StoreError(error) }
             throw StoreOpenError(error)
+        } catch let error where former != nil && ArchiveError(error).isFull {
+            fullUntil.withLock { $0 = MonotonicClock.now() + PostgresEngine.fullMilliseconds }
+            throw StoreError.diskFull
         }
     }
 
     private static let loadTries = 16
+    /// How long it does not try again to copy all rows to a full disk.
+    private static let fullMilliseconds: Int64 = 5_000
 
     /// Refuses to go on with another store, whose numbers and cursors mean something else. Waits for one that is being restored:
     /// its tables are filled one by one, and what this server made there would be in the way.
@@ -203,7 +219,7 @@ final class PostgresEngine: StoreEngine {
             for conversation in state.conversations.values { conversation.nextSalt = nil }
             state.commit = state.conversations.values.reduce(state.commit) { max($0, $1.lastCommit) }
             state.place = place
-            engine.copy = copy
+            (engine.copy, engine.copyFailure) = (copy, nil)
             // Before anything is written, so that nobody trims what this server has not read.
             watch.note(read: place.number)
             try watch.sayAlive(connection)
@@ -321,16 +337,23 @@ final class PostgresEngine: StoreEngine {
     /// - Throws: `PostgresError` if a right or a table is missing, which ends a start.
     private func append(_ entry: LogEntry, with blocks: [WrittenBlocks], _ engine: inout State) throws -> Appended {
         try watch.requireCurrent()
+        // More entries would keep readers waiting. And one whose answer was lost could not be told from those of others.
+        guard engine.copy != nil else { throw HistoryWentBack(copyFailure: engine.copyFailure) }
         let answer = try engine.log.append(entry, with: blocks)
         switch answer {
         case .done:
             watch.noteAnswer()
             engine.note(entry)
-            try engine.copy?.follow(entry, with: blocks)
+            // The entry is durable. So its requests are answered, and nobody reads rows until they are loaded anew.
+            do { try engine.copy?.follow(entry, with: blocks) } catch {
+                let error = engine.lose(error)
+                guard engine.copy == nil else { throw error }
+                cache.withLock { $0 = nil }
+            }
             for number in entry.changes.compactMap(\.rewritten) { cache.withLock { $0 }?.forget(number) }
         case .behind(let others):
             do { try engine.follow(others, cache.withLock { $0 }) } catch let error as StoreError
-                where error.isOfDatabase
+                where error.isOfDatabase || engine.copy == nil
             {
                 // The entry itself may be there, from an attempt whose answer was lost.
                 throw others.contains { $0.author == entry.author } ? StoreError.outcomeUnknown : error
@@ -389,6 +412,8 @@ final class PostgresEngine: StoreEngine {
             return (engine.journal[..<kept].reduce(0) { $0 + $1.bytes }, floor)
         }
     }
+
+    var hasRows: Bool { cache.withLock { $0 != nil } }
 
     func makeReader() throws -> ArchiveReader {
         guard let cache = cache.withLock({ $0 }) else { throw StoreError.databaseAway }
