@@ -10,6 +10,8 @@ public final class PostgresConnection {
     private static let pipelineLength = 200
     /// How long the server may neither take nor send a byte before the connection counts as lost.
     public var silenceMilliseconds: Int32
+    /// Whether PostgreSQL has said that it waits for a standby no longer.
+    private var hasGivenUpStandby = false
 
     /// A statement of a pipeline.
     public struct Statement: Sendable {
@@ -35,7 +37,15 @@ public final class PostgresConnection {
         // Otherwise libpq waits for a server that takes nothing, without a limit.
         guard PQsetnonblocking(handle, 1) == 0 else { throw error(nil) }
         // Warnings would go to standard error.
-        _ = PQsetNoticeProcessor(handle, { _, _ in }, nil)
+        let receiver = Unmanaged.passUnretained(self).toOpaque()
+        _ = PQsetNoticeReceiver(
+            handle,
+            { receiver, notice in
+                // The code of this one is that of any warning, and its text may be translated: "canceling wait for synchronous
+                // replication".
+                guard let receiver, PostgresConnection.field("F", of: notice) == "syncrep.c" else { return }
+                Unmanaged<PostgresConnection>.fromOpaque(receiver).takeUnretainedValue().hasGivenUpStandby = true
+            }, receiver)
     }
 
     deinit { PQfinish(handle) }
@@ -115,6 +125,7 @@ public final class PostgresConnection {
         }
         guard PQexitPipelineMode(handle) == 1 else { throw error(nil) }
         if let failure { throw failure }
+        try requireStandby()
         return answers
     }
 
@@ -146,7 +157,14 @@ public final class PostgresConnection {
             if failure?.isLost == true || PQstatus(handle) != CONNECTION_OK { break }
         }
         guard failure == nil, let last else { throw failure ?? error(nil) }
+        try requireStandby()
         return last
+    }
+
+    /// - Throws: as for a lost answer, if a commit succeeded although an administrator has ended its wait for a standby. A standby
+    ///   that takes over may not have it.
+    private func requireStandby() throws(PostgresError) {
+        if hasGivenUpStandby { throw PostgresError(message: "the wait for a synchronous standby was cancelled") }
     }
 
     /// Waits for the next result, for as long as bytes go to the server or come from it.
@@ -187,14 +205,16 @@ public final class PostgresConnection {
     }
 
     private func error(_ result: OpaquePointer?) -> PostgresError {
-        // PG_DIAG_SQLSTATE and PG_DIAG_MESSAGE_PRIMARY are character constants, which Swift can't import.
-        func field(_ code: Character) -> String? {
-            guard let result, let value = PQresultErrorField(result, Int32(code.asciiValue ?? 0)) else { return nil }
-            return String(cString: value)
-        }
+        let field = { PostgresConnection.field($0, of: result) }
         let message = field("M") ?? PostgresTarget.line(String(cString: PQerrorMessage(handle)))
         // Each error of the server has a SQLSTATE. Without one, libpq itself has lost the server.
         return PostgresError(state: field("C") ?? "", message: message)
+    }
+
+    /// - Parameter code: one of PG_DIAG_SQLSTATE and its like, which are character constants that Swift can't import.
+    private static func field(_ code: Character, of result: OpaquePointer?) -> String? {
+        guard let result, let value = PQresultErrorField(result, Int32(code.asciiValue ?? 0)) else { return nil }
+        return String(cString: value)
     }
 }
 

@@ -117,7 +117,10 @@ final class WriterCore: @unchecked Sendable {
                 isNewest = true
                 if place != former { continue }
             }
-            if builder.isEmpty { return builder.answer() }
+            if builder.isEmpty {
+                try engine.confirm()
+                return builder.answer()
+            }
             attempts &+= 1
             let entry = builder.entry(behind: place, by: LogEntry.Author(node: node, attempt: attempts))
             isStored = try propose(entry, builder)
@@ -151,6 +154,7 @@ final class WriterCore: @unchecked Sendable {
                         return false
                     }
                     // This entry is our own: it was written, but the answer was lost.
+                    try engine.confirm()
                     publish(entry, builder, at: first.end)
                     // The requests are answered even if applying later entries fails.
                     do { try takeOver(Array(others.dropFirst())) } catch { _ = fail(error) }

@@ -259,6 +259,45 @@ struct PostgresFaultTests {
         cluster.stop(SIGINT)
     }
 
+    @Test(
+        "a message that no synchronous standby has is not acknowledged, although its commit succeeded or is found",
+        arguments: ["pg_terminate_backend", "pg_cancel_backend"])
+    func withoutStandby(function: String) throws {
+        let cluster = try PostgresCluster()
+        let uri = try cluster.makeDatabase()
+        let server = try servers(uri, patienceMilliseconds: 500)[0]
+        func setStandbys(_ names: String) throws {
+            try cluster.query("ALTER SYSTEM SET synchronous_standby_names='\(names)'", in: uri)
+            try cluster.query("SELECT pg_reload_conf()", in: uri)
+            try eventually("it is set") {
+                try cluster.query("SELECT current_setting('synchronous_standby_names')='\(names)'", in: uri) == ["t"]
+            }
+        }
+        // Given a commit that waits for a standby
+        try setStandbys("nobody")
+        let answer = Monitor<PostOutcome?>(nil)
+        let poster = try SystemThread(name: "poster") {
+            let outcome = try? server.post(["late"], key: "k").first
+            answer.signal { $0 = outcome }
+        }
+        // When an administrator ends the wait, or the session
+        try eventually("it is done") {
+            try cluster.query(
+                "SELECT \(function)(pid) FROM pg_stat_activity WHERE wait_event='SyncRep'", in: uri) == ["t"]
+        }
+        // Then nobody is told that it is stored, also who sends it again
+        poster.join()
+        #expect(answer.withLock { $0?.refusal } == .outcomeUnknown)
+        #expect(try server.post(["late"], key: "k").first?.refusal != nil)
+        // Until there is no standby to wait for
+        try setStandbys("")
+        try eventually("it is acknowledged") { try server.post(["late"], key: "k").first?.message?.seq == Seq(2) }
+        #expect(try server.all().map(\.text) == ["before", "late"])
+        #expect(!server.store.isFailed)
+        server.store.close()
+        cluster.stop(SIGINT)
+    }
+
     @Test("a full disk under the copy of the rows undoes a trim, and the next one does it")
     func fullCopy() throws {
         let directory = try TemporaryDirectory()

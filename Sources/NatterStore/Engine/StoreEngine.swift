@@ -29,6 +29,11 @@ protocol StoreEngine: AnyObject, Sendable {
     ///   the disk is unknown.
     func append(_ entry: LogEntry, with blocks: [WrittenBlocks]) throws -> Appended
 
+    /// Makes sure that what was read from the log survives whatever an acknowledged entry survives. Call before a request is told
+    /// that it is in the log already. Does nothing unless the answer to an entry was lost.
+    /// - Throws: `StoreError.outcomeUnknown`.
+    func confirm() throws
+
     /// Waits for this store's turn if stores propose entries at the same time, until the next `append` or
     /// `checkpointIfDue`.
     /// - Returns: entries after a place. There may be more.
@@ -93,6 +98,7 @@ protocol StoreEngine: AnyObject, Sendable {
 }
 
 extension StoreEngine {
+    func confirm() throws {}
     func lineUp(behind place: LogPlace) throws -> [LogEntry] { [] }
     var trouble: StoreTrouble? { nil }
     var hasRows: Bool { true }

@@ -364,6 +364,8 @@ final class PostgresEngine: StoreEngine {
         return answer
     }
 
+    func confirm() throws { try state.withLock { try $0.log.confirm() } }
+
     func lineUp(behind place: LogPlace) throws -> [LogEntry] { try read { try $0.lineUp(behind: place) } }
 
     func entries(after place: LogPlace, limit: Int) throws -> [LogEntry] {

@@ -22,6 +22,8 @@ struct PostgresLog {
     private var queued = 0
     /// The latest attempt whose answer was lost.
     private var uncertain: LogEntry.Author?
+    /// Whether an entry whose answer was lost may be in the log without a synchronous standby having it.
+    private var isUnconfirmed = false
     private var turn: PostgresTurn
     /// How long the session waits for a lock, in milliseconds.
     private var lockTimeout: Int64
@@ -199,11 +201,12 @@ struct PostgresLog {
             do {
                 let answer = try propose(entry, blocks, connection)
                 uncertain = nil
+                if case .done = answer { isUnconfirmed = false }
                 turn.note(nil)
                 return answer
             } catch let error as PostgresError where error.isLost {
                 drop()
-                uncertain = entry.author
+                (uncertain, isUnconfirmed) = (entry.author, true)
                 return .unknown
             }
         } catch let error as PostgresError {
@@ -213,6 +216,23 @@ struct PostgresLog {
             if uncertain == entry.author { throw StoreError.outcomeUnknown }
             if error.isMisfit { throw error }
             throw StoreError(error)
+        }
+    }
+
+    /// See `StoreEngine.confirm`. A commit that writes to the write-ahead log waits until the standbys have all before it, which
+    /// reading does not.
+    mutating func confirm() throws {
+        guard isUnconfirmed else { return }
+        do {
+            try translating { log in
+                let connection = try log.connected()
+                let end = log.holdsLock ? "; COMMIT" : ""
+                try connection.execute("SELECT pg_logical_emit_message(true,'natter','')\(end)")
+                (log.holdsLock, log.isUnconfirmed) = (false, false)
+            }
+        } catch {
+            turn.note(isHeldUp: true)
+            throw StoreError.outcomeUnknown
         }
     }
 
