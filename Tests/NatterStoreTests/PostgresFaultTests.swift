@@ -444,6 +444,30 @@ struct PostgresFaultTests {
         #expect(try server.all().map(\.text) == sent + ["message \(sent.count)"])
     }
 
+    @Test("a connection that is found lost before an entry is proposed is made anew")
+    func lostBetween() throws {
+        try TestStore(database: uri).store.close()
+        let pool = PostgresPool(try SharedStore(uri).target, patienceMilliseconds: 1_000)
+        let end = try pool.use { connection in
+            PostgresLog.place(
+                try connection.run("SELECT \(PostgresLog.columns) FROM log ORDER BY number DESC LIMIT 1"), 0)
+        }
+        // Given a turn that has begun, in which less is left to wait now
+        var log = PostgresLog(pool, node: 1)
+        _ = try log.entries(after: end, limit: 1)
+        try cluster.query(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname=current_database() "
+                + "AND pid<>pg_backend_pid()", in: uri)
+        // When the session is gone
+        let entry = LogEntry(
+            before: end, author: LogEntry.Author(node: 1, attempt: 1), commit: Commit(9), changes: [.runEnded(1)])
+        var answer = Appended.unknown
+        for _ in 0..<2 { if case .unknown = answer { answer = try log.append(entry, with: []) } }
+        // Then the entry goes through another one
+        guard case .done(let place) = answer else { throw Failure("\(answer)") }
+        #expect(place.number == end.number + 1)
+    }
+
     @Test("a connection that was left in a transaction is not used again")
     func openTransaction() throws {
         let pool = PostgresPool(try SharedStore(uri).target)

@@ -247,9 +247,10 @@ struct PostgresLog {
         }
         // Whoever holds the lock since the last proposal has read everything.
         for _ in 0..<2 {
+            // The connection's limit is new, because the first attempt may have waited, too.
+            let connection = try holdsLock ? connection : connected()
             if !holdsLock {
-                // The connection's limit is new, because the first attempt may have waited, too.
-                let others = try takeLock(connected(), behind: entry.before)
+                let others = try takeLock(connection, behind: entry.before)
                 if !others.isEmpty { return .behind(others) }
             }
             if try append(PostgresLog.insert, values, rows, blocks, connection) {
@@ -462,14 +463,17 @@ struct PostgresLog {
     /// The connection, which waits for locks and answers as long as this turn may.
     private mutating func connected() throws(PostgresError) -> PostgresConnection {
         turn.begin()
+        let known = self.connection
         let connection: PostgresConnection
-        if let known = self.connection { connection = known } else { connection = try connect() }
+        if let known { connection = known } else { connection = try connect() }
         connection.silenceMilliseconds = turn.silenceMilliseconds
         let wanted = turn.lockMilliseconds
         guard (wanted - lockTimeout).magnitude > UInt64(turn.leastMilliseconds) else { return connection }
         // Later transactions begin with the session's limit.
         do { try connection.execute("SET \(holdsLock ? "LOCAL " : "")lock_timeout = \(wanted)") } catch {
             drop()
+            // It was lost since it was last used, and nothing was asked of it yet.
+            if known != nil, error.isLost { return try connected() }
             throw error
         }
         if !holdsLock { lockTimeout = wanted }
