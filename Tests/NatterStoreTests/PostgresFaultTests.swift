@@ -368,6 +368,27 @@ struct PostgresFaultTests {
         #expect(try database.run("SELECT current_setting('idle_in_transaction_session_timeout')").text(0, 0) == "1ms")
     }
 
+    @Test("a start holds few entries of the log in memory at a time")
+    func fewEntries() throws {
+        let server = try TestStore(database: uri)
+        for number in 0..<50 { try server.post(["\(number)"]) }
+        server.store.close()
+        let directory = try TemporaryDirectory()
+        var copy = try RowCopy(path: directory("store.db"), retentionDays: 30)
+        let database = try PostgresPool(SharedStore(uri).target).open()
+        let known = try database.run("SELECT pg_backend_pid()").integer(0, 0)
+        try database.execute(RowCopy.begin)
+        var (entries, fetched) = (0, Set<String>())
+        _ = try copy.fill(from: database, StoreID(high: 1, low: 2), .random()) { _ in
+            entries += 1
+            guard entries % 25 == 1 else { return }
+            let query = "SELECT query FROM pg_stat_activity WHERE pid=\(known)"
+            fetched.formUnion(try cluster.query(query, in: uri))
+        }
+        try database.execute("COMMIT")
+        #expect(entries > 50 && fetched == ["FETCH 32 FROM walk"])
+    }
+
     @Test("clocks apart leave times in order, and no server starts whose clock is far from PostgreSQL's")
     func clocks() throws {
         let servers = try [Int64(0), -3_600_000, 3_600_000, -20].map { apart in

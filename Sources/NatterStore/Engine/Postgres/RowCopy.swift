@@ -23,6 +23,8 @@ struct RowCopy {
     /// Changes that a checkpoint waits for.
     private static let checkpointChanges = 20_000
     private static let fetchedRows = 2_000
+    /// The same where a row may have megabytes, because all of an answer are in memory.
+    private static let fetchedLargeRows = 32
 
     /// Creates an empty database in place of the last one.
     init(path: String, retentionDays: Int) throws {
@@ -71,7 +73,8 @@ struct RowCopy {
         let starts = try database.run("SELECT log_start FROM store WHERE log_start IS NOT NULL")
         let start = starts.count > 0 ? starts.integer(0, 0) : nil
         var isFirst = true
-        try RowCopy.visit(database, "SELECT \(PostgresLog.columns) FROM log ORDER BY number") { rows, row in
+        let entries = "SELECT \(PostgresLog.columns) FROM log ORDER BY number"
+        try RowCopy.visit(database, entries, fetching: RowCopy.fetchedLargeRows) { rows, row in
             if isFirst {
                 // The place before the first row that is left, as far as it matters: entries are decoded behind it.
                 place = LogPlace(number: rows.unsigned(row, 0) &- 1, chain: .zero)
@@ -123,7 +126,8 @@ struct RowCopy {
         let columns = try RowCopy.columns(of: table, connection)
         let count = columns.split(separator: ",").count
         let places = repeatElement("?", count: count).joined(separator: ",")
-        try RowCopy.visit(database, "SELECT \(columns) FROM \(table)") { rows, row in
+        let limit = table == "dictionary" ? RowCopy.fetchedLargeRows : RowCopy.fetchedRows
+        try RowCopy.visit(database, "SELECT \(columns) FROM \(table)", fetching: limit) { rows, row in
             let insert = try connection.statement("INSERT INTO \(table) (\(columns)) VALUES (\(places))")
             try insert.bind(all: (0..<count).map { SQLDatum(rows.value(row, $0)) })
             while try insert.step() {}
@@ -132,13 +136,14 @@ struct RowCopy {
 
     /// Calls `body` with each row of a query of any length.
     static func visit(
-        _ database: PostgresConnection, _ query: String, _ body: (PostgresRows, Int) throws -> Void
+        _ database: PostgresConnection, _ query: String, fetching limit: Int = fetchedRows,
+        _ body: (PostgresRows, Int) throws -> Void
     ) throws {
         try database.execute("DECLARE walk NO SCROLL CURSOR FOR \(query)")
         while true {
-            let rows = try database.runOnce("FETCH \(fetchedRows) FROM walk")
+            let rows = try database.runOnce("FETCH \(limit) FROM walk")
             for row in 0..<rows.count { try body(rows, row) }
-            if rows.count < fetchedRows { break }
+            if rows.count < limit { break }
         }
         try database.execute("CLOSE walk")
     }
