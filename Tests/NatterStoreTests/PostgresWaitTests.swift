@@ -62,6 +62,37 @@ struct PostgresWaitTests {
         return try? server.store.search.withIndex(server.store) { try $0?.indexedUpTo(id) }
     }
 
+    @Test("ids that are kept no longer are forgotten in parts, by a sweep, for which no message waits")
+    func expiredKeys() throws {
+        let clock = TestClock(Timestamp(milliseconds: 1_795_000_000_000), stepMilliseconds: 1)
+        let server = try TestStore(database: uri, clock: clock)
+        func old() throws -> [String] {
+            try cluster.query("SELECT count(*) FROM sent_key WHERE moved<1795000000000+86400000", in: uri)
+        }
+        // Given ids of two months
+        for month in 0..<7 {
+            for number in 0..<5 { try server.post(["\(month) \(number)"], key: "k\(month)-\(number)") }
+            try server.seal()
+            clock.advance(milliseconds: 11 * 86_400_000)
+        }
+        // Then the writer's thread has left the oldest to the next sweep
+        #expect(try old() == ["5"])
+        try server.store.engine.sweep([])
+        #expect(try old() == ["0"])
+        #expect(try server.post(["6 0"], key: "k6-0").first?.isRepeated == true)
+        // And of many, each sweep takes a part
+        let pool = PostgresPool(try SharedStore(uri).target)
+        let left = "SELECT count(*) FROM sent_key"
+        let all = try #require(cluster.query(left, in: uri).first.flatMap { Int64($0) })
+        for step in 1...2 {
+            let isDone = try pool.use {
+                try PostgresSweeper(connection: $0, node: 1).forgetKeys(before: clock.now(), limit: all - 3)
+            }
+            #expect(isDone == (step == 2))
+            #expect(try cluster.query(left, in: uri) == [step == 1 ? "3" : "0"])
+        }
+    }
+
     @Test("a message that goes through the queue limits its waiting with one statement, which also waits for the queue")
     func statements() throws {
         let cluster = try PostgresCluster()

@@ -38,6 +38,8 @@ final class PostgresEngine: StoreEngine {
         /// The entries with messages that the store counts in its journal.
         var journal: [(commit: Commit, bytes: Int)] = []
         var attempts: UInt64 = 0
+        /// The time before which keys in PostgreSQL are to be forgotten, by sweeps: nobody's message waits for it.
+        var expired: Timestamp?
         /// The store that was loaded first; nil before.
         var id: StoreID?
 
@@ -408,7 +410,7 @@ final class PostgresEngine: StoreEngine {
             try engine.log.trim(below: floor, moving: keys, now: now, read: place, node: node)
             // In place: a second owner would copy the keys that are in memory.
             let expired = try engine.copy?.trim(below: floor, moving: keys, now: now)
-            if let expired = expired ?? nil { try engine.log.forgetKeys(before: expired) }
+            if let expired = expired ?? nil { engine.expired = expired }
             let kept = engine.journal.firstIndex { $0.commit >= floor } ?? engine.journal.count
             defer { engine.journal.removeFirst(kept) }
             return (engine.journal[..<kept].reduce(0) { $0 + $1.bytes }, floor)
@@ -440,16 +442,23 @@ final class PostgresEngine: StoreEngine {
         try sweeper { try $0.forgetContent(of: seqs, in: conversation) }
     }
 
-    func sweep(_ conversations: [ConversationID]) throws { try sweeper { try $0.sweep(conversations) } }
+    func sweep(_ conversations: [ConversationID]) throws {
+        try sweeper { try $0.sweep(conversations) }
+        // A part each time, because tails wait to be sealed.
+        guard let expired = state.withLock({ $0.expired }), try sweeper({ try $0.forgetKeys(before: expired) }) else {
+            return
+        }
+        state.withLock { if $0.expired == expired { $0.expired = nil } }
+    }
 
-    private func sweeper(_ body: (PostgresSweeper) throws -> Void) throws {
+    private func sweeper<Result>(_ body: (PostgresSweeper) throws -> Result) throws -> Result {
         do {
-            try pool.use { connection in
+            return try pool.use { connection in
                 // It visits whole tables.
                 let silence = connection.silenceMilliseconds
                 connection.silenceMilliseconds = PostgresPool.longSilenceMilliseconds
                 defer { connection.silenceMilliseconds = silence }
-                try body(PostgresSweeper(connection: connection, node: node))
+                return try body(PostgresSweeper(connection: connection, node: node))
             }
         } catch let error as PostgresError { throw StoreError(error) }
     }

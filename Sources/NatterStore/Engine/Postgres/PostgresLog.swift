@@ -446,18 +446,6 @@ struct PostgresLog {
         }
     }
 
-    /// Forgets keys that were stored before a time.
-    mutating func forgetKeys(before time: Timestamp) throws {
-        try translating { log in
-            let connection = try log.connected()
-            let silence = connection.silenceMilliseconds
-            connection.silenceMilliseconds = PostgresPool.longSilenceMilliseconds
-            defer { connection.silenceMilliseconds = silence }
-            // Not prepared, because the best plan depends on the time.
-            _ = try connection.runOnce("DELETE FROM sent_key WHERE moved<\(time.milliseconds)")
-        }
-    }
-
     // MARK: The connection
 
     /// The connection, which waits for locks and answers as long as this turn may.

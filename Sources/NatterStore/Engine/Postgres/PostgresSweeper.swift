@@ -73,6 +73,18 @@ struct PostgresSweeper {
             .array(seqs.map { "\($0.rawValue)" }))
     }
 
+    /// Forgets a part of the keys that were stored before a time.
+    /// - Returns: whether all are forgotten.
+    func forgetKeys(before time: Timestamp, limit: Int64 = 100_000) throws -> Bool {
+        let gone = try connection.run(
+            """
+            WITH gone AS (
+                DELETE FROM sent_key WHERE ctid=ANY(ARRAY(SELECT ctid FROM sent_key WHERE moved<$1 LIMIT $2)) RETURNING 1)
+            SELECT count(*) FROM gone
+            """, .integer(time.milliseconds), .integer(limit))
+        return gone.integer(0, 0) < limit
+    }
+
     /// - Parameter conversations: those whose strays go now. Those of all others go when a server is found dead.
     func sweep(_ conversations: [ConversationID]) throws {
         let due = try connection.run(
