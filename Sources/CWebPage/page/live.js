@@ -8,12 +8,24 @@ const deadAfter = 75_000;
 /** After so long without an answer, lists are fetched again rather than all that was missed. */
 const longAbsence = 150_000;
 const helloTimeout = 400;
+/** The tab that waits is asked whether it is there after so much silence, longer than a wait. */
+const longSilence = 60_000;
+/** One that does not answer within this time is suspended. */
+const answerTimeout = 2000;
 
 export class Live {
   #state;
   #channel;
   #cursor = null;
-  #isLeader = false;
+  /** The turn of this tab to wait for news, while it has one. */
+  #turn = null;
+  /** Each tab that begins to wait has a higher one. A former one that wakes up is not heard any more. */
+  #term = 0;
+  #isQueued = false;
+  #isFrozen = false;
+  /** When this tab asked the one that waits whether it is there, and when it last heard of it. */
+  #askedAt = 0;
+  #heardAt = 0;
   #lastAnswer = 0;
   #interrupt = null;
   #pause = null;
@@ -27,26 +39,82 @@ export class Live {
     for (const name of ['online', 'pageshow', 'focus']) addEventListener(name, () => this.#wake(name), { signal: state.signal });
     document.addEventListener('visibilitychange', () => this.#wake('visibilitychange'), { signal: state.signal });
     addEventListener('offline', () => state.setConnection('offline'), { signal: state.signal });
+    // A tab that the browser freezes keeps its locks, but gets no answers.
+    document.addEventListener('freeze', () => {
+      this.#isFrozen = true;
+      this.#stop();
+    }, { signal: state.signal });
+    document.addEventListener('resume', () => {
+      this.#isFrozen = false;
+      if (!this.#isQueued && !this.#isLeader) this.#queue();
+    }, { signal: state.signal });
+    // Whoever sends wants to see it come.
+    state.on('outbox', () => this.#check(), state.signal);
+    state.every(15_000, () => performance.now() - this.#heardAt > longSilence && this.#check());
   }
 
   /** Resolves when nothing new can be missed any more, so that lists can be loaded. */
   start() {
     return new Promise((resolve) => {
       this.heard = resolve;
-      this.#channel.postMessage({ kind: 'hello' });
-      // The tab that waits may be frozen. Its news come later, and the lists must not wait for them.
+      this.#check();
+      // The tab that waits may be suspended. The lists must not wait for it.
       setTimeout(resolve, helloTimeout);
-      const lead = async () => {
-        this.#isLeader = true;
-        await this.#lead();
-      };
-      // Without TLS and on another host than this there are no locks; then each tab waits for itself.
-      if (!navigator.locks) lead();
-      else navigator.locks.request(`natter ${this.#state.place}`, { signal: this.#state.signal }, lead).catch((error) => {
-        // Where the browser keeps nothing, it may refuse locks, too.
-        if (error.name === 'SecurityError') lead();
-      });
+      this.#queue();
     });
+  }
+
+  /** Waits for news as soon as no other tab does, or takes over from one that is suspended. */
+  async #queue(steal) {
+    const { signal, place } = this.#state;
+    const lead = async (lock) => {
+      if (!steal) this.#isQueued = false;
+      if (this.#isFrozen) return;
+      this.#turn = Symbol('turn');
+      if (lock) {
+        this.#term = Math.max(this.#term + 1, Date.now());
+        // Now nobody else takes over.
+        this.#say({ kind: 'connection', connection: this.#state.connection });
+      }
+      await this.#lead();
+    };
+    // Without TLS and on another host than this there are no locks; then each tab waits for itself.
+    if (!navigator.locks) return lead();
+    if (!steal) this.#isQueued = true;
+    try {
+      // A lock cannot be stolen with a signal.
+      await navigator.locks.request(`natter ${place}`, steal ? { steal } : { signal }, lead);
+    } catch (error) {
+      // Where the browser keeps nothing, it may refuse locks, too.
+      if (error.name === 'SecurityError') return lead();
+      if (error.name !== 'AbortError' || signal.aborted) return undefined;
+      // Another tab has taken over.
+      this.#stop();
+      if (!this.#isQueued) this.#queue();
+    }
+    return undefined;
+  }
+
+  get #isLeader() {
+    return this.#turn !== null;
+  }
+
+  #stop() {
+    this.#turn = null;
+    this.#interrupt?.abort();
+    this.#pause?.();
+  }
+
+  /** Takes over from a tab that waits and does not answer: a browser may suspend it without a word, and then it keeps its lock. */
+  #check() {
+    if (this.#isLeader || this.#askedAt > this.#heardAt) return;
+    const asked = performance.now();
+    this.#askedAt = asked;
+    this.tell({ kind: 'hello' });
+    setTimeout(() => {
+      this.#askedAt = 0;
+      if (!this.#isLeader && this.#heardAt < asked && !this.#state.signal.aborted) this.#queue(true);
+    }, answerTimeout);
   }
 
   /** Tries now rather than after the pause. */
@@ -61,14 +129,25 @@ export class Live {
     if (!this.#state.signal.aborted) this.#channel.postMessage(message);
   }
 
+  /** Tells them as the tab that waits. */
+  #say(message) {
+    this.tell({ ...message, term: this.#term });
+  }
+
   #hear(data) {
+    if (data.term !== undefined) {
+      if (data.term > this.#term) this.#stop();
+      if (this.#isLeader || data.term < this.#term) return;
+      this.#term = data.term;
+      this.#heardAt = performance.now();
+    }
     switch (data.kind) {
       case 'hello':
-        if (this.#isLeader && this.#cursor) this.#channel.postMessage({ kind: 'state', cursor: this.#cursor, connection: this.#state.connection });
+        if (this.#isLeader) this.#say({ kind: this.#cursor ? 'state' : 'connection', cursor: this.#cursor, connection: this.#state.connection });
         break;
       case 'state':
-        this.#cursor = data.cursor;
         this.#state.setConnection(data.connection.phase, data.connection);
+        this.#hearNews({ ...data, lines: [] });
         this.heard?.();
         break;
       case 'news':
@@ -90,7 +169,10 @@ export class Live {
   }
 
   #wake(reason) {
-    if (!this.#isLeader) return;
+    if (!this.#isLeader) {
+      this.#check();
+      return;
+    }
     const isStale = Date.now() - this.#lastAnswer > deadAfter;
     // A wait that is alive goes on: an interrupted one stays with the server until its time is over.
     if (reason === 'online' || isStale) this.#interrupt?.abort();
@@ -100,7 +182,7 @@ export class Live {
   #setConnection(phase, fields) {
     if (this.#state.signal.aborted) return;
     this.#state.setConnection(phase, fields);
-    this.#channel.postMessage({ kind: 'connection', connection: this.#state.connection });
+    this.#say({ kind: 'connection', connection: this.#state.connection });
   }
 
   #hearNews({ cursor, lines }) {
@@ -127,6 +209,7 @@ export class Live {
     const headers = document.visibilityState === 'hidden' ? { 'Natter-Presence': 'away' } : {};
     const signal = AbortSignal.any([this.#state.signal, this.#interrupt.signal]);
     const response = await this.#state.api.lines(path(['sync'], query), { signal, timeout: deadAfter, headers });
+    signal.throwIfAborted();
     const end = response.at(-1);
     if (end?.type !== 'end') throw new Refusal(0, 'not_reached', 'the answer is incomplete');
     this.#lastAnswer = Date.now();
@@ -135,7 +218,9 @@ export class Live {
 
   async #lead() {
     const state = this.#state;
-    while (!state.signal.aborted) {
+    const turn = this.#turn;
+    const isOver = () => state.signal.aborted || turn !== this.#turn;
+    while (!isOver()) {
       try {
         if (this.#cursor && this.#lastAnswer && Date.now() - this.#lastAnswer > longAbsence) this.#cursor = null;
         if (!this.#cursor) {
@@ -143,10 +228,11 @@ export class Live {
           this.#cursor = (await this.#ask({ cursor: 'now' })).cursor;
           this.heard?.();
           if (!isFirst) {
-            this.#channel.postMessage({ kind: 'reload', cursor: this.#cursor });
+            this.#say({ kind: 'reload', cursor: this.#cursor });
             await this.#reload();
+            if (isOver()) return;
           } else {
-            this.#channel.postMessage({ kind: 'state', cursor: this.#cursor, connection: { phase: 'live' } });
+            this.#say({ kind: 'state', cursor: this.#cursor, connection: { phase: 'live' } });
           }
         }
         if (state.connection.phase !== 'live') {
@@ -161,7 +247,7 @@ export class Live {
         this.#share(await this.#ask({ cursor: this.#cursor, wait: waitSeconds }));
         this.#failures = 0;
       } catch (error) {
-        if (state.signal.aborted) return;
+        if (isOver()) return;
         if (!(error instanceof Refusal)) {
           // Interrupted, to begin anew.
           if (error.name !== 'AbortError') console.error(error);
@@ -182,7 +268,7 @@ export class Live {
 
   #share(answer) {
     this.#cursor = answer.cursor;
-    this.#channel.postMessage({ kind: 'news', cursor: answer.cursor, lines: answer.lines });
+    this.#say({ kind: 'news', cursor: answer.cursor, lines: answer.lines });
     for (const line of answer.lines) this.#state.take(line);
   }
 

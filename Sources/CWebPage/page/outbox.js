@@ -3,6 +3,8 @@
 import { freshKey, meant, Refusal } from './api.js';
 import * as storage from './storage.js';
 
+/** In milliseconds. A tab that is frozen by the browser keeps its lock. */
+const longestTurn = 10_000;
 /** In milliseconds. A longer one is that of a clock that was put back. */
 const longestPause = 300_000;
 
@@ -131,11 +133,12 @@ export class Outbox {
     clearTimeout(this.#timer);
     try {
       // Two tabs must not change the order. The ids alone keep a message from being there twice.
-      if (navigator.locks) await navigator.locks.request(`natter outbox ${this.#state.place}`, { signal: this.#state.signal }, () => this.#deliverAll(isNow));
+      const signal = AbortSignal.any([this.#state.signal, AbortSignal.timeout(longestTurn)]);
+      if (navigator.locks) await navigator.locks.request(`natter outbox ${this.#state.place}`, { signal }, () => this.#deliverAll(isNow));
       else await this.#deliverAll(isNow);
     } catch (error) {
       // Where the browser keeps nothing, it may refuse locks, too.
-      if (error.name === 'SecurityError') await this.#deliverAll(isNow);
+      if (error.name === 'SecurityError' || error.name === 'TimeoutError') await this.#deliverAll(isNow);
       else if (error.name !== 'AbortError') throw error;
     } finally {
       this.#isDelivering = false;

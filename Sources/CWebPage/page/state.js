@@ -309,8 +309,9 @@ export class State {
   // Connection
 
   setConnection(phase, fields = {}) {
-    const since = phase === this.connection.phase ? this.connection.since : Date.now();
-    this.connection = { phase, since, ...fields };
+    const isSame = phase === this.connection.phase;
+    this.connection = { phase, since: isSame ? this.connection.since : Date.now(), ...fields };
+    if (isSame) return;
     this.emit('connection', this.connection);
     if (phase === 'live') this.#tellRead();
   }
