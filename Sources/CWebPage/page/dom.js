@@ -64,6 +64,22 @@ export function refill(element, ...children) {
   return element;
 }
 
+/**
+ * Gives a list of choices other options, if it has not got these. What is chosen stays so if it has another value now, or
+ * is not there any more. The property `of` of an option says what it stands for.
+ */
+export function offer(select, options) {
+  const values = options.map((one) => one.value).sort().join(' ');
+  if (values === select.values) return;
+  const [chosen] = select.selectedOptions;
+  fill(select, options);
+  select.values = values;
+  if (!chosen) return;
+  const same = options.find((one) => (chosen.of ? one.of === chosen.of : one.value === chosen.value));
+  if (!same) select.append(chosen);
+  (same ?? chosen).selected = true;
+}
+
 /** Makes `draw` wait while a button of the pointer is down on `list`: a link that is made anew would not get the click. */
 export function betweenClicks(list, draw, signal) {
   let isPressed = false;

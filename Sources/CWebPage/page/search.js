@@ -1,5 +1,5 @@
 // Search over all messages. A hit leads to its place.
-import { h, fill, icon, announce } from './dom.js';
+import { h, fill, icon, announce, offer } from './dom.js';
 import { t, n, dateAndTime } from './i18n.js';
 import { line, nodes, fold } from './text.js';
 import { path, Refusal } from './api.js';
@@ -28,8 +28,14 @@ export function show(layout, signal, rest, query) {
   const from = field(t('From'), { value: query.get('from') ?? '', autocomplete: 'off', list: 'people-names' });
   const since = field(t('Since'), { type: 'date', value: query.get('since') ?? '' });
   const until = field(t('Until'), { type: 'date', value: query.get('until') ?? '' });
-  const where = h('select', { id: 'search-where' }, h('option', { value: '' }, t('All conversations')),
-    state.sorted.map((one) => h('option', { value: one.name, selected: one.name === query.get('c') }, line(titleOf(one, state.me)))));
+  const where = h('select', { id: 'search-where' });
+  const put = () => offer(where, [h('option', { value: '' }, t('All conversations')),
+    ...state.sorted.map((one) => Object.assign(h('option', { value: one.name }, line(titleOf(one, state.me))), { of: one.id }))]);
+  put();
+  where.value = query.get('c') ?? '';
+  // After a reload, the lists come later than the search begins.
+  if (where.selectedIndex < 0) where.append(h('option', { value: query.get('c'), selected: true }, line(query.get('c'))));
+  state.on('conversations', put, signal);
   const status = h('p', { role: 'status' });
   const results = h('ol', { class: 'results' });
   const more = h('button', { type: 'button', hidden: true, click: () => find(true) }, t('More'));

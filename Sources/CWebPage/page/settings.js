@@ -1,5 +1,5 @@
 // Settings: language, looks, notifications; password, sessions, tokens; the way out.
-import { h, fill, refill, icon, announce } from './dom.js';
+import { h, fill, refill, icon, announce, offer } from './dom.js';
 import { t, dateAndTime, ago } from './i18n.js';
 import { line } from './text.js';
 import { Refusal } from './api.js';
@@ -145,9 +145,12 @@ function tokens(state, signal) {
   const failure = h('p', { class: 'error', role: 'alert' });
   const made = h('p', { role: 'status' });
   const label = field(t('What for'), { required: true, maxlength: 100, autocomplete: 'off' });
-  const scope = h('select', { id: 'token-scope' },
-    h('option', { value: 'all' }, t('everything')),
-    state.sorted.filter((one) => one.isListed).flatMap((one) => [h('option', { value: `send:${one.name}` }, t('send to {name}', { name: line(one.name) })), h('option', { value: `read:${one.name}` }, t('read {name}', { name: line(one.name) }))]));
+  const scope = h('select', { id: 'token-scope' });
+  const choice = (what, one, text) => Object.assign(h('option', { value: `${what}:${one.name}` }, text), { of: what + one.id });
+  const put = () => offer(scope, [h('option', { value: 'all' }, t('everything')),
+    ...state.sorted.flatMap((one) => [choice('send', one, t('send to {name}', { name: line(one.name) })), choice('read', one, t('read {name}', { name: line(one.name) }))])]);
+  state.on('conversations', put, signal);
+  put();
   const days = field(t('Days'), { inputmode: 'numeric', value: '90', autocomplete: 'off' }, t('Empty: until revoked'));
   const load = async () => {
     const { tokens: list } = await state.get(['tokens']);

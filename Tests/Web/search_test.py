@@ -1,0 +1,56 @@
+"""Search and settings while the conversations that they offer, and the messages that were found, change."""
+from selenium.webdriver.common.keys import Keys
+
+from history_test import OpenPage, holding
+
+
+class SearchTests(OpenPage):
+    def setUp(self):
+        super().setUp()
+        self.ask("bob", "POST", "/v1/groups", {"name": "crew"})
+        self.ask("bob", "PUT", "/v1/groups/crew/members/alice", {})
+
+    def find(self, words):
+        field = self.one("[type=search]")
+        field.clear()
+        field.send_keys(words + Keys.ENTER)
+
+    def found(self):
+        return self.texts(".results li .text")
+
+    def reload_without_lists(self):
+        """Loads the page again. The lists come when it is told."""
+        script = self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": holding("conversations?limit", answers=True)})
+        self.driver.refresh()
+        self.wait_held(1)
+        self.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
+
+    def test_a_reload_searches_where_the_search_was(self):
+        self.post("bob", "apple in crew", "crew")
+        self.post("bob", "apple for all")
+        self.log_in("alice", address="#/,search?q=apple&c=crew")
+        for _ in range(2):
+            self.wait(lambda: self.found() == ["apple in crew"])
+            self.assertIn("c=crew", self.driver.current_url)
+            self.reload_without_lists()
+        self.wait(lambda: self.found() == ["apple in crew"])
+        self.release(0)
+        self.wait(lambda: sorted(self.texts("#search-where option")) == ["All conversations", "crew", "general"])
+        # The choice follows the group to its new name.
+        self.ask("bob", "PATCH", "/v1/groups/crew", {"name": "team"})
+        self.wait(lambda: "team" in self.texts("#search-where option"))
+        self.post("bob", "apple in team", "team")
+        self.find("apple")
+        self.wait(lambda: self.found() == ["apple in team", "apple in crew"])
+
+    def test_the_settings_offer_tokens_for_conversations_that_come_later(self):
+        self.log_in("alice", address="#/,settings")
+        self.reload_without_lists()
+        self.one("#token-scope")
+        self.release(0)
+        self.wait(lambda: sorted(self.texts("#token-scope option")) == ["everything", "read crew", "read general", "send to crew", "send to general"])
+        self.js("document.querySelector('#token-scope').value = 'read:crew'")
+        # A token for everything must not come from a choice that is not there any more.
+        self.ask("bob", "DELETE", "/v1/groups/crew/members/alice")
+        self.wait(lambda: "send to crew" not in self.texts("#token-scope option"))
+        self.assertEqual(self.one("#token-scope").get_property("value"), "read:crew")
