@@ -90,3 +90,21 @@ class TabTests(OpenPage):
         self.wait_sent()
         self.wait(lambda: self.texts() == ["of the frozen tab", "of this tab"])
         self.assertEqual(self.ask("bob", "GET", "/v1/conversations/general")["head"], 2)
+
+    def test_a_refused_message_that_another_tab_tries_again_is_sent_by_this_one(self):
+        self.ask("bob", "PUT", "/v1/blocks/alice", {})
+        self.log_in("alice", address="#/@bob")
+        state = lambda: self.texts(".row.pending .meta")[0]
+        self.say("hello")
+        self.wait(lambda: state().startswith("not sent:"))
+        first, second = self.second("#/@bob")
+        self.wait(lambda: state().startswith("not sent:"))
+        self.driver.switch_to.window(first)
+        self.js("window.fetch = async (...values) => new Response('{}', { status: 503 })")
+        self.press_button("Retry")
+        self.wait(lambda: state().startswith("not sent yet"))
+        self.ask("bob", "DELETE", "/v1/blocks/alice")
+        self.driver.close()
+        self.driver.switch_to.window(second)
+        self.wait_for("hello")
+        self.wait_sent()

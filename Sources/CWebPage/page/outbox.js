@@ -48,7 +48,8 @@ export class Outbox {
     for (const [name, entry] of this.#entries) if (entry.isKept && !names.has(name)) this.#entries.delete(name);
     for (const name of names) {
       const entry = storage.read(name);
-      if (entry) this.#entries.set(name, { ...this.#entries.get(name), ...entry, name, isKept: true });
+      // Another tab may have taken a field away, such as the refusal.
+      if (entry) this.#entries.set(name, { isCovered: this.#entries.get(name)?.isCovered, ...entry, name, isKept: true });
     }
   }
 
