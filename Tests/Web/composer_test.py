@@ -155,3 +155,17 @@ class ComposerTests(OpenPage):
         self.wait(lambda: self.texts() == ["one more"])
         self.wait(lambda: self.js("return performance.getEntriesByName(location.origin + '/v1/messages').length") == 1)
         self.assertEqual(self.js(draft), ["a draft of ten minutes"])
+
+    def test_a_refused_message_stays_when_another_with_its_text_arrives(self):
+        self.ask("bob", "PUT", "/v1/blocks/alice", {})
+        self.log_in("alice", address="#/@bob")
+        self.say("hello")
+        self.wait(lambda: self.texts(".row.pending .meta")[0].startswith("not sent:"))
+        self.ask("bob", "DELETE", "/v1/blocks/alice")
+        # Of another program, so that only news tell of it.
+        self.post("alice", "hello", "@bob")
+        self.wait_rows(1)
+        self.post("alice", "after", "@bob")
+        self.wait_rows(2)
+        self.assertEqual(self.texts(), ["hello", "after", "hello"])
+        self.assertEqual(len(self.all(".row.pending")), 1)

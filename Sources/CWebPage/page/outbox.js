@@ -110,7 +110,7 @@ export class Outbox {
 
   /** Marks the waiting message that a message from sync is, before its own answer arrives. */
   cover(message) {
-    const entry = this.of(message.conversation_id).find((one) => !one.isCovered && one.text === message.text);
+    const entry = this.of(message.conversation_id).find((one) => !one.refusal && !one.isCovered && one.text === message.text);
     if (entry) entry.isCovered = true;
   }
 
