@@ -178,3 +178,19 @@ class GroupTests(PageTest):
         self.assertEqual(read(), 0)
         self.driver.execute_script("fetch = whole")
         self.wait(lambda: read() == 3)
+
+    def test_a_click_at_the_edge_of_a_dialog_keeps_what_is_typed(self):
+        self.log_in("alice")
+        self.click("#start")
+        self.one("dialog input").send_keys("a long name")
+        box = self.driver.execute_script("const box = document.querySelector('dialog').getBoundingClientRect(); return [box.left, box.top + box.height / 2]")
+
+        def click(beside, button="left"):
+            for kind in ("mousePressed", "mouseReleased"):
+                self.driver.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": kind, "x": box[0] + beside, "y": box[1], "button": button, "clickCount": 1})
+
+        click(8)
+        click(-8, "right")
+        self.assertEqual(self.one("dialog input").get_property("value"), "a long name")
+        click(-8)
+        self.wait(lambda: not self.all("dialog"))

@@ -8,8 +8,11 @@ export function dialog(title, ...children) {
   const before = document.activeElement;
   const element = h('dialog', { 'aria-labelledby': id, class: 'dialog' },
     h('header', null, h('h2', { id }, title), iconButton('close', t('Close'), () => element.close())), ...children);
-  // A click beside the dialog closes it.
-  element.addEventListener('mousedown', (event) => event.target === element && element.close());
+  // A click beside the dialog closes it. Its own padding is no other target than what is beside it.
+  element.addEventListener('mousedown', ({ target, button, clientX, clientY }) => {
+    const { left, right, top, bottom } = element.getBoundingClientRect();
+    if (target === element && button === 0 && (clientX < left || clientX > right || clientY < top || clientY > bottom)) element.close();
+  });
   element.addEventListener('close', () => {
     element.remove();
     if (before?.isConnected) before.focus();
