@@ -108,3 +108,17 @@ class TabTests(OpenPage):
         self.driver.switch_to.window(second)
         self.wait_for("hello")
         self.wait_sent()
+
+    def test_a_conversation_that_was_opened_without_a_server_opens_when_it_is_back(self):
+        self.log_in("alice")
+        tabs = self.second()
+        self.server.kill()
+        for tab in tabs:
+            self.driver.switch_to.window(tab)
+            self.wait(lambda: self.all(".status.offline"))
+            self.go("#/@bob")
+            self.wait(lambda: self.texts(".center [role=alert]") == ["The server cannot be reached."])
+        self.server.start()
+        for tab in tabs:
+            self.driver.switch_to.window(tab)
+            self.field()

@@ -284,7 +284,7 @@ export class Layout {
         if (this.areDetailsOpen) this.#showDetails();
       } else if (error.status !== 401) {
         fill(this.center, h('div', { class: 'empty' }, h('p', { role: 'alert' }, t('The server cannot be reached.')), h('button', { type: 'button', click: () => this.#showConversation(name, seq) }, t('Retry'))));
-        state.on('live', () => this.#showConversation(name, seq), signal);
+        state.on('connection', ({ phase }) => phase === 'live' && this.#showConversation(name, seq), signal);
       }
       return;
     }

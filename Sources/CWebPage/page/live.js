@@ -242,7 +242,6 @@ export class Live {
             this.#share(await this.#ask({ cursor: this.#cursor }));
           }
           this.#setConnection('live');
-          state.emit('live');
         }
         this.#share(await this.#ask({ cursor: this.#cursor, wait: waitSeconds }));
         this.#failures = 0;

@@ -37,8 +37,7 @@ export class Outbox {
     addEventListener('beforeunload', (event) => {
       if ([...this.#entries.values()].some((one) => !one.isKept)) event.preventDefault();
     }, { signal: state.signal });
-    for (const name of ['live', 'reload']) state.on(name, () => this.deliver(), state.signal);
-    // In a tab that another one tells the news, nothing else says it.
+    state.on('reload', () => this.deliver(), state.signal);
     state.on('connection', ({ phase }) => phase === 'live' && this.deliver(), state.signal);
     state.signal.addEventListener('abort', () => clearTimeout(this.#timer), { once: true });
   }
