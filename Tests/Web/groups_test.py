@@ -194,3 +194,17 @@ class GroupTests(PageTest):
         self.assertEqual(self.one("dialog input").get_property("value"), "a long name")
         click(-8)
         self.wait(lambda: not self.all("dialog"))
+
+    def test_a_change_of_a_group_takes_no_name_back(self):
+        self.group("garden")
+        self.server.ask("PUT", "/v1/groups/garden/members/bob", {"admin": True}, self.alice)
+        self.log_in("bob", address="#/garden")
+        self.click("#details-button")
+        self.press_button("Change the group…")
+        self.one("dialog [type=number]").send_keys("30")
+        self.rename("garden", "park")
+        self.is_in("park")
+        self.click("dialog .primary")
+        self.wait(lambda: not self.all("dialog"))
+        groups = self.server.ask("GET", "/v1/groups", token=self.alice)["groups"]
+        self.assertEqual([(one["name"], one["retain"]) for one in groups], [("park", "30d")])

@@ -248,14 +248,16 @@ const daysOf = (group) => Number.parseInt(group.retain ?? '0', 10);
 async function change(layout, conversation, done) {
   const { state } = layout;
   const known = await groupOf(state, conversation).catch(() => ({}));
-  const name = field(t('Name of the group'), { value: conversation.name, maxlength: 64, required: true, autocomplete: 'off' });
+  // It may be renamed meanwhile.
+  const offered = conversation.name;
+  const name = field(t('Name of the group'), { value: offered, maxlength: 64, required: true, autocomplete: 'off' });
   const days = field(t('Days that messages are kept'), { type: 'number', min: 1, max: 36500, value: daysOf(known) || '', autocomplete: 'off' }, t('Empty: for ever. Older messages go for good'));
   const isOpen = h('input', { type: 'checkbox', id: 'group-open', checked: known.open === true });
   const failure = h('p', { class: 'error', role: 'alert' });
   const element = dialog(t('Change the group'), h('form', { submit: async () => {
     const before = conversation.name;
     const body = {};
-    if (name.input.value !== before) body.name = name.input.value;
+    if (name.input.value !== offered) body.name = name.input.value;
     if (isOpen.checked !== (known.open === true)) body.open = isOpen.checked;
     if (Number(days.input.value) !== daysOf(known)) body.retain = days.input.value ? `${days.input.value}d` : 'forever';
     try {
