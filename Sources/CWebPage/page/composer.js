@@ -167,14 +167,14 @@ export class Composer {
     this.field.focus();
   }
 
-  cancel() {
+  cancel(takesFocus = true) {
     this.#reply = this.#edit ? this.#draft.reply : null;
     if (this.#edit) this.field.value = this.#draft.text;
     this.#edit = null;
     this.#changed();
     this.#showBanner();
     this.#fit();
-    this.field.focus();
+    if (takesFocus) this.field.focus();
   }
 
   #showBanner() {
@@ -235,7 +235,7 @@ export class Composer {
       shell.did(shell.edit(this.#conversation, edit.seq, text));
       // Meanwhile the conversation may have been left, another edit have begun, or more been written.
       if (this.#signal.aborted) this.#forgetEdit(key);
-      else if (this.#edit === edit && this.field.value === text) this.cancel();
+      else if (this.#edit === edit && this.field.value === text) this.cancel(this.element.contains(document.activeElement) || document.activeElement === document.body);
       else if (this.#edit === edit) this.#key = freshKey();
     } catch (error) {
       if (!(error instanceof Refusal)) return;
