@@ -369,3 +369,14 @@ class HistoryTests(OpenPage):
         self.wait(lambda: any("three" in one.text for one in self.all(".conversation")))
         self.js("late[0]()")
         self.wait(lambda: self.texts() == ["(deleted)", "two", "three"])
+
+    def test_older_messages_come_after_a_failure_and_a_clock_that_is_put_back(self):
+        for number in range(200):
+            self.post("bob", f"{number}: " + "words " * 60)
+        self.log_in("alice", address="#/general/195")
+        self.wait(lambda: self.all("#m195"))
+        up = lambda: self.js("const one = document.querySelector('.scroller'); one.scrollTop = one.scrollTop > 0 ? 0 : 300")
+        self.js("window.real = fetch; window.fetch = (...values) => String(values[0]).includes('/messages?') ? Promise.reject(new TypeError('cut')) : real(...values)")
+        self.wait(lambda: up() or self.all(".failed"))
+        self.js("window.fetch = window.real; const now = Date.now; Date.now = () => now.call(Date) - 3_600_000")
+        self.wait(lambda: up() or self.all("#m1"))

@@ -80,7 +80,8 @@ export class Ends extends Rows {
       this.again = again ?? this.again;
       this.failures += 1;
       const pause = error.pauseAfter(this.failures);
-      this.notBefore = Date.now() + pause;
+      // The clock may be put back.
+      this.notBefore = performance.now() + pause;
       if (error.isPassing) setTimeout(() => this.fillSoon(), pause);
       if (!this.element.querySelector('.failed')) {
         this.element.prepend(h('p', { class: 'failed', role: 'alert' }, t('Messages cannot be fetched: {reason}', { reason: errorText(error) }), ' ',
@@ -116,7 +117,7 @@ export class Ends extends Rows {
   /** Adds a few rows at one end, and fetches more before there are none. */
   extend(side, now) {
     const { waiting, isFetching, head } = this.ends[side];
-    if (waiting.length < fetchedRows / 2 && !isFetching && head === null && Date.now() >= this.notBefore) this.fetchMore(side);
+    if (waiting.length < fetchedRows / 2 && !isFetching && head === null && performance.now() >= this.notBefore) this.fetchMore(side);
     if (waiting.length === 0) return;
     this.fillSoon();
     const { at, next } = this.added;
