@@ -176,3 +176,21 @@ class RaceTests(OpenPage):
                     "Input.dispatchKeyEvent", {"type": kind, "modifiers": 1, "key": key, "code": code, **({"text": key} if kind == "keyDown" else {})})
         self.wait(lambda: self.field().get_property("value") == "śπ")
         self.assertEqual(self.all("dialog[open]"), [])
+
+    def test_news_do_not_take_back_what_was_just_read(self):
+        for number in range(3):
+            self.post("bob", f"old {number}")
+        self.log_in("alice", address="#/@bob")
+        badge = lambda: [text.split()[0] for text in self.texts(".badge")]
+        self.wait(lambda: badge() == ["3"])
+        self.hold("PUT /v1/conversations/general/read")
+        self.go("#/general")
+        self.wait_held(1)
+        self.go("#/@bob")
+        self.wait(lambda: badge() == [])
+        self.post("bob", "new")
+        self.wait(lambda: self.listed()["general"] == "bob: new")
+        self.assertEqual(badge(), ["1"])
+        self.release(0)
+        self.wait(lambda: self.ask("alice", "GET", "/v1/conversations/general")["unread"] == 1)
+        self.assertEqual(badge(), ["1"])

@@ -78,6 +78,12 @@ export class State {
     const known = this.conversations.get(object.id) ?? { isListed: true, mention: 0 };
     const { type, ...fields } = object;
     Object.assign(known, fields);
+    const read = this.#untold.get(known.id);
+    if (read > known.read) {
+      // The server has not heard yet what was read here. Its own count comes after that.
+      known.read = read;
+      known.unread = Math.max(0, Math.min(known.unread, known.head - read));
+    }
     if (known.head > 0) known.isListed = true;
     this.conversations.set(known.id, known);
     return known;
