@@ -156,6 +156,11 @@ export class Composer {
     this.field.setSelectionRange(message.text.length, message.text.length);
   }
 
+  /** Whether something was written into an edit that is not sent yet. */
+  get isEditChanged() {
+    return this.#edit !== null && this.field.value !== this.#edit.was;
+  }
+
   /** Puts a text that was not sent back into the field. */
   restore(text, about) {
     if (this.#edit) this.cancel();

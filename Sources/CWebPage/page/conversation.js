@@ -128,8 +128,8 @@ class RowActions {
     const isOwn = message.sender === me.name && !message.imported;
     if (this.#isAdmin === null && this.conversation.kind === 'group' && !(isOwn && isText) && !me.admin) this.#findRight();
     fill(this.#bar,
-      isText && isThere && iconButton('reply', t('Reply'), () => this.view.composer.reply(message)),
-      isText && isThere && isOwn && iconButton('edit', t('Edit'), () => this.view.composer.edit(message)),
+      isText && isThere && iconButton('reply', t('Reply'), () => this.#begin(() => this.view.composer.reply(message))),
+      isText && isThere && isOwn && iconButton('edit', t('Edit'), () => this.#begin(() => this.view.composer.edit(message))),
       isThere && ((isText && isOwn) || me.admin || this.#isAdmin) && iconButton('trash', t('Delete'), () => this.#remove(message)),
       isText && !message.erased && me.admin && iconButton('eraser', t('Erase'), () => this.#erase(message)),
       iconButton('link', t('Copy the link to message {n}', { n: message.seq }), () => this.#copy(message)));
@@ -140,6 +140,11 @@ class RowActions {
   /** The first messages do not wait for dialogs. */
   async #confirm(...words) {
     return (await this.layout.load(() => import('./dialog.js')))?.confirm(...words);
+  }
+
+  /** Uses the field for something else. An edit that was changed there is only given up on purpose. */
+  async #begin(work) {
+    if (!this.view.composer.isEditChanged || await this.#confirm(t('Discard the edit?'), t('What you changed is not sent yet.'), t('Discard'))) work();
   }
 
   async #remove(message) {
@@ -178,8 +183,10 @@ class RowActions {
 
   /** Puts what was not sent back into the field. */
   restore(entry) {
-    this.layout.outbox.drop(entry.name);
-    this.view.composer.restore(entry.text, entry.about);
+    this.#begin(() => {
+      this.layout.outbox.drop(entry.name);
+      this.view.composer.restore(entry.text, entry.about);
+    });
   }
 }
 
