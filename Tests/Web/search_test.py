@@ -54,3 +54,21 @@ class SearchTests(OpenPage):
         self.ask("bob", "DELETE", "/v1/groups/crew/members/alice")
         self.wait(lambda: "send to crew" not in self.texts("#token-scope option"))
         self.assertEqual(self.one("#token-scope").get_property("value"), "read:crew")
+
+    def test_what_was_found_follows_the_messages(self):
+        self.post("bob", "apple in crew", "crew")
+        edited = self.post("bob", "apple for all")["seq"]
+        self.log_in("alice", address="#/,search?q=apple")
+        self.wait(lambda: self.found() == ["apple for all", "apple in crew"])
+        self.post("bob", "apple and pear", kind="edit", about=edited)
+        self.wait(lambda: self.found() == ["apple and pear", "apple in crew"])
+        self.assertEqual(self.texts(".results mark"), ["apple", "apple"])
+        self.ask("bob", "PATCH", "/v1/groups/crew", {"name": "team"})
+        self.wait(lambda: self.texts(".results b") == ["general", "team"])
+        self.click(".results li:last-child a")
+        self.wait(lambda: self.texts(".center h1") == ["team"])
+        self.driver.back()
+        self.wait(lambda: len(self.found()) == 2)
+        self.ask("bob", "DELETE", "/v1/groups/team/members/alice")
+        self.wait(lambda: self.found() == ["apple and pear"])
+        self.assertEqual(self.one(".page-body > [role=status]").text, "1 message found")

@@ -40,7 +40,6 @@ export function show(layout, signal, rest, query) {
   const results = h('ol', { class: 'results' });
   const more = h('button', { type: 'button', hidden: true, click: () => find(true) }, t('More'));
   let next = null;
-  let count = 0;
   let turn = 0;
 
   const midnight = (text, days = 0) => {
@@ -48,12 +47,20 @@ export function show(layout, signal, rest, query) {
     const [year, month, day] = text.split('-').map(Number);
     return new Date(year, month - 1, day + days).toISOString();
   };
+  const draw = ({ message, marks, firstChild: link }) => {
+    link.href = addressOf(message.conversation, message.seq);
+    fill(link, h('p', { class: 'where-to' }, h('b', null, line(message.conversation)), h('span', null, line(message.sender)), h('time', { datetime: message.time }, dateAndTime(message.ts))),
+      h('span', { class: 'text', dir: 'auto' }, ...nodes(message.text.slice(0, fold(message.text) ?? undefined), marks).map(plain)));
+  };
+  const tell = () => {
+    const count = results.children.length;
+    status.textContent = !more.hidden ? t('The newest {n}', { n: count }) : count === 0 ? t('Nothing found') : n('{n} message found', '{n} messages found', count);
+  };
   const find = async (isMore = false) => {
     const text = words.input.value.trim();
     const mine = isMore ? turn : ++turn;
     if (!isMore) {
       next = null;
-      count = 0;
       fill(results);
       // So that a reload, and the way back from a hit, find it again.
       const kept = new URLSearchParams(Object.entries({ q: text, c: where.value, from: from.input.value, since: since.input.value, until: until.input.value }).filter(([, value]) => value));
@@ -79,12 +86,13 @@ export function show(layout, signal, rest, query) {
         next = page.next;
       } while (page.messages.length === 0 && page.more);
       const marks = marker(text);
-      results.append(...page.messages.map((message) => Object.assign(h('li', null, h('a', { href: addressOf(message.conversation, message.seq) },
-        h('p', { class: 'where-to' }, h('b', null, line(message.conversation)), h('span', null, line(message.sender)), h('time', { datetime: message.time }, dateAndTime(message.ts))),
-        h('span', { class: 'text', dir: 'auto' }, ...nodes(message.text.slice(0, fold(message.text) ?? undefined), marks).map(plain)))), { message })));
-      count += page.messages.length;
+      results.append(...page.messages.map((message) => {
+        const hit = Object.assign(h('li', null, h('a')), { message, marks });
+        draw(hit);
+        return hit;
+      }));
       more.hidden = !page.more;
-      status.textContent = count === 0 ? t('Nothing found') : page.more ? t('The newest {n}', { n: count }) : n('{n} message found', '{n} messages found', count);
+      tell();
       announce(status.textContent);
       shell.did(shell.search({ query: text, conversation: where.value, from: from.input.value, since: since.input.value, until: until.input.value }));
     } catch (error) {
@@ -95,12 +103,26 @@ export function show(layout, signal, rest, query) {
       more.disabled = false;
     }
   };
+  /** The hits of a conversation, or those of some of its messages. */
+  const hits = (id, seqs) => [...results.children].filter(({ message }) => message.conversation_id === id && (!seqs || seqs.includes(message.seq)));
   /** What is not there any more is not shown any longer. */
-  const drop = (id, seqs) => {
-    for (const hit of [...results.children]) if (hit.message.conversation_id === id && seqs.includes(hit.message.seq)) hit.remove();
+  const drop = (gone) => {
+    for (const hit of gone) hit.remove();
+    if (gone.length > 0) tell();
   };
-  state.on('erased', ({ conversation_id: id, seqs }) => drop(id, seqs ?? []), signal);
-  state.on('message', ({ conversation_id: id, kind, about }) => kind === 'delete' && drop(id, [about]), signal);
+  const change = (changed, fields) => {
+    for (const hit of changed) {
+      Object.assign(hit.message, fields);
+      draw(hit);
+    }
+  };
+  state.on('gone', ({ conversation_id: id }) => drop(hits(id)), signal);
+  state.on('erased', ({ conversation_id: id, seqs }) => drop(hits(id, seqs ?? [])), signal);
+  state.on('message', ({ conversation_id: id, kind, about, text }) => {
+    if (kind === 'delete') drop(hits(id, [about]));
+    if (kind === 'edit') change(hits(id, [about]), { text });
+  }, signal);
+  state.on('conversation', ({ id, name }) => change(hits(id), { conversation: name }), signal);
   const form = h('form', { class: 'panel', role: 'search', novalidate: true, submit: () => {
     find();
   } }, words.element,
