@@ -380,3 +380,18 @@ class HistoryTests(OpenPage):
         self.wait(lambda: up() or self.all(".failed"))
         self.js("window.fetch = window.real; const now = Date.now; Date.now = () => now.call(Date) - 3_600_000")
         self.wait(lambda: up() or self.all("#m1"))
+
+    def test_each_absence_has_a_line_where_new_messages_begin(self):
+        self.post("bob", "old")
+        self.log_in("alice")
+        self.wait_rows(1)
+        below = lambda: self.js("return [...document.querySelectorAll('.unread-line')].map((one) => one.parentElement.querySelector('.text').innerText)")
+        self.js("window.isHere = true; document.hasFocus = () => isHere; dispatchEvent(new Event('focus'))")
+        for number in range(2):
+            self.wait(lambda: self.unread() == 0)
+            self.js("isHere = false")
+            for part in ("first", "second"):
+                self.post("bob", f"{part} of absence {number}")
+                self.wait_for(f"{part} of absence {number}")
+            self.assertEqual(below(), [f"first of absence {number}"])
+            self.js("isHere = true; dispatchEvent(new Event('focus'))")

@@ -245,7 +245,7 @@ export class History extends Ends {
     this.fresh = [];
     if (fresh.length === 0 || this.signal.aborted) return;
     const foreign = fresh.filter((message) => this.state.isForeign(message));
-    if (foreign.length > 0 && this.lineAfter === -1 && !this.isSeen) this.lineAfter = foreign[0].seq - 1;
+    if (foreign.length > 0 && !this.isSeen) this.beginNew(foreign[0].seq - 1);
     if (fresh.length > fetchedRows) {
       // They are fetched as far as they are wanted.
       this.loseEnd();
@@ -265,6 +265,14 @@ export class History extends Ends {
       }
     }
     this.readSoon();
+  }
+
+  /** What comes after a message is new to a reader who is away and had read all before. */
+  beginNew(seq) {
+    if (this.lineAfter !== -1 && this.conversation.read < seq) return;
+    this.lineAfter = seq;
+    const row = [...this.rows].find((one) => one.hasLine);
+    if (row) this.keeping(() => this.maker.decorate(row, row.previous, false));
   }
 
   onChange(message, kind) {
