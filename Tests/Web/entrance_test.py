@@ -158,6 +158,17 @@ class EntranceTests(PageTest):
         self.driver.refresh()
         self.assertEqual(self.one(".me b").text, "alice")
 
+    def test_a_browser_that_blocks_all_storage_has_the_page(self):
+        self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": """
+            const refuse = () => { throw new DOMException('refused', 'SecurityError'); };
+            window.BroadcastChannel = class { constructor() { refuse(); } };
+            for (const name of ['localStorage', 'sessionStorage']) Object.defineProperty(window, name, { get: refuse });
+            navigator.locks.request = async () => refuse();"""})
+        self.log_in("alice", stays=False)
+        self.say("hello")
+        self.wait_sent()
+        self.wait_for("hello")
+
 
 if __name__ == "__main__":
     unittest.main()

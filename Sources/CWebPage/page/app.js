@@ -3,7 +3,7 @@ import { fill, h } from './dom.js';
 import { t, n, startLanguage } from './i18n.js';
 import { API, Refusal } from './api.js';
 import { State } from './state.js';
-import { Live } from './live.js';
+import { Live, channel } from './live.js';
 import { Outbox } from './outbox.js';
 import { Layout } from './layout.js';
 import { announceFailure } from './conversation.js';
@@ -12,7 +12,7 @@ import * as storage from './storage.js';
 
 const root = document.getElementById('app');
 const tabUser = 'natter-tab-user';
-const everyone = new BroadcastChannel('natter');
+const everyone = channel('natter');
 let state = null;
 
 /** Uses a session until it ends. Returns why it ended. */

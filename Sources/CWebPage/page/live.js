@@ -13,6 +13,15 @@ const longSilence = 60_000;
 /** One that does not answer within this time is suspended. */
 const answerTimeout = 2000;
 
+/** A channel to the other tabs. Where the browser keeps nothing, it may refuse that, too. */
+export function channel(name) {
+  try {
+    return new BroadcastChannel(name);
+  } catch {
+    return { postMessage() {}, close() {} };
+  }
+}
+
 export class Live {
   #state;
   #channel;
@@ -33,7 +42,7 @@ export class Live {
 
   constructor(state) {
     this.#state = state;
-    this.#channel = new BroadcastChannel(`natter ${state.place}`);
+    this.#channel = channel(`natter ${state.place}`);
     this.#channel.onmessage = ({ data }) => this.#hear(data);
     state.signal.addEventListener('abort', () => this.#channel.close(), { once: true });
     for (const name of ['online', 'pageshow', 'focus']) addEventListener(name, () => this.#wake(name), { signal: state.signal });
