@@ -133,6 +133,18 @@ class LifeTests(PageTest):
         self.wait_for("seen there")
         self.assertEqual(self.driver.execute_async_script("navigator.locks.query().then(() => arguments[0](shown.length))"), 0)
 
+    def test_a_browser_whose_pages_make_no_notifications_says_so(self):
+        self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": """
+            window.Notification = class {
+                static permission = 'granted';
+                static async requestPermission() { return 'granted'; }
+                constructor() { throw new TypeError('Illegal constructor'); }
+            };"""})
+        self.log_in("alice", address="#/,settings")
+        self.press_button("Switch notifications on")
+        self.wait(lambda: "This browser does not allow notifications for this page." in self.texts(".hint"))
+        self.press_button("Switch notifications on")
+
     def test_what_is_erased_or_kept_no_longer(self):
         lines = [json.dumps({"ts": 1_500_000_000_000 + at, "sender": "old", "text": f"old {at}"}) for at in range(3)]
         self.server.operate("import", "general", "-", input="\n".join(lines) + "\n")

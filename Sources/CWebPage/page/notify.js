@@ -8,7 +8,15 @@ export const areWanted = () => storage.read('notifications') === true && globalT
 
 /** Asks the browser. Call it from a click. */
 export async function want(isWanted) {
-  if (isWanted && globalThis.Notification && await Notification.requestPermission() !== 'granted') return false;
+  if (isWanted) {
+    try {
+      if (await Notification.requestPermission() !== 'granted') return false;
+      // Chrome on Android allows them, and then a page cannot make one.
+      new Notification('natter', { silent: true }).close();
+    } catch {
+      return false;
+    }
+  }
   storage.write('notifications', isWanted ? true : null);
   return isWanted;
 }
