@@ -393,6 +393,31 @@ struct BackupTests {
         #expect(outcome.damages == 1 && outcome.messages == 200)
     }
 
+    @Test("a backup with a log that is missing or cut short is restored with the rest, and what is lost is named")
+    func lostLog() throws {
+        for isMissing in [true, false] {
+            let (directory, target) = (try TemporaryDirectory(), try TemporaryDirectory())
+            let store = try TestStore(directory.path)
+            try store.fill(300)
+            try store.seal()
+            let personal = try store.post(["hello"], to: "@alice")
+            #expect(personal.first?.message?.seq == Seq(1))
+            try store.seal()
+            _ = try store.store.backup(to: target.path)
+            let log = try #require(
+                Files.below(target.path).filter { $0.hasSuffix(".log") }.max { Files.size($0) < Files.size($1) })
+            if isMissing { Files.remove(log) } else { try disk.open(log, .readWrite).truncate(to: 300) }
+            let restored = try TemporaryDirectory()
+            var damages: [StoreDamage] = []
+            let outcome = try StoreRestore.run(target.path, into: restored.path, progress: { _ in }, report: { _ in }) {
+                damages.append($0)
+            }
+            #expect(damages.map(\.range) == [Seq(1)...Seq(300)] && outcome.messages == 1, "\(outcome) \(damages)")
+            let copy = try TestStore(restored.path)
+            #expect(try copy.post(["next"]).first?.message?.seq == Seq(301))
+        }
+    }
+
     @Test("an altered file of a backup is refused, except logs that verify themselves")
     func altered() throws {
         let (directory, target) = (try TemporaryDirectory(), try TemporaryDirectory())
