@@ -71,9 +71,7 @@ enum MarkCommand {
     ) throws -> Bool {
         let start = max(conversation.read.next, conversation.serverFirst)
         let missing =
-            start < conversation.first
-            ? start...conversation.first.previous
-            : try replica.gaps(of: conversation).first { $0.upperBound >= start }
+            try conversation.unreadBeforeFirst ?? replica.gaps(of: conversation).first { $0.upperBound >= start }
         guard let missing else { return false }
         try context.writeJSON(Mark(conversation: conversation.name, read: conversation.read.rawValue))
         let (from, to, name) = (max(start, missing.lowerBound), missing.upperBound, conversation.name)

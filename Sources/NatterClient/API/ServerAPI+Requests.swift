@@ -29,8 +29,8 @@ extension ServerAPI {
         let path = try ServerAPI.path(ofConversation: conversation) + "/read"
         let body = WireJSON.encode(ReadRequest(seq: seq.rawValue, conversationID: id))
         let answer: ReadAnswer = try decode(try send(.put, path, body))
-        guard answer.read == 0 || Limits.seqs.contains(Seq(answer.read)) else {
-            throw foreign("its answer lacks a valid 'read'")
+        guard answer.read <= Limits.seqs.upperBound.rawValue else {
+            throw foreign("its answer lacks a valid '\("read")'")
         }
         return Seq(answer.read)
     }

@@ -178,7 +178,7 @@ public final class ServerAPI {
             guard bytes <= ServerAPI.listBytes else { throw foreign("its list does not end") }
             let (found, next) = read(try decode(answer))
             guard found.allSatisfy({ $0[keyPath: name].utf8.count <= NameRule.maximumBytesAsSent }) else {
-                throw foreign("its answer lacks a valid 'name'")
+                throw foreign("its answer lacks a valid '\("name")'")
             }
             entries += found
             guard let next else { return entries }

@@ -40,6 +40,11 @@ public struct ReplicaConversation: Sendable, Hashable {
     public var isGone: Bool { goneReason != nil }
     /// The id, if this is a group. The name of any other conversation always means the same one.
     public var groupID: ConversationID? { kind == .group ? id : nil }
+    /// The unread messages that the server has and a replica that begins late lacks; nil if there are none.
+    public var unreadBeforeFirst: ClosedRange<Seq>? {
+        let start = max(read.next, serverFirst)
+        return start < first ? start...first.previous : nil
+    }
 }
 
 extension ReplicaConversation {

@@ -240,9 +240,8 @@ private struct Log {
         for conversation in conversations where !conversation.isGone {
             guard let shown = walk.shown[conversation.id] else { continue }
             var seq = try walk.end(ofChangesBehind: shown, of: conversation)
-            let oldest = max(conversation.read.next, conversation.serverFirst)
-            let isLate = late.contains(conversation.id) && oldest < conversation.first
-            let missing = isLate ? oldest : walk.firstMissing(behind: conversation.read, of: conversation)
+            let older = late.contains(conversation.id) ? conversation.unreadBeforeFirst?.lowerBound : nil
+            let missing = older ?? walk.firstMissing(behind: conversation.read, of: conversation)
             if let missing, missing <= seq {
                 context.console.note(
                     "'\(conversation.name)' is marked as read only before message \(missing), which was not printed; "

@@ -369,7 +369,7 @@ extension Store {
             visit(
                 StoreDamage(
                     file: Store.databasePath(directory), problem: "the database can't be read: \(error.message)"))
-            return StoreCheck.Summary(damages: 1)
+            return StoreCheck.Summary(damages: 1, hasUncheckedLogs: !files.isEmpty)
         }
         return try StoreCheck.check(directory, database: copy, files: files, disk: disk, progress: progress) { damage in
             var damage = damage
