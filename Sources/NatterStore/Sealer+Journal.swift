@@ -61,7 +61,8 @@ extension Sealer {
             let floors = state.conversations.values.compactMap(\.journalFloor).sorted()
             return floors.isEmpty ? nil : floors[floors.count / 2]
         }
-        if let middle { clearJournal(upTo: middle, store, writer) }
+        // Without tails, only entries without messages are left.
+        if let middle { clearJournal(upTo: middle, store, writer) } else { _ = trim(store) }
     }
 
     /// Seals or moves up the tails that need the journal up to a commit, and trims it.

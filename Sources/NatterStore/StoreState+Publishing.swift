@@ -27,7 +27,7 @@ extension StoreState {
             if case .erased(_, let number) = change, number == general { isForAll = true }
             change.apply(to: &self, at: commit)
         }
-        journalBytes += bytes
+        journalBytes += max(bytes, leastEntryBytes)
         if !tails.isEmpty { self.commit = max(self.commit, commit) }
         for tail in tails {
             guard let conversation = conversations[tail.conversation] else { continue }

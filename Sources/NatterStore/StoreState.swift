@@ -47,6 +47,8 @@ struct StoreState {
     var place = LogPlace.start
     /// The bytes of batches that are not trimmed yet.
     var journalBytes = 0
+    /// What an entry takes of them at least: in a shared log even one without messages is a row, which a start reads.
+    var leastEntryBytes = 0
     /// Set after a write failed so that the disk's content is unknown.
     var failure: String?
     /// Whether that is because the store is newer than this program, or the database holds another one.

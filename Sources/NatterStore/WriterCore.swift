@@ -308,6 +308,7 @@ final class WriterCore: @unchecked Sendable {
                 place = reached
                 return store.state.withLock { state in
                     state.place = reached
+                    state.journalBytes += state.leastEntryBytes
                     for change in begin.changes { change.apply(to: &state, at: begin.commit) }
                 }
             case .behind(let others):

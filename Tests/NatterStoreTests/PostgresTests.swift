@@ -103,6 +103,29 @@ struct PostgresTests {
         #expect(servers.allSatisfy { $0.reports.lines.isEmpty }, "\(servers.map(\.reports.lines))")
     }
 
+    @Test("entries without messages are trimmed although a few messages wait to be sealed")
+    func rowsWithoutMessages() throws {
+        let servers = try servers(2, journalBytes: 64 << 10)
+        let alice = try servers[0].user("alice")
+        _ = try servers[0].user("bob")
+        _ = try servers[0].post(["waits"], to: "@bob")
+        for number in 0..<600 {
+            if number.isMultiple(of: 20) { _ = try servers[0].post(["message \(number)"]) }
+            _ = try waitFor { servers[0].store.setContact("bob", number.isMultiple(of: 2), for: alice, $0) }.get()
+        }
+        try eventually("they go") {
+            for server in servers {
+                try server.store.catchUp()
+                try server.seal()
+            }
+            return try cluster.query("SELECT count(*)<200 FROM log", in: uri) == ["t"]
+        }
+        for server in servers + (try self.servers(1, journalBytes: 64 << 10)) {
+            #expect(try server.all("@bob", as: "alice").map(\.text) == ["waits"])
+            #expect(try server.all().count == 30)
+        }
+    }
+
     @Test("the check finds nothing in a sound store, and a changed byte in a log file")
     func check() throws {
         let servers = try servers(1)

@@ -35,7 +35,7 @@ final class PostgresEngine: StoreEngine {
         var copy: RowCopy?
         /// Why it could not be written.
         var copyFailure: Phrase?
-        /// The entries with messages that the store counts in its journal.
+        /// The entries that the store counts in its journal.
         var journal: [(commit: Commit, bytes: Int)] = []
         var attempts: UInt64 = 0
         /// The time before which keys in PostgreSQL are to be forgotten, by sweeps: nobody's message waits for it.
@@ -45,7 +45,7 @@ final class PostgresEngine: StoreEngine {
 
         /// Counts an entry that the store counts in its journal.
         mutating func note(_ entry: LogEntry) {
-            if entry.journalBytes > 0 { journal.append((entry.commit, entry.journalBytes)) }
+            journal.append((entry.commit, max(entry.journalBytes, PostgresEngine.leastEntryBytes)))
         }
 
         /// Copies the rows of entries of other servers, before the store makes them visible.
@@ -143,6 +143,8 @@ final class PostgresEngine: StoreEngine {
     }
 
     private static let loadTries = 16
+    /// An entry without messages counts so much in the journal, so that a start does not read more than 50,000 of them.
+    private static let leastEntryBytes = 512
     /// How long it does not try again to copy all rows to a full disk.
     private static let fullMilliseconds: Int64 = 5_000
 
@@ -228,6 +230,8 @@ final class PostgresEngine: StoreEngine {
             var keys = loader.keys
             defer { engine.log.endTurn() }
             guard try begin(&state, &keys, id, &engine) else { return nil }
+            state.leastEntryBytes = PostgresEngine.leastEntryBytes
+            state.journalBytes = engine.journal.reduce(0) { $0 + $1.bytes }
             return LoadedState(
                 id: id, keySecret: secret, state: state, place: state.place, keys: try copy.withoutErased(keys))
         }
