@@ -31,8 +31,18 @@ public struct CommandFailure: Error, Equatable, PhraseConvertible {
                 .temporary, code: "disk_full", "\(error.phrase); raise the limit with 'ulimit -f' and try again")
         case let operation where error.isFull && operation != "read": self.init(full: error.phrase)
         case _ where error.code == .tooManyOpenFiles: self.init(.inputOutput, code: "io_error", error.phrase)
-        case "create", "create directory": self.init(.cannotCreate, code: "cannot_create", error.phrase)
-        default: self.init(.inputOutput, code: "io_error", error.phrase)
+        case "create", "create directory":
+            self.init(.cannotCreate, code: "cannot_create", CommandFailure.remedied(error))
+        default: self.init(.inputOutput, code: "io_error", CommandFailure.remedied(error))
+        }
+    }
+
+    /// What went wrong, and what to do where the right to a file or a disk that can be written is missing.
+    public static func remedied(_ error: DiskError) -> Phrase {
+        switch error.code {
+        case .permissionDenied: "\(error.phrase); run this as the user who owns it, or give that user the right to it"
+        case .readOnlyFileSystem: "\(error.phrase); copy its directory to a disk that can be written, and use the copy"
+        default: error.phrase
         }
     }
 

@@ -41,7 +41,8 @@ enum DaemonFailure {
         switch error {
         case .locked: CommandFailure(.temporary, code: "locked", error.phrase)
         case .cannotCreate(let disk) where disk.isFull || disk.code == .tooManyOpenFiles: CommandFailure(disk)
-        case .cannotCreate: CommandFailure(.cannotCreate, code: "cannot_create", error.phrase)
+        case .cannotCreate(let disk):
+            CommandFailure(.cannotCreate, code: "cannot_create", CommandFailure.remedied(disk))
         case .newer: CommandFailure(.configuration, code: "newer_format", error.phrase)
         case .damaged: CommandFailure(.inputOutput, code: "damaged", "\(error); run 'natterd fsck'")
         case .malformed: CommandFailure(.usage, code: "usage", error.phrase)

@@ -373,6 +373,7 @@ struct FileTests {
             let outcome = try natterd(words, world, in: namespace)
             #expect(outcome.code == 74 && isOneLine(outcome.errors), "\(words): \(outcome)")
             #expect(outcome.errors.contains("read-only"), "\(words): \(outcome)")
+            #expect(outcome.errors.contains("copy its directory"), "\(words) names no remedy: \(outcome)")
         }
     }
 
