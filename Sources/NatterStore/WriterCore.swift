@@ -142,15 +142,23 @@ final class WriterCore: @unchecked Sendable {
 
     /// - Returns: whether the entry is in the log. If not, the entries of other stores that came first were applied.
     private func propose(_ entry: LogEntry, _ builder: BatchBuilder) throws -> Bool {
+        var isUncertain = false
         for _ in 0..<WriterCore.proposals {
             do {
-                switch try engine.append(entry, with: builder.blocks) {
+                let answer: Appended
+                var isMoved = false
+                do { answer = try engine.append(entry, with: builder.blocks) } catch is LogMoved {
+                    answer = .behind(try engine.entries(after: place, limit: WriterCore.followLimit))
+                    isMoved = true
+                }
+                switch answer {
                 case .done(let reached):
                     publish(entry, builder, at: reached)
                     return true
                 case .behind(let others):
                     guard let first = others.first, first.author == entry.author else {
                         try takeOver(others)
+                        if isMoved { try beginEpoch() }
                         return false
                     }
                     // This entry is our own: it was written, but the answer was lost.
@@ -159,10 +167,12 @@ final class WriterCore: @unchecked Sendable {
                     // The requests are answered even if applying later entries fails.
                     do { try takeOver(Array(others.dropFirst())) } catch { _ = fail(error) }
                     return true
-                case .unknown: continue
+                case .unknown: isUncertain = true
                 }
             } catch let reason as HistoryWentBack {
                 try loadAnew(because: reason)
+                // It may be in the log, which was trimmed since: this server may have stood still for long.
+                if isUncertain { throw StoreError.outcomeUnknown }
                 return false
             }
         }

@@ -246,6 +246,18 @@ struct SharedLogTests {
         #expect(one.post([message], by: bob).first?.message == nil)
     }
 
+    @Test("a message without an id that may be in the log is not sent again after its place was trimmed")
+    func trimmedWhileAsleep() throws {
+        let engine = SharedEngine(try SimulatedLog(), sealsTails: false)
+        let store = try TestStore(engine)
+        try store.post(["before"])
+        engine.sleep()
+        #expect(try store.post(["once"]).first?.refusal == .outcomeUnknown)
+        #expect(try store.all().map(\.text) == ["before", "once"])
+        try store.post(["after"])
+        #expect(try store.all().map(\.text) == ["before", "once", "after"])
+    }
+
     @Test(
         "an import goes behind what another store writes meanwhile, however often that one is first", arguments: 1...6)
     func imports(seed: Int) throws {

@@ -173,6 +173,8 @@ final class SharedEngine: StoreEngine {
     private let isCut = Monitor(false)
     private let isFull = Monitor(false)
     private let refusals = Monitor(0)
+    /// Whether the next entry is stored, but its answer is lost, and then its place is trimmed.
+    private let sleeps = Monitor<Int>(0)
     /// How often something else still happens before blocks are proposed.
     private let overtaking = Monitor<(left: Int, body: @Sendable () -> Void)>((0, {}))
 
@@ -189,6 +191,10 @@ final class SharedEngine: StoreEngine {
 
     /// Whether there is no room for blocks, only for messages.
     func setFull(_ isNow: Bool) { isFull.withLock { $0 = isNow } }
+
+    /// Loses the answer to the next entry, which stands where the log is trimmed before it is proposed again: as of a server
+    /// that stands still for minutes.
+    func sleep() { sleeps.withLock { $0 = 2 } }
 
     /// Refuses the next proposals, as while another session locks the log.
     func refuse(times: Int) { refusals.withLock { $0 = times } }
@@ -216,7 +222,13 @@ final class SharedEngine: StoreEngine {
             return overtaking.body
         }
         overtaker?()
-        return try log.append(entry, with: blocks)
+        let left = sleeps.withLock { left in
+            defer { left = max(0, left - 1) }
+            return left
+        }
+        if left == 1 { throw HistoryWentBack() }
+        let answer = try log.append(entry, with: blocks)
+        return left == 2 ? .unknown : answer
     }
 
     func entries(after place: LogPlace, limit: Int) throws -> [LogEntry] {

@@ -126,6 +126,10 @@ struct HistoryWentBack: Error {
     var copyFailure: Phrase?
 }
 
+/// The log may lack entries that other stores have acknowledged, as after another database has taken its place. It leads
+/// through the place that this store has reached. Nothing was written, and only an entry that begins an epoch may be next.
+struct LogMoved: Error {}
+
 /// The result of `load`.
 struct LoadedState {
     var id: StoreID

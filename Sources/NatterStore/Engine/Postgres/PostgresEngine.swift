@@ -343,6 +343,7 @@ final class PostgresEngine: StoreEngine {
     /// - Throws: `PostgresError` if a right or a table is missing, which ends a start.
     private func append(_ entry: LogEntry, with blocks: [WrittenBlocks], _ engine: inout State) throws -> Appended {
         try watch.requireCurrent()
+        defer { watch.note(read: engine.copy?.number) }
         // More entries would keep readers waiting. And one whose answer was lost could not be told from those of others.
         guard engine.copy != nil else { throw HistoryWentBack(copyFailure: engine.copyFailure) }
         let answer = try engine.log.append(entry, with: blocks)
@@ -366,7 +367,6 @@ final class PostgresEngine: StoreEngine {
             }
         case .unknown: break
         }
-        watch.note(read: engine.copy?.number ?? 0)
         return answer
     }
 
@@ -381,9 +381,9 @@ final class PostgresEngine: StoreEngine {
     private func read(_ body: (inout PostgresLog) throws -> [LogEntry]) throws -> [LogEntry] {
         try watch.requireCurrent()
         return try state.withLock { engine in
+            defer { watch.note(read: engine.copy?.number) }
             let others = try body(&engine.log)
             try engine.follow(others, cache.withLock { $0 })
-            watch.note(read: engine.copy?.number ?? 0)
             return others
         }
     }

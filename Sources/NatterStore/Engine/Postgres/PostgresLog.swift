@@ -24,6 +24,10 @@ struct PostgresLog {
     private var uncertain: LogEntry.Author?
     /// Whether an entry whose answer was lost may be in the log without a synchronous standby having it.
     private var isUnconfirmed = false
+    /// What the connection leads to; nil before the first one.
+    private var origin: String?
+    /// Whether it leads elsewhere now, where entries may be missing that others have read, and no epoch has begun since.
+    private var isElsewhere = false
     private var turn: PostgresTurn
     /// How long the session waits for a lock, in milliseconds.
     private var lockTimeout: Int64
@@ -36,6 +40,12 @@ struct PostgresLog {
     /// The columns of a block `b`.
     private static let blockColumns = """
         b.first_seq,b.count,b.segment_seq,b.generation,b."offset",b.length,b.revision,b.low_time,b.high_time,b.last_commit
+        """
+    /// Differs after a standby has taken over, after recovery to an earlier point, and after the tables were restored.
+    private static let originQuery = """
+        SELECT CASE WHEN pg_is_in_recovery() THEN '' ELSE
+        left(pg_walfile_name(pg_current_wal_lsn()),8)||' '||pg_postmaster_start_time()||' '||'log'::regclass::oid||' '||
+        (SELECT oid FROM pg_database WHERE datname=current_database()) END
         """
     /// Two numbers that name the lock of this log in its database.
     static let lock = "7117, 'log'::regclass::oid::int"
@@ -55,13 +65,16 @@ struct PostgresLog {
             number: rows.unsigned(row, 0), chain: Digest(bytes: rows.blob(row, 3)) ?? .zero)
     }
 
+    /// - Parameter data: of the entry, if it is not in the row.
     /// - Returns: nil for the row that came with the store.
-    static func entry(_ rows: PostgresRows, _ row: Int, before: LogPlace) throws -> LogEntry? {
+    static func entry(
+        _ rows: PostgresRows, _ row: Int, before: LogPlace, data: [UInt8]? = nil
+    ) throws -> LogEntry? {
         let place = place(rows, row)
         guard place.number > 0 else { return nil }
         let author = LogEntry.Author(
             node: rows.unsigned(row, 1), attempt: rows.unsigned(row, 2))
-        let decoded = Result { try LogEntry(decoding: rows.blob(row, 4), before: before, author: author) }
+        let decoded = Result { try LogEntry(decoding: data ?? rows.blob(row, 4), before: before, author: author) }
         if case .failure(let error as FormatViolation) = decoded, error.isNewer {
             throw StoreOpenError.newer(
                 "a newer natterd has written to the store in PostgreSQL what this one does not know; use a newer natterd"
@@ -93,32 +106,65 @@ struct PostgresLog {
     // MARK: Reading
 
     mutating func entries(after place: LogPlace, limit: Int) throws -> [LogEntry] {
-        try translating { log in try PostgresLog.entries(log.connected(), after: place, limit: limit) }
+        try translating { log in
+            let connection = try log.connected()
+            let reading = PostgresLog.reading(after: place, limit)
+            return try PostgresLog.entries(
+                connection.run(reading.sql, all: reading.values), after: place, limit, connection)
+        }
     }
 
-    private static func entries(
-        _ connection: PostgresConnection, after place: LogPlace, limit: Int
-    ) throws -> [LogEntry] {
-        let reading = reading(after: place, limit: limit)
-        return try entries(connection.run(reading.sql, all: reading.values), after: place)
-    }
+    /// The most bytes of entries in one answer. A server that stands still while it holds the lock of the log leaves an answer
+    /// of this size in the buffers of its connection. With a larger one, PostgreSQL would wait for it, and not end it for
+    /// being idle: all others would wait as well.
+    private static let answerBytes: Int64 = 64 << 10
 
-    private static func reading(after place: LogPlace, limit: Int) -> PostgresConnection.Statement {
+    /// The row of a place, and the rows behind it. Those that do not fit into an answer lack their data.
+    private static func reading(after place: LogPlace, _ limit: Int) -> PostgresConnection.Statement {
         .init(
-            "SELECT \(columns) FROM log WHERE number>=$1 ORDER BY number LIMIT $2",
-            [.unsigned(place.number), .integer(Int64(clamping: limit) + 1)])
+            """
+            SELECT number,node,attempt,chain,CASE WHEN number=$1 THEN '' WHEN bytes<=$3 THEN data END,length(data)
+            FROM (SELECT *, sum(length(data)) FILTER (WHERE number>$1) OVER (ORDER BY number) AS bytes
+                FROM log WHERE number>=$1 ORDER BY number LIMIT $2) AS next ORDER BY number
+            """, [.unsigned(place.number), .integer(Int64(clamping: limit) + 1), .integer(answerBytes)])
     }
 
-    private static func entries(_ rows: PostgresRows, after place: LogPlace) throws -> [LogEntry] {
-        // The row is gone if this server slept so long that others did not wait for it.
-        guard rows.count > 0, PostgresLog.place(rows, 0) == place else { throw HistoryWentBack() }
+    /// - Parameter rows: the answer to `reading`.
+    private static func entries(
+        _ rows: PostgresRows, after place: LogPlace, _ limit: Int, _ connection: PostgresConnection
+    ) throws -> [LogEntry] {
+        var rows = rows
         var entries: [LogEntry] = []
         var before = place
-        for row in 1..<max(1, rows.count) {
-            if let entry = try entry(rows, row, before: before) { entries.append(entry) }
-            before = PostgresLog.place(rows, row)
+        while true {
+            // The row is gone if this server slept so long that others did not wait for it.
+            guard rows.count > 0, PostgresLog.place(rows, 0) == before else { throw HistoryWentBack() }
+            var row = 1
+            while row < rows.count, row == 1 || !rows.isNull(row, 4) {
+                // One that is too large alone comes in parts.
+                let data = rows.isNull(row, 4) ? try data(of: rows, row, connection) : nil
+                if let entry = try entry(rows, row, before: before, data: data) { entries.append(entry) }
+                before = PostgresLog.place(rows, row)
+                row += 1
+            }
+            if row >= rows.count { return entries }
+            let rest = reading(after: before, limit - entries.count)
+            rows = try connection.run(rest.sql, all: rest.values)
         }
-        return entries
+    }
+
+    private static func data(of rows: PostgresRows, _ row: Int, _ connection: PostgresConnection) throws -> [UInt8] {
+        var data: [UInt8] = []
+        while data.count < rows.integer(row, 5) {
+            let part = try connection.run(
+                "SELECT substr(data,$2::int,$3::int) FROM log WHERE number=$1", .integer(rows.integer(row, 0)),
+                .integer(Int64(data.count) + 1), .integer(answerBytes)
+            ).blob(0, 0)
+            // Trimmed meanwhile, as others may while this server counts as dead.
+            if part.isEmpty { throw HistoryWentBack() }
+            data += part
+        }
+        return data
     }
 
     /// The blocks of a conversation that others have sealed.
@@ -201,7 +247,7 @@ struct PostgresLog {
             do {
                 let answer = try propose(entry, blocks, connection)
                 uncertain = nil
-                if case .done = answer { isUnconfirmed = false }
+                if case .done = answer { (isUnconfirmed, isElsewhere) = (false, false) }
                 turn.note(nil)
                 return answer
             } catch let error as PostgresError where error.isLost {
@@ -239,6 +285,7 @@ struct PostgresLog {
     private mutating func propose(
         _ entry: LogEntry, _ blocks: [WrittenBlocks], _ connection: PostgresConnection
     ) throws -> Appended {
+        try requireEpoch(entry)
         let (reached, values) = PostgresLog.row(of: entry)
         let rows = try PostgresLog.rows(of: entry, blocks)
         if queued == 0, !holdsLock {
@@ -249,6 +296,7 @@ struct PostgresLog {
         for _ in 0..<2 {
             // The connection's limit is new, because the first attempt may have waited, too.
             let connection = try holdsLock ? connection : connected()
+            try requireEpoch(entry)
             if !holdsLock {
                 let others = try takeLock(connection, behind: entry.before)
                 if !others.isEmpty { return .behind(others) }
@@ -259,6 +307,12 @@ struct PostgresLog {
             }
         }
         throw StoreError.failed("PostgreSQL's log takes no entry although it ends where it should")
+    }
+
+    /// An entry that others have read may be missing here, although this server has not seen it. So the next one must tell
+    /// cursors of the lost history from later ones.
+    private func requireEpoch(_ entry: LogEntry) throws(LogMoved) {
+        if isElsewhere, !entry.changes.contains(where: \.beginsEpoch) { throw LogMoved() }
     }
 
     /// See `StoreEngine.lineUp`.
@@ -280,10 +334,11 @@ struct PostgresLog {
         let answers = try connection.run(all: [
             // The connection's limit is for the queue, and what that leaves is for the table, which may be locked, too.
             turn.transaction(), turn.limit(after: "pg_advisory_xact_lock(\(PostgresLog.lock))"),
-            PostgresLog.reading(after: place, limit: PostgresLog.readLimit),
+            PostgresLog.reading(after: place, PostgresLog.readLimit),
         ])
         holdsLock = true
-        return try answers.last.map { try PostgresLog.entries($0, after: place) } ?? []
+        return try answers.last.map { try PostgresLog.entries($0, after: place, PostgresLog.readLimit, connection) }
+            ?? []
     }
 
     /// Inserts an entry with its rows and commits, in the transaction that holds the lock or else in one of its own.
@@ -406,9 +461,11 @@ struct PostgresLog {
             func list(_ values: [Int64]) -> PostgresValue { .array(values.map { String($0) }) }
             let connection = try log.connected()
             log.release()
-            do { _ = try PostgresLog.entries(connection, after: read, limit: 0) } catch is HistoryWentBack {
-                throw StoreError.busy
-            }
+            let reading = PostgresLog.reading(after: read, 0)
+            do {
+                _ = try PostgresLog.entries(
+                    connection.run(reading.sql, all: reading.values), after: read, 0, connection)
+            } catch is HistoryWentBack { throw StoreError.busy }
             // By itself, so that of two servers that trim at once, the later one sees how far both have read. Otherwise
             // neither would trim what both have read before the next tail is sealed.
             try connection.run(
@@ -472,6 +529,11 @@ struct PostgresLog {
         let made = try pool.connect()
         // Otherwise PostgreSQL plans some of the statements, such as that of `reading`, anew each time.
         try made.execute("SET plan_cache_mode = force_generic_plan")
+        let found = try made.runOnce(PostgresLog.originQuery).text(0, 0)
+        // The code of what a standby says to whoever writes.
+        if found.isEmpty { throw PostgresError(state: "25006", message: "the server is a standby") }
+        if let origin, origin != found { isElsewhere = true }
+        origin = found
         (connection, lockTimeout) = (made, turn.fullMilliseconds)
         return made
     }

@@ -56,8 +56,8 @@ struct PostgresSweeper {
     func note(_ paths: [String]) throws {
         let noted = try connection.run(
             """
-            INSERT INTO retired AS known (path,node) SELECT path,$2 FROM unnest($1::text::text[]) AS path
-            WHERE path NOT IN (SELECT path FROM log_file)
+            INSERT INTO retired AS known (path,node) SELECT given.path,$2 FROM unnest($1::text::text[]) AS given(path)
+            WHERE NOT EXISTS (SELECT 1 FROM log_file f WHERE f.path=given.path)
             ON CONFLICT (path) DO UPDATE SET node=excluded.node
             WHERE known.number IS NULL AND (known.node=excluded.node OR known.node NOT IN (\(Self.alive)))
             RETURNING path
@@ -99,8 +99,10 @@ struct PostgresSweeper {
             try connection.execute("DELETE FROM retired WHERE path IN (\(Self.recorded))")
             try connection.run("DELETE FROM log_file WHERE path IN (\(Self.gone))", .integer(node))
             try connection.run(
-                "DELETE FROM retired WHERE path IN (\(Self.gone)) AND path NOT IN (SELECT path FROM log_file)",
-                .integer(node))
+                """
+                DELETE FROM retired r WHERE path IN (\(Self.gone))
+                AND NOT EXISTS (SELECT 1 FROM log_file l WHERE l.path=r.path)
+                """, .integer(node))
             if hasDead {
                 try removeStrays("", "g")
                 try connection.run("DELETE FROM node WHERE id NOT IN (\(Self.alive))")

@@ -6,8 +6,9 @@ internal import NatterSystem
 final class PostgresWatch: Sendable {
     private struct State {
         var hint: (@Sendable (UInt64?) -> Void)?
-        /// The last entry that this server has read.
-        var read: UInt64 = 0
+        /// The last entry that this server has read; nil while it has no copy of the rows. It will load them anew then, so it
+        /// needs no entry, and keeps no file from going.
+        var read: UInt64? = 0
         /// That a newer natterd has changed the tables meanwhile.
         var outdated: StoreOpenError?
         /// When the log was last read or written, in milliseconds of the monotonic clock.
@@ -37,7 +38,7 @@ final class PostgresWatch: Sendable {
 
     func onNews(_ hint: @escaping @Sendable (UInt64?) -> Void) { state.withLock { $0.hint = hint } }
 
-    func note(read: UInt64) { state.withLock { $0.read = read } }
+    func note(read: UInt64?) { state.withLock { $0.read = read } }
 
     /// Notes that the log was read or written.
     func noteAnswer() { state.withLock { ($0.answered, $0.isLocked) = (MonotonicClock.now(), false) } }
@@ -60,13 +61,18 @@ final class PostgresWatch: Sendable {
     /// Says now that this server is alive, so that nothing behind its place is trimmed. What it had read before may be of a
     /// history that is gone.
     func sayAlive(_ connection: PostgresConnection) throws(PostgresError) {
-        let read = state.withLock { $0.read }
+        guard let read = state.withLock({ $0.read }) else { return try sayNothing(connection) }
         try connection.run(
             """
             INSERT INTO node (id,name,seen,read,step) VALUES ($1,$2,clock_timestamp(),$3,$4)
             ON CONFLICT (id) DO UPDATE SET seen=excluded.seen, read=excluded.read
             """, .integer(node), .text("\(Host.name ?? "?")[\(getpid())]"), .unsigned(read),
             .integer(Int64(PostgresSchema.steps.count)))
+    }
+
+    /// Takes this server out of those that others wait for.
+    private func sayNothing(_ connection: PostgresConnection) throws(PostgresError) {
+        try connection.run("DELETE FROM node WHERE id=$1", .integer(node))
     }
 
     func start() throws {
@@ -119,12 +125,12 @@ final class PostgresWatch: Sendable {
                 let last = try connection.run("SELECT coalesce(max(number),0) FROM log").integer(0, 0)
                 if UInt64(bitPattern: last) != read { hint?(nil) }
             } else {
-                if let last = new.compactMap({ UInt64($0) }).max(), last > read { hint?(last) }
+                if let last = new.compactMap({ UInt64($0) }).max(), last > read ?? 0 { hint?(last) }
                 pause(PostgresWatch.burstMilliseconds)
             }
             noteAnswer()
         }
-        try connection.run("DELETE FROM node WHERE id=$1", .integer(node))
+        try sayNothing(connection)
     }
 
     func stop() {
