@@ -189,7 +189,7 @@ extension Store {
     /// Records when users were last seen. Called from time to time and at the end.
     public func savePresence() {
         let now = clock.now()
-        let (seen, used) = state.withLock { state in
+        let (accounts, tokens) = state.withLock { state in
             if isShared {
                 // Other servers know nothing of a request that waits here. Often enough that they see no gap, but not each time.
                 let limit = now.advanced(milliseconds: -Store.onlineMilliseconds / 2)
@@ -198,17 +198,23 @@ extension Store {
                     state.dirtyAccounts.insert(id)
                 }
             }
-            let seen = state.dirtyAccounts.compactMap { state.accounts[$0] }.map {
-                Change.Visit(number: $0.id.rawValue, time: $0.lastSeen ?? .zero, address: $0.lastAddress)
-            }
-            let used = state.dirtyTokens.compactMap { state.tokens[$0] }.map {
-                Change.Visit(number: $0.number, time: $0.lastUsed ?? .zero, address: $0.lastAddress)
-            }
-            (state.dirtyAccounts, state.dirtyTokens) = ([], [])
-            return (seen, used)
+            defer { (state.dirtyAccounts, state.dirtyTokens) = ([], []) }
+            return (state.dirtyAccounts, state.dirtyTokens)
         }
-        guard !seen.isEmpty || !used.isEmpty else { return }
-        let failure = record { _ in Decision(.visitsNoted(accounts: seen, tokens: used)) }
+        guard !accounts.isEmpty || !tokens.isEmpty else { return }
+        let failure = record { [self] _ in
+            // Only now: an account may have been erased meanwhile, maybe by another server.
+            let (seen, used) = state.withLock { state in
+                let seen = accounts.compactMap { state.accounts[$0] }.filter { !$0.isErased }.map {
+                    Change.Visit(number: $0.id.rawValue, time: $0.lastSeen ?? .zero, address: $0.lastAddress)
+                }
+                let used = tokens.compactMap { state.tokens[$0] }.map {
+                    Change.Visit(number: $0.number, time: $0.lastUsed ?? .zero, address: $0.lastAddress)
+                }
+                return (seen, used)
+            }
+            return seen.isEmpty && used.isEmpty ? .nothing : Decision(.visitsNoted(accounts: seen, tokens: used))
+        }
         if let failure, failure != .outcomeUnknown { report("cannot record when users were last seen: \(failure)") }
     }
 }

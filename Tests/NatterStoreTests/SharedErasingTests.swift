@@ -218,6 +218,48 @@ struct SharedErasingTests {
         #expect(try two.all(as: "bob").map(\.text) == ["", "of bob"])
     }
 
+    @Test(
+        "an erased account has no address any more, whatever servers saw later, and a repeat removes one that came back"
+    )
+    func addressOfAccount() throws {
+        let address = "192.0.2.77"
+        let (one, two) = (try server("one"), try server("two"))
+        let alice = try two.user("alice").account
+        let token = try two.token("alice")
+        one.store.savePresence()
+        func erase() throws { _ = try waitFor { one.store.eraseAccount("alice", by: "operator", $0) }.get() }
+        func addresses() throws -> [String] {
+            let inMemory = try [one, two].flatMap { server in
+                try server.store.catchUp()
+                return server.store.accountViews().compactMap(\.lastAddress)
+            }
+            let rows = "SELECT last_address FROM account WHERE last_address IS NOT NULL"
+            return try inMemory + cluster.query(rows, in: uri).filter { !$0.isEmpty }
+        }
+        // Given a server that saw the account later, and has not saved that
+        two.clock.advance(milliseconds: 60_000)
+        #expect(two.store.principal(of: token, address: address) != nil)
+        // When another one erases it
+        try erase()
+        #expect(try addresses() == [])
+        two.store.savePresence()
+        #expect(try addresses() == [] && holders(of: address) == [])
+        // Nor does it come back by a server of an older release
+        let visit = Change.Visit(number: alice.rawValue, time: two.clock.now(), address: address)
+        if let failure = two.store.record({ _ in Decision(.visitsNoted(accounts: [visit], tokens: [])) }) {
+            throw failure
+        }
+        #expect(try addresses() == [])
+        // or, if that has stored it, a repeat removes it, also from servers that have read it
+        try cluster.query("UPDATE account SET last_address='\(address)'", in: uri)
+        try two.reopen()
+        #expect(try addresses() == [address, address])
+        try erase()
+        #expect(try addresses() == [])
+        try two.reopen()
+        #expect(try addresses() == [])
+    }
+
     @Test("a server that slept longer than the others wait loads anew and has nothing of what was erased")
     func asleep() throws {
         let (one, two) = (try server("one"), try server("two"))

@@ -32,11 +32,17 @@ extension Change {
                 UPDATE account SET disabled=coalesce($1,disabled), admin=coalesce($2,admin),
                 password=coalesce($3,password) WHERE number=$4
                 """, isDisabled, isAdmin, password, account.rawValue)
+            // Here, too, an erased account is one that is disabled and has no password.
+            if isDisabled == true, password?.isEmpty == true {
+                try rows.run("UPDATE account SET last_address=NULL WHERE number=$1", account.rawValue)
+            }
         case .visitsNoted(let accounts, let tokens):
             for visit in accounts {
                 try rows.run(
-                    "UPDATE account SET last_seen=$1, last_address=$2 WHERE number=$3", visit.time.milliseconds,
-                    visit.address, visit.number)
+                    """
+                    UPDATE account SET last_seen=$1, last_address=$2
+                    WHERE number=$3 AND (disabled=0 OR password<>'')
+                    """, visit.time.milliseconds, visit.address, visit.number)
             }
             for visit in tokens {
                 try rows.run(

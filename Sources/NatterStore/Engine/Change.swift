@@ -200,13 +200,21 @@ enum Change: Sendable {
             if let isDisabled { state.accounts[account]?.isDisabled = isDisabled }
             if let isAdmin { state.accounts[account]?.isAdmin = isAdmin }
             if let password { state.accounts[account]?.passwordHash = password }
+            // What this server has not saved yet of a visit must not come back later.
+            if state.accounts[account]?.isErased == true {
+                state.accounts[account]?.lastAddress = nil
+                state.dirtyAccounts.remove(account)
+            }
         case .visitsNoted(let accounts, let tokens):
             let used = Dictionary(tokens.map { ($0.number, $0) }, uniquingKeysWith: { $1 })
             // This server's memory may be newer. A visit reported by another server only raises the time.
             for visit in accounts {
                 let account = AccountID(rawValue: visit.number)
                 state.noteUse(of: account, used)
-                guard (state.accounts[account]?.lastSeen ?? .zero) < visit.time else { continue }
+                // A server of an older release still sends visits of erased accounts.
+                guard let known = state.accounts[account], !known.isErased, known.lastSeen ?? .zero < visit.time else {
+                    continue
+                }
                 state.accounts[account]?.lastSeen = visit.time
                 state.accounts[account]?.lastAddress = visit.address
                 state.noteActive(account)

@@ -34,12 +34,13 @@ extension Store {
         if !isTaken { completion(.failure(.busy)) }
     }
 
-    /// Closes an account, unless it is.
+    /// Closes an account. For one that is closed, only its last address goes, which a server of an older release may have
+    /// brought back.
     private func close(_ account: RememberedErasures.Account, by actor: String) throws(StoreError) {
         let failure = recordAlone(freesRoom: true) { [self] builder in
             state.withLock { state in
-                guard let found = state.account(named: account.name.text), !found.isErased else { return .nothing }
-                return state.closing(found, by: actor, builder)
+                guard let found = state.account(named: account.name.text) else { return .nothing }
+                return found.isErased ? Decision(found.closed) : state.closing(found, by: actor, builder)
             }
         }
         if let failure { throw failure }
@@ -130,15 +131,17 @@ extension AccountState {
     var remembered: RememberedErasures.Account {
         RememberedErasures.Account(id: id, created: created, name: name)
     }
+
+    /// Takes password, rights and last address.
+    fileprivate var closed: Change { .accountChanged(id, isDisabled: true, isAdmin: false, password: "") }
 }
 
 extension StoreState {
     /// Takes everything from an account but its name and number. The audit trail names nobody.
     fileprivate func closing(_ account: AccountState, by actor: String, _ builder: BatchBuilder) -> Decision {
         let id = account.id
-        var decision = Decision(
-            .accountChanged(id, isDisabled: true, isAdmin: false, password: ""),
-            .sessionsEnded(id, keeping: nil, robots: true))
+        var decision = Decision(account.closed, .sessionsEnded(id, keeping: nil, robots: true))
+        // A server of an older release removes the last address only with this.
         if let seen = account.lastSeen {
             let visit = Change.Visit(number: id.rawValue, time: seen.advanced(milliseconds: 1), address: nil)
             decision.append(.visitsNoted(accounts: [visit], tokens: []))
