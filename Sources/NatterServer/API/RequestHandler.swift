@@ -59,7 +59,7 @@ struct RequestHandler: HTTPHandler {
 
     private func plan(_ read: ReadHead) -> BodyPlan {
         let head = read.head
-        var isBulk = false
+        var (isBulk, isLate) = (false, false)
         do throws(APIError) {
             guard server.hosts.admit(read.host) else {
                 let name = read.host.name
@@ -71,12 +71,14 @@ struct RequestHandler: HTTPHandler {
             isBulk = read.isBulk
             let needsToken = read.authentication != nil
             let principal = try read.authentication?.knownPrincipal()
+            isLate = needsToken && principal == nil
             if let principal { try translate(server.store.countRequest(of: principal)) }
             let limit = match.route.bodyLimit
             if !isBulk, let length = head.contentLength, length > limit {
                 throw APIError(.tooLarge, "the body has \(length) bytes; the limit is \(limit)")
             }
             if let error = read.typeError { throw error }
+            if !isBulk, let violation = head.violation(collecting: limit) { throw RequestHandler.error(violation) }
             if isBulk {
                 if let principal { return .stream(try BulkPosting(head, server, principal)) }
                 return .stream(
@@ -89,12 +91,14 @@ struct RequestHandler: HTTPHandler {
                 answerLate(match, body, exchange)
             }
         } catch {
-            let reply = error.reply
+            let answer = { @Sendable [isLate] (exchange: Exchange) in
+                // Who has no token must not be told anything about the body.
+                if isLate { refuseLate(error, exchange) } else { exchange.respond(error.reply) }
+            }
             // A bulk body is not read: its lines would be taken for one body.
             let isSmall = !isBulk && !head.isChunked && head.contentLength ?? 0 <= RequestHandler.discardedBytes
-            return isSmall
-                ? .collect(limit: RequestHandler.discardedBytes) { _, exchange in exchange.respond(reply) }
-                : .refuse(reply)
+            if isSmall { return .collect(limit: RequestHandler.discardedBytes) { _, exchange in answer(exchange) } }
+            return isLate ? .refuseLater(answer) : .refuse(error.reply)
         }
     }
 
@@ -157,6 +161,19 @@ struct RequestHandler: HTTPHandler {
         if !isQueued { call.respond(APIError(StoreError.busy)) }
     }
 
+    /// Refuses a request for what its head says, if its token, which only another server can know, is good.
+    private func refuseLate(_ error: APIError, _ exchange: Exchange) {
+        let isQueued = server.workers.submit {
+            do throws(APIError) {
+                _ = try latePrincipal(exchange.head)
+                throw error
+            } catch {
+                exchange.respond(error.reply)
+            }
+        }
+        if !isQueued { exchange.respond(APIError(StoreError.busy).reply) }
+    }
+
     private func latePrincipal(_ head: RequestHead) throws(APIError) -> Principal {
         let principal = try Authentication(head, server.store).principal()
         try translate(server.store.countRequest(of: principal))
@@ -172,15 +189,15 @@ struct RequestHandler: HTTPHandler {
         }
     }
 
-    func reply(to violation: HTTPViolation) -> Reply {
-        let error =
-            switch violation {
-            case .malformed: APIError(.badRequest, violation.phrase)
-            case .bodyTooLarge: APIError(.tooLarge, violation.phrase)
-            case .tooManyRequests, .tooManyOwnAnswers: APIError(.slowDown, violation.phrase, retryAfter: 1)
-            case .tooManyBodies, .tooManyAnswers: APIError(.busy, violation.phrase, retryAfter: 1)
-            }
-        return error.reply
+    func reply(to violation: HTTPViolation) -> Reply { RequestHandler.error(violation).reply }
+
+    private static func error(_ violation: HTTPViolation) -> APIError {
+        switch violation {
+        case .malformed: APIError(.badRequest, violation.phrase)
+        case .bodyTooLarge: APIError(.tooLarge, violation.phrase)
+        case .tooManyRequests, .tooManyOwnAnswers: APIError(.slowDown, violation.phrase, retryAfter: 1)
+        case .tooManyBodies, .tooManyAnswers: APIError(.busy, violation.phrase, retryAfter: 1)
+        }
     }
 
     func finished(_ summary: RequestSummary) {

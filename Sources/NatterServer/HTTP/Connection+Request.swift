@@ -21,10 +21,15 @@ extension Connection {
             former = known.mayComeAgain ? known : nil
         }
         let head = known.head
-        exchange = Exchange(head: head, mailbox: loop.mailbox, connection: self)
+        let exchange = Exchange(head: head, mailbox: loop.mailbox, connection: self)
+        self.exchange = exchange
         progress = TransferProgress()
         switch known.plan() {
         case .refuse(let reply): return refuse(reply)
+        case .refuseLater(let answer):
+            stage = .streaming(UnreadBody())
+            suspend()
+            answer(exchange)
         case .stream(let sink): stage = .streaming(sink)
         case .collect(let limit, let answer):
             if let violation = head.violation(collecting: limit) { return refuse(violation) }
@@ -174,4 +179,11 @@ extension Connection {
             return response
         }
     }
+}
+
+/// A body that is not read, because its request will be refused.
+private final class UnreadBody: BodySink {
+    let heldBytes = 0
+    func receive(_ bytes: UnsafeRawBufferPointer, _ exchange: Exchange) -> Bool { false }
+    func finish(_ exchange: Exchange) {}
 }

@@ -26,6 +26,9 @@ protocol HTTPHandler: Sendable {
 enum BodyPlan {
     /// Reply immediately without reading the body, then close the connection.
     case refuse(Reply)
+    /// Do the same as soon as the function has led to a call of ``Exchange/respond(_:)`` with a reply of known bytes, from any
+    /// thread. The request must have a body.
+    case refuseLater(@Sendable (Exchange) -> Void)
     /// Collect the whole body in memory, then call the function with it. The function must lead to exactly one call of
     /// ``Exchange/respond(_:)``, immediately or later from any thread. A body longer than `limit` bytes gets 413 before
     /// any of it is read.

@@ -302,6 +302,23 @@ struct RequestFormTests {
             ("POST /v1/messages", ["Content-Type: application/x-ndjson"], "{\n{}\n", "401 unauthorized"),
             ("POST /v1/messages", ["Content-Type: application/x-ndjson"], "", "401 unauthorized"),
             ("POST /v1/messages?stop=maybe", ["Content-Type: application/x-ndjson"], "{}\n", "401 unauthorized"),
+            // also one who has a token that nobody has
+            (
+                "POST /v1/messages", ["NOBODY", "Content-Length: 2000000", "Content-Type: text/plain"], nil,
+                "401 unauthorized"
+            ),
+            ("POST /v1/messages", ["NOBODY", "Content-Length: 2000000"], nil, "401 unauthorized"),
+            ("POST /v1/logout", ["NOBODY", "Content-Length: 16385"], "{", "401 unauthorized"),
+            (
+                "POST /v1/messages", ["NOBODY", "Transfer-Encoding: chunked"], "2\r\n{}\r\n0\r\n\r\n",
+                "401 unauthorized"
+            ),
+            (
+                "POST /v1/messages", ["NOBODY", "Content-Length: 9999", "Content-Type: text/plain"], nil,
+                "401 unauthorized"
+            ),
+            ("POST /v1/messages", ["NOBODY", "Content-Type: text/plain"], "{", "401 unauthorized"),
+            ("POST /v1/messages", ["NOBODY", "Content-Type: text/plain"], "", "401 unauthorized"),
             ("POST /v1/logout", [], "[]", "401 unauthorized"),
             ("POST /v1/admin/users", ["Authorization: Bearer x"], "{", "401 unauthorized"),
             ("GET /v1/conversations/nowhere/messages?after=x&limit=x", [], nil, "401 unauthorized"),
@@ -358,10 +375,9 @@ struct RequestFormTests {
         ] as [(String, [String], String?, String)])
     func order(request: String, headers: [String], body: String?, outcome: String) throws {
         let words = request.split(separator: " ").map(String.init)
+        let users = ["ALICE": authorization, "NOBODY": "Authorization: Bearer \(String(repeating: "A", count: 43))"]
         let answer = try RawClient(port: server.port).request(
-            words[0], words[1],
-            headers: headers.map { $0 == "ALICE" ? "Authorization: Bearer \(alice.token ?? "")" : $0 },
-            body: body.map { Array($0.utf8) })
+            words[0], words[1], headers: headers.map { users[$0] ?? $0 }, body: body.map { Array($0.utf8) })
         #expect(answer.outcome == outcome)
         #expect(answer.header("Content-Type") == "application/json; charset=utf-8")
     }
