@@ -49,6 +49,70 @@ struct RememberedErasuresTests {
         #expect(try store.all("@me", as: "bob").map(\.text) == ["before it", "after it"])
     }
 
+    /// Data of before alice's messages were erased, with the list of after that, and the path of `general`'s log there, in whose
+    /// block a bit has changed.
+    private func older(
+        _ secret: String, _ copy: String, _ erase: (TestStore) throws -> Void
+    ) throws -> (log: String, offset: UInt64) {
+        let store = try TestStore(users: ["alice", "bob"])
+        for conversation in ["general", "@bob"] {
+            try store.post([secret], to: conversation)
+            try store.post(["of bob"], to: conversation == "general" ? conversation : "@alice", by: "bob")
+            try store.seal(conversation)
+        }
+        let log = try #require(try store.logs().first).dropFirst(store.directory.utf8.count)
+        try store.reopen { try Files.copy($0, to: copy) }
+        try erase(store)
+        store.store.close()
+        try Files.write(try #require(Files.bytes(store.directory + "/erased")), to: copy + "/erased")
+        let damaged = copy + log
+        let offset = try disk.open(damaged, .read).size() - 3
+        try flip(damaged, at: offset)
+        return (damaged, offset)
+    }
+
+    @Test(
+        "a block that can't be read keeps no other text from being erased again, and its own is erased later",
+        .aboutFiles)
+    func damagedBlock() throws {
+        let (secret, older) = ("k7v2q9xw4rzt1m8p", try TemporaryDirectory())
+        let (log, offset) = try self.older(secret, older("old")) { store in
+            try erase(Seq(1)...Seq(1), store)
+            _ = try waitFor { store.store.erase([Seq(1)...Seq(1)], in: "@alice,@bob", by: "alice", $0) }.get()
+        }
+        // When that is served
+        let store = try TestStore(older("old"))
+        // Then the other conversation's text is gone
+        #expect(store.reports.contains("could not be erased again"))
+        #expect(try store.all("@bob").map(\.text) == ["", "of bob"])
+        // And this one's as soon as the block can be read
+        try store.reopen { _ in try flip(log, at: offset) }
+        #expect(try store.all().map(\.text) == ["", "of bob"])
+        #expect(Files.holding(piecesOf: secret, below: store.directory) == [])
+    }
+
+    @Test(
+        "nobody can use an erased account again, also if a message of it can't be read, which is erased later",
+        .aboutFiles)
+    func damagedBlockOfAccount() throws {
+        let (secret, older) = ("k7v2q9xw4rzt1m8p", try TemporaryDirectory())
+        let (log, offset) = try self.older(secret, older("old")) { store in
+            _ = try waitFor { store.store.eraseAccount("alice", by: "operator", $0) }.get()
+        }
+        let store = try TestStore(older("old"))
+        #expect(store.reports.contains("could not be erased again"))
+        #expect(store.store.accountViews().filter(\.isDisabled).map(\.name) == ["alice"])
+        #expect(store.store.credentials(of: "alice") == nil)
+        #expect(try store.all("@alice", as: "bob").map(\.text) == ["", "of bob"])
+        try store.reopen { _ in try flip(log, at: offset) }
+        #expect(store.reports.contains("erased an account again"))
+        #expect(try store.all(as: "bob").map(\.text) == ["", "of bob"])
+        #expect(Files.holding(piecesOf: secret, below: store.directory) == [])
+        let count = store.reports.lines.count
+        try store.reopen()
+        #expect(store.reports.lines.count == count)
+    }
+
     @Test(
         "an erasure or a retention that a full disk refuses leaves no file, and is not done later by itself",
         arguments: [(false, 0), (false, 1), (false, 2), (true, 0), (true, 1)])

@@ -127,23 +127,44 @@ extension Store {
         let damages = try remembered.damages()
         for damage in damages { report("'\(damage.file)': \(damage.problem); run 'natterd fsck --repair'") }
         try writeRemembered()
-        try repeatErasures(of: remembered.accounts(), writer)
+        var failure: StoreError?
+        for account in try remembered.accounts() {
+            attempt(&failure) { try repeatErasure(of: account, writer) }
+        }
         var missing: [ConversationID: Set<Seq>] = [:]
         try remembered.forEach { entry in
-            guard case .message(let message) = entry, try isMissing(message) else { return }
-            missing[message.conversation, default: []].insert(message.seq)
+            guard case .message(let message) = entry else { return }
+            // A block that can't be read is not served.
+            attempt(&failure) {
+                guard try isMissing(message) else { return }
+                missing[message.conversation, default: []].insert(message.seq)
+            }
         }
         for (id, seqs) in missing {
             let found = state.withLock { $0.conversation(id)?.identity }
             guard let found else { continue }
-            let eraser = Eraser(store: self, writer: writer, identity: found, isAgain: true)
-            defer { finishErasing([id], hasErased: eraser.hasFoundErased) }
-            let count = try eraser.erase(seqs)
-            guard count > 0 else { continue }
-            report("erased \(count) messages again, of which this database, which is older, had the texts")
+            attempt(&failure) {
+                let eraser = Eraser(store: self, writer: writer, identity: found, isAgain: true)
+                defer { finishErasing([id], hasErased: eraser.hasFoundErased) }
+                let count = try eraser.erase(seqs)
+                guard count > 0 else { return }
+                report("erased \(count) messages again, of which this database, which is older, had the texts")
+            }
         }
+        if let failure { throw failure }
         // Each start reports it until it is repaired.
         if damages.isEmpty { try noteStamp() }
+    }
+
+    /// Runs `body`. One text or account that can't be erased does not keep the others from being erased.
+    private func attempt(_ failure: inout StoreError?, _ body: () throws -> Void) {
+        do {
+            guard !isFailed else { throw StoreError.outcomeUnknown }
+            try body()
+        } catch {
+            failure = failure ?? StoreError(error)
+            stopIfDiskFailed(error)
+        }
     }
 
     /// Whether a message of this history is not erased in the database. A number can be another message after a restore.

@@ -36,30 +36,35 @@ extension Store {
 
     /// Closes an account. For one that is closed, only its last address goes, which a server of an older release may have
     /// brought back.
-    private func close(_ account: RememberedErasures.Account, by actor: String) throws(StoreError) {
+    ///
+    /// - Parameter isDone: false if the next start is to look for its messages again.
+    private func close(
+        _ account: RememberedErasures.Account, isDone: Bool = true, by actor: String
+    ) throws(StoreError) {
+        // Only an account without one counts as erased. Nobody's password has this hash.
+        let password = isDone ? "" : "-"
         let failure = recordAlone(freesRoom: true) { [self] builder in
             state.withLock { state in
                 guard let found = state.account(named: account.name.text) else { return .nothing }
-                return found.isErased ? Decision(found.closed) : state.closing(found, by: actor, builder)
+                if found.isErased { return Decision(found.closed(password: "")) }
+                if found.isDisabled, found.passwordHash == password { return .nothing }
+                return state.closing(found, password: password, by: actor, builder)
             }
         }
         if let failure { throw failure }
     }
 
-    /// Erases again the accounts that an older database has as they were, and takes the names of those that it does not have.
+    /// Erases again an account that an older database has as it was, and takes the name of one that it does not have.
     /// Messages first, because a closed account says that all of this is done.
-    func repeatErasures(of accounts: [RememberedErasures.Account], _ writer: ArchiveWriter) throws {
-        for account in accounts {
-            let found = state.withLock { $0.account(named: account.name.text).map { ($0.remembered, $0.isErased) } }
-            guard let (known, isErased) = found else {
-                try takeName(of: account)
-                continue
-            }
-            guard known == account, !isErased else { continue }
-            _ = try eraseMessages(of: account, writer).get()
-            try close(account, by: "natterd")
-            report("erased an account again that this database, which is older, still had")
-        }
+    func repeatErasure(of account: RememberedErasures.Account, _ writer: ArchiveWriter) throws {
+        let found = state.withLock { $0.account(named: account.name.text).map { ($0.remembered, $0.isErased) } }
+        guard let (known, isErased) = found else { return try takeName(of: account) }
+        guard known == account, !isErased else { return }
+        let result = eraseMessages(of: account, writer)
+        // Nobody can use it, even if some of its messages can't be read.
+        try close(account, isDone: (try? result.get()) != nil, by: "natterd")
+        _ = try result.get()
+        report("erased an account again that this database, which is older, still had")
     }
 
     private func takeName(of account: RememberedErasures.Account) throws(StoreError) {
@@ -92,7 +97,7 @@ extension Store {
             do {
                 guard !isFailed else { throw StoreError.outcomeUnknown }
                 sealer.keepUp(self, writer)
-                let seqs = try seqs(of: account, in: identity)
+                let seqs = try seqs(of: account, in: identity, &failure)
                 if seqs.isEmpty { continue }
                 erased.append(identity.id)
                 let eraser = Eraser(store: self, writer: writer, identity: identity, account: account)
@@ -107,7 +112,10 @@ extension Store {
         return failure.map { .failure($0) } ?? .success(count)
     }
 
-    private func seqs(of account: ErasedAccount, in identity: ConversationIdentity) throws -> Set<Seq> {
+    /// - Parameter failure: set if a block can't be read. What the others hold can be erased all the same.
+    private func seqs(
+        of account: ErasedAccount, in identity: ConversationIdentity, _ failure: inout StoreError?
+    ) throws -> Set<Seq> {
         var seqs: Set<Seq> = []
         func look(through records: Records) {
             for index in 0..<records.count where account.isIn(records[index]) {
@@ -120,7 +128,10 @@ extension Store {
         }
         try withReader { reader in
             for row in try ArchiveRows.allBlocks(of: identity.number, on: reader.connection) {
-                look(through: try reader.open(row, of: identity).records)
+                do throws(ArchiveError) { look(through: try reader.open(row, of: identity).records) } catch {
+                    failure = failure ?? StoreError(error)
+                    stopIfDiskFailed(error)
+                }
             }
         }
         return seqs
@@ -132,15 +143,19 @@ extension AccountState {
         RememberedErasures.Account(id: id, created: created, name: name)
     }
 
-    /// Takes password, rights and last address.
-    fileprivate var closed: Change { .accountChanged(id, isDisabled: true, isAdmin: false, password: "") }
+    /// Takes password and rights, and with an empty password the last address.
+    fileprivate func closed(password: String) -> Change {
+        .accountChanged(id, isDisabled: true, isAdmin: false, password: password)
+    }
 }
 
 extension StoreState {
     /// Takes everything from an account but its name and number. The audit trail names nobody.
-    fileprivate func closing(_ account: AccountState, by actor: String, _ builder: BatchBuilder) -> Decision {
+    fileprivate func closing(
+        _ account: AccountState, password: String, by actor: String, _ builder: BatchBuilder
+    ) -> Decision {
         let id = account.id
-        var decision = Decision(account.closed, .sessionsEnded(id, keeping: nil, robots: true))
+        var decision = Decision(account.closed(password: password), .sessionsEnded(id, keeping: nil, robots: true))
         // A server of an older release removes the last address only with this.
         if let seen = account.lastSeen {
             let visit = Change.Visit(number: id.rawValue, time: seen.advanced(milliseconds: 1), address: nil)
