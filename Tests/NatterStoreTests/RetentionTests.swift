@@ -63,6 +63,27 @@ struct RetentionTests {
         if let failure { throw failure }
     }
 
+    @Test("runs that meet a damaged block leave no files behind", .aboutFiles)
+    func damagedBlock() throws {
+        // Given old messages, and behind them two blocks that stay, of which the second can't be read
+        let store = try Self.store()
+        try store.fill(50, label: "newer")
+        try store.seal()
+        let log = try #require(try store.logs().max())
+        try store.reopen { _ in
+            let file = try PosixDisk().open(log, .readWrite)
+            let offset = try file.size() - 3
+            try file.write([try file.read(count: 1, at: offset)[0] ^ 1], at: offset)
+        }
+        let before = try store.logs()
+        // When old messages are to go, again and again
+        for days in [30, 29, 28] {
+            #expect(throws: StoreError.self) { _ = try Self.retain(days, store) }
+            // Then the directory is as it was
+            #expect(try store.logs().sorted() == before.sorted())
+        }
+    }
+
     @Test(
         "a file that could not be made, and must go, does not take the messages with it that are sealed next",
         .aboutFiles)

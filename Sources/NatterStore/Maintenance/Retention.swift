@@ -225,8 +225,11 @@ extension Store {
                 guard try tryingAgain({ try run.run(number, cleared: cleared) }) else { return }
                 dropped += state.withLock { [$0.conversations[number]?.identity.id].compactMap { $0 } }
             }
-            // The search index holds words of what is gone, and the write-ahead log its blocks' texts.
-            if !dropped.isEmpty { finishErasing(isShared ? dropped : []) }
+            // The search index holds words of what is gone, and the write-ahead log its blocks' texts. A step that failed, as at a
+            // damaged block, may have left a new file, and so may each run after it.
+            if !dropped.isEmpty || failure != nil {
+                finishErasing(isShared ? dropped : [], hasErased: !dropped.isEmpty)
+            }
         }
         if !isTaken { completion(.busy) }
     }
