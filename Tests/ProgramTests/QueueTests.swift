@@ -150,6 +150,32 @@ struct QueueTests {
         #expect(try world.alice("outbox", "ls").bytes.isEmpty)
     }
 
+    @Test("--queue keeps a message while something else answers in the server's place, not one that natterd refuses")
+    func strangeAnswer() throws {
+        let world = try World()
+        let way = try HostileServer(for: world.url)
+        defer { way.stop() }
+        let alice = Person(name: "alice", home: world.alice.home, server: way.url)
+        for answer in [
+            "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>",
+            "HTTP/1.1 302 Found\r\nLocation: http://login.example/\r\nContent-Length: 0\r\n\r\n",
+            "HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>",
+            "SSH-2.0-OpenSSH_9.2\r\n",
+        ] {
+            way.answerAll(answer)
+            let queued = try alice("send", "--queue", "one")
+            #expect(queued.code == 0 && queued.bytes.isEmpty && isOneLine(queued.errors), "\(queued)")
+            let lines = try alice.run(["send", "--lines", "--queue"], input: bytes("two\nthree\n"))
+            #expect(lines.code == 0 && isOneLine(lines.errors), "\(lines)")
+            #expect(try alice("outbox", "retry").code == 76)
+            way.answerAll(nil)
+            try expect(alice("sync"), hasNotes: true)
+        }
+        #expect(try world.bob.texts("log") == (1...4).flatMap { _ in ["one", "two", "three"] })
+        #expect(try alice("send", "--queue", "-c", "@nobody", "four").code == 67)
+        #expect(try alice("outbox").bytes.isEmpty)
+    }
+
     @Test("outbox ls says which message is an answer")
     func kinds() throws {
         let world = try World(isServing: false)

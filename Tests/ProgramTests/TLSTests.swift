@@ -80,6 +80,43 @@ struct TLSTests {
         #expect(try #require(Files.text(world.data + ".log")).contains(" warning certificate_expires "))
     }
 
+    @Test("what --queue and wrap keep waits while the certificate is not verified, and goes out once it is")
+    func waiting() throws {
+        let world = try secureWorld()
+        // Given a server whose certificate was replaced by one that its people do not know
+        let first = try world.directory.write("first.pem", try #require(Files.bytes(world.certificate)))
+        try expect(world.alice("sync", "--ca-file", first))
+        world.stopServing()
+        try certificate(in: world)
+        try world.serve(["--tls-cert", world.certificate, "--tls-key", world.key])
+        func wary(_ words: String..., input: String = "") throws -> Outcome {
+            try world.alice.run(words + ["--ca-file", first], input: .bytes(Array(input.utf8)))
+        }
+        // When they send what must not get lost
+        for text in ["one", "two"] {
+            let queued = try wary("send", "--queue", text)
+            #expect(queued.code == 0 && queued.errors.contains("certificate") && isOneLine(queued.errors), "\(queued)")
+        }
+        let lines = try wary("send", "--lines", "--queue", input: "three\nfour\n")
+        #expect(lines.code == 0 && isOneLine(lines.errors), "\(lines)")
+        for file in [first, world.directory("nosuch.pem")] {
+            let wrapped = try world.alice("wrap", "--ca-file", file, "--", "true")
+            #expect(wrapped.code == 0 && wrapped.errors.hasPrefix("natter: queued: "), "\(wrapped)")
+        }
+        // Then all of it waits, and what would deliver it says why it does not
+        for words in [["sync"], ["outbox", "retry"], ["send", "five"]] {
+            let outcome = try world.alice.run(words + ["--ca-file", first])
+            #expect(
+                outcome.code == 69 && outcome.errors.contains("certificate") && isOneLine(outcome.errors), "\(outcome)")
+        }
+        let status = try #require(try world.alice("status", "--offline", "--json").objects().first)
+        #expect(status[int: "waiting"] == 6 && status[int: "parked"] == 0, "\(status)")
+        // And it goes out in order when the certificate is known
+        try expect(world.alice("sync", "--ca-file", world.certificate), hasNotes: true)
+        let texts = try world.bob.texts("log", "--ca-file", world.certificate)
+        #expect(texts.prefix(4) == ["one", "two", "three", "four"] && texts.count == 6, "\(texts)")
+    }
+
     @Test("SIGHUP takes another certificate, and a reader that waits meanwhile is not cut")
     func reload() throws {
         let world = try World(isServing: false)

@@ -143,8 +143,10 @@ enum WrapCommand {
                 return nil
             } catch let error as APIError {
                 let failure = ExitCodes.translate(error)
-                // What answers in the server's place, such as a network's login page, has not refused the message.
-                if failure.exitCode == .badProtocol, kept != nil {
+                // Only a server's refusal is final. A file of certificates that can't be read, or a server of another version, may
+                // be mended.
+                let isRefused = if case .refused = error { failure.exitCode != .badProtocol } else { false }
+                if !isRefused, kept != nil {
                     context.note("queued: \(error.reason)")
                     return nil
                 }
