@@ -40,9 +40,7 @@ enum DaemonFailure {
     private static func of(_ error: StoreOpenError) -> CommandFailure {
         switch error {
         case .locked: CommandFailure(.temporary, code: "locked", error.phrase)
-        case .cannotCreate(let disk) where disk.isFull || disk.code == .tooManyOpenFiles: CommandFailure(disk)
-        case .cannotCreate(let disk):
-            CommandFailure(.cannotCreate, code: "cannot_create", CommandFailure.remedied(disk))
+        case .cannotCreate(let disk): cannotCreate(disk)
         case .newer: CommandFailure(.configuration, code: "newer_format", error.phrase)
         case .damaged: CommandFailure(.inputOutput, code: "damaged", "\(error); run 'natterd fsck'")
         case .malformed: CommandFailure(.usage, code: "usage", error.phrase)
@@ -50,6 +48,11 @@ enum DaemonFailure {
         case .unfit: CommandFailure(.configuration, code: "unfit_database", error.phrase)
         case .incomplete: CommandFailure(.inputOutput, code: "incomplete", error.phrase)
         }
+    }
+
+    private static func cannotCreate(_ disk: DiskError) -> CommandFailure {
+        disk.isFull || disk.code == .tooManyOpenFiles
+            ? CommandFailure(disk) : CommandFailure(.cannotCreate, code: "cannot_create", CommandFailure.remedied(disk))
     }
 
     private static func of(_ error: TLSError) -> CommandFailure {
@@ -109,8 +112,7 @@ enum DaemonFailure {
         case .inUse: CommandFailure(.temporary, code: "locked", error.phrase)
         case .occupied, .otherStore, .notEmpty: CommandFailure(.cannotCreate, code: "occupied", error.phrase)
         case .nested: CommandFailure(.usage, code: "usage", error.phrase)
-        case .cannotCreate(let disk) where disk.isFull || disk.code == .tooManyOpenFiles: CommandFailure(disk)
-        case .cannotCreate: CommandFailure(.cannotCreate, code: "cannot_create", error.phrase)
+        case .cannotCreate(let disk): cannotCreate(disk)
         case .notABackup: CommandFailure(.invalidData, code: "not_a_backup", error.phrase)
         case .damaged: CommandFailure(.inputOutput, code: "damaged", error.phrase)
         }

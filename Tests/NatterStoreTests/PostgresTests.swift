@@ -29,6 +29,18 @@ struct PostgresTests {
         }
     }
 
+    /// Keeps a server from reading and writing until the returned function is called.
+    private func pause(_ server: TestStore) throws -> () -> Void {
+        let isOver = Monitor(false)
+        let thread = try SystemThread(name: "pause") { [store = server.store] in
+            try? store.upkeep { _ in _ = isOver.wait { $0 ? true : nil } }
+        }
+        return {
+            isOver.signal { $0 = true }
+            thread.join()
+        }
+    }
+
     @Test("what one server acknowledged, the next read at another shows")
     func readYourWrites() throws {
         let servers = try servers(2)
@@ -496,18 +508,14 @@ struct PostgresTests {
         try standby.catchUp(with: primary)
         standby.stop(SIGINT)
         // Given that the second server reads nothing while the first acknowledges, and a client sees it
-        let isRead = Monitor(false)
-        let pause = try SystemThread(name: "pause") { [store = servers[1].store] in
-            try? store.upkeep { _ in _ = isRead.wait { $0 ? true : nil } }
-        }
+        let goOn = try pause(servers[1])
         try servers[0].post(["lost"])
         let cursor = try servers[0].store.changes(since: .now, for: alice, form: .messages, limitBytes: 1_000).cursor
         primary.stop(SIGQUIT)
         try standby.start()
         try standby.promote()
         // When the second one is the first to write after the loss
-        isRead.signal { $0 = true }
-        pause.join()
+        goOn()
         try eventually("it writes") { try servers[1].post(["new"]).first?.message?.seq == Seq(2) }
         // Then that client is told to look again
         #expect(throws: StoreError.self) {
@@ -522,10 +530,7 @@ struct PostgresTests {
     @Test("entries that do not fit into one answer come in parts")
     func largeEntries() throws {
         let servers = try servers(2)
-        let isRead = Monitor(false)
-        let pause = try SystemThread(name: "pause") { [store = servers[1].store] in
-            try? store.upkeep { _ in _ = isRead.wait { $0 ? true : nil } }
-        }
+        let goOn = try pause(servers[1])
         // Of bytes that can't be compressed: two that fit together, one that fits alone, larger ones, a small one
         var random = SystemRandomNumberGenerator()
         let texts = [20_000, 20_000, 50_000, 60_000, 10].map { count in
@@ -533,8 +538,7 @@ struct PostgresTests {
         }
         for text in texts { try servers[0].post([text]) }
         try servers[0].post(Array(repeating: texts[3], count: 1) + texts.map { String($0.reversed()) })
-        isRead.signal { $0 = true }
-        pause.join()
+        goOn()
         try servers[1].post(["last"])
         try servers[0].store.catchUp()
         #expect(try servers[1].all().map(\.text) == servers[0].all().map(\.text))

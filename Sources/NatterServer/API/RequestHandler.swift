@@ -78,7 +78,10 @@ struct RequestHandler: HTTPHandler {
                 throw APIError(.tooLarge, "the body has \(length) bytes; the limit is \(limit)")
             }
             if let error = read.typeError { throw error }
-            if !isBulk, let violation = head.violation(collecting: limit) { throw RequestHandler.error(violation) }
+            // Otherwise whoever collects the body looks.
+            if isLate, !isBulk, let violation = head.violation(collecting: limit) {
+                throw RequestHandler.error(violation)
+            }
             if isBulk {
                 if let principal { return .stream(try BulkPosting(head, server, principal)) }
                 return .stream(

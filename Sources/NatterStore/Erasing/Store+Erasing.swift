@@ -157,7 +157,7 @@ extension Store {
     }
 
     /// Runs `body`. One text or account that can't be erased does not keep the others from being erased.
-    private func attempt(_ failure: inout StoreError?, _ body: () throws -> Void) {
+    func attempt(_ failure: inout StoreError?, _ body: () throws -> Void) {
         do {
             guard !isFailed else { throw StoreError.outcomeUnknown }
             try body()

@@ -94,19 +94,17 @@ extension Store {
         var (count, erased, failure): (Int, [ConversationID], StoreError?) = (0, [], nil)
         var hasErased = false
         for identity in identities.sorted(by: { $0.number < $1.number }) {
-            do {
-                guard !isFailed else { throw StoreError.outcomeUnknown }
+            var unread: StoreError?
+            attempt(&failure) {
                 sealer.keepUp(self, writer)
-                let seqs = try seqs(of: account, in: identity, &failure)
-                if seqs.isEmpty { continue }
+                let seqs = try seqs(of: account, in: identity, &unread)
+                if seqs.isEmpty { return }
                 erased.append(identity.id)
                 let eraser = Eraser(store: self, writer: writer, identity: identity, account: account)
                 defer { hasErased = hasErased || eraser.hasFoundErased }
                 count += try eraser.erase(seqs)
-            } catch {
-                failure = failure ?? StoreError(error)
-                stopIfDiskFailed(error)
             }
+            failure = failure ?? unread
         }
         finishErasing(erased, hasErased: hasErased)
         return failure.map { .failure($0) } ?? .success(count)

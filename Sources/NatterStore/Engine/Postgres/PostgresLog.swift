@@ -106,12 +106,7 @@ struct PostgresLog {
     // MARK: Reading
 
     mutating func entries(after place: LogPlace, limit: Int) throws -> [LogEntry] {
-        try translating { log in
-            let connection = try log.connected()
-            let reading = PostgresLog.reading(after: place, limit)
-            return try PostgresLog.entries(
-                connection.run(reading.sql, all: reading.values), after: place, limit, connection)
-        }
+        try translating { log in try PostgresLog.entries(log.connected(), after: place, limit) }
     }
 
     /// The most bytes of entries in one answer. A server that stands still while it holds the lock of the log leaves an answer
@@ -129,14 +124,17 @@ struct PostgresLog {
             """, [.unsigned(place.number), .integer(Int64(clamping: limit) + 1), .integer(answerBytes)])
     }
 
-    /// - Parameter rows: the answer to `reading`.
+    /// - Parameter answer: to `reading`, if that was asked already.
     private static func entries(
-        _ rows: PostgresRows, after place: LogPlace, _ limit: Int, _ connection: PostgresConnection
+        _ connection: PostgresConnection, after place: LogPlace, _ limit: Int, _ answer: PostgresRows? = nil
     ) throws -> [LogEntry] {
-        var rows = rows
+        var answer = answer
         var entries: [LogEntry] = []
         var before = place
         while true {
+            let reading = reading(after: before, limit - entries.count)
+            let rows = try answer ?? connection.run(reading.sql, all: reading.values)
+            answer = nil
             // The row is gone if this server slept so long that others did not wait for it.
             guard rows.count > 0, PostgresLog.place(rows, 0) == before else { throw HistoryWentBack() }
             var row = 1
@@ -148,8 +146,6 @@ struct PostgresLog {
                 row += 1
             }
             if row >= rows.count { return entries }
-            let rest = reading(after: before, limit - entries.count)
-            rows = try connection.run(rest.sql, all: rest.values)
         }
     }
 
@@ -337,7 +333,7 @@ struct PostgresLog {
             PostgresLog.reading(after: place, PostgresLog.readLimit),
         ])
         holdsLock = true
-        return try answers.last.map { try PostgresLog.entries($0, after: place, PostgresLog.readLimit, connection) }
+        return try answers.last.map { try PostgresLog.entries(connection, after: place, PostgresLog.readLimit, $0) }
             ?? []
     }
 
@@ -461,11 +457,9 @@ struct PostgresLog {
             func list(_ values: [Int64]) -> PostgresValue { .array(values.map { String($0) }) }
             let connection = try log.connected()
             log.release()
-            let reading = PostgresLog.reading(after: read, 0)
-            do {
-                _ = try PostgresLog.entries(
-                    connection.run(reading.sql, all: reading.values), after: read, 0, connection)
-            } catch is HistoryWentBack { throw StoreError.busy }
+            do { _ = try PostgresLog.entries(connection, after: read, 0) } catch is HistoryWentBack {
+                throw StoreError.busy
+            }
             // By itself, so that of two servers that trim at once, the later one sees how far both have read. Otherwise
             // neither would trim what both have read before the next tail is sealed.
             try connection.run(
