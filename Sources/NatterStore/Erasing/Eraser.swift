@@ -291,8 +291,12 @@ extension Store {
     /// Overwrites and removes the files that erasures have replaced, unless a backup or a check reads them. Call on the sealer's
     /// thread.
     func wipeRetired() throws {
-        guard !isShared, copies.withLock({ $0 == 0 }) else { return }
+        if isShared { return }
         let paths = try withReader { try RetiredFiles.all(on: $0.connection) }
+        guard copies.withLock({ $0 == 0 }) else {
+            if !paths.isEmpty { reportRemains(Store.neededByCopies) }
+            return
+        }
         // The index needs room for its purge. These files give some back.
         for path in paths where !StoreSearch.files.contains(path) {
             try RetiredFiles(directory: directory, disk: disk).wipe(path)
@@ -303,13 +307,20 @@ extension Store {
         }
     }
 
+    private static let neededByCopies: Phrase =
+        "an erased text may stay in files that a backup or a check still reads; they go when it ends"
+
     /// Runs `body`, which reads log files as the index names them at one moment. Erasures leave files in place until it ends.
     func copying<Result>(_ body: () throws -> Result) rethrows -> Result {
         copies.signal { $0 += 1 }
         defer {
             copies.signal { $0 -= 1 }
             _ = sealer.submit { [self] _ in
-                do { try wipeRetired() } catch {
+                do {
+                    try wipeRetired()
+                    let isLast = copies.withLock { $0 == 0 }
+                    erasureRemains.signal { if isLast, $0 == Store.neededByCopies { $0 = nil } }
+                } catch {
                     report("an erased text is not gone from all files yet: \(StoreError(error).cause)")
                 }
             }
