@@ -145,17 +145,11 @@ final class WriterCore: @unchecked Sendable {
         var isUncertain = false
         for _ in 0..<WriterCore.proposals {
             do {
-                let answer: Appended
-                var isMoved = false
-                do { answer = try engine.append(entry, with: builder.blocks) } catch is LogMoved {
-                    answer = .behind(try engine.entries(after: place, limit: WriterCore.followLimit))
-                    isMoved = true
-                }
-                switch answer {
+                switch try engine.append(entry, with: builder.blocks) {
                 case .done(let reached):
                     publish(entry, builder, at: reached)
                     return true
-                case .behind(let others):
+                case .behind(let others, let isMoved):
                     guard let first = others.first, first.author == entry.author else {
                         try takeOver(others)
                         if isMoved { try beginEpoch() }
@@ -321,7 +315,7 @@ final class WriterCore: @unchecked Sendable {
                     state.journalBytes += state.leastEntryBytes
                     for change in begin.changes { change.apply(to: &state, at: begin.commit) }
                 }
-            case .behind(let others):
+            case .behind(let others, _):
                 try takeOver(others)
                 if others.contains(where: { $0.changes.contains(where: \.beginsEpoch) }) { return }
             case .unknown: continue

@@ -470,8 +470,8 @@ struct PostgresFaultTests {
         try TestStore(database: uri).store.close()
         let pool = PostgresPool(try SharedStore(uri).target, patienceMilliseconds: 1_000)
         let end = try pool.use { connection in
-            PostgresLog.place(
-                try connection.run("SELECT \(PostgresLog.columns) FROM log ORDER BY number DESC LIMIT 1"), 0)
+            PostgresEntries.place(
+                try connection.run("SELECT \(PostgresEntries.columns) FROM log ORDER BY number DESC LIMIT 1"), 0)
         }
         // Given a turn that has begun, in which less is left to wait now
         var log = PostgresLog(pool, node: 1)
@@ -496,6 +496,35 @@ struct PostgresFaultTests {
         #expect(try pool.use { try $0.run("SELECT 1::bigint").integer(0, 0) } == 1)
     }
 
+    @Test("the session of a server that stands still while it sends under the lock of the log is ended, and no other")
+    func frozenSender() throws {
+        try TestStore(database: uri).store.close()
+        let connection = try PostgresPool(try SharedStore(uri).target).open()
+        let lock = "SELECT FROM pg_advisory_xact_lock(\(PostgresLog.lock));\n"
+        for (begin, isActive, ended) in [(lock, true, 1), (lock, false, 0), ("", true, 0)] {
+            let name = "frozen \(begin.count) \(isActive)"
+            let frozen = try cluster.session("SET application_name='\(name)';\nBEGIN;\n\(begin)", in: uri)
+            // It waits for rows that its client does not send.
+            if isActive { frozen.type("COPY schema_step FROM STDIN;\n") }
+            let state = isActive ? "active" : "idle in transaction"
+            try eventually("it stands still") {
+                let look =
+                    "SELECT state FROM pg_stat_activity WHERE application_name='\(name)' AND wait_event='ClientRead'"
+                let hasLock =
+                    "SELECT 1 FROM pg_locks WHERE locktype='advisory' AND pid=(SELECT pid FROM pg_stat_activity WHERE application_name='\(name)')"
+                return try cluster.query(look, in: uri) == [state]
+                    && cluster.query(hasLock, in: uri).count == (begin.isEmpty ? 0 : 1)
+            }
+            #expect(try PostgresLog.endFrozen(connection) == 0)
+            #expect(try PostgresLog.endFrozen(connection, after: 0) == ended)
+            frozen.signal(SIGKILL)
+            _ = frozen.finish()
+            try eventually("it is gone") {
+                try cluster.query("SELECT 1 FROM pg_stat_activity WHERE application_name='\(name)'", in: uri) == []
+            }
+        }
+    }
+
     @Test("a sweep that waits in vain for the lock of the log leaves the connection as it was")
     func sweepInVain() throws {
         let pool = PostgresPool(try SharedStore(uri).target, patienceMilliseconds: 500)
@@ -508,118 +537,5 @@ struct PostgresFaultTests {
         #expect(failure?.isHeldUp == true && connection.isBetweenTransactions)
         try holder.execute("ROLLBACK")
         try PostgresSweeper(connection: connection, node: 1).sweep([ConversationID(high: 1, low: 2)])
-    }
-
-    @Test("a role with the rights that natter-postgresql(7) names runs servers, and can't make tables")
-    func leastRights() throws {
-        // Given the tables, made by their owner, and what the page says
-        try TestStore(database: uri).store.close()
-        let role = "run_" + (uri.split(separator: "/").dropFirst().first?.split(separator: "?").first ?? "")
-        let page = try #require(Files.text(Programs.packageRoot + "/man/natter-postgresql.7"))
-        let lines = page.split(separator: "\n").filter { $0.hasSuffix(";") && $0.contains("natterd_run") }
-        #expect(lines.count == 4)
-        let sql = lines.joined(separator: "\n").replacing("natterd_run", with: role).replacing(
-            "natterd", with: "natter")
-        try cluster.query(sql, in: uri)
-        // When servers run with that role
-        let theirs = uri.replacing("user=natter", with: "user=\(role)")
-        let servers = try (0..<2).map { _ in try TestStore(database: theirs, journalBytes: 64 << 10) }
-        for server in servers {
-            try server.fill(600)
-            try server.seal()
-        }
-        try servers[0].store.catchUp()
-        #expect(try waitFor { servers[0].store.erase([Seq(7)...Seq(7)], in: "general", by: "test", $0) }.get() == 1)
-        _ = try waitFor { servers[1].store.setRetention(Retention(days: 1), of: "general", by: "test", $0) }.get()
-        try servers[1].reopen()
-        #expect(servers.allSatisfy { $0.reports.lines.isEmpty }, "\(servers.map(\.reports.lines))")
-        #expect(try texts(servers)[1].count == 1_200)
-        // Then all works, and a right that is missing is named
-        try cluster.query("REVOKE INSERT ON log_piece FROM \(role)", in: uri)
-        try servers[0].post(["more"])
-        #expect(throws: StoreError.self) { try servers[0].seal() }
-        #expect(servers[0].reports.contains("permission denied for table log_piece"), "\(servers[0].reports.lines)")
-        // Another store can't be made, and none begins where it may not write
-        let empty = try cluster.makeDatabase().replacing("user=natter", with: "user=\(role)")
-        try refuses { _ = try TestStore(database: empty) }
-        let files = try TemporaryDirectory()
-        try TestStore(files.path).store.close()
-        try refuses { _ = try StoreCopy.run(from: files.path, to: SharedStore(empty)) { _ in } }
-        try cluster.query("REVOKE INSERT ON log FROM \(role)", in: uri)
-        try refuses { _ = try TestStore(database: theirs) }
-    }
-
-    /// Expects that a database is refused because of what it lacks.
-    private func refuses(_ words: String = "", _ body: () throws -> Void) throws {
-        do { try body() } catch StoreOpenError.unfit(let phrase) {
-            #expect(words.isEmpty || phrase.english.contains(words), "\(phrase)")
-            return
-        }
-        throw Failure("it was not refused")
-    }
-
-    @Test("a schema that is missing, forbidden, of another program or incomplete is refused, and the words say which")
-    func otherSchemas() throws {
-        let files = try TemporaryDirectory()
-        try TestStore(files.path).store.close()
-        func refused(_ uri: String, _ words: String) throws {
-            try refuses(words) { _ = try TestStore(database: uri) }
-            try refuses(words) { _ = try StoreCopy.run(from: files.path, to: SharedStore(uri)) { _ in } }
-        }
-        try refused(uri + "&options=-csearch_path%3Dnowhere", "search_path")
-        try cluster.query("CREATE TABLE account (name text)", in: uri)
-        try refused(uri, "relation \"account\" already exists")
-        #expect(try cluster.query("SELECT tablename FROM pg_tables WHERE schemaname='public'", in: uri) == ["account"])
-        try cluster.query("DROP TABLE account", in: uri)
-        try TestStore(database: uri).store.close()
-        let role = "no_usage_" + (uri.split(separator: "/").dropFirst().first?.split(separator: "?").first ?? "")
-        try cluster.query("CREATE ROLE \(role) LOGIN;\nREVOKE ALL ON SCHEMA public FROM public", in: uri)
-        try refused(uri.replacing("user=natter", with: "user=\(role)"), "USAGE")
-        // Also those that are asked for only when somebody logs in, or a file goes
-        for table in ["block", "store", "guess", "log_piece", "retired"] {
-            let database = try cluster.makeDatabase(copying: uri)
-            try cluster.query("DROP TABLE \(table)", in: database)
-            try refuses("\"\(table)\" does not exist") { _ = try TestStore(database: database) }
-            let cache = try TemporaryDirectory()
-            try refuses("\"\(table)\" does not exist") { _ = try SharedStore(database).check(in: cache.path) { _ in } }
-            try refuses("\"\(table)\" does not exist") {
-                _ = try StoreCopy.run(from: SharedStore(database), to: cache("copy"))
-            }
-        }
-    }
-
-    @Test("a store whose log or id is gone is damaged, even an empty one, and nothing is put in their place")
-    func emptied() throws {
-        try servers(uri).forEach { $0.store.close() }
-        let places = "SELECT (SELECT count(*) FROM log), (SELECT count(*) FROM store)"
-        for (sql, words, left) in [
-            ("DELETE FROM store", "lost its id", "0"), ("DELETE FROM log", "is empty", "1"),
-            ("DELETE FROM conversation", "is empty", "1"),
-        ] {
-            let database = try cluster.makeDatabase(copying: uri)
-            if sql.hasSuffix("conversation") { try cluster.query("DELETE FROM log", in: database) }
-            try cluster.query(sql, in: database)
-            let failure = #expect(throws: StoreOpenError.self) { _ = try TestStore(database: database) }
-            guard case .damaged(let phrase) = failure else { throw Failure("\(failure, default: "it opened")") }
-            #expect(phrase.english.contains(words))
-            let directory = try TemporaryDirectory()
-            var damages: [StoreDamage] = []
-            #expect(try SharedStore(database).check(in: directory.path) { damages.append($0) }.damages == 1)
-            #expect(damages.first?.problem.english.contains(words) == true, "\(damages)")
-            #expect(try cluster.query(places, in: database).first?.hasSuffix(left) == true)
-        }
-    }
-
-    @Test("a database in another encoding is refused before it gets tables")
-    func encoding() throws {
-        let name = "latin_\(uri.dropFirst("postgresql:///".count).prefix { $0 != "?" })"
-        try cluster.query(
-            "CREATE DATABASE \(name) TEMPLATE template0 ENCODING 'LATIN1'", in: cluster.uri("postgres"))
-        let uri = cluster.uri(name)
-        try refuses { _ = try TestStore(database: uri) }
-        let files = try TemporaryDirectory()
-        try TestStore(files.path).store.close()
-        try refuses { _ = try StoreCopy.run(from: files.path, to: SharedStore(uri)) { _ in } }
-        #expect(try cluster.query("SELECT count(*) FROM pg_tables WHERE schemaname='public'", in: uri) == ["0"])
     }
 }

@@ -114,8 +114,9 @@ enum Appended: Sendable {
     /// The entry is durable, and this place is behind it.
     case done(LogPlace)
     /// Other stores were first: these entries follow the place that the author saw. One of them may be the author's
-    /// own, from an attempt whose answer was lost.
-    case behind([LogEntry])
+    /// own, from an attempt whose answer was lost. If the log has moved, it may lack entries that other stores have
+    /// acknowledged, as after another database has taken its place: only an entry that begins an epoch may be next.
+    case behind([LogEntry], isMoved: Bool = false)
     /// The answer was lost. The entry may be proposed again, because the log accepts it at one place only.
     case unknown
 }
@@ -125,10 +126,6 @@ struct HistoryWentBack: Error {
     /// Why the engine has lost its copy of the rows, if that is all.
     var copyFailure: Phrase?
 }
-
-/// The log may lack entries that other stores have acknowledged, as after another database has taken its place. It leads
-/// through the place that this store has reached. Nothing was written, and only an entry that begins an epoch may be next.
-struct LogMoved: Error {}
 
 /// The result of `load`.
 struct LoadedState {

@@ -179,10 +179,16 @@ package final class PostgresCluster: @unchecked Sendable {
 
     /// Locks a table until the process is killed and its session ended.
     package func hold(_ table: String, in uri: String) throws -> ChildProcess {
-        let script = "BEGIN;\nLOCK TABLE \(table);\n\\echo held\nSELECT pg_sleep(600);\n"
-        let holder = try process("psql", ["-XAtq", "-d", uri], input: .bytes(Array(script.utf8)))
+        let holder = try session("BEGIN;\nLOCK TABLE \(table);\n\\echo held\nSELECT pg_sleep(600);\n", in: uri)
         guard try holder.line() == "held" else { throw Failure("'\(table)' can't be locked") }
         return holder
+    }
+
+    /// Runs SQL in a session that lasts until the process is killed, and waits for more until then.
+    package func session(_ sql: String, in uri: String) throws -> ChildProcess {
+        let session = try process("psql", ["-XAtq", "-d", uri], input: .pipe)
+        session.type(sql)
+        return session
     }
 
     @discardableResult

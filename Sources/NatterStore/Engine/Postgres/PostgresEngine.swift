@@ -322,7 +322,7 @@ final class PostgresEngine: StoreEngine {
                 for change in changes { change.apply(to: &state, at: first) }
                 state.place = reached
                 return true
-            case .behind(let others):
+            case .behind(let others, _):
                 for other in others {
                     keys += try state.follow(other).keys
                     state.place = other.end
@@ -358,7 +358,7 @@ final class PostgresEngine: StoreEngine {
                 cache.withLock { $0 = nil }
             }
             for number in entry.changes.compactMap(\.rewritten) { cache.withLock { $0 }?.forget(number) }
-        case .behind(let others):
+        case .behind(let others, _):
             do { try engine.follow(others, cache.withLock { $0 }) } catch let error as StoreError
                 where error.isOfDatabase || engine.copy == nil
             {
@@ -391,9 +391,9 @@ final class PostgresEngine: StoreEngine {
     func head() throws -> LogPlace {
         try barrier.head {
             try pool.use { connection in
-                let rows = try connection.run("SELECT \(PostgresLog.columns) FROM log ORDER BY number DESC LIMIT 1")
+                let rows = try connection.run("SELECT \(PostgresEntries.columns) FROM log ORDER BY number DESC LIMIT 1")
                 watch.noteAnswer()
-                return PostgresLog.place(rows, 0)
+                return PostgresEntries.place(rows, 0)
             }
         }
     }

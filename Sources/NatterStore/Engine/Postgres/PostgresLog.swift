@@ -36,11 +36,6 @@ struct PostgresLog {
     private static let queueLength = 16
     /// How many entries are read at a time.
     private static let readLimit = 256
-    static let columns = "number,node,attempt,chain,data"
-    /// The columns of a block `b`.
-    private static let blockColumns = """
-        b.first_seq,b.count,b.segment_seq,b.generation,b."offset",b.length,b.revision,b.low_time,b.high_time,b.last_commit
-        """
     /// Differs after a standby has taken over, after recovery to an earlier point, and after the tables were restored.
     private static let originQuery = """
         SELECT CASE WHEN pg_is_in_recovery() THEN '' ELSE
@@ -58,35 +53,7 @@ struct PostgresLog {
         lockTimeout = turn.fullMilliseconds
     }
 
-    // MARK: Rows
-
-    static func place(_ rows: PostgresRows, _ row: Int) -> LogPlace {
-        LogPlace(
-            number: rows.unsigned(row, 0), chain: Digest(bytes: rows.blob(row, 3)) ?? .zero)
-    }
-
-    /// - Parameter data: of the entry, if it is not in the row.
-    /// - Returns: nil for the row that came with the store.
-    static func entry(
-        _ rows: PostgresRows, _ row: Int, before: LogPlace, data: [UInt8]? = nil
-    ) throws -> LogEntry? {
-        let place = place(rows, row)
-        guard place.number > 0 else { return nil }
-        let author = LogEntry.Author(
-            node: rows.unsigned(row, 1), attempt: rows.unsigned(row, 2))
-        let decoded = Result { try LogEntry(decoding: data ?? rows.blob(row, 4), before: before, author: author) }
-        if case .failure(let error as FormatViolation) = decoded, error.isNewer {
-            throw StoreOpenError.newer(
-                "a newer natterd has written to the store in PostgreSQL what this one does not know; use a newer natterd"
-            )
-        }
-        let entry = try decoded.get()
-        // The chain before the first row that is left is not known.
-        guard before.chain == .zero || entry.end == place else {
-            throw FormatViolation("the hash chain of the log differs at entry \(place.number)")
-        }
-        return entry
-    }
+    // MARK: Beginning
 
     /// Inserts row 0, which comes with the store.
     static func begin(_ store: StoreID, _ connection: PostgresConnection) throws(PostgresError) -> LogPlace {
@@ -103,129 +70,36 @@ struct PostgresLog {
         try connection.run("SELECT pg_try_advisory_lock(\(lock))").integer(0, 0) != 0
     }
 
+    /// Ends the session of a server that stands still while it sends an entry under the lock of the log. In the middle of
+    /// what a client sends, PostgreSQL 15 has no limit of its own, and would wait as long as the connection lives.
+    /// - Returns: how many were ended.
+    @discardableResult
+    static func endFrozen(_ connection: PostgresConnection, after seconds: Int64 = 30) throws(PostgresError) -> Int {
+        try connection.run(
+            """
+            SELECT pg_terminate_backend(a.pid) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+            WHERE l.locktype='advisory' AND l.granted AND (l.classid::int,l.objid::int)=(\(lock))
+            AND l.database=(SELECT oid FROM pg_database WHERE datname=current_database())
+            AND a.state='active' AND a.wait_event='ClientRead' AND extract(epoch FROM clock_timestamp()-a.state_change)>$1
+            AND pg_has_role(a.usesysid,'USAGE')
+            """, .integer(seconds)
+        ).count
+    }
+
     // MARK: Reading
 
     mutating func entries(after place: LogPlace, limit: Int) throws -> [LogEntry] {
-        try translating { log in try PostgresLog.entries(log.connected(), after: place, limit) }
-    }
-
-    /// The most bytes of entries in one answer. A server that stands still while it holds the lock of the log leaves an answer
-    /// of this size in the buffers of its connection. With a larger one, PostgreSQL would wait for it, and not end it for
-    /// being idle: all others would wait as well.
-    private static let answerBytes: Int64 = 64 << 10
-
-    /// The row of a place, and the rows behind it. Those that do not fit into an answer lack their data.
-    private static func reading(after place: LogPlace, _ limit: Int) -> PostgresConnection.Statement {
-        .init(
-            """
-            SELECT number,node,attempt,chain,CASE WHEN number=$1 THEN '' WHEN bytes<=$3 THEN data END,length(data)
-            FROM (SELECT *, sum(length(data)) FILTER (WHERE number>$1) OVER (ORDER BY number) AS bytes
-                FROM log WHERE number>=$1 ORDER BY number LIMIT $2) AS next ORDER BY number
-            """, [.unsigned(place.number), .integer(Int64(clamping: limit) + 1), .integer(answerBytes)])
-    }
-
-    /// - Parameter answer: to `reading`, if that was asked already.
-    private static func entries(
-        _ connection: PostgresConnection, after place: LogPlace, _ limit: Int, _ answer: PostgresRows? = nil
-    ) throws -> [LogEntry] {
-        var answer = answer
-        var entries: [LogEntry] = []
-        var before = place
-        while true {
-            let reading = reading(after: before, limit - entries.count)
-            let rows = try answer ?? connection.run(reading.sql, all: reading.values)
-            answer = nil
-            // The row is gone if this server slept so long that others did not wait for it.
-            guard rows.count > 0, PostgresLog.place(rows, 0) == before else { throw HistoryWentBack() }
-            var row = 1
-            while row < rows.count, row == 1 || !rows.isNull(row, 4) {
-                // One that is too large alone comes in parts.
-                let data = rows.isNull(row, 4) ? try data(of: rows, row, connection) : nil
-                if let entry = try entry(rows, row, before: before, data: data) { entries.append(entry) }
-                before = PostgresLog.place(rows, row)
-                row += 1
-            }
-            if row >= rows.count { return entries }
-        }
-    }
-
-    private static func data(of rows: PostgresRows, _ row: Int, _ connection: PostgresConnection) throws -> [UInt8] {
-        var data: [UInt8] = []
-        while data.count < rows.integer(row, 5) {
-            let part = try connection.run(
-                "SELECT substr(data,$2::int,$3::int) FROM log WHERE number=$1", .integer(rows.integer(row, 0)),
-                .integer(Int64(data.count) + 1), .integer(answerBytes)
-            ).blob(0, 0)
-            // Trimmed meanwhile, as others may while this server counts as dead.
-            if part.isEmpty { throw HistoryWentBack() }
-            data += part
-        }
-        return data
+        try translating { log in try PostgresEntries.read(log.connected(), after: place, limit) }
     }
 
     /// The blocks of a conversation that others have sealed.
     mutating func blocks(of conversation: Int64, _ seqs: ClosedRange<Seq>) throws -> [WrittenBlocks] {
-        try written(
-            of: conversation,
-            """
-            SELECT \(PostgresLog.blockColumns),\(PostgresLog.segmentColumns) FROM block b
-            LEFT JOIN segment s ON s.conversation=b.conversation AND s.first_seq=b.segment_seq
-            AND s.generation=b.generation
-            WHERE b.conversation=$1 AND b.first_seq>=$2 AND b.first_seq<=$3 ORDER BY b.first_seq
-            """, .unsigned(seqs.lowerBound.rawValue), .unsigned(seqs.upperBound.rawValue))
+        try translating { try PostgresBlocks.recorded(of: conversation, in: seqs, $0.connected()) }
     }
 
     /// All segments of a conversation, with the blocks up to a seq.
     mutating func segments(of conversation: Int64, upTo last: Seq) throws -> [WrittenBlocks] {
-        // One statement sees one state, although another server may write segments again.
-        try written(
-            of: conversation,
-            """
-            SELECT \(PostgresLog.blockColumns),\(PostgresLog.segmentColumns) FROM segment s
-            LEFT JOIN block b ON b.conversation=s.conversation AND b.segment_seq=s.first_seq
-            AND b.generation=s.generation AND b.first_seq<=$2
-            WHERE s.conversation=$1 AND s.first_seq<=$2+1 ORDER BY s.first_seq,s.generation,b.first_seq
-            """, .unsigned(last.rawValue))
-    }
-
-    /// - Parameter sql: gives rows of blocks with their segments. `$1` is the conversation.
-    private mutating func written(
-        of conversation: Int64, _ sql: String, _ values: PostgresValue...
-    ) throws -> [WrittenBlocks] {
-        try translating { log in
-            let connection = try log.connected()
-            let rows = try connection.run(sql, all: [.integer(conversation)] + values)
-            var written: [WrittenBlocks] = []
-            for row in 0..<rows.count {
-                guard !rows.isNull(row, 10) else {
-                    throw StoreError.failed("a block in PostgreSQL is in a segment that has no row")
-                }
-                let segment = PostgresLog.segment(of: conversation, rows, row)
-                if written.last?.segment != segment {
-                    let dictionary = try PostgresLog.dictionary(segment.dictionary, connection)
-                    written.append(
-                        WrittenBlocks(segment: segment, newDictionary: dictionary, blocks: [], hashAfter: .zero))
-                }
-                if rows.isNull(row, 0) { continue }
-                written[written.count - 1].blocks.append(BlockRow(conversation: conversation) { rows.integer(row, $0) })
-            }
-            return written
-        }
-    }
-
-    private static let segmentColumns = "s.first_seq,s.generation,s.size,s.dictionary,s.closed"
-
-    private static func segment(of conversation: Int64, _ rows: PostgresRows, _ row: Int) -> SegmentRow {
-        SegmentRow(
-            conversation: conversation, firstSeq: Seq(rows.unsigned(row, 10)),
-            generation: Int(clamping: rows.integer(row, 11)), size: UInt64(clamping: rows.integer(row, 12)),
-            dictionary: DictionaryID(bytes: rows.blob(row, 13)) ?? .none, isClosed: rows.integer(row, 14) != 0)
-    }
-
-    private static func dictionary(_ id: DictionaryID, _ connection: PostgresConnection) throws -> LogDictionary? {
-        let rows = try connection.run("SELECT record FROM dictionary WHERE id=$1", .bytes(id.bytes))
-        guard rows.count == 1 else { return nil }
-        return try rows.blob(0, 0).withUnsafeBytes { try LogDictionary(decoding: $0) }
+        try translating { try PostgresBlocks.segments(of: conversation, upTo: last, $0.connected()) }
     }
 
     // MARK: Appending
@@ -281,7 +155,7 @@ struct PostgresLog {
     private mutating func propose(
         _ entry: LogEntry, _ blocks: [WrittenBlocks], _ connection: PostgresConnection
     ) throws -> Appended {
-        try requireEpoch(entry)
+        if let moved = try moved(entry, connection) { return moved }
         let (reached, values) = PostgresLog.row(of: entry)
         let rows = try PostgresLog.rows(of: entry, blocks)
         if queued == 0, !holdsLock {
@@ -292,7 +166,7 @@ struct PostgresLog {
         for _ in 0..<2 {
             // The connection's limit is new, because the first attempt may have waited, too.
             let connection = try holdsLock ? connection : connected()
-            try requireEpoch(entry)
+            if let moved = try moved(entry, connection) { return moved }
             if !holdsLock {
                 let others = try takeLock(connection, behind: entry.before)
                 if !others.isEmpty { return .behind(others) }
@@ -307,8 +181,12 @@ struct PostgresLog {
 
     /// An entry that others have read may be missing here, although this server has not seen it. So the next one must tell
     /// cursors of the lost history from later ones.
-    private func requireEpoch(_ entry: LogEntry) throws(LogMoved) {
-        if isElsewhere, !entry.changes.contains(where: \.beginsEpoch) { throw LogMoved() }
+    ///
+    /// - Returns: nil if the entry may be next.
+    private func moved(_ entry: LogEntry, _ connection: PostgresConnection) throws -> Appended? {
+        guard isElsewhere, !entry.changes.contains(where: \.beginsEpoch) else { return nil }
+        return .behind(
+            try PostgresEntries.read(connection, after: entry.before, PostgresLog.readLimit), isMoved: true)
     }
 
     /// See `StoreEngine.lineUp`.
@@ -330,10 +208,10 @@ struct PostgresLog {
         let answers = try connection.run(all: [
             // The connection's limit is for the queue, and what that leaves is for the table, which may be locked, too.
             turn.transaction(), turn.limit(after: "pg_advisory_xact_lock(\(PostgresLog.lock))"),
-            PostgresLog.reading(after: place, PostgresLog.readLimit),
+            PostgresEntries.reading(after: place, PostgresLog.readLimit),
         ])
         holdsLock = true
-        return try answers.last.map { try PostgresLog.entries(connection, after: place, PostgresLog.readLimit, $0) }
+        return try answers.last.map { try PostgresEntries.read(connection, after: place, PostgresLog.readLimit, $0) }
             ?? []
     }
 
@@ -457,7 +335,7 @@ struct PostgresLog {
             func list(_ values: [Int64]) -> PostgresValue { .array(values.map { String($0) }) }
             let connection = try log.connected()
             log.release()
-            do { _ = try PostgresLog.entries(connection, after: read, 0) } catch is HistoryWentBack {
+            do { _ = try PostgresEntries.read(connection, after: read, 0) } catch is HistoryWentBack {
                 throw StoreError.busy
             }
             // By itself, so that of two servers that trim at once, the later one sees how far both have read. Otherwise

@@ -33,9 +33,8 @@ struct PostgresSweeper {
         """
     /// Pieces of dead servers that are behind the recorded end of their file, or in a file that is not recorded.
     private static let strays = """
-        SELECT p.file, p.start FROM log_file f JOIN log_piece p ON p.file=f.id
-        LEFT JOIN (\(segments)) ON \(isOfSegment)
-        WHERE f.path>=$1 AND f.path<$2 AND p.node<>0 AND p.node NOT IN (\(alive)) AND p.start>=coalesce(s.size,0)
+        log_file f JOIN log_piece p ON p.file=f.id LEFT JOIN (\(segments)) ON \(isOfSegment)
+        WHERE p.node<>0 AND p.node NOT IN (\(alive)) AND p.start>=coalesce(s.size,0)
         AND NOT EXISTS (SELECT 1 FROM retired r WHERE r.path=f.path)
         """
 
@@ -87,12 +86,11 @@ struct PostgresSweeper {
 
     /// - Parameter conversations: those whose strays go now. Those of all others go when a server is found dead.
     func sweep(_ conversations: [ConversationID]) throws {
-        let due = try connection.run(
-            """
-            SELECT EXISTS (SELECT 1 FROM retired), EXISTS (SELECT 1 FROM node WHERE id NOT IN (\(Self.alive)))
-            """)
-        let (hasRetired, hasDead) = (due.integer(0, 0) != 0, due.integer(0, 1) != 0)
-        guard hasRetired || hasDead || !conversations.isEmpty else { return }
+        let dead = try connection.run("SELECT id FROM node WHERE id NOT IN (\(Self.alive))")
+        let hasRetired = try connection.run("SELECT EXISTS (SELECT 1 FROM retired)").integer(0, 0) != 0
+        guard hasRetired || dead.count > 0 || !conversations.isEmpty else { return }
+        // Before the lock is taken: among many files, this takes long.
+        let files = try filesWithStrays(dead.count > 0 ? nil : conversations)
         // With the lock of the log, so that nobody records meanwhile what is removed here.
         do {
             try connection.execute("BEGIN; SELECT pg_advisory_xact_lock(\(PostgresLog.lock))")
@@ -103,15 +101,10 @@ struct PostgresSweeper {
                 DELETE FROM retired r WHERE path IN (\(Self.gone))
                 AND NOT EXISTS (SELECT 1 FROM log_file l WHERE l.path=r.path)
                 """, .integer(node))
-            if hasDead {
-                try removeStrays("", "g")
-                try connection.run("DELETE FROM node WHERE id NOT IN (\(Self.alive))")
-            } else {
-                for id in conversations {
-                    let directory = PostgresDisk.logName(Segment.directory(of: id))
-                    try removeStrays(directory + "/", directory + "0")
-                }
-            }
+            if !files.isEmpty { try removeStrays(of: files) }
+            try connection.run(
+                "DELETE FROM node WHERE id NOT IN (\(Self.alive)) AND id=ANY($1::text::bigint[])",
+                .array((0..<dead.count).map { "\(dead.integer($0, 0))" }))
             try connection.execute("COMMIT")
         } catch {
             try? connection.execute("ROLLBACK")
@@ -119,16 +112,27 @@ struct PostgresSweeper {
         }
     }
 
-    /// Removes the strays of files whose names are between two others.
-    private func removeStrays(_ first: String, _ end: String) throws {
+    /// - Parameter conversations: nil for all.
+    private func filesWithStrays(_ conversations: [ConversationID]?) throws(PostgresError) -> [String] {
+        let ranges = conversations?.map { PostgresDisk.logName(Segment.directory(of: $0)) }.map { ($0 + "/", $0 + "0") }
+        var files: [String] = []
+        for (first, end) in ranges ?? [("", "g")] {
+            let found = try connection.run(
+                "SELECT DISTINCT f.path FROM \(Self.strays) AND f.path>=$1 AND f.path<$2", .text(first), .text(end))
+            files += (0..<found.count).map { found.text($0, 0) }
+        }
+        return files
+    }
+
+    private func removeStrays(of files: [String]) throws(PostgresError) {
         try connection.run(
             """
-            WITH stray AS (\(Self.strays)),
+            WITH stray AS (SELECT p.file, p.start FROM \(Self.strays) AND f.path=ANY($1::text::text[])),
             removed AS (
                 DELETE FROM log_piece p USING stray WHERE p.file=stray.file AND p.start=stray.start RETURNING p.file)
             DELETE FROM log_file f WHERE f.id IN (SELECT file FROM removed)
             AND NOT EXISTS (
                 SELECT 1 FROM log_piece p WHERE p.file=f.id AND (p.file,p.start) NOT IN (SELECT file,start FROM stray))
-            """, .text(first), .text(end))
+            """, .array(files))
     }
 }

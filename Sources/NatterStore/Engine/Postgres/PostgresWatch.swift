@@ -117,6 +117,8 @@ final class PostgresWatch: Sendable {
                     _ = try PostgresSchema.knownStep(connection)
                 } catch let error as PostgresError where error.isLocked || error.isFull {}
                 try PostgresSchema.requireMemory(of: connection)
+                // Whoever lacks the right to end it leaves it to others.
+                do { try PostgresLog.endFrozen(connection) } catch { if error.isLost { throw error } }
                 nextSign = MonotonicClock.now() + PostgresWatch.aliveMilliseconds
             }
             let new = try connection.notifications(timeoutMilliseconds: PostgresWatch.pollMilliseconds)

@@ -73,7 +73,7 @@ struct RowCopy {
         let starts = try database.run("SELECT log_start FROM store WHERE log_start IS NOT NULL")
         let start = starts.count > 0 ? starts.integer(0, 0) : nil
         var isFirst = true
-        let entries = "SELECT \(PostgresLog.columns) FROM log ORDER BY number"
+        let entries = "SELECT \(PostgresEntries.columns) FROM log ORDER BY number"
         try RowCopy.visit(database, entries, fetching: RowCopy.fetchedLargeRows) { rows, row in
             if isFirst {
                 // The place before the first row that is left, as far as it matters: entries are decoded behind it.
@@ -86,7 +86,7 @@ struct RowCopy {
                 isFirst = false
             }
             let entry: LogEntry?
-            do { entry = try PostgresLog.entry(rows, row, before: place) } catch let error as FormatViolation {
+            do { entry = try PostgresEntries.entry(rows, row, before: place) } catch let error as FormatViolation {
                 throw StoreOpenError.damaged(error.reason)
             }
             if let entry {
@@ -96,7 +96,7 @@ struct RowCopy {
                 }
                 try take(entry)
             }
-            place = PostgresLog.place(rows, row)
+            place = PostgresEntries.place(rows, row)
         }
         // Row 0 comes with the store, and the newest row is never trimmed.
         if isFirst { throw StoreOpenError.damaged("PostgreSQL's table 'log' is empty, although there is a store") }
