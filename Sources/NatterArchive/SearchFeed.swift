@@ -10,15 +10,14 @@ public enum SearchFeed {
 
     /// Adds the messages of a log to the index, whole blocks at a time, oldest first.
     ///
-    /// Missing messages and messages without a searchable text are added without text. If they appear later, the
-    /// index must be rebuilt.
+    /// Missing messages and messages without a searchable text are added without text.
     ///
     /// - Parameters:
     ///   - next: the seq after the last indexed message.
     ///   - last: the last seq to add.
     ///   - limit: about how many messages to add.
-    ///   - skipsDamage: whether damaged messages are added without text, so that later ones are indexed. Otherwise
-    ///     they end the call, so that each search reports them.
+    ///   - skipsDamage: whether damaged messages are added without text, so that later ones are indexed, and the conversation
+    ///     loses its mark. Otherwise they end the call, so that each search reports them.
     ///   - isOver: called after each block; returns true to end early.
     /// - Returns: the last seq that was added.
     public static func add(
@@ -28,6 +27,7 @@ public enum SearchFeed {
         let end = next.advanced(by: limit)
         var seq = next
         var known: (block: OpenBlock, position: Int)?
+        var isDamaged = false
         try writer.add(reader.log.id, from: next) { rows in
             var time = Timestamp(milliseconds: 0)
             while seq <= last, seq < end, seq == next || !isOver() {
@@ -38,6 +38,7 @@ public enum SearchFeed {
                 } catch {
                     guard skipsDamage else { return }
                     guard case .damaged = error else { throw error }
+                    isDamaged = true
                 }
                 guard let block, let start = block.records.index(of: seq) else {
                     if block != nil, !skipsDamage { return }
@@ -62,7 +63,9 @@ public enum SearchFeed {
                 }
             }
         }
-        if let (block, position) = known {
+        if isDamaged {
+            try writer.noteDamage(of: reader.log.id)
+        } else if let (block, position) = known {
             let mark = SearchIndex.Mark(
                 seq: block.records.firstSeq.advanced(by: position), hashPrefix: block.hash(after: position).prefix)
             try writer.note(mark, of: reader.log.id)

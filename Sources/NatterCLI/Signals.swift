@@ -64,6 +64,21 @@ public enum Signals {
         }
     }
 
+    /// Makes SIGINT, SIGTERM and SIGHUP call `clean`, on a thread of its own, before they do what they do otherwise.
+    public static func cleanUpOnEnd(_ clean: @escaping @Sendable () -> Void) throws {
+        var awaited = sigset_t()
+        sigemptyset(&awaited)
+        for number in endings + [SIGINT] where !isIgnored(number) { sigaddset(&awaited, number) }
+        pthread_sigmask(SIG_BLOCK, &awaited, nil)
+        try SystemThread(name: "natter-end") { [awaited] in
+            var (awaited, number): (sigset_t, Int32) = (awaited, 0)
+            guard sigwait(&awaited, &number) == 0 else { return }
+            clean()
+            pthread_sigmask(SIG_UNBLOCK, &awaited, nil)
+            raise(number)
+        }.detach()
+    }
+
     /// Lets them end the process silently again.
     public static func sayNothingOnEnd() {
         for index in 0..<2 { farewellCounts[index] = 0 }

@@ -76,9 +76,10 @@ final class MailFolder {
         if mail["Natter-Seq"] == nil { text = text.replacing("\r\n", with: "\n") }
         sink.skip("file_contents", count: attachments)
         if mail["Natter-Seq"] == nil {
-            // In mail, empty lines at the end mean nothing.
+            // In mail, empty lines at the end mean nothing, nor does a text of blanks.
             let scalars = text.unicodeScalars
-            text = scalars.lastIndex { !Character($0).isNewline }.map { String(scalars[...$0]) } ?? ""
+            let end = text.allSatisfy(\.isWhitespace) ? nil : scalars.lastIndex { !Character($0).isNewline }
+            text = end.map { String(scalars[...$0]) } ?? ""
         } else if text.unicodeScalars.last == "\n" {
             // A message of ours is as long as it was: a return before the newline of the file belongs to it.
             text.unicodeScalars.removeLast()
@@ -175,37 +176,45 @@ enum MailDate {
 enum Mailbox {
     /// The name that stands with the address, else the address without its domain.
     static func name(_ field: String) -> String {
-        var (quoted, comment, plain, address) = ("", "", "", "")
+        var (quoted, comment, plain, address): ([UInt8], [UInt8], [UInt8], [UInt8]) = ([], [], [], [])
         var (isQuoted, isComment, isAddress, isEscaped) = (false, false, false, false)
-        for character in field {
+        var rest = Array(field.utf8)[...]
+        while let byte = rest.first {
+            // What looks like a sign in such a word is part of a name.
+            if !isQuoted, !isComment, !isAddress, let word = EncodedWords.word(rest) {
+                plain += rest.prefix(word.count)
+                rest = rest.dropFirst(word.count)
+                continue
+            }
+            rest = rest.dropFirst()
             if isEscaped {
                 isEscaped = false
-                if isQuoted { quoted.append(character) } else if isComment { comment.append(character) }
-            } else if character == "\\", isQuoted || isComment {
+                if isQuoted { quoted.append(byte) } else if isComment { comment.append(byte) }
+            } else if byte == UInt8(ascii: "\\"), isQuoted || isComment {
                 isEscaped = true
             } else if isQuoted {
-                if character == "\"" { isQuoted = false } else { quoted.append(character) }
+                if byte == UInt8(ascii: "\"") { isQuoted = false } else { quoted.append(byte) }
             } else if isComment {
-                if character == ")" { isComment = false } else { comment.append(character) }
+                if byte == UInt8(ascii: ")") { isComment = false } else { comment.append(byte) }
             } else if isAddress {
-                if character == ">" { break }
-                address.append(character)
-            } else if character == "\"" {
-                isQuoted = true
-            } else if character == "(" {
-                isComment = true
-            } else if character == "<" {
-                isAddress = true
-            } else if character == "," {
+                if byte == UInt8(ascii: ">") { break }
+                address.append(byte)
+            } else if byte == UInt8(ascii: ",") {
                 break
             } else {
-                plain.append(character)
+                switch byte {
+                case UInt8(ascii: "\""): isQuoted = true
+                case UInt8(ascii: "("): isComment = true
+                case UInt8(ascii: "<"): isAddress = true
+                default: plain.append(byte)
+                }
             }
         }
-        let name = quoted.isEmpty ? EncodedWords.decode(plain.trimmed) : EncodedWords.decode(quoted)
+        func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
+        let name = EncodedWords.decode(quoted.isEmpty ? text(plain).trimmed : text(quoted))
         if !address.isEmpty, !name.isEmpty { return name }
-        if !comment.isEmpty { return EncodedWords.decode(comment) }
-        let bare = address.isEmpty ? plain.trimmed : address
+        if !comment.isEmpty { return EncodedWords.decode(text(comment)) }
+        let bare = address.isEmpty ? text(plain).trimmed : text(address)
         let local = bare.prefix { $0 != "@" }
         return local.isEmpty ? "unknown" : String(local)
     }

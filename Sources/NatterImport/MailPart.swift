@@ -61,17 +61,20 @@ struct MailPart {
         return kind == "text/html" ? MailPart.withoutTags(text) : text
     }
 
-    /// The plain text of a choice, else the first text; the texts of a mixture, one after another.
+    /// Of a choice the plain text, or the first text if that is blank; of a mixture all texts, one after another.
     private func parts(
         separatedBy boundary: String, isChoice: Bool, _ attachments: inout Int, _ depth: Int
     ) -> String? {
         let parts = split(boundary).prefix(MailPart.partLimit).map { MailPart($0) }
         if isChoice {
             let plain = parts.first { $0["Content-Type"]?.lowercased().hasPrefix("text/plain") == true }
+            var blank: String?
             for part in [plain].compactMap({ $0 }) + parts {
-                if let text = part.text(&attachments, depth: depth + 1) { return text }
+                guard let text = part.text(&attachments, depth: depth + 1) else { continue }
+                if text.contains(where: { !$0.isWhitespace }) { return text }
+                blank = blank ?? text
             }
-            return nil
+            return blank
         }
         let texts = parts.compactMap { $0.text(&attachments, depth: depth + 1) }
         return texts.isEmpty ? nil : texts.joined(separator: "\n")
@@ -79,16 +82,22 @@ struct MailPart {
 
     private func split(_ boundary: String) -> [ArraySlice<UInt8>] {
         let mark = Array(("--" + boundary).utf8)
+        /// What is behind the boundary in its line; nil for another line, as with a longer boundary of a part.
+        func behindBoundary(_ line: ArraySlice<UInt8>) -> [UInt8]? {
+            guard line.starts(with: mark) else { return nil }
+            let rest = line.dropFirst(mark.count).filter { ![0x09, 0x0D, 0x20].contains($0) }
+            return rest.isEmpty || rest == Array("--".utf8) ? rest : nil
+        }
         var parts: [ArraySlice<UInt8>] = []
         var start: Int?
         var line = body.startIndex
         while line < body.endIndex {
             let end = body[line...].firstIndex(of: 0x0A) ?? body.endIndex
             let next = min(end + 1, body.endIndex)
-            if body[line..<end].starts(with: mark) {
+            if let rest = behindBoundary(body[line..<end]) {
                 // The newline before the boundary belongs to it.
                 if let start, start < line { parts.append(body[start..<max(start, line - 1)]) }
-                start = body[line..<end].dropFirst(mark.count).starts(with: "--".utf8) ? nil : next
+                start = rest.isEmpty ? next : nil
             }
             line = next
         }
@@ -121,12 +130,25 @@ struct MailPart {
         let small = bytes.map(\.asciiLowercased)
         var kept: [UInt8] = []
         var rest = bytes[...]
-        // Tags that are not closed any more. Each is looked for once only, or many of them would take very long.
+        // Tags and comments that are not closed any more. Each is looked for once only, or many of them would take very long.
         var open: Set<String> = []
         while let start = rest.firstIndex(of: UInt8(ascii: "<")),
             let end = rest[start...].firstIndex(of: UInt8(ascii: ">"))
         {
             kept += rest[..<start]
+            if rest[start...].starts(with: "<!--".utf8), !open.contains("!--") {
+                if let distance = rest[(start + 4)...].offset(ofPart: Array("-->".utf8)[...]) {
+                    rest = rest[(start + 4 + distance + 3)...]
+                    continue
+                }
+                open.insert("!--")
+            }
+            // As in a < b.
+            guard let sign = rest[(start + 1)...].first, sign.isASCIILetter || "/!?".utf8.contains(sign) else {
+                kept.append(rest[start])
+                rest = rest[(start + 1)...]
+                continue
+            }
             rest = rest[(end + 1)...]
             let name = small[(start + 1)..<end].prefix(8).prefix { $0.isASCIILetter || $0 == UInt8(ascii: "/") }
             let tag = String(decoding: name, as: UTF8.self)
@@ -147,11 +169,28 @@ struct MailPart {
 
     /// The longest entity that is replaced, without `&` and `;`.
     private static let entityBytes = 8
-    private static let entities: [String: Unicode.Scalar] = [
-        "nbsp": " ", "lt": "<", "gt": ">", "quot": "\"", "apos": "'", "amp": "&",
-    ]
+    private static let entities: [String: Unicode.Scalar] = {
+        var entities: [String: Unicode.Scalar] = [
+            "nbsp": " ", "lt": "<", "gt": ">", "quot": "\"", "apos": "'", "amp": "&", "euro": "€", "hellip": "…",
+            "ndash": "–", "mdash": "—", "bull": "•", "trade": "™", "lsquo": "‘", "rsquo": "’", "sbquo": "‚",
+            "ldquo": "“", "rdquo": "”", "bdquo": "„",
+        ]
+        for (index, name) in latinEntities.split(separator: " ").enumerated() {
+            entities[String(name)] = Unicode.Scalar(0xA1 + UInt8(index))
+        }
+        return entities
+    }()
+    /// The names of the characters from U+00A1 to U+00FF.
+    private static let latinEntities = """
+        iexcl cent pound curren yen brvbar sect uml copy ordf laquo not shy reg macr deg plusmn sup2 sup3 acute micro \
+        para middot cedil sup1 ordm raquo frac14 frac12 frac34 iquest Agrave Aacute Acirc Atilde Auml Aring AElig \
+        Ccedil Egrave Eacute Ecirc Euml Igrave Iacute Icirc Iuml ETH Ntilde Ograve Oacute Ocirc Otilde Ouml times \
+        Oslash Ugrave Uacute Ucirc Uuml Yacute THORN szlig agrave aacute acirc atilde auml aring aelig ccedil egrave \
+        eacute ecirc euml igrave iacute icirc iuml eth ntilde ograve oacute ocirc otilde ouml divide oslash ugrave \
+        uacute ucirc uuml yacute thorn yuml
+        """
 
-    /// Replaces characters that stand as numbers, and those that HTML needs for itself. Other names stay as they are.
+    /// Replaces characters that stand as numbers, and those whose names mail often has. Other names stay as they are.
     private static func withoutEntities(_ bytes: [UInt8]) -> [UInt8] {
         var kept: [UInt8] = []
         var rest = bytes[...]
@@ -244,31 +283,46 @@ enum EncodedWords {
         var output = ""
         let bytes = Array(text.utf8)
         var rest = bytes[...]
-        var isAfterWord = false
+        /// Words that follow each other. Many programs end one in the middle of a character.
+        var words: (charset: String, bytes: [UInt8])?
+        func finishWords() {
+            if let words { output += Charset.decode(words.bytes, words.charset) }
+            words = nil
+        }
         while let start = rest.offset(ofPart: mark) {
             let before = rest.prefix(start)
-            rest = rest.dropFirst(start + mark.count)
-            guard let (word, end) = word(rest.prefix(limit)) else {
+            rest = rest.dropFirst(start)
+            guard let (charset, content, count) = word(rest) else {
+                finishWords()
                 output += String(decoding: before + mark, as: UTF8.self)
-                isAfterWord = false
+                rest = rest.dropFirst(mark.count)
                 continue
             }
             // White space between two words only separates them.
             let separates = before.allSatisfy { $0 == 0x20 || (0x09...0x0D).contains($0) }
-            if !isAfterWord || !separates { output += String(decoding: before, as: UTF8.self) }
-            output += word
-            rest = rest[end...]
-            isAfterWord = true
+            if words == nil || !separates {
+                finishWords()
+                output += String(decoding: before, as: UTF8.self)
+            } else if words?.charset != charset {
+                finishWords()
+            }
+            words = words ?? (charset, [])
+            words?.bytes += content
+            rest = rest.dropFirst(count)
         }
+        finishWords()
         return CombiningRun.split(output + String(decoding: rest, as: UTF8.self))
     }
 
     private static let mark = Array("=?".utf8)[...]
     private static let endMark = Array("?=".utf8)[...]
 
-    /// `UTF-8?B?…?=`, and the place behind it. In `UTF-8?Q?=41?=` the text `?=` begins twice.
-    private static func word(_ bytes: ArraySlice<UInt8>) -> (String, Int)? {
-        let parts = bytes.split(separator: UInt8(ascii: "?"), maxSplits: 2, omittingEmptySubsequences: false)
+    /// The character set of the word with which `bytes` begin, as `=?UTF-8?B?…?=`, its content, and how long it is. In
+    /// `=?UTF-8?Q?=41?=` the text `?=` begins twice.
+    static func word(_ bytes: ArraySlice<UInt8>) -> (charset: String, content: [UInt8], count: Int)? {
+        guard bytes.starts(with: mark) else { return nil }
+        let parts = bytes.dropFirst(mark.count).prefix(limit)
+            .split(separator: UInt8(ascii: "?"), maxSplits: 2, omittingEmptySubsequences: false)
         guard parts.count == 3, let count = parts[2].offset(ofPart: endMark) else { return nil }
         let content = parts[2].prefix(count)
         let decoded: [UInt8]
@@ -278,7 +332,7 @@ enum EncodedWords {
         default: return nil
         }
         let charset = String(decoding: parts[0].prefix { $0 != UInt8(ascii: "*") }, as: UTF8.self)
-        return (Charset.decode(decoded, charset), content.endIndex + endMark.count)
+        return (charset.lowercased(), decoded, content.endIndex + endMark.count - bytes.startIndex)
     }
 }
 

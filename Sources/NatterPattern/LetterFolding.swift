@@ -34,6 +34,8 @@ enum LetterFolding {
         guard scalar.value >= 0xC0, scalar.value < 0x1F00,
             let small = scalar.properties.lowercaseMapping.unicodeScalars.first
         else { return nil }
+        // İ becomes i and a mark.
+        if ("a"..."z").contains(small) { return small }
         for value in UInt8(ascii: "a")...UInt8(ascii: "z") {
             let base = Unicode.Scalar(value)
             if variants(of: base).unicodeScalars.contains(small) { return base }

@@ -88,7 +88,8 @@ public final class SearchIndex {
         public init(seq: Seq, hashPrefix: UInt64) { (self.seq, self.hashPrefix) = (seq, hashPrefix) }
     }
 
-    /// The newest message of a conversation whose hash was noted; nil if there is none.
+    /// The newest message of a conversation whose hash was noted; nil if there is none. Its seq is zero if messages could not be
+    /// read when they were added.
     public func mark(of conversation: ConversationID) throws -> Mark? {
         try SearchIndexError.translate {
             let statement = try connection.statement("SELECT known_seq, known_hash FROM conversation WHERE name = ?1")
@@ -123,7 +124,7 @@ public final class SearchIndex {
 
 extension SearchIndex {
     /// Our own version combined with SQLite's, because SQLite's tables of letters may change with each release.
-    static var version: Int { 3 * 10_000_000 + Connection.libraryVersion }
+    static var version: Int { 4 * 10_000_000 + Connection.libraryVersion }
 
     static let tableOfWords =
         "CREATE VIRTUAL TABLE posting USING fts5(text, content='', columnsize=0, tokenize=\"\(WordTokenizer.setting)\")"

@@ -108,7 +108,9 @@ struct SearchText {
         case 0xFE0E, 0xFE0F:
             // A variation selector chooses black or coloured emoji. It is not part of the word.
             buffer.append(UInt8(ascii: " "))
-        case 0x2600...0x27BF: appendWord([0xF3, 0xBF, 0x80 | UInt8(scalar >> 6 & 0x3F), 0x80 | UInt8(scalar & 0x3F)])
+        // Those with three bytes and those with four go to different blocks.
+        case 0x2300...0x23FF, 0x2600...0x27BF, 0x2B00...0x2BFF:
+            appendWord([0xF3, 0xBE, 0x80 | UInt8(scalar >> 6 & 0x3F), 0x80 | UInt8(scalar & 0x3F)])
         case 0x1F000...0x1FFFF: appendWord([0xF3, 0xBF, bytes[index + 2], bytes[index + 3]])
         case _ where SearchText.standsAlone(scalar): appendWord(bytes[index..<index + length])
         default: appendSmall(scalar, bytes[index..<index + length])

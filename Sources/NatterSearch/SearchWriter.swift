@@ -46,8 +46,17 @@ public final class SearchWriter {
     public func note(_ mark: SearchIndex.Mark, of conversation: ConversationID) throws {
         try completely {
             try connection.run(
-                "UPDATE conversation SET known_seq = ?2, known_hash = ?3 WHERE name = ?1", conversation.bytes,
-                mark.seq.rawValue, Int64(bitPattern: mark.hashPrefix))
+                "UPDATE conversation SET known_seq = ?2, known_hash = ?3 WHERE name = ?1 AND known_seq IS NOT 0",
+                conversation.bytes, mark.seq.rawValue, Int64(bitPattern: mark.hashPrefix))
+        }
+    }
+
+    /// Notes that messages of a conversation were added without their text, because they could not be read. It has no other mark
+    /// until it is forgotten.
+    public func noteDamage(of conversation: ConversationID) throws {
+        try completely {
+            try connection.run(
+                "UPDATE conversation SET known_seq = 0, known_hash = 0 WHERE name = ?1", conversation.bytes)
         }
     }
 

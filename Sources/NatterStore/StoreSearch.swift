@@ -185,8 +185,9 @@ final class StoreSearch: Sendable {
         return !queue.withLock { $0.isStopping }
     }
 
-    /// Forgets conversations whose messages are not those of the logs, as after a restore by hand. If the last run of this
-    /// store wrote the index, only messages that are not there can be wrong.
+    /// Forgets conversations whose messages are not those of the logs, as after a restore by hand, and those of which messages
+    /// could not be read: they may be there again. If the last run of this store wrote the index, nothing else can be wrong but
+    /// messages that are not there.
     private func check(_ index: SearchIndex, _ store: Store) throws {
         let (logs, formers) = store.state.withLock { state in
             let open = state.conversations.values.filter { !$0.isDeleted }
@@ -196,18 +197,30 @@ final class StoreSearch: Sendable {
             )
         }
         let isOurs = formers.contains(try index.epoch())
-        var foreign: [ConversationID] = []
+        var (foreign, damaged): ([ConversationID], [ConversationID]) = ([], [])
         for (id, coverage) in try index.coverage() where !queue.withLock({ $0.isStopping }) {
             guard let log = logs[id] else { continue }
             let mark = try index.mark(of: id)
+            if mark?.seq == .zero {
+                damaged.append(id)
+                continue
+            }
             let agrees =
                 try coverage.upperBound <= log.sealedSeq
                 && (isOurs || store.withReader { try LogReader(log, $0).agrees(with: mark) })
             if !agrees { foreign.append(id) }
         }
-        guard !foreign.isEmpty else { return }
-        store.report("the search index is of another history; \(foreign.count) conversations are indexed again")
-        try index.write { writer in for id in foreign { try writer.forget(id) } }
+        if !foreign.isEmpty {
+            store.report("the search index is of another history; \(foreign.count) conversations are indexed again")
+        }
+        if !damaged.isEmpty {
+            store.report(
+                "the search index lacks messages that could not be read; \(damaged.count) conversations are indexed again"
+            )
+        }
+        if !(foreign + damaged).isEmpty {
+            try index.write { writer in for id in foreign + damaged { try writer.forget(id) } }
+        }
     }
 
     /// Whether text may have been erased in a shared store since the index was written. Files name the index in `retired`.

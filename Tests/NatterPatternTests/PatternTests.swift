@@ -31,6 +31,7 @@ struct PatternTests {
             ("мёд", "МЕД", true), ("мед", "Мёд", true), ("и", "й", false), ("a\nb", "xa\nb", true),
             ("1\\1", "1\\1", true),
             ("#x y", "#x y", true), ("#xy", "#x y", false), ("日本", "あ日本", true),
+            ("İstanbul", "istanbul", true), ("istanbul", "İSTANBUL", true),
         ])
     func substring(needle: String, text: String, isFound: Bool) throws {
         #expect(try matches(Pattern(substring: needle), text) == isFound)

@@ -80,11 +80,11 @@ struct SemanticsTests {
         "emoji are words",
         arguments: [
             ("👍", "nice👍👍 work"), ("👍", "👍🏽"), ("👍🏽", "ok 👍🏽"), ("❤", "I ❤️ it"), ("❤️", "I ❤ it"), ("🥰", "so 🥰!"),
-            ("nice", "nice👍"), ("🇩🇪", "from 🇩🇪"), ("👩‍👧", "our 👩‍👧 here"), ("☕", "☕?"), ("🀄", "🀄"),
+            ("nice", "nice👍"), ("🇩🇪", "from 🇩🇪"), ("👩‍👧", "our 👩‍👧 here"), ("☕", "☕?"), ("🀄", "🀄"), ("⭐", "a⭐"), ("⏰", "⏰!"),
         ])
     func emoji(query: String, text: String) throws { try expect(query, in: text) }
 
-    @Test("one emoji is not another", arguments: [("👎", "👍"), ("👍🏿", "👍🏽"), ("❤", "💙")])
+    @Test("one emoji is not another", arguments: [("👎", "👍"), ("👍🏿", "👍🏽"), ("❤", "💙"), ("☕", "😕"), ("⚽", "🚽")])
     func otherEmoji(query: String, text: String) throws { try expect(query, finds: false, in: text) }
 
     @Test(

@@ -1,3 +1,4 @@
+import Foundation
 import NatterModel
 import NatterSearch
 import NatterSystem
@@ -98,6 +99,35 @@ struct SearchBudgetTests {
         #expect(before.texts.count == 3_000)
         #expect(try walk(store, "odd", limit: 1_000).texts == before.texts)
         for word in ["w0", "w1096", "w1999"] { #expect(try walk(store, word).texts.count == 3) }
+    }
+
+    @Test("messages that could not be read when they were indexed are found after a start with the file as it was")
+    func unreadableWhenIndexed() throws {
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path)
+        try store.fill(900)
+        try store.seal()
+        store.store.close()
+        let log = try #require(try store.logs().first)
+        let sound = try Data(contentsOf: URL(fileURLWithPath: log))
+        try Files.flipByte(log, at: sound.count / 2)
+        for (isSound, reports) in [(false, 0), (true, 1), (true, 0)] {
+            if isSound { try sound.write(to: URL(fileURLWithPath: log)) }
+            let store = try TestStore(directory.path) { options in
+                var options = options
+                options.keepsSearchIndex = true
+                return try Store.open(directory.path, options: options)
+            }
+            let id = try store.store.conversation("general", for: store.user("alice")).id
+            try eventually("everything is indexed") {
+                let index = SearchIndex.openForReading(path: store.directory + "/search.db")
+                let isDone = try? index?.mark(of: id)?.seq == (isSound ? Seq(900) : .zero)
+                return isDone == true && (try? index?.indexedUpTo(id)) == Seq(900)
+            }
+            #expect(try (walk(store, "message", limit: 1_000).texts.count == 900) == isSound)
+            #expect(store.reports.lines.filter { $0.contains("could not be read") }.count == reports)
+            store.store.close()
+        }
     }
 
     @Test("messages of one time that were found are not left to the next page")

@@ -177,6 +177,55 @@ struct ForeignFormsTests {
         #expect(try history("mail") == ["0 Al: one\nFrom here", "1 Al: two"])
     }
 
+    @Test(
+        "mbox: a name as programs write it, although the standard does not",
+        arguments: [
+            ("=?utf-8?Q?M=C3=BCller,_J=C3=B6rg?= <j@x>", "Müller, Jörg"),
+            ("=?utf-8?B?TcO8bGxlcsM=?=\n =?UTF-8?B?tg==?= <j@x>", "Müllerö"),
+            ("=?utf-8?Q?=C3=9C?= =?iso-8859-1?Q?=FC?= x <j@x>", "Üü x"),
+            ("\"Doe, \\\"Jo\\\"\" <j@x>, Other <o@x>", "Doe, \"Jo\""), ("Jo =? <j@x>", "Jo =?"),
+            ("jo@x (=?utf-8?Q?J=C3=B6?=)", "Jö"), ("jo@x, other@x", "jo"),
+        ])
+    func mailNames(field: String, name: String) throws {
+        let mail = "From a@b Wed Jan  1 00:01:00 2025\nFrom: \(field)\n\none\n"
+        #expect(try take("mbox", "mail", input: mail).code == 0)
+        #expect(try history("mail") == ["1 \(name): one"])
+    }
+
+    @Test("mbox: of a choice, the part that says something; a part's boundary may begin as that around it")
+    func mailParts() throws {
+        func part(_ type: String, _ text: String) -> String { "Content-Type: text/\(type)\n\n\(text)\n" }
+        func mail(_ parts: String...) -> String {
+            "From a@b Wed Jan  1 00:01:00 2025\nFrom: al\n"
+                + "Content-Type: multipart/alternative; boundary=in-a\n\n"
+                + parts.map { "--in-a\n" + $0 }.joined() + "--in-a--\n"
+        }
+        let folded = "Content-Type: multipart/mixed; boundary=in\n\n"
+        let inner = mail(part("plain", "three"), part("html", "<p>3</p>")).split(separator: "\n", maxSplits: 2)
+        let nested = "\(inner[0])\n\(inner[1])\n\(folded)--in \t\r\n\(inner[2])--in--\n"
+        let folder =
+            mail(part("plain", " \n"), part("html", "<p>one</p>"))
+            + mail(part("html", "<p>2</p>"), part("plain", "two"))
+            + nested + mail(part("plain", " "), "Content-Type: image/png\n\nx\n")
+        let outcome = try take("mbox", "mail", input: folder)
+        #expect(outcome.code == 0 && outcome.errors.contains("1 file_contents, 1 without_text"), "\(outcome)")
+        #expect(try history("mail") == ["1 al: one", "1 al: two", "1 al: three"])
+    }
+
+    @Test("mbox: of HTML, what a reader sees: no comments, characters by their names, and what is no tag")
+    func mailHTML() throws {
+        let html = """
+            <!--[if gte mso 9]><xml>Normal 0 21</xml><![endif]--><![if !mso]><p>F&uuml;r &szlig;&yuml;&nbsp;&iexcl;</p><![endif]>
+            a < b, then <b>c</b> <3 &ndash; &#x263A; &unknown; &amp;amp;<!-- > --> <!-- never ends
+            """
+        let mail = "From a@b Wed Jan  1 00:01:00 2025\nFrom: al\nContent-Type: text/html\n\n\(html)\n"
+        #expect(try take("mbox", "mail", input: mail).code == 0)
+        #expect(
+            try history("mail") == [
+                "1 al: Für ßÿ ¡\n\na < b, then c <3 – ☺ &unknown; &amp; <!-- never ends"
+            ])
+    }
+
     /// Names of character sets as mail has them, bytes, and what these say.
     @Test(
         "mbox: each letter of a character set, also the last, and of one with a name that the C library has not",

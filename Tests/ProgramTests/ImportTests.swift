@@ -321,6 +321,23 @@ struct ImportTests {
             })
     }
 
+    @Test("a trial without a store leaves nothing, also if a signal ends it", arguments: [SIGINT, SIGTERM, SIGHUP])
+    func endedTrial(signal: Int32) throws {
+        let directory = try TemporaryDirectory()
+        let trial = try ChildProcess(
+            Programs.path("natterd"), ["--data", directory("none"), "import", "--dry-run", "new", "-"],
+            environment: ["TMPDIR": directory.path, "PATH": "/usr/bin:/bin"], input: .pipe)
+        trial.type(JSON.line(ts: 1_700_000_000_000, sender: "a", text: "x"))
+        func left() throws -> [String] { try FileManager.default.contentsOfDirectory(atPath: directory.path) }
+        try eventually("its store is there") {
+            try left().contains { FileManager.default.fileExists(atPath: directory("\($0)/store/store.db")) }
+        }
+        trial.signal(signal)
+        let code = trial.finish().code
+        #expect(code == 128 + signal)
+        #expect(try left() == [])
+    }
+
     @Test("an edit of a message that is erased by now is left out, and the message stays erased")
     func editOfErased() throws {
         let world = try World(isServing: false)

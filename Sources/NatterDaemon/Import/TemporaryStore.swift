@@ -5,11 +5,12 @@ internal import NatterSystem
 
 /// A store for a trial where there is none yet.
 enum TemporaryStore {
-    /// Calls `body` with an empty store, and removes it.
+    /// Calls `body` with an empty store, and removes it, also if a signal ends the process.
     static func with<Result>(_ console: Console, _ body: (Store) throws -> Result) throws -> Result {
         let parent = console.environment["TMPDIR"] ?? "/var/tmp"
         let directory = try Path.temporary("natterd", in: parent) { mkdtemp($0) != nil }
         defer { remove(directory) }
+        try Signals.cleanUpOnEnd { remove(directory) }
         let store = try Store.open(directory + "/store", clock: console.clock)
         defer { store.close() }
         return try body(store)
