@@ -212,14 +212,20 @@ enum WhoamiCommand {
     private static let run: CommandBody = inContext { context in
         if context.isOffline {
             let account = try context.offlineAccount()
-            let name = account.name ?? ""
+            guard let name = account.name else {
+                throw CommandFailure(
+                    .unavailable, code: "offline", "it is not known yet whose token this is; leave out --offline")
+            }
             let address = try context.address(of: account)
             if try context.writeJSON(SessionAnswer(name: name, token: nil)) { return .success }
             try print(name: name, address: address, created: nil, context)
             return .success
         }
-        let api = try context.api()
+        let login = try context.login()
+        let api = try context.api(of: login)
         let answer = try api.whoami()
+        // For commands without the server. Where nothing can be stored, this one still answers.
+        if login.account.name == nil { _ = try? context.remember(answer, of: login.token, api) }
         if try context.writeJSON(answer) { return .success }
         try print(name: answer.name, address: api.address, created: Timestamp(rfc3339: answer.created), context)
         return .success

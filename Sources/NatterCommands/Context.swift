@@ -4,6 +4,7 @@ internal import NatterClient
 internal import NatterCrypto
 internal import NatterModel
 internal import NatterSystem
+internal import NatterWire
 
 /// What a command runs that needs a context.
 func inContext(_ body: @escaping @Sendable (Context) throws -> ExitCode) -> CommandBody {
@@ -174,6 +175,13 @@ struct Context {
                         ? "there is no profile '\(name)'; 'natter profile' lists them"
                         : "there is no profile '\(name)'\(hint)")
         }
+    }
+
+    /// Notes whose the token of a file is.
+    func remember(_ answer: WhoamiAnswer, of token: Token, _ api: ServerAPI) throws -> Account {
+        var account = Account(server: api.address.description, name: answer.name, store: api.store)
+        account.scope = answer.scope
+        return try home().tokenAccount(token).store(account)
     }
 
     /// The account whose replica to use. `--offline` needs no token, because it makes no request.

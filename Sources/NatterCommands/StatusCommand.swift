@@ -18,7 +18,8 @@ enum StatusCommand {
         examples: [Example("PS1='$(natter status --short) $ '", "use it in a prompt")], run: run)
 
     private struct Status: Encodable {
-        var name: String
+        /// nil for the token of a file of which it is not known yet.
+        var name: String?
         var server: String
         var lastSync: String?
         /// The time at which the replica begins, if it was limited with `--since`.
@@ -61,7 +62,7 @@ enum StatusCommand {
 
     private static func read(_ account: Account, _ context: Context) throws -> Status {
         var status = Status(
-            name: account.name ?? "", server: try context.address(of: account).description,
+            name: account.name, server: try context.address(of: account).description,
             lastSync: nil, unread: 0, waiting: 0, parked: 0, aside: 0)
         if let location = try context.home().replica(of: account), let replica = try Replica.openWhole(at: location) {
             status.lastSync = replica.lastSync()?.rfc3339
@@ -84,7 +85,7 @@ enum StatusCommand {
     private static func write(_ status: Status, _ context: Context) throws {
         let output = context.console.output
         var table = Table([.left, .left])
-        table.add([output.word("account"), status.name])
+        table.add([output.word("account"), status.name ?? ""])
         table.add([output.word("server"), status.server])
         table.add([output.word("last sync"), status.lastSync.map(context.age) ?? output.word("never")])
         if let earliest = status.earliest { table.add([output.word("begins on"), context.localTime(earliest)]) }

@@ -75,10 +75,7 @@ final class SyncedReplica {
         let login = try context.login()
         let api = try context.api(of: login)
         if login.account.name != nil { return (login.account, login, api) }
-        let answer = try api.whoami()
-        var account = Account(server: api.address.description, name: answer.name, store: api.store)
-        account.scope = answer.scope
-        account = try context.home().tokenAccount(login.token).store(account)
+        let account = try context.remember(api.whoami(), of: login.token, api)
         return (account, Context.Login(account: account, token: login.token), api)
     }
 

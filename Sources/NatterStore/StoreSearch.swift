@@ -164,10 +164,14 @@ final class StoreSearch: Sendable {
                 defer { (queue.conversations, queue.burst, queue.isWanted) = ([], Burst(), false) }
                 return Array(queue.conversations)
             }
+            var failure: ArchiveError?
             while !numbers.isEmpty, !queue.withLock({ $0.isInterrupted }) {
-                try takeIn(Array(numbers.suffix(StoreSearch.roundSize)), store, index)
+                let unreadable = try takeIn(Array(numbers.suffix(StoreSearch.roundSize)), store, index)
+                failure = failure ?? unreadable
                 numbers.removeLast(min(StoreSearch.roundSize, numbers.count))
             }
+            // It is tried again with all conversations, of which the others have nothing left to do.
+            if let failure { throw failure }
             // There may have been nothing to do.
             queue.withLock { $0.trouble = nil }
         }
@@ -234,8 +238,10 @@ final class StoreSearch: Sendable {
         }
     }
 
-    /// Indexes what is sealed of these conversations.
-    private func takeIn(_ numbers: [Int64], _ store: Store, _ index: SearchIndex) throws {
+    /// Indexes what is sealed of these conversations. A log file that the disk can't read now keeps no other conversation waiting.
+    ///
+    /// - Returns: the first failure of such a file.
+    private func takeIn(_ numbers: [Int64], _ store: Store, _ index: SearchIndex) throws -> ArchiveError? {
         let (epoch, logs) = store.state.withLock { state in
             (
                 state.epoch,
@@ -248,24 +254,36 @@ final class StoreSearch: Sendable {
             let next = max(log.first, try index.indexedUpTo(log.id).next)
             if next <= log.sealedSeq { work.append((log, next)) }
         }
+        var failure: ArchiveError?
         while !work.isEmpty, !queue.withLock({ $0.isInterrupted }) {
-            try store.withReader { archive in
-                try index.write { writer in
-                    var room = StoreSearch.stepMessages
-                    while room > 0, let (log, next) = work.last {
-                        let reached = try SearchFeed.add(
-                            LogReader(log, archive), from: next, through: log.sealedSeq, limit: room,
-                            skipsDamage: true, to: writer)
-                        room -= reached.distance(after: next.previous)
-                        work[work.count - 1].next = reached.next
-                        if reached >= log.sealedSeq { work.removeLast() }
+            var rest = work
+            do {
+                try store.withReader { archive in
+                    try index.write { writer in
+                        var room = StoreSearch.stepMessages
+                        while room > 0, let (log, next) = rest.last {
+                            let reached = try SearchFeed.add(
+                                LogReader(log, archive), from: next, through: log.sealedSeq, limit: room,
+                                skipsDamage: true, to: writer)
+                            room -= reached.distance(after: next.previous)
+                            rest[rest.count - 1].next = reached.next
+                            if reached >= log.sealedSeq { rest.removeLast() }
+                        }
+                        try writer.note(epoch)
                     }
-                    try writer.note(epoch)
                 }
+            } catch let error as ArchiveError {
+                // The database of a shared store can't be read by halves.
+                guard case .unreadable = error, !store.isShared, let unreadable = rest.last else { throw error }
+                failure = failure ?? error
+                work.removeAll { $0.log.id == unreadable.log.id }
+                continue
             }
-            queue.withLock { $0.trouble = nil }
+            work = rest
+            if failure == nil { queue.withLock { $0.trouble = nil } }
             try keepSmall(index, store)
         }
+        return failure
     }
 
     private func empty(_ index: SearchIndex, _ store: Store) throws {

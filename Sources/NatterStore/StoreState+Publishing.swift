@@ -23,8 +23,7 @@ extension StoreState {
         var accounts: Set<AccountID> = []
         for change in changes {
             accounts.formUnion(change.affected(self))
-            if case .importSettled(let settled) = change, settled.conversation == general { isForAll = true }
-            if case .erased(_, let number) = change, number == general { isForAll = true }
+            if change.changedForReaders == general { isForAll = true }
             change.apply(to: &self, at: commit)
         }
         journalBytes += max(bytes, leastEntryBytes)

@@ -1,4 +1,6 @@
 import Glibc
+import NatterHTTP
+import NatterModel
 import NatterSystem
 import SystemSupport
 import TestSupport
@@ -26,6 +28,21 @@ struct HookRegistryTests {
         try registry.remove("h1")
         #expect(registry.all.isEmpty)
         #expect(try HookRegistry(of: "/data", disk: disk).all.isEmpty)
+    }
+
+    @Test(
+        "a delivery is named after its message, and another message with that number after a restore has another name")
+    func delivery() throws {
+        let id = ConversationID(high: 1, low: 2)
+        let names = try ([5, 5, 6] as [UInt64]).map { hash in
+            let message = Message(
+                conversation: "general", conversationID: id, seq: Seq(4),
+                cursor: MessageCursor(conversation: id, seq: Seq(4), hashPrefix: hash),
+                time: Timestamp(milliseconds: 0), sender: "alice", text: "x")
+            let request = try Self.hook.request(message, to: HookAddress(Self.hook.url))
+            return request.headers.first { $0.name == "Natter-Delivery" }?.value
+        }
+        #expect(names[0] != nil && names[0] == names[1] && names[1] != names[2])
     }
 
     @Test("a hook whose file can't be read is told and can be removed; the others work")

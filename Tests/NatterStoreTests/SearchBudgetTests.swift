@@ -130,6 +130,36 @@ struct SearchBudgetTests {
         }
     }
 
+    @Test("a log file that the disk can't read now keeps no other conversation from being indexed")
+    func badSector() throws {
+        let directory = try TemporaryDirectory()
+        let store = try TestStore(directory.path, users: ["alice", "bob"])
+        for conversation in ["general", "@me", "@bob"] {
+            try store.fill(900, in: conversation)
+            try store.seal(conversation)
+        }
+        let ids = try ["general", "@me", "@bob"].map { try store.store.conversation($0, for: store.user("alice")).id }
+        store.store.close()
+        let disk = FaultyDisk()
+        disk.set(badSector: 2_000, in: "\(ids[0])")
+        let faulty = try TestStore(directory.path) { options in
+            var options = options
+            options.keepsSearchIndex = true
+            return try Store.open(directory.path, disk: disk, options: options)
+        }
+        func indexed() -> [UInt64] {
+            let index = SearchIndex.openForReading(path: directory.path + "/search.db")
+            return ids.compactMap { try? index?.indexedUpTo($0).rawValue }
+        }
+        try eventually("the others are indexed") { indexed() == [0, 900, 900] }
+        try eventually("it is told") { faulty.store.search.trouble?.contains("can't be read") == true }
+        // With the next seal it tries again
+        disk.set(badSector: .max, in: "nowhere")
+        try faulty.post(["more"], to: "@bob")
+        try faulty.seal("@bob")
+        try eventually("all is indexed") { indexed() == [900, 900, 901] && faulty.store.search.trouble == nil }
+    }
+
     @Test("messages of one time that were found are not left to the next page")
     func ties() throws {
         let (store, directory) = try open(600, SearchBudget(steps: 100_000, pages: 256, blocks: 1))

@@ -77,6 +77,16 @@ struct TokenTests {
         #expect(try robot(file, ["log"]).code == 77)
     }
 
+    @Test("whose the token of a file is, natter knows without the server after it was told once")
+    func whoseToken() throws {
+        let file = try token("--scope", "send:general")
+        func name() throws -> String? { try robot(file, ["status", "--json"]).objects().first?[string: "name"] }
+        let unknown = try robot(file, ["whoami", "--offline"])
+        #expect(try name() == nil && unknown.code == 69 && isOneLine(unknown.errors), "\(unknown)")
+        #expect(try robot(file, ["whoami"]).code == 0)
+        #expect(try name() == "alice" && robot(file, ["whoami", "--offline"]).output.hasPrefix("alice  "))
+    }
+
     @Test("what a token for one conversation reads in its owner's home leaves the owner's replica as it is")
     func ownReplica() throws {
         try world.bob.sends("one")

@@ -48,6 +48,34 @@ class LeavingTests(PageTest):
         self.one("[name=password]")
         self.assertEqual(self.driver.execute_script(KEPT), 0)
 
+    def test_a_logout_that_a_closed_tab_had_begun_deletes_nothing_in_another_tab(self):
+        self.log_in("alice")
+        closed = self.driver.current_window_handle
+        other = self.new_tab()
+        self.open()
+        self.one(".status.live")
+        self.field().send_keys("a long draft")
+        self.wait(lambda: self.driver.execute_script(KEPT) == 1)
+        self.driver.execute_script("""
+            const later = setTimeout;
+            setTimeout = (action, ms, ...rest) => later(() => { action(); if (ms === 30_000) window.lapsed = true; }, ms === 30_000 ? 200 : ms, ...rest)""")
+        self.driver.switch_to.window(closed)
+        self.driver.execute_script("""
+            const whole = fetch;
+            fetch = (path, options) => String(path).includes('logout') ? new Promise(() => {}) : whole(path, options)""")
+        self.settings("Log out")
+        self.driver.switch_to.window(other)
+        self.wait(lambda: self.driver.execute_script("return window.lapsed"))
+        self.driver.switch_to.window(closed)
+        self.driver.close()
+        self.driver.switch_to.window(other)
+        token = self.server.login("alice")
+        for session in self.server.ask("GET", "/v1/sessions", token=token)["sessions"]:
+            if not session.get("current"):
+                self.server.ask("DELETE", "/v1/sessions/" + session["id"], token=token)
+        self.one("[name=password]")
+        self.assertEqual(self.driver.execute_script(KEPT), 1)
+
     def test_a_logout_keeps_what_belongs_to_a_name_that_begins_the_same(self):
         self.server.operate("user", "add", "bob:x", "--password-stdin", input=PASSWORD + "\n")
         self.log_in("bob:x", stays=False)

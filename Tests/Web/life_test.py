@@ -145,6 +145,33 @@ class LifeTests(PageTest):
         self.wait(lambda: "This browser does not allow notifications for this page." in self.texts(".hint"))
         self.press_button("Switch notifications on")
 
+    def test_a_text_that_an_edit_had_replaced_is_erased_and_the_edit_stands(self):
+        first = self.post("bob", "general", "apple")["seq"]
+        self.post("bob", "general", "apple pie", kind="edit", about=first)
+        self.post("alice", "general", "answer", about=first)
+        # As --erase-deleted has it: the news tell of the original, whose edit is not erased.
+        replaced = """
+            const whole = fetch;
+            fetch = async (path, options) => {
+                const answer = await whole(path, options);
+                if (!String(path).startsWith('/v1/sync') || !window.erased) return answer;
+                const news = JSON.stringify({type: 'erased', ...window.erased});
+                delete window.erased;
+                return new Response(news + '\\n' + await answer.text(), {headers: answer.headers});
+            };"""
+        general = self.server.ask("GET", "/v1/conversations/general", token=self.server.login("bob"))["id"]
+        notice = json.dumps({"conversation": "general", "conversation_id": general, "seqs": [first]})
+        for address, texts in [("", ["apple pie", "answer"]), ("#/,search?q=apple", ["apple pie"])]:
+            self.log_in("alice", address=address)
+            shown = ".results li .text" if address else ".row .text"
+            self.wait(lambda: self.texts(shown) == texts)
+            self.driver.execute_script(replaced + f"window.erased = {notice}")
+            self.post("bob", "general", "next")
+            self.wait(lambda: self.driver.execute_script("return !window.erased"))
+            more = [] if address else ["next"]
+            self.wait(lambda: self.texts(shown) == texts + more)
+            self.driver.delete_all_cookies()
+
     def test_what_is_erased_or_kept_no_longer(self):
         lines = [json.dumps({"ts": 1_500_000_000_000 + at, "sender": "old", "text": f"old {at}"}) for at in range(3)]
         self.server.operate("import", "general", "-", input="\n".join(lines) + "\n")

@@ -21,7 +21,7 @@ export class Refusal extends Error {
   }
 }
 
-const ordinaryTimeout = 30_000;
+export const ordinaryTimeout = 30_000;
 
 export class API {
   /** Only in this object's memory, if the session belongs to this tab alone; else the browser has a cookie. */

@@ -1,7 +1,7 @@
 // The beginning: who is here, and what they see.
 import { fill, h } from './dom.js';
 import { t, n, startLanguage } from './i18n.js';
-import { API, Refusal } from './api.js';
+import { API, Refusal, ordinaryTimeout } from './api.js';
 import { State } from './state.js';
 import { Live, channel } from './live.js';
 import { Outbox } from './outbox.js';
@@ -25,11 +25,15 @@ async function use(api, me) {
   const ended = new Promise((resolve) => {
     // While somebody logs out, the wait for news may be refused before the logout is answered.
     let isLeaving = false;
+    let lapse;
     current.on('leaving', (is) => {
       isLeaving = is;
     });
     current.on('tab-leaving', ({ is }) => {
       isLeaving = is;
+      // That tab may have been closed before it knew. No request of it takes longer.
+      clearTimeout(lapse);
+      if (is) lapse = setTimeout(() => { isLeaving = false; }, ordinaryTimeout);
     });
     api.onExpired = async () => {
       if (isLeaving) return resolve('logout');

@@ -285,8 +285,9 @@ export class History extends Ends {
     const seqs = notice.seqs ?? [];
     this.addFresh();
     this.change(seqs, { text: '', sender: '', erased: true });
-    // It may be an edit, whose original now has an older text.
-    if (seqs.some((seq) => !this.rowOf(seq))) this.refresh();
+    // It may be an edit, whose original now has an older text, or a text that an edit had replaced.
+    const rows = seqs.map((seq) => this.rowOf(seq));
+    if (rows.some((row) => !row || row.message.edited)) this.refresh();
   }
 
   /** Shows changed messages, and where they are quoted. */

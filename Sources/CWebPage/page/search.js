@@ -116,11 +116,19 @@ export function show(layout, signal, rest, query) {
       draw(hit);
     }
   };
+  /** Of a message that was edited, only a text that the edit had replaced may be gone. */
+  const erase = async (hit) => {
+    const { conversation, seq, edited } = hit.message;
+    const page = edited && await state.get(['conversations', conversation, 'messages'], { around: seq, limit: 1, fold: 1 }).catch(() => null);
+    const left = page && page.messages.find((message) => message.seq === seq && !message.erased && !message.deleted);
+    if (left) change([hit], { text: left.text });
+    else drop([hit]);
+  };
   state.on('gone', ({ conversation_id: id }) => drop(hits(id)), signal);
-  state.on('erased', ({ conversation_id: id, seqs }) => drop(hits(id, seqs ?? [])), signal);
-  state.on('message', ({ conversation_id: id, kind, about, text }) => {
+  state.on('erased', ({ conversation_id: id, seqs }) => hits(id, seqs ?? []).forEach(erase), signal);
+  state.on('message', ({ conversation_id: id, kind, about, text, time }) => {
     if (kind === 'delete') drop(hits(id, [about]));
-    if (kind === 'edit') change(hits(id, [about]), { text });
+    if (kind === 'edit') change(hits(id, [about]), { text, edited: time });
   }, signal);
   state.on('conversation', ({ id, name }) => change(hits(id), { conversation: name }), signal);
   const form = h('form', { class: 'panel', role: 'search', novalidate: true, submit: () => {

@@ -61,7 +61,7 @@ enum AccountRoutes {
     static func hash(
         _ password: String, _ call: Call, _ body: @escaping @Sendable (PasswordHash) -> Void
     ) throws(APIError) {
-        let isQueued = call.server.hashers.submit {
+        let isQueued = call.server.hashers.submit(for: .network(LoginLimiter.network(of: call.head.remoteAddress))) {
             guard let hash = PasswordHash(of: password) else { return call.respond(APIError(StoreError.busy)) }
             body(hash)
         }
@@ -125,7 +125,7 @@ enum AccountRoutes {
     ) throws(APIError) {
         let logins = call.server.logins
         let attempt = try logins.begin(name: name, address: call.head.remoteAddress)
-        let isQueued = call.server.hashers.submit {
+        let isQueued = call.server.hashers.submit(for: .network(attempt.network)) {
             let known = call.store.credentials(of: name)
             // An unknown name takes as long as a known one, so that the response time does not reveal which names
             // exist.

@@ -125,7 +125,9 @@ final class BulkPosting: BodySink {
     /// Parses a batch when it is its turn, because parsed lines may take twenty times the memory of short ones.
     private func submit(_ batch: [UInt8], _ exchange: Exchange, isLast: Bool) {
         _ = server.bulkTurns.take(for: principal.account) { [self] in
-            server.slowWorkers.submitAlways(for: principal.account) { [self] in work(batch, exchange, isLast: isLast) }
+            server.slowWorkers.submitAlways(for: .account(principal.account)) { [self] in
+                work(batch, exchange, isLast: isLast)
+            }
         }
     }
 
@@ -191,7 +193,7 @@ final class BulkPosting: BodySink {
         }
         guard !messages.isEmpty else { return take([], part, rest, answers, exchange, isLast: isLast) }
         server.store.post(messages, by: principal, stopAtRefusal: stopAtRefusal) { [self] outcomes in
-            server.slowWorkers.submitAlways(for: principal.account) { [self] in
+            server.slowWorkers.submitAlways(for: .account(principal.account)) { [self] in
                 take(outcomes, part, rest, answers, exchange, isLast: isLast)
             }
         }
@@ -357,6 +359,6 @@ final class BulkPosting: BodySink {
         }
         server.bulkTurns.giveBack(by: principal.account)
         if batch.isLast { return respond(batch.exchange) }
-        if let next { server.slowWorkers.submitAlways(for: principal.account) { [self] in write(next) } }
+        if let next { server.slowWorkers.submitAlways(for: .account(principal.account)) { [self] in write(next) } }
     }
 }

@@ -142,7 +142,7 @@ struct Call: Sendable {
         orElse: @escaping @Sendable () -> Void
     ) {
         suspend(principal, seen: seen, deadline: deadline) { wake in
-            server.workers.submitAlways(for: principal.account) {
+            server.workers.submitAlways(for: .account(principal.account)) {
                 do throws(APIError) {
                     let principal = try self.principal(need)
                     if wake == .stopping { orElse() } else { again(principal) }

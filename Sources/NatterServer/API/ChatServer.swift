@@ -47,7 +47,8 @@ public final class ChatServer: Sendable {
     /// pages and posts find a free processor.
     let slowWorkers: WorkerPool
     /// Threads that hash passwords. Each hash takes 64 MiB, so there are at most as many threads as processors, and the
-    /// queue is short. They have the same priority as all other threads: filling these 64 MiB holds the kernel's lock of
+    /// queue is short. Networks share them: who sends right passwords without pause, which nothing limits, keeps nobody else
+    /// from logging in. They have the same priority as all other threads: filling these 64 MiB holds the kernel's lock of
     /// the address space, and with less of the processors it would be held for longer.
     let hashers: WorkerPool
     let searches: SearchQueue
@@ -79,7 +80,7 @@ public final class ChatServer: Sendable {
         logins = LoginLimiter(guesses: store.guesses)
         workers = try WorkerPool(name: "natter-worker", threads: 2, limit: 20_000)
         slowWorkers = try WorkerPool(name: "natter-slow", threads: max(1, Host.processorCount / 2), limit: 20_000)
-        hashers = try WorkerPool(name: "natter-hasher", threads: Host.processorCount, limit: 32)
+        hashers = try WorkerPool(name: "natter-hasher", threads: Host.processorCount, limit: 256, limitPerOwner: 32)
         searches = SearchQueue(slowWorkers)
         waiters = try Waiters()
         spools = SpoolRoom(options.spools)

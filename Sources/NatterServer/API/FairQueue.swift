@@ -1,7 +1,17 @@
 internal import NatterModel
 internal import NatterStore
 
-/// Jobs that wait. The next one is always of the account that has had the least time, so accounts that want much share
+/// Whose time a job takes.
+enum JobOwner: Hashable, Sendable {
+    case account(AccountID)
+    /// Of somebody who is to show yet who they are. See ``PeerAddress/networkText``.
+    case network(String)
+    case nobody
+
+    init(_ account: AccountID?) { self = account.map(JobOwner.account) ?? .nobody }
+}
+
+/// Jobs that wait. The next one is always of the owner that has had the least time, so owners that want much share
 /// what is left by those that want little, however many jobs they have and however long these take.
 struct FairQueue<Job> {
     /// First in, first out.
@@ -10,7 +20,7 @@ struct FairQueue<Job> {
         private var places: [Job?] = []
         private var next = 0
 
-        var isEmpty: Bool { next == places.count }
+        var count: Int { places.count - next }
 
         mutating func append(_ job: Job) { places.append(job) }
 
@@ -33,11 +43,11 @@ struct FairQueue<Job> {
         private static var keptPlaces: Int { 1_024 }
     }
 
-    /// An account that has a line. Among equals the first to come is next.
+    /// An owner that has a line. Among equals the first to come is next.
     private struct Turn {
         let used: Int64
         let number: UInt64
-        let account: AccountID?
+        let owner: JobOwner
 
         func isBefore(_ other: Turn) -> Bool { (used, number) < (other.used, other.number) }
     }
@@ -45,51 +55,53 @@ struct FairQueue<Job> {
     /// More time than this counts against nobody, in nanoseconds.
     private static var longestDebt: Int64 { 1_000_000_000 }
 
-    /// The jobs that wait. All without an account share one line.
-    private var lines: [AccountID?: Line] = [:]
+    private var lines: [JobOwner: Line] = [:]
     private var turns = Heap<Turn> { $0.isBefore($1) }
     private var turnNumber: UInt64 = 0
-    /// The time that accounts have had, in nanoseconds. Who is not here has had no more than `reached`.
-    private var used: [AccountID?: Int64] = [:]
+    /// The time that owners have had, in nanoseconds. Who is not here has had no more than `reached`.
+    private var used: [JobOwner: Int64] = [:]
     private var usedLimit = 1_024
-    /// The time of the account whose turn was last. Nobody begins with less, so that waiting for a while saves nothing up.
+    /// The time of the owner whose turn was last. Nobody begins with less, so that waiting for a while saves nothing up.
     private var reached: Int64 = 0
     private(set) var count = 0
 
-    mutating func append(_ job: Job, for account: AccountID?) {
-        if lines[account] == nil { push(account) }
-        lines[account, default: Line()].append(job)
+    /// How many jobs of an owner wait.
+    func count(of owner: JobOwner) -> Int { lines[owner]?.count ?? 0 }
+
+    mutating func append(_ job: Job, for owner: JobOwner) {
+        if lines[owner] == nil { push(owner) }
+        lines[owner, default: Line()].append(job)
         count += 1
     }
 
-    mutating func take() -> (job: Job, account: AccountID?)? {
+    mutating func take() -> (job: Job, owner: JobOwner)? {
         while let turn = turns.popFirst() {
-            let account = turn.account
-            // A job of the account has ended since this turn was noted.
-            guard turn.used >= used[account] ?? 0 else {
-                push(account)
+            let owner = turn.owner
+            // A job of the owner has ended since this turn was noted.
+            guard turn.used >= used[owner] ?? 0 else {
+                push(owner)
                 continue
             }
             reached = max(reached, turn.used)
-            guard let job = lines[account]?.take() else { continue }
+            guard let job = lines[owner]?.take() else { continue }
             count -= 1
-            if lines[account]?.isEmpty == true { lines[account] = nil } else { push(account) }
-            return (job, account)
+            if lines[owner]?.count == 0 { lines[owner] = nil } else { push(owner) }
+            return (job, owner)
         }
         return nil
     }
 
     /// Counts the time of a job that has ended.
-    mutating func charge(_ nanoseconds: Int64, to account: AccountID?) {
-        let before = max(used[account] ?? 0, reached)
-        used[account] = min(before + max(0, nanoseconds), reached + Self.longestDebt)
+    mutating func charge(_ nanoseconds: Int64, to owner: JobOwner) {
+        let before = max(used[owner] ?? 0, reached)
+        used[owner] = min(before + max(0, nanoseconds), reached + Self.longestDebt)
         guard used.count > usedLimit else { return }
         used = used.filter { [reached] in $0.value > reached }
         usedLimit = max(1_024, used.count * 2)
     }
 
-    private mutating func push(_ account: AccountID?) {
+    private mutating func push(_ owner: JobOwner) {
         turnNumber += 1
-        turns.insert(Turn(used: max(used[account] ?? 0, reached), number: turnNumber, account: account))
+        turns.insert(Turn(used: max(used[owner] ?? 0, reached), number: turnNumber, owner: owner))
     }
 }

@@ -17,15 +17,15 @@ internal import NatterSystem
 final class LoginLimiter: Sendable {
     static let window: Int64 = 300_000
     static let perAccount = 10
-    static let perAddress = 50
+    static let perNetwork = 50
 
     struct Attempt: Sendable {
         fileprivate let account: String
-        fileprivate let address: String
+        let network: String
         fileprivate var shared: Int64?
     }
 
-    /// The attempts of one account or address.
+    /// The attempts at one account or from one network.
     private struct Record {
         /// When attempts failed, oldest first.
         var failures: [Int64] = []
@@ -34,7 +34,7 @@ final class LoginLimiter: Sendable {
 
     private struct State {
         var accounts: [String: Record] = [:]
-        var addresses: [String: Record] = [:]
+        var networks: [String: Record] = [:]
     }
 
     private let maximumEntries: Int
@@ -42,10 +42,10 @@ final class LoginLimiter: Sendable {
     private let now: @Sendable () -> Int64
     private let guesses: SharedGuesses?
 
-    /// The number of stored names and addresses.
-    var count: Int { state.withLock { $0.accounts.count + $0.addresses.count } }
+    /// The number of stored names and networks.
+    var count: Int { state.withLock { $0.accounts.count + $0.networks.count } }
 
-    /// - Parameter maximumEntries: how many names, and how many addresses, are stored. The oldest are removed first.
+    /// - Parameter maximumEntries: how many names, and how many networks, are stored. The oldest are removed first.
     init(
         maximumEntries: Int = 100_000, guesses: SharedGuesses? = nil,
         now: @escaping @Sendable () -> Int64 = { MonotonicClock.now() }
@@ -56,20 +56,20 @@ final class LoginLimiter: Sendable {
     /// - Throws: `slow_down` with the seconds to wait, or `busy` if the outcome depends on attempts that still run.
     func begin(name: String, address: String) throws(APIError) -> Attempt {
         let now = now()
-        let address = LoginLimiter.network(of: address)
+        let network = LoginLimiter.network(of: address)
         // No name contains a line feed.
-        var attempt = Attempt(account: "\(LoginLimiter.key(name))\n\(address)", address: address)
+        var attempt = Attempt(account: "\(LoginLimiter.key(name))\n\(network)", network: network)
         try state.withLock { state throws(APIError) in
             let ofAccount = LoginLimiter.recent(state.accounts[attempt.account], now)
-            let ofAddress = LoginLimiter.recent(state.addresses[address], now)
+            let ofNetwork = LoginLimiter.recent(state.networks[network], now)
             try LoginLimiter.check(ofAccount, limit: LoginLimiter.perAccount, now)
-            try LoginLimiter.check(ofAddress, limit: LoginLimiter.perAddress, now)
+            try LoginLimiter.check(ofNetwork, limit: LoginLimiter.perNetwork, now)
             state.accounts[attempt.account] = ofAccount
-            state.addresses[address] = ofAddress
+            state.networks[network] = ofNetwork
             state.accounts[attempt.account]?.running += 1
-            state.addresses[address]?.running += 1
+            state.networks[network]?.running += 1
             bound(&state.accounts, now)
-            bound(&state.addresses, now)
+            bound(&state.networks, now)
         }
         do throws(APIError) { attempt.shared = try beginShared(attempt) } catch {
             cancel(attempt)
@@ -82,8 +82,8 @@ final class LoginLimiter: Sendable {
         guard let guesses else { return nil }
         let limits = SharedGuesses.Limits(
             seconds: Int(LoginLimiter.window / 1_000), account: LoginLimiter.perAccount,
-            network: LoginLimiter.perAddress)
-        switch try translate(guesses.begin(account: attempt.account, network: attempt.address, limits)) {
+            network: LoginLimiter.perNetwork)
+        switch try translate(guesses.begin(account: attempt.account, network: attempt.network, limits)) {
         case .begun(let id): return id
         case .refused(let seconds): throw LoginLimiter.tooMany(seconds)
         case .busy: throw LoginLimiter.tooManyAtOnce
@@ -100,7 +100,7 @@ final class LoginLimiter: Sendable {
         if let shared = attempt.shared { guesses?.end(shared, isWrong: time != nil) }
         state.withLock { state in
             LoginLimiter.end(&state.accounts[attempt.account], failedAt: time)
-            LoginLimiter.end(&state.addresses[attempt.address], failedAt: time)
+            LoginLimiter.end(&state.networks[attempt.network], failedAt: time)
         }
     }
 
@@ -134,7 +134,7 @@ final class LoginLimiter: Sendable {
 
     /// A host with one IPv6 address usually controls a whole /64 network, and somebody with one IPv4 address often its
     /// neighbours.
-    private static func network(of address: String) -> String { PeerAddress(address)?.networkText ?? address }
+    static func network(of address: String) -> String { PeerAddress(address)?.networkText ?? address }
 
     /// Truncates a name to one character more than the longest valid name, so that it matches no account.
     static func shortened(_ name: String) -> String {

@@ -69,7 +69,7 @@ final class PieceProducer: BodyProducer {
             state.waiting = exchange
             return (.wait, false)
         }
-        if hasMore { workers.submitAlways(for: account) { [self] in makeNext() } }
+        if hasMore { workers.submitAlways(for: JobOwner(account)) { [self] in makeNext() } }
         return step
     }
 

@@ -127,7 +127,7 @@ struct RequestHandler: HTTPHandler {
         switch match.route.place {
         case .loop where !mustCatchUp && isSmall: answer(match.route, complete)
         case .loop, .worker:
-            let isQueued = pool(for: body).submit(for: principal?.account) { answer(match.route, complete) }
+            let isQueued = pool(for: body).submit(for: JobOwner(principal?.account)) { answer(match.route, complete) }
             if !isQueued { call.respond(APIError(StoreError.busy)) }
         case .searcher:
             guard let principal else { return answer(match.route, complete) }

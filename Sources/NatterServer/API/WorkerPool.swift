@@ -3,7 +3,7 @@ internal import NatterSystem
 
 /// A few threads for work that may block or take long, with a bounded queue.
 ///
-/// Accounts share the threads by time: who wants little need not wait for those who want much.
+/// Owners of jobs share the threads by time: who wants little need not wait for those who want much.
 final class WorkerPool: Sendable {
     typealias Job = @Sendable () -> Void
 
@@ -13,28 +13,28 @@ final class WorkerPool: Sendable {
     }
 
     private let queue = Monitor(Queue())
-    private let limit: Int
+    private let (limit, limitPerOwner): (Int, Int)
     private let threads: Monitor<[SystemThread]> = Monitor([])
 
     /// - Parameters:
-    ///   - limit: how many jobs may wait.
+    ///   - limit: how many jobs may wait, and `limitPerOwner` how many of one owner.
     ///   - now: nanoseconds since some fixed moment, to count the time of a job.
     init(
-        name: String, threads count: Int, limit: Int,
+        name: String, threads count: Int, limit: Int, limitPerOwner: Int = .max,
         now: @escaping @Sendable () -> Int64 = MonotonicClock.nanoseconds
     ) throws {
-        self.limit = limit
+        (self.limit, self.limitPerOwner) = (limit, limitPerOwner)
         var started: [SystemThread] = []
         for _ in 0..<count {
             started.append(
                 try SystemThread(name: name) { [queue] in
-                    while let next = queue.wait(until: { queue -> (job: Job, account: AccountID?)?? in
+                    while let next = queue.wait(until: { queue -> (job: Job, owner: JobOwner)?? in
                         if let next = queue.jobs.take() { return .some(next) }
                         return queue.isStopping ? .some(nil) : nil
                     }) ?? nil {
                         let began = now()
                         next.job()
-                        queue.withLock { $0.jobs.charge(now() - began, to: next.account) }
+                        queue.withLock { $0.jobs.charge(now() - began, to: next.owner) }
                     }
                 })
         }
@@ -42,19 +42,20 @@ final class WorkerPool: Sendable {
         self.threads.signal { $0 = threads }
     }
 
-    /// - Parameter account: whose time the job takes.
     /// - Returns: false if too many jobs wait. Then the job is not done.
-    func submit(for account: AccountID? = nil, _ job: @escaping Job) -> Bool {
+    func submit(for owner: JobOwner = .nobody, _ job: @escaping Job) -> Bool {
         queue.signal { queue in
-            guard queue.jobs.count < limit, !queue.isStopping else { return false }
-            queue.jobs.append(job, for: account)
+            guard queue.jobs.count < limit, queue.jobs.count(of: owner) < limitPerOwner, !queue.isStopping else {
+                return false
+            }
+            queue.jobs.append(job, for: owner)
             return true
         }
     }
 
     /// Queues the next step of a request that is already being answered. The queue's limit does not apply.
-    func submitAlways(for account: AccountID?, _ job: @escaping Job) {
-        queue.signal { $0.jobs.append(job, for: account) }
+    func submitAlways(for owner: JobOwner, _ job: @escaping Job) {
+        queue.signal { $0.jobs.append(job, for: owner) }
     }
 
     /// Finishes the queued jobs and ends the threads.
@@ -127,7 +128,7 @@ final class SearchQueue: Sendable {
     /// - Returns: false if the account has too many searches. Then this one is not done.
     func submit(_ account: AccountID, _ job: @escaping WorkerPool.Job) -> Bool {
         turns.take(for: account) { [pool, turns] in
-            pool.submitAlways(for: account) {
+            pool.submitAlways(for: .account(account)) {
                 job()
                 turns.giveBack(by: account)
             }

@@ -128,7 +128,7 @@ final class Connection {
         case .head: return takeHead(method: method)
         case .collecting(let answer):
             guard let data, count.pointee > 0 else { return finishCollecting(answer) }
-            guard reserve(reservedBytes + count.pointee) else { return false }
+            guard reserve(body.count + count.pointee) else { return false }
             body.append(contentsOf: UnsafeRawBufferPointer(start: data, count: count.pointee))
             bytesIn += count.pointee
             count.pointee = 0
@@ -179,8 +179,12 @@ final class Connection {
         (hasLookedForEnd, hasBegun) = (false, false)
     }
 
+    /// A body of so many bytes is never refused, because it takes hardly more than its connection.
+    private static let smallBodyBytes = 16 << 10
+
     /// Makes `bytes` the memory of this request's body. If all bodies together have none left, the request is refused.
     private func reserve(_ bytes: Int) -> Bool {
+        let bytes = max(0, bytes - Connection.smallBodyBytes)
         guard loop.reserve(bytes - reservedBytes) else {
             sendPastLibrary(loop.handler.reply(to: .tooManyBodies))
             return false

@@ -54,9 +54,10 @@ public struct PeerAddress: Sendable, Hashable {
         return Key(isIPv6: bytes.count == 16, bits: bytes.prefix(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) })
     }
 
-    /// The first address of its network, an IPv4 /24 or an IPv6 /64. Loopback is a network of its own.
+    /// The first address of its network, an IPv4 /24 or an IPv6 /64. All of loopback is one network: whoever is on this machine may
+    /// choose among 16 million addresses.
     var networkText: String {
-        if isLoopback { return text }
+        if isLoopback { return "127.0.0.0" }
         let kept = bytes.count == 16 ? 8 : 3
         return PeerAddress(bytes: bytes.prefix(kept) + [UInt8](repeating: 0, count: bytes.count - kept)).text
     }

@@ -314,10 +314,17 @@ enum Change: Sendable {
         case .noted(let account, _, _, _), .sessionsEnded(let account, _, _), .accountChanged(let account, _, _, _):
             [account]
         case .tokensRemoved(let digests): digests.compactMap { state.tokens[$0]?.account }
-        case .importSettled(let settled):
-            state.readers(of: settled.conversation)
-        case .erased(_, let number): state.readers(of: number)
-        default: []
+        default: changedForReaders.map(state.readers) ?? []
+        }
+    }
+
+    /// The conversation that its readers must look at again, although it may have no new message.
+    var changedForReaders: Int64? {
+        switch self {
+        case .importSettled(let settled): settled.conversation
+        case .erased(_, let number): number
+        case .messagesDropped(let dropped): dropped.conversation
+        default: nil
         }
     }
 }

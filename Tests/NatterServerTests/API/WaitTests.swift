@@ -53,6 +53,24 @@ struct WaitTests {
         #expect(time < .seconds(40))
     }
 
+    @Test("a wait for news is over when messages are not kept any more", arguments: ["general", "team"])
+    func dropped(name: String) throws {
+        let clock = TestClock()
+        let server = try TestServer(clock: clock)
+        let alice = try server.account("alice")
+        _ = try server.account("bob")
+        _ = try alice.post("/v1/groups", ["name": "team"])
+        _ = try alice.say("old", to: name)
+        clock.advance(milliseconds: 80 * 86_400_000)
+        _ = try alice.say("new", to: name)
+        let cursor = try #require(try alice.get("/v1/sync", ["cursor": "now"]).lines.last?["cursor"]?.text)
+        let waiting = try Asking(server, token: alice.token, "/v1/sync", ["cursor": cursor, "wait": "60"])
+        try server.untilWaiting(1)
+        _ = try waitFor { server.store.setRetention(Retention(days: 30), of: name, by: "test", $0) }.get()
+        let line = try waiting.answer(within: 30).lines.first
+        #expect(line?["name"]?.text == name && line?["first"]?.int == (name == "team" ? 3 : 2), "\(line as Any)")
+    }
+
     @Test(
         "a wait is over in its time, however the clock is set meanwhile", arguments: [-31_536_000_000, 315_360_000_000])
     func clock(jump: Int64) throws {
@@ -203,7 +221,7 @@ struct WaitTests {
         let door = Monitor(false)
         let held = Monitor(0)
         for account in 101...102 as ClosedRange<Int64> {
-            server.chat.workers.submitAlways(for: AccountID(rawValue: account)) {
+            server.chat.workers.submitAlways(for: .account(AccountID(rawValue: account))) {
                 held.signal { $0 += 1 }
                 _ = door.wait(timeoutMilliseconds: 60_000) { $0 ? true : nil }
             }

@@ -56,7 +56,7 @@ struct WorkerTests {
                 time.withLock { $0 += milliseconds * 1_000_000 }
                 log.signal { $0.append(name) }
             }
-            #expect(pool.submit(for: account.map { AccountID(rawValue: $0) }, job))
+            #expect(pool.submit(for: JobOwner(account.map { AccountID(rawValue: $0) }), job))
         }
         for _ in 0..<3 { submit("alice", 1, 10) }
         for _ in 0..<8 { submit("bob", 2, 3) }
@@ -67,10 +67,26 @@ struct WorkerTests {
         #expect(log.withLock { $0.joined(separator: " ") } == expected)
     }
 
+    @Test("an owner has a part of the queue, and others find the rest")
+    func parts() throws {
+        let pool = try WorkerPool(name: "test", threads: 1, limit: 4, limitPerOwner: 2)
+        defer { pool.stop() }
+        let door = Door()
+        defer { door.open() }
+        let begun = Monitor(false)
+        let isTaken = pool.submit {
+            begun.signal { $0 = true }
+            door.wait()
+        }
+        #expect(isTaken && begun.wait(timeoutMilliseconds: 60_000) { $0 ? true : nil } == true)
+        let owners = ["a", "a", "a", "b", "b", "c"].map { JobOwner.network($0) }
+        #expect(owners.map { pool.submit(for: $0) {} } == [true, true, false, true, true, false])
+    }
+
     @Test("who has waited long saves nothing up, and a very long job is forgiven")
     func savings() {
         var queue = FairQueue<String>()
-        let (alice, bob, carol) = (AccountID(rawValue: 1), AccountID(rawValue: 2), AccountID(rawValue: 3))
+        let (alice, bob, carol) = (JobOwner.network("1"), JobOwner.network("2"), JobOwner.network("3"))
         for _ in 0..<3 { queue.append("alice", for: alice) }
         #expect(queue.take()?.job == "alice")
         queue.charge(3_600_000_000_000, to: alice)
