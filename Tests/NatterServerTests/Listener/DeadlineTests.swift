@@ -164,7 +164,9 @@ struct DeadlineTests {
         for _ in 0..<3 { #expect(try RawClient(server).request("POST", "/echo", body: half + half).status == 200) }
     }
 
-    @Test("the bytes of a body are counted until its request is answered; a small body needs none", arguments: Wire.allCases)
+    @Test(
+        "the bytes of a body are counted until its request is answered; a small body needs none",
+        arguments: Wire.allCases)
     func waitingBodies(wire: Wire) throws {
         let server = try ListenerServer(wire) { limits in limits.collectedBytes = 65_000 }
         let body = [UInt8](repeating: 0x78, count: 80_000)
