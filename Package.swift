@@ -242,8 +242,8 @@ let testTargets = [
     tests(
         "NatterDaemonTests",
         of: [
-            "NatterModel", "NatterSystem", "NatterStore", "NatterWire", "NatterTLS", "NatterServer", "NatterCLI",
-            "NatterDaemon", "TestSupport", "SystemSupport", "natterd",
+            "NatterModel", "NatterSystem", "NatterStore", "NatterWire", "NatterTLS", "NatterHTTP", "NatterServer",
+            "NatterCLI", "NatterDaemon", "TestSupport", "SystemSupport", "natterd",
         ]),
     tests(
         "FaultSimulationTests",
