@@ -22,11 +22,13 @@ public struct LogMerge {
     ///     message.
     ///   - isNewestFirst: the exact reverse of the order.
     ///   - readsAhead: whether a second thread opens blocks before the walk comes to them.
+    ///   - isWanted: whether the rest of a conversation is visited. It is asked again before each run.
     ///   - visit: returns false to end the walk. A run ends when another conversation has the next message.
     /// - Throws: `ArchiveError` and errors of `visit`. Damage is visited, not thrown.
     public func walk(
         after: [ConversationID: Seq] = [:], isNewestFirst: Bool = false, limit: Int = .max,
-        readsAhead: Bool = false, visit: (LogPiece) throws -> Bool
+        readsAhead: Bool = false, isWanted: (ConversationID) -> Bool = { _ in true },
+        visit: (LogPiece) throws -> Bool
     ) throws {
         let ahead = readsAhead ? readers.first.map { ReadAhead($0.archive.cache) } : nil
         let order = MergeOrder(isNewestFirst: isNewestFirst)
@@ -40,6 +42,7 @@ public struct LogMerge {
         var memory = MergeMemory(limit: LogMerge.memoryBytes)
         var left = limit
         while left > 0, let stream = heap.popFirst() {
+            guard isWanted(stream.id) else { continue }
             if stream.isExact, stream.loadedBytes > 0 {
                 let rival = heap.first
                 let run = stream.take(limit: left) { key in

@@ -107,6 +107,7 @@ extension Replica {
         let lowest = Seq(head - min(head, UInt64(Replica.mentionLimit)))
         var filter = MessageFilter(after: max(conversation.read, lowest))
         filter.isFolded = true
+        filter.excludedSender = location.user
         filter.text = { mention.isIn($0) }
         var isFound = false
         try backward(conversation, filter, limit: 1) { piece in

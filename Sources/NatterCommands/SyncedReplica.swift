@@ -332,9 +332,14 @@ final class SyncedReplica {
     }
 
     /// True if a retry may succeed.
-    static func isTransient(_ error: any Error) -> Bool {
+    ///
+    /// - Parameter hasSpoken: whether the server has answered before. What answers in its place now, such as a network's login
+    ///   page, will pass.
+    static func isTransient(_ error: any Error, hasSpoken: Bool = false) -> Bool {
         switch error {
-        case SyncError.api(.refused(let refusal)), APIError.refused(let refusal): [429, 503].contains(refusal.status)
+        case SyncError.api(let error): isTransient(error, hasSpoken: hasSpoken)
+        case APIError.transport(.certificate, _), APIError.transport(.protocolError, _), APIError.foreign: hasSpoken
+        case APIError.refused(let refusal): [429, 503].contains(refusal.status)
         case SyncError.replica(.locked): true
         default: isNotReached(error)
         }

@@ -204,6 +204,16 @@ struct CursorFileTests {
         #expect(Files.mode(file) == 0o600)
     }
 
+    @Test("with --all, what one conversation holds back is not counted for the others")
+    func heldBack() throws {
+        for number in 1...30 { try world.alice.sends("\(number)", to: "@bob") }
+        try world.carol.sends("later", "last", to: "@bob")
+        let words = ["log", "--all", "--cursor-file", file, "--json"]
+        #expect(try world.bob.run(words + ["-n", "10", "--until", "yesterday"]).bytes.isEmpty)
+        let texts = try world.bob.run(words).objects().map { $0[string: "text"] ?? "" }
+        #expect(texts == (1...30).map { "\($0)" } + ["later", "last"])
+    }
+
     @Test("output that can't be written is 74, and the cursor stays", arguments: [false, true])
     func fullOutput(isFirst: Bool) throws {
         if !isFirst {

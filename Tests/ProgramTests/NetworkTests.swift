@@ -5,6 +5,24 @@ internal import TestSupport
 
 @Suite("natterd serve in a network")
 struct NetworkTests {
+    @Test("log -f goes on after something else has answered in the server's place for a while")
+    func strangeAnswerWhileFollowing() throws {
+        let world = try World()
+        let way = try HostileServer(for: world.url)
+        defer { way.stop() }
+        let alice = Person(name: "alice", home: world.alice.home, server: way.url)
+        let follower = try alice.start(["log", "-f"])
+        try world.bob.sends("one")
+        #expect(try follower.line().hasSuffix("one"))
+        way.answerAll("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>")
+        try eventually("it was answered") { way.hasAnswered }
+        way.answerAll(nil)
+        try world.bob.sends("two")
+        #expect(try follower.line().hasSuffix("two"))
+        follower.signal(SIGINT)
+        #expect(follower.finish().code == 130)
+    }
+
     @Test("an address that others reach needs a proxy that is named", arguments: ["0.0.0.0:0", "[::]:0"])
     func openNetwork(address: String) throws {
         let directory = try TemporaryDirectory()

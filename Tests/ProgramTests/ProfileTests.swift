@@ -94,6 +94,17 @@ struct ProfileTests {
         #expect(offline.code == 0 && offline.errors.contains("could not be ended"), "\(offline)")
     }
 
+    @Test("a session whose token can't be read now gets no new address, because nobody can ask whose server that is")
+    func unreadableToken() throws {
+        let token = world.alice.natterSettings + "/profiles/default/token"
+        let before = try world.alice("profile", "--json").output
+        chmod(token, 0o644)
+        let outcome = try world.alice("profile", "set", "default", "server=http://127.0.0.1:9")
+        #expect(outcome.code != 0 && isOneLine(outcome.errors), "\(outcome)")
+        chmod(token, 0o600)
+        #expect(try world.alice("profile", "--json").output == before)
+    }
+
     @Test("a --ca-file whose path is not one line is refused before the login")
     func authorities() throws {
         let place = world.directory("a\nb")

@@ -45,6 +45,9 @@ public enum APIError: Error, PhraseConvertible {
             self.retryAfterSeconds = retryAfterSeconds
         }
 
+        /// Whether the same request would be refused again.
+        var isFinal: Bool { (400..<500).contains(status) && status != 408 && status != 429 }
+
         public func has(_ code: ErrorCode) -> Bool { self.code == code.rawValue }
 
         /// The message, translated if the catalogue has it.

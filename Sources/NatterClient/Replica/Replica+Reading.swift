@@ -49,11 +49,13 @@ extension Replica {
     /// - Throws: `ReplicaError`, and what `visit` throws.
     public func merged(
         _ conversations: [ReplicaConversation], _ filter: MessageFilter, after: [ConversationID: Seq] = [:],
-        isNewestFirst: Bool = false, limit: Int = .max, readsAhead: Bool = false, visit: (LogPiece) throws -> Bool
+        isNewestFirst: Bool = false, limit: Int = .max, readsAhead: Bool = false,
+        isWanted: (ConversationID) -> Bool = { _ in true }, visit: (LogPiece) throws -> Bool
     ) throws {
         try translate {
             try LogMerge(conversations.map(reader(of:)), filter).walk(
-                after: after, isNewestFirst: isNewestFirst, limit: limit, readsAhead: readsAhead, visit: visit)
+                after: after, isNewestFirst: isNewestFirst, limit: limit, readsAhead: readsAhead, isWanted: isWanted,
+                visit: visit)
         }
     }
 

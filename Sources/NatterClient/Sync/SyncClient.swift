@@ -251,43 +251,50 @@ struct GapRequests {
     func run(until deadline: Int64) throws {
         guard let replica = try writer.replica() else { return }
         var vain = 0
-        for conversation in try replica.conversationsWithGaps() where !conversation.isGone {
-            for gap in try replica.gaps(of: conversation) {
-                var first = gap.lowerBound
-                while first <= gap.upperBound, vain < GapRequests.vainLimit {
-                    var count = 0
-                    if MonotonicClock.now() < deadline {
-                        count = try ask(for: first...gap.upperBound, of: conversation, until: deadline)
-                    }
-                    // Who keeps a place must not go on behind what was not asked for to the end.
-                    guard count > 0 || MonotonicClock.now() < deadline else {
-                        return writer.note { $0.isComplete = false }
-                    }
-                    first = first.advanced(by: count)
-                    guard count == 0 else { continue }
-                    vain += 1
-                    break
+        var gaps = try replica.conversationsWithGaps().filter { !$0.isGone }.flatMap { conversation in
+            try replica.gaps(of: conversation).map { (conversation: conversation, seqs: $0) }
+        }
+        // What the server does not have must not keep the rest from being asked for.
+        if gaps.count > GapRequests.vainLimit { gaps.shuffle() }
+        for (conversation, gap) in gaps {
+            var first = gap.lowerBound
+            while first <= gap.upperBound, vain < GapRequests.vainLimit {
+                var (count, obstacle): (Int, APIError?) = (0, nil)
+                if MonotonicClock.now() < deadline {
+                    (count, obstacle) = try ask(for: first...gap.upperBound, of: conversation, until: deadline)
                 }
+                let isInTime = MonotonicClock.now() < deadline
+                // Who keeps a place must not go on behind what was not asked for to the end, or was not answered.
+                guard obstacle == nil, count > 0 || isInTime else {
+                    return writer.note { ($0.isComplete, $0.interruption) = (false, isInTime ? obstacle : nil) }
+                }
+                first = first.advanced(by: count)
+                guard count == 0 else { continue }
+                vain += 1
+                break
             }
         }
     }
 
-    /// - Returns: how many messages of the gap came, from its first one on.
+    /// - Returns: how many messages of the gap came, from its first one on, and why they may come later if none did.
     private func ask(
         for gap: ClosedRange<Seq>, of conversation: ReplicaConversation, until deadline: Int64
-    ) throws -> Int {
+    ) throws -> (count: Int, obstacle: APIError?) {
         let blocks: [Block]
         do throws(APIError) {
             blocks = try api.blocks(
                 of: conversation.name, after: gap.lowerBound.previous, before: gap.upperBound.next,
                 deadlineMilliseconds: SyncClient.left(until: deadline))
         } catch {
-            // The messages are still missing or the server can't answer now, so the replica stays as it is.
-            return 0
+            // Only a server that can't read them either, or has them not for this user, says that they stay missing.
+            guard case .refused(let refusal) = error, refusal.has(.damaged) || refusal.isFinal else {
+                return (0, error)
+            }
+            return (0, nil)
         }
         let count = try writer.fill(gap, of: conversation, with: blocks)
         writer.note { $0.add(count, to: conversation.id, named: conversation.name) }
-        return count
+        return (count, nil)
     }
 }
 

@@ -65,7 +65,7 @@ enum AdminLogCommand {
                     connection = Reconnection()
                     try write(entries)
                     last = entries.last?.number ?? last
-                } catch  where SyncedReplica.isTransient(error) {
+                } catch  where SyncedReplica.isTransient(error, hasSpoken: true) {
                     reader.whileWaiting { connection.pause(after: error, context) }
                 }
             }

@@ -306,9 +306,10 @@ final class Chat: LineEditorOwner {
 
     /// Tells the server what was shown. A failure costs nothing but the mark.
     private func markRead() {
-        guard !isOffline, !marksNothing, let found = try? current(),
-            let seq = walk.shown[found.id], seq > found.read
-        else { return }
+        guard !isOffline, !marksNothing, let found = try? current(), var seq = walk.shown[found.id] else { return }
+        // What could not be read was not shown.
+        if let missing = walk.firstMissing(behind: found.read, of: found) { seq = min(seq, missing.previous) }
+        guard seq > found.read else { return }
         _ = try? synced.api().markRead(found.name, id: found.groupID, upTo: seq)
     }
 }

@@ -1,5 +1,6 @@
 internal import NatterCLI
 internal import NatterClient
+internal import NatterCrypto
 internal import NatterHTTP
 internal import NatterLanguage
 internal import NatterModel
@@ -148,10 +149,13 @@ enum ProfileCommand {
 
     /// Checks that the new address of a session has the store that the token belongs to.
     private static func prove(_ account: Account, _ profile: Profile, _ context: Context) throws {
-        guard account.name != nil, let (former, token) = try? profile.credentials() else { return }
-        var api = former
+        guard account.name != nil else { return }
+        let known: (account: Account, token: Token)
+        // A token that can't be read now may be later.
+        do { known = try profile.credentials() } catch ProfileError.notLoggedIn { return }
+        var api = known.account
         api.settings = account.settings
-        _ = try context.api(at: try ServerAddress(url: account.server), token: token, of: api).whoami()
+        _ = try context.api(at: try ServerAddress(url: account.server), token: known.token, of: api).whoami()
     }
 
     private static func pair(_ word: String, _ arguments: Arguments) throws -> (String, String) {

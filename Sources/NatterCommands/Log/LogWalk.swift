@@ -3,6 +3,7 @@ internal import NatterCLI
 internal import NatterClient
 internal import NatterLog
 internal import NatterModel
+internal import NatterSystem
 
 /// Prints messages of the replica and records how far each conversation was read.
 struct LogWalk {
@@ -41,7 +42,7 @@ struct LogWalk {
     /// Whether the walk has stopped before messages that a later sync may bring.
     private(set) var isHeldBack = false
     /// Conversations in which the walk has stopped. Their position is final.
-    private var stopped: Set<ConversationID> = []
+    private let stopped = Monitor<Set<ConversationID>>([])
     private var notedHoles: Set<Hole> = []
     /// A conversation that went on from a stored position has stopped at messages that are not kept any more: which one it is, where
     /// it stopped, and where it would go on.
@@ -80,18 +81,22 @@ struct LogWalk {
     /// - Parameter limit: the maximum number of messages. Of several conversations, the oldest messages of all are
     ///   printed.
     mutating func forward(_ conversations: [ReplicaConversation], limit: Int = .max) throws {
-        stopped = []
+        stopped.withLock { $0 = [] }
         var left = limit
         if let only = conversations.first, conversations.count == 1 {
             try replica.forward(only, filter(for: only), limit: limit) { try visit($0, &left) }
         } else {
-            try replica.merged(conversations, filter(for: conversations), after: positions, limit: limit) {
+            // What is behind the stop of one conversation must not take the place of another one's messages.
+            try replica.merged(
+                conversations, filter(for: conversations), after: positions, limit: limit,
+                isWanted: { [stopped] id in !stopped.withLock { $0.contains(id) } }
+            ) {
                 try visit($0, &left)
             }
         }
         // If the limit was reached, there may be more messages after the last one.
         guard left > 0 else { return }
-        for conversation in conversations where !stopped.contains(conversation.id) {
+        for conversation in conversations where !hasStopped(in: conversation.id) {
             let last = min(conversation.head, filter.before?.previous ?? conversation.head)
             positions[conversation.id] = max(last, positions[conversation.id] ?? .zero)
         }
@@ -194,7 +199,7 @@ struct LogWalk {
     private mutating func visit(_ piece: LogPiece, _ left: inout Int) throws -> Bool {
         switch piece {
         case .messages(let run):
-            guard !stopped.contains(run.conversation.id) else { return true }
+            guard !hasStopped(in: run.conversation.id) else { return true }
             let count = count(upToEnd: run)
             left -= run.positions.count
             printed += try write(run, count: count)
@@ -208,12 +213,12 @@ struct LogWalk {
                 stop(run.conversation, before: run.records.firstSeq.advanced(by: run.positions[count]))
             }
         case .missing(let conversation, let range, .notKept) where continued.contains(conversation.id):
-            guard !stopped.contains(conversation.id) else { return true }
+            guard !hasStopped(in: conversation.id) else { return true }
             expired = (conversation.name, range.lowerBound.previous, range.upperBound.next)
             stop(conversation, before: range.lowerBound)
         case .missing(let conversation, let range, let reason):
             tell(conversation, range, reason)
-            if keepsPlace, reason.isFetchable(isCurrent: isCurrent), !stopped.contains(conversation.id) {
+            if keepsPlace, reason.isFetchable(isCurrent: isCurrent), !hasStopped(in: conversation.id) {
                 isHeldBack = true
                 stop(conversation, before: range.lowerBound)
             }
@@ -221,8 +226,10 @@ struct LogWalk {
         return true
     }
 
+    private func hasStopped(in id: ConversationID) -> Bool { stopped.withLock { $0.contains(id) } }
+
     private mutating func stop(_ conversation: ConversationLog, before seq: Seq) {
-        stopped.insert(conversation.id)
+        stopped.withLock { _ = $0.insert(conversation.id) }
         positions[conversation.id] = max(seq.previous, positions[conversation.id] ?? .zero)
     }
 

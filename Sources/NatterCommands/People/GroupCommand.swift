@@ -71,6 +71,7 @@ enum GroupCommand {
             let group = context.arguments.operand("GROUP") ?? ""
             try Question.confirm("delete the group '\(group)' for all its members?", context.arguments, context.console)
             try context.api().deleteGroup(group)
+            context.forgetGroups()
             context.confirm("deleted the group '\(group)'")
             return .success
         })
@@ -154,6 +155,7 @@ enum GroupCommand {
             let group = context.arguments.operand("GROUP") ?? ""
             let api = try context.api()
             try api.removeMember(try context.ownName(api), fromGroup: group)
+            context.forgetGroups()
             context.confirm("left '\(group)'")
             return .success
         })
@@ -200,6 +202,8 @@ enum GroupCommand {
                         "\(refusal.phrase); see 'natter users' and 'natter group members \(group)'")
                 }
             }
+            // It may have been oneself.
+            context.forgetGroups()
             context.confirm("changed '\(group)'")
             return .success
         }

@@ -249,14 +249,18 @@ struct LogRebuild {
     private func fill(_ hole: ClosedRange<Seq>, after chain: LogChain, _ log: inout RebuiltLog) throws {
         let before = chain.blocks.last { $0.header.lastSeq == hole.lowerBound.previous }
         let next = chain.blocks.first { $0.header.firstSeq == hole.upperBound.next }
-        let records = journal.records(of: identity.number, hole)
+        var records = journal.records(of: identity.number, hole)
         let hash = before?.header.hashAfter ?? chain.hashBefore
-        if records.count == hole.upperBound.distance(after: hole.lowerBound) + 1,
-            records.reduce(hash, { HashChain.advance($0, over: $1) }) != next?.header.hashBefore
-        {
-            // These records belong to another history than the blocks around them.
-            log.losses.append(hole)
-            return
+        if records.count == hole.upperBound.distance(after: hole.lowerBound) + 1 {
+            if records.reduce(hash, { HashChain.advance($0, over: $1) }) != next?.header.hashBefore {
+                // These records belong to another history than the blocks around them.
+                log.losses.append(hole)
+                return
+            }
+        } else if records.last?.seq == hole.upperBound {
+            // Behind a loss, nobody can compute the hash that the next block names. Readers would take that block for one of another
+            // history if it followed at once, and so would the next repair. So one message more is stated as lost.
+            records.removeLast()
         }
         _ = try seal(records, in: hole, hash: hash, &log)
     }
