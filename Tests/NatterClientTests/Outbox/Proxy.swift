@@ -145,13 +145,13 @@ final class UnsteadyProxy: Sendable {
         switch trouble {
         case .lostRequest: return false
         case .lostAnswer:
-            _ = exchange(request, with: server)
+            _ = Loopback.exchange(request, with: server)
             return false
-        case .doubled: _ = exchange(request, with: server)
+        case .doubled: _ = Loopback.exchange(request, with: server)
         case .doubledLater:
             let thread = try? SystemThread(name: "test-late") {
                 usleep(pause)
-                _ = exchange(request, with: server)
+                _ = Loopback.exchange(request, with: server)
             }
             if let thread { late.withLock { $0.append(thread) } }
         case .delayed: usleep(pause)
@@ -161,14 +161,7 @@ final class UnsteadyProxy: Sendable {
             _ = state.wait(timeoutMilliseconds: 50) { $0.passed > passed ? true : nil }
         case nil: state.signal { _ in }
         }
-        guard let answer = exchange(request, with: server) else { return false }
+        guard let answer = Loopback.exchange(request, with: server) else { return false }
         return Loopback.send(answer, to: client)
-    }
-
-    private static func exchange(_ request: [UInt8], with port: UInt16) -> [UInt8]? {
-        guard let server = Loopback.connect(to: port) else { return nil }
-        defer { close(server) }
-        guard Loopback.send(request, to: server) else { return nil }
-        return Loopback.message(from: server)
     }
 }

@@ -31,9 +31,12 @@ struct ClientTests {
             thread.join()
         }
 
-        func client(_ user: String, _ home: TemporaryDirectory, store: StoreID? = nil) throws -> SyncClient {
+        /// - Parameter way: the port of what stands before the server.
+        func client(
+            _ user: String, _ home: TemporaryDirectory, store: StoreID? = nil, through way: UInt16? = nil
+        ) throws -> SyncClient {
             let token = try inner.token(user)
-            let address = try ServerAddress(url: "http://127.0.0.1:\(chat.port)")
+            let address = try ServerAddress(url: "http://127.0.0.1:\(way ?? chat.port)")
             let http = HTTPClient(address: address, timeoutMilliseconds: 60_000, caFile: nil, userAgent: "test")
             return SyncClient(
                 api: ServerAPI(address: address, client: http, token: token),
@@ -109,6 +112,19 @@ struct ClientTests {
         }
         try server.reopen { _ in try file.write(kept, at: offset) }
         let listening = try Listening(server)
+        // A server that can't answer now may have it
+        let port = listening.chat.port
+        let busy = try Proxy { client in
+            while let request = Loopback.message(from: client) {
+                let isAsked = String(decoding: request.prefix(100), as: UTF8.self).contains("/v1/conversations/")
+                let refusal = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
+                guard let answer = isAsked ? Array(refusal.utf8) : Loopback.exchange(request, with: port),
+                    Loopback.send(answer, to: client)
+                else { return }
+            }
+        }
+        let refused = try listening.client("alice", home, through: busy.port).sync()
+        #expect(!refused.isComplete && refused.interruption != nil)
         let report = try listening.client("alice", home).sync()
         // Then all is there
         #expect(report.messageCount > 0)

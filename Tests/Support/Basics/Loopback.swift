@@ -97,6 +97,14 @@ package enum Loopback {
         return true
     }
 
+    /// Sends a whole request to a server. Returns its whole answer, or nil if there is none.
+    package static func exchange(_ request: [UInt8], with port: UInt16) -> [UInt8]? {
+        guard let server = connect(to: port) else { return nil }
+        defer { close(server) }
+        guard send(request, to: server) else { return nil }
+        return message(from: server)
+    }
+
     /// Reads one request or answer, up to its length, its last chunk, or the end of the connection.
     ///
     /// - Returns: nil if it is incomplete.
