@@ -1,3 +1,4 @@
+import Glibc
 import NatterArchive
 import NatterLanguage
 import NatterModel
@@ -262,6 +263,21 @@ extension RepairTests {
         #expect(try StoreRebuild.run(store.directory, .reindex) { lines.append("\($0)") }.hasUnknownLoss)
         #expect(lines.contains { $0.contains("may be lost") })
         #expect(try TestStore(store.directory).all().isEmpty)
+    }
+
+    @Test(
+        "a link to a database elsewhere is not replaced by a new one",
+        arguments: [StoreRebuild.Purpose.reindex, .repair])
+    func linkedDatabase(mode: StoreRebuild.Purpose) throws {
+        let store = try TestStore(users: ["alice"])
+        try store.post(["one"])
+        store.store.close()
+        let (path, elsewhere) = (store.directory + "/store.db", store.directory + "/elsewhere.db")
+        #expect(rename(path, elsewhere) == 0 && symlink(elsewhere, path) == 0)
+        let failure = #expect(throws: StoreOpenError.self) { _ = try StoreRebuild.run(store.directory, mode) }
+        guard case .unfit = failure else { throw Failure("\(failure, default: "it was rebuilt")") }
+        #expect(unlink(path) == 0 && rename(elsewhere, path) == 0)
+        #expect(try TestStore(store.directory).all().map(\.text) == ["one"])
     }
 
     @Test("messages of a conversation without a row are damage")

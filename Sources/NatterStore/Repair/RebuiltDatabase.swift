@@ -92,6 +92,10 @@ final class RebuiltDatabase {
 
     /// - Throws: if this process may not open it, or has no descriptors left. A database that is whole must not be replaced then.
     private static func isWhole(_ path: String, _ disk: any Disk) throws -> Bool {
+        // A link may lead to a database that is whole, on another disk.
+        if let found = try disk.information(path), !found.isRegular {
+            throw StoreOpenError.unfit("'\(path)' is no regular file; put the database itself there, or move it away")
+        }
         do {
             guard try isSound(path, disk) else { return false }
             // Nothing reads pages that nothing leads to, but they are still damage.
