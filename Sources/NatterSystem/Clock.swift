@@ -86,8 +86,12 @@ public final class SteadyClock: WallClock {
         return Timestamp(milliseconds: expected)
     }
 
-    /// Takes the system's time from now on, whatever it is.
+    /// Takes the system's time from now on, if it was told before that this clock does not follow it. Whoever asks without having
+    /// been told may ask for another reason, such as a new certificate. They are told now.
     public func follow() {
+        let isKnown = jump != nil
+        _ = now()
+        guard isKnown else { return }
         base.store(wall.now().milliseconds &- elapsed(), ordering: .relaxed)
         _ = now()
     }

@@ -96,6 +96,12 @@ struct SteadyClockTests {
         clock.follow()
         #expect(clock.jump == nil && clock.now() == wall.now())
         #expect(told.withLock { $0.count } == 4)
+        // One that nobody was told of is told first
+        wall.advance(milliseconds: 31_536_000_000)
+        clock.follow()
+        #expect(clock.jump == 31_536_000_000 && told.withLock { $0.count } == 5)
+        clock.follow()
+        #expect(clock.jump == nil)
     }
 }
 
