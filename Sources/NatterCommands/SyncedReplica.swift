@@ -48,6 +48,8 @@ final class SyncedReplica {
     private var opened: Replica?
     /// True if the outbox was checked since the last sync.
     private var hasDelivered = false
+    /// Whether the server has answered a sync of this command.
+    private(set) var hasSpoken = false
     /// The printed notes. They are not repeated, although each sync finds the same damage.
     private var told: Set<String> = []
 
@@ -171,6 +173,7 @@ final class SyncedReplica {
         limits.followsRetention = try context.setting(.retention) == Setting.followingRetention
         // Without a replica that can be opened, the sync finds out why.
         let report = try client.sync(limits, replica: try? replica(), progress: progress)
+        hasSpoken = true
         if report.setAside != nil { opened = nil }
         return report
     }

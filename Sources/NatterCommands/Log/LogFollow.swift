@@ -23,7 +23,6 @@ struct LogFollow {
     func run(_ walk: inout LogWalk, places: inout LogPlaces?, of conversation: ConversationID?) throws {
         let reader = try ReaderWatch(context.console.output)
         var connection = Reconnection()
-        var hasSpoken = false
         // Until its news are looked at, nothing waits.
         var seen: String?
         var followed: NamedConversation?
@@ -35,8 +34,8 @@ struct LogFollow {
                 let waitSeconds = seen == nil ? 0 : Reconnection.waitSeconds
                 let report = try reader.whileWaiting { try synced.pull(waitSeconds: waitSeconds, waitsAt: seen) }
                 for gone in report.gone { synced.tell(gone: gone.name, reason: gone.reason) }
-                (isCurrent, obstacle, hasSpoken) = (report.isComplete, report.interruption, true)
-            } catch  where SyncedReplica.isTransient(error, hasSpoken: hasSpoken) {
+                (isCurrent, obstacle) = (report.isComplete, report.interruption)
+            } catch  where SyncedReplica.isTransient(error, hasSpoken: synced.hasSpoken) {
                 obstacle = error
             }
             walk.isCurrent = isCurrent

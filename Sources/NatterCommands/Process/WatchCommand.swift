@@ -90,8 +90,6 @@ enum WatchCommand {
         private let asides: SetAside
         /// Whether the last sync has asked the server for everything that the replica lacks.
         private var isCurrent: Bool
-        /// Whether the server has answered since the command began.
-        private var hasSpoken = false
         /// The first of the messages that cannot be read, before which a conversation waits.
         private var held: [ConversationID: Seq] = [:]
         private var pauses: [ConversationID: Pause] = [:]
@@ -129,7 +127,7 @@ enum WatchCommand {
             // preferred, less a second, in which the head of its answer may follow what the answer shows.
             let here = context.now
             let state = try synced.refresh(.completely)
-            (isCurrent, hasSpoken) = (state.isCurrent, state.isCurrent)
+            isCurrent = state.isCurrent
             asides = try SetAside(synced.location)
             let replica = try synced.replica(after: state)
             let words = context.arguments.operands("CONV")
@@ -363,7 +361,7 @@ enum WatchCommand {
             }
             do {
                 try take(synced.pull(waitSeconds: seconds ?? WatchCommand.waitSeconds, waitsAt: seen))
-            } catch  where SyncedReplica.isTransient(error, hasSpoken: hasSpoken) {
+            } catch  where SyncedReplica.isTransient(error, hasSpoken: synced.hasSpoken) {
                 isCurrent = false
                 postpone(after: error)
             }
@@ -382,7 +380,7 @@ enum WatchCommand {
         }
 
         private mutating func take(_ report: SyncReport) throws {
-            (isCurrent, hasSpoken) = (report.isComplete, true)
+            isCurrent = report.isComplete
             if let error = report.interruption { postpone(after: error) } else { connection = Reconnection() }
             synced.tellTroubles(report)
             guard report.isComplete, !ahead.isEmpty, let replica = try synced.replica() else { return }
