@@ -197,7 +197,7 @@ struct ServiceStatus: Codable, Sendable, Equatable {
 
     /// Something that keeps the store from working as it should.
     struct Problem: Codable, Sendable, Equatable {
-        /// `disk_full`, `database`, `sealer`, `search_index`, `clock`, `configuration`, `write_failed`.
+        /// `disk_full`, `database`, `sealer`, `search_index`, `clock`, `logs`, `configuration`, `write_failed`.
         var kind: String
         /// In English.
         var message: String
@@ -231,6 +231,14 @@ extension ServiceStatus {
         problems = store.troubles().map { Problem($0.name, $0.phrase) }
         if let jump = (store.clock as? SteadyClock)?.jump {
             problems?.append(Problem("clock", ServeCommand.jumped(by: jump)))
+        }
+        if case let count = store.shortLogCount, count > 0 {
+            problems?.append(
+                Problem(
+                    "logs",
+                    .plural(
+                        count, "\(count) log file is missing or cut short; run 'natterd fsck'",
+                        "\(count) log files are missing or cut short; run 'natterd fsck'")))
         }
         if store.isShared {
             nodes = try store.nodes().map {

@@ -35,6 +35,8 @@ public final class Store: Sendable {
     let remembered: RememberedErasures
     /// Where the newest erasure may have left a text; nil if nowhere.
     let erasureRemains = Monitor<Phrase?>(nil)
+    /// How many log files were missing, or shorter than recorded, at the start.
+    public var shortLogCount: Int { engine.shortLogCount }
     /// How many backups and checks are reading log files.
     let copies = Monitor(0)
     /// Whether an import is running. Only one can, because there is only one staging directory.

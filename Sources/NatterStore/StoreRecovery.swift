@@ -53,10 +53,12 @@ struct StoreRecovery {
     private func check(_ row: SegmentRow, of conversation: ConversationState) throws {
         let path = store.directory + "/" + row.name(of: conversation.identity.id)
         guard let found = try store.disk.information(path), found.isRegular else {
+            store.shortLogs.withLock { $0 += 1 }
             return store.report("the log '\(path)' is missing; its messages can't be read")
         }
         if found.size == row.size { return }
         guard found.size > row.size else {
+            store.shortLogs.withLock { $0 += 1 }
             // Handled like other damage: reading finds the exact range, and new blocks go into a new file.
             return store.report(
                 "the log '\(path)' has \(found.size) bytes, but \(row.size) were recorded; what is missing can't be read"

@@ -174,6 +174,25 @@ struct OperateTests {
         #expect(try world.natterd("status").output.contains("not running"))
     }
 
+    @Test(
+        "status: logs that are missing are a problem, with a server and without",
+        .enabled(if: !PostgresCluster.servesTests, "PostgreSQL holds the logs"))
+    func missingLogs() throws {
+        let world = try World()
+        try world.importGeneral(
+            (1...200).map { JSON.line(ts: 1_700_000_000_000 + $0, sender: "a", text: "x") }.joined())
+        world.stopServing()
+        try FileManager.default.removeItem(atPath: world.data + "/logs")
+        func problem() throws -> JSON? {
+            try world.natterd("status", "--json").objects().first?[objects: "problems"].first
+        }
+        let alone = try #require(try problem())
+        #expect(alone[string: "kind"] == "logs" && alone[string: "message"]?.contains("natterd fsck") == true)
+        try world.serve()
+        #expect(try problem()?[string: "message"] == alone[string: "message"])
+        #expect(try world.natterd("status").output.contains("natterd fsck"))
+    }
+
     @Test("natterd.conf limits what is kept without a server, too; an error in it is 78 and names the line")
     func limitsOfTheFile() throws {
         let world = try World(isServing: false)

@@ -20,6 +20,9 @@ final class FileEngine: StoreEngine {
     private let opensUnfinished: Bool
     private let reporter: @Sendable (Phrase) -> Void
     private let cache: ArchiveCache
+    /// Counted by the recovery.
+    let shortLogs = Monitor(0)
+    var shortLogCount: Int { shortLogs.withLock { $0 } }
     /// nil before `load` and after `close`.
     private let database = Monitor<Database?>(nil)
     /// The lock that keeps other processes out of the directory; nil after it was released.

@@ -66,6 +66,9 @@ protocol StoreEngine: AnyObject, Sendable {
         below floor: Commit, moving keys: [MovedKey], now: Timestamp, at place: LogPlace
     ) throws -> (bytes: Int, floor: Commit)
 
+    /// How many log files `load` found missing, or shorter than recorded.
+    var shortLogCount: Int { get }
+
     /// Whether the rows are there for readers.
     var hasRows: Bool { get }
 
@@ -101,6 +104,7 @@ extension StoreEngine {
     func confirm() throws {}
     func lineUp(behind place: LogPlace) throws -> [LogEntry] { [] }
     var trouble: StoreTrouble? { nil }
+    var shortLogCount: Int { 0 }
     var hasRows: Bool { true }
     func changeFiles(_ body: (Connection) throws -> Void) throws {}
     func noteNew(_ paths: [String]) throws {}
