@@ -132,23 +132,23 @@ struct MailPart {
         var rest = bytes[...]
         // Tags and comments that are not closed any more. Each is looked for once only, or many of them would take very long.
         var open: Set<String> = []
-        while let start = rest.firstIndex(of: UInt8(ascii: "<")),
-            let end = rest[start...].firstIndex(of: UInt8(ascii: ">"))
-        {
+        while let start = rest.firstIndex(of: UInt8(ascii: "<")) {
             kept += rest[..<start]
-            if rest[start...].starts(with: "<!--".utf8), !open.contains("!--") {
-                if let distance = rest[(start + 4)...].offset(ofPart: Array("-->".utf8)[...]) {
-                    rest = rest[(start + 4 + distance + 3)...]
+            rest = rest[start...]
+            if rest.starts(with: "<!--".utf8), !open.contains("!--") {
+                if let distance = rest.dropFirst(4).offset(ofPart: Array("-->".utf8)[...]) {
+                    rest = rest.dropFirst(4 + distance + 3)
                     continue
                 }
                 open.insert("!--")
             }
             // As in a < b.
-            guard let sign = rest[(start + 1)...].first, sign.isASCIILetter || "/!?".utf8.contains(sign) else {
+            guard let sign = rest.dropFirst().first, sign.isASCIILetter || "/!?".utf8.contains(sign) else {
                 kept.append(rest[start])
-                rest = rest[(start + 1)...]
+                rest = rest.dropFirst()
                 continue
             }
+            guard let end = rest.firstIndex(of: UInt8(ascii: ">")) else { break }
             rest = rest[(end + 1)...]
             let name = small[(start + 1)..<end].prefix(8).prefix { $0.isASCIILetter || $0 == UInt8(ascii: "/") }
             let tag = String(decoding: name, as: UTF8.self)

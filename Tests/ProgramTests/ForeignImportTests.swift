@@ -307,6 +307,7 @@ struct ForeignImportTests {
             ("Subject: ", "=?a ", 75_000, "\n\nend"),
             ("Content-Type: text/html\n\nbegin<br>", "<style>\n<script>", 20_000, "<!-- -->end"),
             ("Content-Type: text/html\n\nx", "<", 300_000, "end"), ("\nend", "\n", 900_000, ""),
+            ("Content-Type: text/html\n\nx", "< ", 300_000, "> end"), ("From: ", "=?a ", 75_000, "\n\nend"),
         ])
     func unclosed(beginning: String, piece: String, count: Int, rest: String) throws {
         let mail = beginning + String(repeating: piece, count: count) + rest
