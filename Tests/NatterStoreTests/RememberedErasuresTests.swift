@@ -182,24 +182,6 @@ struct RememberedErasuresTests {
         #expect(try remembered.entries() == entries && remembered.damages().isEmpty)
     }
 
-    @Test("a list of which nothing can be read is damage, and what is added does not overwrite it")
-    func unreadable() throws {
-        let directory = try TemporaryDirectory()
-        let list = RememberedErasures(directory.path, disk)
-        let path = directory("erased")
-        let garbage = [UInt8](repeating: 0xA7, count: 700)
-        for line in [garbage, garbage + [0x0A]] {
-            try disk.replaceContents(of: path, with: line)
-            #expect(try list.damages().map(\.offset) == [0])
-            let entry = RememberedErasures.Entry.message(
-                .init(conversation: ConversationID(high: 1, low: 2), seq: Seq(3), digest: Digest(of: [1])))
-            try list.add([entry])
-            #expect(try disk.contents(of: path, limit: 4_096).starts(with: line))
-            #expect(try RememberedErasures(directory.path, disk).damages().count == 1)
-            #expect(try list.entries() == [entry])
-        }
-    }
-
     @Test("a list of any size is read in pieces, and what is added by the one who added last needs no look at it")
     func pieces() throws {
         let directory = try TemporaryDirectory()

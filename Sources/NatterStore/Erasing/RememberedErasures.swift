@@ -144,13 +144,8 @@ final class RememberedErasures: Sendable {
                 start = position
             }
         }
-        guard !end.hasMark else { return end }
-        if let last = unconfirmed.lastIndex(where: { !$0.line.isDamaged }) {
+        if !end.hasMark, let last = unconfirmed.lastIndex(where: { !$0.line.isDamaged }) {
             try confirm(last + 1, upTo: unconfirmed[last].end)
-        } else if position > 0 {
-            // A file begins with an empty line before anything else is written to it.
-            try take(.damaged(number: 1, offset: 0))
-            end.offset = position
         }
         return end
     }
