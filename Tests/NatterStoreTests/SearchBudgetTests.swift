@@ -39,6 +39,15 @@ struct SearchBudgetTests {
         return (store, directory)
     }
 
+    /// A store whose index is kept up.
+    private func indexing(_ path: String, _ disk: any Disk = PosixDisk()) throws -> TestStore {
+        try TestStore(path) { options in
+            var options = options
+            options.keepsSearchIndex = true
+            return try Store.open(path, disk: disk, options: options)
+        }
+    }
+
     private func awaitIndex(_ store: TestStore, _ count: Int) throws {
         let ids = try ["general", "@me", "@bob"].map { try store.store.conversation($0, for: store.user("alice")).id }
         try eventually("everything is indexed") {
@@ -113,11 +122,7 @@ struct SearchBudgetTests {
         try Files.flipByte(log, at: sound.count / 2)
         for (isSound, reports) in [(false, 0), (true, 1), (true, 0)] {
             if isSound { try sound.write(to: URL(fileURLWithPath: log)) }
-            let store = try TestStore(directory.path) { options in
-                var options = options
-                options.keepsSearchIndex = true
-                return try Store.open(directory.path, options: options)
-            }
+            let store = try indexing(directory.path)
             let id = try store.store.conversation("general", for: store.user("alice")).id
             try eventually("everything is indexed") {
                 let index = SearchIndex.openForReading(path: store.directory + "/search.db")
@@ -142,11 +147,7 @@ struct SearchBudgetTests {
         store.store.close()
         let disk = FaultyDisk()
         disk.set(badSector: 2_000, in: "\(ids[0])")
-        let faulty = try TestStore(directory.path) { options in
-            var options = options
-            options.keepsSearchIndex = true
-            return try Store.open(directory.path, disk: disk, options: options)
-        }
+        let faulty = try indexing(directory.path, disk)
         func indexed() -> [UInt64] {
             let index = SearchIndex.openForReading(path: directory.path + "/search.db")
             return ids.compactMap { try? index?.indexedUpTo($0).rawValue }

@@ -102,9 +102,11 @@ struct PostgresSweeper {
                 AND NOT EXISTS (SELECT 1 FROM log_file l WHERE l.path=r.path)
                 """, .integer(node))
             if !files.isEmpty { try removeStrays(of: files) }
-            try connection.run(
-                "DELETE FROM node WHERE id NOT IN (\(Self.alive)) AND id=ANY($1::text::bigint[])",
-                .array((0..<dead.count).map { "\(dead.integer($0, 0))" }))
+            if dead.count > 0 {
+                try connection.run(
+                    "DELETE FROM node WHERE id NOT IN (\(Self.alive)) AND id=ANY($1::text::bigint[])",
+                    .array((0..<dead.count).map { "\(dead.integer($0, 0))" }))
+            }
             try connection.execute("COMMIT")
         } catch {
             try? connection.execute("ROLLBACK")
