@@ -198,7 +198,7 @@ struct ChatTests {
     func typedAhead() throws {
         let chat = try Screen.start(world.bob, ["chat"], columns: 80)
         try chat.output(until: "general> ")
-        world.daemon?.process.signal(SIGSTOP)
+        world.daemon?.process.freeze()
         chat.type("one\n")
         // The terminal shows that the line was taken.
         try chat.output(until: "one\r\n")
@@ -430,7 +430,7 @@ struct ChatTests {
         let bob = Person(name: "bob", home: world.bob.home, server: way.url)
         let chat = try Screen.start(bob, ["chat"], columns: 80, followedBy: "stty -a; read line")
         try chat.output(until: "general> ")
-        world.daemon?.process.signal(SIGSTOP)
+        world.daemon?.process.freeze()
         defer { world.daemon?.process.signal(SIGCONT) }
         chat.type("one\n")
         try eventually("the line is on its way") { way.wasAsked("POST /v1/messages") }

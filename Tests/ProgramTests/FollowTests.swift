@@ -50,7 +50,7 @@ struct FollowTests {
         let following = try world.bob.start(["log", "-f", "--format", "%n %m"])
         #expect(try following.line() == "1 before")
         // It must not look between the two.
-        following.signal(SIGSTOP)
+        following.freeze()
         try FileManager.default.removeItem(atPath: world.bob.natterHome + "/replicas")
         try expect(world.bob("sync"), hasNotes: true)
         following.signal(SIGCONT)
@@ -118,7 +118,7 @@ struct FollowTests {
         let following = try world.alice.start(words + ["-f", "-n", "1"])
         _ = try following.line()
         // The request for news gets no answer.
-        world.daemon?.process.signal(SIGSTOP)
+        world.daemon?.process.freeze()
         defer { world.daemon?.process.signal(SIGCONT) }
         following.closeOutput()
         let end = following.finish()

@@ -214,7 +214,7 @@ struct OperateTests {
     func hangingServer() throws {
         let world = try World()
         let daemon = try #require(world.daemon)
-        daemon.process.signal(SIGSTOP)
+        daemon.process.freeze()
         // They wait at the same time, because each waits for ten seconds.
         let commands = try [["status"], ["clients"], ["user", "list"], ["export", "general"]].map {
             try world.start($0)

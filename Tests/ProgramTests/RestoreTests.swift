@@ -141,7 +141,7 @@ struct RestoreTests {
         try world.alice.sends("lost", "this too")
         for reader in readers { for text in ["lost", "this too"] { #expect(try reader.line() == text) } }
         // Given readers that stand still until the other command is done
-        for reader in readers { reader.signal(SIGSTOP) }
+        for reader in readers { reader.freeze() }
         let address = world.url.dropFirst("http://".count)
         world.stopServing()
         try FileManager.default.moveItem(atPath: world.data, toPath: world.directory("lost"))

@@ -55,7 +55,7 @@ struct SharedServeTests {
     func youngToken() throws {
         let (one, two) = (try serve("one"), try serve("two"))
         // Given a server that sleeps while a token is made
-        one.process.signal(SIGSTOP)
+        one.process.freeze()
         let alice = try register("alice", at: two)
         let headers = ["Authorization: Bearer \(try alice.token())", "Content-Type: application/x-ndjson"]
         let lines = (1...3_000).map { "{\"conversation\":\"general\",\"text\":\"\($0)\"}\n" }.joined()

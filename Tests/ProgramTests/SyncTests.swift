@@ -51,7 +51,7 @@ struct SyncTests {
             try RawRequest.send("GET", "/metrics", to: world.url).text.contains("\nnatter_waiting_requests 1\n")
         }
         // Then it can't take its answer
-        waiting.signal(SIGSTOP)
+        waiting.freeze()
         try world.alice.sends("one")
         try expect(world.bob("sync"), hasNotes: true)
         waiting.signal(SIGCONT)

@@ -243,7 +243,7 @@ struct WrapTests {
             return job
         }
         let daemon = try #require(world.daemon).process
-        daemon.signal(SIGSTOP)
+        daemon.freeze()
         defer { daemon.signal(SIGCONT) }
         for job in jobs { job.type("\n") }
         try eventually("the messages in the outbox") { try world.alice("outbox").lines.count == jobs.count }
@@ -261,7 +261,7 @@ struct WrapTests {
         #expect(try job.line() == "ready")
         // Given a server that has stopped answering
         let daemon = try #require(world.daemon).process
-        daemon.signal(SIGSTOP)
+        daemon.freeze()
         defer { daemon.signal(SIGCONT) }
         job.type("\n")
         try eventually("the message in the outbox") { try !world.alice("outbox").output.isEmpty }

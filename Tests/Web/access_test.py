@@ -1,6 +1,5 @@
 """The page for everyone: WCAG 2.2 AA, both languages and themes, narrow windows, and the keyboard alone."""
 import os
-import signal
 import unittest
 
 from selenium.webdriver.common.by import By
@@ -179,7 +178,7 @@ class AccessTests(PageTest):
     @unittest.skipIf(AXE is None, "axe-core is not there")
     def test_1_4_3_a_message_that_waits_can_be_read(self):
         self.log_in("alice")
-        self.server.process.send_signal(signal.SIGSTOP)
+        self.server.freeze()
         self.say("on its way")
         self.wait(lambda: "sending…" in self.one(".row.pending").text)
         for theme in ("light", "dark"):

@@ -1,6 +1,5 @@
 """What happens around the page: sleep, lost answers, another account, notifications, groups."""
 import json
-import signal
 
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -50,7 +49,7 @@ class LifeTests(PageTest):
     def test_a_server_killed_while_a_message_is_under_way_has_it_once(self):
         self.log_in("alice")
         self.wait(lambda: self.server.waiting() == 1)
-        self.server.process.send_signal(signal.SIGSTOP)
+        self.server.freeze()
         self.say("under way")
         self.wait(lambda: "sending…" in self.one(".row.pending").text)
         self.server.kill()

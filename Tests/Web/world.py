@@ -59,6 +59,11 @@ class Server:
         self.url = self.process.stdout.readline().split()[-1]
         self.port = int(self.url.rsplit(":", 1)[1])
 
+    def freeze(self):
+        """Stops it until it is killed. On a busy machine, its threads go on for a while after the signal."""
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+
     def kill(self):
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()

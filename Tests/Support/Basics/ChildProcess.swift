@@ -127,6 +127,13 @@ package final class ChildProcess {
 
     package func signal(_ number: Int32) { kill(id, number) }
 
+    /// Stops the program by SIGSTOP, until SIGCONT. On a busy machine, its threads go on for a while after the signal.
+    package func freeze() {
+        signal(SIGSTOP)
+        var stopped = siginfo_t()
+        while waitid(P_PID, id_t(id), &stopped, WSTOPPED | WEXITED | WNOWAIT) != 0, errno == EINTR {}
+    }
+
     package func type(_ text: String) { type(Array(text.utf8)[...]) }
 
     /// Returns after the program or the pipe to it has accepted all bytes.
@@ -226,7 +233,8 @@ package final class ChildProcess {
     private func collect(until deadline: Deadline, _ stream: () -> Int32) throws -> Bool {
         var request = pollfd(fd: stream(), events: Int16(POLLIN), revents: 0)
         guard poll(&request, 1, deadline.leftMilliseconds) != 0 else {
-            throw Failure("the program wrote nothing for \(ChildProcess.patienceMilliseconds) ms")
+            let last = String(decoding: collected.suffix(2_000), as: UTF8.self).debugDescription
+            throw Failure("the program wrote nothing for \(ChildProcess.patienceMilliseconds) ms after \(last)")
         }
         return take(request.fd)
     }
