@@ -136,10 +136,7 @@ struct ServeCommand {
         }
         let watchdog = ServiceWatchdog(console.environment)
         watchdog?.tellReady()
-        wait(signals, store, watchdog, server, isOver: { isOver.withLock { $0 } }) {
-            clock.follow()
-            reload(shared, store, server)
-        }
+        wait(signals, store, watchdog, server, isOver: { isOver.withLock { $0 } }) { reload(shared, store, server) }
         log.write(Event(.info, "stopping"))
         server.stop()
         serving.join()
@@ -178,8 +175,8 @@ struct ServeCommand {
     /// What to tell about a system's clock that is not followed.
     static func jumped(by milliseconds: Int64) -> Phrase {
         milliseconds > 0
-            ? "the system's clock has jumped \(milliseconds / 1_000) s ahead and is not followed; correct it, or reload natterd if it is right"
-            : "the system's clock has jumped \(milliseconds.magnitude / 1_000) s back and is not followed; correct it, or reload natterd if it is right"
+            ? "the system's clock has jumped \(milliseconds / 1_000) s ahead and is not followed; correct it, or restart natterd if it is right"
+            : "the system's clock has jumped \(milliseconds.magnitude / 1_000) s back and is not followed; correct it, or restart natterd if it is right"
     }
 
     private static func report(_ jump: Int64, _ log: EventLog) {

@@ -42,8 +42,9 @@ public enum BootClock {
 /// A wall clock that does not follow a jump of the system's.
 ///
 /// Times within a conversation never go back. If the clock showed the year 2036 for a moment, all later messages would
-/// have that time for ten years. So a step of the system's clock that the time since the machine began does not show is
-/// ignored until `follow` is called.
+/// have that time for ten years, and retention would drop all earlier ones. So a step of the system's clock that the time
+/// since the machine began does not show is ignored. Only a new clock, of a new process, takes the system's time as it is:
+/// a reload may come for another reason, such as a new certificate, with nobody looking.
 public final class SteadyClock: WallClock {
     /// A longer step is a jump. Time services correct a running clock by less.
     public static let toleranceMilliseconds: Int64 = 600_000
@@ -84,16 +85,6 @@ public final class SteadyClock: WallClock {
         }
         if ahead.exchange(difference, ordering: .relaxed) == 0 { onJump(difference) }
         return Timestamp(milliseconds: expected)
-    }
-
-    /// Takes the system's time from now on, if it was told before that this clock does not follow it. Whoever asks without having
-    /// been told may ask for another reason, such as a new certificate. They are told now.
-    public func follow() {
-        let isKnown = jump != nil
-        _ = now()
-        guard isKnown else { return }
-        base.store(wall.now().milliseconds &- elapsed(), ordering: .relaxed)
-        _ = now()
     }
 }
 
