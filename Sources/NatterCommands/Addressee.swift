@@ -64,15 +64,23 @@ struct Addressee {
     }
 
     private func isOnServer(_ name: String) throws -> Bool {
-        guard let api else { return false }
+        guard let api else { return try guess(name) }
         do throws(APIError) {
             _ = try api.conversation(name)
             return true
         } catch {
             // There is no such conversation, or the token may not know of it.
             if case .refused(let refusal) = error, [400, 403, 404, 422].contains(refusal.status) { return false }
-            if mayBeAway, QueueRule.allows(error) { return false }
+            if mayBeAway, QueueRule.allows(error) { return try guess(name) }
             throw error
         }
+    }
+
+    /// What the replica does not know and the server can't be asked. A text that is meant for one user must not go to everyone.
+    private func guess(_ name: String) throws -> Bool {
+        guard name.hasPrefix("@") else { return false }
+        throw context.arguments.error(
+            "nobody can be asked now whether '\(name)' is a user; write '-c \(name)' for that user, or '--' before a text"
+        )
     }
 }

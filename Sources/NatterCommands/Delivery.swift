@@ -28,7 +28,7 @@ struct Delivery {
         do throws(Failure) {
             return try attempt(request)
         } catch {
-            throw error.isOutcomeUnknown ? unknown(error.cause, request) : error.cause
+            throw error.isOutcomeUnknown ? Delivery.unknown(error.cause.reason, request) : error.cause
         }
     }
 
@@ -59,12 +59,15 @@ struct Delivery {
         }
     }
 
-    private func unknown(_ error: APIError, _ request: SendRequest) -> CommandFailure {
+    /// The error that names the id for a retry.
+    static func unknown(_ reason: Phrase, _ request: SendRequest) -> CommandFailure {
         let id = request.id ?? ""
         return CommandFailure(
-            .unavailable, code: "outcome_unknown",
-            "the message may have been sent or not: \(error.reason); repeat it with --id \(Delivery.quoted(id))")
+            .unavailable, code: unknownCode,
+            "the message may have been sent or not: \(reason); repeat it with --id \(quoted(id))")
     }
+
+    static let unknownCode = "outcome_unknown"
 
     /// Checks an id that the user has chosen.
     static func check(id: String) throws(CommandFailure) {

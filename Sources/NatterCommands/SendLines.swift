@@ -58,6 +58,14 @@ final class SendLines {
     /// - Parameter descriptor: the source of the lines.
     func run(descriptor: Int32) throws -> ExitCode {
         defer { meter.clear() }
+        do { return try sendAll(descriptor: descriptor) } catch let error as OutputError where error != .closedPipe {
+            throw stopped(by: error)
+        } catch let error as OutboxError {
+            throw stopped(by: error)
+        }
+    }
+
+    private func sendAll(descriptor: Int32) throws -> ExitCode {
         var lines = InputLines(descriptor: descriptor, limit: messages.limitBytes)
         prepareForInterrupt()
         while true {
@@ -66,7 +74,7 @@ final class SendLines {
                 item = try lines.next(mayWait: batch.isEmpty)
             } catch {
                 try flush()
-                throw CommandFailure(unreadable: error)
+                throw stopped(by: CommandFailure(unreadable: error))
             }
             switch item {
             case .line(let line):
@@ -211,6 +219,16 @@ final class SendLines {
             failure.exitCode, code: isUnknown ? "outcome_unknown" : failure.code,
             "stopped at line \(line): \(failure.message); \(outcome). To continue, \(continuation): nothing is sent twice"
         )
+    }
+
+    /// The error of a disk or a pipe of this machine, with how far the lines were sent, and how to continue.
+    private func stopped(by error: any Error) -> CommandFailure {
+        let failure = ExitCodes.translate(error)
+        let isUnknown = sender?.mayHaveArrived == true || error is OutputError
+        guard sentCount + queuedCount > 0 || isUnknown else { return failure }
+        return CommandFailure(
+            failure.exitCode, code: failure.code,
+            "\(failure.message); \(outcome). To continue, \(continuation): nothing is sent twice")
     }
 
     private var queuedCount: Int { queue?.count ?? 0 }

@@ -139,16 +139,22 @@ final class SyncedReplica {
     ///
     /// - Throws: 69 if nothing has been synced.
     func replica(after state: State) throws -> Replica {
-        guard let replica = try replica() else { throw nothingThere(state) }
+        guard let replica = try replica(), try SyncedReplica.hasBegun(replica) else { throw nothingThere(state) }
         return replica
     }
 
     /// The same without a sync before it, so that nothing has fetched again what a damaged database lacks.
     ///
+    /// - Parameter needsSync: false for what is fetched without a sync, such as the list of users.
     /// - Throws: `ReplicaError.behind`.
-    func unsyncedReplica() throws -> Replica? {
+    func unsyncedReplica(needsSync: Bool = true) throws -> Replica? {
         opened = try Replica.openWhole(at: location, replica: opened)
-        return opened
+        return try opened.flatMap { try needsSync && !SyncedReplica.hasBegun($0) ? nil : $0 }
+    }
+
+    /// Whether a sync has brought anything. One that was cut off at its beginning leaves a replica without a word.
+    private static func hasBegun(_ replica: Replica) throws -> Bool {
+        try replica.lastSync() != nil || replica.hasConversations()
     }
 
     // MARK: - Syncing
@@ -203,7 +209,9 @@ final class SyncedReplica {
             return state
         } catch  where SyncedReplica.isUnwritable(error) {
             let reason = SyncedReplica.reason(of: error)
-            guard depth == .quickly, try replica() != nil else { throw incomplete(reason) }
+            guard depth == .quickly, try replica() != nil else {
+                throw incomplete(reason)
+            }
             context.console.note("the replica cannot take what is new: \(reason)")
             return .partial
         } catch SyncError.replica(.locked) where depth == .quickly {
@@ -237,7 +245,6 @@ final class SyncedReplica {
         if let time = replica.lastSync() {
             context.note("\(reason); the replica was synced \(Age.text(of: time, now: context.now))")
         } else {
-            guard try replica.hasConversations() else { return nil }
             context.note("\(reason); the replica is not complete yet: 'natter sync' fetches the rest")
         }
         return .stale(reason: reason)
@@ -246,7 +253,7 @@ final class SyncedReplica {
     /// Prints a note if the first sync has not come to its end. Until then, older messages than those that are there may be
     /// missing, and whole conversations.
     func tellIncomplete(_ replica: Replica) throws {
-        guard replica.lastSync() == nil, try replica.hasConversations() else { return }
+        guard replica.lastSync() == nil else { return }
         context.note("the replica is not complete yet: 'natter sync' fetches the rest")
     }
 

@@ -46,11 +46,11 @@ enum UsersCommand {
             do {
                 return (try synced.api().users(), true)
             } catch  where SyncedReplica.isNotReached(error) {
-                guard try synced.unsyncedReplica()?.usersFetched() != nil else { throw error }
+                guard try synced.unsyncedReplica(needsSync: false)?.usersFetched() != nil else { throw error }
                 reason = SyncedReplica.reason(of: error)
             }
         }
-        guard let kept = try synced.unsyncedReplica()?.users() else {
+        guard let kept = try synced.unsyncedReplica(needsSync: false)?.users() else {
             throw CommandFailure(
                 .unavailable, code: "nothing_synced", "the users have never been fetched; leave out --offline")
         }

@@ -162,6 +162,57 @@ struct FileTests {
         ).finish()
     }
 
+    @Test(
+        "what may have arrived and can't be queued is named with its id; what waits keeps nothing back on a full disk",
+        .enabled(if: FileTests.withoutRoom != nil, "nobody may mount anything here"))
+    func noRoomToQueue() throws {
+        let world = try World()
+        let namespace = try #require(FileTests.withoutRoom)
+        func natter(_ words: String) throws -> Outcome {
+            try ChildProcess(
+                "/usr/bin/unshare",
+                namespace + [world.alice.home, "/bin/sh", "-c", words, try Programs.path("natter")],
+                environment: ["HOME": world.alice.home, "NATTER_SERVER": world.url, "PATH": FileTests.systemPath]
+            ).finish()
+        }
+        // Given a server that is known at this address, and does not answer yet
+        try expect(world.alice("profile", "set", "default", "server=\(world.url)"))
+        let daemon = try #require(world.daemon).process
+        daemon.freeze()
+        defer { daemon.signal(SIGCONT) }
+        let single = try natter("exec \"$0\" --timeout 1 send --queue --id one-1 one")
+        #expect(single.code == 69 && isOneLine(single.errors) && single.errors.contains("--id one-1"), "\(single)")
+        let lines = try natter("seq 3 | \"$0\" --timeout 1 send --queue --lines")
+        #expect(lines.code == 75 && isOneLine(lines.errors), "\(lines)")
+        #expect(lines.errors.contains("To continue, repeat the command with --id "), "\(lines)")
+        // Given a message that waits, and a server that answers
+        daemon.signal(SIGCONT)
+        try eventually("what was under way has arrived") { try world.bob.texts("log").count == 4 }
+        try expect(world.alice("send", "--offline", "--queue", "waits"), hasNotes: true)
+        let report = try natter("exec \"$0\" wrap -- sh -c 'echo disk full; exit 3'")
+        #expect(report.code == 3 && report.errors.contains("comes after this message"), "\(report)")
+        try expect(world.alice("sync"), hasNotes: true)
+        let texts = try world.bob.texts("log")
+        #expect(Set(texts.prefix(4)) == ["one", "1", "2", "3"] && texts.count == 6, "\(texts)")
+        #expect(texts.dropLast().last?.contains("disk full") == true && texts.last == "waits", "\(texts)")
+    }
+
+    @Test("answers that can't be printed: the error says how to go on, and nothing is sent twice")
+    func unprinted() throws {
+        let world = try World()
+        func natter(_ words: String) throws -> Outcome {
+            try ChildProcess(
+                "/bin/sh", ["-c", words, try Programs.path("natter")],
+                environment: ["HOME": world.alice.home, "NATTER_SERVER": world.url, "PATH": FileTests.systemPath]
+            ).finish()
+        }
+        let outcome = try natter("seq 3 | \"$0\" send --lines --json >/dev/full")
+        #expect(outcome.code == 74 && outcome.errors.filter { $0 == "\n" }.count == 1, "\(outcome)")
+        let id = try #require(outcome.errors.components(separatedBy: "with --id ").last?.prefix { $0 != ":" })
+        #expect(try natter("seq 3 | \"$0\" send --lines --id \(id)").code == 0)
+        #expect(try world.bob.texts("log") == ["1", "2", "3"])
+    }
+
     @Test("with few descriptors a command does its work or says what is missing", arguments: 5...12)
     func fewDescriptors(count: Int) throws {
         let world = try World()

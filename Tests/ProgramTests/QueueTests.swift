@@ -112,6 +112,19 @@ struct QueueTests {
         for message in messages { #expect(others.isDisjoint(with: message.names), "\(message)") }
     }
 
+    @Test("a first word @NAME goes nowhere while nobody can be asked whether it is a user")
+    func undecided() throws {
+        let world = try World(isServing: false)
+        for words in [["@dave", "a secret"], ["@dave"]] {
+            let refused = try world.alice.alone.run(["send", "--offline", "--queue"] + words)
+            #expect(refused.code == 64 && refused.errors.contains("-c @dave"), "\(refused)")
+        }
+        for words in [["-c", "@dave", "a secret"], ["--", "@dave", "hello"], ["@dave, hello"]] {
+            try expect(world.alice.alone.run(["send", "--offline", "--queue"] + words), hasNotes: true)
+        }
+        #expect(try world.alice.alone("outbox").lines.count == 3)
+    }
+
     @Test("outbox retry --offline is 69 and changes nothing", arguments: [false, true])
     func retryOffline(isNamed: Bool) throws {
         let world = try World(isServing: false)

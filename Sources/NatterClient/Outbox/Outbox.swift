@@ -208,7 +208,9 @@ public struct Outbox {
                 ? try Outbox.numbers("SELECT number FROM entry WHERE code IS NOT NULL ORDER BY number", on: connection)
                 : try names.map { try Outbox.number(of: $0, on: connection) }
             for number in numbers {
-                try connection.run("UPDATE entry SET code=NULL,reason=NULL,tried=NULL WHERE number=?", number)
+                // One that waits may have arrived, and keeps the time from which its id may be forgotten.
+                try connection.run(
+                    "UPDATE entry SET code=NULL,reason=NULL,tried=NULL WHERE number=? AND code IS NOT NULL", number)
             }
             return numbers
         }

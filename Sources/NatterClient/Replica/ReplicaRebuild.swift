@@ -220,7 +220,7 @@ struct ReplicaRebuild {
                 conversation.headHash == nil || conversation.headHash == block.hashBefore
             else { continue }
             conversation.newTail.append(row)
-            conversation.tailBytes += row.data.count
+            conversation.tailBytes += (try? BlockHeader(decoding: row.data))?.rawLength ?? row.data.count
             conversation.newRelations += Relation.all(of: block.records)
             conversation.advance(
                 to: block.records.lastSeq, hash: HashChain.advance(block.hashBefore, over: block.records),

@@ -20,8 +20,7 @@ struct QueuedSend {
     func send(_ request: SendRequest) throws -> Outcome {
         guard let api else { return try queue(request, reason: "--offline was given") }
         var request = request
-        if try outbox.hasWaiting() {
-            let (own, isNew) = try add(request)
+        if let (own, isNew) = try placeBehindOthers(request) {
             if let outcome = try sendBehindOthers(own, isNew: isNew, api) { return outcome }
             // Another command has delivered it. The server knows its id, and answers the same once more.
             if isNew { try outbox.withdraw(own) }
@@ -35,11 +34,27 @@ struct QueuedSend {
             guard error.isOutcomeUnknown || QueueRule.allows(error.cause) else { throw error.cause }
             // The entry keeps the id of the first attempt, so that the message arrives only once even if that attempt
             // succeeded.
-            return try queue(request, reason: error.cause.reason, mayHaveArrived: error.isOutcomeUnknown)
+            do throws(OutboxError) {
+                return try queue(request, reason: error.cause.reason, mayHaveArrived: error.isOutcomeUnknown)
+            } catch let problem {
+                guard error.isOutcomeUnknown else { throw problem }
+                throw Delivery.unknown("\(error.cause.reason), and it could not be queued: \(problem)", request)
+            }
         }
     }
 
-    private func queue(_ request: SendRequest, reason: Phrase, mayHaveArrived: Bool = false) throws -> Outcome {
+    /// - Returns: nil if nothing waits, or on a full disk, which may be what the message tells of. Then it comes before them.
+    private func placeBehindOthers(_ request: SendRequest) throws(OutboxError) -> (entry: OutboxEntry, isNew: Bool)? {
+        do throws(OutboxError) { return try outbox.hasWaiting() ? add(request) : nil } catch {
+            guard case .full = error else { throw error }
+            context.note("what waits in the outbox comes after this message: \(error)")
+            return nil
+        }
+    }
+
+    private func queue(
+        _ request: SendRequest, reason: Phrase, mayHaveArrived: Bool = false
+    ) throws(OutboxError) -> Outcome {
         .queued(try add(request, mayHaveArrived: mayHaveArrived).entry, reason: reason)
     }
 
