@@ -109,8 +109,14 @@ struct ServeCommand {
         let address = settings.listen.with(port: server.port)
         let url = "\(identity == nil ? "http" : "https")://\(address)"
         let operators = try OperatorService(
-            directory, store, server, at: url, clock: console.clock, hooks: hooks,
-            problems: { [failedReload] in failedReload.withLock { $0.map { [$0] } ?? [] } }, events: log.write)
+            directory, store, in: shared, server, at: url, clock: console.clock, hooks: hooks,
+            problems: { [failedReload, clock = console.clock] in
+                [
+                    failedReload.withLock { $0 },
+                    ServeCommand.problem(ofCertificate: server.certificateExpires, clock.now()),
+                ]
+                .compactMap { $0 }
+            }, events: log.write)
         defer { operators.stop() }
         try console.output.writeLine("natterd: listening on \(url)")
         try console.output.flush()
@@ -207,13 +213,21 @@ struct ServeCommand {
     /// How long before its expiry a certificate is reported.
     private static let renewalMilliseconds: Int64 = 14 * 86_400_000
 
+    private static func problem(ofCertificate expires: Timestamp?, _ now: Timestamp) -> ServiceStatus.Problem? {
+        guard let expires, expires < now.advanced(milliseconds: renewalMilliseconds) else { return nil }
+        return ServiceStatus.Problem(
+            "certificate",
+            expires <= now
+                ? "the certificate ended at \(expires.rfc3339), and clients refuse it; renew it, and reload natterd"
+                : "the certificate ends at \(expires.rfc3339); renew it, and reload natterd")
+    }
+
     private func load(_ files: ServeSettings.CertificateFiles) throws(CommandFailure) -> TLSIdentity {
         let identity: TLSIdentity
         do throws(TLSError) { identity = try TLSIdentity(certificate: files.certificate, key: files.key) } catch {
             throw files.failure(error, in: directory)
         }
-        let isOld =
-            identity.expires < console.clock.now().advanced(milliseconds: ServeCommand.renewalMilliseconds)
+        let isOld = ServeCommand.problem(ofCertificate: identity.expires, console.clock.now()) != nil
         log.write(
             Event(
                 isOld ? .warning : .info, isOld ? "certificate_expires" : "certificate",

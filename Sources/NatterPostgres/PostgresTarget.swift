@@ -5,7 +5,8 @@ public import NatterLanguage
 /// Where a database is: a URI or a connection string of libpq. Everything else comes from libpq's own means: the
 /// environment, the service file, the password file.
 public struct PostgresTarget: Sendable, Equatable {
-    let text: String
+    /// The URI, without a password.
+    public let text: String
     /// Settings that the text and the environment leave open.
     let settings: [String: String]
 

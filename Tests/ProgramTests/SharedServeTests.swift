@@ -13,11 +13,11 @@ struct SharedServeTests {
         uri = try PostgresCluster.shared().makeDatabase()
     }
 
-    private func serve(_ name: String) throws -> Daemon {
+    func serve(_ name: String) throws -> Daemon {
         try Daemon(data: directory(name), options: ["--store", uri])
     }
 
-    private func register(_ name: String, at server: Daemon) throws -> Person {
+    func register(_ name: String, at server: Daemon) throws -> Person {
         let person = Person(name: name, home: directory(name), server: server.url)
         let outcome = try person.run(
             ["register", name, "--password-stdin"], input: .bytes(Array("\(World.password)\n".utf8)))

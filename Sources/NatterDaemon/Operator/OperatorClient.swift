@@ -95,6 +95,15 @@ struct OperatorClient {
         guard first.kind == .greeting else { return try end(first) }
         let greeting = try WireJSON.decode(OperatorFrame.Greeting.self, from: first.body)
         guard greeting.version == OperatorFrame.version else { throw OperatorClient.otherVersion }
+        // Nothing can be undone that is done to the wrong store.
+        if let given = arguments.value("store") ?? console.environment["NATTERD_STORE"],
+            greeting.store.map({ $0 != given }) == true
+        {
+            throw CommandFailure(
+                .usage, code: "usage",
+                "the server on '\(directory)' has another store; leave out --store and NATTERD_STORE, or name another directory with --data"
+            )
+        }
         // Other operations may take any time. A monitoring program must learn that a server hangs.
         if operation != .status { frames.stream.limitReading(toMilliseconds: 0) }
         do {

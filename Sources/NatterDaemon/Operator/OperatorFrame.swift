@@ -27,6 +27,8 @@ enum OperatorFrame {
 
     struct Greeting: Codable {
         var version: Int
+        /// The URI of the shared store that is served, empty for files. A server of an earlier version does not say.
+        var store: String?
     }
 
     struct Exit: Codable {

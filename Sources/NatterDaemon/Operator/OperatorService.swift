@@ -28,6 +28,7 @@ final class OperatorService: Sendable {
     private let socket: OperatorSocket
     private let listener: LocalStream
     private let store: Store
+    private let uri: String
     private let service: @Sendable () -> ServiceStatus.Service
     private let problems: @Sendable () -> [ServiceStatus.Problem]
     private let hooks: HookService?
@@ -38,13 +39,16 @@ final class OperatorService: Sendable {
     /// Creates the socket and starts to answer on it. The process must have the store open.
     ///
     /// - Parameters:
+    ///   - shared: where the store is; nil for files in the directory.
     ///   - address: the address where clients reach the server.
     ///   - problems: those that the store does not know.
     /// - Throws: `OperatorSocketError`, `DiskError`.
     init(
-        _ directory: String, _ store: Store, _ server: ChatServer, at address: String, clock: any WallClock,
+        _ directory: String, _ store: Store, in shared: SharedStore?, _ server: ChatServer, at address: String,
+        clock: any WallClock,
         hooks: HookService?, problems: @escaping @Sendable () -> [ServiceStatus.Problem], events: @escaping EventSink
     ) throws {
+        uri = shared?.uri ?? ""
         (self.store, self.hooks, self.problems, self.events) = (store, hooks, problems, events)
         let since = clock.now().rfc3339
         service = {
@@ -146,7 +150,7 @@ final class OperatorService: Sendable {
                         status: ExitCode.refused.rawValue, code: "not_allowed",
                         message: "only the server's own user and root may use its socket"))
             }
-            try frames.write(.greeting, json: OperatorFrame.Greeting(version: OperatorFrame.version))
+            try frames.write(.greeting, json: OperatorFrame.Greeting(version: OperatorFrame.version, store: uri))
             stream.limitReading(toMilliseconds: OperatorService.requestMilliseconds)
             let request = try frames.next()
             stream.limitReading(toMilliseconds: 0)

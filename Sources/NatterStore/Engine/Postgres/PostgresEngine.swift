@@ -25,7 +25,7 @@ final class PostgresEngine: StoreEngine {
     let state: Monitor<State>
     /// nil before `load` and after `close`. Readers must not wait for the writer's thread.
     private let cache = Monitor<ArchiveCache?>(nil)
-    private let lock: Monitor<(any DiskLock)?>
+    private let lock: Monitor<[any DiskLock]>
     /// Until when this machine's disk counts as too full for a copy of the rows, in milliseconds of the monotonic clock.
     private let fullUntil = Monitor<Int64>(0)
 
@@ -82,12 +82,14 @@ final class PostgresEngine: StoreEngine {
         do throws(DiskError) { try PosixDisk().makeDirectories(directory) } catch {
             throw StoreOpenError.cannotCreate(error)
         }
-        lock = Monitor(try Store.takeLock(self.directory, disk: PosixDisk()))
+        // A server of files there has the same socket.
+        lock = Monitor(
+            [try Store.takeLock(directory, disk: PosixDisk()), try Store.takeLock(self.directory, disk: PosixDisk())])
     }
 
     func close(isClean: Bool) {
         release()
-        lock.signal { $0 = nil }
+        lock.signal { $0 = [] }
     }
 
     /// Releases everything, and leaves nothing in the cache directory.
@@ -95,8 +97,10 @@ final class PostgresEngine: StoreEngine {
         release()
         // While it is still locked, because another check may wait for the directory.
         try? PosixDisk().removeDatabase(Store.databasePath(directory))
-        try? PosixDisk().remove(directory + "/store.lock")
-        lock.signal { $0 = nil }
+        for directory in [directory, Path.directory(of: directory)] {
+            try? PosixDisk().remove(directory + "/store.lock")
+        }
+        lock.signal { $0 = [] }
     }
 
     private func release() {

@@ -6,6 +6,8 @@ public import NatterSystem
 /// The name of a store in PostgreSQL.
 public struct SharedStore: Sendable, Equatable {
     let target: PostgresTarget
+    /// As it was given. It has no password.
+    public var uri: String { target.text }
 
     /// - Parameter text: a URI of libpq, such as `postgresql://db.example.org/natter`, without a password.
     /// - Throws: `StoreOpenError.malformed`.
