@@ -61,6 +61,23 @@ enum GroupEvent {
         }
     }
 
+    /// What the audit log says of it, done to this group; nil if it needs no right.
+    func audited(in group: ConversationState, by actor: Principal) -> (action: String, subject: String)? {
+        switch self {
+        case .created, .left: nil
+        case .renamed(let old, let new): ("group_renamed", "\(old) \(new)")
+        case .opened: ("group_opened", group.name)
+        case .closed: ("group_closed", group.name)
+        case .deleted: ("group_deleted", group.name)
+        case .added(let name): ("member_added", "\(name) \(group.name)")
+        case .joined: group.isOpen ? nil : ("member_added", "\(actor.name.text) \(group.name)")
+        case .removed(let name): ("member_removed", "\(name) \(group.name)")
+        case .promoted(let name): ("member_promoted", "\(name) \(group.name)")
+        case .demoted(let name): ("member_demoted", "\(name) \(group.name)")
+        case .retained(let retention): ("retention_set", "\(group.name) \(retention)")
+        }
+    }
+
     /// What something counts as for the limits of the one who does it.
     enum Cost {
         case message
@@ -116,7 +133,7 @@ extension Store {
             if retention != nil, case .success(let group) = result { dropDueMessages(of: group.id) }
             completion(result)
         }
-        changeGroup(principal, dropping) { [self] state, _ throws(StoreError) in
+        changeGroup(principal, dropping) { [self] state, builder throws(StoreError) in
             let group = try state.group(name, id: id, .administer, for: principal)
             let number = group.identity.number
             let taken = newName.flatMap { state.groups[NameRule.caseKey($0)] }
@@ -125,14 +142,14 @@ extension Store {
             if name == group.name, isOpen ?? group.isOpen == group.isOpen, retention == nil { return (.nothing, name) }
             var decision = Decision(.groupChanged(number, name: name, isOpen: isOpen ?? group.isOpen))
             if name != group.name {
-                decision.append(.renamed(from: group.name, to: name), in: number, by: principal)
+                decision.append(.renamed(from: group.name, to: name), of: group, by: principal, state, builder)
             }
             if let isOpen, isOpen != group.isOpen {
-                decision.append(isOpen ? .opened : .closed, in: number, by: principal)
+                decision.append(isOpen ? .opened : .closed, of: group, by: principal, state, builder)
             }
             if let retention, let kept = try decide(retention, for: group, state) {
                 for change in kept.changes { decision.append(change) }
-                decision.append(.retained(retention), in: number, by: principal)
+                decision.append(.retained(retention), of: group, by: principal, state, builder)
             }
             // No member needs a note of its own: the events are in the conversation, and its new name comes before them.
             return (decision, name)
@@ -143,10 +160,10 @@ extension Store {
     public func deleteGroup(
         _ name: String, id: ConversationID? = nil, by principal: Principal, _ completion: @escaping Completion<Void>
     ) {
-        change(by: principal, answering: completion) { state, _ throws(StoreError) in
+        change(by: principal, answering: completion) { state, builder throws(StoreError) in
             let group = try state.group(name, id: id, .administer, for: principal)
             var decision = Decision(.groupDeleted(group.identity.number))
-            decision.append(.deleted, in: group.identity.number, by: principal)
+            decision.append(.deleted, of: group, by: principal, state, builder)
             for member in group.members.keys {
                 decision.append(.gone("deleted", from: group, for: AccountID(rawValue: member)))
             }
@@ -180,16 +197,11 @@ extension Store {
                 .noted(account.id, conversation: number, .conversation, data: nil))
             if old == nil {
                 let event: GroupEvent = account.id == principal.account ? .joined : .added(account.name.text)
-                decision.append(event, in: number, by: principal)
-                // It gives access to a private group without any of its admins.
-                if !group.isOpen, principal.isAdmin, Authority.isOrphan(group, state) {
-                    let subject = "\(account.name.text) \(group.name)"
-                    decision.append(builder.audited(principal.name.text, "member_added", subject))
-                }
+                decision.append(event, of: group, by: principal, state, builder)
             }
             if new.isAdmin != (old?.isAdmin ?? false) {
                 let event: GroupEvent = new.isAdmin ? .promoted(account.name.text) : .demoted(account.name.text)
-                decision.append(event, in: number, by: principal)
+                decision.append(event, of: group, by: principal, state, builder)
             }
             return (decision, group.name)
         }
@@ -200,7 +212,7 @@ extension Store {
         _ user: String, from name: String, id: ConversationID? = nil, by principal: Principal,
         _ completion: @escaping Completion<Void>
     ) {
-        change(by: principal, answering: completion) { state, _ throws(StoreError) in
+        change(by: principal, answering: completion) { state, builder throws(StoreError) in
             let isSelf = state.account(named: user)?.id == principal.account
             let group: ConversationState
             do throws(StoreError) { group = try state.groupToSee(name, id: id, principal) } catch {
@@ -217,8 +229,7 @@ extension Store {
             var decision = Decision(
                 .memberRemoved(account.id, from: group.identity.number),
                 .gone(isSelf ? "left" : "removed", from: group, for: account.id))
-            decision.append(
-                isSelf ? .left : .removed(account.name.text), in: group.identity.number, by: principal)
+            decision.append(isSelf ? .left : .removed(account.name.text), of: group, by: principal, state, builder)
             return (decision, ())
         }
     }
@@ -293,6 +304,20 @@ extension Store {
         var view = view(of: snapshot)
         view.last = nil
         return .success(view)
+    }
+}
+
+extension Decision {
+    /// Adds what is done to a group. By the right that a server's admin has to a group without an active admin, it is in the
+    /// audit log, too: there may be nobody in the group to see it.
+    fileprivate mutating func append(
+        _ event: GroupEvent, of group: ConversationState, by actor: Principal, _ state: StoreState,
+        _ builder: BatchBuilder
+    ) {
+        append(event, in: group.identity.number, by: actor)
+        guard actor.isAdmin, Authority.isOrphan(group, state), let entry = event.audited(in: group, by: actor)
+        else { return }
+        append(builder.audited(actor.name.text, entry.action, entry.subject))
     }
 }
 

@@ -137,12 +137,19 @@ struct OperateTests {
         world.stopServing()
         #expect(try world.natterd("user", "promote", "alice").code == 0)
         #expect(try world.natterd("export", "general").code == 0)
+        let line = #"{"ts":1700000000000,"sender":"old","text":"x"}"# + "\n"
+        for options in [["--dry-run"], []] {
+            #expect(
+                try world.natterd(["import"] + options + ["general", "-"], input: .bytes(Array(line.utf8))).code == 0)
+        }
         try world.serve()
         let entries = try log().text.split(separator: "\n").map { try JSON(parsing: String($0)) }
         #expect(
-            entries.map { $0[string: "action"] } == ["exported", "user_promoted", "user_demoted", "user_promoted"])
+            entries.map { $0[string: "action"] } == [
+                "imported", "exported", "user_promoted", "user_demoted", "user_promoted",
+            ])
         #expect(entries.allSatisfy { $0[string: "actor"] == "operator (uid \(getuid()))" })
-        #expect(entries.map { $0[string: "subject"] } == ["general", "alice", "alice", "alice"])
+        #expect(entries.map { $0[string: "subject"] } == ["general 1-1", "general", "alice", "alice", "alice"])
     }
 
     @Test("status: with a server its process, address and age; without one what the store holds; 0 for both")

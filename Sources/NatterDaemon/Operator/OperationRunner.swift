@@ -65,7 +65,9 @@ struct OperationRunner {
             store.recordAudit(by: actor, "exported", exporter.name)
             return try ExportCommand.run(exporter, as: format, channel)
         case .importing(let conversation, let file, let options):
-            try channel.reply(.imported(try ImportCommand.run(conversation, file: file, options, store, channel)))
+            let report = try ImportCommand.run(conversation, file: file, options, store, channel)
+            if !options.isTrial { recordImport(into: report.conversation, first: report.first, last: report.last) }
+            try channel.reply(.imported(report))
         case .erase(let conversation, let ranges):
             try store.catchUp()
             let ranges = ranges.map { Seq($0.lowerBound)...Seq($0.upperBound) }
@@ -75,7 +77,9 @@ struct OperationRunner {
                 .erased(EraseCommand.Report(conversation: conversation, erased: count, remains: remains)))
             return store.isFailed ? .inputOutput : .success
         case .merging(let conversation):
-            try channel.reply(.merged(try ForeignImport.merge(conversation, store, channel)))
+            let report = try ForeignImport.merge(conversation, store, channel)
+            recordImport(into: report.conversation, first: report.first, last: report.last)
+            try channel.reply(.merged(report))
         case .addHook, .listHooks, .removeHook, .retryHook, .hookLog:
             let registry = try hooks?.registry ?? HookRegistry(of: store.directory, disk: store.disk)
             try run(hookOperation: operation, registry, channel) { try hooks?.start() }
@@ -90,6 +94,11 @@ struct OperationRunner {
         case .check: return try FsckCommand.run(channel) { try store.check(progress: channel.progress(), $0) }
         }
         return .success
+    }
+
+    /// - Parameter last: 0 if no message was new.
+    private func recordImport(into conversation: String, first: UInt64, last: UInt64) {
+        if last > 0 { store.recordAudit(by: actor, "imported", "\(conversation) \(first)-\(last)") }
     }
 
     // MARK: Users

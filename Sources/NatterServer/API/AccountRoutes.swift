@@ -10,7 +10,7 @@ enum AccountRoutes {
         let origin = try origin(host: request.host, program: request.program, call)
         let name = try userName(request.name)
         try checkLength(request.password)
-        let invite = try invitation(request, call)
+        let invite = try invitation(request.invite, call)
         try checkSite(of: call, asksForCookie: request.cookie)
         guard try translate(call.store.isNameFree(name.text)) else { throw APIError(StoreError.nameTaken(name.text)) }
         try hash(request.password, call) { hash in
@@ -39,12 +39,12 @@ enum AccountRoutes {
     /// Reads the invitation that a registration needs. Returns nil if the server needs none.
     ///
     /// Whoever has none must not make the server hash a password.
-    private static func invitation(_ request: RegisterRequest, _ call: Call) throws(APIError) -> Token? {
+    private static func invitation(_ code: String?, _ call: Call) throws(APIError) -> Token? {
         switch call.server.registration {
         case .open: return nil
         case .closed: throw APIError(.registrationClosed, "this server takes no new accounts; ask its admin for one")
         case .invite:
-            guard let code = request.invite, !code.isEmpty else {
+            guard let code, !code.isEmpty else {
                 throw APIError(
                     .registrationClosed,
                     "registration needs an invitation; ask an admin for a code, and give it with --invite CODE or as "
@@ -73,7 +73,9 @@ enum AccountRoutes {
         return name
     }
 
+    /// Only whoever may register may ask. Others would learn who has an account.
     static func isFree(_ call: Call, _: Void, _ name: String) throws(APIError) {
+        _ = try invitation(call.query.given("invite"), call)
         call.respond(.json(NameAnswer(name: name, free: try translate(call.store.isNameFree(name)))))
     }
 

@@ -89,6 +89,8 @@ public enum ListenerError: Error, Equatable, PhraseConvertible {
         switch self {
         case .notAnAddress(let text):
             "'\(text)' is not an address; write a numeric IPv4 or IPv6 address, or 'localhost'"
+        case .cannotListen(let address, let port, EACCES):
+            "cannot listen on '\(address)' port \(port): permission denied; a port below 1024 needs the capability CAP_NET_BIND_SERVICE"
         case .cannotListen(let address, let port, let code):
             "cannot listen on '\(address)' port \(port): \(Errno(rawValue: code).phrase)"
         case .cannotStart:

@@ -241,6 +241,25 @@ struct AccountTests {
         #expect(Set(outcomes) == ["403 registration_closed"])
     }
 
+    @Test("only whoever may register is told which names are free")
+    func names() throws {
+        for registration in ChatServer.Registration.allCases {
+            var options = ChatServer.Options()
+            options.registration = registration
+            let server = try TestServer(options: options)
+            let alice = try server.account("alice")
+            let stranger = server.stranger()
+            for name in ["alice", "bob"] {
+                let outcome = try stranger.get("/v1/register?name=\(name)&invite=\(Token.random().text)").outcome
+                #expect(outcome == (registration == .open ? "200" : "403 registration_closed"), "\(registration)")
+            }
+            guard registration == .invite else { continue }
+            try server.makeAdmin("alice")
+            let code = try alice.post("/v1/admin/invites", [:]).json["invite"]?.text ?? ""
+            #expect(try stranger.get("/v1/register?name=alice&invite=\(code)").json["free"] == false)
+        }
+    }
+
     /// Sends the same request over several connections. As soon as one is answered, while the passwords of the others are being
     /// hashed, the operator changes accounts.
     private func race(
