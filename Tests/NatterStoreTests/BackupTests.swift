@@ -12,7 +12,7 @@ import TestSupport
 
 @Suite("backup and restore")
 struct BackupTests {
-    private let disk = PosixDisk()
+    let disk = PosixDisk()
 
     private func check(_ directory: String) throws -> [StoreDamage] {
         var damages: [StoreDamage] = []
@@ -367,55 +367,6 @@ struct BackupTests {
             }
         }
         #expect(number > 10)
-    }
-
-    @Test("damage of the store is named, and the backup has the rest")
-    func damaged() throws {
-        let (directory, target, restored) = (
-            try TemporaryDirectory(), try TemporaryDirectory(), try TemporaryDirectory()
-        )
-        let store = try TestStore(directory.path)
-        for label in ["a", "b", "c"] {
-            try store.fill(100, label: label)
-            try store.seal()
-        }
-        let row = try store.blocks()[1]
-        let log = try #require(try store.logs().first)
-        store.store.close()
-        let byte = try disk.open(log, .read).read(count: 1, at: row.offset + 200)
-        try disk.open(log, .readWrite).write([byte[0] ^ 4], at: row.offset + 200)
-        var damages: [StoreDamage] = []
-        let summary = try StoreBackup.run(directory.path, to: target.path, progress: { _ in }) {
-            damages.append($0)
-        }
-        #expect(summary.damages == 1 && damages.first?.range == row.firstSeq...row.lastSeq)
-        let outcome = try StoreRestore.run(target.path, into: restored.path)
-        #expect(outcome.damages == 1 && outcome.messages == 200)
-    }
-
-    @Test("a backup with a log that is missing or cut short is restored with the rest, and what is lost is named")
-    func lostLog() throws {
-        for isMissing in [true, false] {
-            let (directory, target) = (try TemporaryDirectory(), try TemporaryDirectory())
-            let store = try TestStore(directory.path)
-            try store.fill(300)
-            try store.seal()
-            let personal = try store.post(["hello"], to: "@alice")
-            #expect(personal.first?.message?.seq == Seq(1))
-            try store.seal()
-            _ = try store.store.backup(to: target.path)
-            let log = try #require(
-                Files.below(target.path).filter { $0.hasSuffix(".log") }.max { Files.size($0) < Files.size($1) })
-            if isMissing { Files.remove(log) } else { try disk.open(log, .readWrite).truncate(to: 300) }
-            let restored = try TemporaryDirectory()
-            var damages: [StoreDamage] = []
-            let outcome = try StoreRestore.run(target.path, into: restored.path, progress: { _ in }, report: { _ in }) {
-                damages.append($0)
-            }
-            #expect(damages.map(\.range) == [Seq(1)...Seq(300)] && outcome.messages == 1, "\(outcome) \(damages)")
-            let copy = try TestStore(restored.path)
-            #expect(try copy.post(["next"]).first?.message?.seq == Seq(301))
-        }
     }
 
     @Test("an altered file of a backup is refused, except logs that verify themselves")

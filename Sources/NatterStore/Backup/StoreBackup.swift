@@ -15,8 +15,9 @@ public import NatterSystem
 ///
 /// A later backup into the same directory copies only what is new. The former backup stays valid until the last step:
 /// new bytes of a log lie behind the length in its manifest, other files are staged, and what is not needed any more is
-/// removed at the end. If the store has another history than the former
-/// backup, everything is copied again; see `BackupHistory`.
+/// removed at the end. What the former backup has of the logs is compared with the store, because nobody else may look at it
+/// for years, and a repair would let go of it. If the store has another history than the former backup, everything is copied
+/// again; see `BackupHistory`.
 public final class StoreBackup {
     /// The result of a backup.
     public struct Summary: Sendable, Equatable {
@@ -28,7 +29,7 @@ public final class StoreBackup {
         public var bytes: UInt64 = 0
         /// Bytes that a former backup did not already have.
         public var copiedBytes: UInt64 = 0
-        /// The number of damages in the copy. They were copied from the store; everything else in the copy is good.
+        /// The number of damages of the store. The copy has them, too, unless it is older; everything else in it is good.
         public var damages = 0
     }
 
@@ -99,7 +100,7 @@ public final class StoreBackup {
             var manifest = try copyDatabase(connection)
             manifest.files += hooks
             if let former, former.store != manifest.store { throw BackupError.otherStore(target) }
-            try copyLogs(former.flatMap { try goesOn(from: $0) ? $0 : nil }, &manifest)
+            try copyLogs(former.flatMap { try goesOn(from: $0) ? $0 : nil }, &manifest, visit)
             manifest.files += try copyFiles(of: "")
             try copyErasures(&manifest)
             for directory in directories { try disk.syncDirectory(directory) }
@@ -169,14 +170,16 @@ public final class StoreBackup {
         return BackupManifest(store: store, commit: summary.commit, taken: clock.now())
     }
 
-    private func copyLogs(_ former: BackupManifest?, _ manifest: inout BackupManifest) throws {
+    private func copyLogs(
+        _ former: BackupManifest?, _ manifest: inout BackupManifest, _ visit: (StoreDamage) -> Void
+    ) throws {
         let known = Dictionary(
             (former?.files ?? []).map { ($0.path, $0) }, uniquingKeysWith: { first, _ in first })
         let rows = try segments()
         progress.totalBytes &+= try rows.reduce(disk.information(stagedDatabase)?.size ?? 0) { $0 &+ $1.size }
         for (path, size) in rows {
             guard try disk.information(source + "/" + path)?.isRegular == true else { continue }
-            manifest.files.append(try copyLog(path, size: size, former: known[path]))
+            manifest.files.append(try copyLog(path, size: size, former: known[path], visit))
         }
     }
 
@@ -207,13 +210,23 @@ public final class StoreBackup {
     }
 
     private func copyLog(
-        _ path: String, size: UInt64, former: BackupManifest.File?
+        _ path: String, size: UInt64, former: BackupManifest.File?, _ visit: (StoreDamage) -> Void
     ) throws -> BackupManifest.File {
         let (from, to) = (source + "/" + path, target + "/" + path)
         try makeDirectory(of: to)
         if let former, former.size <= size, try disk.information(to)?.isRegular == true,
             try checksum(to, size: former.size) == former.checksum
         {
+            // Nothing changes what is sealed, so the store is damaged. The copy will be the only one that is whole.
+            if try !isWhole(from, as: former) {
+                summary.damages += 1
+                visit(
+                    StoreDamage(
+                        file: from,
+                        problem:
+                            "differs from its whole copy '\(to)'; stop the server and put the copy in its place, before a repair and before the next backup"
+                    ))
+            }
             if former.size == size { return former }
             let file = try disk.open(to, .readWrite)
             let (end, crc) = try copy().append(from, from: former.size, to: size, onto: file, checksum: former.checksum)
@@ -223,6 +236,16 @@ public final class StoreBackup {
         let file = try stage(from, path, size: size)
         try disk.rename(to + ".new", to: to)
         return file
+    }
+
+    /// Whether a log of the store has what the earlier backup has of it.
+    private func isWhole(_ path: String, as former: BackupManifest.File) throws -> Bool {
+        do throws(DiskError) {
+            return try FileCopy(disk: disk).checksum(path, size: former.size) == former.checksum
+        } catch {
+            if error.isUnreadable { return false }
+            throw error
+        }
     }
 
     /// The checksum of a file that is already there. Its bytes count as progress.
@@ -266,7 +289,8 @@ public final class StoreBackup {
         var files: [BackupManifest.File] = []
         for name in try disk.list("\(source)/\(directory)") where !others.contains(where: { name.hasSuffix($0) }) {
             let path = directory + name
-            if path == RememberedErasures.name { continue }
+            // What a check has left of the database, too, is a file of its own.
+            if path == RememberedErasures.name || path.hasPrefix("store.db") || path.hasPrefix("search.db") { continue }
             // A certificate is often a link to where it is renewed.
             let real = Path.real("\(source)/\(path)")
             let found = try disk.information(real)
@@ -320,7 +344,7 @@ public final class StoreBackup {
         let found = try StoreCheck.check(
             target, database: stagedDatabase, files: files, disk: disk, progress: report, visit)
         (summary.conversations, summary.messages) = (found.conversations, found.messages)
-        summary.damages = found.damages
+        summary.damages += found.damages
     }
 
     /// Syncs the database, and ends the former backup.

@@ -65,7 +65,7 @@ public enum StoreRestore {
         guard try disk.information(directory) != nil else { return }
         if try disk.information(directory + "/" + mark) != nil { return }
         // What was erased after the backup is erased again.
-        let allowed = ["store.lock", RememberedErasures.name]
+        let allowed = ["store.lock", RememberedErasures.name, RememberedErasures.name + ".new", mark + ".new"]
         let names: [String]
         do throws(DiskError) { names = try disk.list(directory) } catch {
             throw error.code == .notADirectory ? BackupError.cannotCreate(error) : error

@@ -1,0 +1,98 @@
+import Glibc
+import NatterArchive
+import NatterLanguage
+import NatterModel
+import NatterSQLite
+import NatterSystem
+import StoreSupport
+import SystemSupport
+import Testing
+import TestSupport
+
+@testable import NatterStore
+
+/// Damage of the store, and of a backup.
+extension BackupTests {
+    @Test("damage of the store is named, and the backup has the rest")
+    func damaged() throws {
+        let (directory, target, restored) = (
+            try TemporaryDirectory(), try TemporaryDirectory(), try TemporaryDirectory()
+        )
+        let store = try TestStore(directory.path)
+        for label in ["a", "b", "c"] {
+            try store.fill(100, label: label)
+            try store.seal()
+        }
+        let row = try store.blocks()[1]
+        let log = try #require(try store.logs().first)
+        store.store.close()
+        let byte = try disk.open(log, .read).read(count: 1, at: row.offset + 200)
+        try disk.open(log, .readWrite).write([byte[0] ^ 4], at: row.offset + 200)
+        var damages: [StoreDamage] = []
+        let summary = try StoreBackup.run(directory.path, to: target.path, progress: { _ in }) {
+            damages.append($0)
+        }
+        #expect(summary.damages == 1 && damages.first?.range == row.firstSeq...row.lastSeq)
+        let outcome = try StoreRestore.run(target.path, into: restored.path)
+        #expect(outcome.damages == 1 && outcome.messages == 200)
+    }
+
+    @Test("a backup with a log that is missing or cut short is restored with the rest, and what is lost is named")
+    func lostLog() throws {
+        for isMissing in [true, false] {
+            let (directory, target) = (try TemporaryDirectory(), try TemporaryDirectory())
+            let store = try TestStore(directory.path)
+            try store.fill(300)
+            try store.seal()
+            let personal = try store.post(["hello"], to: "@alice")
+            #expect(personal.first?.message?.seq == Seq(1))
+            try store.seal()
+            _ = try store.store.backup(to: target.path)
+            let log = try #require(
+                Files.below(target.path).filter { $0.hasSuffix(".log") }.max { Files.size($0) < Files.size($1) })
+            if isMissing { Files.remove(log) } else { try disk.open(log, .readWrite).truncate(to: 300) }
+            let restored = try TemporaryDirectory()
+            var damages: [StoreDamage] = []
+            let outcome = try StoreRestore.run(target.path, into: restored.path, progress: { _ in }, report: { _ in }) {
+                damages.append($0)
+            }
+            #expect(damages.map(\.range) == [Seq(1)...Seq(300)] && outcome.messages == 1, "\(outcome) \(damages)")
+            let copy = try TestStore(restored.path)
+            #expect(try copy.post(["next"]).first?.message?.seq == Seq(301))
+        }
+    }
+
+    @Test("a log file that was damaged since the earlier backup is named with its whole copy, which stays and helps")
+    func damagedSince() throws {
+        for isCut in [false, true] {
+            let (directory, target) = (try TemporaryDirectory(), try TemporaryDirectory())
+            let store = try TestStore(directory.path)
+            try store.fill(300)
+            try store.seal()
+            let all = try store.all()
+            #expect(try store.store.backup(to: target.path).damages == 0)
+            let log = try #require(try store.logs().first)
+            let copy = target.path + log.dropFirst(directory.path.count)
+            let whole = try disk.contents(of: log, limit: 1 << 20)
+            if isCut {
+                try disk.open(log, .readWrite).truncate(to: 300)
+            } else {
+                try disk.open(log, .readWrite).write([whole[500] ^ 4], at: 500)
+            }
+            var damages: [StoreDamage] = []
+            for count in 1...2 {
+                #expect(try store.store.backup(to: target.path, progress: { _ in }) { damages.append($0) }.damages == 1)
+                #expect(damages.count == count && damages.allSatisfy { $0.file == log })
+                #expect(try disk.contents(of: copy, limit: 1 << 20) == whole)
+            }
+            #expect(damages.first?.problem.english.contains(copy) == true)
+            // With the copy in its place
+            store.store.close()
+            try disk.replaceContents(of: log, with: whole)
+            #expect(try StoreCheck.run(directory.path, { _ in }).damages == 0)
+            try store.reopen()
+            #expect(try store.all() == all)
+            #expect(try store.store.backup(to: target.path).damages == 0)
+        }
+    }
+}
