@@ -25,6 +25,14 @@ public final class Segment: Sendable {
         return "\(directory(of: conversation))/\(Hex.encode(firstSeq.rawValue))-\(generation).log"
     }
 
+    /// Whether an unreadable file is the segment that begins with `seq`, torn before its first block. Then it is not longer than
+    /// what is synced before that block is written.
+    public static func isBegun(_ path: String, on disk: any Disk, with seq: Seq) throws(DiskError) -> Bool {
+        guard Path.name(of: path).hasPrefix(Hex.encode(seq.rawValue) + "-") else { return false }
+        let longest = SegmentHeader.maximumBytes + LogDictionary.headerBytes + LogDictionary.maximumBytes
+        return try disk.information(path)?.size ?? 0 <= UInt64(longest)
+    }
+
     /// What `name(of:firstSeq:generation:)` was made of; nil for another name.
     public static func parts(
         ofName name: String

@@ -119,7 +119,11 @@ final class Quotas: Sendable {
 
     /// Throws if the account has as many robots' tokens as it may have.
     func checkTokens(_ count: Int) throws(StoreError) {
-        try check(.tokens, count) { "you have \($0) tokens, as many as you may; revoke one first" }
+        try check(.tokens, count) {
+            .plural(
+                $0, "you have \($0) token, as many as you may; revoke it first",
+                "you have \($0) tokens, as many as you may; revoke one first")
+        }
     }
 
     /// Throws if the account has created as many groups as it may have.

@@ -169,7 +169,7 @@ struct Batch {
             let salt = context.salt(
                 (flags & SaltFlags.mask) >> SaltFlags.shift, of: Int64(bitPattern: conversation), &reader),
             let textCount = reader.leb128(), let text = reader.slice(Int(clamping: textCount)),
-            let hasKey = reader.byte()
+            let hasKey = reader.byte(), hasKey <= 1
         else { return nil }
         var key: Key?
         if hasKey == 1 {

@@ -52,6 +52,7 @@ extension Store {
         reserve.makeRoom()
         let loaded = try engine.load()
         reserve.restore()
+        try? removeCopies(in: engine.directory, engine.disk)
         let store = Store(engine, loaded, reserve: reserve, clock: clock, options: options)
         try store.start(WriterCore(store, engine, loaded))
         let isDone = Monitor(false)

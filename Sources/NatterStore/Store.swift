@@ -37,6 +37,9 @@ public final class Store: Sendable {
     let erasureRemains = Monitor<Phrase?>(nil)
     /// How many log files were missing, or shorter than recorded, at the start.
     public var shortLogCount: Int { engine.shortLogCount }
+    private let damages = Monitor<Set<String>>([])
+    /// How many damaged places of log files readers have met since the start.
+    public var damageCount: Int { damages.withLock(\.count) }
     /// How many backups and checks are reading log files.
     let copies = Monitor(0)
     /// Whether an import is running. Only one can, because there is only one staging directory.
@@ -286,7 +289,17 @@ public final class Store: Sendable {
                 if readers.generation == generation, readers.idle.count < 8 { readers.idle.append(reader) }
             }
         }
-        return try body(reader)
+        do { return try body(reader) } catch {
+            noteDamage(error)
+            throw error
+        }
+    }
+
+    /// Reports each damage once, and counts it for whoever watches the server. It is found again with every request.
+    private func noteDamage(_ error: any Error) {
+        guard case .damaged(let from, let to, let detail) = StoreError(error) else { return }
+        let isNew = damages.withLock { $0.count < 1_000 && $0.insert("\(from) \(to) \(detail)").inserted }
+        if isNew { report("cannot serve messages \(from) to \(to): \(detail)") }
     }
 
     /// Reads as `withReader` does, with the errors that callers of the store get.

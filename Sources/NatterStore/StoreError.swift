@@ -21,7 +21,7 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
     case diskFull
     /// How long messages of a conversation are kept was stored, but the disk is too full to drop those that are due.
     case notDropped(String)
-    /// An account's erasure has begun, but the disk is too full to end it.
+    /// An erasure has begun, but the disk is too full to end it. The next start does.
     case notErased
     /// The token was revoked or has expired, or its account was disabled.
     case unauthorized

@@ -189,19 +189,13 @@ struct StoreRecovery {
             try ArchiveRows.put(segment.dictionary, on: connection)
             try adopt(segment, row, conversation, isRecorded: false)
         } catch let error as LogError {
-            if case .damaged = error, try isBegun(path, conversation) { return try setAside(path, conversation) }
+            if case .damaged = error,
+                try Segment.isBegun(path, on: store.disk, with: conversation.sealedSeq.next)
+            {
+                return try setAside(path, conversation)
+            }
             store.report("\(error); the file is left as it is")
         }
-    }
-
-    /// Whether an unreadable file is the next segment, torn before its first block. Then it is not longer than what
-    /// is synced before the first block is written.
-    private func isBegun(_ path: String, _ conversation: ConversationState) throws -> Bool {
-        let next = Segment.name(of: conversation.identity.id, firstSeq: conversation.sealedSeq.next, generation: 0)
-        // The name without its generation.
-        guard Path.name(of: path).hasPrefix(Path.name(of: next).dropLast("0000.log".utf8.count)) else { return false }
-        let longest = SegmentHeader.maximumBytes + LogDictionary.headerBytes + LogDictionary.maximumBytes
-        return try store.disk.information(path)?.size ?? 0 <= UInt64(longest)
     }
 
     /// Moves a torn segment to `quarantine/`. Nothing would ever use it where it is.

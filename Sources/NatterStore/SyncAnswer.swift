@@ -112,10 +112,7 @@ public final class SyncAnswer: @unchecked Sendable {
             do {
                 return try store.withReader { reader in try chunks(row, reader) }
             } catch {
-                if case .damaged(let from, let to, let detail) = StoreError(error) {
-                    store.report("cannot serve messages \(from) to \(to): \(detail)")
-                    return damaged(from, to)
-                }
+                if case .damaged(let from, let to, _) = StoreError(error) { return damaged(from, to) }
                 throw StoreError(error)
             }
         }

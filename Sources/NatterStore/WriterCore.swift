@@ -236,6 +236,7 @@ final class WriterCore: @unchecked Sendable {
             place = reached
             remember(keys)
             forgetContent(entry.changes)
+            store.remember(erasedBy: entry.changes)
             for case .tailSealed(let sealed) in entry.changes { store.sealer.noteSealed(sealed.conversation) }
             if !published.ripe.isEmpty { store.sealer.leave(published.ripe) }
             announce(published, journalBytes)

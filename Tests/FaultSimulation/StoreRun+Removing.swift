@@ -47,11 +47,24 @@ extension StoreRun {
         let before = min(message.seq.rawValue - 1, UInt64.random(in: 0...2, using: &generator))
         let first = Seq(message.seq.rawValue - before)
         try begin(.erasure, of: message.conversationID, first...message.seq) { removal in
+            let before = try? rememberedErasures()
             let result: Result<Int, StoreError> = answer {
                 driver.store.erase([removal.range], in: operatorsName(of: message), by: "alice", $0)
             }
+            if case .failure(.diskFull) = result {
+                try demand((try? rememberedErasures()) == before, "the next start erases what was refused")
+            }
             return try isDone(result) ? removal : nil
         }
+    }
+
+    /// What the next start erases: the lines of `erased` that an empty one confirms.
+    private func rememberedErasures() throws -> ArraySlice<UInt8> {
+        let path = StoreDriver.directory + "/erased"
+        guard try disk.information(path) != nil else { return [] }
+        let bytes = try disk.contents(of: path, limit: 1 << 20)
+        let end = bytes.indices.dropFirst().last { bytes[$0] == 0x0A && bytes[$0 - 1] == 0x0A }
+        return end.map { bytes[...$0] } ?? []
     }
 
     /// Drops what is in a conversation now.

@@ -145,4 +145,28 @@ struct InterruptedWorkTests {
         #expect(try erase(1) == 1)
         #expect(store.store.remainsOfErasure?.english.contains("'quarantine/store.db'") == true)
     }
+
+    @Test("an erasure names a log file of the conversation that damage has left behind")
+    func unknownFile() throws {
+        try store.post([Self.secret])
+        try store.seal()
+        let log = try #require(try store.logs().first)
+        let path = String(log.dropLast("0000.log".count)) + "00ff.log"
+        try disk.replaceContents(of: path, with: try disk.contents(of: log, limit: 1 << 20))
+        #expect(try erase(1) == 1)
+        let name = path.dropFirst(store.directory.count + 1)
+        #expect(store.store.remainsOfErasure?.english.contains("'\(name)'") == true)
+    }
+
+    @Test("a copy of the database that a killed check has left goes with the next start, and into no backup")
+    func checkCopy() throws {
+        let target = try TemporaryDirectory()
+        store.store.close()
+        let copies = ["store.db.check-7", "store.db.check-7-wal"].map { store.directory + "/" + $0 }
+        for copy in copies { try disk.replaceContents(of: copy, with: Array(Self.secret.utf8)) }
+        _ = try StoreBackup.run(store.directory, to: target.path)
+        #expect(Files.holding(piecesOf: Self.secret, below: target.path) == [])
+        try store.reopen()
+        #expect(!holdsSecret())
+    }
 }

@@ -216,6 +216,13 @@ struct SharedErasingTests {
         #expect(two.post([late], by: principal).first?.refusal == .unauthorized)
         try eventually("nobody holds the text") { try self.holders() == [] }
         #expect(try two.all(as: "bob").map(\.text) == ["", "of bob"])
+        // The other remembers it as well: after a recovery of the database, the directory of the first may be gone
+        func remembered(_ name: String) throws -> Set<RememberedErasures.Entry> {
+            Set(try RememberedErasures(directory(name) + "/shared", PosixDisk()).entries())
+        }
+        let erased = try remembered("one")
+        #expect(erased.count == 3)
+        try eventually("the other server remembers it") { try remembered("two").isSuperset(of: erased) }
     }
 
     @Test(

@@ -48,8 +48,11 @@ struct EraseTests {
     func account(isServing: Bool) throws {
         try world.alice.sends(Self.secret)
         try world.bob.sends("of bob")
+        try expect(world.bob("group", "create", "crew"), hasNotes: true)
+        try expect(world.bob("group", "add", "crew", "alice"), hasNotes: true)
         if !isServing { world.stopServing() }
-        for count in [1, 0] {
+        // Its text and the event that names it
+        for count in [2, 0] {
             let done = try world.natterd("user", "erase", "alice", "--json")
             #expect(done.code == 0, "\(done)")
             #expect(try done.objects().first?[int: "erased"] == count)
@@ -62,6 +65,11 @@ struct EraseTests {
         #expect(try world.natterd("fsck").code == 0)
         if !isServing { try world.serve() }
         #expect(try world.alice("send", "more").code == 77)
+        // An event that named the account keeps its other words, however it is shown
+        for words in [["show", "crew", "2"], ["log", "crew"]] {
+            let shown = try world.bob.run(words)
+            #expect(shown.output.contains("added #") && !shown.output.contains("(erased)"), "\(words): \(shown)")
+        }
         #expect(try world.bob("log", "--json").objects().map { $0[string: "sender"] } == ["", "bob"])
     }
 

@@ -20,6 +20,8 @@ struct Eraser {
     /// Whether what was erased before is erased again. An erased event keeps the words that it has.
     var isAgain = false
     private let found = Monitor(false)
+    /// Whether something is remembered, which the next start erases if this one can't.
+    private let hasBegun = Monitor(false)
 
     /// Whether something is erased now, by this or an earlier erasure, so that what it has left in files must go.
     var hasFoundErased: Bool { found.withLock { $0 } }
@@ -31,15 +33,21 @@ struct Eraser {
     ///
     /// - Parameter audit: the entry of the audit trail, which the first commit writes.
     /// - Returns: how many were erased that were not before.
+    /// - Throws: `StoreError.notErased` if the disk is too full to end what has begun.
     func erase(_ seqs: Set<Seq>, audit: (@Sendable (BatchBuilder) -> Change)? = nil) throws -> Int {
         let all = seqs.sorted()
-        try prepareTail()
-        var count = 0
-        for start in stride(from: 0, to: all.count, by: Eraser.stepMessages) {
-            let step = Set(all[start..<min(all.count, start + Eraser.stepMessages)])
-            count += try eraseSealed(step, audit: count == 0 ? audit : nil)
+        do {
+            try prepareTail()
+            var count = 0
+            for start in stride(from: 0, to: all.count, by: Eraser.stepMessages) {
+                let step = Set(all[start..<min(all.count, start + Eraser.stepMessages)])
+                count += try eraseSealed(step, audit: count == 0 ? audit : nil)
+            }
+            return count
+        } catch {
+            guard StoreError(error) == .diskFull, hasBegun.withLock({ $0 }) else { throw error }
+            throw StoreError.notErased
         }
-        return count
     }
 
     /// The messages and their edits, in which an erased message would be readable.
@@ -100,7 +108,7 @@ struct Eraser {
             do {
                 try store.noteRetired(plan.paths)
                 let written = try rewriter.write(plan)
-                // What is remembered is erased whatever happens, so a full disk must have been noticed before.
+                // What is remembered is erased whatever happens, so a full disk should have been noticed before.
                 do {
                     try store.remember(
                         messages.filter { !events.contains($0.seq) && $0.digest != .zero }.map {
@@ -110,6 +118,7 @@ struct Eraser {
                     rewriter.takeBack(plan)
                     throw error
                 }
+                hasBegun.withLock { $0 = true }
                 try record(messages, written, mark, audit)
             } catch {
                 store.stopIfDiskFailed(error)
@@ -240,6 +249,12 @@ extension Store {
             if hasErased, let path = try Quarantine(root: directory, disk: disk).databases().first {
                 reportRemains("'\(path)', which was set aside, may hold an erased text; remove it when nobody needs it")
             }
+            // Damage has left it behind. The repair moves it to the quarantine, which the next erasure removes.
+            if hasErased, let path = try conversations.lazy.compactMap(unknownFile).first {
+                reportRemains(
+                    "'\(path)', which the index does not know, may hold an erased text; run 'natterd fsck --repair', and erase again"
+                )
+            }
         } catch {
             // Nothing was erased: it was a look for what may be left, and the next one finds it.
             let failure = StoreError(error)
@@ -251,6 +266,17 @@ extension Store {
                         : "an erased text is not gone from all files yet; the next start removes it: \(failure.cause)")
             }
             stopIfDiskFailed(error)
+        }
+    }
+
+    /// A log file of the conversation that is neither recorded nor about to go.
+    private func unknownFile(of id: ConversationID) throws -> String? {
+        let path = Segment.directory(of: id)
+        guard try disk.information(directory + "/" + path) != nil else { return nil }
+        return try withReader { reader in
+            try disk.list(directory + "/" + path).map { path + "/" + $0 }.first {
+                try !RetiredFiles.isRecorded($0, on: reader.connection) && !RetiredFiles.has($0, on: reader.connection)
+            }
         }
     }
 

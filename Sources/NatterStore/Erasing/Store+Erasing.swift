@@ -107,6 +107,18 @@ extension Store {
         }
     }
 
+    /// Notes what another server has erased. After a recovery of the database to an earlier state, that server's directory may be
+    /// gone, too.
+    func remember(erasedBy changes: [Change]) {
+        let entries = state.withLock { state in changes.flatMap { state.remembered($0) } }
+        guard !entries.isEmpty else { return }
+        _ = sealer.submit { [self] _ in
+            do { try remembered.add(entries) } catch {
+                report("cannot note what was erased: \(StoreError(error).cause)")
+            }
+        }
+    }
+
     /// Does the erasures again that the file `erased` remembers and the database does not know.
     func repeatErasures(_ completion: @escaping @Sendable () -> Void = {}) {
         let isTaken = sealer.submit { [self] writer in
@@ -148,7 +160,7 @@ extension Store {
                 defer { finishErasing([id], hasErased: eraser.hasFoundErased) }
                 let count = try eraser.erase(seqs)
                 guard count > 0 else { return }
-                report("erased \(count) messages again, of which this database, which is older, had the texts")
+                report("erased \(count) messages again, of which this database still had the texts")
             }
         }
         if let failure { throw failure }
@@ -210,6 +222,22 @@ extension Store {
             try core.engine.changeFiles { connection in
                 try connection.run("INSERT OR REPLACE INTO meta VALUES ('erased_file',?)", stamp)
             }
+        }
+    }
+}
+
+extension StoreState {
+    /// What `DIR/erased` has of a change that was applied.
+    fileprivate func remembered(_ change: Change) -> [RememberedErasures.Entry] {
+        switch change {
+        case .erased(let messages, let number):
+            guard let id = conversations[number]?.identity.id else { return [] }
+            return messages.filter { $0.digest != .zero }.map {
+                .message(.init(conversation: id, seq: $0.seq, digest: $0.digest))
+            }
+        case .accountChanged(let id, _, _, password: _?):
+            return accounts[id].flatMap { $0.isErased ? [.account($0.remembered)] : nil } ?? []
+        default: return []
         }
     }
 }

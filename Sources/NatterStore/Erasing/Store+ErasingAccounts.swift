@@ -8,8 +8,8 @@ extension Store {
     /// Erases an account: sessions, tokens, contacts, memberships, invitations, password, and text and sender of each of its
     /// messages. Its name stays taken, and events have its number in place of the name.
     ///
-    /// `DIR/erased` remembers it first. Then the account is closed, so that it can't write any more, and then each conversation is
-    /// gone through. After a crash, the same call finishes the work.
+    /// `DIR/erased` remembers it first. Then the account is closed, so that it can't write any more, each conversation is gone
+    /// through, and at last the account counts as erased. After a crash, the next start finishes the work, or the same call.
     ///
     /// - Parameter completion: gets how many messages were erased that were not before.
     public func eraseAccount(_ name: String, by actor: String, _ completion: @escaping Completion<Int>) {
@@ -23,8 +23,10 @@ extension Store {
                 if let failure = recordAlone(freesRoom: true, { _ in Decision(.runEnded(general)) }) { throw failure }
                 try remember([.account(account)])
                 do {
+                    try close(account, isDone: false, by: actor)
+                    let count = try eraseMessages(of: account, writer).get()
                     try close(account, by: actor)
-                    return try eraseMessages(of: account, writer).get()
+                    return count
                 } catch StoreError.diskFull {
                     throw StoreError.notErased
                 }
@@ -41,13 +43,15 @@ extension Store {
     private func close(
         _ account: RememberedErasures.Account, isDone: Bool = true, by actor: String
     ) throws(StoreError) {
-        // Only an account without one counts as erased. Nobody's password has this hash.
-        let password = isDone ? "" : "-"
+        // Only an account without one counts as erased.
+        let password = isDone ? "" : AccountState.closing
         let failure = recordAlone(freesRoom: true) { [self] builder in
             state.withLock { state in
                 guard let found = state.account(named: account.name.text) else { return .nothing }
-                if found.isErased { return Decision(found.closed(password: "")) }
-                if found.isDisabled, found.passwordHash == password { return .nothing }
+                if found.isErased { return isDone ? Decision(found.closed(password: "")) : .nothing }
+                if found.isDisabled, found.passwordHash == AccountState.closing {
+                    return isDone ? Decision(found.closed(password: "")) : .nothing
+                }
                 return state.closing(found, password: password, by: actor, builder)
             }
         }
@@ -140,6 +144,9 @@ extension AccountState {
     var remembered: RememberedErasures.Account {
         RememberedErasures.Account(id: id, created: created, name: name)
     }
+
+    /// The hash of nobody's password.
+    fileprivate static let closing = "-"
 
     /// Takes password and rights, and with an empty password the last address.
     fileprivate func closed(password: String) -> Change {

@@ -85,7 +85,8 @@ struct LogSurvey {
         guard try disk.information(logs)?.isDirectory == true else { return [] }
         var paths: [String] = []
         func walk(_ path: String) throws {
-            for name in try disk.list(root + "/" + path) where path != "logs" || name != "epoch" {
+            for name in try disk.list(root + "/" + path) where path != "logs" || name != "epoch" && name != "epoch.new"
+            {
                 let inner = path + "/" + name
                 guard let found = try disk.information(root + "/" + inner) else { continue }
                 if found.isDirectory { try walk(inner) } else if found.isRegular { paths.append(inner) }

@@ -281,7 +281,7 @@ public final class StoreCheck {
     private func checkUnknownFiles() throws {
         let logs = directory + "/logs"
         guard try disk.information(logs) != nil else { return }
-        for upper in try disk.list(logs) where upper != "epoch" {
+        for upper in try disk.list(logs) where upper != "epoch" && upper != "epoch.new" {
             let path = logs + "/" + upper
             guard try disk.information(path)?.isDirectory == true else {
                 reportUnknown(path)
@@ -311,13 +311,7 @@ public final class StoreCheck {
         guard !isClean, let sealedEnd = sealedEnds[id] else { return false }
         guard let segment = try? Segment.open(at: path, on: disk) else {
             // Not even the header was complete.
-            let size = (try? disk.information(path))??.size ?? 0
-            return size < UInt64(SegmentHeader.maximumBytes + LogDictionary.headerBytes + LogDictionary.maximumBytes)
-                && path.hasSuffix(
-                    "/"
-                        + Path.name(
-                            of: Segment.name(
-                                of: ConversationID(high: 0, low: 0), firstSeq: sealedEnd.next, generation: 0)))
+            return (try? Segment.isBegun(path, on: disk, with: sealedEnd.next)) == true
         }
         return segment.header.firstSeq == sealedEnd.next
     }
@@ -356,11 +350,21 @@ extension Store {
         try copying { try checkCopy(progress, visit) }
     }
 
+    /// What copies of the database are called that a check makes.
+    private static let copyPrefix = "store.db.check-"
+
+    /// Removes what a check has left that was killed: a whole database, with texts that are erased since.
+    static func removeCopies(in directory: String, _ disk: any Disk) throws(DiskError) {
+        for name in try disk.list(directory) where name.hasPrefix(copyPrefix) {
+            try disk.remove(directory + "/" + name)
+        }
+    }
+
     private func checkCopy(
         _ progress: @escaping (StoreProgress) throws -> Void, _ visit: @escaping (StoreDamage) -> Void
     ) throws -> StoreCheck.Summary {
         var random = SystemRandomNumberGenerator()
-        let copy = Store.databasePath(directory) + ".check-\(random.next() as UInt32)"
+        let copy = directory + "/" + Store.copyPrefix + String(random.next() as UInt32)
         defer { try? disk.removeDatabase(copy) }
         let files = try StoreCheck.logFiles(directory, disk)
         do { try withReader { try $0.connection.copy(to: copy, disk: disk) } } catch let error as SQLiteError
