@@ -106,7 +106,10 @@ public enum NatterProgram {
             MarkCommand.spec, ExportCommand.spec, VerifyCommand.spec, WatchCommand.spec,
             GroupCommand.spec, ContactCommand.spec, BlockCommand.spec, BlockCommand.undoing,
             ServeCommand.spec, AdminCommand.spec, ConfigCommand.spec,
-            .completion(program: "natter", group: Group.program), helpSpec, .manual { spec },
+            .completion(
+                program: "natter", group: Group.program,
+                names: "Names of users and conversations come from the last sync, without a request."), helpSpec,
+            .manual { spec },
         ]
     }
 

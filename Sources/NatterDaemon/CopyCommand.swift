@@ -41,6 +41,14 @@ enum CopyCommand {
             try DataDirectory.requireStore(in: directory, by: "--from")
             let notes = Monitor(console)
             summary = try StoreCopy.run(from: directory, to: shared) { line in notes.withLock { $0.note(line) } }
+            let disk = PosixDisk()
+            let settings = try? disk.information(directory + "/natterd.conf")
+            let hooks = try? disk.list(directory + "/hooks")
+            if settings != nil || hooks?.isEmpty == false {
+                console.note(
+                    "natterd.conf and hooks are not copied; give each server its own, with settings such as 'registration', before its first start"
+                )
+            }
         } else {
             let directory = DataDirectory.absolute(to)
             try DataDirectory.becomeOwner(of: directory)

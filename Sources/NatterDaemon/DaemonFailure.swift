@@ -1,3 +1,4 @@
+internal import Glibc
 internal import NatterCLI
 internal import NatterModel
 internal import NatterServer
@@ -67,7 +68,8 @@ enum DaemonFailure {
         switch error {
         case .notAnAddress: CommandFailure(.configuration, code: "bad_address", error.phrase)
         // Another program has the port and may release it.
-        case .cannotListen: CommandFailure(.temporary, code: "cannot_listen", error.phrase)
+        case .cannotListen(_, _, let code):
+            CommandFailure(code == EACCES ? .refused : .temporary, code: "cannot_listen", error.phrase)
         case .cannotStart: CommandFailure(.temporary, code: "cannot_start", error.phrase)
         }
     }
@@ -112,6 +114,11 @@ enum DaemonFailure {
         case .inUse: CommandFailure(.temporary, code: "locked", error.phrase)
         case .occupied, .otherStore, .notEmpty: CommandFailure(.cannotCreate, code: "occupied", error.phrase)
         case .nested: CommandFailure(.usage, code: "usage", error.phrase)
+        case .cannotCreate(let disk) where disk.code == .readOnlyFileSystem:
+            CommandFailure(
+                .cannotCreate, code: "cannot_create",
+                "\(disk.phrase); name a directory that can be written, for a server under systemd one in its ReadWritePaths="
+            )
         case .cannotCreate(let disk): cannotCreate(disk)
         case .notABackup: CommandFailure(.invalidData, code: "not_a_backup", error.phrase)
         case .damaged: CommandFailure(.inputOutput, code: "damaged", error.phrase)

@@ -19,12 +19,13 @@ struct DamageReport: Codable, Sendable {
         (from, to) = (damage.range?.lowerBound.rawValue, damage.range?.upperBound.rawValue)
     }
 
-    func line(asJSON: Bool) -> [UInt8] { (asJSON ? WireJSON.encode(self) : text) + [0x0A] }
-
-    private var text: [UInt8] {
-        var bytes: [UInt8] = []
-        TerminalText.append(escaping: phrase.text, .line, to: &bytes)
-        return bytes
+    /// Writes it as one line.
+    func write(to output: Output, asJSON: Bool) throws(OutputError) {
+        if asJSON { return try output.writeJSON(WireJSON.encode(self)) }
+        try output.append { bytes in
+            TerminalText.append(escaping: phrase.text, .line, to: &bytes)
+            bytes.append(UInt8(ascii: "\n"))
+        }
     }
 
     /// `'logs/…' at byte 4096: messages 17 to 32 of 'general': the checksum of a block differs`.
@@ -48,7 +49,7 @@ extension Console {
     /// Prints a command's result, with `--json` as one JSON object, otherwise as a note.
     func report(_ report: some Encodable, _ arguments: Arguments, _ phrase: @autoclosure () -> Phrase) throws {
         guard arguments.flag("json") else { return note(phrase()) }
-        try output.write(WireJSON.encode(report) + [0x0A])
+        try output.writeJSON(WireJSON.encode(report))
         try output.flush()
     }
 }

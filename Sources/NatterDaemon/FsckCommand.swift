@@ -64,7 +64,7 @@ enum FsckCommand {
             line.clear()
             switch reply {
             case .damage(let damage):
-                try console.output.write(damage.line(asJSON: asJSON))
+                try damage.write(to: console.output, asJSON: asJSON)
                 try console.output.flush()
             case .stated(let loss): console.note(loss)
             case .checked(let report): tell(report, arguments, console)

@@ -6,7 +6,7 @@ internal import NatterWire
 extension CommandSpec {
     static let retain = CommandSpec(
         "retain", "set how long the messages of a conversation are kept", group: "Administration",
-        options: [.flag("json", "print the result as a JSON object")],
+        options: [.flag("json", "print the result as a JSON object"), Question.option],
         operands: [
             .conversation,
             .required("TIME", "days, such as '90d', or 'forever'"),
@@ -28,6 +28,11 @@ enum RetainCommand {
         let text = arguments.operand("TIME") ?? ""
         guard let retention = Retention(text) else {
             throw arguments.error("give days, such as '90d', or 'forever', not '\(text)'")
+        }
+        if retention != .forever {
+            try Question.confirm(
+                "drop messages of '\(arguments.conversation)' that are older than \(retention.description) for good?",
+                arguments, console)
         }
         let client = OperatorClient(arguments: arguments, console: console) { reply in
             guard case .retained(let object) = reply else { return }

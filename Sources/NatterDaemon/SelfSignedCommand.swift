@@ -67,7 +67,7 @@ enum SelfSignedCommand {
             let object = Made(
                 certificate: certificatePath, key: keyPath, names: names.map(\.description),
                 expires: made.expires.rfc3339, fingerprint: made.fingerprint)
-            try console.output.write(WireJSON.encode(object) + [UInt8(ascii: "\n")])
+            try console.output.writeJSON(WireJSON.encode(object))
         } else {
             try describe(made, names, certificatePath, keyPath, console.output)
         }

@@ -25,9 +25,7 @@ enum StatusCommand {
         let client = OperatorClient(arguments: arguments, console: console) { reply in
             guard case .status(let status) = reply else { return }
             if arguments.flag("json") {
-                try console.output.append {
-                    TerminalText.append(escaping: WireJSON.encode(status) + [0x0A], .json, to: &$0)
-                }
+                try console.output.writeJSON(WireJSON.encode(status))
             } else {
                 try table(status, console).write(to: console.output)
             }
@@ -127,7 +125,7 @@ struct ServiceStatus: Codable, Sendable, Equatable {
     /// Why the server has stopped writing. It is null if it has not stopped.
     @OrNull var failure: String?
     /// What keeps the server from working as it should: a full disk, a sealer or a search index that has stopped, a clock
-    /// that has jumped, settings that could not be reloaded. A server of an earlier version does not say.
+    /// that has jumped, a certificate that ends soon, settings that could not be reloaded. A server of an earlier version does not say.
     var problems: [Problem]?
     /// The servers that share the store; null for a store of files.
     var nodes: [Node]?
@@ -197,7 +195,7 @@ struct ServiceStatus: Codable, Sendable, Equatable {
 
     /// Something that keeps the store from working as it should.
     struct Problem: Codable, Sendable, Equatable {
-        /// `disk_full`, `database`, `sealer`, `search_index`, `clock`, `logs`, `configuration`, `write_failed`.
+        /// `disk_full`, `database`, `sealer`, `search_index`, `clock`, `logs`, `certificate`, `configuration`, `write_failed`.
         var kind: String
         /// In English.
         var message: String
@@ -239,6 +237,15 @@ extension ServiceStatus {
                     .plural(
                         count, "\(count) log file is missing or cut short; run 'natterd fsck'",
                         "\(count) log files are missing or cut short; run 'natterd fsck'")))
+        }
+        if case let count = store.damageCount, count > 0 {
+            problems?.append(
+                Problem(
+                    "logs",
+                    .plural(
+                        count,
+                        "\(count) place of the log files is damaged, as far as they were read; run 'natterd fsck'",
+                        "\(count) places of the log files are damaged, as far as they were read; run 'natterd fsck'")))
         }
         if store.isShared {
             nodes = try store.nodes().map {

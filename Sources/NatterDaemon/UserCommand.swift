@@ -183,7 +183,7 @@ enum UserCommand {
         let client = OperatorClient(arguments: arguments, console: console) { reply in
             guard case .user(let user) = reply else { return }
             guard asJSON else { return table.add(cells(user)) }
-            try console.output.append { TerminalText.append(escaping: WireJSON.encode(user) + [0x0A], .json, to: &$0) }
+            try console.output.writeJSON(WireJSON.encode(user))
         }
         _ = try client.perform(operation)
         if !asJSON { try table.write(to: console.output, paint: console.paint(arguments)) }

@@ -64,9 +64,10 @@ final class TLSContext {
         let words = X509_verify_cert_error_string(Int(refusal)).map { Phrase(key: String(cString: $0).lowercased()) }
         let remedy: Phrase =
             switch refusal {
-            case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN,
-                X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+            case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
                 "if you trust its authority, name that with --ca-file"
+            case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+                "if you trust its authority, name that with --ca-file; if you have, the server does not send its whole chain"
             case X509_V_ERR_CERT_HAS_EXPIRED: "ask the server's administrator to renew it"
             case X509_V_ERR_CERT_NOT_YET_VALID: "look whether the clock here is right"
             case X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH: "use a name that it is made out to"

@@ -35,6 +35,9 @@ public struct Message: Equatable, Sendable {
         (self.about, self.isImported) = (about, isImported)
         (self.via, self.written, self.isErased) = (via, written, isErased)
     }
+
+    /// Whether nothing is left of an erased message. An event that named an erased account keeps its other words.
+    public var hasNoText: Bool { isErased && (kind != .event || text.isEmpty) }
 }
 
 /// The kind of a conversation. Log files and the database store the numbers.

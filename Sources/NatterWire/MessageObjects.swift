@@ -56,7 +56,7 @@ public struct MessageObject: Codable, Sendable, Equatable {
         written = message.written?.milliseconds
         edited = message.edited
         deleted = message.isDeleted ? true : nil
-        erased = message.isErased && (message.kind != .event || message.text.isEmpty) ? true : nil
+        erased = message.hasNoText ? true : nil
         self.type = type
     }
 

@@ -106,15 +106,19 @@ public enum Shell: String, CaseIterable, Sendable {
 
 extension CommandSpec {
     /// `completion bash|zsh|fish`: prints the script of a program.
-    public static func completion(program: String, group: Phrase = "", isHidden: Bool = false) -> CommandSpec {
+    ///
+    /// - Parameter names: where the names of users and conversations come from, if they are completed.
+    public static func completion(
+        program: String, group: Phrase = "", isHidden: Bool = false, names: Phrase? = nil
+    ) -> CommandSpec {
         CommandSpec(
             "completion", "print a shell's completion script", group: group, isHidden: isHidden,
             operands: [.required("SHELL", oneOf: Shell.allCases.map(\.rawValue), "the shell")],
             description: [
                 "Print the completion script of a shell. It completes commands, options, files, and values of which there "
-                    + "are only a few, such as those of --color. Names of users and conversations come from the last sync, "
-                    + "without a request.",
-                "'make install' and the Debian package put the scripts in the directories that the shells search.",
+                    + "are only a few."
+            ] + (names.map { [$0] } ?? []) + [
+                "'make install' and the Debian package put the scripts in the directories that the shells search."
             ],
             examples: [
                 Example(". <(\(program) completion bash)", "turn on completion in this bash"),

@@ -50,7 +50,7 @@ public struct HistoryMessage: Sendable {
 extension HistoryMessage {
     public init(_ message: Message) {
         let state =
-            message.isDeleted ? "deleted" : message.isErased ? "erased" : message.edited == nil ? nil : "edited"
+            message.isDeleted ? "deleted" : message.hasNoText ? "erased" : message.edited == nil ? nil : "edited"
         self.init(
             seq: message.seq, time: message.time, sender: message.sender, text: message.text, kind: message.kind,
             about: message.about, state: state)

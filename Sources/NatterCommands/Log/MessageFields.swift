@@ -28,6 +28,6 @@ struct MessageFields {
         (conversation, seq, time) = (message.conversation, message.seq, message.time)
         (sender, kind, about) = (Array(message.sender.utf8), message.kind, message.about)
         (via, written) = (message.via.map { Array($0.utf8) }, message.written)
-        (isEdited, isDeleted, isErased) = (message.edited != nil, message.isDeleted, message.isErased)
+        (isEdited, isDeleted, isErased) = (message.edited != nil, message.isDeleted, message.hasNoText)
     }
 }

@@ -96,7 +96,7 @@ enum HookCommand {
         _ operation: Operation, _ arguments: Arguments, _ console: Console
     ) throws -> ExitCode {
         func write(_ object: some Encodable, _ line: @autoclosure () -> String) throws {
-            if arguments.flag("json") { return try console.output.write(WireJSON.encode(object) + [0x0A]) }
+            if arguments.flag("json") { return try console.output.writeJSON(WireJSON.encode(object)) }
             try console.output.writeLine(line())
         }
         let client = OperatorClient(arguments: arguments, console: console) { reply in
