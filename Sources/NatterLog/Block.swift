@@ -55,7 +55,8 @@ public struct Block: Sendable {
             throw FormatViolation("a block holds 1 to 65,535 messages")
         }
         let baseTime = records.rows[range.lowerBound].time
-        let raw = BlockPayload.encode(records, range, baseTime: baseTime)
+        // A reader who has the commit of each new message could tell when others write, also where only they can read.
+        let raw = BlockPayload.encode(records, range, baseTime: baseTime, hidesCommits: isProvisional)
         guard raw.count <= BlockHeader.maximumRawLength else {
             throw FormatViolation("a block's columns take at most 1 MiB")
         }
@@ -74,7 +75,7 @@ public struct Block: Sendable {
             highestTime: Timestamp(milliseconds: times.max() ?? baseTime), conversationPrefix: conversation.high,
             dictionary: packed == nil ? .none : dictionary.id, hashBefore: hashBefore,
             hashAfter: hashAfter ?? HashChain.advance(hashBefore, over: records, range),
-            lastCommit: Commit(records.rows[range.upperBound - 1].commit),
+            lastCommit: isProvisional ? .zero : Commit(records.rows[range.upperBound - 1].commit),
             hasRelations: records.rows[range].contains { $0.about != 0 })
     }
 

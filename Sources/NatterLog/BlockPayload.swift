@@ -43,8 +43,12 @@ enum BlockPayload {
         static let required: ClosedRange<UInt8> = 0...127
     }
 
-    /// - Parameter baseTime: the time that the first difference counts from.
-    static func encode(_ records: Records, _ range: Range<Int>, baseTime: Int64) -> [UInt8] {
+    /// - Parameters:
+    ///   - baseTime: the time that the first difference counts from.
+    ///   - hidesCommits: leaves the column of commits out.
+    static func encode(
+        _ records: Records, _ range: Range<Int>, baseTime: Int64, hidesCommits: Bool = false
+    ) -> [UInt8] {
         // Senders are numbered by first appearance, so that the same records always give the same bytes.
         var numbers = [UInt32](repeating: .max, count: records.senders.count)
         var senders: [UInt8] = []
@@ -111,7 +115,7 @@ enum BlockPayload {
         // If all messages have the header's commit, the column is empty. An import compresses its blocks before it knows its
         // commit, and this keeps them valid.
         let isOneCommit = range.allSatisfy { records.rows[$0].commit == formerCommit }
-        if formerCommit != 0 { put(Column.commits, isOneCommit ? [] : commits) }
+        if formerCommit != 0, !hidesCommits { put(Column.commits, isOneCommit ? [] : commits) }
         return payload
     }
 
