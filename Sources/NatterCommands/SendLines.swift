@@ -147,7 +147,7 @@ final class SendLines {
             }
             throw interrupted(error)
         }
-        guard let refusal, let line = batch.firstNumber else { return }
+        guard let refusal, let line = batch.number(at: 0) else { return }
         let failure = ExitCodes.translate(APIError.refused(refusal))
         throw self.failure(at: line, code: failure.code, failure.message)
     }
@@ -214,7 +214,7 @@ final class SendLines {
         let failure = ExitCodes.translate(error)
         let hasGoneOut = error.isOutcomeUnknown && sender?.api.mustProve != true
         let isUnknown = hasGoneOut || failure.exitCode == .unavailable && sentCount > 0
-        guard sentCount + queuedCount > 0 || isUnknown, let line = batch.firstNumber else { return error }
+        guard sentCount + queuedCount > 0 || isUnknown, let line = batch.number(at: 0) else { return error }
         return CommandFailure(
             failure.exitCode, code: isUnknown ? "outcome_unknown" : failure.code,
             "stopped at line \(line): \(failure.message); \(outcome). To continue, \(continuation): nothing is sent twice"

@@ -47,7 +47,6 @@ struct LineReader: ~Copyable {
             }
             searched = buffer.count - start
             try fill()
-            searched += start
         }
     }
 

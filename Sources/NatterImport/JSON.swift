@@ -80,8 +80,6 @@ final class JSONDocument {
     ///   - plan: decides about a value from its path: the names of the fields around it, `*` for an item of an array.
     ///   - take: receives each value that the plan wants; nil if it is malformed.
     func visit(_ plan: ([String]) throws -> Action, _ take: ([String], JSON?) throws -> Void) throws {
-        // A byte order mark, which some programs write.
-        if try bytes.peek() == 0xEF { for _ in 0..<3 { _ = try bytes.next() } }
         try visit([], plan, take)
         guard try skipSpace() == nil else { throw malformed }
     }

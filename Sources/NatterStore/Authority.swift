@@ -71,9 +71,10 @@ enum Authority {
 
     /// Whether a group has no active admin: an import created it, or all its admins are disabled. Then admins of the
     /// server administer it until it has an admin of its own.
-    static func isOrphan(_ group: ConversationState, _ state: StoreState) -> Bool {
+    static func isOrphan(_ group: ConversationState, without account: AccountID? = nil, _ state: StoreState) -> Bool {
         !group.members.contains { number, membership in
-            membership.isAdmin && state.accounts[AccountID(rawValue: number)]?.isDisabled == false
+            membership.isAdmin && number != account?.rawValue
+                && state.accounts[AccountID(rawValue: number)]?.isDisabled == false
         }
     }
 

@@ -21,7 +21,7 @@ extension Sealer {
                     // Of a log that went back meanwhile, this floor says nothing.
                     guard store.state.withLock({ $0.history }) == history else { throw StoreError.busy }
                     let former = store.state.withLock { $0.journalBytes }
-                    let floor = try core.trim(below: floor, limit: 1_000)
+                    let floor = try core.trim(below: floor)
                     let left = store.state.withLock { $0.journalBytes }
                     savedBytes.withLock { $0 += former - left }
                     reached.signal { $0 = floor }

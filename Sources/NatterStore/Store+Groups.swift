@@ -377,10 +377,6 @@ extension StoreState {
 extension ConversationState {
     /// Throws if no other account that may log in is an admin.
     func checkOtherAdmin(than account: AccountID, _ state: StoreState) throws(StoreError) {
-        let hasOther = members.contains { number, membership in
-            membership.isAdmin && number != account.rawValue
-                && state.accounts[AccountID(rawValue: number)]?.isDisabled == false
-        }
-        if !hasOther { throw .lastAdmin(name) }
+        if Authority.isOrphan(self, without: account, state) { throw .lastAdmin(name) }
     }
 }

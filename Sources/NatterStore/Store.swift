@@ -109,10 +109,7 @@ public final class Store: Sendable {
         savePresence()
         search.stop()
         sealer.stop()
-        let running = threads.signal { threads in
-            defer { threads = [] }
-            return threads
-        }
+        let running = threads.exchange([])
         // The last two are the writer's thread and the thread that answers for it.
         for thread in running.dropLast(2) { thread.join() }
         writer.stop()

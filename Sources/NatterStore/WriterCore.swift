@@ -327,14 +327,17 @@ final class WriterCore: @unchecked Sendable {
 
     // MARK: Upkeep
 
+    /// How many keys one step moves.
+    private static let trimmedKeys = 1_000
+
     /// Moves keys out of the log and trims its sealed part. It works in bounded steps, so that no acknowledgement
     /// waits long.
     ///
     /// - Parameter floor: the lowest commit that a tail still needs.
     /// - Returns: the commit below which the log was trimmed.
-    func trim(below floor: Commit, limit: Int) throws -> Commit {
+    func trim(below floor: Commit) throws -> Commit {
         var floor = floor
-        if let first = recentOrder.first, let next = recentOrder.dropFirst(limit).first {
+        if let first = recentOrder.first, let next = recentOrder.dropFirst(WriterCore.trimmedKeys).first {
             // All keys of a commit go together, however many, or a large commit would never go.
             floor = min(floor, max(next.commit, first.commit.next))
         }

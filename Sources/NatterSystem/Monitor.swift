@@ -52,6 +52,14 @@ public final class Monitor<State>: @unchecked Sendable {
         return result
     }
 
+    /// Puts a value in place of the one that is there, and returns that.
+    public func exchange(_ new: State) -> State {
+        signal { state in
+            defer { state = new }
+            return state
+        }
+    }
+
     /// Waits until `body` returns a result. Calls it immediately and again after each signal.
     ///
     /// - Returns: nil after `timeoutMilliseconds` without a result.

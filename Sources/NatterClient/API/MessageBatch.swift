@@ -36,8 +36,6 @@ public struct MessageBatch: Sendable {
     public var count: Int { items.count - doneCount }
     public var isEmpty: Bool { count == 0 }
     public var isFull: Bool { bytes.count >= MessageBatch.fullBytes || items.count >= MessageBatch.fullCount }
-    /// The number of the first remaining message.
-    public var firstNumber: Int64? { items.dropFirst(doneCount).first?.number }
     /// The remaining messages, in order.
     public var requests: [SendRequest] { items.dropFirst(doneCount).map(\.request) }
 

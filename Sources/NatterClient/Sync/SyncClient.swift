@@ -198,12 +198,11 @@ public final class SyncClient {
             _ query: [(name: String, value: String)], waitSeconds: Int,
             onBody: @escaping (UnsafeRawBufferPointer) throws -> Void
         ) throws(APIError) -> HTTPResponse {
-            let response = try api.perform(
+            try api.perform(
                 HTTPRequest(
                     .get, "/v1/sync" + HTTPRequest.encodeQuery(query), headers: [("Accept", SyncFrame.mediaType)]),
                 timeoutMilliseconds: waitSeconds > 0 ? waitSeconds * 1_000 + SyncClient.answerMilliseconds : nil,
                 deadlineMilliseconds: SyncClient.left(until: deadline), onBody: onBody)
-            return response
         }
 
         private func checkStore(isAnswered: Bool) throws {

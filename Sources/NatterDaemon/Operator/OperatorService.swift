@@ -68,10 +68,7 @@ final class OperatorService: Sendable {
     func stop() {
         state.signal { $0.isStopping = true }
         listener.shutDown(Int(SHUT_RDWR))
-        acceptor.signal { thread in
-            defer { thread = nil }
-            return thread
-        }?.join()
+        acceptor.exchange(nil)?.join()
         socket.remove()
         // A command that is still sending data can't finish, so stop reading. Other commands may finish, but a command
         // that does not read must not delay the stop forever.

@@ -113,9 +113,6 @@ final class Waiters: Sendable {
     /// Wakes all waiting requests and ends the thread.
     func stop() {
         wakeAll()
-        thread.signal { thread in
-            defer { thread = nil }
-            return thread
-        }?.join()
+        thread.exchange(nil)?.join()
     }
 }

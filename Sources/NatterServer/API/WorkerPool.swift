@@ -61,10 +61,7 @@ final class WorkerPool: Sendable {
     /// Finishes the queued jobs and ends the threads.
     func stop() {
         queue.signal { $0.isStopping = true }
-        for thread in threads.signal({ threads in
-            defer { threads = [] }
-            return threads
-        }) { thread.join() }
+        for thread in threads.exchange([]) { thread.join() }
     }
 }
 

@@ -415,7 +415,7 @@ final class PostgresEngine: StoreEngine {
     ) throws -> (bytes: Int, floor: Commit) {
         try state.withLock { engine in
             guard engine.copy != nil else { return (0, floor) }
-            try engine.log.trim(below: floor, moving: keys, now: now, read: place, node: node)
+            try engine.log.trim(below: floor, moving: keys, now: now, read: place)
             // In place: a second owner would copy the keys that are in memory.
             let expired = try engine.copy?.trim(below: floor, moving: keys, now: now)
             if let expired = expired ?? nil { engine.expired = expired }

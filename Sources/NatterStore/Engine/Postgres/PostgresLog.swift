@@ -329,8 +329,8 @@ struct PostgresLog {
 
     /// - Parameter read: the end of the log as this server has read it.
     /// - Throws: `StoreError.busy`, with nothing changed, if the log went back: others may be below this floor then.
-    mutating func trim(below floor: Commit, moving keys: [MovedKey], now: Timestamp, read: LogPlace, node: Int64) throws
-    {
+    mutating func trim(below floor: Commit, moving keys: [MovedKey], now: Timestamp, read: LogPlace) throws {
+        let node = node
         try translating { log in
             func list(_ values: [Int64]) -> PostgresValue { .array(values.map { String($0) }) }
             let connection = try log.connected()

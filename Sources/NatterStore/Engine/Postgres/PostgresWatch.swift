@@ -137,9 +137,6 @@ final class PostgresWatch: Sendable {
 
     func stop() {
         state.signal { $0.isStopping = true }
-        thread.withLock { thread in
-            defer { thread = nil }
-            return thread
-        }?.join()
+        thread.exchange(nil)?.join()
     }
 }
