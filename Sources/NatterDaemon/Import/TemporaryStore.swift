@@ -9,8 +9,19 @@ enum TemporaryStore {
     static func with<Result>(_ console: Console, _ body: (Store) throws -> Result) throws -> Result {
         let parent = console.environment["TMPDIR"] ?? "/var/tmp"
         let directory = try Path.temporary("natterd", in: parent) { mkdtemp($0) != nil }
-        defer { remove(directory) }
-        try Signals.cleanUpOnEnd { remove(directory) }
+        let isEnding = Monitor(false)
+        defer {
+            // What fails because the directory is gone must not end the process before the signal does.
+            if isEnding.withLock({ $0 }) { _ = isEnding.wait { _ in nil as Bool? } }
+            remove(directory)
+        }
+        try Signals.cleanUpOnEnd {
+            isEnding.withLock { $0 = true }
+            // The store goes on writing meanwhile. Under this name, it finds no place for another file.
+            let ended = directory + ".ended"
+            rename(directory, ended)
+            for place in [ended, directory] { remove(place) }
+        }
         let store = try Store.open(directory + "/store", clock: console.clock)
         defer { store.close() }
         return try body(store)
