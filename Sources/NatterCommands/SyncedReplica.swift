@@ -209,9 +209,7 @@ final class SyncedReplica {
             return state
         } catch  where SyncedReplica.isUnwritable(error) {
             let reason = SyncedReplica.reason(of: error)
-            guard depth == .quickly, try replica() != nil else {
-                throw incomplete(reason)
-            }
+            guard depth == .quickly, try replica() != nil else { throw incomplete(reason) }
             context.console.note("the replica cannot take what is new: \(reason)")
             return .partial
         } catch SyncError.replica(.locked) where depth == .quickly {

@@ -62,6 +62,23 @@ extension BackupTests {
         }
     }
 
+    @Test("a log file that was damaged when it was backed up, and is whole again, is copied anew")
+    func mendedSince() throws {
+        let (directory, target) = (try TemporaryDirectory(), try TemporaryDirectory())
+        let store = try TestStore(directory.path)
+        try store.fill(300)
+        try store.seal()
+        let log = try #require(try store.logs().first)
+        let whole = try disk.contents(of: log, limit: 1 << 20)
+        store.store.close()
+        try disk.open(log, .readWrite).write([whole[500] ^ 4], at: 500)
+        #expect(try StoreBackup.run(directory.path, to: target.path).damages == 1)
+        #expect(try StoreBackup.run(directory.path, to: target.path).damages == 1)
+        try disk.replaceContents(of: log, with: whole)
+        #expect(try StoreBackup.run(directory.path, to: target.path).damages == 0)
+        #expect(try disk.contents(of: target.path + log.dropFirst(directory.path.count), limit: 1 << 20) == whole)
+    }
+
     @Test("a log file that was damaged since the earlier backup is named with its whole copy, which stays and helps")
     func damagedSince() throws {
         for isCut in [false, true] {

@@ -45,8 +45,8 @@ final class OperatorService: Sendable {
     /// - Throws: `OperatorSocketError`, `DiskError`.
     init(
         _ directory: String, _ store: Store, in shared: SharedStore?, _ server: ChatServer, at address: String,
-        clock: any WallClock,
-        hooks: HookService?, problems: @escaping @Sendable () -> [ServiceStatus.Problem], events: @escaping EventSink
+        clock: any WallClock, hooks: HookService?, problems: @escaping @Sendable () -> [ServiceStatus.Problem],
+        events: @escaping EventSink
     ) throws {
         uri = shared?.uri ?? ""
         (self.store, self.hooks, self.problems, self.events) = (store, hooks, problems, events)

@@ -215,10 +215,11 @@ public final class StoreBackup {
         let (from, to) = (source + "/" + path, target + "/" + path)
         try makeDirectory(of: to)
         if let former, former.size <= size, try disk.information(to)?.isRegular == true,
-            try checksum(to, size: former.size) == former.checksum
+            try checksum(to, size: former.size) == former.checksum, case let isSame = try isSame(from, as: former),
+            try isSame || !isSound(from, size: former.size)
         {
             // Nothing changes what is sealed, so the store is damaged. The copy will be the only one that is whole.
-            if try !isWhole(from, as: former) {
+            if !isSame {
                 summary.damages += 1
                 visit(
                     StoreDamage(
@@ -239,13 +240,24 @@ public final class StoreBackup {
     }
 
     /// Whether a log of the store has what the earlier backup has of it.
-    private func isWhole(_ path: String, as former: BackupManifest.File) throws -> Bool {
+    private func isSame(_ path: String, as former: BackupManifest.File) throws -> Bool {
         do throws(DiskError) {
             return try FileCopy(disk: disk).checksum(path, size: former.size) == former.checksum
         } catch {
             if error.isUnreadable { return false }
             throw error
         }
+    }
+
+    /// Whether the first bytes of a log are a header and whole blocks. Then the earlier backup took it when it was damaged, and it
+    /// was mended since.
+    private func isSound(_ path: String, size: UInt64) throws -> Bool {
+        let file = try disk.open(path, .read)
+        guard size <= UInt64(LogSurvey.maximumBytes), try file.size() >= size,
+            let bytes = try? file.read(count: Int(size), at: 0)
+        else { return false }
+        let contents = SegmentContents(bytes, path: path)
+        return contents.header != nil && contents.dictionary != nil && contents.loose.isEmpty
     }
 
     /// The checksum of a file that is already there. Its bytes count as progress.

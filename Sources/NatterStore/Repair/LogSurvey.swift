@@ -59,7 +59,7 @@ struct LogSurvey {
     /// The index with the second copies of dictionaries.
     private let connection: Connection?
     /// No log file of this store is longer. Bytes behind this are not read.
-    private static let maximumBytes = 32 << 20
+    static let maximumBytes = 32 << 20
 
     /// - Parameters:
     ///   - store: only files of this store are taken; nil for the store of most files.
