@@ -63,11 +63,9 @@ struct Delivery {
     static func unknown(_ reason: Phrase, _ request: SendRequest) -> CommandFailure {
         let id = request.id ?? ""
         return CommandFailure(
-            .unavailable, code: unknownCode,
+            .unavailable, code: ErrorCode.outcomeUnknown.rawValue,
             "the message may have been sent or not: \(reason); repeat it with --id \(quoted(id))")
     }
-
-    static let unknownCode = "outcome_unknown"
 
     /// Checks an id that the user has chosen.
     static func check(id: String) throws(CommandFailure) {

@@ -93,11 +93,15 @@ enum DataDirectory {
             .noInput, code: "no_store", "no store in '\(directory)'; name the directory of the store with \(option)")
     }
 
+    /// What `--store` or `NATTERD_STORE` says.
+    static func namedStore(_ arguments: Arguments, _ console: Console) -> String? {
+        arguments.value("store") ?? console.environment["NATTERD_STORE"]
+    }
+
     /// The store in PostgreSQL from `--store`, `NATTERD_STORE` or the file of settings in the data directory; nil if the
     /// store is in the directory itself.
     static func sharedStore(_ arguments: Arguments, _ console: Console) throws -> SharedStore? {
-        if let given = arguments.value("store") { return try SharedStore(given) }
-        if let given = console.environment["NATTERD_STORE"] { return try SharedStore(given) }
+        if let given = namedStore(arguments, console) { return try SharedStore(given) }
         // What needs the other settings, too, reads them with their mistakes.
         guard let file = try ServeSettings.file(in: try path(arguments, console), skipsMalformed: true),
             let entry = file.entries.last(where: { $0.key == "store" })

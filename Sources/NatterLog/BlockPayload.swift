@@ -78,6 +78,7 @@ enum BlockPayload {
             kinds.append(row.kind)
             flags.append(row.flags)
             LEB128.append(row.about == 0 ? 0 : records.firstSeq.advanced(by: index).rawValue &- row.about, to: &abouts)
+            if hidesCommits { continue }
             LEB128.append(row.commit &- formerCommit, to: &commits)
             formerCommit = row.commit
         }
@@ -114,8 +115,10 @@ enum BlockPayload {
         put(Column.salts, records.salts.encode(range))
         // If all messages have the header's commit, the column is empty. An import compresses its blocks before it knows its
         // commit, and this keeps them valid.
-        let isOneCommit = range.allSatisfy { records.rows[$0].commit == formerCommit }
-        if formerCommit != 0, !hidesCommits { put(Column.commits, isOneCommit ? [] : commits) }
+        if formerCommit != 0 {
+            let isOneCommit = range.allSatisfy { records.rows[$0].commit == formerCommit }
+            put(Column.commits, isOneCommit ? [] : commits)
+        }
         return payload
     }
 

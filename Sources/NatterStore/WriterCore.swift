@@ -228,15 +228,15 @@ final class WriterCore: @unchecked Sendable {
             let isRewriting = entry.changes.contains { $0.rewritten != nil }
             // Before the index can take the entry's epoch for that of its words.
             if isRewriting { store.search.askPurge() }
-            let (published, keys, journalBytes) = try store.state.withLock { state in
+            let (published, keys, journalBytes, erased) = try store.state.withLock { state in
                 let (published, keys) = try state.follow(entry)
                 state.place = reached
-                return (published, keys, state.journalBytes)
+                return (published, keys, state.journalBytes, entry.changes.flatMap(state.remembered))
             }
             place = reached
             remember(keys)
             forgetContent(entry.changes)
-            store.remember(erasedBy: entry.changes)
+            store.remember(erasedByOthers: erased)
             for case .tailSealed(let sealed) in entry.changes { store.sealer.noteSealed(sealed.conversation) }
             if !published.ripe.isEmpty { store.sealer.leave(published.ripe) }
             announce(published, journalBytes)

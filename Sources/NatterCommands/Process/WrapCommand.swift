@@ -127,7 +127,7 @@ enum WrapCommand {
                 return try deliver(request)
             } catch {
                 let failure = ExitCodes.translate(error)
-                if failure.code == Delivery.unknownCode { return failure }
+                if failure.code == ErrorCode.outcomeUnknown.rawValue { return failure }
                 return CommandFailure(
                     .temporary, code: failure.code, "could not send the outcome: \(failure.message)")
             }

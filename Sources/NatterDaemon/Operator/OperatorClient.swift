@@ -96,9 +96,7 @@ struct OperatorClient {
         let greeting = try WireJSON.decode(OperatorFrame.Greeting.self, from: first.body)
         guard greeting.version == OperatorFrame.version else { throw OperatorClient.otherVersion }
         // Nothing can be undone that is done to the wrong store.
-        if let given = arguments.value("store") ?? console.environment["NATTERD_STORE"],
-            greeting.store.map({ $0 != given }) == true
-        {
+        if let given = DataDirectory.namedStore(arguments, console), let served = greeting.store, served != given {
             throw CommandFailure(
                 .usage, code: "usage",
                 "the server on '\(directory)' has another store; leave out --store and NATTERD_STORE, or name another directory with --data"

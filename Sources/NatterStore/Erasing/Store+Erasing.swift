@@ -109,8 +109,7 @@ extension Store {
 
     /// Notes what another server has erased. After a recovery of the database to an earlier state, that server's directory may be
     /// gone, too.
-    func remember(erasedBy changes: [Change]) {
-        let entries = state.withLock { state in changes.flatMap { state.remembered($0) } }
+    func remember(erasedByOthers entries: [RememberedErasures.Entry]) {
         guard !entries.isEmpty else { return }
         _ = sealer.submit { [self] _ in
             do { try remembered.add(entries) } catch {
@@ -228,7 +227,7 @@ extension Store {
 
 extension StoreState {
     /// What `DIR/erased` has of a change that was applied.
-    fileprivate func remembered(_ change: Change) -> [RememberedErasures.Entry] {
+    func remembered(_ change: Change) -> [RememberedErasures.Entry] {
         switch change {
         case .erased(let messages, let number):
             guard let id = conversations[number]?.identity.id else { return [] }
