@@ -22,22 +22,16 @@ GENERAL_ID = os.environ["GENERAL_ID"]
 ENDING = {"logout", "endSession", "revokeToken", "changePassword"}
 
 
-class Elsewhere(requests.adapters.HTTPAdapter):
-    """Asks from another network: the generated wrong passwords use up the attempts of the one that they come from."""
-
-    def init_poolmanager(self, *arguments, **options):
-        super().init_poolmanager(*arguments, source_address=("127.0.1.1", 0), **options)
-
-
 def current_maker(base):
-    """The token that others are made with. A logout of everything, or a new password, ends it, so they log in again."""
+    """The token that others are made with. A logout of everything, or a new password, ends it. The next one is that of
+    a new account: the generated wrong passwords have used up the attempts of the old one."""
     global maker
     if requests.get(base + "/v1/whoami", headers={"Authorization": "Bearer " + maker}, timeout=20).status_code == 401:
-        login = {"name": "maker", "password": os.environ["MAKER_PASSWORD"]}
-        with requests.Session() as session:
-            session.mount("http://", Elsewhere())
-            answer = session.post(base + "/v1/login", json=login, timeout=20)
+        name = f"maker-{len(PROTECTED_ACCOUNTS)}"
+        account = {"name": name, "password": f"a password of {name}"}
+        answer = requests.post(base + "/v1/register", json=account, timeout=20)
         answer.raise_for_status()
+        PROTECTED_ACCOUNTS.add(name)
         maker = answer.json()["token"]
     return maker
 

@@ -100,12 +100,15 @@ class TabTests(OpenPage):
         first, second = self.second("#/@bob")
         self.wait(lambda: state().startswith("not sent:"))
         self.driver.switch_to.window(first)
+        # Either may be the first to try, and this one is refused again.
+        self.freeze(second)
         self.js("window.fetch = async (...values) => new Response('{}', { status: 503 })")
         self.press_button("Retry")
         self.wait(lambda: state().startswith("not sent yet"))
         self.ask("bob", "DELETE", "/v1/blocks/alice")
         self.driver.close()
         self.driver.switch_to.window(second)
+        self.driver.execute_cdp_cmd("Page.setWebLifecycleState", {"state": "active"})
         self.wait_for("hello")
         self.wait_sent()
 
