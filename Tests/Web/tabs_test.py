@@ -74,13 +74,16 @@ class TabTests(OpenPage):
 
     def test_a_message_is_sent_while_a_tab_that_sends_is_frozen(self):
         self.log_in("alice")
-        first, _ = self.second()
+        first, second = self.second()
         self.driver.switch_to.window(first)
         self.hold("POST /v1/messages")
+        # It may be the first to try, too.
+        self.freeze(second)
         self.say("of the frozen tab")
         self.wait_held(1)
-        self.driver.switch_to.window(self.driver.window_handles[-1])
         self.freeze(first)
+        self.freeze(second, "active")
+        self.driver.switch_to.window(second)
         self.say("of this tab")
         self.wait_for("of this tab")
         self.wait_sent()
@@ -100,15 +103,15 @@ class TabTests(OpenPage):
         first, second = self.second("#/@bob")
         self.wait(lambda: state().startswith("not sent:"))
         self.driver.switch_to.window(first)
-        # Either may be the first to try, and this one is refused again.
+        # It may be the first to try, and is refused again.
         self.freeze(second)
         self.js("window.fetch = async (...values) => new Response('{}', { status: 503 })")
         self.press_button("Retry")
         self.wait(lambda: state().startswith("not sent yet"))
         self.ask("bob", "DELETE", "/v1/blocks/alice")
+        self.freeze(second, "active")
         self.driver.close()
         self.driver.switch_to.window(second)
-        self.driver.execute_cdp_cmd("Page.setWebLifecycleState", {"state": "active"})
         self.wait_for("hello")
         self.wait_sent()
 
