@@ -79,8 +79,11 @@ private func startSession(
     api.program = "natter/\(NatterProgram.version)"
     // Fail before the server creates an account whose token cannot be stored, because nobody could use it.
     try profile.prepare()
+    var isBegun = false
+    defer { if !isBegun { profile.removeIfEmpty() } }
     let password = try input.read(prompt: "Password", again: again)
     let (name, token) = try begin(api, password)
+    isBegun = true
     var settings = (try? profile.account())?.settings ?? [:]
     if let caFile { settings["ca-file"] = caFile }
     try profile.store(Account(server: address.description, name: name, store: api.store, settings: settings), token)

@@ -20,6 +20,8 @@ struct AccountState {
     var reads: [Int64: ReadMark] = [:]
     /// The commit of the account's newest row in the table of changes.
     var lastChange: Commit = .zero
+    /// The commit at which it last joined a group that it is still in, or later.
+    private(set) var lastJoin: Commit = .zero
     /// The conversations that the account sees, except `general`.
     var conversations: Set<Int64> = [] { didSet { noteNames() } }
     /// Their order by name; nil if it must be made.
@@ -35,6 +37,11 @@ struct AccountState {
 
     /// Whether the account was erased. Its name stays taken.
     var isErased: Bool { isDisabled && passwordHash.isEmpty }
+
+    mutating func note(_ membership: ConversationState.Membership, of group: Int64) {
+        lastJoin = max(lastJoin, membership.since)
+        conversations.insert(group)
+    }
 
     /// Notes that the account has other conversations, or one has another name.
     mutating func noteNames() {

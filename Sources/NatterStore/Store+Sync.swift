@@ -9,6 +9,8 @@ public import NatterModel
 extension Store {
     /// The approximate size of a message as a JSON object, without its text.
     private static let objectBytes = 260
+    /// At least the size of a conversation as a JSON object, and what its steps take in memory.
+    private static let namedBytes = 1_024
 
     public func changes(
         since position: SyncPosition, earliest: Timestamp? = nil, for principal: Principal, form: SyncAnswer.Form,
@@ -219,6 +221,8 @@ extension Store {
 
         /// - Returns: the last seq that fits, if not all do.
         mutating func run() throws -> Seq? {
+            // Only now, so that each answer has something of the first conversation.
+            defer { if !steps.isEmpty { room -= Store.namedBytes } }
             // Erasures come first. A continuation at a seq that the reader had before continues them.
             let hasErasures = snapshot.erasedCommit > from && earliest == nil
             let known = start == nil || hasErasures ? try lastSeq(upTo: from) : .zero
@@ -233,7 +237,8 @@ extension Store {
             let last = try lastSeq(upTo: target)
             // A reader that wants only recent messages still learns of conversations without new ones. All learn what is not
             // kept any more.
-            let isNamed = start == nil && (earliest != nil || snapshot.firstCommit > from)
+            let isBegun = start.map { $0 < last } ?? false
+            let isNamed = !isBegun && (earliest != nil || snapshot.firstCommit > from)
             guard first <= last || isNamed else { return nil }
             if room <= 0 { return first.previous }
             if steps.isEmpty {

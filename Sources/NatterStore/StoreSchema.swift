@@ -158,5 +158,14 @@ enum StoreSchema {
         // For whom an erased text never counted as unread: the number of its author's account. From here on, values of `batch`
         // may be compressed, too, and an older natterd can't read them.
         "ALTER TABLE erasure ADD COLUMN author INTEGER;",
+        // Deletions of erased messages still named their authors. An erasure finds what was imported by its seq.
+        """
+        CREATE INDEX account_name ON account (name);
+        UPDATE relation SET author=coalesce('#'||(SELECT number FROM account WHERE name=relation.author),'')
+        WHERE kind=3 AND author<>'@' AND substr(author,1,1)<>'#' AND EXISTS
+        (SELECT 1 FROM erasure WHERE erasure.conversation=relation.conversation AND erasure.seq=relation.about);
+        DROP INDEX account_name;
+        CREATE INDEX import_key_seq ON import_key (conversation, seq);
+        """,
     ])
 }

@@ -21,6 +21,7 @@ extension StoreState {
         var published = Published()
         var isForAll = false
         var accounts: Set<AccountID> = []
+        var groups: [[Int64: ConversationState.Membership]] = []
         for change in changes {
             accounts.formUnion(change.affected(self))
             if change.changedForReaders == general { isForAll = true }
@@ -41,11 +42,11 @@ extension StoreState {
             } else if conversation.identity.kind == .general {
                 isForAll = true
             } else {
-                for member in conversation.members.keys { accounts.insert(AccountID(rawValue: member)) }
+                groups.append(conversation.members)
             }
         }
-        if isForAll || !accounts.isEmpty {
-            published.news = News(commit: self.commit, isForAll: isForAll, accounts: accounts)
+        if isForAll || !accounts.isEmpty || !groups.isEmpty {
+            published.news = News(commit: self.commit, isForAll: isForAll, accounts: accounts, groups: groups)
         }
         return published
     }

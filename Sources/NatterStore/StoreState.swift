@@ -188,8 +188,8 @@ struct StoreState {
                 noteName(of: conversation)
                 if let maker = conversation.maker { accounts[maker]?.groupsMade += 1 }
             }
-            for member in conversation.members.keys {
-                accounts[AccountID(rawValue: member)]?.conversations.insert(number)
+            for (member, membership) in conversation.members {
+                accounts[AccountID(rawValue: member)]?.note(membership, of: number)
             }
         case .personal:
             guard let pair = conversation.accounts else { return }
@@ -287,8 +287,8 @@ struct StoreState {
     func visible(to principal: Principal, after commit: Commit = .zero) -> [ConversationState] {
         let account = principal.account
         guard let own = accounts[account] else { return [] }
-        // A change of the account may be that it joined an old conversation.
-        if commit > .zero, own.lastChange <= commit,
+        // It may have joined an old conversation.
+        if commit > .zero, own.lastJoin <= commit,
             let changed = commitOrder?.changed(after: commit, most: own.conversations.count)
         {
             return changed.compactMap { visible($0, to: principal) }

@@ -68,13 +68,36 @@ public struct News: Sendable {
     public let commit: Commit
     /// Whether `general` has news, which all accounts see.
     public let isForAll: Bool
-    /// The accounts with news in other conversations.
+    /// The accounts with news of their own, or in conversations of two.
     public let accounts: Set<AccountID>
+    /// The members of each group with news, by the numbers of their accounts. A group may have very many.
+    let groups: [[Int64: ConversationState.Membership]]
     /// Whether commits are counted anew from here, because the log went back: there may be fewer than before.
     public let isAnew: Bool
 
     public init(commit: Commit, isForAll: Bool, accounts: Set<AccountID>, isAnew: Bool = false) {
-        (self.commit, self.isForAll, self.accounts, self.isAnew) = (commit, isForAll, accounts, isAnew)
+        self.init(commit: commit, isForAll: isForAll, accounts: accounts, groups: [], isAnew: isAnew)
+    }
+
+    init(
+        commit: Commit, isForAll: Bool, accounts: Set<AccountID>, groups: [[Int64: ConversationState.Membership]],
+        isAnew: Bool = false
+    ) {
+        (self.commit, self.isForAll, self.accounts) = (commit, isForAll, accounts)
+        (self.groups, self.isAnew) = (groups, isAnew)
+    }
+
+    /// What those wait for who have news. It takes as many steps as there are values or members, whichever are fewer.
+    public func values<Value>(of waiting: [AccountID: Value]) -> [Value] {
+        if isForAll { return Array(waiting.values) }
+        var values = accounts.compactMap { waiting[$0] }
+        for members in groups {
+            values +=
+                waiting.count < members.count
+                ? waiting.filter { members[$0.key.rawValue] != nil }.map(\.value)
+                : members.keys.compactMap { waiting[AccountID(rawValue: $0)] }
+        }
+        return values
     }
 }
 

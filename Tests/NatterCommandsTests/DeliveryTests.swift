@@ -49,7 +49,7 @@ struct DeliveryTests {
         let server = try answering(dropped)
         let person = try person(server)
         let outcome = person(
-            "send", "a text", "--id", "it's 7", "--timeout", "0.3", "--token-file", "\(person.directory.path)/token")
+            "send", "a text", "--id", "it's 7", "--timeout", "2", "--token-file", "\(person.directory.path)/token")
         #expect(outcome.code == 69)
         #expect(outcome.errors.contains(#"repeat it with --id 'it'\''s 7'"#))
         #expect(
@@ -81,7 +81,7 @@ struct DeliveryTests {
         let person = try person(server)
         let option = ["register", "login"].contains(change.words[0]) ? "--password-file" : "--token-file"
         let outcome = person.run(
-            change.words + [option, "\(person.directory.path)/token", "--json", "--timeout", "0.3"])
+            change.words + [option, "\(person.directory.path)/token", "--json", "--timeout", isSilent ? "2" : "30"])
         #expect(outcome.code == 69 && outcome.errors.contains(#""code":"outcome_unknown""#), "\(outcome)")
         #expect(outcome.errors.contains("the request may have been carried out or not; "), "\(outcome)")
         #expect(outcome.errors.contains(change.remedy), "\(outcome)")
@@ -103,7 +103,7 @@ struct DeliveryTests {
     func notAsked() throws {
         let alice = try TestServer().user("alice")
         let other = try answering(dropped)
-        let outcome = alice.with(server: other.url)("send", "a text", "--timeout", "0.3")
+        let outcome = alice.with(server: other.url)("send", "a text", "--timeout", "2")
         #expect(outcome.code == 69)
         #expect(outcome.errors.hasPrefix("natter: the connection to '\(other.url)' broke: "), "\(outcome)")
         #expect(!other.requests.isEmpty && other.requests.allSatisfy { $0.hasPrefix("GET /healthz ") })

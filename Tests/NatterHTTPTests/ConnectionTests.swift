@@ -140,7 +140,7 @@ struct ConnectionTests {
     func silent() throws {
         let server = try ScriptedServer { peer, _ in peer.waitForClose() }
         let failed = failure { () throws(TransportError) in
-            try makeClientUnchecked(server.url, timeoutMilliseconds: 500).perform(HTTPRequest(.post, "/", body: []))
+            try makeClientUnchecked(server.url, timeoutMilliseconds: 3_000).perform(HTTPRequest(.post, "/", body: []))
         }
         #expect(failed?.kind == .timedOut(sent: true))
     }
@@ -183,7 +183,7 @@ struct ConnectionTests {
             }
         }
         let failed = failure { () throws(TransportError) in
-            try makeClientUnchecked(server.url, timeoutMilliseconds: 500).perform(HTTPRequest(.get, "/"))
+            try makeClientUnchecked(server.url, timeoutMilliseconds: 3_000).perform(HTTPRequest(.get, "/"))
         }
         #expect(failed?.kind == .timedOut(sent: true))
     }
@@ -195,12 +195,12 @@ struct ConnectionTests {
             peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
             if isOneChunk { peer.send("a\r\n") }
             for _ in 1...10 {
-                peer.pause(milliseconds: 200)
+                peer.pause(milliseconds: 400)
                 peer.send(isOneChunk ? "x" : "1\r\nx\r\n")
             }
             peer.send((isOneChunk ? "\r\n" : "") + "0\r\n\r\n")
         }
-        let response = try makeClient(server.url, timeoutMilliseconds: 1_500).perform(HTTPRequest(.get, "/"))
+        let response = try makeClient(server.url, timeoutMilliseconds: 3_500).perform(HTTPRequest(.get, "/"))
         #expect(text(response) == "xxxxxxxxxx")
     }
 
@@ -214,10 +214,10 @@ struct ConnectionTests {
         let client = try makeClient(server.url)
         let start = MonotonicClock.now()
         let failed = failure { () throws(TransportError) in
-            try client.perform(HTTPRequest(.get, "/"), deadlineMilliseconds: 150)
+            try client.perform(HTTPRequest(.get, "/"), deadlineMilliseconds: 3_000)
         }
         #expect(failed?.kind == .timedOut(sent: true))
-        #expect((140..<30_000).contains(MonotonicClock.now() - start))
+        #expect((2_990..<30_000).contains(MonotonicClock.now() - start))
         // And one that is over already lets nothing be sent
         let late = failure { () throws(TransportError) in
             try client.perform(HTTPRequest(.get, "/"), deadlineMilliseconds: 0)
@@ -233,14 +233,16 @@ struct ConnectionTests {
             peer.readRequest()
             peer.send(wire)
         }
-        let before = openDescriptors()
-        for _ in 1...50 {
-            _ = failure { () throws(TransportError) in
-                try makeClientUnchecked(server.url).perform(HTTPRequest(.post, "/", body: []))
+        // Other suites open some of their own at the same time, though not always.
+        try eventually("none is left") {
+            let before = openDescriptors()
+            for _ in 1...50 {
+                _ = failure { () throws(TransportError) in
+                    try makeClientUnchecked(server.url).perform(HTTPRequest(.post, "/", body: []))
+                }
             }
+            return openDescriptors() < before + 40
         }
-        // Other suites open some of their own at the same time.
-        #expect(openDescriptors() < before + 40)
     }
 
     private func openDescriptors() -> Int { (0..<1_024).count { fcntl(Int32($0), F_GETFD) >= 0 } }

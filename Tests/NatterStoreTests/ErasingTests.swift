@@ -278,6 +278,37 @@ struct StoreErasingTests {
         #expect(try store.damages() == [])
     }
 
+    @Test("the deletion of an erased message names its author no more, and counts of unread messages stay", .aboutFiles)
+    func authorOfDeleted() throws {
+        let store = try TestStore(users: ["alice", "bob"])
+        try store.post(["one", "two"])
+        try store.post([Self.secret, "four"], by: "bob")
+        let bob = try store.user("bob")
+        _ = store.post([NewMessage(conversation: "general", text: "", key: nil, kind: .delete, about: Seq(3))], by: bob)
+        func unread() throws -> [UInt64] {
+            try ["alice", "bob"].map { try store.store.conversation("general", for: store.user($0)).unread }
+        }
+        let before = try unread()
+        #expect(try Self.erase([3], store) == 1)
+        // Also where an earlier natterd had erased it
+        for isEarlier in [true, false] {
+            var authors: [String] = []
+            try store.reopen { directory in
+                let connection = try Connection(path: Store.databasePath(directory), role: .writer)
+                authors = try connection.rows("SELECT author FROM relation WHERE kind=3") { $0.text(0) }
+                guard isEarlier else { return }
+                try connection.execute(
+                    """
+                    UPDATE relation SET author='bob' WHERE kind=3;
+                    DROP INDEX import_key_seq;
+                    PRAGMA user_version=\(StoreSchema.current.steps.count - 1)
+                    """)
+            }
+            #expect(authors == ["#\(bob.account.rawValue)"])
+            #expect(try unread() == before)
+        }
+    }
+
     @Test(
         "in the background, what was deleted or replaced by an edit is erased when its time has come, and nothing else")
     func due() throws {

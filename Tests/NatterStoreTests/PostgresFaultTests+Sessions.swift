@@ -119,6 +119,9 @@ extension PostgresFaultTests {
         let pool = PostgresPool(try SharedStore(uri).target, patienceMilliseconds: 500)
         try TestStore(database: uri).store.close()
         let (holder, connection) = (try pool.open(), try pool.open())
+        // PostgreSQL may be late, and the holder's client too.
+        connection.silenceMilliseconds = 60_000
+        try holder.execute("SET idle_in_transaction_session_timeout = 0")
         try holder.execute("BEGIN; SELECT pg_advisory_xact_lock(\(PostgresLog.lock))")
         let failure = #expect(throws: PostgresError.self) {
             try PostgresSweeper(connection: connection, node: 1).sweep([ConversationID(high: 1, low: 2)])

@@ -95,11 +95,14 @@ struct PostgresFaultTests {
             server.store.troubles().contains { if case .cannotSeal = $0 { true } else { false } }
         }
         try fill("log_piece")
+        let began = MonotonicClock.now()
         try servers[0].fill(5_000)
         try eventually("it tries") { cannotSeal(servers[0]) }
         try servers[1].store.catchUp()
         #expect(try waitFor({ servers[1].store.settle($0) }) == nil)
-        #expect(!cannotSeal(servers[1]) && !servers[1].reports.contains("cannot seal"))
+        // After 10 s it would seal itself, and a busy machine may take that long.
+        let hasTried = cannotSeal(servers[1]) || servers[1].reports.contains("cannot seal")
+        #expect(!hasTried || MonotonicClock.now() - began >= 10_000)
         servers[0].store.close()
         try empty("log_piece")
         try eventually("the other one seals") {
@@ -193,18 +196,21 @@ struct PostgresFaultTests {
 
     @Test("a read that waits while another one fails fails with it")
     func sharedFailure() throws {
-        let (barrier, looks) = (ReadBarrier(), Monitor(0))
-        @Sendable func look() throws -> LogPlace {
-            looks.signal { $0 += 1 }
-            // Until others wait
-            _ = poll(nil, 0, 500)
-            throw StoreError.databaseLocked
+        // Whoever comes when the look is over has one of its own, so it is tried until nobody comes as late.
+        try eventually("all have one look") {
+            let (barrier, looks) = (ReadBarrier(), Monitor(0))
+            @Sendable func look() throws -> LogPlace {
+                looks.signal { $0 += 1 }
+                _ = poll(nil, 0, 500)
+                throw StoreError.databaseLocked
+            }
+            let failed = try concurrently(4) { number in
+                if number > 0 { _ = looks.wait { $0 > 0 ? true : nil } }
+                return (try? barrier.head(look)) == nil
+            }
+            #expect(failed == [true, true, true, true])
+            return looks.withLock { $0 } == 1
         }
-        let failed = try concurrently(4) { number in
-            if number > 0 { _ = looks.wait { $0 > 0 ? true : nil } }
-            return (try? barrier.head(look)) == nil
-        }
-        #expect(failed == [true, true, true, true] && looks.withLock { $0 } == 1)
     }
 
     @Test("until a restore has made and filled the tables, the database counts as away, and servers make nothing in it")

@@ -50,7 +50,7 @@ struct PostgresWaitTests {
         // Several tries are one outage
         _ = poll(nil, 0, 3_000)
         try cluster.query("DROP VIEW log_piece; ALTER TABLE away RENAME TO log_piece", in: uri)
-        try eventually("it goes on", milliseconds: 10_000) { server.store.search.trouble == nil }
+        try eventually("it goes on", milliseconds: 50_000) { server.store.search.trouble == nil }
         try eventually("all is indexed") { indexed(server) == Seq(600) }
         #expect(server.reports.lines.count { $0.contains("search index") } == 1, "\(server.reports.lines)")
         #expect(server.reports.contains("the search index waits until the store can be reached again: "))

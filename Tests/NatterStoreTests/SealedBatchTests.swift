@@ -131,8 +131,9 @@ struct SealedBatchTests {
             try connection.run("UPDATE batch SET data=? WHERE number=?", SealedBatchTests.plain(batch), number)
             try connection.execute(
                 """
+                DROP INDEX import_key_seq;
                 ALTER TABLE erasure DROP COLUMN author;
-                PRAGMA user_version=\(StoreSchema.current.steps.count - 1)
+                PRAGMA user_version=\(StoreSchema.current.steps.count - 2)
                 """)
         }
         let next = try TestStore(store.directory)

@@ -134,6 +134,36 @@ struct SyncTests {
         #expect(model.messages.values.map(\.count).sorted() == [25, 25])
     }
 
+    @Test(
+        "an answer has only so many conversations, each with what is new in it",
+        arguments: [SyncAnswer.Form.messages, .blocks])
+    func manyConversations(form: SyncAnswer.Form) throws {
+        let store = try TestStore(users: ["bob"])
+        let alice = try store.user("alice")
+        for number in 1...40 {
+            _ = try waitFor { store.store.createGroup("g\(number)", isOpen: false, by: alice, $0) }.get()
+        }
+        var (position, counts, names) = (SyncPosition.start, [Int](), [String]())
+        while true {
+            let answer = try store.store.changes(since: position, for: alice, form: form, limitBytes: 12_000)
+            var count = 0
+            while let chunks = try answer.next() {
+                for case .conversation(let view) in chunks {
+                    count += 1
+                    names.append(view.name)
+                }
+            }
+            counts.append(count)
+            position = .cursor(answer.cursor)
+            if !answer.more { break }
+        }
+        #expect(counts.allSatisfy { $0 <= 12 } && counts.count > 3, "\(counts)")
+        #expect(names.sorted() == (1...40).map { "g\($0)" }.sorted())
+        guard case .cursor(let cursor) = position else { return }
+        let later = try store.store.changes(since: .cursor(cursor), for: alice, form: form, limitBytes: 12_000)
+        #expect(later.isEmpty && !later.more)
+    }
+
     @Test("a late start gets everything after it, in answers of any size", arguments: [200, 5_000, 1_000_000])
     func late(limitBytes: Int) throws {
         // Given sealed messages and a tail, an hour between one and the next

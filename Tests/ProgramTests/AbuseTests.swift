@@ -29,7 +29,7 @@ struct AbuseTests {
     }
 
     private func post(_ token: String, length: String, _ rest: String = "") throws -> RawClient {
-        let connection = try RawClient(world.url, timeoutSeconds: 10)
+        let connection = try RawClient(world.url, timeoutSeconds: 60)
         connection.send(
             "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(token)\r\n\(length)\r\n\r\n\(rest)"
         )
@@ -60,7 +60,7 @@ struct AbuseTests {
             }
         }
         // A line of bulk that does not end, longer by far than one may be, and than a hash is large.
-        let endless = try RawClient(world.url, timeoutSeconds: 10)
+        let endless = try RawClient(world.url, timeoutSeconds: 60)
         endless.send(
             "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(token)\r\n"
                 + "Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -71,7 +71,7 @@ struct AbuseTests {
         // A refusal takes far more memory than a short line.
         let lines = String(repeating: "x\n", count: 150_000)
         let refused = try (0..<12).map { _ in
-            let connection = try RawClient(world.url, timeoutSeconds: 10)
+            let connection = try RawClient(world.url, timeoutSeconds: 60)
             connection.send(
                 "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(token)\r\n"
                     + "Content-Type: application/x-ndjson\r\nContent-Length: 300000\r\n\r\n" + lines)
@@ -90,12 +90,12 @@ struct AbuseTests {
         // Given 300 of each kind
         var held: [RawClient] = []
         for _ in 0..<300 {
-            held.append(try RawClient(world.url, timeoutSeconds: 10))
-            let head = try RawClient(world.url, timeoutSeconds: 10)
+            held.append(try RawClient(world.url, timeoutSeconds: 60))
+            let head = try RawClient(world.url, timeoutSeconds: 60)
             head.send("GET /v1/whoami HTTP/1.1\r\nHost: localhost\r\n")
             held.append(head)
             held.append(try post(token, length: "Content-Length: 100000", "{"))
-            let deaf = try RawClient(world.url, timeoutSeconds: 10, receiveBuffer: 4_096)
+            let deaf = try RawClient(world.url, timeoutSeconds: 60, receiveBuffer: 4_096)
             deaf.send(
                 "GET /v1/sync?wait=60&cursor=now HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(token)\r\n\r\n")
             held.append(deaf)
@@ -122,7 +122,7 @@ struct AbuseTests {
             let body = HostileText.object([
                 "name": index % 2 == 0 ? "alice" : "nobody\(index)", "password": "guess \(index)",
             ])
-            let connection = try RawClient(world.url, timeoutSeconds: 10)
+            let connection = try RawClient(world.url, timeoutSeconds: 60)
             connection.send("POST /v1/login HTTP/1.1\r\nHost: localhost\r\nContent-Length: \(body.count)\r\n\r\n")
             connection.send(body)
             return connection

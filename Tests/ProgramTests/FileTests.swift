@@ -180,9 +180,9 @@ struct FileTests {
         let daemon = try #require(world.daemon).process
         daemon.freeze()
         defer { daemon.signal(SIGCONT) }
-        let single = try natter("exec \"$0\" --timeout 1 send --queue --id one-1 one")
+        let single = try natter("exec \"$0\" --timeout 5 send --queue --id one-1 one")
         #expect(single.code == 69 && isOneLine(single.errors) && single.errors.contains("--id one-1"), "\(single)")
-        let lines = try natter("seq 3 | \"$0\" --timeout 1 send --queue --lines")
+        let lines = try natter("seq 3 | \"$0\" --timeout 5 send --queue --lines")
         #expect(lines.code == 75 && isOneLine(lines.errors), "\(lines)")
         #expect(lines.errors.contains("To continue, repeat the command with --id "), "\(lines)")
         // Given a message that waits, and a server that answers

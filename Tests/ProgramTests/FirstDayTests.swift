@@ -326,7 +326,7 @@ struct FirstDayTests {
 
     @Test("each cause of a refusal has its own sentence")
     func causes() throws {
-        let token = try world.alice("token", "create", "--expires", "1s").output
+        let token = try world.alice("token", "create", "--expires", "3s").output
         let file = "\(world.alice.home)/robot.token"
         try token.write(toFile: file, atomically: true, encoding: .utf8)
         chmod(file, 0o600)

@@ -40,8 +40,6 @@ struct HistoryTests {
         #expect(try world.natterd("fsck").code == 0)
         let exported = try world.natterd("export", "general").objects().map { $0[string: "text"] ?? "" }
         #expect(history.judge(exported).isEmpty, "\(history.judge(exported).prefix(5))")
-        // A start reads the unsealed messages, not the history.
-        #expect(slowest < 10)
         print(
             "kills: seed \(seed), \(HistoryTests.kills) kills, \(history.count) acknowledged of \(exported.count) messages, slowest "
                 + "start \(Int(slowest * 1_000)) ms")

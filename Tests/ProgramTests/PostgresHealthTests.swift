@@ -14,11 +14,12 @@ struct PostgresHealthTests {
         let uri = try cluster.makeDatabase()
         let server = try Daemon(data: directory("data"), options: ["--store", uri])
         defer { cluster.thaw() }
-        // A balancer gives up after some seconds, and says nothing of the reason then.
+        // A balancer gives up after some seconds, and says nothing of the reason then. A request that asks the database
+        // waits 10 s for it.
         func answer(_ path: String = "/healthz") throws -> Answer {
             let began = Date()
             let answer = try RawRequest.send("GET", path, to: server.url)
-            #expect(Date().timeIntervalSince(began) < 2)
+            #expect(Date().timeIntervalSince(began) < 9)
             return answer
         }
         #expect(try answer().status == 200)
@@ -28,7 +29,7 @@ struct PostgresHealthTests {
         case .frozen: try cluster.freeze()
         case .ended: cluster.stop(SIGQUIT)
         }
-        try eventually("it is noticed", milliseconds: 8_000) { try answer().status == 503 }
+        try eventually("it is noticed") { try answer().status == 503 }
         for _ in 0..<10 {
             let health = try answer()
             #expect(health.status == 503 && health.text.contains(fault == .locked ? "lock" : "answer"), "\(health)")
@@ -55,7 +56,7 @@ struct PostgresHealthTests {
         case .frozen: cluster.thaw()
         case .ended: try cluster.start()
         }
-        try eventually("it is over", milliseconds: 8_000) { try answer().status == 200 }
+        try eventually("it is over") { try answer().status == 200 }
         #expect(server.stop().code == 0)
         cluster.stop(SIGINT)
     }

@@ -130,6 +130,23 @@ struct SendTests {
         #expect(try world.alice("outbox", "ls", "--json").objects().count == 2)
     }
 
+    @Test("two hundred thousand lines need no more memory than a batch")
+    func memory() throws {
+        let input = (1...200_000).map { "line \($0) with about as much text as a line of a log may have on average\n" }
+        // 32 MiB are enough for a few lines.
+        let outcome = try ChildProcess(
+            "/bin/sh",
+            [
+                "-c", "ulimit -v 49152; exec \"$0\" \"$@\"", Programs.path("natter"), "send", "--lines", "-q", "-c",
+                "@me",
+            ],
+            environment: ["HOME": world.alice.home, "NATTER_SERVER": world.url, "SWIFT_BACKTRACE": "enable=no"],
+            input: .bytes(Array(input.joined().utf8))
+        ).finish()
+        #expect(outcome.code == 0, "\(outcome)")
+        #expect(try world.alice("log", "@me", "-n", "1", "--format", "%n").lines == ["\(input.count)"])
+    }
+
     @Test("the server's log has no word of a text, also if natter asks whether it is a group")
     func unlogged() throws {
         world.stopServing()

@@ -171,7 +171,7 @@ struct TokenTests {
 
     @Test("a token that has expired, or was revoked, is good for nothing; a password changes nothing")
     func ends() throws {
-        let brief = try token("--scope", "send:general", "--expires", "1s")
+        let brief = try token("--scope", "send:general", "--expires", "3s")
         var outcome = try robot(brief, ["send", "early"])
         try eventually("the token's expiry") {
             outcome = try robot(brief, ["send", "late"])

@@ -24,7 +24,7 @@ class AdminTests(PageTest):
 
     def test_an_error_goes_away_with_the_next_success(self):
         self.log_in("alice", address="#/,admin/invites")
-        self.one(".hint")
+        self.wait(lambda: "No invitation is open" in self.texts(".hint"))
         self.driver.execute_script("""
             const whole = fetch;
             fetch = (path, options) => options.method === 'POST' ? (fetch = whole, Promise.reject(new TypeError('cut'))) : whole(path, options);""")
@@ -35,7 +35,7 @@ class AdminTests(PageTest):
 
     def test_a_form_that_is_sent_twice_at_once_is_sent_once(self):
         self.log_in("alice", address="#/,admin/invites")
-        self.one(".hint")
+        self.wait(lambda: "No invitation is open" in self.texts(".hint"))
         self.driver.execute_script("const form = document.querySelector('form.panel'); form.requestSubmit(); form.requestSubmit();")
         self.wait(lambda: self.all("code.command"))
         self.assertEqual(len(self.server.ask("GET", "/v1/admin/invites", None, self.server.login("alice"))["invites"]), 1)
@@ -66,15 +66,17 @@ class AdminTests(PageTest):
         self.server.ask("PUT", "/v1/groups/garden/members/bob", {}, alice)
         self.log_in("alice", address="#/,settings")
         self.use("[lang=ru]")
-        self.wait(lambda: self.focused() == "Русский")
+        language = lambda: self.driver.execute_script("return document.documentElement.lang")
+        self.wait(lambda: self.focused() == "Русский" and language() == "ru")
         self.use("[lang=en]")
-        self.wait(lambda: self.focused() == "English")
+        self.wait(lambda: self.focused() == "English" and language() == "en")
         self.go("#/,admin/users")
         self.use("[aria-label='Make bob an admin']")
         self.one("[aria-label='bob: admin no more']")
         self.assertEqual(self.focused(), "bob: admin no more")
         self.go("#/garden")
-        self.one("#details-button")
+        # Details are shown anew when its messages are there.
+        self.wait(lambda: self.all(".row"))
         self.press(Keys.ALT, "p")
         self.use("[aria-label='Make bob an admin']")
         self.wait(lambda: self.focused() == "bob: admin no more")

@@ -122,6 +122,7 @@ class GroupTests(PageTest):
         self.group("garden")
         ActionChains(self.driver).send_keys(" and more" + Keys.ENTER).perform()
         self.wait(lambda: self.server.ask("GET", "/v1/conversations/park", token=self.alice)["last"].get("kind") == "edit")
+        self.wait(lambda: self.field().get_property("value") == "")
         self.say("two")
         self.wait(lambda: self.stored("park") == ["one", "two"])
         self.is_in("garden")

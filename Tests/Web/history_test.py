@@ -381,6 +381,33 @@ class HistoryTests(OpenPage):
         self.js("window.fetch = window.real; const now = Date.now; Date.now = () => now.call(Date) - 3_600_000")
         self.wait(lambda: up() or self.all("#m1"))
 
+    def test_one_line_says_where_new_messages_begin_however_they_are_reached(self):
+        for number in range(1, 121):
+            self.post("bob", f"{number}: " + "words " * 30)
+        self.ask("alice", "PUT", "/v1/conversations/general/read", {"seq": 20})
+        self.log_in("alice", address="#/general/120")
+        self.wait(lambda: self.all("#m120"))
+        up = lambda: self.js("const one = document.querySelector('.scroller'); one.scrollTop = one.scrollTop > 0 ? 0 : 300")
+        self.wait(lambda: up() or self.all("#m1"))
+        self.assertEqual(self.js("return [...document.querySelectorAll('.unread-line')].map((one) => one.parentElement.id)"), ["m21"])
+
+    def test_lists_and_quotes_show_emoji_as_the_messages_do(self):
+        text = "I ❤️ this 👨‍👩‍👧 می‌خواهم\tnow"
+        self.post("bob", text)
+        self.post("bob", "yes", about=1)
+        self.log_in("alice")
+        self.wait(lambda: self.texts(".quote .quote-text") == [text.replace("\t", " ")])
+        self.post("bob", "x" * 79 + "😀")
+        self.wait(lambda: self.texts(".conversation-last") == ["bob: " + "x" * 79])
+
+    def test_people_give_way_to_another_view_in_a_narrow_window(self):
+        self.driver.set_window_size(700, 800)
+        self.log_in("alice", address="#/general")
+        self.click("#details-button")
+        self.one(".details h2")
+        self.go("#/,settings")
+        self.wait(lambda: self.all("#token-scope") and not self.one(".details").is_displayed())
+
     def test_each_absence_has_a_line_where_new_messages_begin(self):
         self.post("bob", "old")
         self.log_in("alice")

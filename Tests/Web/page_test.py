@@ -287,6 +287,8 @@ class PeopleTests(PageTest):
         self.click("#start")
         self.one("dialog form input").send_keys("garden" + Keys.ENTER)
         self.wait(lambda: self.driver.current_url.endswith("#/garden"))
+        # Details are shown anew when its messages are there.
+        self.wait(lambda: self.all(".row"))
         self.click("#details-button")
         add = self.one(".details form input")
         add.send_keys("bob" + Keys.ENTER)

@@ -156,7 +156,8 @@ class ShellTests(PageTest):
         done("natter token create")
         self.server.ask("POST", "/v1/admin/invites", {}, self.server.login("alice"))
         self.driver.execute_script("location.hash = '#/,admin/invites'")
-        # There is no command for this, and so none is shown.
+        # There is no command for this, and so none is shown. The settings have such a button, too.
+        self.wait(lambda: self.texts(".tabs [aria-current]") == ["Invitations"])
         self.press_button("Revoke")
         self.wait(lambda: self.last() == "")
         days = self.one("form.panel input")

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 import unittest
 import urllib.error
 import urllib.request
@@ -52,11 +53,19 @@ class Server:
 
     def start(self):
         """Begins to serve, on the same port as before."""
-        with open(os.path.join(self.directory, "log"), "a", encoding="utf8") as log:
-            self.process = subprocess.Popen(
-                [os.path.join(PROGRAMS, "natterd"), "serve", "--data", self.data, "--listen", f"127.0.0.1:{self.port}",
-                 *self.options], stdout=subprocess.PIPE, stderr=log, text=True)
-        self.url = self.process.stdout.readline().split()[-1]
+        ready = ""
+        # Somebody may have its port for a moment.
+        for _ in range(20):
+            with open(os.path.join(self.directory, "log"), "a", encoding="utf8") as log:
+                self.process = subprocess.Popen(
+                    [os.path.join(PROGRAMS, "natterd"), "serve", "--data", self.data, "--listen", f"127.0.0.1:{self.port}",
+                     *self.options], stdout=subprocess.PIPE, stderr=log, text=True)
+            ready = self.process.stdout.readline()
+            if ready or self.port == 0:
+                break
+            self.kill()
+            time.sleep(0.5)
+        self.url = ready.split()[-1]
         self.port = int(self.url.rsplit(":", 1)[1])
 
     def freeze(self):
@@ -185,8 +194,17 @@ class PageTest(unittest.TestCase):
         self.one("[name=username]").send_keys(name)
         if self.one("[name=stay]").is_selected() != stays:
             self.one("[name=stay]").click()
+        self.driver.execute_script("performance.clearResourceTimings()")
         self.one("[name=password]").send_keys(PASSWORD + Keys.ENTER)
+        self.wait_ready()
+
+    def wait_ready(self):
+        """Waits until a page that was loaded is connected, has its lists and messages, and has drawn them."""
         self.wait(lambda: self.all(".status.live"), "connected")
+        self.wait(lambda: self.driver.execute_script("""
+            const has = (part) => performance.getEntriesByType('resource').some((one) => one.name.includes(part) && one.responseEnd > 0);
+            return has('/v1/conversations?limit') && (!document.querySelector('.composer') || has('/messages?'))"""), "lists and messages")
+        self.driver.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
 
     def press_button(self, text):
         self.wait(lambda: self.driver.find_element(By.XPATH, f"//button[.='{text}']").click() or True, text)

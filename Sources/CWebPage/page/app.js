@@ -99,6 +99,7 @@ async function use(api, me) {
       try {
         await current.loadLists();
         if (failures) current.emit('reload');
+        else current.emit('listed');
         outbox.deliver();
         return;
       } catch (error) {

@@ -1,5 +1,5 @@
 // Both ends of a window: messages are fetched before they are wanted, and rows for them are added a few in each frame.
-// A subclass has also `state`, `signal`, `element`, `showPending` and `readSoon`.
+// A subclass has also `state`, `signal`, `element`, `refresh`, `showPending` and `readSoon`.
 import { h } from './dom.js';
 import { t } from './i18n.js';
 import { path, Refusal } from './api.js';
@@ -32,6 +32,8 @@ export class Ends extends Rows {
   journey = 0;
   /** What to try again after it failed. */
   again = null;
+  /** Whether changes of the rows may have been missed. */
+  isStale = false;
   /** Where to go when the window is first seen. */
   place = null;
   frame = 0;
@@ -82,7 +84,7 @@ export class Ends extends Rows {
       const pause = error.pauseAfter(this.failures);
       // The clock may be put back.
       this.notBefore = performance.now() + pause;
-      if (error.isPassing) setTimeout(() => this.fillSoon(), pause);
+      if (error.isPassing) setTimeout(() => (this.isStale ? this.refresh() : this.fillSoon()), pause);
       if (!this.element.querySelector('.failed')) {
         this.element.prepend(h('p', { class: 'failed', role: 'alert' }, t('Messages cannot be fetched: {reason}', { reason: errorText(error) }), ' ',
           h('button', { type: 'button', class: 'link', click: () => {

@@ -26,6 +26,7 @@ const phrases = {
 /** What the server says besides, without what only a shell has. By its key, because the values are in the message. */
 const sentences = {
   "cannot search for '%s': there is no letter or digit in it; --substring finds any text": "cannot search for '{a}': there is no letter or digit in it",
+  'the query has more than %s words': 'the query has more than {a} words',
   'the query only says what to leave out; add a word to search for': 'the query only says what to leave out; add a word to search for',
   "'%s*' needs %s or more letters before the '*'": "'{a}*' needs {b} or more letters before the '*'",
   "'retain' takes days, such as '90d', or 'forever', not '%s'": 'enter from 1 to 36500 days, or nothing',

@@ -5,7 +5,7 @@ import { t, n } from './i18n.js';
 import { Ends, fetchedRows, pageRows } from './ends.js';
 import { RowMaker } from './row.js';
 import { stickiness } from './rows.js';
-import { line } from './text.js';
+import { excerpt, line } from './text.js';
 
 export class History extends Ends {
   state;
@@ -72,6 +72,14 @@ export class History extends Ends {
       this.told = 0;
       this.refresh();
     }, signal);
+    this.state.on('listed', () => {
+      // The page of messages may be older than the place from which news are told.
+      const { head } = this.conversation;
+      if (head <= Math.max(this.end, this.told)) return;
+      this.told = head;
+      if (this.firstRow()) this.refresh();
+      else this.loseStaleEnd();
+    }, signal);
     this.state.on('connection', ({ phase }) => {
       // The server was away when this was opened, or when the end was wanted.
       if (phase === 'live' && this.again && (!this.lastRow() || this.below <= stickiness)) this.again();
@@ -115,13 +123,19 @@ export class History extends Ends {
 
   /** The page may have been answered before the last news, which were passed over while it was not there. */
   loseStaleEnd() {
-    if (!this.isAtEnd || this.told <= this.end) return;
+    if (this.isAtEnd && this.told > this.end) this.catchUp();
+  }
+
+  /** Fetches what comes after the last row. */
+  catchUp() {
+    if (!this.lastRow()) return this.open();
     this.loseEnd();
-    this.fillSoon();
+    return this.fillSoon();
   }
 
   clear() {
     this.generation += 1;
+    this.isStale = false;
     this.fresh = [];
     this.list.replaceChildren();
     this.reset('older');
@@ -227,8 +241,7 @@ export class History extends Ends {
     if (!this.isAtEnd || message.seq <= this.end) return;
     if (message.seq > this.end + 1) {
       // Something between has not come yet.
-      this.loseEnd();
-      this.fillSoon();
+      this.catchUp();
       return;
     }
     this.end = message.seq;
@@ -258,7 +271,7 @@ export class History extends Ends {
       });
     }
     if (foreign.length > 0) {
-      if (this.isFollowing && foreign.length === 1) announce(`${line(foreign[0].sender)}: ${line(foreign[0].text.slice(0, 200))}`);
+      if (this.isFollowing && foreign.length === 1) announce(`${line(foreign[0].sender)}: ${excerpt(foreign[0].text, 200)}`);
       else {
         this.arrived += foreign.length;
         announce(n('{n} new message', '{n} new messages', this.isFollowing ? foreign.length : this.arrived));
@@ -314,12 +327,14 @@ export class History extends Ends {
   /** After an absence: fetches the window anew, because changes of it may have been missed. */
   async refresh() {
     this.addFresh();
+    this.isStale = true;
     const first = this.firstRow();
     if (!first) return this.open();
     const last = this.lastRow().message.seq;
     this.quotes.clear();
     const page = await this.fetch({ after: first.message.seq - 1, limit: this.rows.length }, { again: () => this.refresh() });
     if (!page) return undefined;
+    this.isStale = false;
     if (page.head < last) {
       // The server was restored from a backup: its history ends before these rows.
       this.lineAfter = null;

@@ -133,10 +133,13 @@ export class Layout {
   #showSoon() {
     if (this.#isShowing) return;
     this.#isShowing = true;
-    requestAnimationFrame(() => {
+    const show = () => {
       this.#isShowing = false;
       if (!this.#state.signal.aborted) this.#showList();
-    });
+    };
+    // A tab in the background has no frames, but its title is seen.
+    if (document.visibilityState === 'hidden') setTimeout(show);
+    else requestAnimationFrame(show);
   }
 
   #drawList() {
@@ -157,7 +160,7 @@ export class Layout {
     const isOnline = person !== null && this.#state.users.get(person)?.online;
     const text = last ? (last.deleted || last.kind === 'delete' ? t('(deleted)') : last.erased ? t('(erased)') : (last.kind === 'event' && eventText(last.text)) || excerpt(last.text, 80)) : t('No messages yet');
     // A name that is written from the right does not turn the text.
-    const who = last && !person && [h('bdi', null, last.sender === this.#state.me.name ? t('You') : line(last.sender)), ': '];
+    const who = last?.sender && !person && [h('bdi', null, last.sender === this.#state.me.name && !last.imported ? t('You') : line(last.sender)), ': '];
     const isMentioned = one.mention > one.read;
     const badge = one.unread > 0 && h('span', { class: `badge${isMentioned ? ' mentioned' : ''}` },
       isMentioned && h('span', { 'aria-hidden': 'true' }, '@'), number(one.unread), h('span', { class: 'unseen' }, ` ${n('unread message', 'unread messages', one.unread)}${isMentioned ? `, ${t('you are mentioned')}` : ''}`));
@@ -294,10 +297,14 @@ export class Layout {
     this.#showList();
     shell.did(this.cause ? this.cause() : shell.log(conversation, seq));
     this.cause = null;
-    // In a narrow window, people lie over the conversation that was chosen there.
-    if (this.areDetailsOpen && matchMedia('(max-width: 62rem)').matches) this.toggleDetails();
+    this.#uncover();
     await this.#view.open(seq);
     if (this.areDetailsOpen) this.#showDetails();
+  }
+
+  /** In a narrow window, people lie over what was chosen there. */
+  #uncover() {
+    if (this.areDetailsOpen && matchMedia('(max-width: 62rem)').matches) this.toggleDetails();
   }
 
   async #showView(name, rest, query) {
@@ -315,6 +322,7 @@ export class Layout {
     this.#view = view;
     fill(this.center, view.element);
     this.#showList();
+    this.#uncover();
     view.started?.();
   }
 

@@ -195,7 +195,7 @@ export class Live {
   }
 
   #hearNews({ cursor, lines }) {
-    const isBehind = !this.#cursor && this.#state.areListsLoaded;
+    const isBehind = !this.#cursor && this.#state.areListsAsked;
     this.#cursor = cursor;
     this.#lastAnswer = Date.now();
     for (const line of lines) this.#state.take(line);
@@ -233,10 +233,11 @@ export class Live {
       try {
         if (this.#cursor && this.#lastAnswer && Date.now() - this.#lastAnswer > longAbsence) this.#cursor = null;
         if (!this.#cursor) {
-          const isFirst = !state.areListsLoaded;
           this.#cursor = (await this.#ask({ cursor: 'now' })).cursor;
+          // Lists that were asked for before may miss what came in between.
+          const areBehind = state.areListsAsked;
           this.heard?.();
-          if (!isFirst) {
+          if (areBehind) {
             this.#say({ kind: 'reload', cursor: this.#cursor });
             await this.#reload();
             if (isOver()) return;
@@ -287,8 +288,9 @@ export class Live {
         clearTimeout(timer);
         resolve();
       };
-      this.#state.signal.addEventListener('abort', this.#pause, { once: true });
+      this.#state.signal.addEventListener('abort', this.#pause);
     }).finally(() => {
+      this.#state.signal.removeEventListener('abort', this.#pause);
       this.#pause = null;
     });
   }

@@ -1,6 +1,6 @@
 // Notifications: only if they were asked for by a button, and never for what is seen or was read elsewhere.
 import { t } from './i18n.js';
-import { line, mentions } from './text.js';
+import { excerpt, line, mentions } from './text.js';
 import { titleOf } from './layout.js';
 import * as storage from './storage.js';
 
@@ -53,7 +53,7 @@ export function startNotifications(layout, signal) {
     if (held.some((one) => one.name === seen) || message.seq <= conversation.read || signal.aborted) return;
     // The tag makes the notifications of several tabs one.
     const note = new Notification(conversation.kind === 'personal' ? line(message.sender) : `${line(message.sender)} · ${line(titleOf(conversation, state.me))}`, {
-      body: line(message.text.slice(0, 200)), tag: `${state.place}${conversation.id}`, lang: document.documentElement.lang,
+      body: excerpt(message.text, 200), tag: `${state.place}${conversation.id}`, lang: document.documentElement.lang,
     });
     note.onclick = () => {
       focus();

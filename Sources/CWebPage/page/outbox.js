@@ -171,7 +171,9 @@ export class Outbox {
           continue;
         }
         this.#failures += 1;
-        this.#keep(entry, { isUnsent: true, isCovered: false, retryAt: Date.now() + error.pauseAfter(this.#failures) });
+        // Without an answer it may be what the news have told of.
+        const isCovered = entry.isCovered && (error.status === 0 || error.code === 'outcome_unknown');
+        this.#keep(entry, { isUnsent: true, isCovered, retryAt: Date.now() + error.pauseAfter(this.#failures) });
         return this.#deliverLater();
       }
     }

@@ -94,22 +94,26 @@ function personPart(layout, name, signal) {
   const section = h('section', { class: 'stack' });
   const failure = h('p', { class: 'error', role: 'alert' });
   let loads = 0;
+  let [isContact, isBlocked] = [false, false];
+  const act = (method, what, command) => async () => {
+    try {
+      await state.change(method, [what, name]);
+      shell.did(command);
+      await load();
+    } catch (error) {
+      if (error instanceof Refusal) failure.textContent = errorText(error);
+    }
+  };
   const load = async () => {
     const mine = loads += 1;
     const [contacts, blocked] = await Promise.all([state.get(['contacts']), state.get(['blocks'])]);
     // Answers may overtake each other.
     if (signal.aborted || mine !== loads) return;
-    const isContact = contacts.users.some((user) => user.name === name);
-    const isBlocked = blocked.users.some((user) => user.name === name);
-    const act = (method, what, command) => async () => {
-      try {
-        await state.change(method, [what, name]);
-        shell.did(command);
-        await load();
-      } catch (error) {
-        if (error instanceof Refusal) failure.textContent = errorText(error);
-      }
-    };
+    isContact = contacts.users.some((user) => user.name === name);
+    isBlocked = blocked.users.some((user) => user.name === name);
+    draw();
+  };
+  const draw = betweenClicks(section, () => {
     const focused = [...section.querySelectorAll('button')].indexOf(document.activeElement);
     fill(section, h('h2', null, line(name)), failure,
       isContact ? h('button', { type: 'button', click: act('DELETE', 'contacts', shell.command('contact', 'remove', name)) }, t('Remove from contacts'))
@@ -117,7 +121,7 @@ function personPart(layout, name, signal) {
       isBlocked ? h('button', { type: 'button', click: act('DELETE', 'blocks', shell.command('unblock', name)) }, t('Take messages again'))
         : h('button', { type: 'button', class: 'danger', click: act('PUT', 'blocks', shell.command('block', name)) }, t('Block: take no messages')));
     section.querySelectorAll('button')[focused]?.focus();
-  };
+  }, signal);
   const safely = () => load().catch((error) => error instanceof Refusal && fill(section, h('p', { class: 'error' }, errorText(error))));
   safely();
   whenContactsChange(state, safely, signal);
@@ -257,7 +261,8 @@ async function change(layout, conversation, done) {
   const element = dialog(t('Change the group'), h('form', { submit: async () => {
     const before = conversation.name;
     const body = {};
-    if (name.input.value !== offered) body.name = name.input.value;
+    const wanted = name.input.value.trim();
+    if (wanted !== offered) body.name = wanted;
     if (isOpen.checked !== (known.open === true)) body.open = isOpen.checked;
     if (Number(days.input.value) !== daysOf(known)) body.retain = days.input.value ? `${days.input.value}d` : 'forever';
     try {

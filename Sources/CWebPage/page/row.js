@@ -123,9 +123,10 @@ export class RowMaker {
   /** A message that waits in the outbox. */
   pending(entry) {
     const state = entry.refusal ? t('not sent: {reason}', { reason: errorText(entry.refusal) }) : entry.isUnsent ? t('not sent yet') : t('sending…');
+    const cut = fold(entry.text);
     const li = h('li', { class: `row own pending continues${entry.refusal || entry.isUnsent ? ' unsent' : ''}` },
       h('div', { class: 'bubble' },
-        h('span', { class: 'text', dir: 'auto' }, ...nodes(entry.text.slice(0, fold(entry.text) ?? undefined))),
+        h('span', { class: 'text', dir: 'auto' }, ...nodes(entry.text.slice(0, cut ?? undefined)), cut !== null && ' …'),
         h('span', { class: 'meta' }, state,
           (entry.refusal || entry.isUnsent) && [
             h('button', { type: 'button', class: 'link', click: () => this.retry(entry) }, t('Retry')),

@@ -1,7 +1,7 @@
 // A window of rows over a history: what it contains, and the row that is being read, which stays where it is.
 // A subclass has `conversation`, `list`, `start`, `scroller`, `maker`, `actions`, `latest`, `reset`, which forgets what was
 // fetched for one end, `open` and `toLatest`.
-import { dayKey } from './i18n.js';
+import { dayKey, isInOtherZone } from './i18n.js';
 
 /** So close to an end of the window, in pixels, rows are added. Twice as far from the screen, they are given up. */
 export const margin = 1000;
@@ -63,7 +63,7 @@ export class Rows {
     } else {
       const first = this.firstRow();
       this.list.prepend(fragment);
-      if (first && previous) this.maker.decorate(first, previous, first.hasLine);
+      if (first && previous) this.maker.decorate(first, previous, this.isFirstUnread(first.message, previous));
     }
   }
 
@@ -123,6 +123,7 @@ export class Rows {
   /** What was of today may be of yesterday. */
   checkDay() {
     const today = dayKey(Date.now());
+    if (isInOtherZone()) this.keeping(() => [...this.rows].forEach((row) => row.message && this.maker.update(row)));
     if (today !== this.today) this.keeping(() => this.redecorate());
     this.today = today;
   }
@@ -134,8 +135,12 @@ export class Rows {
   }
 
   row(message, previous) {
-    const isFirstUnread = this.lineAfter >= 0 && message.seq > this.lineAfter && (previous === undefined || previous.seq <= this.lineAfter);
-    return this.maker.row(message, previous, isFirstUnread && this.lineAfter > 0);
+    return this.maker.row(message, previous, this.isFirstUnread(message, previous));
+  }
+
+  /** Whether a message is the first of what is new, as far as is known: the one before it may not be there yet. */
+  isFirstUnread({ seq }, previous) {
+    return this.lineAfter > 0 && seq > this.lineAfter && (previous ? previous.seq <= this.lineAfter : seq === this.lineAfter + 1);
   }
 
   rowOf(seq) {

@@ -327,6 +327,7 @@ export const phrases = {
   'an invitation code is needed, and this one is not good': 'нужен код приглашения, а этот не подходит',
   'an invitation code is needed; ask an admin of this server for one': 'нужен код приглашения; попросите его у администратора сервера',
   "cannot search for '{a}': there is no letter or digit in it": 'нельзя искать «{a}»: здесь нет ни буквы, ни цифры',
+  'the query has more than {a} words': 'в запросе больше {a} слов',
   'the query only says what to leave out; add a word to search for': 'запрос говорит только, что исключить; добавьте слово, которое искать',
   "'{a}*' needs {b} or more letters before the '*'": 'в «{a}*» нужно не меньше {b} букв перед «*»',
   'enter from 1 to 36500 days, or nothing': 'введите от 1 до 36500 дней или ничего',

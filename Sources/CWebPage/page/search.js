@@ -41,31 +41,49 @@ export function show(layout, signal, rest, query) {
   const more = h('button', { type: 'button', hidden: true, click: () => find(true) }, t('More'));
   let next = null;
   let turn = 0;
+  /** The search whose hits are shown, whatever is in the form now. */
+  let asked = null;
 
   const midnight = (text, days = 0) => {
     if (!text) return '';
     const [year, month, day] = text.split('-').map(Number);
     return new Date(year, month - 1, day + days).toISOString();
   };
+  /** The beginning of a text, or what is around the first word that was found. */
+  const part = (text, marks) => {
+    let from = 0;
+    let end = fold(text);
+    const at = marks && end !== null ? text.search(marks) : -1;
+    if (at >= end) {
+      // The line that it is in, or a piece of it that does not begin between the halves of a pair.
+      from = Math.max(text.lastIndexOf('\n', at) + 1, at - 200);
+      if (/[\udc00-\udfff]/.test(text[from])) from -= 1;
+      end = fold(text.slice(from));
+    }
+    return `${from > 0 ? '… ' : ''}${text.slice(from, end === null ? undefined : from + end)}${end === null ? '' : ' …'}`;
+  };
   const draw = ({ message, marks, firstChild: link }) => {
     link.href = addressOf(message.conversation, message.seq);
     fill(link, h('p', { class: 'where-to' }, h('b', null, line(message.conversation)), h('span', null, line(message.sender)), h('time', { datetime: message.time }, dateAndTime(message.ts))),
-      h('span', { class: 'text', dir: 'auto' }, ...nodes(message.text.slice(0, fold(message.text) ?? undefined), marks).map(plain)));
+      h('span', { class: 'text', dir: 'auto' }, ...nodes(part(message.text, marks), marks).map(plain)));
   };
   const tell = () => {
     const count = results.children.length;
     status.textContent = !more.hidden ? t('The newest {n}', { n: count }) : count === 0 ? t('Nothing found') : n('{n} message found', '{n} messages found', count);
   };
   const find = async (isMore = false) => {
-    const text = words.input.value.trim();
     const mine = isMore ? turn : ++turn;
     if (!isMore) {
       next = null;
       fill(results);
+      more.hidden = true;
+      asked = { query: words.input.value.trim(), conversation: where.value, from: from.input.value.trim(), since: since.input.value, until: until.input.value };
       // So that a reload, and the way back from a hit, find it again.
-      const kept = new URLSearchParams(Object.entries({ q: text, c: where.value, from: from.input.value, since: since.input.value, until: until.input.value }).filter(([, value]) => value));
+      const { query: q, conversation: c, ...rest } = asked;
+      const kept = new URLSearchParams(Object.entries({ q, c, ...rest }).filter(([, value]) => value));
       history.replaceState(null, '', `#/,search?${kept}`);
     }
+    const { query: text, conversation } = asked;
     words.say('');
     if (!text) {
       words.say(t('Enter what to search for'));
@@ -79,7 +97,7 @@ export function show(layout, signal, rest, query) {
       // A page that took the server too long may be empty, and says where to go on.
       do {
         page = await state.api.get(path(['search'], {
-          q: text, conversation: where.value, from: from.input.value, since: midnight(since.input.value), until: midnight(until.input.value, 1), limit: pageSize, before: next, fold: 1,
+          q: text, conversation, from: asked.from, since: midnight(asked.since), until: midnight(asked.until, 1), limit: pageSize, before: next, fold: 1,
         }), { signal });
         // Another search has begun.
         if (mine !== turn) return;
@@ -94,7 +112,7 @@ export function show(layout, signal, rest, query) {
       more.hidden = !page.more;
       tell();
       announce(status.textContent);
-      shell.did(shell.search({ query: text, conversation: where.value, from: from.input.value, since: since.input.value, until: until.input.value }));
+      shell.did(shell.search(asked));
     } catch (error) {
       if (!(error instanceof Refusal)) return;
       status.textContent = '';

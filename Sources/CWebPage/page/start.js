@@ -17,7 +17,7 @@ export function open(layout) {
   const create = async () => {
     name.say('');
     try {
-      const made = await state.change('POST', ['groups'], { name: name.input.value, open: isOpen.checked });
+      const made = await state.change('POST', ['groups'], { name: name.input.value.trim(), open: isOpen.checked });
       state.adopt({ ...made, isListed: true });
       state.emit('conversations');
       element.close();

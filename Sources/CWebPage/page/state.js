@@ -11,6 +11,7 @@ export class State {
   /** The conversations that news have told of since the lists began to be loaded, and whether they are gone. */
   #told = new Map();
   #tellTimer = 0;
+  #lists = Promise.resolve();
 
   constructor(api, me) {
     this.api = api;
@@ -21,7 +22,8 @@ export class State {
     this.conversations = new Map();
     this.users = new Map();
     this.connection = { phase: 'connecting', since: Date.now() };
-    this.areListsLoaded = false;
+    /** Whether lists were asked for: what came before that is in them, and later news are told. */
+    this.areListsAsked = false;
   }
 
   /** What this account keeps in the browser is found under this. */
@@ -89,7 +91,14 @@ export class State {
     return known;
   }
 
-  async loadLists() {
+  /** One after the other, because each has its own news. */
+  loadLists() {
+    this.areListsAsked = true;
+    this.#lists = this.#lists.catch(() => {}).then(() => this.#loadLists());
+    return this.#lists;
+  }
+
+  async #loadLists() {
     this.#told.clear();
     const before = [...this.conversations.values()].filter((one) => one.isListed);
     const ids = new Set();
@@ -111,7 +120,6 @@ export class State {
     // One that the news have told of since then is there, or they have said that it is gone.
     const gone = before.filter((one) => !ids.has(one.id) && !this.#told.has(one.id));
     for (const { id } of gone) this.conversations.delete(id);
-    this.areListsLoaded = true;
     // After a long absence, no news tell of these.
     for (const object of renamed) this.emit('conversation', object);
     for (const { id, name } of gone) this.emit('gone', { type: 'gone', conversation_id: id, conversation: name });

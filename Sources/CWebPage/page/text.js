@@ -22,9 +22,10 @@ export function line(text) {
   return Array.from(text, (c) => (hostileInName.test(c) ? (c === '\n' ? ' ' : escaped(c)) : c)).join('');
 }
 
-/** The beginning of a text, for a list. */
+/** The beginning of a text in one line, for a list. It does not end between the halves of a pair. */
 export function excerpt(text, length = 120) {
-  return line(text.slice(0, length * 2).replace(/\s+/g, ' ').slice(0, length));
+  const beginning = text.slice(0, length * 2).replace(/\s+/g, ' ').slice(0, length).replace(/[\ud800-\udbff]$/, '');
+  return Array.from(beginning, (c) => (hostile.test(c) ? escaped(c) : c)).join('');
 }
 
 /** What a reply quotes of a message. */

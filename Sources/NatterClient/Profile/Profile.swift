@@ -101,6 +101,9 @@ public struct Profile: Sendable {
         try PrivateFile.checkRoom(Profile.roomBytes, beside: tokenPath)
     }
 
+    /// Takes back what `prepare` created for a login that failed. It would look like a profile.
+    public func removeIfEmpty() { _ = rmdir(directory) }
+
     /// More than an account and its token take.
     private static let roomBytes = 16_384
 

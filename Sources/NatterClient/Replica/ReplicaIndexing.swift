@@ -9,6 +9,8 @@ public enum ReplicaIndexing {
     private static let batchCount = 20_000
     /// About how long the lock is held at a time.
     private static let turnMilliseconds: Int64 = 250
+    /// How long messages are added at least, even if the time is up before it is known which.
+    private static let leastMilliseconds: Int64 = 20
 
     /// Adds messages to the index until it has all or the time is up. A damaged index is deleted and rebuilt.
     ///
@@ -25,10 +27,8 @@ public enum ReplicaIndexing {
             while true {
                 guard let lock = try disk.lock(location.lockPath) else { return false }
                 defer { withExtendedLifetime(lock) {} }
-                // Other processes may also wait for the lock.
-                let turn = min(deadline, MonotonicClock.now() + turnMilliseconds)
                 do {
-                    switch try add(from: replica, until: turn, disk) {
+                    switch try add(from: replica, until: deadline, disk) {
                     case .whole: return true
                     case .blocked: return false
                     case .more: break
@@ -58,7 +58,9 @@ public enum ReplicaIndexing {
         case more
     }
 
+    /// Works for a turn, because other processes may also wait for the lock.
     private static func add(from replica: Replica, until deadline: Int64, _ disk: any Disk) throws -> Outcome {
+        let began = MonotonicClock.now()
         let index = try SearchIndex.openForWriting(path: replica.location.searchPath, disk: disk)
         let coverage = try replica.coverage(of: index)
         let foreign = Set(try index.coverage().keys).subtracting(coverage.keys)
@@ -70,14 +72,16 @@ public enum ReplicaIndexing {
         }
         guard !work.isEmpty else { return .whole }
         var isBlocked = false
-        // At least one block in each turn. Where it takes longer than a turn to open all this, none would ever be added.
+        // To find the work takes time for each conversation. No more turns than it takes again as long to do.
+        let found = MonotonicClock.now()
+        let turn = min(max(deadline, found + leastMilliseconds), found + max(turnMilliseconds, found - began))
         repeat {
             try index.write { writer in
                 var room = batchCount
                 while room > 0, let (reader, next) = work.last {
                     let reached = try SearchFeed.add(
                         reader, from: next, through: reader.log.head, limit: room, skipsDamage: false, to: writer,
-                        isOver: { MonotonicClock.now() >= deadline })
+                        isOver: { MonotonicClock.now() >= turn })
                     room -= reached.distance(after: next.previous)
                     if reached >= reader.log.head || reached < next {
                         // Indexing stops before damaged messages. So each search still reads them and reports that
@@ -87,10 +91,10 @@ public enum ReplicaIndexing {
                     } else {
                         work[work.count - 1].next = reached.next
                     }
-                    if MonotonicClock.now() >= deadline { return }
+                    if MonotonicClock.now() >= turn { return }
                 }
             }
-        } while !work.isEmpty && MonotonicClock.now() < deadline
+        } while !work.isEmpty && MonotonicClock.now() < turn
         guard work.isEmpty else { return .more }
         return isBlocked ? .blocked : .whole
     }

@@ -80,10 +80,7 @@ final class Waiters: Sendable {
     func announce(_ news: News) {
         let woken = state.withLock { state in
             state.lastCommit = news.isAnew ? news.commit : max(state.lastCommit, news.commit)
-            let numbers =
-                news.isForAll
-                ? Array(state.byNumber.keys) : news.accounts.flatMap { state.byAccount[$0].map(Array.init) ?? [] }
-            return numbers.compactMap { state.remove($0) }
+            return news.values(of: state.byAccount).joined().compactMap { state.remove($0) }
         }
         for waiter in woken { waiter.wake(.news) }
     }

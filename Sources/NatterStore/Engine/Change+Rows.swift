@@ -141,10 +141,11 @@ extension Change {
             // counted as unread for its author.
             try rows.run(
                 """
-                UPDATE relation SET author=coalesce('#'||(SELECT number FROM account WHERE name=author),$1)
-                WHERE conversation=$2 AND kind=3 AND author<>$4 AND substr(author,1,1)<>'#' AND about IN
-                (SELECT seq FROM erasure WHERE conversation=$2 AND commit_number=$3)
-                """, RelationRows.nobody, conversation, commit.rawValue, RelationRows.everyone)
+                UPDATE relation SET author=coalesce('#'||(SELECT erasure.author FROM erasure
+                WHERE erasure.conversation=relation.conversation AND erasure.seq=relation.about),$1)
+                WHERE conversation=$2 AND kind=3 AND author<>$3 AND substr(author,1,1)<>'#' AND about IN
+                (SELECT seq FROM erasure WHERE conversation=$2 AND commit_number=$4)
+                """, RelationRows.nobody, conversation, RelationRows.everyone, commit.rawValue)
             try rows.run(
                 """
                 UPDATE import_key SET content=$1 WHERE conversation=$2 AND seq IN

@@ -250,11 +250,13 @@ enum Change: Sendable {
             state.add(new.makeState())
         case .groupChanged(let number, let name, let isOpen):
             guard let group = state.conversations[number] else { return }
+            let isRenamed = group.name != name
             state.forgetName(of: group)
             group.name = name
             group.isOpen = isOpen
-            state.renameScopes(of: state.groupTokens[group.identity.id] ?? [], in: [group.identity.id: group])
             state.noteName(of: group)
+            guard isRenamed else { return }
+            state.renameScopes(of: state.groupTokens[group.identity.id] ?? [], in: [group.identity.id: group])
             for member in group.members.keys { state.accounts[AccountID(rawValue: member)]?.noteNames() }
         case .groupDeleted(let number):
             guard let group = state.conversations[number] else { return }
@@ -268,7 +270,7 @@ enum Change: Sendable {
         case .memberPut(let account, let number, let membership):
             guard let conversation = state.conversations[number] else { return }
             conversation.members[account.rawValue] = membership
-            state.accounts[account]?.conversations.insert(number)
+            state.accounts[account]?.note(membership, of: number)
             state.renameScopes(
                 of: state.accounts[account]?.tokens ?? [], in: [conversation.identity.id: conversation])
         case .memberRemoved(let account, let number):

@@ -124,7 +124,7 @@ struct DamagedOutboxTests {
             #expect(broken("send", "--queue", "--timeout", "0.3", "hello").code == 0)
             #expect(alice("sync").code == 0)
         } else {
-            let sent = broken("send", "--timeout", "0.3", "hello")
+            let sent = broken("send", "--timeout", "3", "hello")
             #expect(sent.code == 69 && sent.errors.contains("--id"), "\(sent)")
         }
         let texts = try alice.texts()

@@ -168,27 +168,6 @@ struct LineTests {
         #expect(outcome.code == 69 && outcome.errors.contains("cannot reach"))
     }
 
-    @Test("fifty thousand lines need the memory of a batch")
-    func memory() throws {
-        let count = 50_000
-        let input = bytes(
-            (1...count).map { "line \($0) with about as much text as a line of a log may have on average" })
-        // Given an earlier run, so that one-time setup does not count
-        #expect(try alice.send("--lines", "--id", "warm", input: Array(input.prefix(1 << 20))).code == 0)
-        let before = try peakBytes()
-        #expect(try alice.send("--lines", "--id", "job", "-c", "@me", input: input).code == 0)
-        let grown = try peakBytes() - before
-        #expect(alice("log", "@me", "-n", "1", "--format", "%n").lines == ["\(count)"])
-        // The server in the same process keeps tails and keys of all of it; the client a batch.
-        #expect(grown < 64 << 20, "grew by \(grown >> 20) MiB")
-    }
-
-    private func peakBytes() throws -> Int {
-        let status = try PosixDisk().open("/proc/self/status", .read).read(count: 8_192, at: 0)
-        let line = String(decoding: status, as: UTF8.self).split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
-        let kibibytes = line?.split(separator: " ").dropFirst().first.flatMap { Int($0) }
-        return try #require(kibibytes) << 10
-    }
 }
 
 @Suite("reading lines")

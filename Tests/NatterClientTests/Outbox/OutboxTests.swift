@@ -356,7 +356,7 @@ struct OutboxTests {
             guard peer.readRequest()?.hasPrefix("GET /healthz ") == true else { return }
             peer.answer("{}", headers: "Connection: close\r\nNatter-Store: \(store)\r\n")
         }
-        _ = alice.with(server: taking.url)("sync", "--timeout", "0.5")
+        _ = alice.with(server: taking.url)("sync", "--timeout", "10")
         #expect(try tried() == [true])
         try server.start()
         #expect(alice("sync").code == 0)

@@ -57,10 +57,12 @@ final class CuttingProxy: Sendable {
     /// - Parameters:
     ///   - cuts: how many connections are cut; the later ones are left alone.
     ///   - bytes: where a connection may be cut, counted over both directions.
-    init(to server: UInt16, seed: UInt64, cuts: Int, bytes: ClosedRange<Int>) throws {
+    ///   - endsThere: after the first cut, all connections are closed at once.
+    init(to server: UInt16, seed: UInt64, cuts: Int, bytes: ClosedRange<Int>, endsThere: Bool = false) throws {
         let state = Monitor(State(generator: SeededGenerator(seed: seed), cutsLeft: cuts))
         self.state = state
         proxy = try Proxy { client in
+            if endsThere, state.withLock({ $0.cuts > 0 }) { return }
             let limit: Int? = state.withLock { state in
                 guard state.cutsLeft > 0 else { return nil }
                 state.cutsLeft -= 1

@@ -224,7 +224,7 @@ struct ConcurrencyTests {
         #expect(first != nil)
         let taken = Monitor<[Bool]>([])
         let waiter = try SystemThread(name: "waiter") {
-            let lock = try? FileLock.take(path, timeoutMilliseconds: 300)
+            let lock = try? FileLock.take(path, timeoutMilliseconds: 3_000)
             taken.signal { $0.append(lock != nil) }
         }
         try awaitOpening(of: path, count: 2)

@@ -33,11 +33,7 @@ struct FuzzTests {
         .timeLimit(.minutes(60)), arguments: firstSeed..<firstSeed + streams, Wire.allCases)
     func understood(seed: UInt64, wire: Wire) throws {
         var generator = SeededGenerator(seed: seed)
-        let server = try ListenerServer(wire) { limits in
-            limits.headMilliseconds = 500
-            limits.idleMilliseconds = 500
-            limits.progressMilliseconds = 500
-        }
+        let server = try ListenerServer(wire)
         var sent = 0
         // A handshake costs as much as many requests, and the same reader is behind it.
         while sent < Self.requests / Int(Self.streams) / (wire == .tls ? 50 : 1) {

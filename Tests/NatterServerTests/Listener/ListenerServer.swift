@@ -2,6 +2,7 @@ import NatterLanguage
 @testable import NatterServer
 import NatterSystem
 import Synchronization
+import Testing
 internal import TestSupport
 
 /// A listener on a free port with a handler made for tests, on a thread of its own until the value goes.
@@ -31,6 +32,18 @@ final class ListenerServer: Sendable {
     deinit { stop() }
 
     var port: UInt16 { listener.port }
+
+    /// A client that has had an answer. On a busy machine an honest one may be too slow for a short deadline, and then
+    /// comes again.
+    func served() throws -> RawClient {
+        for _ in 0..<10 {
+            if let client = try? RawClient(self), let answer = try? client.request("GET", "/honest") {
+                #expect(answer.text == "<honest>")
+                return client
+            }
+        }
+        throw Failure("the server serves nobody")
+    }
 
     /// Stops, and returns when `run` has.
     func stop() {

