@@ -43,15 +43,6 @@ function format(name, options) {
   return formats.get(name);
 }
 
-let offset = new Date().getTimezoneOffset();
-/** Whether the computer is in another time zone than before. A format keeps the one in which it was made. */
-export function isInOtherZone() {
-  const before = offset;
-  offset = new Date().getTimezoneOffset();
-  if (offset !== before) formats.clear();
-  return offset !== before;
-}
-
 export const number = (value) => value.toLocaleString(language);
 export const clock = (ms) => format('clock', { hour: '2-digit', minute: '2-digit' }).format(ms);
 export const exact = (ms) => format('exact', { dateStyle: 'full', timeStyle: 'long' }).format(ms);

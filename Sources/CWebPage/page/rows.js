@@ -1,7 +1,7 @@
 // A window of rows over a history: what it contains, and the row that is being read, which stays where it is.
 // A subclass has `conversation`, `list`, `start`, `scroller`, `maker`, `actions`, `latest`, `reset`, which forgets what was
 // fetched for one end, `open` and `toLatest`.
-import { dayKey, isInOtherZone } from './i18n.js';
+import { dayKey } from './i18n.js';
 
 /** So close to an end of the window, in pixels, rows are added. Twice as far from the screen, they are given up. */
 export const margin = 1000;
@@ -123,7 +123,6 @@ export class Rows {
   /** What was of today may be of yesterday. */
   checkDay() {
     const today = dayKey(Date.now());
-    if (isInOtherZone()) this.keeping(() => [...this.rows].forEach((row) => row.message && this.maker.update(row)));
     if (today !== this.today) this.keeping(() => this.redecorate());
     this.today = today;
   }
