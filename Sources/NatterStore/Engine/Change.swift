@@ -254,9 +254,9 @@ enum Change: Sendable {
             state.forgetName(of: group)
             group.name = name
             group.isOpen = isOpen
+            state.renameScopes(of: state.groupTokens[group.identity.id] ?? [], in: [group.identity.id: group])
             state.noteName(of: group)
             guard isRenamed else { return }
-            state.renameScopes(of: state.groupTokens[group.identity.id] ?? [], in: [group.identity.id: group])
             for member in group.members.keys { state.accounts[AccountID(rawValue: member)]?.noteNames() }
         case .groupDeleted(let number):
             guard let group = state.conversations[number] else { return }
