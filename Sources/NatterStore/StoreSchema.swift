@@ -161,7 +161,8 @@ enum StoreSchema {
         // Deletions of erased messages still named their authors. An erasure finds what was imported by its seq.
         """
         CREATE INDEX account_name ON account (name);
-        UPDATE relation SET author=coalesce('#'||(SELECT number FROM account WHERE name=relation.author),'')
+        UPDATE relation SET author=coalesce('#'||(SELECT number FROM account
+        WHERE name=relation.author AND NOT (disabled AND password='')),'')
         WHERE kind=3 AND author<>'@' AND substr(author,1,1)<>'#' AND EXISTS
         (SELECT 1 FROM erasure WHERE erasure.conversation=relation.conversation AND erasure.seq=relation.about);
         DROP INDEX account_name;

@@ -64,7 +64,7 @@ export class API {
     if (response.ok) return response;
     const answer = await response.json().catch(() => ({}));
     const refusal = new Refusal(
-      response.status, answer.error?.code ?? ([413, 414, 431].includes(response.status) ? 'too_large' : 'unknown'), answer.error?.message ?? response.statusText,
+      response.status, answer.error?.code ?? 'unknown', answer.error?.message ?? response.statusText,
       Number(response.headers.get('Retry-After')) || 0);
     refusal.phrase = answer.error?.phrase;
     if (refusal.code === 'unauthorized') this.onExpired?.();

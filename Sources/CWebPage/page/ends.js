@@ -34,7 +34,8 @@ export class Ends extends Rows {
   again = null;
   /** Whether changes of the rows may have been missed. */
   isStale = false;
-  /** Where to go when the window is first seen. */
+  /** The message that the window was opened at, and where to go when it is first seen. */
+  goal;
   place = null;
   frame = 0;
   /** When the last rows were added, and how many come next. */
@@ -58,6 +59,7 @@ export class Ends extends Rows {
   leave() {
     this.again = null;
     this.place = null;
+    this.goal = undefined;
     this.element.querySelector('.failed')?.remove();
     this.journey += 1;
     return this.journey;
@@ -84,7 +86,8 @@ export class Ends extends Rows {
       const pause = error.pauseAfter(this.failures);
       // The clock may be put back.
       this.notBefore = performance.now() + pause;
-      if (error.isPassing) setTimeout(() => (this.isStale ? this.refresh() : this.fillSoon()), pause);
+      clearTimeout(this.retry);
+      if (error.isPassing) this.retry = setTimeout(() => (this.isStale ? (this.again ? this.again() : this.refresh()) : this.fillSoon()), pause);
       if (!this.element.querySelector('.failed')) {
         this.element.prepend(h('p', { class: 'failed', role: 'alert' }, t('Messages cannot be fetched: {reason}', { reason: errorText(error) }), ' ',
           h('button', { type: 'button', class: 'link', click: () => {

@@ -95,6 +95,7 @@ export class History extends Ends {
     if (this.lineAfter === null) this.lineAfter = unread > 0 ? read : -1;
     const around = seq ?? (isUnread && head - read > pageRows / 2 ? read + 1 : null);
     const journey = this.leave();
+    this.goal = seq;
     const page = await this.fetch(around ? { around } : {}, { journey, again: () => this.open(seq) });
     if (!page) return;
     this.clear();
@@ -128,7 +129,10 @@ export class History extends Ends {
 
   /** Fetches what comes after the last row. */
   catchUp() {
-    if (!this.lastRow()) return this.open();
+    if (!this.lastRow()) {
+      this.isAtEnd = false;
+      return this.open();
+    }
     this.loseEnd();
     return this.fillSoon();
   }
@@ -329,7 +333,7 @@ export class History extends Ends {
     this.addFresh();
     this.isStale = true;
     const first = this.firstRow();
-    if (!first) return this.open();
+    if (!first) return this.open(this.goal);
     const last = this.lastRow().message.seq;
     this.quotes.clear();
     const page = await this.fetch({ after: first.message.seq - 1, limit: this.rows.length }, { again: () => this.refresh() });

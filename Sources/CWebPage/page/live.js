@@ -288,9 +288,8 @@ export class Live {
         clearTimeout(timer);
         resolve();
       };
-      this.#state.signal.addEventListener('abort', this.#pause);
+      this.#state.signal.addEventListener('abort', this.#pause, { once: true });
     }).finally(() => {
-      this.#state.signal.removeEventListener('abort', this.#pause);
       this.#pause = null;
     });
   }

@@ -139,7 +139,7 @@ export class Rows {
 
   /** Whether a message is the first of what is new, as far as is known: the one before it may not be there yet. */
   isFirstUnread({ seq }, previous) {
-    return this.lineAfter > 0 && seq > this.lineAfter && (previous ? previous.seq <= this.lineAfter : seq === this.lineAfter + 1);
+    return this.lineAfter > 0 && seq > this.lineAfter && (previous ? previous.seq <= this.lineAfter : seq === Math.max(this.lineAfter + 1, this.conversation.first));
   }
 
   rowOf(seq) {

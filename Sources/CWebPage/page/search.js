@@ -77,12 +77,15 @@ export function show(layout, signal, rest, query) {
       next = null;
       fill(results);
       more.hidden = true;
+      where.of = where.selectedOptions[0]?.of;
       asked = { query: words.input.value.trim(), conversation: where.value, from: from.input.value.trim(), since: since.input.value, until: until.input.value };
       // So that a reload, and the way back from a hit, find it again.
       const { query: q, conversation: c, ...rest } = asked;
       const kept = new URLSearchParams(Object.entries({ q, c, ...rest }).filter(([, value]) => value));
       history.replaceState(null, '', `#/,search?${kept}`);
     }
+    // The group may have another name by now.
+    asked.conversation = state.conversations.get(where.of)?.name ?? asked.conversation;
     const { query: text, conversation } = asked;
     words.say('');
     if (!text) {

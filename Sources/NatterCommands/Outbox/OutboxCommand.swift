@@ -44,8 +44,8 @@ enum OutboxCommand {
             .optional("ID", isRepeating: true, "the number or id of a message (default: all that were refused)")
         ],
         description: [
-            "Put refused messages back into their old places and send everything. If a message is refused again, it is "
-                + "parked again and the exit status says why."
+            "Put refused messages back into their old places and send everything. If a message is refused, it is "
+                + "parked and the exit status says why."
         ],
         run: inContext { try retry($0.arguments.operands("ID"), $0) })
 
