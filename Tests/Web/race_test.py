@@ -58,10 +58,31 @@ class RaceTests(OpenPage):
         self.hold("/messages?", answers=True)
         self.go("#/general")
         self.wait_held(1)
-        self.post("bob", "one")
-        self.wait(lambda: self.listed()["general"] == "bob: one")
+        self.post("bob", "0")
+        self.wait(lambda: self.listed()["general"] == "bob: 0")
         self.release(0)
-        self.wait(lambda: self.js("held.slice(1).forEach((go) => go())") or self.texts() == ["one"])
+        # It is asked for once more, however many come meanwhile.
+        self.wait_held(2)
+        for number in range(1, 6):
+            self.post("bob", f"{number}")
+        self.wait(lambda: self.listed()["general"] == "bob: 5")
+        self.wait_held(2)
+        self.wait(lambda: self.js("held.slice(1).forEach((go) => go())") or self.texts() == [f"{number}" for number in range(6)])
+
+    def test_a_link_leads_to_its_message_though_the_page_is_loaded_anew_on_the_way(self):
+        for number in range(120):
+            self.post("bob", f"{number}")
+        self.ask("alice", "PUT", "/v1/conversations/general/read", {"seq": 120})
+        self.log_in("alice", address="#/general/20")
+        self.wait(lambda: self.all("#m20"))
+        # Lists come before the answer that says where news begin, and again after it. The page of messages comes last.
+        slow = "const whole = fetch; window.fetch = async (...values) => { if (String(values[0]).includes('around=')) await new Promise((go) => { window.goOn = go; }); return whole(...values); };"
+        self.reload_holding("cursor=now", answers=False, first=slow)
+        lists = lambda: self.js("return performance.getEntriesByType('resource').filter((one) => one.name.includes('/v1/conversations?limit')).length")
+        self.wait(lambda: lists() == 1)
+        self.release(0)
+        self.wait(lambda: lists() == 2)
+        self.wait(lambda: self.js("goOn?.()") or self.focused() == "m20")
 
     def test_a_message_that_is_sent_on_the_way_to_the_end_is_shown(self):
         for number in range(120):

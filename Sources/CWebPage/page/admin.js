@@ -113,8 +113,9 @@ function users(state, body, signal, fail) {
       name.say('');
       password.say('');
       try {
-        await state.change('POST', ['admin', 'users'], { name: name.input.value.trim(), password: password.input.value, admin: isAdmin.checked });
-        shell.did(shell.command('admin', 'user', 'add', name.input.value.trim(), ...(isAdmin.checked ? ['--admin'] : [])));
+        const wanted = name.input.value.trim();
+        await state.change('POST', ['admin', 'users'], { name: wanted, password: password.input.value, admin: isAdmin.checked });
+        shell.did(shell.command('admin', 'user', 'add', wanted, ...(isAdmin.checked ? ['--admin'] : [])));
         name.input.value = '';
         password.input.value = '';
         isAdmin.checked = false;

@@ -34,8 +34,9 @@ export class Ends extends Rows {
   again = null;
   /** Whether changes of the rows may have been missed. */
   isStale = false;
-  /** The message that the window was opened at, and where to go when it is first seen. */
+  /** The message at which the window is opened. */
   goal;
+  /** Where to go when the window is first seen. */
   place = null;
   frame = 0;
   /** When the last rows were added, and how many come next. */

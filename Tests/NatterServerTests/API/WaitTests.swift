@@ -175,6 +175,32 @@ struct WaitTests {
         }
     }
 
+    @Test(
+        "a message to a group wakes its members, whether more wait or more are in it, and nobody else",
+        arguments: [1, 5])
+    func groupNews(others: Int) throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        let members = try ["bob", "carol"].map { try server.account($0) }
+        _ = try alice.post("/v1/groups", ["name": "team"])
+        for name in ["bob", "carol"] {
+            #expect(try alice.send(.put, "/v1/groups/team/members/\(name)").status == 200)
+        }
+        // One of the group's three waits, and others.
+        func wait(_ client: Client) throws -> Asking {
+            let cursor = try client.get("/v1/sync", ["cursor": "now"]).header("Natter-Cursor") ?? ""
+            return try Asking(server, token: client.token, "/v1/sync", ["cursor": cursor, "wait": "60"])
+        }
+        let outside = try (0..<others).map { try wait(server.account("other\($0)")) }
+        let waiting = try wait(members[0])
+        try server.untilWaiting(others + 1)
+        _ = try alice.say("to the team", to: "team")
+        #expect(try waiting.answer().lines.compactMap { $0["text"]?.text } == ["to the team"])
+        #expect(outside.allSatisfy { !$0.isAnswered })
+        _ = try alice.say("to all")
+        for one in outside { #expect(try one.answer().lines.compactMap { $0["text"]?.text } == ["to all"]) }
+    }
+
     @Test("a wait continues if the news does not pass its filter")
     func filter() throws {
         let server = try TestServer()
