@@ -108,14 +108,17 @@ extension Connection {
         isDispatching = true
         run(exchange)
         isDispatching = false
-        return sendReplyOrSuspend()
+        return sendReplyOrWait()
     }
 
-    func sendReplyOrSuspend() -> Bool {
+    func sendReplyOrWait() -> Bool {
         guard let reply else {
-            suspend()
+            awaitReply()
             return true
         }
+        // The library sends it in the next turn.
+        loop.hasWork = true
+        endPolling()
         // The connection is not reused after a chunked body, because the library is too lax about where the body ends.
         return send(reply, closing: loop.isStopping || exchange?.head.isChunked == true)
     }

@@ -4,7 +4,7 @@ internal import Glibc
 ///
 /// A client that keeps its connection, such as a bot or the page, mostly sends the same head again. To read it, find its route
 /// and hash its token takes 25,000 instructions, to compare it a few hundred.
-struct KnownHead {
+final class KnownHead {
     let head: RequestHead
     let target: RequestTarget
     let plan: @Sendable () -> BodyPlan

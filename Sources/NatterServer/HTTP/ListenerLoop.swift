@@ -25,6 +25,13 @@ final class ListenerLoop {
     private var unpolledTurns = 0
     private static let mostUnpolledTurns = 4
 
+    /// How many requests the library asks about in each turn. See ``Connection/awaitReply()``.
+    var polledRequests = 0
+    /// How many events came together last, such as the replies to the posts of one commit.
+    private(set) var lastEvents = 0
+    /// Whether the library may have work of which no event will tell, apart from those requests.
+    var hasWork = false
+
     private let openConnections: ConnectionCount
     private var socket: ListeningSocket
     private let linger: CloseLinger
@@ -105,6 +112,10 @@ final class ListenerLoop {
         var timeout = max(0, time - MonotonicClock.now())
         var wanted: UInt64 = 0
         if MHD_get_timeout(daemon, &wanted) == .YES { timeout = min(timeout, Int64(clamping: wanted)) }
+        // The library wants a turn at once as long as it asks about a request. If that is all, the reply's event is awaited. The
+        // bound is for what it may have besides and does not tell, such as a head that just filled its buffer.
+        if timeout == 0, polledRequests > 0, !hasWork { timeout = 1 }
+        hasWork = false
         // The library asks for its own events in each turn, and the mailbox is looked into. The others can wait for a few.
         if timeout == 0, unpolledTurns < ListenerLoop.mostUnpolledTurns { return unpolledTurns += 1 }
         unpolledTurns = 0
@@ -124,6 +135,7 @@ final class ListenerLoop {
 
     private func takeEvents() {
         mailbox.take(into: &events)
+        if !events.isEmpty { lastEvents = events.count }
         for event in events {
             switch event {
             case .reply(let exchange, let reply):

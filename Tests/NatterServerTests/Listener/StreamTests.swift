@@ -151,6 +151,55 @@ struct SuspensionTests {
         #expect(woken == 12_000)
     }
 
+    /// After a commit with several posts, the library asks for the replies to the next ones in each turn, for some
+    /// milliseconds, instead of suspending them.
+    @Test("posts that wait together are answered, soon or late, and others meanwhile", arguments: Wire.allCases)
+    func together(wire: Wire) throws {
+        let server = try ListenerServer(wire)
+        let handler = server.handler
+        // All together, because the loop does not look for replies meanwhile.
+        handler.called.withLock { $0 = { handler.answerWaiting($0) } }
+        let other = try RawClient(server)
+        var clients = try (0..<8).map { _ in try RawClient(server) }
+        let body = [UInt8](repeating: 0x62, count: 1_000_000)
+        func round(_ text: String, while waiting: () throws -> Void) throws {
+            for client in clients {
+                client.sendRequest("POST", "/hang", body: Array("one".utf8))
+                client.sendRequest("POST", "/echo", body: Array("two".utf8))
+            }
+            #expect(handler.hasWaiting(clients.count))
+            try waiting()
+            #expect(try other.request("GET", "/call/\(text)").status == 200)
+            for client in clients {
+                #expect(try client.answer().text == text)
+                #expect(try client.answer().text == "two")
+            }
+        }
+        for number in 0..<20 { try round("soon-\(number)") {} }
+        try round("body") {
+            let echoed = try other.request("POST", "/echo", body: body)
+            #expect(echoed.body == body)
+        }
+        try round("streamed") {
+            let counted = try other.request("POST", "/upload", body: body)
+            #expect(counted.text == "1000000 \(0x62 * 1_000_000)")
+        }
+        let start = ContinuousClock.now
+        try round("late") {
+            while ContinuousClock.now - start < .milliseconds(50) {
+                let answer = try other.request("GET", "/meanwhile")
+                #expect(answer.text == "<meanwhile>")
+            }
+        }
+        try round("again") {}
+        for client in clients { client.sendRequest("POST", "/hang/gone", body: []) }
+        #expect(handler.hasWaiting(clients.count))
+        clients = []
+        #expect(try other.request("GET", "/call/nobody").status == 200)
+        #expect(handler.summary(of: "/hang/gone") != nil)
+        #expect(try other.request("GET", "/after").text == "<after>")
+    }
+
     @Test("one connection, one request after the other", arguments: Wire.allCases)
     func serial(wire: Wire) throws {
         let server = try ListenerServer(wire)
