@@ -46,7 +46,7 @@ final class Pager {
         guard descriptor >= 0 else { return }
         close(descriptor)
         descriptor = -1
-        while waitpid(process, &status, 0) < 0, errno == EINTR {}
+        status = Spawn.wait(for: process)
         Signals.waitOnEnd(for: nil)
         Signals.exitOnInterrupt()
     }
@@ -81,14 +81,9 @@ final class Pager {
         else { return true }
         if isProgram(word, environment) { return true }
         // It may be a word of the shell's own, such as 'exec'.
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0)
-        guard let process = try? Spawn.start(["/bin/sh", "-c", "command -v \(word)"], &actions) else { return false }
-        var status: Int32 = 0
-        while waitpid(process, &status, 0) < 0, errno == EINTR {}
-        return status == 0
+        let words = ["/bin/sh", "-c", "command -v \(word)"]
+        guard let process = try? Spawn.start(words, [(STDOUT_FILENO, nil)]) else { return false }
+        return Spawn.wait(for: process) == 0
     }
 
     private static func isProgram(_ word: String, _ environment: Environment) -> Bool {
@@ -98,14 +93,10 @@ final class Pager {
     }
 
     private static func spawn(_ command: String, input: Int32, _ environment: Environment) -> pid_t? {
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO)
         // Like git: quit if one page is enough, pass colours, and keep the screen.
         if environment["LESS"] == nil { setenv("LESS", "FRX", 1) }
         // In the C locale, less shows Cyrillic as bytes in angle brackets. Our output is always UTF-8.
         if environment["LESSCHARSET"] == nil { setenv("LESSCHARSET", "utf-8", 1) }
-        return try? Spawn.start(["/bin/sh", "-c", command], &actions)
+        return try? Spawn.start(["/bin/sh", "-c", command], [(STDIN_FILENO, input)])
     }
 }

@@ -13,7 +13,9 @@ enum SearchCommand {
         options: [
             .option("conversation", short: "c", value: "CONV", "search only this conversation"),
             .option("number", short: "n", value: "N", "print at most N messages"),
-            .option("context", short: "C", value: "N", "also print N messages before and after each hit"),
+            .option(
+                "context", short: "C", value: "N",
+                "also print N messages before and after each hit; what touches is printed as one"),
             .option("from", value: "USER", "find only messages of USER; 'me' is yourself"),
             .option("since", value: "TIME", "find only messages from TIME on"),
             .option("until", value: "TIME", "find only messages before TIME"),
@@ -84,6 +86,7 @@ enum SearchCommand {
                 found += 1
                 return true
             }
+            try hits.finish()
             try hits.printer.output.flush()
             // Index these messages for the next search. This search succeeds even if the index cannot be written.
             if search.scannedCount > 0 { _ = try? ReplicaIndexing.run(at: synced.location) }
@@ -97,6 +100,7 @@ enum SearchCommand {
             let search = try ReplicaPatternSearch.run(
                 pattern, in: replica, conversation: conversation ?? nil, filter, limit: limit
             ) { try hits.write($0) }
+            try hits.finish()
             try hits.printer.output.flush()
             return try status(search.missing, isFound: search.foundCount > 0, context)
         }
@@ -170,6 +174,8 @@ private struct SearchHits {
     /// How many messages to print before and after each.
     let around: Int
     private var isFirst = true
+    /// Hits whose surroundings touch, so they are printed as one: those after `start` and up to `newest`, and what follows.
+    private var group: (conversation: ReplicaConversation, start: Seq, newest: Seq)?
 
     init(replica: Replica, printer: MessagePrinter, around: Int, _ console: Console) {
         (self.replica, self.printer, self.around, self.console) = (replica, printer, around, console)
@@ -198,20 +204,47 @@ private struct SearchHits {
                 if let message = try replica.message(seq, in: conversation, folds: true) { try printer.write(message) }
                 continue
             }
-            if !isFirst { try printer.writeSeparator() }
-            isFirst = false
-            var (before, behind) = (MessageFilter(before: seq), MessageFilter(after: seq))
-            (before.isFolded, behind.isFolded) = (true, true)
-            before.after = try replica.start(ofNewest: around, conversation, before)
-            before.before = seq.next
-            for (filter, limit) in [(before, Int.max), (behind, around)] {
-                try replica.forward(conversation, filter, limit: limit) { piece in
-                    guard case .messages(let run) = piece else { return true }
-                    try print(run)
-                    return true
-                }
+            try surround(seq, in: conversation)
+        }
+    }
+
+    private mutating func surround(_ seq: Seq, in conversation: ReplicaConversation) throws {
+        let start = try replica.start(ofNewest: around, conversation, surroundings(before: seq))
+        if let group, group.conversation.id == conversation.id {
+            if seq > group.start, seq <= group.newest { return }
+            let reach = try replica.start(ofNewest: around + 1, conversation, surroundings(before: group.start.next))
+            if seq > reach, seq <= group.start {
+                self.group?.start = start
+                return
             }
         }
+        try finish()
+        group = (conversation, start, seq)
+    }
+
+    /// Prints the hits that were kept back.
+    mutating func finish() throws {
+        guard let group else { return }
+        self.group = nil
+        if !isFirst { try printer.writeSeparator() }
+        isFirst = false
+        var before = surroundings(before: group.newest.next)
+        before.after = group.start
+        var behind = MessageFilter(after: group.newest)
+        behind.isFolded = true
+        for (filter, limit) in [(before, Int.max), (behind, around)] {
+            try replica.forward(group.conversation, filter, limit: limit) { piece in
+                guard case .messages(let run) = piece else { return true }
+                try print(run)
+                return true
+            }
+        }
+    }
+
+    private func surroundings(before seq: Seq) -> MessageFilter {
+        var filter = MessageFilter(before: seq)
+        filter.isFolded = true
+        return filter
     }
 
     private func print(_ run: MessageRun) throws {

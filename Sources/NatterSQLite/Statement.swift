@@ -68,6 +68,8 @@ public struct Statement: ~Copyable {
         return number
     }
     public borrowing func bool(_ column: Int) -> Bool { int64(column) != 0 }
+    /// nil for NULL.
+    public borrowing func optionalInt64(_ column: Int) -> Int64? { isNull(column) ? nil : int64(column) }
     public borrowing func isNull(_ column: Int) -> Bool { sqlite3_column_type(handle, Int32(column)) == SQLITE_NULL }
 
     /// The text of a column, with malformed UTF-8 repaired. It is empty for NULL.

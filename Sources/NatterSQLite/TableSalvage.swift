@@ -95,7 +95,7 @@ public struct TableSalvage {
             let keyColumn = keys.first.flatMap { columns.firstIndex(of: $0) }
             while try rows.step(), isRow(rows) {
                 let row = (0..<columns.count).map { rows.value($0) }
-                if let keyColumn { reached = rows.isNull(keyColumn) ? nil : rows.int64(keyColumn) }
+                if let keyColumn { reached = rows.optionalInt64(keyColumn) }
                 try insert.bind(all: row)
                 while try insert.step() {}
                 insert.reset()

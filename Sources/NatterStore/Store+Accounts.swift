@@ -20,7 +20,7 @@ extension Store {
             if let invite {
                 // Used up in the same batch, so a code creates one account even if several requests use it at once.
                 try state.check(invite, at: builder.now)
-                decision.append(.inviteUsed(invite.digest))
+                decision.append(.inviteRemoved(invite.digest))
             }
             let account = try builder.newAccount(name, password, seen: builder.now, state)
             decision.append(.accountAdded(account))
@@ -249,7 +249,7 @@ extension StoreState {
 
     /// What revokes the invitations that an account has made.
     func endingInvites(of maker: UserName) -> [Change] {
-        invites.filter { $0.value.maker == maker.text }.map { .inviteUsed($0.key) }
+        invites.filter { $0.value.maker == maker.text }.map { .inviteRemoved($0.key) }
     }
 
     /// How many tokens for programs an account has.

@@ -179,7 +179,7 @@ extension Store {
                 return (.nothing, false)
             }
             let admin = principal.name.text
-            return (Decision(.inviteUsed(digest), builder.audited(admin, "invite_revoked", invite.maker)), true)
+            return (Decision(.inviteRemoved(digest), builder.audited(admin, "invite_revoked", invite.maker)), true)
         }
     }
 }

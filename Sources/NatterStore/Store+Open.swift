@@ -66,9 +66,9 @@ extension Store {
     /// database that 'reindex' has not moved into place yet, a restore or a copy that was not finished. Changes nothing.
     public static func exists(in directory: String) throws(DiskError) -> Bool {
         let disk = PosixDisk()
-        let database = databasePath(directory)
         let marks = [StoreRestore.unfinishedName, StoreCopy.unfinishedName].map { directory + "/" + $0 }
-        for path in [database, database + ".rebuilt"] + marks where try disk.information(path) != nil { return true }
+        for path in [databasePath(directory), RebuiltDatabase.stagedPath(directory)] + marks
+        where try disk.information(path) != nil { return true }
         return try hasLogs(directory, disk)
     }
 

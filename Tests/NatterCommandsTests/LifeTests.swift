@@ -133,6 +133,26 @@ struct LifeCommandTests {
         #expect(lines(alice("search", "walrus 3", "-C", "1")) == (2...4).map { "general alice: walrus \($0) (edited)" })
     }
 
+    @Test("what stands around hits is printed once where it touches")
+    func touching() throws {
+        let alice = try server.user("alice")
+        for number in 1...13 { _ = alice("send", [3, 6, 12].contains(number) ? "walrus \(number)" : "text \(number)") }
+        _ = alice("edit", "7", "a walrus now")
+        _ = alice("sync")
+        func numbers(_ context: String) -> [String] {
+            lines(alice("search", "walrus", "-C", context)).map { $0.split(separator: " ").last.map(String.init) ?? "" }
+        }
+        #expect(numbers("0") == ["(edited)", "12", "6", "3"])
+        // 7 is found by its edit, the newest message. What stands around 3 and 6 touches, between 4 and 5.
+        #expect(
+            numbers("1")
+                == ["6", "(edited)", "8", "", "11", "12", "13", "", "2", "3", "4", "5", "6", "(edited)"])
+        #expect(
+            numbers("2")
+                == ["5", "6", "(edited)", "8", "9", "", "10", "11", "12", "13", ""]
+                + ["1", "2", "3", "4", "5", "6", "(edited)", "8"])
+    }
+
     @Test("show prints one message with its replies, edits and hash")
     func show() throws {
         let alice = try server.user("alice")

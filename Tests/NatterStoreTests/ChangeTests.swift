@@ -30,7 +30,7 @@ struct ChangeTests {
             .visitsNoted(accounts: [visit], tokens: [visit, Change.Visit(number: 4, time: .zero, address: nil)]),
             .tokenAdded(digest, token), .tokensRemoved([digest]),
             .sessionsEnded(one, keeping: digest, robots: false),
-            .inviteAdded(digest, Change.Invite(maker: "alice", created: time, expires: time)), .inviteUsed(digest),
+            .inviteAdded(digest, Change.Invite(maker: "alice", created: time, expires: time)), .inviteRemoved(digest),
             .conversationAdded(
                 Change.NewConversation(
                     number: 5, id: id, kind: .personal, name: "", users: ["alice", "bob"],

@@ -392,7 +392,7 @@ extension OutboxEntry {
             conversation: row.text(2), conversationID: row.optionalText(9).flatMap { ConversationID(hex: $0) },
             text: row.text(4), id: row.text(3), kind: row.optionalText(10),
             about: row.isNull(7) ? nil : row.uint64(7))
-        tried = row.isNull(8) ? nil : Timestamp(milliseconds: row.int64(8))
+        tried = row.optionalInt64(8).map { Timestamp(milliseconds: $0) }
         state = row.optionalText(5).map { .refused(code: $0, reason: row.text(6)) } ?? .waiting
     }
 }

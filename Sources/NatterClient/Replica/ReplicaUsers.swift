@@ -36,7 +36,7 @@ extension Replica {
             var users = try connection.rows("SELECT name,online,last_seen FROM user") {
                 ReplicaUsers.User(
                     name: $0.text(0), isOnline: $0.bool(1),
-                    lastSeen: $0.isNull(2) ? nil : Timestamp(milliseconds: $0.int64(2)))
+                    lastSeen: $0.optionalInt64(2).map { Timestamp(milliseconds: $0) })
             }.map { (key: NameRule.caseKey($0.name), user: $0) }
             users.sort { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
             return ReplicaUsers(users: users.map(\.user), fetched: fetched)

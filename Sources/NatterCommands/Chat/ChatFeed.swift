@@ -54,17 +54,12 @@ final class ChatFeed {
         for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         defer { close(ends[1]) }
         descriptor = ends[0]
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
-        posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0)
-        posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO)
         let seconds = isReached ? ChatFeed.waitSeconds : 0
         let words = ["/proc/self/exe", "sync", "--wait", String(seconds)] + options
         // A signal that ends the chat comes before this or finds the process.
         try blockingSignals {
-            process = try Spawn.start(words, &actions, unblocksSignals: true)
+            process = try Spawn.start(
+                words, [(STDIN_FILENO, nil), (STDOUT_FILENO, nil), (STDERR_FILENO, ends[1])], unblocksSignals: true)
             HiddenTerminal.setHelper(process)
         }
     }
@@ -121,8 +116,7 @@ final class ChatFeed {
         close(descriptor)
         descriptor = -1
         HiddenTerminal.setHelper(0)
-        var status: Int32 = 0
-        while waitpid(process, &status, 0) < 0, errno == EINTR {}
+        let status = Spawn.wait(for: process)
         process = 0
         let signal = status & 0x7F
         return (ExitCode(rawValue: (status >> 8) & 0xFF), signal == 0 ? nil : signal)

@@ -45,28 +45,25 @@ struct ChildProcess {
     func run() throws(DiskError) -> Outcome {
         var pipes = Pipes()
         defer { pipes.closeAll() }
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        if let input { posix_spawn_file_actions_adddup2(&actions, try pipes.reading(input), STDIN_FILENO) }
+        var redirections: [Spawn.Redirection] = []
+        if let input { redirections.append((STDIN_FILENO, try pipes.reading(input))) }
         var watched: [(source: Int32, sink: Int32)] = []
         if keptBytes > 0 {
             for sink in [STDOUT_FILENO, STDERR_FILENO] {
                 let ends = try pipes.open()
-                posix_spawn_file_actions_adddup2(&actions, ends.writing, sink)
+                redirections.append((sink, ends.writing))
                 watched.append((ends.reading, sink))
             }
         }
         if let forwarded { Signals.passOn(forwarded, to: 0) }
         defer { if let forwarded { Signals.passOn(forwarded, to: nil) } }
         let process = try Spawn.start(
-            words, &actions, bytes: bytes, environment: environment, ownsGroup: forwarded == .all)
+            words, redirections, bytes: bytes, environment: environment, ownsGroup: forwarded == .all)
         if let forwarded { Signals.passOn(forwarded, to: forwarded == .all ? -process : process) }
         pipes.closeChildEnds(keeping: watched.map(\.source))
         let passed = pass(watched, of: process, &pipes)
         for stream in passed.open { ChildProcess.leave(stream) }
-        var status: Int32 = 0
-        while waitpid(process, &status, 0) < 0, errno == EINTR {}
+        let status = Spawn.wait(for: process)
         if forwarded == .all { Signals.waitForForwarded(group: process) }
         // These are the macros WIFEXITED, WEXITSTATUS and WTERMSIG, which Swift does not import.
         let signal = status & 0x7F
@@ -137,15 +134,9 @@ struct ChildProcess {
     /// Lets cat(1) pass on what programs still print that the process has left running. Without a reader, they would die of
     /// SIGPIPE.
     private static func leave(_ stream: Stream) {
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_adddup2(&actions, stream.source, STDIN_FILENO)
         // It must not hold the other stream open, too.
-        for output in [STDOUT_FILENO, STDERR_FILENO] {
-            posix_spawn_file_actions_adddup2(&actions, stream.sink, output)
-        }
-        _ = try? Spawn.start(["cat"], &actions)
+        _ = try? Spawn.start(
+            ["cat"], [(STDIN_FILENO, stream.source), (STDOUT_FILENO, stream.sink), (STDERR_FILENO, stream.sink)])
     }
 }
 
@@ -188,6 +179,9 @@ private struct Pipes {
 
 /// Starts other programs.
 enum Spawn {
+    /// A descriptor of the program, and which of ours it is; nil stands for /dev/null.
+    typealias Redirection = (target: Int32, source: Int32?)
+
     /// Starts a program with this process's environment, but for the variables named, and with the default actions of the
     /// signals that we ignore. A SIGINT that our own caller ignores, such as a script for its background jobs, stays ignored.
     ///
@@ -197,10 +191,20 @@ enum Spawn {
     ///   - unblocksSignals: lets it get all signals, although this process blocks them now.
     /// - Throws: `DiskError` if it cannot be started.
     static func start(
-        _ words: [String], _ actions: inout posix_spawn_file_actions_t, bytes: [Int: [CChar]] = [:],
+        _ words: [String], _ redirections: [Redirection], bytes: [Int: [CChar]] = [:],
         environment changes: [(name: String, value: String?)] = [], ownsGroup: Bool = false,
         unblocksSignals: Bool = false
     ) throws(DiskError) -> pid_t {
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        for (target, source) in redirections {
+            if let source {
+                posix_spawn_file_actions_adddup2(&actions, source, target)
+            } else {
+                posix_spawn_file_actions_addopen(&actions, target, "/dev/null", O_RDWR, 0)
+            }
+        }
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }
@@ -233,6 +237,15 @@ enum Spawn {
         }
         guard code == 0 else { throw DiskError(code: Errno(rawValue: code), operation: "run", path: words.first ?? "") }
         return process
+    }
+
+    /// Waits until a program ends.
+    ///
+    /// - Returns: its status as waitpid(2) has it.
+    static func wait(for process: pid_t) -> Int32 {
+        var status: Int32 = 0
+        while waitpid(process, &status, 0) < 0, errno == EINTR {}
+        return status
     }
 
     /// This process's variables with changes, ended by nil. They are copies, which the caller frees.

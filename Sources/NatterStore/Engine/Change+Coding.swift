@@ -63,7 +63,7 @@ extension Change {
             output.put(invite.maker)
             output.put(invite.created.milliseconds)
             output.put(invite.expires.milliseconds)
-        case .inviteUsed(let digest):
+        case .inviteRemoved(let digest):
             output.byte(8)
             output.put(digest)
         case .conversationAdded(let new):
@@ -225,7 +225,7 @@ extension Change {
             return .inviteAdded(
                 try input.digest(),
                 Invite(maker: try input.text(), created: try input.time(), expires: try input.time()))
-        case 8: return .inviteUsed(try input.digest())
+        case 8: return .inviteRemoved(try input.digest())
         case 9: return try decodeConversation(&input, hasMaker: false)
         case 32: return try decodeConversation(&input, hasMaker: true)
         case 10: return .groupChanged(try input.signed(), name: try input.text(), isOpen: try input.bool())

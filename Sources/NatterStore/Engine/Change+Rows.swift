@@ -69,7 +69,7 @@ extension Change {
             try rows.run(
                 "INSERT INTO invite (digest,maker,created,expires) VALUES ($1,$2,$3,$4)", digest.bytes, invite.maker,
                 invite.created.milliseconds, invite.expires.milliseconds)
-        case .inviteUsed(let digest): try rows.run("DELETE FROM invite WHERE digest=$1", digest.bytes)
+        case .inviteRemoved(let digest): try rows.run("DELETE FROM invite WHERE digest=$1", digest.bytes)
         case .tokenAdded(let digest, let token):
             try rows.run(
                 """

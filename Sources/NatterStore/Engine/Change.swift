@@ -20,7 +20,7 @@ enum Change: Sendable {
     case sessionsEnded(AccountID, keeping: Digest?, robots: Bool)
     case inviteAdded(Digest, Invite)
     /// An invitation that was used or revoked, or has expired.
-    case inviteUsed(Digest)
+    case inviteRemoved(Digest)
     case conversationAdded(NewConversation)
     case groupChanged(Int64, name: String, isOpen: Bool)
     case groupDeleted(Int64)
@@ -228,7 +228,7 @@ enum Change: Sendable {
                 if robots || state.tokens[digest]?.isRobot == false { state.removeToken(digest) }
             }
         case .inviteAdded(let digest, let invite): state.invites[digest] = invite
-        case .inviteUsed(let digest): state.invites[digest] = nil
+        case .inviteRemoved(let digest): state.invites[digest] = nil
         case .contactSet(let account, let peer, true): state.accounts[account]?.contacts.insert(peer)
         case .contactSet(let account, let peer, false): state.accounts[account]?.contacts.remove(peer)
         case .blockSet(let account, let peer, true): state.accounts[account]?.blocked.insert(peer)

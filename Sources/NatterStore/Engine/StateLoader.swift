@@ -59,7 +59,7 @@ struct StateLoader {
             state.accounts[id] = AccountState(
                 id: id, name: name, passwordHash: accounts.text(2), isAdmin: accounts.bool(3),
                 isDisabled: accounts.bool(4), created: Timestamp(milliseconds: accounts.int64(5)),
-                lastSeen: accounts.isNull(6) ? nil : Timestamp(milliseconds: accounts.int64(6)),
+                lastSeen: accounts.optionalInt64(6).map { Timestamp(milliseconds: $0) },
                 lastAddress: accounts.optionalText(7))
             state.accountKeys[name.caseKey] = id
         }
@@ -80,9 +80,9 @@ struct StateLoader {
             let token = TokenState(
                 number: number, account: AccountID(rawValue: tokens.int64(2)), scope: scope,
                 scopeID: ConversationID(bytes: tokens.blob(7)), label: tokens.optionalText(6),
-                lastUsed: tokens.isNull(8) ? nil : Timestamp(milliseconds: tokens.int64(8)),
+                lastUsed: tokens.optionalInt64(8).map { Timestamp(milliseconds: $0) },
                 lastAddress: tokens.optionalText(9), created: Timestamp(milliseconds: tokens.int64(4)),
-                expires: tokens.isNull(5) ? nil : Timestamp(milliseconds: tokens.int64(5)),
+                expires: tokens.optionalInt64(5).map { Timestamp(milliseconds: $0) },
                 origin: SessionOrigin(host: tokens.optionalText(10), program: tokens.optionalText(11)))
             state.add(token, digest)
         }
@@ -139,7 +139,7 @@ struct StateLoader {
                 sealedHash: hash, sealedCommit: Commit(UInt64(try conversations.ordinal(10))),
                 lastServerTime: Timestamp(milliseconds: conversations.int64(11)))
             conversation.isDeleted = conversations.bool(7)
-            conversation.maker = conversations.isNull(12) ? nil : AccountID(rawValue: conversations.int64(12))
+            conversation.maker = conversations.optionalInt64(12).map { AccountID(rawValue: $0) }
             conversation.members = members[conversation.identity.number] ?? [:]
             conversation.sent = sent[conversation.identity.number] ?? [:]
             conversation.dropped = dropped[conversation.identity.number] ?? [:]

@@ -29,7 +29,7 @@ enum ErasedTexts {
         of seq: Seq, in conversation: Int64, _ connection: Connection
     ) throws(SQLiteError) -> String? {
         try connection.row("SELECT author FROM erasure WHERE conversation=? AND seq=?", conversation, seq.rawValue) {
-            $0.isNull(0) ? nil : "#\($0.int64(0))"
+            $0.optionalInt64(0).map { "#\($0)" }
         } ?? nil
     }
 }

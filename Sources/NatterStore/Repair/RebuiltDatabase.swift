@@ -27,7 +27,10 @@ final class RebuiltDatabase {
     private let isStaged: Bool
 
     var path: String { Store.databasePath(root) }
-    private var stagedPath: String { path + ".rebuilt" }
+    private var stagedPath: String { RebuiltDatabase.stagedPath(root) }
+
+    /// Where the new database of a directory is until it takes the place of the old one.
+    static func stagedPath(_ root: String) -> String { Store.databasePath(root) + ".rebuilt" }
 
     init(_ root: String, disk: any Disk, report: @escaping (Phrase) -> Void) throws {
         (self.root, self.disk, self.report) = (root, disk, report)
@@ -48,8 +51,9 @@ final class RebuiltDatabase {
         if !exists { _ = try StoreSecret.read(in: root, disk: disk) }
         isStaged = true
         (wasMissing, hasUnknownLoss) = (!exists, !exists)
-        try disk.removeDatabase(database + ".rebuilt")
-        let connection = try Connection(path: database + ".rebuilt", role: .writer, disk: disk)
+        let staged = RebuiltDatabase.stagedPath(root)
+        try disk.removeDatabase(staged)
+        let connection = try Connection(path: staged, role: .writer, disk: disk)
         open = connection
         var hasWholeJournal = true
         if exists { hasWholeJournal = try salvage(database, connection) }
@@ -72,22 +76,22 @@ final class RebuiltDatabase {
     /// Completes a run that was killed while its database replaced the old one. As long as that is there, a server may have
     /// written to it since.
     private static func finishFormer(_ root: String, _ disk: any Disk, _ report: (Phrase) -> Void) throws {
-        let path = Store.databasePath(root)
-        guard try (disk.information(path)?.size ?? 0) == 0, try disk.information(path + ".rebuilt") != nil,
-            try disk.information(path + ".rebuilt-wal") == nil, try isWhole(path + ".rebuilt", disk)
+        let (path, staged) = (Store.databasePath(root), stagedPath(root))
+        guard try (disk.information(path)?.size ?? 0) == 0, try disk.information(staged) != nil,
+            try disk.information(staged + "-wal") == nil, try isWhole(staged, disk)
         else { return }
         do {
-            let connection = try Connection(path: path + ".rebuilt", role: .reader, disk: disk)
+            let connection = try Connection(path: staged, role: .reader, disk: disk)
             guard try connection.hasRow("SELECT 1 FROM meta WHERE key='clean'") else { return }
         }
-        try disk.removeLog(of: path + ".rebuilt")
+        try disk.removeLog(of: staged)
         try replace(root, disk, Quarantine(root: root, disk: disk), report)
         report("put '\(path)' in place, which a repair that was stopped had finished")
     }
 
     /// Removes what a stopped run has left beside a database that is used: later it would be older.
     static func discardUnfinished(_ root: String, _ disk: any Disk) throws(DiskError) {
-        try disk.removeDatabase(Store.databasePath(root) + ".rebuilt")
+        try disk.removeDatabase(stagedPath(root))
     }
 
     /// - Throws: if this process may not open it, or has no descriptors left. A database that is whole must not be replaced then.
@@ -202,7 +206,7 @@ final class RebuiltDatabase {
             let target = try quarantine.move(name)
             if name == path { report("moved the damaged database to '\(target)'") }
         }
-        try disk.rename(path + ".rebuilt", to: path)
+        try disk.rename(stagedPath(root), to: path)
         try disk.syncDirectory(root)
     }
 }
