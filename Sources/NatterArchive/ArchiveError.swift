@@ -42,6 +42,11 @@ public enum ArchiveError: Error, Equatable, PhraseConvertible {
         }
     }
 
+    /// Whether a newer natter has made the database.
+    public var isNewer: Bool {
+        if case .index(let error) = self { error.reason == .newerSchema } else { false }
+    }
+
     /// Whether the disk is full and nothing else is wrong.
     public var isFull: Bool {
         switch self {

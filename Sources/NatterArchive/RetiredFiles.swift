@@ -69,7 +69,7 @@ public struct RetiredFiles {
         var offset: UInt64 = 0
         while offset < found.size {
             let count = Int(clamping: min(found.size - offset, UInt64(zeros.count)))
-            try file.write(Array(zeros.prefix(count)), at: offset)
+            try file.write(count == zeros.count ? zeros : Array(zeros.prefix(count)), at: offset)
             offset += UInt64(count)
         }
         try file.sync()

@@ -266,7 +266,7 @@ public struct SegmentRewriter {
         for row in rows where text.count < LogDictionary.maximumBytes {
             let records = try reader.open(row, of: conversation).records
             for index in 0..<records.count where !erased.contains(records.firstSeq.advanced(by: index)) {
-                text += records[index].text
+                records.withText(at: index) { text += $0 }
             }
         }
         return LogDictionary(text.prefix(LogDictionary.maximumBytes))

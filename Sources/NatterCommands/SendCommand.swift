@@ -91,7 +91,7 @@ enum SendCommand {
     private static let queueParagraph: Phrase =
         "With --queue natter keeps a message in the outbox if the server cannot be reached, is busy or is full. A note "
         + "says so, and the exit status is 0. Later commands that use your session, except "
-        + "logout and passwd, send the outbox in order, each message once; see 'natter help outbox'."
+        + "doctor, logout, passwd and whoami, send the outbox in order, each message once; see 'natter help outbox'."
 
     private static func send(
         _ words: [String], to chosen: String?, _ context: Context, _ input: Int32

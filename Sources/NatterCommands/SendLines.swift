@@ -203,8 +203,10 @@ final class SendLines {
         let before: Phrase =
             switch (sentCount, queuedCount) {
             case (0, 0): "nothing was sent"
-            case (_, 0): "the lines before it were sent"
-            default: "the lines before it were sent or queued"
+            case (_, 0):
+                "the lines before it were sent. Correct it, then \(continuation): nothing is sent twice"
+            default:
+                "the lines before it were sent or queued. Correct it, then \(continuation): nothing is sent twice"
             }
         return CommandFailure(.invalidData, code: code, "line \(line): \(reason); \(before)")
     }

@@ -70,6 +70,11 @@ public struct ErasedAccount: Sendable {
         !record.isImported && (record.sender == name || eventWithoutName(record) != nil)
     }
 
+    /// Whether a message may be one, told without making a record of it.
+    public func mayBeIn(_ records: Records, at index: Int) -> Bool {
+        records.kind(at: index) == .event || records.sender(at: index) == name
+    }
+
     /// The erased form of an event, with the number; nil for what is no event or does not name the account.
     func withoutName(_ record: Record) -> Record? {
         guard var erased = eventWithoutName(record) else { return nil }

@@ -1,6 +1,4 @@
 public import NatterLanguage
-// For `_nfc`, because FoundationEssentials has no normalization. It uses the same interface.
-@_spi(_Unicode) internal import Swift
 
 /// Why a name is refused. The phrase follows "the name '…'".
 public enum NameError: Error, Equatable, PhraseConvertible {
@@ -31,8 +29,7 @@ extension String {
 /// The rule for names of users and groups.
 ///
 /// A name is stored in Unicode normalization form C and compared by its case key. The server normalizes every name that
-/// it receives with `Normalization.formC`. That function is in NatterServer, because it needs full Foundation, which
-/// `natter` does not load. This type does the rest.
+/// it receives with ``Normalization/formC(_:)``. This type does the rest.
 public enum NameRule {
     public static let maximumBytes = 64
     /// Bytes that a name may have before it is normalized. Normalization form C makes a text at most 3.5 times shorter, so
@@ -94,9 +91,7 @@ public enum NameRule {
     /// take a letter apart (`U+0390`), so the key is put into normalization form C again. Compare keys byte by byte.
     public static func caseKey(_ name: String) -> String {
         if name.utf8.allSatisfy({ $0 < 0x80 }) { return name.lowercased() }
-        var key = String.UnicodeScalarView()
-        key.append(contentsOf: name.lowercased().uppercased().lowercased()._nfc)
-        return String(key)
+        return Normalization.normalized(name.lowercased().uppercased().lowercased())
     }
 
     public static func isGeneral(_ name: String) -> Bool { isSame(name, general) }

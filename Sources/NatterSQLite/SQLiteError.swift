@@ -76,7 +76,7 @@ public struct SQLiteError: Error, Equatable, PhraseConvertible {
         case .full: "no room left for '\(path)'"
         case .corrupt: "the database '\(path)' is damaged: \(message)"
         case .busy: "the database '\(path)' is locked by another process"
-        case .newerSchema: "the database '\(path)' was made by a newer natter: \(message)"
+        case .newerSchema: "the database '\(path)' was made by a newer natter: \(message); use that one"
         case .cannotOpen: "cannot open the database '\(path)': \(message)"
         default: "database '\(path)': \(message)"
         }

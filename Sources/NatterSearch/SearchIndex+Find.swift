@@ -98,6 +98,9 @@ private struct Found {
 private final class Search {
     /// If there are fewer hits than this, they are collected from all ranges and sorted afterwards.
     private static let rareLimit = 64
+    /// So many rows may be hits in other conversations besides. If these counted as hits, one of them would decide which way is
+    /// taken, and by the time of a search its user would learn of words that others have written.
+    private static let foreignLimit = 448
     /// The number of rows in the first group of ranges, and how many times larger each group is than the one before. If
     /// each FTS5 query is costly, there should be few.
     private var groups: (firstRows: Int64, growth: Int64) { query.isCostlyToStart ? (32_768, 64) : (512, 4) }
@@ -121,10 +124,12 @@ private final class Search {
         guard !query.isCostlyToStart else { return false }
         // Words that are frequent but never together cost a walk through all their lists. Three quarters of the budget
         // are left for the newest of them then.
+        let limit = Search.rareLimit + (ranges.areOfSome ? Search.foreignLimit : 0)
         let rows = try index.connection.limited(to: ranges.budget, share: 4) {
-            try self.rows(from: 1, to: .max, limit: Search.rareLimit)
+            try self.rows(
+                ranges.areOfSome ? query.wantedExpression : query.expression, from: 1, to: .max, limit: limit)
         }
-        guard rows.count < Search.rareLimit else { return false }
+        guard rows.count < limit else { return false }
         var found: [Found] = []
         var start = 0
         while start < rows.count {
@@ -135,6 +140,13 @@ private final class Search {
             let end = rows[start...].firstIndex { $0 < range.firstRow } ?? rows.count
             if ranges.contain(range) { found.append(Found(range: range, rows: rows[start..<end])) }
             start = end
+        }
+        guard found.reduce(0, { $0 + $1.rows.count }) < Search.rareLimit else { return false }
+        if ranges.areOfSome, query.hasNegative {
+            found = try found.map { part in
+                guard let highest = part.rows.first, let lowest = part.rows.last else { return part }
+                return Found(range: part.range, rows: try hits(from: lowest, to: highest)[...])
+            }
         }
         found.sort { ranges.comesFirst($0.range, $1.range) }
         _ = try self.visit(found, visit)
@@ -163,7 +175,7 @@ private final class Search {
         let falling = group.indices.sorted { group[$0].firstRow > group[$1].firstRow }
         var rows: [Int64] = []
         for piece in pieces(of: falling.map { group[$0] }) {
-            rows += try self.rows(from: piece.lowerBound, to: piece.upperBound, limit: -1)
+            rows += try hits(from: piece.lowerBound, to: piece.upperBound)
         }
         var parts = [Range<Int>](repeating: 0..<0, count: group.count)
         var start = 0
@@ -193,10 +205,26 @@ private final class Search {
         return pieces
     }
 
+    /// The rows that the query finds, highest first.
+    ///
+    /// FTS5 looks for excluded words in the next row that has the others, too, before it sees that it is behind `last`. That takes
+    /// up to a millisecond, by which a user would learn of words that others have written. So they are looked for apart.
+    private func hits(from first: Int64, to last: Int64) throws -> [Int64] {
+        guard ranges.areOfSome, let unwanted = query.unwantedExpression else {
+            return try rows(query.expression, from: first, to: last)
+        }
+        let wanted = try rows(query.wantedExpression, from: first, to: last)
+        guard let highest = wanted.first, let lowest = wanted.last else { return [] }
+        let excluded = Set(try rows(unwanted, from: lowest, to: highest))
+        return wanted.filter { !excluded.contains($0) }
+    }
+
     /// - Parameter limit: the maximum number of rows, or -1 for no limit.
     /// - Returns: the rows, highest first; if there are more than the limit, not the highest.
-    private func rows(from first: Int64, to last: Int64, limit: Int) throws -> [Int64] {
-        var rows = try index.connection.rows(SearchIndex.hits, query.expression, first, last, limit) { $0.int64(0) }
+    private func rows(
+        _ expression: String, from first: Int64, to last: Int64, limit: Int = -1
+    ) throws -> [Int64] {
+        var rows = try index.connection.rows(SearchIndex.hits, expression, first, last, limit) { $0.int64(0) }
         rows.reverse()
         return rows
     }

@@ -83,10 +83,20 @@ public struct SearchQuery: Sendable, Equatable {
 
     /// The query in the language of FTS5.
     var expression: String {
-        let all = zip(terms, literals)
-        let wanted = "(" + all.filter { !$0.0.isNegative }.map(\.1).joined(by: " AND ") + ")"
-        let unwanted = all.filter(\.0.isNegative).map(\.1)
-        return unwanted.isEmpty ? wanted : wanted + " NOT (" + unwanted.joined(by: " OR ") + ")"
+        wantedExpression + (unwantedExpression.map { " NOT \($0)" } ?? "")
+    }
+
+    /// The same without the terms that exclude messages.
+    var wantedExpression: String {
+        "(" + zip(terms, literals).filter { !$0.0.isNegative }.map(\.1).joined(by: " AND ") + ")"
+    }
+
+    var hasNegative: Bool { terms.contains { $0.isNegative } }
+
+    /// The terms that exclude messages; nil if there are none.
+    var unwantedExpression: String? {
+        let unwanted = zip(terms, literals).filter(\.0.isNegative).map(\.1)
+        return unwanted.isEmpty ? nil : "(" + unwanted.joined(by: " OR ") + ")"
     }
 
     /// True if SQLite must collect all words with a certain prefix each time the query runs.

@@ -70,6 +70,9 @@ struct SearchRanges {
         (self.since, self.until, self.budget) = (since?.rawValue ?? .min, until?.rawValue ?? .max, budget)
     }
 
+    /// Whether only some conversations may be searched.
+    var areOfSome: Bool { among != nil }
+
     func contain(_ range: SearchRange) -> Bool {
         isWanted(range) && range.maxTime.rawValue >= since && range.minTime.rawValue <= until
     }

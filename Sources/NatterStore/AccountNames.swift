@@ -140,8 +140,11 @@ extension Store {
 }
 
 extension AccountState {
+    /// An account as other users see it. The moment of each request of someone who is online would show who wakes whom, and so
+    /// who writes to whom.
     func view(at now: Timestamp) -> UserView {
-        UserView(name: name.text, isOnline: isOnline(at: now), lastSeen: lastSeen)
+        let isOnline = isOnline(at: now)
+        return UserView(name: name.text, isOnline: isOnline, lastSeen: isOnline ? now : lastSeen)
     }
 
     func adminView(at now: Timestamp) -> AccountView {

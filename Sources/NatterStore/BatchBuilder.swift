@@ -111,10 +111,9 @@ final class BatchBuilder {
     var isEmpty: Bool { messages.isEmpty && changes.isEmpty && movedTails.isEmpty }
 
     /// Whether nothing in the log would prove that the state was the newest for all answers: something is refused, or nothing
-    /// was sent but earlier messages.
+    /// is new.
     var mayBeOutdated: Bool {
-        operations.contains { $0.refusal != nil }
-            || postings.contains { $0.hasRefusal } || isEmpty && !postings.isEmpty
+        isEmpty || operations.contains { $0.refusal != nil } || postings.contains { $0.hasRefusal }
     }
 
     func newAccountNumber() -> AccountID {

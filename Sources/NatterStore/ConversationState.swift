@@ -184,18 +184,18 @@ struct NewestMessage: Sendable {
 /// this takes 12 bytes for each deletion.
 struct DeletedMessages: Sendable {
     private var seqs: [UInt64] = []
-    /// The place of each one's author in `names`.
+    /// The number of each one's author in `names`.
     private var authors: [UInt32] = []
-    private var names: [String] = []
+    private var names: [String: UInt32] = [:]
 
     /// - Parameter author: as in the table `relation`.
     mutating func insert(_ seq: Seq, author: String) {
         let place = firstPlace(after: seq.previous)
         guard place == seqs.count || seqs[place] != seq.rawValue else { return }
-        let number = names.firstIndex(of: author) ?? names.count
-        if number == names.count { names.append(author) }
+        let number = names[author] ?? UInt32(names.count)
+        names[author] = number
         seqs.insert(seq.rawValue, at: place)
-        authors.insert(UInt32(number), at: place)
+        authors.insert(number, at: place)
     }
 
     /// Forgets messages that are not kept any more.
@@ -214,8 +214,8 @@ struct DeletedMessages: Sendable {
     func count(after seq: Seq, for user: String) -> UInt64 {
         let start = firstPlace(after: seq)
         guard start < seqs.count else { return 0 }
-        let isCounted = names.map { $0 != user && $0 != RelationRows.everyone }
-        return UInt64(authors[start...].count { isCounted[Int($0)] })
+        let (own, everyone) = (names[user], names[RelationRows.everyone])
+        return UInt64(authors[start...].count { $0 != own && $0 != everyone })
     }
 
     private func firstPlace(after seq: Seq) -> Int {

@@ -30,7 +30,9 @@ struct SealedContent: Sendable {
             let uncounted = records.uncounted(at: index)
             if uncounted == .everyone { sent["", default: 0] += 1 }
             // A sender without a text is noted, too, so that a rebuild finds the account.
-            guard !records[index].isImported, records.sender(at: index).first != ErasedAccount.mark else { continue }
+            guard !records.isImported(at: index), records.sender(at: index).first != ErasedAccount.mark else {
+                continue
+            }
             sent[String(decoding: records.sender(at: index), as: UTF8.self), default: 0] += uncounted == .sender ? 1 : 0
         }
         relations += Relation.all(of: records)

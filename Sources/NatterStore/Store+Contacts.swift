@@ -24,8 +24,9 @@ extension Store {
     public func setContact(
         _ user: String, _ isContact: Bool, for principal: Principal, _ completion: @escaping Completion<UserView>
     ) {
-        changePeer(user, of: principal, completion) { peer throws(StoreError) in
-            .contactSet(principal.account, peer: peer, isContact: isContact)
+        changePeer(user, of: principal, completion) { own, peer in
+            own.contacts.contains(peer) == isContact
+                ? nil : .contactSet(own.id, peer: peer, isContact: isContact)
         }
     }
 
@@ -33,24 +34,28 @@ extension Store {
     public func setBlocked(
         _ user: String, _ isBlocked: Bool, for principal: Principal, _ completion: @escaping Completion<UserView>
     ) {
-        changePeer(user, of: principal, completion) { peer throws(StoreError) in
-            if isBlocked, principal.account == peer { throw .forbidden("you cannot block yourself") }
-            return .blockSet(principal.account, peer: peer, isBlocked: isBlocked)
+        changePeer(user, of: principal, completion) { own, peer throws(StoreError) in
+            if isBlocked, own.id == peer { throw .forbidden("you cannot block yourself") }
+            return own.blocked.contains(peer) == isBlocked
+                ? nil : .blockSet(own.id, peer: peer, isBlocked: isBlocked)
         }
     }
 
     private func changePeer(
         _ user: String, of principal: Principal, _ completion: @escaping Completion<UserView>,
-        _ decide: @escaping @Sendable (AccountID) throws(StoreError) -> Change
+        _ decide: @escaping @Sendable (AccountState, AccountID) throws(StoreError) -> Change?
     ) {
         let now = clock.now()
         let found = state.withLock { state in
             state.account(named: user).flatMap { $0.isErased ? nil : ($0.id, $0.view(at: now)) }
         }
         guard let (peer, view) = found else { return completion(.failure(.noSuchUser(user))) }
-        change(by: principal, answering: completion) { _, _ throws(StoreError) in
+        change(by: principal, answering: completion) { state, _ throws(StoreError) in
+            guard let own = state.accounts[principal.account], let change = try decide(own, peer) else {
+                return (.nothing, view)
+            }
             // So the account's other devices hear of it.
-            (Decision(try decide(peer), .noted(principal.account, conversation: 0, .contacts, data: nil)), view)
+            return (Decision(change, .noted(own.id, conversation: 0, .contacts, data: nil)), view)
         }
     }
 }

@@ -191,6 +191,7 @@ extension Store {
             }
             let new = ConversationState.Membership(
                 isAdmin: isAdmin ?? old?.isAdmin ?? false, since: old?.since ?? builder.commit)
+            if let old, old.isAdmin == new.isAdmin { return (.nothing, group.name) }
             if old?.isAdmin == true, !new.isAdmin { try group.checkOtherAdmin(than: account.id, state) }
             var decision = Decision(
                 .memberPut(account.id, in: number, new),

@@ -25,12 +25,9 @@ public enum StoreOpenError: Error, PhraseConvertible {
         switch self {
         case .locked(let directory): "another natterd is using '\(directory)'; stop it first"
         case .cannotCreate(let error): error.phrase
-        case .newer(let detail): detail
-        case .damaged(let detail): detail
-        case .incomplete(let detail): detail
-        case .malformed(let detail): detail
-        case .unreachable(let detail): detail
-        case .unfit(let detail): detail
+        case .newer(let detail), .damaged(let detail), .incomplete(let detail), .malformed(let detail),
+            .unreachable(let detail), .unfit(let detail):
+            detail
         }
     }
 }

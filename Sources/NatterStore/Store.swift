@@ -185,7 +185,7 @@ public final class Store: Sendable {
                 answer.withLock { $0 = .success(value) }
                 return decision
             }, completion: { error in completion(error.map { .failure($0) } ?? answer.withLock { $0 }) },
-            endsBatch: true, freesRoom: freesRoom)
+            endsBatch: true, account: principal?.account.rawValue ?? 0, freesRoom: freesRoom)
         submit(.operation(operation))
     }
 

@@ -3,6 +3,9 @@ internal import NatterSQLite
 
 /// The tables of a server's store: `DIR/store.db`.
 enum StoreSchema {
+    /// How many steps a file needs to have these. A check does not write, so it meets files of earlier versions.
+    static let (lossStep, retiredStep, firstSeqStep) = (2, 6, 7)
+
     static let current = Schema(steps: [
         ArchiveSchema.tables + """
             CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -103,7 +106,7 @@ enum StoreSchema {
                 subject TEXT NOT NULL
             );
             """,
-        // Messages that a repair has found to be lost. Their numbers are never assigned again.
+        // 2: messages that a repair has found to be lost. Their numbers are never assigned again.
         """
         CREATE TABLE loss (
             conversation INTEGER NOT NULL,
@@ -113,14 +116,14 @@ enum StoreSchema {
             PRIMARY KEY (conversation, first_seq)
         ) WITHOUT ROWID;
         """,
-        // Where a session was begun: the host and the program that the client names.
+        // 3: where a session was begun: the host and the program that the client names.
         """
         ALTER TABLE token ADD COLUMN host TEXT;
         ALTER TABLE token ADD COLUMN program TEXT;
         """,
-        // Who created a group, because accounts may create only so many.
+        // 4: who created a group, because accounts may create only so many.
         "ALTER TABLE conversation ADD COLUMN maker INTEGER;",
-        // The ids of imported messages and the files that they came from, for as long as the conversation lives.
+        // 5: the ids of imported messages and the files that they came from, for as long as the conversation lives.
         """
         CREATE TABLE import_key (
             conversation INTEGER NOT NULL,
@@ -136,7 +139,7 @@ enum StoreSchema {
             PRIMARY KEY (conversation, digest)
         ) WITHOUT ROWID;
         """,
-        // What was erased, and the commit that readers learn it from.
+        // 6: what was erased, and the commit that readers learn it from.
         RetiredFiles.table + """
             CREATE TABLE erasure (
                 conversation INTEGER NOT NULL,
@@ -147,7 +150,7 @@ enum StoreSchema {
             ) WITHOUT ROWID;
             CREATE INDEX erasure_commit ON erasure (conversation, commit_number);
             """,
-        // Which messages are kept: the lowest seq, the commit that set it, and for how long. Of the messages that are not
+        // 7: which messages are kept: the lowest seq, the commit that set it, and for how long. Of the messages that are not
         // kept, `sent.dropped` says how many a sender wrote; they stay in `sent.count`.
         """
         ALTER TABLE conversation ADD COLUMN first_seq INTEGER NOT NULL DEFAULT 1;
@@ -155,10 +158,10 @@ enum StoreSchema {
         ALTER TABLE conversation ADD COLUMN retain_days INTEGER;
         ALTER TABLE sent ADD COLUMN dropped INTEGER NOT NULL DEFAULT 0;
         """,
-        // For whom an erased text never counted as unread: the number of its author's account. From here on, values of `batch`
+        // 8: for whom an erased text never counted as unread: the number of its author's account. From here on, values of `batch`
         // may be compressed, too, and an older natterd can't read them.
         "ALTER TABLE erasure ADD COLUMN author INTEGER;",
-        // Deletions of erased messages still named their authors. An erasure finds what was imported by its seq.
+        // 9: deletions of erased messages still named their authors. An erasure finds what was imported by its seq.
         """
         CREATE INDEX account_name ON account (name);
         UPDATE relation SET author=coalesce('#'||(SELECT number FROM account

@@ -42,8 +42,11 @@ final class StoreWriter: Sendable {
         /// other stores were first in the log. An error refuses only this operation.
         let decide: @Sendable (BatchBuilder) throws -> Decision
         let completion: @Sendable (StoreError?) -> Void
-        /// Whether later items must see its changes, for example a change of who may write.
+        /// Whether it must see all of the batch as part of the state, and what comes after it must see its changes, for example
+        /// who may write.
         var endsBatch = false
+        /// Whose turn it takes among those that end a batch; 0 if nobody's.
+        var account: Int64 = 0
         /// Whether it must see all earlier items as part of the state, including the heads of conversations.
         var beginsBatch = false
         /// Whether it records work that makes files smaller, for which the room is kept that a full disk has left.
@@ -61,6 +64,7 @@ final class StoreWriter: Sendable {
 
     private struct Queue {
         var items: [Item] = []
+        var changes = Changes()
         /// Those whose turn is next come first.
         var bulks: [Bulk] = []
         /// How many have a part in the commit that is being made, or in look-ups of repeated ids after it.
@@ -72,7 +76,32 @@ final class StoreWriter: Sendable {
 
         /// Whether a part of bulk may go into the next commit.
         var offersBulk: Bool { !bulks.isEmpty && (!holdsBulk || isStopping) }
-        var isOver: Bool { isStopping && items.isEmpty && bulks.isEmpty && busyBulks == 0 }
+        var isOver: Bool { isStopping && items.isEmpty && changes.isEmpty && bulks.isEmpty && busyBulks == 0 }
+    }
+
+    /// Changes that end a batch. A commit takes one of them, from each account in turn, behind all else that waits: so nobody's
+    /// messages wait for many changes of another.
+    private struct Changes {
+        private var lines: [Int64: ArraySlice<Item>] = [:]
+        /// The accounts that have a line; whose turn is next comes first.
+        private var turns: ArraySlice<Int64> = []
+
+        var isEmpty: Bool { turns.isEmpty }
+
+        mutating func append(_ item: Item, of account: Int64) {
+            if lines[account] == nil { turns.append(account) }
+            lines[account, default: []].append(item)
+        }
+
+        mutating func take() -> Item? {
+            guard let account = turns.popFirst(), var line = lines.removeValue(forKey: account) else { return nil }
+            let item = line.popFirst()
+            if !line.isEmpty {
+                lines[account] = line
+                turns.append(account)
+            }
+            return item
+        }
     }
 
     /// Bytes that may wait for a commit. Requests beyond it are refused as busy: bulk first, and never work that frees room.
@@ -98,7 +127,11 @@ final class StoreWriter: Sendable {
                 queue.bulks.append(Bulk(posting))
             } else {
                 guard queue.cost < StoreWriter.queueLimit || item.freesRoom else { return false }
-                queue.items.append(item)
+                if let account = item.turn {
+                    queue.changes.append(item, of: account)
+                } else {
+                    queue.items.append(item)
+                }
             }
             queue.cost += cost
             return true
@@ -117,7 +150,9 @@ final class StoreWriter: Sendable {
     private func next(isLinedUp: Bool) -> [Item]? {
         queue.wait { queue -> [Item]?? in
             let takesBulk = queue.offersBulk || isLinedUp && !queue.bulks.isEmpty
-            guard !queue.items.isEmpty || takesBulk else { return queue.isOver ? .some(nil) : nil }
+            guard !queue.items.isEmpty || !queue.changes.isEmpty || takesBulk else {
+                return queue.isOver ? .some(nil) : nil
+            }
             var items = takesBulk && queue.items.first?.beginsBatch != true ? takeTurn(&queue) : []
             var taken = 0
             var (cost, size) = (0, 0)
@@ -135,6 +170,10 @@ final class StoreWriter: Sendable {
             } else {
                 queue.items.removeFirst(taken)
             }
+            if items.last?.endsBatch != true, let change = queue.changes.take() {
+                queue.cost -= min(change.cost, queue.cost)
+                items.append(change)
+            }
             return .some(items)
         } ?? nil
     }
@@ -145,7 +184,7 @@ final class StoreWriter: Sendable {
     private func takeTurn(_ queue: inout Queue) -> [Item] {
         var items: [Item] = []
         var (messages, bytes) = (0, 0)
-        let most = queue.items.isEmpty ? StoreWriter.turn.messages : StoreWriter.turn.inCompany
+        let most = queue.items.isEmpty && queue.changes.isEmpty ? StoreWriter.turn.messages : StoreWriter.turn.inCompany
         while let bulk = queue.bulks.first, messages < most, bytes < StoreWriter.turn.bytes {
             queue.bulks.removeFirst()
             queue.busyBulks += 1
@@ -197,7 +236,7 @@ final class StoreWriter: Sendable {
     private func waitForProposal() -> Bool {
         queue.wait { queue in
             if let first = queue.items.first { return first.isProposal }
-            return queue.offersBulk ? true : queue.isOver ? false : nil
+            return queue.offersBulk || !queue.changes.isEmpty ? true : queue.isOver ? false : nil
         } ?? false
     }
 }
@@ -223,6 +262,12 @@ extension StoreWriter.Item {
     var endsBatch: Bool { has { $0.endsBatch } }
     /// Whether it may use the kept room of a full disk.
     var freesRoom: Bool { has { $0.freesRoom } }
+
+    /// Whose turn it takes among changes; nil for what keeps its place.
+    fileprivate var turn: Int64? {
+        guard case .operation(let operation) = self, operation.endsBatch, !operation.beginsBatch else { return nil }
+        return operation.account
+    }
 
     private func has(_ property: (StoreWriter.Operation) -> Bool) -> Bool {
         switch self {

@@ -260,4 +260,31 @@ struct IndexTests {
         #expect(try ["common", "word7", "number2*", "\"word7 number107\""].map { try index.hits($0) } == before)
         try index.integrityCheck()
     }
+
+    @Test("a hit in another conversation does not change how one's own are searched")
+    func foreignHits() throws {
+        let directory = try TemporaryDirectory()
+        let index = try SearchIndex.openForWriting(path: directory.index)
+        try index.add((0..<63).map { "a merger \($0)" } + (0..<6_000).map { "filler \($0)" }, to: general)
+        func search(_ query: String) throws -> (seqs: [UInt64], groups: Int) {
+            var (seqs, groups): ([UInt64], Int) = ([], 0)
+            let own = try index.entries(of: [general]).compactMap(\.self)
+            let budget = WorkBudget(steps: 1_000_000, pages: 100_000)
+            try index.search(SearchQuery(query), among: own, budget: budget, reached: { _ in groups += 1 }) { hit in
+                seqs.append(hit.seq.rawValue)
+                return .next
+            }
+            return (seqs, groups)
+        }
+        let queries = ["merger", "merger -filler", "merger -7", "filler -merger"]
+        let before = try queries.map(search)
+        #expect(before[0].seqs.count == 63 && before[1].seqs.count == 63 && before[2].seqs.count == 62)
+        // Few hits are collected at once, and many group by group.
+        #expect(before.map { $0.groups > 0 } == [false, false, false, true])
+        try index.add(["their merger", "their filler"], to: random)
+        for (query, former) in zip(queries, before) {
+            let found = try search(query)
+            #expect(found.seqs == former.seqs && found.groups == former.groups, "\(query)")
+        }
+    }
 }

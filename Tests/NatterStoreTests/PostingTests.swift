@@ -42,6 +42,44 @@ struct PostingTests {
         #expect(growth < 4_096, "the stack grew by \(growth) bytes")
     }
 
+    @Test("neither messages nor others' changes wait for the many changes of one account")
+    func turns() throws {
+        let store = try TestStore()
+        let (alice, bob) = (try store.user("alice"), try store.user("bob"))
+        let done = Monitor<[String]>([])
+        for number in 0..<2_000 {
+            store.store.setContact("alice", number.isMultiple(of: 2), for: bob) { _ in
+                done.signal { $0.append("bob's") }
+            }
+        }
+        let message = NewMessage(conversation: "general", text: "hello", key: nil)
+        store.store.post([message], by: alice, stopAtRefusal: false) { _ in done.signal { $0.append("posted") } }
+        store.store.setContact("bob", true, for: alice) { _ in done.signal { $0.append("alice's") } }
+        let order = done.wait(timeoutMilliseconds: 60_000) { $0.count == 2_002 ? $0 : nil }
+        let last = try #require(order?.last)
+        // In the order of arrival, both would be behind all of bob's.
+        #expect(last == "bob's")
+        #expect(order?.firstIndex(of: "posted") ?? .max < 2_000 && order?.firstIndex(of: "alice's") ?? .max < 2_000)
+    }
+
+    @Test("a change that changes nothing is no commit")
+    func nothing() throws {
+        let store = try TestStore()
+        let (alice, bob) = (try store.user("alice"), try store.user("bob"))
+        _ = try waitFor { store.store.createGroup("team", isOpen: true, by: alice, $0) }.get()
+        func change() throws {
+            _ = try waitFor { store.store.setContact("bob", true, for: alice, $0) }.get()
+            _ = try waitFor { store.store.setBlocked("bob", true, for: alice, $0) }.get()
+            _ = try waitFor {
+                store.store.putMember("bob", in: "team", isAdmin: nil, mayAdd: true, by: bob, $0)
+            }.get()
+        }
+        try change()
+        let before = store.store.statistics().commits
+        try change()
+        #expect(store.store.statistics().commits == before)
+    }
+
     @Test("concurrent posts get each number once")
     func concurrent() throws {
         let store = try TestStore()

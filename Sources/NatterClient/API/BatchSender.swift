@@ -20,6 +20,9 @@ public final class BatchSender {
     private let usesKeptRoom: Bool
     /// Whether each message has a request of its own from now on.
     private var sendsSingly = false
+    /// How many messages a request may have. A server stores none of a body that breaks off early, so each cut halves it: what a
+    /// bad line lets through gets through.
+    private var mostMessages = MessageBatch.fullCount
 
     /// - Parameters:
     ///   - timeoutMilliseconds: the longest time without progress.
@@ -68,6 +71,9 @@ public final class BatchSender {
                 sendsSingly = true
                 continue
             }
+            if batch.count == before, obstacle.isOutcomeUnknown {
+                mostMessages = max(1, min(mostMessages, batch.count) / 2)
+            }
             mayHaveArrived = mayHaveArrived || obstacle.isOutcomeUnknown && !api.mustProve
             guard let asked = BatchSender.pauseAsked(by: obstacle) else { throw obstacle }
             let wait = max(pause, asked)
@@ -82,7 +88,8 @@ public final class BatchSender {
     private func attempt(
         _ batch: inout MessageBatch, until limit: Int64, _ onMessage: @escaping (ArraySlice<UInt8>) throws -> Void
     ) throws(APIError) -> APIError.Refusal? {
-        let answers = BatchAnswers(expected: sendsSingly ? 1 : batch.count, onMessage: onMessage)
+        let count = sendsSingly ? 1 : min(batch.count, mostMessages)
+        let answers = BatchAnswers(expected: count, onMessage: onMessage)
         // Accepted messages are removed even if the answer was cut short.
         defer { batch.removeFirst(answers.takenCount) }
         let request =
@@ -90,7 +97,8 @@ public final class BatchSender {
             ? HTTPRequest(
                 .post, "/v1/messages", headers: [("Content-Type", "application/json")], body: batch.firstLine)
             : HTTPRequest(
-                .post, "/v1/messages?stop=1", headers: [("Content-Type", "application/x-ndjson")], body: batch.body)
+                .post, "/v1/messages?stop=1", headers: [("Content-Type", "application/x-ndjson")],
+                body: batch.lines(count))
         do throws(APIError) {
             _ = try api.perform(
                 request, deadlineMilliseconds: Int(clamping: max(1, limit - MonotonicClock.now()))
@@ -108,6 +116,7 @@ public final class BatchSender {
             throw error
         }
         wasReached = true
+        mostMessages = min(MessageBatch.fullCount, mostMessages * 2)
         guard answers.isComplete else { throw api.foreign("it left lines without an answer") }
         return answers.refusal
     }

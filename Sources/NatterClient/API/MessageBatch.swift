@@ -56,12 +56,13 @@ public struct MessageBatch: Sendable {
     }
 
     /// The line of the first remaining message.
-    var firstLine: [UInt8] { Array(body.prefix { $0 != UInt8(ascii: "\n") }) }
+    var firstLine: [UInt8] { Array(lines(1).dropLast()) }
 
-    /// The lines of the remaining messages.
-    var body: [UInt8] {
-        guard let start = items.dropFirst(doneCount).first?.start else { return [] }
-        return Array(bytes[start...])
+    /// The lines of the first remaining messages.
+    func lines(_ count: Int) -> [UInt8] {
+        let rest = items.dropFirst(doneCount)
+        guard let start = rest.first?.start else { return [] }
+        return Array(bytes[start..<(rest.dropFirst(count).first?.start ?? bytes.count)])
     }
 }
 

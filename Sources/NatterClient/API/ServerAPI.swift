@@ -165,7 +165,7 @@ public final class ServerAPI {
     ///   - read: returns the entries of a page; and if there are more, the `next` of the page, which a foreign server may
     ///     leave out.
     func everything<Page: Decodable, Entry>(
-        _ path: String, _ name: KeyPath<Entry, String>, _ read: (Page) -> ([Entry], next: String??)
+        _ path: String, _ name: (Entry) -> String, _ read: (Page) -> ([Entry], next: String??)
     ) throws(APIError) -> [Entry] {
         var entries: [Entry] = []
         var after: String?
@@ -177,7 +177,7 @@ public final class ServerAPI {
             bytes += answer.body.count
             guard bytes <= ServerAPI.listBytes else { throw foreign("its list does not end") }
             let (found, next) = read(try decode(answer))
-            guard found.allSatisfy({ $0[keyPath: name].utf8.count <= NameRule.maximumBytesAsSent }) else {
+            guard found.allSatisfy({ name($0).utf8.count <= NameRule.maximumBytesAsSent }) else {
                 throw foreign("its answer lacks a valid '\("name")'")
             }
             entries += found

@@ -1,3 +1,4 @@
+internal import NatterArchive
 public import NatterLanguage
 public import NatterModel
 internal import NatterSQLite
@@ -305,8 +306,7 @@ public struct Outbox {
     private func repair() throws {
         let path = location.databasePath
         let staged = path + ".new"
-        var kept = path + ".damaged"
-        while try disk.information(kept) != nil { kept += "+" }
+        let kept = try disk.freePath(Path.name(of: path) + ".damaged", in: location.directory)
         try disk.removeDatabase(staged)
         var isComplete = false
         do {

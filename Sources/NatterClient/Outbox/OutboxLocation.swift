@@ -1,5 +1,6 @@
 public import NatterCrypto
 public import NatterModel
+internal import NatterSystem
 
 /// The place of the outbox of one account or one token: `HOME/outbox/…/`. Messages that one login queued are never
 /// sent by another.
@@ -24,5 +25,13 @@ extension ClientHome {
     /// The outbox of a token from a file. It belongs to the token itself, so the token's account need not be known.
     public func outbox(of token: Token) -> OutboxLocation {
         OutboxLocation(directory: "\(path)/outbox/token-\(tokenAccount(token).fingerprint)")
+    }
+
+    /// The outboxes of other tokens, such as one that this token has replaced.
+    public func outboxes(ofOthersThan token: Token) throws -> [OutboxLocation] {
+        let (disk, directory) = (PosixDisk(), "\(path)/outbox")
+        guard try disk.information(directory)?.isDirectory == true else { return [] }
+        return try disk.list(directory).filter { $0.hasPrefix("token-") }
+            .map { OutboxLocation(directory: "\(directory)/\($0)") }.filter { $0 != outbox(of: token) }
     }
 }

@@ -44,15 +44,15 @@ public struct ClientHome: Sendable {
     /// The replica of a user of a store. Another address of the store or another profile leads to the same replica,
     /// but another user never does.
     ///
-    /// - Parameter limitedToken: the fingerprint of a token that has its own replica.
-    public func replica(store: StoreID, user: String, limitedToken: String? = nil) -> ReplicaLocation {
-        ReplicaLocation(home: path, store: store, user: user, limitedToken: limitedToken)
+    /// - Parameter limitedScope: the fingerprint of a scope that has its own replica.
+    public func replica(store: StoreID, user: String, limitedScope: String? = nil) -> ReplicaLocation {
+        ReplicaLocation(home: path, store: store, user: user, limitedScope: limitedScope)
     }
 
     /// The replica of an account; nil before a login has told its name and store.
     public func replica(of account: Account) -> ReplicaLocation? {
         guard let name = account.name, let store = account.store else { return nil }
-        return replica(store: store, user: name, limitedToken: account.limitedToken)
+        return replica(store: store, user: name, limitedScope: account.limitedScope)
     }
 
     /// The known account of a token from a file, so that the server need not be asked each time.
@@ -126,7 +126,16 @@ public struct TokenAccount: Sendable {
 
     private func limited(_ account: Account) -> Account {
         var account = account
-        account.limitedToken = account.scope == "all" ? nil : fingerprint
+        guard let scope = account.scope, scope != "all", let name = account.name, let store = account.store else {
+            return account
+        }
+        account.limitedScope = Hex.encode(Array(Digest(of: Array(scope.utf8)).bytes.prefix(8)))
+        // Until 2026-11-29 each token had a replica of its own, with the watches in it.
+        let home = Path.directory(of: directory)
+        let replica = ReplicaLocation(home: home, store: store, user: name, limitedScope: account.limitedScope)
+        let former = ReplicaLocation(home: home, store: store, user: name, limitedScope: fingerprint)
+        let disk = PosixDisk()
+        if (try? disk.information(replica.directory)) == nil { try? disk.rename(former.directory, to: replica.directory) }
         return account
     }
 }

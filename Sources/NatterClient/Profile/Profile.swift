@@ -209,9 +209,10 @@ public struct Account: Equatable, Sendable {
     var session: String?
     /// What a token from a file is good for; nil for a session, which can do all.
     public var scope: String?
-    /// The fingerprint of a token that can't do all. Such a token syncs only what it may see, so it has its own replica:
-    /// in that of the login, its cursor would pass what it does not get.
-    var limitedToken: String?
+    /// The fingerprint of what a token is good for that can't do all. Such tokens sync only what they may see, so they have
+    /// their own replica: in that of the login, their cursor would pass what they do not get. It is the same for the next token
+    /// that is good for the same, so that its cursors and watches go on.
+    var limitedScope: String?
     /// The settings of this profile alone: `ca-file`, `lang`, `color`.
     public var settings: [String: String] = [:]
     /// The settings that a profile may have besides its server.

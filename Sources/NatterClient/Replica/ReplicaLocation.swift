@@ -3,20 +3,20 @@ internal import NatterCrypto
 public import NatterModel
 internal import NatterSystem
 
-/// The place of the replica of one user of one store: `HOME/replicas/<store id>-<16 hex of the user's name>/`. That of a
-/// token that can't do all has `-<fingerprint of the token>` behind it.
+/// The place of the replica of one user of one store: `HOME/replicas/<store id>-<16 hex of the user's name>/`. That of
+/// tokens that can't do all has `-<fingerprint of their scope>` behind it.
 public struct ReplicaLocation: Sendable, Equatable {
     public let directory: String
     public let store: StoreID
     /// The account's name, as the server writes it.
     public let user: String
 
-    public init(home: String, store: StoreID, user: String, limitedToken: String? = nil) {
+    public init(home: String, store: StoreID, user: String, limitedScope: String? = nil) {
         self.store = store
         self.user = user
         // A hash, because a name may contain characters that mean something to the file system.
         let hash = Hex.encode(Array(Digest(of: Array(user.utf8)).bytes.prefix(8)))
-        directory = "\(home)/replicas/\(store)-\(hash)" + (limitedToken.map { "-\($0)" } ?? "")
+        directory = "\(home)/replicas/\(store)-\(hash)" + (limitedScope.map { "-\($0)" } ?? "")
     }
 
     /// The directory's name, which is unique to store and user.

@@ -14,10 +14,10 @@ enum AdminLogCommand {
             .flag("audit", "print what admins did instead of the server's events"),
         ],
         description: [
-            "Print the newest events of the server, oldest first: connections, each request with its user, duration "
-                + "and size, messages accepted and sent by conversation and number, and errors. The log never has "
-                + "a password, a token or a text. The server keeps a few thousand events until it stops. With "
-                + "--json: the objects.",
+            "Print the newest events of the server, oldest first: starts, sessions, what admins did, and errors. If the "
+                + "server runs with '--log-level debug', also connections, each request with its user, duration and "
+                + "size, and messages accepted and sent by conversation and number. The log never has a password, a "
+                + "token or a text. The server keeps a few thousand events until it stops. With --json: the objects.",
             "With --audit, print what admins did: the time, the admin, the action and its target. The server keeps "
                 + "this forever.",
         ],

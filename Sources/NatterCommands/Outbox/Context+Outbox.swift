@@ -31,6 +31,20 @@ extension Context {
         Outbox(location) { [console] in console.note($0) }
     }
 
+    /// Tells of messages that were queued with another token than that of `--token-file`. They may be another account's, so
+    /// only that token sends them.
+    func tellOutboxesOfOtherTokens() throws {
+        guard tokenFile != nil else { return }
+        for location in try home().outboxes(ofOthersThan: try login().token) {
+            let count = try outbox(at: location).counts().waiting
+            if count == 0 { continue }
+            note(
+                .plural(
+                    count, "\(count) message that was queued with another token waits in '\(location.directory)'",
+                    "\(count) messages that were queued with another token wait in '\(location.directory)'"))
+        }
+    }
+
     /// Sends the outbox before a command does its own work. The command never fails because of it.
     ///
     /// - Returns: the server's error if not everything was sent.

@@ -175,7 +175,13 @@ enum GroupCommand {
             guard let retention = Retention(text) else {
                 throw context.arguments.error("give days, such as '90d', or 'forever', not '\(text)'")
             }
-            let group = try context.api().retainGroup(context.arguments.operand("GROUP") ?? "", retention)
+            let name = context.arguments.operand("GROUP") ?? ""
+            if retention != .forever {
+                try Question.confirm(
+                    "drop messages of '\(name)' that are older than \(retention.description) for good?",
+                    context.arguments, context.console)
+            }
+            let group = try context.api().retainGroup(name, retention)
             try context.writeJSON(group)
             context.confirm(
                 retention == .forever

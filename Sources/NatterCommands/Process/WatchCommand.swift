@@ -330,6 +330,12 @@ enum WatchCommand {
                 ("NATTER_KIND", message.kind.name), ("NATTER_ABOUT", message.about?.description),
                 ("NATTER_VIA", message.via),
             ]
+            // A bot that answers with 'natter' must not do so as somebody else, whom it would then answer.
+            for option in ["home", "profile", "server", "token-file"] {
+                guard let value = context.arguments.value(option) else { continue }
+                let name = "NATTER_" + option.uppercased().replacing("-", with: "_")
+                child.environment.append((name, value))
+            }
             child.input = Array(message.text.utf8)
             // The next start runs the command again if it has not ended well, and must not do so beside this one.
             child.forwarded = .all

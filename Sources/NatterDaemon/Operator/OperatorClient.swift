@@ -95,8 +95,9 @@ struct OperatorClient {
         guard first.kind == .greeting else { return try end(first) }
         let greeting = try WireJSON.decode(OperatorFrame.Greeting.self, from: first.body)
         guard greeting.version == OperatorFrame.version else { throw OperatorClient.otherVersion }
-        // Nothing can be undone that is done to the wrong store.
-        if let given = DataDirectory.namedStore(arguments, console), let served = greeting.store, served != given {
+        // Nothing can be undone that is done to the wrong store. An earlier natterd does not say which it has.
+        if let given = DataDirectory.namedStore(arguments, console), greeting.store != given {
+            guard greeting.store != nil else { throw OperatorClient.otherVersion }
             throw CommandFailure(
                 .usage, code: "usage",
                 "the server on '\(directory)' has another store; leave out --store and NATTERD_STORE, or name another directory with --data"

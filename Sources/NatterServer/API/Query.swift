@@ -1,5 +1,3 @@
-// Full Foundation, for Unicode normalization only. FoundationEssentials lacks it.
-internal import Foundation
 internal import NatterLanguage
 internal import NatterModel
 internal import NatterWire

@@ -66,8 +66,11 @@ public final class ServiceLog: Sendable {
     /// - Returns: the events, and the number of the newest event at this moment.
     func entries(after number: UInt64?, limit: Int, level: Event.Level) -> ([Entry], last: UInt64) {
         state.withLock { state in
-            let all = state.entries[state.start...] + state.entries[..<state.start]
-            let wanted = all.lazy.filter { $0.number > number ?? 0 && $0.event.level >= level }
+            let (entries, start) = (state.entries, state.start)
+            // Numbers follow one another, so the place of what is new is known.
+            let new = number.map { state.last > $0 ? Int(clamping: state.last - $0) : 0 } ?? entries.count
+            let wanted = (max(0, entries.count - new)..<entries.count).lazy
+                .map { entries[(start + $0) % entries.count] }.filter { $0.event.level >= level }
             return (number == nil ? Array(wanted.suffix(limit)) : Array(wanted.prefix(limit)), state.last)
         }
     }

@@ -91,6 +91,12 @@ public final class StoreBackup {
     private var stagedDatabase: String { Store.databasePath(target) + ".new" }
 
     private func run(_ connection: Connection, _ visit: @escaping (StoreDamage) -> Void) throws -> Summary {
+        // An earlier backup must not end for one that could not be checked.
+        do { try StoreSchema.current.check(connection) } catch let error as SQLiteError
+            where error.reason == .newerSchema
+        {
+            throw StoreOpenError.newer(error.phrase)
+        }
         guard !Path.areNested(source, target) else { throw BackupError.nested(target) }
         let lock = try lockTarget()
         return try withExtendedLifetime(lock) {

@@ -120,7 +120,8 @@ extension Store {
     ) throws -> Set<Seq> {
         var seqs: Set<Seq> = []
         func look(through records: Records) {
-            for index in 0..<records.count where account.isIn(records[index]) {
+            for index in 0..<records.count
+            where account.mayBeIn(records, at: index) && account.isIn(records[index]) {
                 seqs.insert(records.firstSeq.advanced(by: index))
             }
         }

@@ -31,7 +31,7 @@ struct CheckedConversation {
 
         var found: [CheckedConversation] = []
         // A database of an earlier version keeps everything.
-        let first = try StoreCheck.has("retired", on: connection) ? "first_seq" : "1"
+        let first = try Schema.version(of: connection) >= StoreSchema.firstSeqStep ? "first_seq" : "1"
         let rows = try connection.statement(
             "SELECT number,id,kind,name,user_a,user_b,sealed_seq,sealed_hash,sealed_commit,\(first) FROM conversation")
         while try rows.step() {

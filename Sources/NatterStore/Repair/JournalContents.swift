@@ -9,7 +9,7 @@ struct JournalContents {
     /// The records of each conversation, by seq and without duplicates.
     private(set) var records: [Int64: [Record]] = [:]
     /// Batches that can't be read, with the number and the bytes of their row.
-    private(set) var damaged: [(row: Int64, bytes: [UInt8], reason: Phrase)] = []
+    private(set) var damaged: [(row: Int64, commit: Commit, bytes: [UInt8], reason: Phrase)] = []
     /// The highest seq of each conversation that a damaged batch seems to have assigned.
     private(set) var given: [Int64: Seq] = [:]
     private(set) var lastCommit = Commit.zero
@@ -36,7 +36,7 @@ struct JournalContents {
                 }
             } catch {
                 let reason = (error as? FormatViolation)?.reason ?? Phrase(describing: error)
-                damaged.append((number, rows.blob(1), reason))
+                damaged.append((number, commit, rows.blob(1), reason))
                 firstDamaged = firstDamaged ?? commit
                 // A damaged batch can't be trusted. But if a number continues the last one, it was probably assigned.
                 rows.withBlob(1) { bytes in
@@ -74,7 +74,9 @@ struct JournalContents {
     var conversations: Set<Int64> { Set(records.keys).union(given.keys) }
 
     func records(of conversation: Int64, _ range: ClosedRange<Seq>) -> [Record] {
-        (records[conversation] ?? []).filter { range.contains($0.seq) }
+        let all = records[conversation] ?? []
+        let start = all.indices.partitionPoint { all[$0].seq >= range.lowerBound }
+        return Array(all[start...].prefix { $0.seq <= range.upperBound })
     }
 
     func top(of conversation: Int64) -> Seq {

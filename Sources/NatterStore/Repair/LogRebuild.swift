@@ -81,10 +81,9 @@ struct LogRebuild {
 
     /// Files that say that the log begins with them because older messages are not kept.
     private var beginnings: [(number: Int, header: SegmentHeader)] {
-        survey.files.enumerated().compactMap { number, file in
-            guard file.isPlaced, file.conversation == identity.id, let header = file.header, header.isBeginning else {
-                return nil
-            }
+        (survey.filesOf[identity.id] ?? []).compactMap { number in
+            let file = survey.files[number]
+            guard file.isPlaced, let header = file.header, header.isBeginning else { return nil }
             return (number, header)
         }
     }
@@ -120,7 +119,9 @@ struct LogRebuild {
     /// The higher value wins between equal blocks: the one in the better file.
     private func preference(_ block: SurveyedBlock) -> Int {
         let file = survey.files[block.file]
-        let isKnown = knownSegments.contains { $0.name(of: identity.id) == file.path }
+        let isKnown = knownSegments.contains {
+            $0.firstSeq == file.header?.firstSeq && $0.generation == file.generation
+        }
         let faults = (file.isPlaced ? 0 : 4) + (file.hasDictionary ? 0 : 2) + (file.loose.isEmpty ? 0 : 1)
         return (8 - faults) * 2 + (isKnown ? 1 : 0)
     }
@@ -348,15 +349,16 @@ struct LogRebuild {
 
     /// Only the last file may be appended to, and only if nothing in it is wrong.
     private func closeFiles(_ log: inout RebuiltLog, _ chain: LogChain) {
+        let sizes = (survey.filesOf[identity.id] ?? []).map { (survey.files[$0].path, survey.files[$0].size) }
+        let sizeAt = Dictionary(uniqueKeysWithValues: sizes)
         for index in log.segments.indices {
             let row = log.segments[index]
             let former = knownSegments.first { $0.firstSeq == row.firstSeq && $0.generation == row.generation }
-            let path = row.name(of: identity.id)
             let isLast = index == log.segments.count - 1 && log.sealedSeq == chain.end
             let hasRoom =
                 row.size < Segment.maximumBytes
                 && (row.dictionary != .none || row.size < UInt64(LogDictionary.maximumBytes))
-            let isWhole = survey.files.contains { $0.path == path && $0.size == row.size }
+            let isWhole = sizeAt[row.name(of: identity.id)] == row.size
             log.segments[index].isClosed = former?.isClosed == true || !isLast || !hasRoom || !isWhole
         }
     }

@@ -45,6 +45,8 @@ struct SurveyedBlock {
 /// All log files of a data directory, read block by block. Changes nothing.
 struct LogSurvey {
     private(set) var files: [SurveyedFile] = []
+    /// The indices of each conversation's files in `files`.
+    private(set) var filesOf: [ConversationID: [Int]] = [:]
     /// Whole blocks by conversation, in the order of files and offsets.
     private(set) var blocks: [ConversationID: [SurveyedBlock]] = [:]
     /// Files under `logs/` that are not log files of this store.
@@ -78,6 +80,11 @@ struct LogSurvey {
     var conversations: Set<ConversationID> {
         Set(blocks.keys).union(
             files.compactMap { $0.isPlaced && $0.header?.isBeginning == true ? $0.conversation : nil })
+    }
+
+    /// What the headers say of files of a conversation.
+    func headers(of id: ConversationID) -> [SegmentHeader] {
+        (filesOf[id] ?? []).lazy.map { files[$0] }.filter { !$0.isForeign }.compactMap(\.header)
     }
 
     private func list() throws -> [String] {
@@ -126,6 +133,7 @@ struct LogSurvey {
         if size > UInt64(contents.bytes.count) { loose.append(UInt64(contents.bytes.count)..<size) }
         let generation = contents.header?.generation(ofName: path)
         let isForeign = contents.header.map { store != nil && $0.store != store } ?? false
+        if let conversation { filesOf[conversation, default: []].append(files.count) }
         files.append(
             SurveyedFile(
                 path: path, size: size, header: contents.header, conversation: conversation, generation: generation,

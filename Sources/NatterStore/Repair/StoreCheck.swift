@@ -116,9 +116,9 @@ public final class StoreCheck {
         let leftovers = try SideFiles(database, disk)
         do {
             let connection = try Connection(path: database, role: .reader, disk: disk)
-            try StoreSchema.current.check(connection)
+            let version = try StoreSchema.current.check(connection)
             try checkDatabase(connection)
-            if try StoreCheck.has("meta", on: connection) {
+            if version > 0 {
                 try checkConversations(connection)
                 try checkLoading(connection)
             } else if try Store.hasLogs(directory, disk) {
@@ -149,7 +149,7 @@ public final class StoreCheck {
         isClean = try connection.hasRow("SELECT 1 FROM meta WHERE key='clean'")
         losses = try LossRows.all(on: connection)
         // The next start removes them.
-        if try StoreCheck.has("retired", on: connection) {
+        if try Schema.version(of: connection) >= StoreSchema.retiredStep {
             knownFiles.formUnion(try RetiredFiles.all(on: connection).map { directory + "/" + $0 })
         }
         let tails = try journal(connection)
@@ -216,21 +216,17 @@ public final class StoreCheck {
         for problem in problems { report(StoreDamage(file: database, problem: problem)) }
     }
 
-    /// Whether a database has a table. A check does not write, so it does not migrate a database of an earlier version.
-    static func has(_ table: String, on connection: Connection) throws(SQLiteError) -> Bool {
-        try connection.hasRow("SELECT 1 FROM sqlite_schema WHERE name=?", table)
-    }
-
     // MARK: The journal
 
     /// The journal's records by conversation.
     private func journal(_ connection: Connection) throws -> [Int64: [Record]] {
         let contents = try JournalContents(connection, sealed: [:])
-        for (row, _, reason) in contents.damaged {
+        for damaged in contents.damaged {
             report(
                 StoreDamage(
                     file: database,
-                    problem: "the journal's batch of commit \(UInt64(bitPattern: row) / 2) can't be read: \(reason)"))
+                    problem: "the journal's batch of commit \(damaged.commit.rawValue) can't be read: \(damaged.reason)"
+                ))
         }
         return contents.records
     }

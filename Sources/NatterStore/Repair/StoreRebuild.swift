@@ -224,7 +224,7 @@ public final class StoreRebuild {
         _ identity: ConversationIdentity, _ survey: LogSurvey, _ people: RebuiltPeople, _ connection: Connection
     ) throws -> ConversationIdentity {
         guard identity.kind == .personal, identity.users.count < 2,
-            let users = survey.files.first(where: { $0.header?.conversation == identity.id })?.header?.users,
+            let users = survey.headers(of: identity.id).first?.users,
             users.count == 2
         else { return identity }
         let pair = try people.pair(users[0], users[1])
@@ -238,8 +238,7 @@ public final class StoreRebuild {
     private func origin(_ id: ConversationID, _ store: StoreID, _ survey: LogSurvey) -> RebuiltPeople.Origin {
         let blocks = (survey.blocks[id] ?? []).sorted { $0.header.firstSeq < $1.header.firstSeq }
         let history = GroupHistory(blocks.flatMap(\.events))
-        let headers = survey.files.filter { !$0.isForeign }.compactMap(\.header).filter { $0.conversation == id }
-        if let newest = headers.max(by: { ($0.firstSeq, $0.created) < ($1.firstSeq, $1.created) }) {
+        if let newest = survey.headers(of: id).max(by: { ($0.firstSeq, $0.created) < ($1.firstSeq, $1.created) }) {
             return RebuiltPeople.Origin(
                 kind: newest.kind, name: history.name ?? newest.name, users: newest.users, history: history)
         }
@@ -344,9 +343,10 @@ public final class StoreRebuild {
 
     private func keepDamagedBatches(_ journal: JournalContents, _ connection: Connection) throws {
         guard purpose == .repair else { return }
-        for (row, bytes, reason) in journal.damaged {
+        for (row, commit, bytes, reason) in journal.damaged {
             let path = try quarantine.keep(bytes, name: "store.db-batch-\(row)")
-            report("the journal's batch of commit \(row / 2) can't be read: \(reason); its bytes are in '\(path)'")
+            report(
+                "the journal's batch of commit \(commit.rawValue) can't be read: \(reason); its bytes are in '\(path)'")
             try connection.run("DELETE FROM batch WHERE number=?", row)
         }
     }

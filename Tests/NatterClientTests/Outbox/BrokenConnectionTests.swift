@@ -29,6 +29,19 @@ struct BrokenConnectionTests {
     }
 
     @Test(
+        "lines get through a link that cuts each connection early, because less is sent at once",
+        arguments: UInt64(1)...2)
+    func narrow(seed: UInt64) throws {
+        let alice = try server.user("alice")
+        let proxy = try CuttingProxy(to: server.port, seed: seed, cuts: .max, bytes: 20_000...30_000)
+        let lines = (1...1_500).map { "line \($0)" }
+        let outcome = try alice.with(server: proxy.url).send(
+            "--lines", "--timeout", "120", input: Array(lines.joined(separator: "\n").utf8))
+        #expect(outcome.code == 0, "\(outcome.errors)")
+        #expect(try difference(alice.texts(), lines) == nil)
+    }
+
+    @Test(
         "if the connection stays broken, the error names the line and the id to continue with", arguments: UInt64(1)...6
     )
     func resume(seed: UInt64) throws {

@@ -33,6 +33,17 @@ struct NameLengthTests {
         #expect(Normalization.formC(ascii) == ascii)
     }
 
+    @Test("a name gets normalization form C")
+    func form() {
+        for (written, normal) in [
+            ("Lo\u{308}wer", "L\u{F6}wer"), ("\u{1112}\u{1161}\u{11AB}", "\u{D55C}"), ("\u{2126}", "\u{3A9}"),
+            // Both stand just behind the letters that are composed.
+            ("\u{1113}\u{1161}", "\u{1113}\u{1161}"), ("\u{1100}\u{1176}", "\u{1100}\u{1176}"),
+        ] {
+            #expect(Array(Normalization.formC(written).utf8) == Array(normal.utf8))
+        }
+    }
+
     @Test("an endless name is unknown or too long, and the answer does not repeat it")
     func answers() throws {
         let alice = try TestServer().account("alice")

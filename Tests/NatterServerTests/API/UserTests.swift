@@ -70,6 +70,22 @@ struct UserTests {
         #expect(try names(alice.get("/v1/users", ["online": "1"])) == ["alice"])
     }
 
+    @Test("nobody sees when exactly someone who is online makes requests")
+    func moments() throws {
+        let clock = TestClock()
+        let server = try TestServer(clock: clock)
+        let (alice, bob) = (try server.account("alice"), try server.account("bob"))
+        _ = try bob.get("/v1/whoami")
+        let left = clock.now()
+        clock.advance(milliseconds: 59_999)
+        func seen() throws -> String? {
+            try alice.get("/v1/users", ["q": "bob"]).decode(UserList.self).users.first?.lastSeen
+        }
+        #expect(try seen() == clock.now().rfc3339)
+        clock.advance(milliseconds: 1)
+        #expect(try seen() == left.rfc3339)
+    }
+
     @Test("'last seen' survives a restart")
     func lastSeen() throws {
         let clock = TestClock()

@@ -1,5 +1,5 @@
-internal import Foundation
-internal import NatterModel
+// For `_nfc`, because FoundationEssentials has no normalization, and full Foundation makes a program 44 MB larger.
+@_spi(_Unicode) internal import Swift
 
 /// Unicode normalization form C. The server stores names in this form.
 public enum Normalization {
@@ -13,7 +13,11 @@ public enum Normalization {
         return normalized(String(decoding: beginning, as: UTF8.self)) + " …"
     }
 
-    private static func normalized(_ text: String) -> String {
-        text.utf8.allSatisfy { $0 < 0x80 } ? text : text.precomposedStringWithCanonicalMapping
+    /// The same for a text that is known to be short.
+    static func normalized(_ text: String) -> String {
+        if text.utf8.allSatisfy({ $0 < 0x80 }) { return text }
+        var normal = String.UnicodeScalarView()
+        normal.append(contentsOf: text._nfc)
+        return String(normal)
     }
 }
