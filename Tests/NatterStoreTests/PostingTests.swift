@@ -75,9 +75,9 @@ struct PostingTests {
             }.get()
         }
         try change()
-        let before = store.store.statistics().commits
+        let before = store.store.state.withLock { $0.commit }
         try change()
-        #expect(store.store.statistics().commits == before)
+        #expect(store.store.state.withLock { $0.commit } == before)
     }
 
     @Test("concurrent posts get each number once")

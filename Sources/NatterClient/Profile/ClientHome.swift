@@ -135,7 +135,9 @@ public struct TokenAccount: Sendable {
         let replica = ReplicaLocation(home: home, store: store, user: name, limitedScope: account.limitedScope)
         let former = ReplicaLocation(home: home, store: store, user: name, limitedScope: fingerprint)
         let disk = PosixDisk()
-        if (try? disk.information(replica.directory)) == nil { try? disk.rename(former.directory, to: replica.directory) }
+        if (try? disk.information(replica.directory)) == nil {
+            try? disk.rename(former.directory, to: replica.directory)
+        }
         return account
     }
 }

@@ -26,7 +26,8 @@ enum ProfileCommand {
 
     private static let newName = OperandSpec.required("NAME", "the profile")
     private static let knownName = OperandSpec.required("NAME", names: .profiles, "the profile")
-    private static let pairsHelp: Phrase = "server, ca-file, lang or color; an empty value removes it, other than the server"
+    private static let pairsHelp: Phrase =
+        "server, ca-file, lang or color; an empty value removes it, other than the server"
 
     private static let list = CommandSpec(
         "ls", aliases: ["list"], "list the profiles",
