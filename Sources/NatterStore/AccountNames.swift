@@ -140,11 +140,11 @@ extension Store {
 }
 
 extension AccountState {
-    /// An account as other users see it. The moment of each request of someone who is online would show who wakes whom, and so
-    /// who writes to whom.
+    /// An account as other users see it. The moment in which a request of theirs stops to wait would show who has written to
+    /// them, so for those who wait, the present time stands for it.
     func view(at now: Timestamp) -> UserView {
-        let isOnline = isOnline(at: now)
-        return UserView(name: name.text, isOnline: isOnline, lastSeen: isOnline ? now : lastSeen)
+        let waited = lastWaited.map { $0.advanced(milliseconds: Store.onlineMilliseconds) > now } ?? false
+        return UserView(name: name.text, isOnline: isOnline(at: now), lastSeen: waiting > 0 || waited ? now : lastSeen)
     }
 
     func adminView(at now: Timestamp) -> AccountView {

@@ -10,6 +10,8 @@ struct AccountState {
     var isDisabled: Bool
     let created: Timestamp
     var lastSeen: Timestamp?
+    /// When a request of theirs last began or stopped to wait, at this server since its start.
+    var lastWaited: Timestamp?
     var lastAddress: String?
     /// How many requests of the account are waiting for news.
     var waiting = 0

@@ -120,6 +120,7 @@ struct StoreState {
     mutating func noteWaiting(of account: AccountID, _ change: Int, at now: Timestamp) {
         accounts[account]?.waiting += change
         accounts[account]?.lastSeen = now
+        accounts[account]?.lastWaited = now
         dirtyAccounts.insert(account)
         active.insert(account)
     }

@@ -57,6 +57,36 @@ struct TokenTests {
         #expect(try robot(file, ["send", "-c", "ops", "x"]).code == 77)
     }
 
+    @Test("a token that replaces another one for the same conversation goes on with its replica")
+    func replaced() throws {
+        try world.bob.sends("for all")
+        let share = "robot/.local/share/natter/"
+        /// The directories of replicas, or the names of files.
+        func names(_ directory: String, _ place: Int) -> Set<String> {
+            let files = world.directory.files().map { $0.dropFirst(world.directory.path.utf8.count + 1) }
+            return Set(
+                files.filter { $0.hasPrefix(share + directory + "/") }
+                    .compactMap { $0.split(separator: "/").dropFirst(place).first.map(String.init) })
+        }
+        func reads(_ text: String) throws {
+            let log = try robot(token("--scope", "read:general"), ["log", "general", "--json"])
+            #expect(try log.code == 0 && log.objects().last?[string: "text"] == text, "\(log)")
+        }
+        try reads("for all")
+        let replica = try #require(names("replicas", 5).first)
+        // As an earlier natter named it, after the token
+        let fingerprint = try #require(names("tokens", 5).first)
+        let earlier = replica.split(separator: "-").prefix(2).joined(separator: "-") + "-" + fingerprint
+        let path = world.directory(share + "replicas/")
+        #expect(rename(path + replica, path + earlier) == 0)
+        let again = try robot(world.directory("token"), ["log", "general", "--offline", "--json"])
+        #expect(try again.objects().last?[string: "text"] == "for all", "\(again)")
+        #expect(names("replicas", 5) == [replica])
+        try world.bob.sends("for the next")
+        try reads("for the next")
+        #expect(names("replicas", 5) == [replica])
+    }
+
     @Test("a token for reading one conversation does nothing else")
     func read() throws {
         try world.bob.sends("for all")

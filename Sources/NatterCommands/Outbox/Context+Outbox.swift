@@ -73,10 +73,14 @@ extension Context {
             confirm(
                 .plural(count, "\(count) message sent from the outbox", "\(count) messages sent from the outbox"))
         }
-        for (entry, refusal) in report.refused {
+        // Of hundreds to a group that is gone, one says as much.
+        let told = report.refused.count > 5 ? 3 : report.refused.count
+        for (entry, refusal) in report.refused.prefix(told) {
             note(
                 "message \(entry.number) of the outbox, to '\(entry.request.conversation)', was refused: "
                     + "\(refusal.phrase); it is parked, see 'natter outbox ls'")
         }
+        let more = report.refused.count - told
+        if more > 0 { note("\(more) more were refused and are parked; see 'natter outbox ls'") }
     }
 }

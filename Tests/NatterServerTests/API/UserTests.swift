@@ -70,20 +70,29 @@ struct UserTests {
         #expect(try names(alice.get("/v1/users", ["online": "1"])) == ["alice"])
     }
 
-    @Test("nobody sees when exactly someone who is online makes requests")
+    @Test("nobody sees when exactly someone who waits gets news")
     func moments() throws {
-        let clock = TestClock()
+        let clock = TestClock(Timestamp(milliseconds: 1_795_159_445_123))
         let server = try TestServer(clock: clock)
         let (alice, bob) = (try server.account("alice"), try server.account("bob"))
-        _ = try bob.get("/v1/whoami")
-        let left = clock.now()
-        clock.advance(milliseconds: 59_999)
         func seen() throws -> String? {
             try alice.get("/v1/users", ["q": "bob"]).decode(UserList.self).users.first?.lastSeen
         }
-        #expect(try seen() == clock.now().rfc3339)
+        #expect(try seen() == "2026-11-20T07:24:05.123Z")
+        let connection = try RawClient(port: server.port)
+        connection.send(
+            "GET /v1/sync?wait=60 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(bob.token ?? "")\r\n\r\n")
+        try server.untilWaiting(1)
+        clock.advance(milliseconds: 3_000)
+        #expect(try seen() == "2026-11-20T07:24:08.123Z")
+        clock.advance(milliseconds: 4_000)
+        _ = try alice.say("news")
+        #expect(try connection.answer().status == 200)
+        clock.advance(milliseconds: 59_999)
+        #expect(try seen() == "2026-11-20T07:25:12.122Z")
+        // Later it shows when that was.
         clock.advance(milliseconds: 1)
-        #expect(try seen() == left.rfc3339)
+        #expect(try seen() == "2026-11-20T07:24:12.123Z")
     }
 
     @Test("'last seen' survives a restart")
