@@ -211,10 +211,9 @@ private struct SearchHits {
     private mutating func surround(_ seq: Seq, in conversation: ReplicaConversation) throws {
         let start = try replica.start(ofNewest: around, conversation, surroundings(before: seq))
         if let group, group.conversation.id == conversation.id {
-            if seq > group.start, seq <= group.newest { return }
             let reach = try replica.start(ofNewest: around + 1, conversation, surroundings(before: group.start.next))
-            if seq > reach, seq <= group.start {
-                self.group?.start = start
+            if seq > reach, seq <= group.newest {
+                self.group?.start = min(group.start, start)
                 return
             }
         }

@@ -126,8 +126,7 @@ private final class Search {
         // are left for the newest of them then.
         let limit = Search.rareLimit + (ranges.areOfSome ? Search.foreignLimit : 0)
         let rows = try index.connection.limited(to: ranges.budget, share: 4) {
-            try self.rows(
-                ranges.areOfSome ? query.wantedExpression : query.expression, from: 1, to: .max, limit: limit)
+            try self.rows(expression, from: 1, to: .max, limit: limit)
         }
         guard rows.count < limit else { return false }
         var found: [Found] = []
@@ -142,12 +141,7 @@ private final class Search {
             start = end
         }
         guard found.reduce(0, { $0 + $1.rows.count }) < Search.rareLimit else { return false }
-        if ranges.areOfSome, query.hasNegative {
-            found = try found.map { part in
-                guard let highest = part.rows.first, let lowest = part.rows.last else { return part }
-                return Found(range: part.range, rows: try hits(from: lowest, to: highest)[...])
-            }
-        }
+        found = try index.connection.limited(to: ranges.budget, share: 4) { try withoutUnwanted(found) }
         found.sort { ranges.comesFirst($0.range, $1.range) }
         _ = try self.visit(found, visit)
         return true
@@ -175,7 +169,7 @@ private final class Search {
         let falling = group.indices.sorted { group[$0].firstRow > group[$1].firstRow }
         var rows: [Int64] = []
         for piece in pieces(of: falling.map { group[$0] }) {
-            rows += try hits(from: piece.lowerBound, to: piece.upperBound)
+            rows += try self.rows(expression, from: piece.lowerBound, to: piece.upperBound)
         }
         var parts = [Range<Int>](repeating: 0..<0, count: group.count)
         var start = 0
@@ -185,7 +179,8 @@ private final class Search {
             parts[index] = start..<end
             start = end
         }
-        return group.indices.filter { !parts[$0].isEmpty }.map { Found(range: group[$0], rows: rows[parts[$0]]) }
+        let found = group.indices.filter { !parts[$0].isEmpty }.map { Found(range: group[$0], rows: rows[parts[$0]]) }
+        return try withoutUnwanted(found)
     }
 
     /// The rows of ranges, with adjacent ranges joined. Input and output are in descending order.
@@ -205,18 +200,32 @@ private final class Search {
         return pieces
     }
 
-    /// The rows that the query finds, highest first.
+    /// Whether excluded words are looked for apart, and only in rows of the ranges that may be searched.
     ///
-    /// FTS5 looks for excluded words in the next row that has the others, too, before it sees that it is behind `last`. That takes
-    /// up to a millisecond, by which a user would learn of words that others have written. So they are looked for apart.
-    private func hits(from first: Int64, to last: Int64) throws -> [Int64] {
-        guard ranges.areOfSome, let unwanted = query.unwantedExpression else {
-            return try rows(query.expression, from: first, to: last)
+    /// FTS5 looks for them in the next row that has the other words, too, whose ever that is. That takes up to a millisecond, by which
+    /// a user would learn of words that others have written.
+    private var excludesApart: Bool { ranges.areOfSome && query.hasNegative && !query.isCostlyToStart }
+    private var expression: String { excludesApart ? query.wantedExpression : query.expression }
+
+    /// How far apart rows may be whose excluded words are looked for together. To begin a search takes as long as to read some
+    /// hundred rows.
+    private static let unwantedSpan: Int64 = 512
+
+    /// Leaves out the rows that have a word that the query excludes, if that was not asked yet.
+    private func withoutUnwanted(_ found: [Found]) throws -> [Found] {
+        guard excludesApart, let unwanted = query.unwantedExpression else { return found }
+        return try found.map { part in
+            var kept: [Int64] = []
+            var rest = part.rows
+            while let highest = rest.first {
+                let end = rest.firstIndex { highest - $0 > Search.unwantedSpan } ?? rest.endIndex
+                let near = rest[..<end]
+                let excluded = Set(try rows(unwanted, from: near.last ?? highest, to: highest))
+                kept += near.filter { !excluded.contains($0) }
+                rest = rest[end...]
+            }
+            return Found(range: part.range, rows: kept[...])
         }
-        let wanted = try rows(query.wantedExpression, from: first, to: last)
-        guard let highest = wanted.first, let lowest = wanted.last else { return [] }
-        let excluded = Set(try rows(unwanted, from: lowest, to: highest))
-        return wanted.filter { !excluded.contains($0) }
     }
 
     /// - Parameter limit: the maximum number of rows, or -1 for no limit.

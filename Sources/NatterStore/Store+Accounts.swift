@@ -15,7 +15,7 @@ extension Store {
         _ name: UserName, password: PasswordHash, invite: Token? = nil, session: Token? = nil,
         from origin: SessionOrigin = SessionOrigin(), _ completion: @escaping Completion<AccountID>
     ) {
-        change(answering: completion) { state, builder throws(StoreError) in
+        change(turn: .registrations, answering: completion) { state, builder throws(StoreError) in
             var decision = Decision()
             if let invite {
                 // Used up in the same batch, so a code creates one account even if several requests use it at once.
@@ -61,7 +61,7 @@ extension Store {
         from origin: SessionOrigin = SessionOrigin(), _ completion: @escaping Completion<Token>
     ) {
         let token = Token.random()
-        change(answering: completion) { state, builder throws(StoreError) in
+        change(turn: .account(account), answering: completion) { state, builder throws(StoreError) in
             // Checking a password takes time. Meanwhile the account may have been disabled or its password changed.
             guard let current = state.accounts[account], !current.isDisabled,
                 verified.map({ $0.text == current.passwordHash }) ?? true
@@ -75,7 +75,9 @@ extension Store {
     }
 
     public func revoke(_ token: Digest, _ completion: @escaping Completion<Void>) {
-        change(answering: completion) { _, _ throws(StoreError) in (Decision(.tokensRemoved([token])), ()) }
+        change(turn: .logouts, answering: completion) { _, _ throws(StoreError) in
+            (Decision(.tokensRemoved([token])), ())
+        }
     }
 
     /// Ends all sessions of an account, and robots' tokens that may do everything. Robots' tokens for one conversation

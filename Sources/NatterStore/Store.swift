@@ -169,10 +169,12 @@ public final class Store: Sendable {
     /// - Parameters:
     ///   - principal: who asks. Their token is checked again, because it may have been revoked since the request began. nil
     ///     for a change that needs no token.
+    ///   - turn: whose turn it takes among changes; nil for that of `principal`, or the operator's.
     ///   - decide: runs on the writer's thread with the state lock held, and again if other stores were first in the log.
     ///     Its last value is the answer.
     func change<Value: Sendable>(
-        by principal: Principal? = nil, freesRoom: Bool = false, answering completion: @escaping Completion<Value>,
+        by principal: Principal? = nil, turn: ChangeTurn? = nil, freesRoom: Bool = false,
+        answering completion: @escaping Completion<Value>,
         _ decide: @escaping @Sendable (StoreState, BatchBuilder) throws(StoreError) -> (Decision, Value)
     ) {
         let answer = Monitor<Result<Value, StoreError>>(.failure(.failed("the store gave no answer")))
@@ -185,7 +187,7 @@ public final class Store: Sendable {
                 answer.withLock { $0 = .success(value) }
                 return decision
             }, completion: { error in completion(error.map { .failure($0) } ?? answer.withLock { $0 }) },
-            endsBatch: true, account: principal?.account.rawValue ?? 0, freesRoom: freesRoom)
+            endsBatch: true, turn: turn ?? principal.map { .account($0.account) } ?? .operators, freesRoom: freesRoom)
         submit(.operation(operation))
     }
 

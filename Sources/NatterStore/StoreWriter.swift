@@ -42,12 +42,12 @@ final class StoreWriter: Sendable {
         /// other stores were first in the log. An error refuses only this operation.
         let decide: @Sendable (BatchBuilder) throws -> Decision
         let completion: @Sendable (StoreError?) -> Void
-        /// Whether it must see all of the batch as part of the state, and what comes after it must see its changes, for example
-        /// who may write.
+        /// Whether what comes after it must see its changes, for example of who may write. It is the last of its batch.
         var endsBatch = false
-        /// Whose turn it takes among those that end a batch; 0 if nobody's.
-        var account: Int64 = 0
-        /// Whether it must see all earlier items as part of the state, including the heads of conversations.
+        /// Whose turn it takes among those that end a batch.
+        var turn = ChangeTurn.operators
+        /// Whether it must see all earlier items as part of the state, including the heads of conversations, but for changes that
+        /// wait for their turn.
         var beginsBatch = false
         /// Whether it records work that makes files smaller, for which the room is kept that a full disk has left.
         var freesRoom = false
@@ -65,6 +65,8 @@ final class StoreWriter: Sendable {
     private struct Queue {
         var items: [Item] = []
         var changes = Changes()
+        /// Whether a change waits since a commit that could take none, because its only item shares with nothing.
+        var owesChange = false
         /// Those whose turn is next come first.
         var bulks: [Bulk] = []
         /// How many have a part in the commit that is being made, or in look-ups of repeated ids after it.
@@ -74,6 +76,13 @@ final class StoreWriter: Sendable {
         var cost = 0
         var isStopping = false
 
+        mutating func takeChange() -> Item? {
+            owesChange = false
+            guard let change = changes.take() else { return nil }
+            cost -= min(change.cost, cost)
+            return change
+        }
+
         /// Whether a part of bulk may go into the next commit.
         var offersBulk: Bool { !bulks.isEmpty && (!holdsBulk || isStopping) }
         var isOver: Bool { isStopping && items.isEmpty && changes.isEmpty && bulks.isEmpty && busyBulks == 0 }
@@ -82,23 +91,26 @@ final class StoreWriter: Sendable {
     /// Changes that end a batch. A commit takes one of them, from each account in turn, behind all else that waits: so nobody's
     /// messages wait for many changes of another.
     private struct Changes {
-        private var lines: [Int64: ArraySlice<Item>] = [:]
-        /// The accounts that have a line; whose turn is next comes first.
-        private var turns: ArraySlice<Int64> = []
+        /// A place that was taken is nil: a request and its answer must not outlive their change here.
+        private var lines: [ChangeTurn: ArraySlice<Item?>] = [:]
+        /// Those that have a line; whose turn is next comes first.
+        private var turns: ArraySlice<ChangeTurn> = []
 
         var isEmpty: Bool { turns.isEmpty }
 
-        mutating func append(_ item: Item, of account: Int64) {
-            if lines[account] == nil { turns.append(account) }
-            lines[account, default: []].append(item)
+        mutating func append(_ item: Item, _ turn: ChangeTurn) {
+            if lines[turn] == nil { turns.append(turn) }
+            lines[turn, default: []].append(item)
         }
 
         mutating func take() -> Item? {
-            guard let account = turns.popFirst(), var line = lines.removeValue(forKey: account) else { return nil }
-            let item = line.popFirst()
+            guard let turn = turns.popFirst(), var line = lines.removeValue(forKey: turn) else { return nil }
+            let item = line[line.startIndex]
+            line[line.startIndex] = nil
+            line.removeFirst()
             if !line.isEmpty {
-                lines[account] = line
-                turns.append(account)
+                lines[turn] = line
+                turns.append(turn)
             }
             return item
         }
@@ -127,8 +139,8 @@ final class StoreWriter: Sendable {
                 queue.bulks.append(Bulk(posting))
             } else {
                 guard queue.cost < StoreWriter.queueLimit || item.freesRoom else { return false }
-                if let account = item.turn {
-                    queue.changes.append(item, of: account)
+                if let turn = item.turn {
+                    queue.changes.append(item, turn)
                 } else {
                     queue.items.append(item)
                 }
@@ -153,6 +165,7 @@ final class StoreWriter: Sendable {
             guard !queue.items.isEmpty || !queue.changes.isEmpty || takesBulk else {
                 return queue.isOver ? .some(nil) : nil
             }
+            if queue.owesChange, let change = queue.takeChange() { return .some([change]) }
             var items = takesBulk && queue.items.first?.beginsBatch != true ? takeTurn(&queue) : []
             var taken = 0
             var (cost, size) = (0, 0)
@@ -170,8 +183,9 @@ final class StoreWriter: Sendable {
             } else {
                 queue.items.removeFirst(taken)
             }
-            if items.last?.endsBatch != true, let change = queue.changes.take() {
-                queue.cost -= min(change.cost, queue.cost)
+            if items.last?.endsBatch == true {
+                queue.owesChange = !queue.changes.isEmpty
+            } else if let change = queue.takeChange() {
                 items.append(change)
             }
             return .some(items)
@@ -235,10 +249,17 @@ final class StoreWriter: Sendable {
     /// - Returns: whether the next ones will be proposed to the log.
     private func waitForProposal() -> Bool {
         queue.wait { queue in
-            if let first = queue.items.first { return first.isProposal }
+            if !queue.owesChange, let first = queue.items.first { return first.isProposal }
             return queue.offersBulk || !queue.changes.isEmpty ? true : queue.isOver ? false : nil
         } ?? false
     }
+}
+
+/// Who takes turns with changes. Logins, logouts and registrations of many must not wait for each other's, nor for the operator's.
+enum ChangeTurn: Hashable {
+    case operators
+    case account(AccountID)
+    case registrations, logouts
 }
 
 extension NewMessage {
@@ -264,9 +285,9 @@ extension StoreWriter.Item {
     var freesRoom: Bool { has { $0.freesRoom } }
 
     /// Whose turn it takes among changes; nil for what keeps its place.
-    fileprivate var turn: Int64? {
+    fileprivate var turn: ChangeTurn? {
         guard case .operation(let operation) = self, operation.endsBatch, !operation.beginsBatch else { return nil }
-        return operation.account
+        return operation.turn
     }
 
     private func has(_ property: (StoreWriter.Operation) -> Bool) -> Bool {

@@ -53,7 +53,10 @@ final class WriterCore: @unchecked Sendable {
         if case .follow(let number, let completion)? = items.first {
             // While this store appends as well, it has read them in its turn.
             let isCurrent = place == store.state.withLock { $0.place }
-            if let number, isCurrent, number <= place.number { return completion(nil) }
+            if let number, isCurrent, number <= place.number {
+                completion(nil)
+                return tidyUp()
+            }
             follow(completion)
             return tidyUp()
         }

@@ -143,6 +143,10 @@ struct LifeCommandTests {
             lines(alice("search", "walrus", "-C", context)).map { $0.split(separator: " ").last.map(String.init) ?? "" }
         }
         #expect(numbers("0") == ["(edited)", "12", "6", "3"])
+        // What stands before the older of two hits is there, too.
+        #expect(
+            lines(alice("search", "--regex", "text 1[01]", "-C", "1")).map { $0.suffix(2) } == [" 9", "10", "11", "12"])
+        #expect(lines(alice("search", "--regex", "text (8|10)", "-C", "2")).count == 7)
         // 7 is found by its edit, the newest message. What stands around 3 and 6 touches, between 4 and 5.
         #expect(
             numbers("1")

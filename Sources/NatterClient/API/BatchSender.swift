@@ -53,8 +53,15 @@ public final class BatchSender {
             let before = batch.count
             let limit = min(progress + timeoutMilliseconds, deadline)
             let obstacle: APIError
+            func noteProgress() {
+                if batch.count == before { return }
+                progress = MonotonicClock.now()
+                pause = BatchSender.firstPauseMilliseconds
+            }
             do throws(APIError) {
-                guard let refusal = try attempt(&batch, until: limit, onMessage) else { continue }
+                let refusal = try attempt(&batch, until: limit, onMessage)
+                noteProgress()
+                guard let refusal else { continue }
                 guard BatchSender.isAboutServer(refusal) else { return refusal }
                 obstacle = .refused(refusal)
             } catch .transport(.aborted(let cause), _) {
@@ -63,10 +70,7 @@ public final class BatchSender {
                 guard wasReached || error.isOutcomeUnknown else { throw error }
                 obstacle = error
             }
-            if batch.count < before {
-                progress = MonotonicClock.now()
-                pause = BatchSender.firstPauseMilliseconds
-            }
+            noteProgress()
             if usesKeptRoom, !sendsSingly, case .refused(let refusal) = obstacle, refusal.has(.diskFull) {
                 sendsSingly = true
                 continue
@@ -116,7 +120,8 @@ public final class BatchSender {
             throw error
         }
         wasReached = true
-        mostMessages = min(MessageBatch.fullCount, mostMessages * 2)
+        // Slowly, because each request that is too long is sent for nothing.
+        mostMessages = min(MessageBatch.fullCount, mostMessages + max(1, mostMessages / 8))
         guard answers.isComplete else { throw api.foreign("it left lines without an answer") }
         return answers.refusal
     }

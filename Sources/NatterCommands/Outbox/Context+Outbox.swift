@@ -33,11 +33,11 @@ extension Context {
 
     /// Tells of messages that were queued with another token than that of `--token-file`. They may be another account's, so
     /// only that token sends them.
-    func tellOutboxesOfOtherTokens() throws {
-        guard tokenFile != nil else { return }
-        for location in try home().outboxes(ofOthersThan: try login().token) {
-            let count = try outbox(at: location).counts().waiting
-            if count == 0 { continue }
+    func tellOutboxesOfOtherTokens() {
+        guard tokenFile != nil, let token = try? login().token else { return }
+        for location in (try? home().outboxes(ofOthersThan: token)) ?? [] {
+            // One that can't be read is none of this token's.
+            guard let count = try? outbox(at: location).counts().waiting, count > 0 else { continue }
             note(
                 .plural(
                     count, "\(count) message that was queued with another token waits in '\(location.directory)'",

@@ -78,7 +78,7 @@ enum OutboxCommand {
             return failure == nil
         }
         if let failure { throw failure }
-        try context.tellOutboxesOfOtherTokens()
+        defer { context.tellOutboxesOfOtherTokens() }
         guard !context.wantsJSON else { return .success }
         // An empty list has no header.
         guard !isEmpty else {
