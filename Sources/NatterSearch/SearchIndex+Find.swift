@@ -202,7 +202,7 @@ private final class Search {
 
     /// Whether excluded words are looked for apart, and only in rows of the ranges that may be searched.
     ///
-    /// FTS5 looks for them in the next row that has the other words, too, whose ever that is. That takes up to a millisecond, by which
+    /// FTS5 looks for them in the next row that has the other words, too, whoever wrote it. That takes up to a millisecond, by which
     /// a user would learn of words that others have written.
     private var excludesApart: Bool { ranges.areOfSome && query.hasNegative && !query.isCostlyToStart }
     private var expression: String { excludesApart ? query.wantedExpression : query.expression }
