@@ -51,13 +51,13 @@ final class ReadAhead {
 
     private static func run(_ state: Monitor<State>, _ cache: ArchiveCache) {
         let room = UnpackingRoom()
-        while let job = state.wait(until: { state -> Job?? in
-            if state.isStopping { return .some(nil) }
-            guard !state.waiting.isEmpty else { return nil }
+        func take(_ state: inout State) -> Job? {
+            guard !state.isStopping, !state.waiting.isEmpty else { return nil }
             let job = state.waiting.removeFirst()
             state.current = job.row
             return job
-        }) ?? nil {
+        }
+        while let job = state.next(take, unless: { $0.isStopping }) {
             let outcome = open(job, cache, room)
             state.signal { state in
                 state.current = nil

@@ -93,11 +93,12 @@ final class EventLog: Sendable {
 
     /// What to write next; nil at the end.
     private static func next(_ queue: Monitor<Queue>) -> Queue? {
-        queue.wait { queue -> Queue?? in
-            if queue.lines.isEmpty, queue.dropped == 0 { return queue.isClosing ? .some(nil) : nil }
+        func take(_ queue: inout Queue) -> Queue? {
+            guard !queue.lines.isEmpty || queue.dropped > 0 else { return nil }
             defer { (queue.lines, queue.dropped, queue.isWriting) = ([], 0, true) }
             return queue
-        } ?? nil
+        }
+        return queue.next(take, unless: { $0.isClosing })
     }
 
     static func line(_ event: Event, at time: Timestamp, _ format: Format) -> [UInt8] {

@@ -1,6 +1,7 @@
 public import NatterCrypto
 internal import NatterLanguage
 public import NatterModel
+internal import NatterSystem
 
 /// The header of a block. The block's compressed bytes follow it.
 ///
@@ -113,7 +114,7 @@ extension BlockHeader {
         let bytes = bytes.first(BlockHeader.byteCount)
         guard bytes.count == BlockHeader.byteCount else { throw cutShort }
         guard bytes.starts(with: BlockHeader.magic) else { throw FormatViolation("there is no block here") }
-        guard bytes.hasValidChecksum else { throw FormatViolation("the checksum of a block's header differs") }
+        guard bytes.checked != nil else { throw FormatViolation("the checksum of a block's header differs") }
 
         var fields = HeaderFields(bytes, cutShort: cutShort)
         _ = try fields.bytes(BlockHeader.magic.count)

@@ -68,8 +68,7 @@ enum BlockPayload {
                 numbers[Int(row.sender)] = senderCount
                 senderCount += 1
                 let name = records.senders[Int(row.sender)]
-                LEB128.append(UInt64(name.count), to: &senders)
-                senders += name
+                senders.append(counted: name)
             }
             LEB128.append(UInt64(numbers[Int(row.sender)]), to: &senderNumbers)
             LEB128.append(LEB128.zigzag(row.time &- formerTime), to: &times)
@@ -89,8 +88,7 @@ enum BlockPayload {
         payload.reserveCapacity(textEnd - textStart + senders.count + range.count * 12 + 64)
         func put(_ column: UInt8, _ bytes: some Collection<UInt8>) {
             payload.append(column)
-            LEB128.append(UInt64(bytes.count), to: &payload)
-            payload.append(contentsOf: bytes)
+            payload.append(counted: bytes)
         }
         put(Column.senders, senders)
         put(Column.senderNumbers, senderNumbers)
@@ -133,8 +131,7 @@ enum BlockPayload {
             if label > 0, numbers[label] == 0 {
                 count += 1
                 numbers[label] = count
-                LEB128.append(UInt64(records.labels[label - 1].count), to: &labels)
-                labels += records.labels[label - 1]
+                labels.append(counted: records.labels[label - 1])
             }
             LEB128.append(UInt64(numbers[label]), to: &column)
         }
@@ -161,8 +158,7 @@ enum BlockPayload {
         var reader = ByteReader(payload)
         var formerID = 0
         while !reader.isAtEnd {
-            guard let id = reader.byte(), let length = reader.leb128(), let bytes = reader.slice(Int(clamping: length))
-            else {
+            guard let id = reader.byte(), let bytes = reader.countedBytes() else {
                 throw FormatViolation("a column is cut short")
             }
             guard Int(id) > formerID else { throw FormatViolation("columns are out of order") }
@@ -178,8 +174,7 @@ enum BlockPayload {
         var senders: [[UInt8]] = []
         var names = ByteReader(try column(Column.senders))
         while !names.isAtEnd {
-            guard senders.count < count, let length = names.leb128(), let name = names.slice(Int(clamping: length))
-            else {
+            guard senders.count < count, let name = names.countedBytes() else {
                 throw FormatViolation("the senders are malformed")
             }
             // A message is small, but its sender is repeated with each of them.
@@ -310,10 +305,9 @@ enum BlockPayload {
         var names: [[UInt8]] = []
         var reader = ByteReader(labels)
         while !reader.isAtEnd {
-            guard names.count < rows.count, let length = reader.leb128(),
-                let name = reader.slice(Int(clamping: length)),
-                isUTF8(name)
-            else { throw FormatViolation("the labels are malformed") }
+            guard names.count < rows.count, let name = reader.countedBytes(), isUTF8(name) else {
+                throw FormatViolation("the labels are malformed")
+            }
             // As with senders, each message that has one repeats it in memory.
             guard name.count <= Limits.labelBytes.upperBound else { throw FormatViolation("a label is too long") }
             names.append(Array(name))

@@ -49,13 +49,11 @@ extension BlockPayload {
     fileprivate static func senders(atStartOf payload: ArraySlice<UInt8>) -> [[UInt8]]? {
         payload.withUnsafeBytes { payload in
             var reader = ByteReader(payload)
-            guard reader.byte() == Column.senders, let length = reader.leb128(),
-                let column = reader.slice(Int(clamping: length))
-            else { return nil }
+            guard reader.byte() == Column.senders, let column = reader.countedBytes() else { return nil }
             var names = ByteReader(column)
             var senders: [[UInt8]] = []
             while !names.isAtEnd {
-                guard let length = names.leb128(), let name = names.slice(Int(clamping: length)) else { return nil }
+                guard let name = names.countedBytes() else { return nil }
                 senders.append(Array(name))
             }
             return senders
@@ -65,7 +63,7 @@ extension BlockPayload {
     /// The column of texts; nil if the columns are malformed.
     fileprivate static func text(of payload: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
         var reader = ByteReader(payload)
-        while let id = reader.byte(), let length = reader.leb128(), let column = reader.slice(Int(clamping: length)) {
+        while let id = reader.byte(), let column = reader.countedBytes() {
             if id == Column.text { return column }
         }
         return nil

@@ -1,14 +1,11 @@
 internal import NatterCrypto
 internal import NatterModel
-internal import NatterSystem
 
 /// Reads the fields of a header in the order in which they are stored. Reading past the end throws `cutShort`.
 ///
-/// Every header of a log ends with the CRC-32C of the bytes before it (`hasValidChecksum`). A decoder verifies it first, so
+/// Every header of a log ends with the CRC-32C of the bytes before it (`checked`). A decoder verifies it first, so
 /// that it never uses a field of a damaged header.
 struct HeaderFields {
-    static let checksumBytes = MemoryLayout<UInt32>.size
-
     private var reader: ByteReader
     private let cutShort: FormatViolation
 
@@ -36,8 +33,7 @@ struct HeaderFields {
 
     /// A LEB128 length and that many bytes of UTF-8.
     mutating func text() throws(FormatViolation) -> String {
-        let count = try required(reader.leb128())
-        return try required(String(validating: bytes(Int(clamping: count)), as: UTF8.self))
+        try required(String(validating: required(reader.countedBytes()), as: UTF8.self))
     }
 
     private func required<Value>(_ value: Value?) throws(FormatViolation) -> Value {
@@ -51,16 +47,4 @@ extension UnsafeRawBufferPointer {
     func first(_ count: Int) -> UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(rebasing: self[..<Swift.min(Swift.max(0, count), self.count)])
     }
-
-    /// Whether the last four bytes are the CRC-32C of all bytes before them.
-    var hasValidChecksum: Bool {
-        let checked = first(count - HeaderFields.checksumBytes)
-        var stored = ByteReader(UnsafeRawBufferPointer(rebasing: self[checked.count...]))
-        return stored.integer(UInt32.self) == Checksum.crc32c(checked)
-    }
-}
-
-extension [UInt8] {
-    /// Appends the CRC-32C of the bytes so far.
-    mutating func appendChecksum() { append(littleEndian: Checksum.crc32c(self)) }
 }

@@ -86,7 +86,7 @@ public struct LogDictionary: Sendable, Equatable {
             let outOfRange = FormatViolation("a dictionary's lengths are out of range")
             let bytes = bytes.first(headerBytes)
             guard bytes.count == headerBytes, bytes.starts(with: magic) else { throw missing }
-            guard bytes.hasValidChecksum else {
+            guard bytes.checked != nil else {
                 throw FormatViolation("the checksum of a dictionary's header differs")
             }
             var fields = HeaderFields(bytes, cutShort: missing)

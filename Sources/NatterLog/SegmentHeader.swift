@@ -1,6 +1,7 @@
 public import NatterCrypto
 internal import NatterLanguage
 public import NatterModel
+internal import NatterSystem
 
 /// The header of a segment file. It names the conversation of the messages, so that the index can be rebuilt from the
 /// files alone.
@@ -38,7 +39,7 @@ public struct SegmentHeader: Equatable, Sendable {
     private static let reservedBytes = 6
     private static let beginningFlag: UInt8 = 1
     /// Three empty names and the checksum.
-    private static let minimumBytes = fixedBytes + 3 + HeaderFields.checksumBytes
+    private static let minimumBytes = fixedBytes + 3 + Checksum.byteCount
 
     public var store: StoreID
     public var conversation: ConversationID
@@ -78,13 +79,12 @@ public struct SegmentHeader: Equatable, Sendable {
     public func encode() -> [UInt8] {
         var names: [UInt8] = []
         for name in [name, users.first ?? "", users.dropFirst().first ?? ""] {
-            LEB128.append(UInt64(name.utf8.count), to: &names)
-            names += name.utf8
+            names.append(counted: name.utf8)
         }
         var bytes = SegmentHeader.magic
         bytes.append(littleEndian: SegmentHeader.major)
         bytes.append(littleEndian: SegmentHeader.minor)
-        bytes.append(littleEndian: UInt32(SegmentHeader.fixedBytes + names.count + HeaderFields.checksumBytes))
+        bytes.append(littleEndian: UInt32(SegmentHeader.fixedBytes + names.count + Checksum.byteCount))
         bytes += store.bytes
         bytes += conversation.bytes
         bytes.append(littleEndian: epoch.rawValue)
@@ -113,7 +113,7 @@ public struct SegmentHeader: Equatable, Sendable {
         do throws(FormatViolation) {
             let whole = try checked(bytes)
             found = whole.major
-            if found == major { return (try SegmentHeader(fields: whole.bytes), whole.bytes.count) }
+            if found == major { return (try SegmentHeader(fields: whole.fields), whole.length) }
         } catch {
             throw .damaged(path: path, offset: 0, reason: error.reason)
         }
@@ -124,7 +124,7 @@ public struct SegmentHeader: Equatable, Sendable {
     /// a flipped bit does not look like a newer format.
     private static func checked(
         _ bytes: UnsafeRawBufferPointer
-    ) throws(FormatViolation) -> (bytes: UnsafeRawBufferPointer, major: UInt16) {
+    ) throws(FormatViolation) -> (fields: UnsafeRawBufferPointer, length: Int, major: UInt16) {
         guard bytes.starts(with: magic) else { throw FormatViolation("this is not a natter log") }
         var fields = HeaderFields(bytes, cutShort: FormatViolation("the file's header is cut short"))
         _ = try fields.bytes(magic.count)
@@ -134,16 +134,15 @@ public struct SegmentHeader: Equatable, Sendable {
         guard length >= minimumBytes, length <= maximumBytes, length <= bytes.count else {
             throw FormatViolation("the length of the file's header is out of range")
         }
-        guard bytes.first(length).hasValidChecksum else {
+        guard let header = bytes.first(length).checked else {
             throw FormatViolation("the checksum of the file's header differs")
         }
-        return (bytes.first(length), major)
+        return (header, length, major)
     }
 
     private init(fields bytes: UnsafeRawBufferPointer) throws(FormatViolation) {
         let outOfRange = FormatViolation("a field of the file's header is out of range")
-        let end = bytes.count - HeaderFields.checksumBytes
-        var fields = HeaderFields(bytes.first(end), cutShort: outOfRange)
+        var fields = HeaderFields(bytes, cutShort: outOfRange)
         _ = try fields.bytes(SegmentHeader.magic.count)
         _ = (try fields.integer(UInt16.self), try fields.integer(UInt16.self), try fields.integer(UInt32.self))
         store = try fields.identifier(StoreID.self)
@@ -163,12 +162,12 @@ public struct SegmentHeader: Equatable, Sendable {
         self.kind = kind
         isBeginning = flags & SegmentHeader.beginningFlag != 0
         var names = HeaderFields(
-            UnsafeRawBufferPointer(rebasing: bytes[fields.offset..<end]),
+            UnsafeRawBufferPointer(rebasing: bytes[fields.offset...]),
             cutShort: FormatViolation("a name in the file's header is malformed"))
         name = try names.text()
         let pair = [try names.text(), try names.text()]
         users = kind == .personal ? pair : []
-        guard fields.offset + names.offset == end else {
+        guard fields.offset + names.offset == bytes.count else {
             throw FormatViolation("the file's header is longer than its fields")
         }
     }

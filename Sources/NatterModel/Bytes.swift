@@ -143,6 +143,12 @@ public struct ByteReader {
         return UnsafeRawBufferPointer(rebasing: bytes[place..<place + count])
     }
 
+    /// Bytes that stand after their number, a LEB128 number, without a copy.
+    @inlinable public mutating func countedBytes() -> UnsafeRawBufferPointer? {
+        guard let count = leb128() else { return nil }
+        return slice(Int(clamping: count))
+    }
+
     /// A little-endian integer of fixed width.
     @inlinable public mutating func integer<Value: FixedWidthInteger>(_: Value.Type) -> Value? {
         guard let field = slice(MemoryLayout<Value>.size) else { return nil }
@@ -162,6 +168,12 @@ extension Array where Element == UInt8 {
     /// Appends a little-endian integer of fixed width.
     @inlinable public mutating func append(littleEndian value: some FixedWidthInteger) {
         Swift.withUnsafeBytes(of: value.littleEndian) { append(contentsOf: $0) }
+    }
+
+    /// Appends the number of the bytes, in LEB128, and the bytes.
+    @inlinable public mutating func append(counted bytes: some Collection<UInt8>) {
+        LEB128.append(UInt64(bytes.count), to: &self)
+        append(contentsOf: bytes)
     }
 }
 

@@ -21,8 +21,9 @@ public enum Hex {
         return length
     }
 
-    /// All 16 digits of a number, so that these texts sort like the numbers.
+    /// All digits of a number, 16 or 8, so that these texts sort like the numbers.
     public static func encode(_ value: UInt64) -> String { withUnsafeBytes(of: value.bigEndian) { encode($0) } }
+    public static func encode(_ value: UInt32) -> String { withUnsafeBytes(of: value.bigEndian) { encode($0) } }
 
     /// - Returns: nil for an odd number of digits, or for a character other than `0-9a-f`.
     public static func decode(_ text: Substring) -> [UInt8]? {

@@ -64,8 +64,7 @@ struct Batch {
         LEB128.append(LEB128.zigzag(record.time.milliseconds &- formerTime), to: &bytes)
         formerTime = record.time.milliseconds
         LEB128.append(record.commit.rawValue, to: &bytes)
-        LEB128.append(UInt64(record.sender.count), to: &bytes)
-        bytes += record.sender
+        bytes.append(counted: record.sender)
         bytes.append(record.kind.rawValue)
         let delay = record.written.map { record.time.milliseconds &- $0.milliseconds } ?? 0
         let continues = former?.next == record.salt
@@ -76,13 +75,11 @@ struct Batch {
                 | (record.via == nil ? 0 : Flags.label) | (delay > 0 ? Flags.delay : 0))
         LEB128.append(record.about?.rawValue ?? 0, to: &bytes)
         if let label = record.via {
-            LEB128.append(UInt64(label.count), to: &bytes)
-            bytes += label
+            bytes.append(counted: label)
         }
         if delay > 0 { LEB128.append(UInt64(delay), to: &bytes) }
         if !continues { append(record.salt) }
-        LEB128.append(UInt64(record.text.count), to: &bytes)
-        bytes += record.text
+        bytes.append(counted: record.text)
         bytes.append(key == nil ? 0 : 1)
         if let key {
             LEB128.append(UInt64(bitPattern: key.recent.account), to: &bytes)
@@ -148,8 +145,7 @@ struct Batch {
     /// The next entry; nil if the bytes are malformed.
     private static func entry(_ reader: inout ByteReader, _ context: inout Context) -> Entry? {
         guard let conversation = reader.leb128(), let seq = reader.leb128(), let difference = reader.leb128(),
-            let commit = reader.leb128(), let senderCount = reader.leb128(),
-            let sender = reader.slice(Int(clamping: senderCount)), let kind = reader.byte(),
+            let commit = reader.leb128(), let sender = reader.countedBytes(), let kind = reader.byte(),
             let flags = reader.byte(), flags & ~(Flags.known | SaltFlags.mask) == 0, let about = reader.leb128()
         else { return nil }
         context.time = context.time &+ LEB128.unzigzag(difference)
@@ -157,7 +153,7 @@ struct Batch {
         if !context.sender.elementsEqual(sender) { context.sender = Array(sender) }
         var label: [UInt8]?
         if flags & Flags.label != 0 {
-            guard let count = reader.leb128(), let bytes = reader.slice(Int(clamping: count)) else { return nil }
+            guard let bytes = reader.countedBytes() else { return nil }
             label = Array(bytes)
         }
         var written: Timestamp?
@@ -168,8 +164,7 @@ struct Batch {
         guard
             let salt = context.salt(
                 (flags & SaltFlags.mask) >> SaltFlags.shift, of: Int64(bitPattern: conversation), &reader),
-            let textCount = reader.leb128(), let text = reader.slice(Int(clamping: textCount)),
-            let hasKey = reader.byte(), hasKey <= 1
+            let text = reader.countedBytes(), let hasKey = reader.byte(), hasKey <= 1
         else { return nil }
         var key: Key?
         if hasKey == 1 {

@@ -11,8 +11,7 @@ extension ConversationID {
     static func derived(store: StoreID, kind: ConversationKind, users: [String]) -> ConversationID {
         var bytes = store.bytes + [kind.rawValue]
         for user in users {
-            LEB128.append(UInt64(user.utf8.count), to: &bytes)
-            bytes += user.utf8
+            bytes.append(counted: user.utf8)
         }
         let digest = Digest(of: bytes).bytes
         return ConversationID(bytes: digest.prefix(16)) ?? ConversationID(high: 0, low: 0)

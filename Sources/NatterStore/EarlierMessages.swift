@@ -20,13 +20,11 @@ final class EarlierMessages: Sendable {
     func stop() { queue.signal { $0.isStopping = true } }
 
     func run() {
-        while let jobs = queue.wait(until: { queue -> [@Sendable () -> Void]?? in
-            guard queue.jobs.isEmpty else {
-                defer { queue.jobs = [] }
-                return .some(queue.jobs)
-            }
-            return queue.isStopping ? .some(nil) : nil
-        }) ?? nil {
+        func take(_ queue: inout Queue) -> [@Sendable () -> Void]? {
+            defer { queue.jobs = [] }
+            return queue.jobs.isEmpty ? nil : queue.jobs
+        }
+        while let jobs = queue.next(take, unless: { $0.isStopping }) {
             for job in jobs { job() }
         }
     }

@@ -50,7 +50,7 @@ struct KeyTables {
     /// Gives the tables of a store with another retention the numbers of the periods in which their youngest keys can be, so
     /// that none is dropped too early, or never.
     private func renumber() throws {
-        let known = try connection.row("SELECT value FROM meta WHERE key='key_period'") { $0.int64(0) }
+        let known = try connection.meta(.keyPeriod) { $0.int64(0) }
         guard let former = known, former > 0, former != periodLength else { return }
         let tables = try KeyTables.tables(on: connection)
         let old = Set(tables.map(\.period)).filter { (0..<Int64.max / former).contains($0) }.sorted()
@@ -75,7 +75,7 @@ struct KeyTables {
     }
 
     private func notePeriodLength() throws(SQLiteError) {
-        try connection.run("INSERT OR REPLACE INTO meta VALUES ('key_period',?)", periodLength)
+        try connection.setMeta(.keyPeriod, periodLength)
     }
 
     private static func tables(on connection: Connection) throws(SQLiteError) -> [(name: String, period: Int64)] {

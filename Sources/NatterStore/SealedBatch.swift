@@ -54,11 +54,11 @@ struct SealedBatch {
             LEB128.append(UInt64(entries.count), to: &sealed)
             sealed += packed
         } else {
-            sealed.reserveCapacity(entries.count + 5)
+            sealed.reserveCapacity(1 + entries.count + Checksum.byteCount)
             sealed.append(Version.plain)
             sealed += entries
         }
-        sealed.append(littleEndian: Checksum.crc32c(sealed))
+        sealed.appendChecksum()
         bytes = sealed
     }
 
@@ -87,8 +87,8 @@ struct SealedBatch {
 
     /// The numbers that a damaged value seems to assign, as far as it can be decoded. They can't be trusted.
     static func seqs(inDamaged bytes: UnsafeRawBufferPointer) -> [(conversation: Int64, seq: Seq)] {
-        guard bytes.count >= 5 else { return [] }
-        let body = UnsafeRawBufferPointer(rebasing: bytes.dropLast(4))
+        guard bytes.count > Checksum.byteCount else { return [] }
+        let body = UnsafeRawBufferPointer(rebasing: bytes.dropLast(Checksum.byteCount))
         if body.first != Version.plain, let entries = unpack(body, isDamaged: true) {
             return entries.withUnsafeBytes { Batch.seqs(inDamaged: $0) }
         }
@@ -105,10 +105,8 @@ struct SealedBatch {
 
     /// - Returns: the value without its checksum.
     private static func check(_ bytes: UnsafeRawBufferPointer) throws -> UnsafeRawBufferPointer {
-        guard bytes.count >= 5 else { throw FormatViolation("a batch is cut short") }
-        let body = UnsafeRawBufferPointer(rebasing: bytes.dropLast(4))
-        let checksum = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: bytes.count - 4, as: UInt32.self))
-        guard Checksum.crc32c(body) == checksum else { throw FormatViolation("the checksum of a batch differs") }
+        guard bytes.count > Checksum.byteCount else { throw FormatViolation("a batch is cut short") }
+        guard let body = bytes.checked else { throw FormatViolation("the checksum of a batch differs") }
         guard body.first == Version.plain || body.first == Version.compressed else {
             throw FormatViolation("a batch has an unknown version", isNewer: true)
         }

@@ -160,36 +160,36 @@ final class StoreWriter: Sendable {
     ///
     /// - Parameter isLinedUp: whether other servers wait for this one, so that it must not wait itself.
     private func next(isLinedUp: Bool) -> [Item]? {
-        queue.wait { queue -> [Item]?? in
-            let takesBulk = queue.offersBulk || isLinedUp && !queue.bulks.isEmpty
-            guard !queue.items.isEmpty || !queue.changes.isEmpty || takesBulk else {
-                return queue.isOver ? .some(nil) : nil
-            }
-            if queue.owesChange, let change = queue.takeChange() { return .some([change]) }
-            var items = takesBulk && queue.items.first?.beginsBatch != true ? takeTurn(&queue) : []
-            var taken = 0
-            var (cost, size) = (0, 0)
-            for item in queue.items {
-                if taken > 0, item.beginsBatch { break }
-                cost += item.cost
-                size += item.size
-                taken += 1
-                if size >= StoreWriter.batchBytes || item.endsBatch { break }
-            }
-            queue.cost -= min(cost, queue.cost)
-            items += queue.items.prefix(taken)
-            if taken == queue.items.count {
-                queue.items.removeAll(keepingCapacity: true)
-            } else {
-                queue.items.removeFirst(taken)
-            }
-            if items.last?.endsBatch == true {
-                queue.owesChange = !queue.changes.isEmpty
-            } else if let change = queue.takeChange() {
-                items.append(change)
-            }
-            return .some(items)
-        } ?? nil
+        queue.next({ take(&$0, isLinedUp: isLinedUp) }, unless: { $0.isOver })
+    }
+
+    private func take(_ queue: inout Queue, isLinedUp: Bool) -> [Item]? {
+        let takesBulk = queue.offersBulk || isLinedUp && !queue.bulks.isEmpty
+        guard !queue.items.isEmpty || !queue.changes.isEmpty || takesBulk else { return nil }
+        if queue.owesChange, let change = queue.takeChange() { return [change] }
+        var items = takesBulk && queue.items.first?.beginsBatch != true ? takeTurn(&queue) : []
+        var taken = 0
+        var (cost, size) = (0, 0)
+        for item in queue.items {
+            if taken > 0, item.beginsBatch { break }
+            cost += item.cost
+            size += item.size
+            taken += 1
+            if size >= StoreWriter.batchBytes || item.endsBatch { break }
+        }
+        queue.cost -= min(cost, queue.cost)
+        items += queue.items.prefix(taken)
+        if taken == queue.items.count {
+            queue.items.removeAll(keepingCapacity: true)
+        } else {
+            queue.items.removeFirst(taken)
+        }
+        if items.last?.endsBatch == true {
+            queue.owesChange = !queue.changes.isEmpty
+        } else if let change = queue.takeChange() {
+            items.append(change)
+        }
+        return items
     }
 
     // MARK: Turns

@@ -39,7 +39,7 @@ public struct SyncFrame: Sendable, Equatable {
         var header: [UInt8] = [kind.rawValue, 0, 0, 0]
         header.append(littleEndian: UInt32(truncatingIfNeeded: payload.count))
         header.append(littleEndian: Checksum.crc32c(payload))
-        header.append(littleEndian: Checksum.crc32c(header))
+        header.appendChecksum()
         bytes += header
         bytes += payload
     }
@@ -68,11 +68,11 @@ public struct SyncFrameReader {
         guard buffer.count - start >= SyncFrame.headerBytes else { return nil }
         let header = Array(buffer[start..<start + SyncFrame.headerBytes])
         let fields: (kind: SyncFrame.Kind, length: Int, checksum: UInt32)? = header.withUnsafeBytes { bytes in
-            var reader = ByteReader(bytes)
+            guard let checked = bytes.checked else { return nil }
+            var reader = ByteReader(checked)
             guard let type = reader.byte(), let kind = SyncFrame.Kind(rawValue: type), let zeros = reader.slice(3),
                 zeros.allSatisfy({ $0 == 0 }), let length = reader.integer(UInt32.self),
-                let checksum = reader.integer(UInt32.self), let own = reader.integer(UInt32.self),
-                own == Checksum.crc32c(UnsafeRawBufferPointer(rebasing: bytes[..<12]))
+                let checksum = reader.integer(UInt32.self)
             else { return nil }
             return (kind, Int(length), checksum)
         }

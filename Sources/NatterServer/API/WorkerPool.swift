@@ -28,10 +28,7 @@ final class WorkerPool: Sendable {
         for _ in 0..<count {
             started.append(
                 try SystemThread(name: name) { [queue] in
-                    while let next = queue.wait(until: { queue -> (job: Job, owner: JobOwner)?? in
-                        if let next = queue.jobs.take() { return .some(next) }
-                        return queue.isStopping ? .some(nil) : nil
-                    }) ?? nil {
+                    while let next = queue.next({ $0.jobs.take() }, unless: { $0.isStopping }) {
                         let began = now()
                         next.job()
                         queue.withLock { $0.jobs.charge(now() - began, to: next.owner) }

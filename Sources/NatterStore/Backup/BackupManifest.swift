@@ -42,10 +42,10 @@ struct BackupManifest: Equatable {
     func encode() -> [UInt8] {
         var text = "\(BackupManifest.firstLine)\nstore \(store)\ncommit \(commit)\ntaken \(taken.milliseconds)\n"
         for file in files {
-            text += "\(Hex.encode(UInt64(file.checksum)).suffix(8)) \(file.size) \(file.path)\n"
+            text += "\(Hex.encode(file.checksum)) \(file.size) \(file.path)\n"
         }
         let body = Array(text.utf8)
-        return body + Array("end \(Hex.encode(UInt64(Checksum.crc32c(body))).suffix(8))\n".utf8)
+        return body + Array("end \(Hex.encode(Checksum.crc32c(body)))\n".utf8)
     }
 
     /// - Returns: nil for anything that `encode` does not write.

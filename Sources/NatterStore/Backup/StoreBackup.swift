@@ -165,12 +165,12 @@ public final class StoreBackup {
     private func copied(_ connection: Connection) throws -> BackupManifest {
         try connection.copy(to: stagedDatabase, disk: disk)
         let copy = try Connection(path: stagedDatabase, role: .writer, disk: disk)
-        let id = try copy.row("SELECT value FROM meta WHERE key='store_id'") { StoreID(bytes: $0.blob(0)) }
+        let id = try copy.meta(.storeID) { StoreID(bytes: $0.blob(0)) }
         guard let store = id ?? nil else {
             throw BackupError.damaged(path: Store.databasePath(source), problem: "has lost its store's id")
         }
         // The copied rows describe the copied files exactly, whatever the store does meanwhile.
-        try copy.execute("INSERT OR REPLACE INTO meta VALUES ('clean', 1)")
+        try copy.setMeta(.clean, true)
         summary.commit = try StateLoader.lastCommit(on: copy)
         try copy.checkpoint(.truncating)
         return BackupManifest(store: store, commit: summary.commit, taken: clock.now())

@@ -13,12 +13,8 @@ struct FieldWriter {
     mutating func put(_ value: Bool) { bytes.append(value ? 1 : 0) }
     mutating func put(_ value: Digest) { bytes += value.bytes }
 
-    mutating func put(_ value: [UInt8]) {
-        put(UInt64(value.count))
-        bytes += value
-    }
-
-    mutating func put(_ value: String) { put(Array(value.utf8)) }
+    mutating func put(_ value: [UInt8]) { bytes.append(counted: value) }
+    mutating func put(_ value: String) { bytes.append(counted: value.utf8) }
 
     mutating func optional<Value>(_ value: Value?, _ put: (inout FieldWriter, Value) -> Void) {
         self.put(value != nil)
@@ -73,7 +69,7 @@ struct FieldReader {
     }
 
     private mutating func field() throws(FormatViolation) -> UnsafeRawBufferPointer {
-        guard let field = reader.slice(Int(clamping: try unsigned())) else { throw FieldReader.malformed }
+        guard let field = reader.countedBytes() else { throw FieldReader.malformed }
         return field
     }
 

@@ -68,7 +68,7 @@ final class FileEngine: StoreEngine {
     func close(isClean: Bool) {
         database.signal { database in
             if let connection = database?.connection {
-                if isClean { try? connection.execute("INSERT OR REPLACE INTO meta VALUES ('clean', 1)") }
+                if isClean { try? connection.setMeta(.clean, true) }
                 try? connection.checkpoint(.truncating)
             }
             database = nil
@@ -297,12 +297,9 @@ final class FileEngine: StoreEngine {
 
     /// The store's id and the secret of its short hashes. A new store gets both.
     static func identity(_ connection: Connection) throws -> (StoreID, ShortHashKey) {
-        func value(_ key: String) throws -> [UInt8]? {
-            try connection.row("SELECT value FROM meta WHERE key=?", key) { $0.blob(0) }
-        }
-        if let known = try value("store_id") {
+        if let known = try connection.meta(.storeID, read: { $0.blob(0) }) {
             guard let id = StoreID(bytes: known),
-                let secret = try value("key_secret").flatMap({ ShortHashKey(bytes: $0) })
+                let secret = try connection.meta(.keySecret, read: { ShortHashKey(bytes: $0.blob(0)) }) ?? nil
             else { throw StoreOpenError.damaged("the database '\(connection.path)' has lost its store's id") }
             return (id, secret)
         }
@@ -310,9 +307,8 @@ final class FileEngine: StoreEngine {
         let id = StoreID(using: &random)
         let secret = ShortHashKey.random()
         try connection.transaction {
-            let insert = try connection.statement("INSERT INTO meta VALUES (?,?)")
-            try insert.run("store_id", id.bytes)
-            try insert.run("key_secret", secret.bytes)
+            try connection.setMeta(.storeID, id.bytes)
+            try connection.setMeta(.keySecret, secret.bytes)
         }
         return (id, secret)
     }
@@ -356,7 +352,7 @@ final class FileEngine: StoreEngine {
 
     /// Whether the store was closed properly. Removes the mark, so that the next crash is noticed.
     private static func takeCleanMark(_ connection: Connection) throws -> Bool {
-        let isClean = try connection.hasRow("SELECT 1 FROM meta WHERE key='clean'")
+        let isClean = try connection.hasMeta(.clean)
         if isClean { try connection.execute("DELETE FROM meta WHERE key='clean'") }
         return isClean
     }

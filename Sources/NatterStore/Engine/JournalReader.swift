@@ -80,10 +80,8 @@ final class JournalReader: Sendable {
     }
 
     private func run() {
-        while let portion = state.wait(until: { state -> Portion?? in
-            if !state.waiting.isEmpty { return state.waiting.removeFirst() }
-            return state.isComplete ? .some(nil) : nil
-        }) ?? nil {
+        func take(_ state: inout State) -> Portion? { state.waiting.isEmpty ? nil : state.waiting.removeFirst() }
+        while let portion = state.next(take, unless: { $0.isComplete }) {
             let result = Result { () throws(StoreOpenError) in try decode(portion) }
             state.signal { $0.decoded.append(result) }
         }

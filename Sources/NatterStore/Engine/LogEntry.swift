@@ -54,10 +54,9 @@ struct LogEntry: Sendable {
         LEB128.append(UInt64(changes.count), to: &bytes)
         for change in changes { change.encode(to: &bytes) }
         for batch in [messages, movedTails] {
-            LEB128.append(UInt64(batch.bytes.count), to: &bytes)
-            bytes += batch.bytes
+            bytes.append(counted: batch.bytes)
         }
-        bytes.append(littleEndian: Checksum.crc32c(bytes))
+        bytes.appendChecksum()
         return bytes
     }
 
@@ -68,10 +67,10 @@ struct LogEntry: Sendable {
         self.author = author
         reached = before.after(data)
         (commit, changes, messages, movedTails) = try data.withUnsafeBytes { bytes in
-            guard bytes.count >= 5 else { throw FormatViolation("an entry of the log is cut short") }
-            let body = UnsafeRawBufferPointer(rebasing: bytes[..<(bytes.count - 4)])
-            let checksum = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: bytes.count - 4, as: UInt32.self))
-            guard Checksum.crc32c(body) == checksum else {
+            guard bytes.count > Checksum.byteCount else {
+                throw FormatViolation("an entry of the log is cut short")
+            }
+            guard let body = bytes.checked else {
                 throw FormatViolation("the checksum of an entry of the log differs")
             }
             var reader = ByteReader(body)
@@ -99,7 +98,7 @@ struct LogEntry: Sendable {
     }
 
     private static func batch(_ reader: inout ByteReader) throws -> SealedBatch {
-        guard let count = reader.leb128(), let data = reader.slice(Int(clamping: count)) else {
+        guard let data = reader.countedBytes() else {
             throw FormatViolation("an entry of the log is cut short")
         }
         return data.isEmpty ? .empty : try SealedBatch(checking: data)

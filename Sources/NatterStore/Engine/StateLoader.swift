@@ -38,10 +38,8 @@ struct StateLoader {
     static func highestNumbers(
         on connection: Connection
     ) throws(SQLiteError) -> (account: Int64, conversation: Int64) {
-        func value(_ key: String) throws(SQLiteError) -> Int64 {
-            try connection.row("SELECT value FROM meta WHERE key=?", key) { $0.int64(0) } ?? 0
-        }
-        return (try value("highest_account"), try value("highest_conversation"))
+        func value(_ key: MetaKey) throws(SQLiteError) -> Int64 { try connection.meta(key) { $0.int64(0) } ?? 0 }
+        return (try value(.highestAccount), try value(.highestConversation))
     }
 
     private func loadNumbers(_ state: inout StoreState) throws {
@@ -187,10 +185,9 @@ struct StateLoader {
         }
     }
 
-    /// The newest commit that left no row of its own.
     private func loadCommit(_ state: inout StoreState) throws {
-        let statement = try connection.statement("SELECT value FROM meta WHERE key='commit'")
-        if try statement.step() { state.commit = max(state.commit, Commit(UInt64(try statement.ordinal(0)))) }
+        let commit = try connection.meta(.commit) { row throws(SQLiteError) in try row.ordinal(0) }
+        state.commit = max(state.commit, Commit(UInt64(commit ?? 0)))
     }
 
     private func loadEpochs(_ state: inout StoreState) throws {

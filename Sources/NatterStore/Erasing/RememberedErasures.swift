@@ -45,7 +45,7 @@ final class RememberedErasures: Sendable {
                 case .account(let account):
                     "\(Entry.accountMark) \(account.id.rawValue) \(account.created.milliseconds) \(account.name.text)"
                 }
-            return Array("\(fields) \(Hex.encode(UInt64(Checksum.crc32c(Array(fields.utf8)))).suffix(8))\n".utf8)
+            return Array("\(fields) \(Hex.encode(Checksum.crc32c(Array(fields.utf8))))\n".utf8)
         }
 
         /// - Returns: nil for anything else than a whole line.
@@ -86,7 +86,7 @@ final class RememberedErasures: Sendable {
         guard let size = try disk.information(path)?.size,
             let checksum = try FileCopy(disk: disk).checksum(path, size: size)
         else { return nil }
-        return "\(size) \(Hex.encode(UInt64(checksum)).suffix(8))"
+        return "\(size) \(Hex.encode(checksum))"
     }
 
     private enum Line {

@@ -212,14 +212,14 @@ extension Store {
 
     /// The stamp of the file whose entries the database all knows; nil if there was none.
     private static func rememberedStamp(on connection: Connection) throws -> String? {
-        try connection.row("SELECT value FROM meta WHERE key='erased_file'") { $0.text(0) }
+        try connection.meta(.erasedFile) { $0.text(0) }
     }
 
     private func noteStamp() throws {
         guard let stamp = try remembered.stamp() else { return }
         try upkeep { core in
             try core.engine.changeFiles { connection in
-                try connection.run("INSERT OR REPLACE INTO meta VALUES ('erased_file',?)", stamp)
+                try connection.setMeta(.erasedFile, stamp)
             }
         }
     }

@@ -57,13 +57,12 @@ final class ImportPacker: Sendable {
     }
 
     private func next() -> Records? {
-        let records = state.wait { state -> Records?? in
-            if state.isAbandoned { return .some(nil) }
-            if !state.waiting.isEmpty { return state.waiting.removeFirst() }
-            return state.isComplete ? .some(nil) : nil
+        func take(_ state: inout State) -> Records? {
+            state.isAbandoned || state.waiting.isEmpty ? nil : state.waiting.removeFirst()
         }
+        let records = state.next(take, unless: { $0.isAbandoned || $0.isComplete })
         // Wakes `put`, which may wait for room.
         state.signal { _ in }
-        return records ?? nil
+        return records
     }
 }

@@ -82,7 +82,7 @@ final class RebuiltDatabase {
         else { return }
         do {
             let connection = try Connection(path: staged, role: .reader, disk: disk)
-            guard try connection.hasRow("SELECT 1 FROM meta WHERE key='clean'") else { return }
+            guard try connection.hasMeta(.clean) else { return }
         }
         try disk.removeLog(of: staged)
         try replace(root, disk, Quarantine(root: root, disk: disk), report)
@@ -117,7 +117,7 @@ final class RebuiltDatabase {
     private static func isSound(_ path: String, _ disk: any Disk) throws -> Bool {
         let connection = try Connection(path: path, role: .reader, disk: disk)
         guard try connection.row("PRAGMA integrity_check(1)", read: { $0.text(0) }) == "ok" else { return false }
-        return try connection.hasRow("SELECT 1 FROM meta WHERE key='store_id'")
+        return try connection.hasMeta(.storeID)
     }
 
     /// - Returns: whether all of the journal could be read.
@@ -159,26 +159,24 @@ final class RebuiltDatabase {
     // MARK: Contents
 
     func storeID() throws -> StoreID? {
-        try connection.row("SELECT value FROM meta WHERE key='store_id'") { StoreID(bytes: $0.blob(0)) } ?? nil
+        try connection.meta(.storeID) { StoreID(bytes: $0.blob(0)) } ?? nil
     }
 
     /// Gives a new database the store's id, which the logs contain.
     func identify(_ found: StoreID?) throws -> StoreID {
         if let own = try storeID() {
-            if try !connection.hasRow("SELECT 1 FROM meta WHERE key='key_secret'") { try putSecret() }
+            if try !connection.hasMeta(.keySecret) { try putSecret() }
             return own
         }
         var random = SecureRandom()
         let id = found ?? StoreID(using: &random)
-        try connection.run("INSERT OR REPLACE INTO meta VALUES (?,?)", "store_id", id.bytes)
+        try connection.setMeta(.storeID, id.bytes)
         try putSecret()
         return id
     }
 
     private func putSecret() throws {
-        try connection.run(
-            "INSERT OR REPLACE INTO meta VALUES (?,?)", "key_secret",
-            (try StoreSecret.read(in: root, disk: disk) ?? .random()).bytes)
+        try connection.setMeta(.keySecret, (try StoreSecret.read(in: root, disk: disk) ?? .random()).bytes)
         report(
             "the ids of messages sent before are not known any more: a message sent again with such an id counts as new"
         )

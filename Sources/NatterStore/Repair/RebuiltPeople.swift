@@ -101,9 +101,8 @@ final class RebuiltPeople {
 
     /// Records the numbers that are never given again, because not all that names them has a row of its own.
     func keepNumbers() throws(SQLiteError) {
-        let insert = try connection.statement("INSERT OR REPLACE INTO meta VALUES (?,?)")
-        try insert.run("highest_account", highest.account)
-        try insert.run("highest_conversation", highest.conversation)
+        try connection.setMeta(.highestAccount, highest.account)
+        try connection.setMeta(.highestConversation, highest.conversation)
     }
 
     /// The accounts of two names.

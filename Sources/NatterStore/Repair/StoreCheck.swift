@@ -146,7 +146,7 @@ public final class StoreCheck {
         progress.totalBytes = try size &+ ArchiveRows.segmentBytes(on: connection)
         try advance(size)
         let conversations = try CheckedConversation.all(on: connection)
-        isClean = try connection.hasRow("SELECT 1 FROM meta WHERE key='clean'")
+        isClean = try connection.hasMeta(.clean)
         losses = try LossRows.all(on: connection)
         // The next start removes them.
         if try Schema.version(of: connection) >= StoreSchema.retiredStep {

@@ -359,8 +359,8 @@ public final class StoreRebuild {
     ) throws {
         let connection = database.connection
         let commit = logs.reduce(former) { max($0, $1.sealedCommit) }
-        try connection.run("INSERT OR REPLACE INTO meta VALUES ('commit',?)", commit.rawValue)
-        try connection.execute("INSERT OR REPLACE INTO meta VALUES ('clean',1)")
+        try connection.setMeta(.commit, commit.rawValue)
+        try connection.setMeta(.clean, true)
         var first: Commit?
         if commit > former { first = former.next }
         if let damaged = journal.firstDamaged { first = min(first ?? damaged, damaged) }

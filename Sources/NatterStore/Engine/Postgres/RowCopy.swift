@@ -51,9 +51,8 @@ struct RowCopy {
     ) throws -> LogPlace {
         var place = LogPlace.start
         try connection.execute("BEGIN IMMEDIATE")
-        for (key, value) in [("store_id", id.bytes), ("key_secret", secret.bytes)] {
-            try connection.statement("INSERT INTO meta VALUES (?,?)").run(key, value)
-        }
+        try connection.setMeta(.storeID, id.bytes)
+        try connection.setMeta(.keySecret, secret.bytes)
         for table in try RowCopy.tables(of: connection) {
             try copy(table, from: database)
         }
