@@ -177,8 +177,9 @@ private struct TextParts {
     }
 
     mutating func remove(foundIn bytes: ArraySlice<UInt8>) {
-        for (length, wanted) in parts {
-            var rest = wanted
+        for length in Array(parts.keys) {
+            // Taken out, or the first removal would copy all of it.
+            guard var rest = parts.removeValue(forKey: length) else { continue }
             TextParts.scan(bytes, length) { rest.remove($0) }
             parts[length] = rest.isEmpty ? nil : rest
         }

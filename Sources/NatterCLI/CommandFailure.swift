@@ -71,6 +71,14 @@ public struct CommandFailure: Error, Equatable, PhraseConvertible {
         }
     }
 
+    /// Failed output of what a command has done. It must not look as if nothing was done.
+    public init(unprinted error: OutputError) {
+        let failure = CommandFailure(error)
+        self.init(
+            failure.exitCode, code: failure.code,
+            error == .closedPipe ? failure.message : "it was done, but the result could not be printed: \(error.phrase)")
+    }
+
     public var phrase: Phrase { message }
 }
 

@@ -8,7 +8,16 @@ internal import NatterWire
 
 /// What a command runs that needs a context.
 func inContext(_ body: @escaping @Sendable (Context) throws -> ExitCode) -> CommandBody {
-    { arguments, console in try body(Context(arguments, console)) }
+    { arguments, console in
+        let context = Context(arguments, console)
+        do {
+            let code = try body(context)
+            if context.hasChanged { try console.output.flush() }
+            return code
+        } catch let error as OutputError where context.hasChanged {
+            throw CommandFailure(unprinted: error)
+        }
+    }
 }
 
 /// The profile, server, replica and output of a command. Nothing is read or opened before it is needed.
@@ -23,10 +32,15 @@ struct Context {
     private final class Known {
         var home: ClientHome?
         var settings: ConfigFile?
+        var hasChanged = false
     }
     private let known = Known()
 
     init(_ arguments: Arguments, _ console: Console) { (self.arguments, self.console) = (arguments, console) }
+
+    /// Whether something was changed, here or on the server, that the user asked for.
+    var hasChanged: Bool { known.hasChanged }
+    func noteChange() { known.hasChanged = true }
 
     var isOffline: Bool { arguments.flag("offline") }
     var wantsJSON: Bool { arguments.flag("json") }
@@ -240,10 +254,13 @@ struct Context {
                 ?? setting(.caFile),
             userAgent: "natter/\(NatterProgram.version)", ownsOpenSSL: true)
         let isNew = account.map { $0.server != address.description } ?? false
-        return ServerAPI(
+        let api = ServerAPI(
             address: address, client: client, token: token, tokenStore: account?.store, isNewAddress: isNew,
             onTokenStore: tokenFile == nil ? nil : { remember(token, $0, at: address) },
             onTrace: arguments.flag("verbose") ? { report($0, to: address) } : nil)
+        if token != nil { api.tokenFile = tokenFile }
+        api.onChange = noteChange
+        return api
     }
 
     /// Keeps where a token from a file belongs, so that no other server gets it. If that fails, the next command tries again.

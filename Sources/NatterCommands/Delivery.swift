@@ -23,12 +23,13 @@ struct Delivery {
     /// The pause between attempts at which `isTrying` is called, about 1.5 s after the first attempt.
     private static let noticedMilliseconds: Int64 = 1_600
 
-    /// - Throws: 69 if the outcome is still unknown after the timeout. The message names the id for a retry.
+    /// - Throws: 69 if the outcome is still unknown after the timeout, 76 if an answer can't be read. The message names the id for
+    ///   a retry.
     func send(_ request: SendRequest) throws -> SentMessage {
         do throws(Failure) {
             return try attempt(request)
         } catch {
-            throw error.isOutcomeUnknown ? Delivery.unknown(error.cause.reason, request) : error.cause
+            throw error.isOutcomeUnknown ? Delivery.unknown(error.cause, request) : error.cause
         }
     }
 
@@ -41,12 +42,12 @@ struct Delivery {
                 let left = max(1, deadline - MonotonicClock.now())
                 return try api.send(request, timeoutMilliseconds: Int(clamping: left))
             } catch {
-                hasGoneOut = hasGoneOut || error.isOutcomeUnknown
+                hasGoneOut = hasGoneOut || error.mayHaveArrived
                 let mayBeThere = hasGoneOut && !api.mustProve
                 // A failure to connect does not show whether an earlier attempt succeeded.
                 guard hasGoneOut, error.isOutcomeUnknown || error.isNotReached else {
-                    // A server that is too busy now does not show it, either, nor does what another program answers.
-                    let isDecided = if case .refused = error { !QueueRule.allows(error) } else { false }
+                    // Nor does a server that is too busy now, or where the sender has lost a right meanwhile.
+                    let isDecided = if case .refused(let refusal) = error { refusal.isAboutMessage } else { false }
                     throw Failure(cause: error, isOutcomeUnknown: mayBeThere && !isDecided)
                 }
                 if MonotonicClock.now() + pauseMilliseconds >= deadline {
@@ -60,11 +61,15 @@ struct Delivery {
     }
 
     /// The error that names the id for a retry.
-    static func unknown(_ reason: Phrase, _ request: SendRequest) -> CommandFailure {
-        let id = request.id ?? ""
+    static func unknown(
+        _ cause: APIError, _ request: SendRequest, because reason: Phrase? = nil
+    ) -> CommandFailure {
+        let failure = ExitCodes.translate(cause)
+        let isUnread = failure.exitCode == .badProtocol
         return CommandFailure(
-            .unavailable, code: ErrorCode.outcomeUnknown.rawValue,
-            "the message may have been sent or not: \(reason); repeat it with --id \(quoted(id))")
+            isUnread ? failure.exitCode : .unavailable,
+            code: isUnread ? failure.code : ErrorCode.outcomeUnknown.rawValue,
+            "the message may have been sent or not: \(reason ?? cause.reason); repeat it with --id \(quoted(request.id ?? ""))")
     }
 
     /// Checks an id that the user has chosen.

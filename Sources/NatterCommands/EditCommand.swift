@@ -54,6 +54,11 @@ enum EditCommand {
             for (index, seq) in seqs.enumerated() {
                 do {
                     try sender.send(.delete, of: seq, text: "", id: key)
+                } catch let error as OutputError {
+                    let failure = CommandFailure(error)
+                    throw CommandFailure(
+                        failure.exitCode, code: failure.code,
+                        "\(failure.message); the messages up to \(seq) are deleted")
                 } catch  where index > 0 {
                     let failure = ExitCodes.translate(error)
                     throw CommandFailure(

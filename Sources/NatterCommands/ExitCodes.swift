@@ -143,9 +143,17 @@ enum ExitCodes {
         }
     }
 
+    /// How to get a token that is good instead of one that is not.
+    ///
+    /// - Parameter tokenFile: where that is from, if not from a login.
+    static func renewal(of tokenFile: String?) -> Phrase {
+        tokenFile.map { "make another one with 'natter token create', and put it into '\($0)'" }
+            ?? "run 'natter login NAME' again"
+    }
+
     private static func remedy(for refusal: APIError.Refusal) -> Phrase {
         return switch ErrorCode(rawValue: refusal.code) {
-        case .unauthorized: "; run 'natter login NAME' again"
+        case .unauthorized: "; \(renewal(of: refusal.tokenFile))"
         case .noSuchUser: "; 'natter users' lists them"
         case .noSuchConversation: "; 'natter ls' lists yours, and '@NAME' is the one with a user"
         // A server that says when says it in its message, too; of a line among others only there.

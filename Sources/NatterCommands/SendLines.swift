@@ -67,7 +67,6 @@ final class SendLines {
 
     private func sendAll(descriptor: Int32) throws -> ExitCode {
         var lines = InputLines(descriptor: descriptor, limit: messages.limitBytes)
-        prepareForInterrupt()
         while true {
             let item: InputLines.Item
             do throws(DiskError) {
@@ -103,6 +102,7 @@ final class SendLines {
     /// Sends or queues the batch.
     private func flush() throws {
         guard !batch.isEmpty else { return }
+        prepareForInterrupt()
         let isQueued: Bool
         do { isQueued = try queue?.takesOver(tell: context.tell) ?? false } catch let error as APIError {
             throw interrupted(error)
@@ -121,6 +121,7 @@ final class SendLines {
 
     /// Tells SIGINT and SIGTERM what to say: how far the lines were sent, and how to continue.
     private func prepareForInterrupt() {
+        guard sentCount + queuedCount > 0 || !batch.isEmpty else { return }
         context.sayOnEnd(
             code: "interrupted", "interrupted; \(outcome). To continue, \(continuation): nothing is sent twice")
     }
@@ -141,13 +142,14 @@ final class SendLines {
                 try output?.writeJSON(Array(answer))
             }
         } catch let error as APIError {
-            if QueueRule.allows(error), let queue {
+            if QueueRule.allows(error) || sender.mayHaveArrived, let queue {
                 queue.begin(because: error.reason)
                 return try put(into: queue, mayHaveArrived: sender.mayHaveArrived)
             }
             throw interrupted(error)
         }
         guard let refusal, let line = batch.number(at: 0) else { return }
+        if sender.mayHaveArrived, !refusal.isAboutMessage { throw interrupted(.refused(refusal)) }
         let failure = ExitCodes.translate(APIError.refused(refusal))
         throw self.failure(at: line, code: failure.code, failure.message)
     }
@@ -214,11 +216,13 @@ final class SendLines {
     /// The error if the server can no longer be reached. It says how many lines were sent, and how to continue.
     private func interrupted(_ error: APIError) -> any Error {
         let failure = ExitCodes.translate(error)
-        let hasGoneOut = error.isOutcomeUnknown && sender?.api.mustProve != true
-        let isUnknown = hasGoneOut || failure.exitCode == .unavailable && sentCount > 0
+        let mayHaveArrived = sender?.mayHaveArrived == true
+        let isUnknown = mayHaveArrived || failure.exitCode == .unavailable && sentCount > 0
         guard sentCount + queuedCount > 0 || isUnknown, let line = batch.number(at: 0) else { return error }
+        let isRefused = if case .refused = error { true } else { false }
         return CommandFailure(
-            failure.exitCode, code: isUnknown ? "outcome_unknown" : failure.code,
+            mayHaveArrived && isRefused ? .unavailable : failure.exitCode,
+            code: isUnknown ? "outcome_unknown" : failure.code,
             "stopped at line \(line): \(failure.message); \(outcome). To continue, \(continuation): nothing is sent twice"
         )
     }

@@ -63,7 +63,9 @@ enum BackupCommand {
 
     static func run(_ arguments: Arguments, _ console: Console) throws -> ExitCode {
         try DataDirectory.requireFiles(arguments, console)
-        let dest = DataDirectory.absolute(arguments.operand("DEST") ?? "")
+        guard let dest = arguments.operand("DEST").map(DataDirectory.absolute), arguments.operand("DEST") != "" else {
+            throw arguments.error("'DEST' is a directory, not an empty word")
+        }
         let display = CopyDisplay(console)
         let client = OperatorClient(arguments: arguments, console: console) { reply in
             switch reply {

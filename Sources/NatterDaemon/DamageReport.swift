@@ -49,7 +49,11 @@ extension Console {
     /// Prints a command's result, with `--json` as one JSON object, otherwise as a note.
     func report(_ report: some Encodable, _ arguments: Arguments, _ phrase: @autoclosure () -> Phrase) throws {
         guard arguments.flag("json") else { return note(phrase()) }
-        try output.writeJSON(WireJSON.encode(report))
-        try output.flush()
+        do throws(OutputError) {
+            try output.writeJSON(WireJSON.encode(report))
+            try output.flush()
+        } catch {
+            throw CommandFailure(unprinted: error)
+        }
     }
 }

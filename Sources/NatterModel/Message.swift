@@ -37,7 +37,7 @@ public struct Message: Equatable, Sendable {
     }
 
     /// Whether nothing is left of an erased message. An event that named an erased account keeps its other words.
-    public var hasNoText: Bool { isErased && (kind != .event || text.isEmpty) }
+    public var hasNoText: Bool { isErased && (kind != .event || sender.isEmpty) }
 }
 
 /// The kind of a conversation. Log files and the database store the numbers.

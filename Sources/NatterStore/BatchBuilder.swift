@@ -370,7 +370,7 @@ final class BatchBuilder {
             records.append(record)
             return OriginalMessage(records, 0)
         }
-        if let read = message.original {
+        if let read = message.original, read.conversation == conversation.identity.id {
             // It may have been erased since then. The next try reads what is left.
             guard read.erasedCommit == conversation.erasedCommit else { throw .busy }
             return try read.message.get()

@@ -16,6 +16,8 @@ enum MetaKey: String {
     // A repair records the highest numbers that were ever given, for rows that may have lost what they belong to.
     case highestAccount = "highest_account"
     case highestConversation = "highest_conversation"
+    /// The highest number of a token or session, which may have ended: an id names one for ever.
+    case highestToken = "highest_token"
 }
 
 extension Connection {

@@ -39,6 +39,8 @@ final class Sealer: Sendable {
         var isUntidy = false
         /// Whether the journal is being brought back to its bound.
         var isTidying = false
+        /// Whether other work keeps the thread from it.
+        var isAtErrand = false
         /// Whether another server has shortened tails of the shared log.
         var isTrimDue = false
         /// Whether messages were erased or dropped on another server, or may still wait to be removed.
@@ -179,9 +181,11 @@ final class Sealer: Sendable {
         if isUntidy { queue.signal { $0.isUntidy = true } }
     }
 
-    /// Whether bulk must wait, because the journal is much longer than its bound and this thread is shortening it. It would
-    /// grow for as long as bulk arrives faster than files can be written, and a start reads all of it.
-    func holdsBulk(journalBytes size: Int) -> Bool { size > 2 * journalBytes && queue.withLock { $0.isTidying } }
+    /// Whether bulk must wait, because the journal is much longer than its bound and this thread is shortening it, or can't because
+    /// of an errand. It would grow for as long as bulk arrives faster than files can be written, and a start reads all of it.
+    func holdsBulk(journalBytes size: Int) -> Bool {
+        size > 2 * journalBytes && queue.withLock { $0.isTidying || $0.isAtErrand }
+    }
 
     /// Asks for what an earlier process has left, because perhaps nobody posts a message that would.
     func requestBacklog(of store: Store) {
@@ -199,6 +203,7 @@ final class Sealer: Sendable {
     /// Asks for what erased and dropped messages have left in a shared store to be removed.
     func requestSweep() { queue.signal { $0.isSweepDue = true } }
 
+    /// Makes long errands end soon, and the thread after them.
     func stop() { queue.signal { $0.isStopping = true } }
 
     /// Why tails could not be sealed; nil if none fails now.
@@ -254,13 +259,24 @@ final class Sealer: Sendable {
             case .ripe(let conversations):
                 sealRipe(conversations, store, writer)
                 tidy(store, writer)
-            case .errand(let errand): errand(writer)
+            case .errand(let errand):
+                queue.withLock { $0.isAtErrand = true }
+                errand(writer)
+                queue.withLock { $0.isAtErrand = false }
+                store.releaseBulk()
             case .tidying: tidy(store, writer)
             case .trimming:
                 if let failure = trim(store) { store.report("cannot trim the journal: \(failure)") }
             case .sweeping: store.finishErasing([])
             }
         }
+        // Somebody may wait for these. What is long ends as soon as it sees that the store is closing.
+        let now = MonotonicClock.now()
+        let due = queue.withLock { queue in
+            defer { queue.errands = [] }
+            return queue.errands.filter { $0.begin <= now }
+        }
+        for errand in due { errand.run(writer) }
     }
 
     private func sealRipe(_ conversations: [Int64], _ store: Store, _ writer: ArchiveWriter) {

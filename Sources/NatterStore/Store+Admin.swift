@@ -82,6 +82,11 @@ extension Store {
             guard !account.isErased else {
                 throw .forbidden("the account '\(account.name.text)' was erased for good; nothing brings it back")
             }
+            // What is so already is neither stored nor audited again.
+            var change = change
+            if change.isDisabled == account.isDisabled { change.isDisabled = nil }
+            if change.isAdmin == account.isAdmin { change.isAdmin = nil }
+            if change.isDisabled == nil, change.isAdmin == nil, change.password == nil { return (.nothing, account.id) }
             // An admin who changes somebody else remains one.
             if account.id == principal?.account, change.isDisabled == true || change.isAdmin == false {
                 try state.checkOtherAdmin(than: account)

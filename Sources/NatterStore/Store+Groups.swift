@@ -182,9 +182,11 @@ extension Store {
     ) {
         changeGroup(principal, completion) { state, builder throws(StoreError) in
             let group = try state.groupToJoin(name, id: id, user, isAdmin, principal)
-            guard let account = state.account(named: user), !account.isDisabled else { throw .noSuchUser(user) }
+            guard let account = state.account(named: user) else { throw .noSuchUser(user) }
             let number = group.identity.number
             let old = group.members[account.id.rawValue]
+            // Who can't sign in stays a member, and can be demoted.
+            if account.isDisabled, old == nil || isAdmin == true { throw .noSuchUser(user) }
             if old == nil {
                 guard mayAdd else { throw .notInGroup(account.name.text, group: group.name) }
                 if account.blocked.contains(principal.account) { throw .blockedByMember(account.name.text) }

@@ -10,6 +10,8 @@ extension Store {
         _ messages: consuming [NewMessage], by principal: Principal, stopAtRefusal: Bool,
         _ completion: @escaping @Sendable ([PostOutcome]) -> Void
     ) {
+        // Or what another server has just acknowledged would not be there to be read.
+        if isShared, messages.contains(where: { $0.about != nil }) { try? catchUp() }
         for index in messages.indices {
             if messages[index].about != nil { messages[index].original = original(of: messages[index], for: principal) }
             if let key = messages[index].key {
@@ -33,8 +35,9 @@ extension Store {
             seq >= snapshot.tail.first,
             seq <= snapshot.tail.head
         else { return nil }
+        let message: Result<OriginalMessage, StoreError>
         do throws(StoreError) {
-            return try read(snapshot) { reader -> OriginalMessage? in
+            let found = try read(snapshot) { reader -> OriginalMessage? in
                 let records = try reader.storedBlock(containing: seq).records
                 guard let index = records.index(of: seq) else { return nil }
                 var original = OriginalMessage(records, index)
@@ -48,10 +51,14 @@ extension Store {
                     (original.sender, original.via) = (edit.sender, edit.via)
                 }
                 return original
-            }.map { ReadOriginal(message: .success($0), erasedCommit: snapshot.erasedCommit) }
+            }
+            guard let found else { return nil }
+            message = .success(found)
         } catch {
-            return ReadOriginal(message: .failure(error), erasedCommit: snapshot.erasedCommit)
+            message = .failure(error)
         }
+        return ReadOriginal(
+            conversation: snapshot.identity.id, message: message, erasedCommit: snapshot.erasedCommit)
     }
 }
 

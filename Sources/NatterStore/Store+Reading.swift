@@ -12,8 +12,12 @@ extension Store {
     private static let foldedStep = 64
 
     public func messages(_ query: PageQuery, for principal: Principal) throws(StoreError) -> MessagePage {
-        let snapshot = try snapshot(query.conversation, for: principal)
-        return try read(snapshot) { reader in try page(query, reader, snapshot.commit) }
+        let snapshot = try snapshot(query.conversation, id: query.id, for: principal)
+        return try read(snapshot) { reader in
+            var page = try page(query, reader, snapshot.commit)
+            page.group = snapshot.identity.kind == .group ? snapshot.identity.id : nil
+            return page
+        }
     }
 
     /// A page as provisional blocks, with everything that its hash chain needs. It ends early if it is long.

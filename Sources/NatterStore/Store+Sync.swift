@@ -124,8 +124,8 @@ extension Store {
                     return .read(
                         name: state.displayName(of: conversation, for: account), id: conversation.identity.id,
                         snapshot.mark.seq, unread: snapshot.unread)
-                case .gone where !sees:
-                    // The reason, and the conversation's name at that time.
+                case .gone where !sees || from > .zero && conversation.members[account.rawValue].map { $0.since > from } == true:
+                    // Who has joined again gets all messages again. The reason, and the conversation's name at that time.
                     let words = row.data.split(separator: " ", maxSplits: 1).map(String.init)
                     guard let reason = words.first else { return nil }
                     return .gone(

@@ -33,14 +33,20 @@ public struct SessionOrigin: Sendable, Hashable {
 extension Store {
     /// Creates a token for a program. A scope that names a conversation stays with it, even if it is renamed.
     public func addToken(
-        label: String, scope: Scope, expires: Timestamp?, for principal: Principal,
+        label: String, scope given: Scope, expires: Timestamp?, for principal: Principal,
         _ completion: @escaping Completion<(token: Token, view: TokenView)>
     ) {
-        let scopeID: ConversationID?
+        // Under the name that the conversation has, however it was written.
+        let (scope, scopeID): (Scope, ConversationID?)
         do throws(StoreError) {
-            switch scope {
-            case .all: scopeID = nil
-            case .send(let name), .read(let name): scopeID = try snapshot(name, for: principal).identity.id
+            func find(_ name: String, _ scope: (String) -> Scope) throws(StoreError) -> (Scope, ConversationID?) {
+                let found = try snapshot(name, for: principal)
+                return (scope(found.name), found.identity.id)
+            }
+            switch given {
+            case .all: (scope, scopeID) = (given, nil)
+            case .send(let name): (scope, scopeID) = try find(name, Scope.send)
+            case .read(let name): (scope, scopeID) = try find(name, Scope.read)
             }
         } catch {
             return completion(.failure(error))

@@ -103,6 +103,9 @@ public final class Store: Sendable {
         engine.onNews { [weak self] number in self?.follow(to: number) { _ in } }
     }
 
+    /// Makes erasures and other long work on log files end soon, before `close`.
+    public func endErrands() { sealer.stop() }
+
     /// Finishes queued work and unlocks the directory. No function may be called afterwards.
     public func close() {
         guard threads.withLock({ !$0.isEmpty }) else { return }

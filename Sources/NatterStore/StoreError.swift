@@ -23,6 +23,8 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
     case notDropped(String)
     /// An erasure has begun, but the disk is too full to end it. The next start does.
     case notErased
+    /// The store was closed before an erasure was finished.
+    case stoppedErasing
     /// The token was revoked or has expired, or its account was disabled.
     case unauthorized
     case noSuchUser(String)
@@ -73,6 +75,7 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
         case .unauthorized: "the session has ended, or the token was revoked"
         case .notErased:
             "the erasure has begun, but could not be finished, because the disk is full; free some space and repeat the command"
+        case .stoppedErasing: "the server stopped before everything was erased; repeat the command"
         case .noSuchUser(let name): "no user is named '\(name)'"
         case .notInGroup(let name, let group): "'\(name)' is not in '\(group)'"
         case .noSuchConversation(let name): "there is no conversation '\(name)'"

@@ -51,6 +51,8 @@ struct OriginalMessage: Sendable, Equatable {
 
 /// A message that was read before its batch was made.
 struct ReadOriginal: Sendable {
+    /// Where it was read. Meanwhile the name in the request may have become that of another conversation.
+    let conversation: ConversationID
     let message: Result<OriginalMessage, StoreError>
     /// The newest erasure of the conversation then.
     let erasedCommit: Commit
@@ -157,6 +159,8 @@ public struct ConversationPage: Sendable {
 /// A request for messages of a conversation.
 public struct PageQuery: Sendable {
     public var conversation: String
+    /// The conversation that is meant, whatever is called so now.
+    public var id: ConversationID?
     public var after: Seq?
     public var before: Seq?
     public var around: Seq?
@@ -171,6 +175,8 @@ public struct PageQuery: Sendable {
 }
 
 public struct MessagePage: Sendable {
+    /// The group that it is of; nil for any other conversation, whose name never becomes that of another one.
+    public var group: ConversationID?
     /// Ascending.
     public var messages: [Message]
     public var head: Seq

@@ -146,6 +146,40 @@ struct PostingTests {
         }
     }
 
+    @Test(
+        "who may change a message is not asked of another conversation that has had its name",
+        arguments: [MessageKind.edit, .delete], [false, true])
+    func renamedMeanwhile(kind: MessageKind, isSealed: Bool) throws {
+        let store = try TestStore(users: ["alice", "bob"])
+        let (alice, bob) = (try store.user("alice"), try store.user("bob"))
+        // Given Bob's message in one group, and Alice's with the same number in another
+        var seq = Seq.zero
+        for (group, sender) in [("one", "bob"), ("other", "alice")] {
+            _ = try waitFor { store.store.createGroup(group, isOpen: true, by: alice, $0) }.get()
+            _ = try waitFor { store.store.putMember("bob", in: group, isAdmin: nil, mayAdd: true, by: alice, $0) }.get()
+            try store.post(["hello"], to: group, by: sender)
+            seq = try #require(try store.all(group).last?.seq)
+            if isSealed { try store.seal(group) }
+        }
+        var message = NewMessage(
+            conversation: "one", text: kind == .delete ? "" : "forged", key: nil, kind: kind, about: seq)
+        message.original = store.store.original(of: message, for: bob)
+        #expect(try message.original?.message.get().sender == Array("bob".utf8))
+        // When the other group gets the name before the writer's thread takes the request
+        for (name, new) in [("one", "former"), ("other", "one")] {
+            _ = try waitFor { store.store.changeGroup(name, newName: new, isOpen: nil, by: alice, $0) }.get()
+        }
+        let read = message
+        let outcomes = try waitFor { answer in
+            store.store.submit(
+                .posting(
+                    StoreWriter.Posting(messages: [read], principal: bob, stopAtRefusal: false, completion: answer)))
+        }
+        // Then Alice's message stays as it is
+        #expect(outcomes.map { $0.refusal != nil } == [true])
+        #expect(try store.all("one").allSatisfy { $0.sender == "alice" && $0.kind != kind })
+    }
+
     @Test("of two read marks that are set at once, the higher one stays, whichever is last", arguments: [false, true])
     func marksAtOnce(isHigherLast: Bool) throws {
         let store = try TestStore()

@@ -24,6 +24,8 @@ public enum APIError: Error, PhraseConvertible {
         private var parts: PhraseParts?
         /// The value of `Retry-After`, 0 to 86,400.
         public var retryAfterSeconds: Int?
+        /// Where the token that was refused is from, if it is not the profile's.
+        public var tokenFile: String?
 
         public init(status: Int, code: String, message: String) {
             (self.status, self.code, self.message) = (status, code, message)
@@ -48,6 +50,9 @@ public enum APIError: Error, PhraseConvertible {
         /// Whether the same request would be refused again.
         var isFinal: Bool { (400..<500).contains(status) && status != 408 && status != 429 }
 
+        /// Whether it is about the message itself, so that any earlier attempt to send the same was refused, too.
+        public var isAboutMessage: Bool { has(.idReused) || [400, 413, 422].contains(status) }
+
         public func has(_ code: ErrorCode) -> Bool { self.code == code.rawValue }
 
         /// The message, translated if the catalogue has it.
@@ -61,6 +66,14 @@ public enum APIError: Error, PhraseConvertible {
         case .transport(let error, _): error.isOutcomeUnknown
         case .unanswered: true
         case .refused(let refusal): refusal.has(.outcomeUnknown)
+        }
+    }
+
+    /// Whether the request has gone out, and nothing that can be read says what became of it.
+    public var mayHaveArrived: Bool {
+        switch self {
+        case .transport(.protocolError, _), .transport(.aborted, _), .foreign: true
+        default: isOutcomeUnknown
         }
     }
 

@@ -15,7 +15,7 @@ public final class BatchSender {
     private let deadline: Int64
     /// Whether the server was ever reached. If it was not, the sender does not retry.
     private var wasReached = false
-    /// Whether the server may have taken messages without an answer.
+    /// Whether the server may have taken messages of the last batch without an answer.
     public private(set) var mayHaveArrived = false
     private let usesKeptRoom: Bool
     /// Whether each message has a request of its own from now on.
@@ -49,6 +49,7 @@ public final class BatchSender {
     ) throws -> APIError.Refusal? {
         var progress = MonotonicClock.now()
         var pause = BatchSender.firstPauseMilliseconds
+        mayHaveArrived = false
         while !batch.isEmpty {
             let before = batch.count
             let limit = min(progress + timeoutMilliseconds, deadline)
@@ -65,8 +66,10 @@ public final class BatchSender {
                 guard BatchSender.isAboutServer(refusal) else { return refusal }
                 obstacle = .refused(refusal)
             } catch .transport(.aborted(let cause), _) {
+                mayHaveArrived = true
                 throw cause
             } catch {
+                mayHaveArrived = mayHaveArrived || error.mayHaveArrived && !api.mustProve
                 guard wasReached || error.isOutcomeUnknown else { throw error }
                 obstacle = error
             }
@@ -78,7 +81,6 @@ public final class BatchSender {
             if batch.count == before, obstacle.isOutcomeUnknown {
                 mostMessages = max(1, min(mostMessages, batch.count) / 2)
             }
-            mayHaveArrived = mayHaveArrived || obstacle.isOutcomeUnknown && !api.mustProve
             guard let asked = BatchSender.pauseAsked(by: obstacle) else { throw obstacle }
             let wait = max(pause, asked)
             guard MonotonicClock.now() + wait < min(progress + timeoutMilliseconds, deadline) else { throw obstacle }

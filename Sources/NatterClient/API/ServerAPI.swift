@@ -29,6 +29,10 @@ public final class ServerAPI {
     private let authorization: String?
     /// The name and the version of this program, for the list of sessions.
     public var program: String?
+    /// The file that the token is from, for the remedy; nil if it is of a login.
+    public var tokenFile: String?
+    /// Is called after each change that the server has made.
+    public var onChange: (() -> Void)?
     private let onTrace: ((Trace) -> Void)?
 
     /// The store that the token belongs to; nil if it is unknown.
@@ -249,6 +253,7 @@ public final class ServerAPI {
             onTokenStore?(store)
         }
         if firstAnswered == nil { firstAnswered = response.date }
+        if request.method != .get { onChange?() }
         return response
     }
 
@@ -326,10 +331,11 @@ public final class ServerAPI {
     /// The error that an unsuccessful answer stands for. Its body was not streamed if it is an error object.
     private func failure(of response: HTTPResponse) -> APIError {
         if let body: ErrorBody = try? WireJSON.decode(answer: response.body) {
-            return .refused(
-                APIError.Refusal(
-                    body, status: response.status,
-                    retryAfterSeconds: response.header("Retry-After").flatMap(ServerAPI.pause)))
+            var refusal = APIError.Refusal(
+                body, status: response.status,
+                retryAfterSeconds: response.header("Retry-After").flatMap(ServerAPI.pause))
+            refusal.tokenFile = tokenFile
+            return .refused(refusal)
         }
         switch response.status {
         case 429:

@@ -15,6 +15,8 @@ public struct OutboxDelivery {
         public var refused: [(entry: OutboxEntry, refusal: APIError.Refusal)] = []
         /// Why the remaining entries still wait.
         public var interruption: APIError?
+        /// Whether the server may have some of those that it did not confirm.
+        public var mayHaveArrived = false
         /// Whether another process is delivering, and messages still wait.
         public var isElsewhere = false
     }
@@ -96,7 +98,7 @@ public struct OutboxDelivery {
         let untried = entries.filter { $0.tried == nil }.map(\.number)
         try outbox.set(tried: clock.now(), of: untried)
         try offer(entries, with: sender, onSent, &report)
-        if report.interruption != nil, !sender.mayHaveArrived { try outbox.set(tried: nil, of: untried) }
+        if report.interruption != nil, !report.mayHaveArrived { try outbox.set(tried: nil, of: untried) }
     }
 
     /// Sends some entries and records the outcome, even after an error.
@@ -124,6 +126,7 @@ public struct OutboxDelivery {
             } catch {
                 failure = error
             }
+            report.mayHaveArrived = sender.mayHaveArrived
             let sent = offered.dropLast(batch.count)
             let refused = refusal.flatMap { refusal in rest.dropFirst(sent.count).first.map { ($0, refusal) } }
             // A crash or an error before this is harmless, because the same ids are sent again.

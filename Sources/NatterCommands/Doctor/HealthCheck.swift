@@ -34,7 +34,7 @@ struct HealthCheck {
         do {
             login = try context.login()
         } catch {
-            add(Finding(.session, error, else: "run 'natter login NAME' again"))
+            add(Finding(.session, error, else: ExitCodes.renewal(of: context.tokenFile)))
         }
         var account = login?.account ?? (try? context.offlineAccount())
         if context.isOffline {

@@ -33,6 +33,8 @@ struct CursorFile {
     private static let allMarker = "all"
 
     let path: String
+    /// What to do if natter did not write the file.
+    var remedy: Phrase = "empty it to start from the beginning"
 
     /// - Throws: 65 for a file that natter did not write; 66 if it can't be read; 73 if it could not be replaced.
     func read() throws -> Content {
@@ -52,7 +54,7 @@ struct CursorFile {
         guard let content = CursorFile.parse(bytes) else {
             throw CommandFailure(
                 .invalidData, code: "bad_cursor",
-                "the cursor file '\(path)' holds no cursor; empty it to start from the beginning")
+                "the cursor file '\(path)' holds no cursor; \(remedy)")
         }
         return content
     }

@@ -38,7 +38,8 @@ struct QueuedSend {
                 return try queue(request, reason: error.cause.reason, mayHaveArrived: error.isOutcomeUnknown)
             } catch let problem {
                 guard error.isOutcomeUnknown else { throw problem }
-                throw Delivery.unknown("\(error.cause.reason), and it could not be queued: \(problem)", request)
+                let reason: Phrase = "\(error.cause.reason), and it could not be queued: \(problem)"
+                throw Delivery.unknown(error.cause, request, because: reason)
             }
         }
     }
@@ -64,6 +65,7 @@ struct QueuedSend {
         let request = NamedGroups(context).identified(request)
         let added = try outbox.add([request], at: context.now, mayHaveArrived: mayHaveArrived).first
         guard let added else { throw .storage("the outbox did not take the message") }
+        context.noteChange()
         return added
     }
 
@@ -85,11 +87,12 @@ struct QueuedSend {
         if let refusal {
             // The refusal is reported now, so the entry is not needed for a later report.
             if isNew { try outbox.withdraw(own) }
-            throw APIError.refused(refusal)
+            let error = APIError.refused(refusal)
+            throw report.mayHaveArrived && !refusal.isAboutMessage ? Delivery.unknown(error, own.request) : error
         }
         guard try outbox.waits(own) else { return nil }
         if let error = report.interruption {
-            guard QueueRule.allows(error) else {
+            guard QueueRule.allows(error) || report.mayHaveArrived else {
                 // If the message already waited, another command has reported it, and it stays.
                 if isNew { try outbox.withdraw(own) }
                 throw error

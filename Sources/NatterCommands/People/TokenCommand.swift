@@ -98,16 +98,21 @@ enum TokenCommand {
     private static func revoke(_ context: Context) throws -> ExitCode {
         let isSession = context.arguments.flag("session")
         let api = try context.api()
-        for id in context.arguments.operands("ID") {
+        for (index, id) in context.arguments.operands("ID").enumerated() {
             do throws(APIError) {
                 try api.revokeToken(id, session: isSession)
             } catch {
-                guard case .refused(let refusal) = error, refusal.has(.notFound) else { throw error }
+                var failure = ExitCodes.translate(error)
+                if case .refused(let refusal) = error, refusal.has(.notFound) {
+                    failure = CommandFailure(
+                        .notFound, code: refusal.code,
+                        isSession
+                            ? "you have no session '\(id)'; 'natter token ls --sessions' lists them"
+                            : "you have no token '\(id)'; 'natter token ls' lists them")
+                }
+                guard index > 0 else { throw failure }
                 throw CommandFailure(
-                    .notFound, code: refusal.code,
-                    isSession
-                        ? "you have no session '\(id)'; 'natter token ls --sessions' lists them"
-                        : "you have no token '\(id)'; 'natter token ls' lists them")
+                    failure.exitCode, code: failure.code, "\(failure.message); those before '\(id)' have ended")
             }
             context.confirm(isSession ? "session \(id) has ended" : "token \(id) is revoked")
         }

@@ -141,7 +141,7 @@ enum WatchCommand {
             try place.takeOver(words: words, command: command)
             let failed = try place.failed()
             if failed.hasTexts { try place.keep(failed: failed.messages) }
-            file = CursorFile(path: place.path)
+            file = CursorFile(path: place.path, remedy: WatchPlace.restart)
             try begin(
                 replica, isCurrent: state.isCurrent, at: synced.firstAnswered?.advanced(milliseconds: -1_000) ?? here)
         }
@@ -175,15 +175,20 @@ enum WatchCommand {
                 positions = known.mapValues(\.seq)
                 return try check(watched(replica), in: replica, isCurrent: isCurrent)
             }
+            if try start.read() != nil {
+                throw CommandFailure(
+                    .invalidData, code: "bad_cursor",
+                    "the positions of this watch are gone from '\(place.path)'; \(WatchPlace.restart)")
+            }
             since = now
-            try start.write(since, place.description)
             // Behind what the replica has, there may be more that is older than this start. Its time tells.
-            guard isCurrent else { return try save() }
-            for conversation in try replica.conversations(includingGone: true) {
+            for conversation in isCurrent ? try replica.conversations(includingGone: true) : [] {
                 positions[conversation.id] = conversation.head
                 cursors[conversation.id] = try replica.cursor(at: conversation.head, of: conversation)
             }
             try save()
+            // Last, because it says that there are positions.
+            try start.write(since, place.description)
         }
 
         /// Checks that the positions belong to the current history.
@@ -332,9 +337,11 @@ enum WatchCommand {
             ]
             // A bot that answers with 'natter' must not do so as somebody else, whom it would then answer.
             for option in ["home", "profile", "server", "token-file"] {
-                guard let value = context.arguments.value(option) else { continue }
                 let name = "NATTER_" + option.uppercased().replacing("-", with: "_")
-                child.environment.append((name, value))
+                guard let value = context.arguments.value(option) ?? context.console.environment[name] else { continue }
+                // It may change its directory.
+                let isPath = option == "home" || option == "token-file"
+                child.environment.append((name, isPath ? Path.absolute(value) : value))
             }
             child.input = Array(message.text.utf8)
             // The next start runs the command again if it has not ended well, and must not do so beside this one.

@@ -75,6 +75,7 @@ final class OperatorService: Sendable {
         for stream in state.withLock({ Array($0.streams.values) }) { stream.shutDown(Int(SHUT_RD)) }
         _ = state.wait(timeoutMilliseconds: OperatorService.stopMilliseconds) { $0.threads.isEmpty ? true : nil }
         for stream in state.withLock({ Array($0.streams.values) }) { stream.shutDown(Int(SHUT_RDWR)) }
+        store.endErrands()
         _ = state.wait { $0.threads.isEmpty ? true : nil }
         joinEnded()
     }

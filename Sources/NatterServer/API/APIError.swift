@@ -27,6 +27,7 @@ struct APIError: Error {
             case .busy, .databaseAway, .databaseLocked: .busy
             case .outcomeUnknown: .outcomeUnknown
             case .diskFull, .notDropped, .notErased: .diskFull
+            case .stoppedErasing: .busy
             case .unauthorized: .unauthorized
             case .noSuchUser, .notInGroup: .noSuchUser
             case .noSuchConversation: .noSuchConversation

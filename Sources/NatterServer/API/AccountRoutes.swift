@@ -61,7 +61,8 @@ enum AccountRoutes {
     static func hash(
         _ password: String, _ call: Call, _ body: @escaping @Sendable (PasswordHash) -> Void
     ) throws(APIError) {
-        let isQueued = call.server.hashers.submit(for: .network(LoginLimiter.network(of: call.head.remoteAddress))) {
+        let owner = JobOwner.network(LoginLimiter.network(of: call.head.remoteAddress))
+        let isQueued = call.server.hashers.submit(for: owner, orElse: { call.respond(APIError(StoreError.busy)) }) {
             guard let hash = PasswordHash(of: password) else { return call.respond(APIError(StoreError.busy)) }
             body(hash)
         }
@@ -127,7 +128,11 @@ enum AccountRoutes {
     ) throws(APIError) {
         let logins = call.server.logins
         let attempt = try logins.begin(name: name, address: call.head.remoteAddress)
-        let isQueued = call.server.hashers.submit(for: .network(attempt.network)) {
+        let refuse: WorkerPool.Job = {
+            logins.cancel(attempt)
+            call.respond(APIError(StoreError.busy))
+        }
+        let isQueued = call.server.hashers.submit(for: .network(attempt.network), orElse: refuse) {
             let known = call.store.credentials(of: name)
             // An unknown name takes as long as a known one, so that the response time does not reveal which names
             // exist.
@@ -208,8 +213,8 @@ enum AccountRoutes {
         let isAll = request.all ?? false
         let completion: Completion<Void> = call.completion {
             var reply = isAll ? remainingTokens(of: principal, call) : Reply.empty
-            // Scripts don't see the cookie, so a page can't remove it by itself.
-            if call.head.header("cookie") != nil { reply.headers.append(("Set-Cookie", cookie("", seconds: 0, call))) }
+            // Scripts don't see the cookie, so a page can't remove it by itself. Beside another token it may be of another account.
+            if call.head.header("authorization") == nil { reply.headers.append(("Set-Cookie", cookie("", seconds: 0, call))) }
             // For the page, which sends this header: what the browser has cached goes, too.
             if call.head.header("natter-request") != nil { reply.headers.append(("Clear-Site-Data", "\"cache\"")) }
             return reply

@@ -148,7 +148,7 @@ public final class ChatServer: Sendable {
         waiters.stop()
         slowWorkers.stop()
         workers.stop()
-        hashers.stop()
+        hashers.stop(drops: true)
         // The listener holds its handler, and the handler holds this server. Break the cycle.
         listener.signal { $0 = nil }
     }

@@ -78,7 +78,10 @@ enum ConversationRoutes {
         }
         let canWait = query.after != nil && query.before == nil && query.around == nil && !page.more
         guard page.messages.isEmpty, canWait, MonotonicClock.now() < deadline else { return respond(page, call) }
-        call.wait(for: principal, seen: page.commit, deadline: deadline) { principal in
+        // It may be renamed meanwhile, and another group get its name.
+        var query = query
+        query.id = page.group
+        call.wait(for: principal, seen: page.commit, deadline: deadline) { [query] principal in
             answer(query, call, principal, deadline: deadline)
         } orElse: {
             respond(page, call)

@@ -39,6 +39,8 @@ struct FairQueue<Job> {
             return job
         }
 
+        mutating func takeNewest() -> Job? { count > 0 ? places.removeLast() : nil }
+
         /// So many empty places may stay, so that a short line allocates nothing.
         private static var keptPlaces: Int { 1_024 }
     }
@@ -89,6 +91,15 @@ struct FairQueue<Job> {
             return (job, owner)
         }
         return nil
+    }
+
+    /// Takes the newest job of the owner that has the most, if it still has more afterwards than `owner` with one more.
+    mutating func takeBack(for owner: JobOwner) -> Job? {
+        guard let most = lines.max(by: { $0.value.count < $1.value.count })?.key, count(of: most) > count(of: owner) + 1,
+            let job = lines[most]?.takeNewest()
+        else { return nil }
+        count -= 1
+        return job
     }
 
     /// Counts the time of a job that has ended.

@@ -32,13 +32,17 @@ struct RequestedHost: Sendable {
     }
 
     private static func name(_ header: String) -> String {
-        var host = Array(header.utf8)[...]
-        if host.first == UInt8(ascii: "["), let end = host.firstIndex(of: UInt8(ascii: "]")) {
-            host = host[..<end].dropFirst()
+        let whole = Array(header.utf8)[...]
+        var (host, port) = (whole, whole)
+        if whole.first == UInt8(ascii: "["), let end = whole.firstIndex(of: UInt8(ascii: "]")) {
+            (host, port) = (whole[..<end].dropFirst(), whole[end...].dropFirst())
         } else {
-            host = host.prefix { $0 != UInt8(ascii: ":") }
+            host = whole.prefix { $0 != UInt8(ascii: ":") }
+            port = whole[host.endIndex...]
             if host.last == UInt8(ascii: ".") { host = host.dropLast() }
         }
+        // Anything else behind a name is not part of it, so nobody is called so.
+        if !port.isEmpty, port.first != UInt8(ascii: ":") || !port.dropFirst().areASCIIDigits { host = whole }
         return String(decoding: host.map { $0.asciiLowercased }, as: UTF8.self)
     }
 }

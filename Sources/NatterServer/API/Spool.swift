@@ -22,9 +22,12 @@ final class SpoolRoom: Sendable {
 
     private struct Used {
         var total = 0
+        var inMemory = 0
         var byAccount: [AccountID: Int] = [:]
     }
 
+    /// From so many bytes of all spools in memory on, each keeps only `Spool.leastMemoryBytes`.
+    private static let memoryBytes = 64 << 20
     /// No batch of lines makes more bytes of answers than about this.
     fileprivate static let batchBytes = 64 << 20
 
@@ -49,6 +52,16 @@ final class SpoolRoom: Sendable {
         }
     }
 
+    /// Counts what a spool keeps in memory.
+    ///
+    /// - Returns: whether all of them keep little.
+    fileprivate func keep(_ bytes: Int, before: Int) -> Bool {
+        used.withLock { used in
+            used.inMemory += bytes - before
+            return used.inMemory <= SpoolRoom.memoryBytes
+        }
+    }
+
     fileprivate func giveBack(_ bytes: Int, by account: AccountID) {
         used.withLock { used in
             used.total -= bytes
@@ -58,11 +71,13 @@ final class SpoolRoom: Sendable {
     }
 }
 
-/// A buffer that is written first and read afterwards. It holds up to 256 KiB in memory and the rest in an unnamed file.
+/// A buffer that is written first and read afterwards. It holds up to 256 KiB in memory, less if there are many, and the rest in
+/// an unnamed file.
 ///
 /// Its last reference gives the bytes back.
 final class Spool {
     private static let memoryBytes = 256 << 10
+    private static let leastMemoryBytes = 16 << 10
 
     private let room: SpoolRoom
     private let account: AccountID
@@ -72,7 +87,10 @@ final class Spool {
     private var readOffset: UInt64 = 0
 
     fileprivate init(_ room: SpoolRoom, _ account: AccountID) { (self.room, self.account) = (room, account) }
-    deinit { room.giveBack(count, by: account) }
+    deinit {
+        _ = room.keep(0, before: memory.count)
+        room.giveBack(count, by: account)
+    }
 
     var count: Int { Int(clamping: fileBytes) + memory.count }
 
@@ -91,11 +109,13 @@ final class Spool {
     func append(_ bytes: [UInt8]) throws(DiskError) -> Bool {
         guard room.take(bytes.count, for: account) else { return false }
         memory += bytes
-        guard memory.count > Spool.memoryBytes else { return true }
+        let isLittle = room.keep(memory.count, before: memory.count - bytes.count)
+        guard memory.count > (isLittle ? Spool.memoryBytes : Spool.leastMemoryBytes) else { return true }
         guard isDiskFree(for: memory.count) else { return false }
         if file == nil { file = try UnnamedFile(directory: room.limits.directory) }
         try file?.write(memory, at: fileBytes)
         fileBytes += UInt64(memory.count)
+        _ = room.keep(0, before: memory.count)
         memory = []
         return true
     }

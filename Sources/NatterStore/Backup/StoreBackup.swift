@@ -98,6 +98,8 @@ public final class StoreBackup {
             throw StoreOpenError.newer(error.phrase)
         }
         guard !Path.areNested(source, target) else { throw BackupError.nested(target) }
+        // First without the lock, whose file would stay in somebody else's directory.
+        if try disk.information(target)?.isDirectory == true { _ = try former() }
         let lock = try lockTarget()
         return try withExtendedLifetime(lock) {
             let former = try prepare()
@@ -135,15 +137,26 @@ public final class StoreBackup {
         }
     }
 
-    /// Checks that the target is empty or a backup, and removes what an earlier try has left.
-    /// - Returns: the manifest of the former backup.
-    private func prepare() throws -> BackupManifest? {
+    /// Says that the directory holds a backup, even if that was not finished.
+    private var mark: String { target + "/" + BackupManifest.unfinishedName }
+
+    /// The manifest of the former backup; nil if there is none.
+    /// - Throws: `BackupError.occupied` if the target holds something else.
+    private func former() throws -> BackupManifest? {
         let former = try BackupManifest.read(in: target, disk: disk)
-        let mark = target + "/" + BackupManifest.unfinishedName
         if former == nil, try disk.information(mark) == nil {
             // A try that was killed before it wrote its mark may leave these files.
             let beginnings = ["store.lock", Path.name(of: mark) + ".new"]
             guard try disk.list(target).allSatisfy(beginnings.contains) else { throw BackupError.occupied(target) }
+        }
+        return former
+    }
+
+    /// Marks the target as a backup, and removes what an earlier try has left.
+    /// - Returns: the manifest of the former backup.
+    private func prepare() throws -> BackupManifest? {
+        let former = try former()
+        if former == nil, try disk.information(mark) == nil {
             // The mark comes first, so that a retry knows that the directory holds a backup.
             try disk.replaceContents(of: mark, with: [])
         }

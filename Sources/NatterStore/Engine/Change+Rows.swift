@@ -78,6 +78,7 @@ extension Change {
                 """, token.number, digest.bytes, token.account.rawValue, token.label, token.scope.description,
                 token.scopeID?.bytes, token.created.milliseconds, token.expires?.milliseconds, token.origin.host,
                 token.origin.program)
+            try keep(.highestToken, token.number, rows)
         case .tokensRemoved(let digests):
             for digest in digests { try rows.run("DELETE FROM token WHERE digest=$1", digest.bytes) }
         case .sessionsEnded(let account, let kept, let robots):
@@ -216,10 +217,13 @@ extension Change {
 
     /// Keeps the number of a commit that leaves no other row from being assigned again.
     private func keep(_ commit: Commit, _ rows: any RowWriter) throws {
+        try keep(.commit, commit.rawValue, rows)
+    }
+
+    private func keep(_ key: MetaKey, _ value: any SQLValue, _ rows: any RowWriter) throws {
         try rows.run(
-            """
-            INSERT INTO meta (key,value) VALUES ('commit',$1) ON CONFLICT (key) DO UPDATE SET value=excluded.value
-            """, commit.rawValue)
+            "INSERT INTO meta (key,value) VALUES ($1,$2) ON CONFLICT (key) DO UPDATE SET value=excluded.value",
+            key.rawValue, value)
     }
 
     private func addSent(_ sender: String, _ added: Int, _ conversation: Int64, _ rows: any RowWriter) throws {

@@ -43,6 +43,7 @@ struct StateLoader {
     }
 
     private func loadNumbers(_ state: inout StoreState) throws {
+        state.counters.token = max(state.counters.token, try connection.meta(.highestToken) { $0.int64(0) } ?? 0)
         let recorded = try StateLoader.highestNumbers(on: connection)
         state.counters.account = max(recorded.account, state.accounts.keys.map(\.rawValue).max() ?? 0)
         state.counters.conversation = max(recorded.conversation, state.counters.conversation)

@@ -33,13 +33,16 @@ struct Eraser {
     ///
     /// - Parameter audit: the entry of the audit trail, which the first commit writes.
     /// - Returns: how many were erased that were not before.
-    /// - Throws: `StoreError.notErased` if the disk is too full to end what has begun.
+    /// - Throws: `StoreError.notErased` if the disk is too full to end what has begun, `.stoppedErasing` between two commits if the
+    ///   store is closing.
     func erase(_ seqs: Set<Seq>, audit: (@Sendable (BatchBuilder) -> Change)? = nil) throws -> Int {
         let all = seqs.sorted()
         do {
             try prepareTail()
             var count = 0
             for start in stride(from: 0, to: all.count, by: Eraser.stepMessages) {
+                // Bulk goes on meanwhile, and fills the journal.
+                guard store.sealer.keepUp(store, writer) else { throw StoreError.stoppedErasing }
                 let step = Set(all[start..<min(all.count, start + Eraser.stepMessages)])
                 count += try eraseSealed(step, audit: count == 0 ? audit : nil)
             }

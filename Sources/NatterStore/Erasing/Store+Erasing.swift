@@ -28,7 +28,8 @@ extension Store {
             let isTaken = sealer.submit { [self] writer in
                 let result = Result {
                     // It may have waited behind other work of the sealer.
-                    try state.withLock { try Authority.checkAdmin(principal, at: clock.now(), $0) }
+                    let now = clock.now()
+                    try state.withLock { try Authority.checkAdmin(principal, at: now, $0) }
                     return try erase(seqs, of: identity, writer) {
                         $0.audited(actor, "messages_erased", String(subject.prefix(200)))
                     }

@@ -100,7 +100,7 @@ extension Store {
         for identity in identities.sorted(by: { $0.number < $1.number }) {
             var unread: StoreError?
             attempt(&failure) {
-                sealer.keepUp(self, writer)
+                guard sealer.keepUp(self, writer) else { throw StoreError.stoppedErasing }
                 let seqs = try seqs(of: account, in: identity, &unread)
                 if seqs.isEmpty { return }
                 erased.append(identity.id)

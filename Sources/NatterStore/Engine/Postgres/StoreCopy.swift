@@ -53,7 +53,7 @@ public enum StoreCopy {
                     try send(columns, of: table, "SELECT \(columns) FROM \(table)", from: rows, database)
                 }
                 // Its other rows belong to the file, or are in the table `store`.
-                let shared = "key IN ('commit','highest_account','highest_conversation')"
+                let shared = "key IN ('commit','highest_account','highest_conversation','highest_token')"
                 try send("key,value", of: "meta", "SELECT key,value FROM meta WHERE \(shared)", from: rows, database)
                 try sendKeys(from: rows, database)
                 try sendJournal(from: rows, behind: &place, database)
