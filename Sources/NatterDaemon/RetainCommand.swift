@@ -27,7 +27,7 @@ enum RetainCommand {
     static func run(_ arguments: Arguments, _ console: Console) throws -> ExitCode {
         let text = arguments.operand("TIME") ?? ""
         guard let retention = Retention(text) else {
-            throw arguments.error("give days, such as '90d', or 'forever', not '\(text)'")
+            throw arguments.error("give days from '1d' to '36500d', or 'forever', not '\(text)'")
         }
         if retention != .forever {
             try Question.confirm(

@@ -79,6 +79,36 @@ struct StoreErasingTests {
         #expect(Files.holding(piecesOf: Self.secret, below: store.directory) == [])
     }
 
+    @Test("an erasure that waits when the store closes ends, and says that it is not done", arguments: [false, true])
+    func closing(isAccount: Bool) throws {
+        let store = try TestStore(users: ["alice", "bob"])
+        try store.post(["one", "two"], by: "bob")
+        // Given something else that takes the sealer's time
+        let mayGoOn = Monitor(false)
+        let answer = Monitor<StoreError?>(nil)
+        #expect(store.store.sealer.submit { _ in _ = mayGoOn.wait { $0 ? true : nil } })
+        @Sendable func note(_ result: Result<Int, StoreError>) {
+            if case .failure(let error) = result { answer.signal { $0 = error } }
+        }
+        if isAccount {
+            store.store.eraseAccount("bob", by: "alice") { note($0) }
+        } else {
+            store.store.erase([Seq(1)...Seq(2)], in: "general", by: "alice") { note($0) }
+        }
+        // When the server ends
+        store.store.endErrands()
+        mayGoOn.signal { $0 = true }
+        // Then who asked learns of it, and for an account the next start does it
+        #expect(answer.wait(timeoutMilliseconds: 60_000) { $0 } == .stoppedErasing)
+        try store.reopen()
+        if isAccount {
+            _ = try waitFor { store.store.settle($0) }
+            #expect(try store.all().map(\.isErased) == [true, true])
+        } else {
+            #expect(try Self.erase([1, 2], store) == 2)
+        }
+    }
+
     @Test("rewrites the segments whose blocks or dictionaries hold the text, and no hash changes", .aboutFiles)
     func sealed() throws {
         let store = try TestStore()

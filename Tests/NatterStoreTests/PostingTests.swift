@@ -180,6 +180,50 @@ struct PostingTests {
         #expect(try store.all("one").allSatisfy { $0.sender == "alice" && $0.kind != kind })
     }
 
+    @Test("an id of a session or a token names one for ever, also after a new start")
+    func tokenIDs() throws {
+        let store = try TestStore(users: ["alice", "bob"])
+        func add() throws -> Int64 {
+            let alice = try store.user("alice")
+            let added = try waitFor { store.store.addToken(label: "x", scope: .all, expires: nil, for: alice, $0) }
+            return try added.get().view.id
+        }
+        let first = try add()
+        let alice = try store.user("alice")
+        #expect(try waitFor { store.store.revokeToken(first, robots: true, by: alice, $0) }.get())
+        try store.reopen()
+        #expect(try add() > first + 1)
+    }
+
+    @Test("who is disabled stays a member, who can be demoted, and not promoted or added")
+    func disabledMember() throws {
+        let store = try TestStore(users: ["alice", "bob", "carol"])
+        let alice = try store.user("alice")
+        _ = try waitFor { store.store.createGroup("team", isOpen: true, by: alice, $0) }.get()
+        func put(_ name: String, isAdmin: Bool?) throws -> StoreError? {
+            let result = try waitFor {
+                store.store.putMember(name, in: "team", isAdmin: isAdmin, mayAdd: true, by: alice, $0)
+            }
+            if case .failure(let error) = result { return error }
+            return nil
+        }
+        #expect(try put("bob", isAdmin: true) == nil)
+        for name in ["bob", "carol"] {
+            _ = try waitFor {
+                store.store.change(name, AccountChange(isDisabled: true), by: "operator", asking: nil, $0)
+            }.get()
+        }
+        #expect(try put("carol", isAdmin: nil) == .noSuchUser("carol"))
+        #expect(try put("bob", isAdmin: nil) == nil && put("bob", isAdmin: false) == nil)
+        #expect(try put("bob", isAdmin: true) == .noSuchUser("bob"))
+        // What is so already is not audited again
+        let before = try store.store.audit(limit: 100).count
+        _ = try waitFor {
+            store.store.change("bob", AccountChange(isDisabled: true), by: "operator", asking: nil, $0)
+        }.get()
+        #expect(try store.store.audit(limit: 100).count == before)
+    }
+
     @Test("of two read marks that are set at once, the higher one stays, whichever is last", arguments: [false, true])
     func marksAtOnce(isHigherLast: Bool) throws {
         let store = try TestStore()

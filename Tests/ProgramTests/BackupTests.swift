@@ -54,7 +54,10 @@ struct BackupTests {
         // and nothing is ever overwritten
         let occupied = try Daemon.run(["--data", again, "restore", world.directory("backup")], home: again)
         #expect(occupied.code == 73 && occupied.errors.contains("not empty"))
+        let before = Files.below(world.directory("alice"))
         #expect(try world.natterd("backup", world.directory("alice")).code == 73)
+        #expect(Files.below(world.directory("alice")) == before)
+        #expect(try world.natterd("backup", "").code == 64)
         #expect(try Daemon.run(["--data", world.directory("x"), "restore", again], home: again).code == 65)
     }
 

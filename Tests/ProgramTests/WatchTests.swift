@@ -447,6 +447,24 @@ struct WatchTests {
         }
     }
 
+    @Test("a watch that has lost its positions passes nothing over: 65, until it is dropped", arguments: [false, true])
+    func lostPositions(isMissing: Bool) throws {
+        let watching = try watch(world.bob, "cat", "--name", "bot")
+        watching.signal(SIGKILL)
+        _ = watching.finish()
+        try world.alice.sends("one")
+        let file = try #require(cursorFiles(of: world.bob).first)
+        let path = "\(world.bob.natterHome)/replicas/\(file)"
+        if isMissing { #expect(unlink(path) == 0) } else { #expect(truncate(path, 0) == 0) }
+        let outcome = try world.bob("watch", "--exec", "cat", "--name", "bot")
+        #expect(outcome.code == 65 && isOneLine(outcome.errors) && outcome.errors.contains("watch drop"), "\(outcome)")
+        #expect(outcome.bytes.isEmpty)
+        try expect(world.bob("watch", "drop", "bot"))
+        let again = try watch(world.bob, "cat; echo", "--name", "bot")
+        try world.alice.sends("two")
+        #expect(try again.line() == "two")
+    }
+
     @Test("a watch that is not there has no failures to print: 67; a name in 'ls' is one word")
     func names() throws {
         let watching = try watch(world.bob, "cat", "--name", "a b")

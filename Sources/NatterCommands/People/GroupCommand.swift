@@ -173,7 +173,7 @@ enum GroupCommand {
         run: inContext { context in
             let text = context.arguments.operand("TIME") ?? ""
             guard let retention = Retention(text) else {
-                throw context.arguments.error("give days, such as '90d', or 'forever', not '\(text)'")
+                throw context.arguments.error("give days from '1d' to '36500d', or 'forever', not '\(text)'")
             }
             let name = context.arguments.operand("GROUP") ?? ""
             if retention != .forever {

@@ -75,7 +75,7 @@ enum PeopleRoutes {
     static func changeGroup(_ call: Call, _ principal: Principal, _ request: GroupRequest) throws(APIError) {
         let retention = try request.retain.map { text throws(APIError) in
             guard let retention = Retention(text) else {
-                throw APIError(.badRequest, "'retain' takes days, such as '90d', or 'forever', not '\(text)'")
+                throw APIError(.badRequest, "'retain' takes days from '1d' to '36500d', or 'forever', not '\(text)'")
             }
             return retention
         }

@@ -64,6 +64,63 @@ struct BrokenConnectionTests {
         #expect(difference(outcome.messages.map(\.text), Array(lines.prefix(outcome.messages.count))) == nil)
     }
 
+    /// Forwards to the server, but keeps the answer to the first message, and answers the later ones itself.
+    private func forgettingProxy(_ status: String, _ body: String) throws -> Proxy {
+        let posts = Monitor(0)
+        let port = server.port
+        return try Proxy { client in
+            guard let request = Loopback.message(from: client) else { return }
+            guard request.starts(with: Array("POST /v1/messages".utf8)) else {
+                _ = Loopback.exchange(request, with: port).map { Loopback.send($0, to: client) }
+                return
+            }
+            let number = posts.signal { posts -> Int in
+                posts += 1
+                return posts
+            }
+            if number == 1 { return _ = Loopback.exchange(request, with: port) }
+            let head = "HTTP/1.1 \(status)\r\nContent-Type: application/json\r\nConnection: close\r\n"
+            Loopback.send(Array((head + "Content-Length: \(body.utf8.count)\r\n\r\n" + body).utf8), to: client)
+        }
+    }
+
+    @Test(
+        "what is refused after an answer was lost may be there: the error names the id, and nothing is there twice",
+        arguments: ["401 unauthorized", "403 forbidden", "500 io_error", "507 disk_full"], [false, true])
+    func refusedAfterwards(refusal: String, isLines: Bool) throws {
+        let alice = try server.user("alice")
+        let words = refusal.split(separator: " ")
+        let proxy = try forgettingProxy(refusal, #"{"error":{"code":"\#(words[1])","message":"no"}}"#)
+        let broken = alice.with(server: proxy.url)
+        let input = Array("once\n".utf8)
+        let outcome =
+            isLines
+            ? try broken.send("--lines", "--timeout", "3", input: input) : broken("send", "--timeout", "3", "once")
+        #expect(outcome.code == 69, "\(outcome.errors)")
+        let parts = outcome.errors.split(whereSeparator: { " :\n".contains($0) }).map(String.init)
+        let place = try #require(parts.firstIndex(of: "--id"))
+        let id = parts[place + 1]
+        let again = isLines ? try alice.send("--lines", "--id", id, input: input) : alice("send", "--id", id, "once")
+        #expect(again.code == 0, "\(again.errors)")
+        #expect(try alice.texts() == ["once"])
+    }
+
+    @Test("a queued message whose answer can't be read counts as tried, and stays", arguments: [false, true])
+    func unreadable(hasOthers: Bool) throws {
+        let alice = try server.user("alice")
+        if hasOthers { #expect(alice("send", "--queue", "--offline", "before").code == 0) }
+        let proxy = try forgettingProxy("401 Unauthorized", "<html>")
+        #expect(alice.with(server: proxy.url)("send", "--queue", "--timeout", "3", "once").code == 0)
+        var tried: [Bool] = []
+        try alice.outbox.forEach(waitingOnly: true) { entry in
+            tried.append(entry.tried != nil)
+            return true
+        }
+        #expect(tried == (hasOthers ? [true, true] : [true]))
+        #expect(alice("sync").code == 0)
+        #expect(try alice.texts() == (hasOthers ? ["before", "once"] : ["once"]))
+    }
+
     @Test("an outbox delivered over a connection that is cut is there once, in order", arguments: UInt64(1)...6)
     func outbox(seed: UInt64) throws {
         let alice = try server.user("alice")

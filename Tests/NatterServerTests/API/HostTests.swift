@@ -14,6 +14,7 @@ struct HostTests {
             ("192.0.2.1", true), ("localhost", true), ("LocalHost:1", true), ("localhost.", true),
             ("chat.example.org", true), ("CHAT.example.org.:443", true), ("a.wild.example.org", true),
             ("certified.example.org", true), ("", true),
+            ("[::1]evil", false), ("localhost:abc", false), ("[::1]:1:2", false),
             ("example.org", false), ("x.chat.example.org", false), ("wild.example.org", false),
             ("a.b.wild.example.org", false), (".wild.example.org", false), ("localhost.example.org", false),
             ("127.1", false), ("2130706433", false), ("0x7f.0.0.1", false), ("127.0.0.1.example.org", false),

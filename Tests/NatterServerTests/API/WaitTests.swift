@@ -129,6 +129,25 @@ struct WaitTests {
         #expect(try personal.answer().decode(MessageList.self).messages.map(\.text) == ["psst"])
     }
 
+    @Test("a wait for a group's messages goes on with the group when that is renamed, not with the next one of its name")
+    func renamed() throws {
+        let server = try TestServer()
+        let alice = try server.account("alice")
+        for name in ["team", "other"] { _ = try alice.post("/v1/groups", ["name": .string(name)]) }
+        for number in 1...3 { _ = try alice.say("\(number)", to: "other") }
+        let waiting = try Asking(
+            server, token: alice.token, "/v1/conversations/team/messages", ["after": "1", "wait": "60"])
+        try server.untilWaiting(1)
+        for (name, new) in [("team", "former"), ("other", "team")] {
+            let answer = try alice.send(
+                .patch, "/v1/groups/\(name)", body: Array(#"{"name":"\#(new)"}"#.utf8),
+                headers: [("Content-Type", "application/json")])
+            #expect(answer.status == 200)
+        }
+        let answer = try waiting.answer().decode(MessageList.self).messages
+        #expect(answer.map(\.conversation) == ["former"] && answer.map(\.kind) == ["event"], "\(answer)")
+    }
+
     @Test("sync tells the user, and nobody else, that contacts or blocked users changed")
     func contacts() throws {
         let server = try TestServer()

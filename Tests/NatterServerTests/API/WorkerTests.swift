@@ -1,3 +1,4 @@
+import Glibc
 import NatterStore
 import NatterSystem
 import SystemSupport
@@ -81,6 +82,52 @@ struct WorkerTests {
         #expect(isTaken && begun.wait(timeoutMilliseconds: 60_000) { $0 ? true : nil } == true)
         let owners = ["a", "a", "a", "b", "b", "c"].map { JobOwner.network($0) }
         #expect(owners.map { pool.submit(for: $0) {} } == [true, true, false, true, true, false])
+    }
+
+    @Test("in a full queue, who has much waiting makes room for who has less")
+    func room() throws {
+        let pool = try WorkerPool(name: "test", threads: 1, limit: 4)
+        let door = Door()
+        let begun = Monitor(false)
+        let isTaken = pool.submit {
+            begun.signal { $0 = true }
+            door.wait()
+        }
+        #expect(isTaken && begun.wait(timeoutMilliseconds: 60_000) { $0 ? true : nil } == true)
+        let log = Monitor<[String]>([])
+        func submit(_ owner: String, _ number: Int) -> Bool {
+            pool.submit(for: .network(owner), orElse: { log.withLock { $0.append("\(owner)\(number) refused") } }) {
+                log.withLock { $0.append("\(owner)\(number)") }
+            }
+        }
+        #expect((1...5).map { submit("a", $0) } == [true, true, true, true, false])
+        // Two of each are as fair as it gets
+        #expect((1...3).map { submit("b", $0) } == [true, true, false])
+        #expect(log.withLock { $0 } == ["a4 refused", "a3 refused"])
+        #expect(submit("c", 1))
+        #expect(log.withLock { $0.count } == 3)
+        door.open()
+        pool.stop()
+        #expect(log.withLock { $0.count } == 3 + 4)
+    }
+
+    @Test("what waits is not done at the end, if nobody waits for it")
+    func drops() throws {
+        let pool = try WorkerPool(name: "test", threads: 1, limit: .max)
+        let door = Door()
+        let begun = Monitor(false)
+        _ = pool.submit {
+            begun.signal { $0 = true }
+            door.wait()
+        }
+        #expect(begun.wait(timeoutMilliseconds: 60_000) { $0 ? true : nil } == true)
+        let done = Monitor(0)
+        let ending = try SystemThread(name: "test-end") { pool.stop(drops: true) }
+        // A stopping pool takes nothing any more
+        while pool.submit({ done.withLock { $0 += 1 } }) { usleep(100) }
+        door.open()
+        ending.join()
+        #expect(done.withLock { $0 } == 0)
     }
 
     @Test("who has waited long saves nothing up, and a very long job is forgiven")
