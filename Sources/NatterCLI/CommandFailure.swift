@@ -76,7 +76,8 @@ public struct CommandFailure: Error, Equatable, PhraseConvertible {
         let failure = CommandFailure(error)
         self.init(
             failure.exitCode, code: failure.code,
-            error == .closedPipe ? failure.message : "it was done, but the result could not be printed: \(error.phrase)")
+            error == .closedPipe ? failure.message : "it was done, but the result could not be printed: \(error.phrase)"
+        )
     }
 
     public var phrase: Phrase { message }

@@ -12,6 +12,8 @@ struct Delivery {
         let cause: APIError
         /// True if the server may have the message anyway.
         let isOutcomeUnknown: Bool
+        /// Whether there was an answer to each attempt, which can't be read.
+        var isUnread = false
     }
 
     let api: ServerAPI
@@ -29,7 +31,7 @@ struct Delivery {
         do throws(Failure) {
             return try attempt(request)
         } catch {
-            throw error.isOutcomeUnknown ? Delivery.unknown(error.cause, request) : error.cause
+            throw error.isOutcomeUnknown ? Delivery.unknown(error, request) : error.cause
         }
     }
 
@@ -42,13 +44,14 @@ struct Delivery {
                 let left = max(1, deadline - MonotonicClock.now())
                 return try api.send(request, timeoutMilliseconds: Int(clamping: left))
             } catch {
-                hasGoneOut = hasGoneOut || error.mayHaveArrived
-                let mayBeThere = hasGoneOut && !api.mustProve
+                hasGoneOut = hasGoneOut || error.isOutcomeUnknown
+                let mayBeThere = (hasGoneOut || error.mayHaveArrived) && !api.mustProve
                 // A failure to connect does not show whether an earlier attempt succeeded.
                 guard hasGoneOut, error.isOutcomeUnknown || error.isNotReached else {
                     // Nor does a server that is too busy now, or where the sender has lost a right meanwhile.
                     let isDecided = if case .refused(let refusal) = error { refusal.isAboutMessage } else { false }
-                    throw Failure(cause: error, isOutcomeUnknown: mayBeThere && !isDecided)
+                    throw Failure(
+                        cause: error, isOutcomeUnknown: mayBeThere && !isDecided, isUnread: !hasGoneOut)
                 }
                 if MonotonicClock.now() + pauseMilliseconds >= deadline {
                     throw Failure(cause: error, isOutcomeUnknown: mayBeThere)
@@ -62,14 +65,14 @@ struct Delivery {
 
     /// The error that names the id for a retry.
     static func unknown(
-        _ cause: APIError, _ request: SendRequest, because reason: Phrase? = nil
+        _ failure: Failure, _ request: SendRequest, because reason: Phrase? = nil
     ) -> CommandFailure {
-        let failure = ExitCodes.translate(cause)
-        let isUnread = failure.exitCode == .badProtocol
+        let cause = ExitCodes.translate(failure.cause)
         return CommandFailure(
-            isUnread ? failure.exitCode : .unavailable,
-            code: isUnread ? failure.code : ErrorCode.outcomeUnknown.rawValue,
-            "the message may have been sent or not: \(reason ?? cause.reason); repeat it with --id \(quoted(request.id ?? ""))")
+            failure.isUnread ? cause.exitCode : .unavailable,
+            code: failure.isUnread ? cause.code : ErrorCode.outcomeUnknown.rawValue,
+            "the message may have been sent or not: \(reason ?? failure.cause.reason); repeat it with --id \(quoted(request.id ?? ""))"
+        )
     }
 
     /// Checks an id that the user has chosen.

@@ -253,7 +253,8 @@ enum ImportCommand {
         let problem: Phrase
         switch error {
         case LineReader.Failure.tooLong: problem = "longer than \(Limits.bodyBytes) bytes"
-        case WireJSON.Failure.malformed, WireJSON.Failure.field(""): problem = "not a JSON object in UTF-8; the file of another program needs --from"
+        case WireJSON.Failure.malformed, WireJSON.Failure.field(""):
+            problem = "not a JSON object in UTF-8; the file of another program needs --from"
         case WireJSON.Failure.field(let field): problem = "the field '\(field)' is missing or of the wrong type"
         case ImportError.badMessage(let error): problem = error.phrase
         default: return error

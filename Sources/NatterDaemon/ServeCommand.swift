@@ -86,9 +86,11 @@ struct ServeCommand {
         let settings = try ServeSettings(arguments, directory: directory)
         let log = try EventLog(console.errors.another(), settings: settings.log, clock: console.clock)
         defer { log.close() }
-        return try ServeCommand(
+        let code = try ServeCommand(
             arguments: arguments, console: console, directory: directory, settings: settings, log: log
         ).serve(signals)
+        log.write(Event(.info, "stopped"))
+        return code
     }
 
     private func serve(_ signals: ServiceSignals) throws -> ExitCode {
@@ -146,9 +148,7 @@ struct ServeCommand {
         log.write(Event(.info, "stopping"))
         server.stop()
         serving.join()
-        let code: ExitCode = store.isOutdated ? .configuration : store.isFailed ? .inputOutput : .success
-        log.write(Event(.info, "stopped"))
-        return code
+        return store.isOutdated ? .configuration : store.isFailed ? .inputOutput : .success
     }
 
     private func open(_ shared: SharedStore?, _ clock: SteadyClock) throws -> Store {

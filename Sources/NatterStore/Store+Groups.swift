@@ -371,8 +371,10 @@ extension StoreState {
             if isMember ? isAdmin == nil : group.isOpen && isAdmin != true { return group }
         }
         // 404 comes before 403. Whoever does not see the group learns nothing of users by it.
-        _ = try groupToSee(name, id: id, principal)
-        guard account(named: user)?.isDisabled == false else { throw .noSuchUser(user) }
+        let seen = try groupToSee(name, id: id, principal)
+        guard let found = account(named: user), !found.isDisabled || seen.members[found.id.rawValue] != nil else {
+            throw .noSuchUser(user)
+        }
         return try group(name, id: id, .administer, for: principal)
     }
 }

@@ -39,7 +39,7 @@ struct QueuedSend {
             } catch let problem {
                 guard error.isOutcomeUnknown else { throw problem }
                 let reason: Phrase = "\(error.cause.reason), and it could not be queued: \(problem)"
-                throw Delivery.unknown(error.cause, request, because: reason)
+                throw Delivery.unknown(error, request, because: reason)
             }
         }
     }
@@ -88,7 +88,8 @@ struct QueuedSend {
             // The refusal is reported now, so the entry is not needed for a later report.
             if isNew { try outbox.withdraw(own) }
             let error = APIError.refused(refusal)
-            throw report.mayHaveArrived && !refusal.isAboutMessage ? Delivery.unknown(error, own.request) : error
+            guard report.mayHaveArrived, !refusal.isAboutMessage else { throw error }
+            throw Delivery.unknown(Delivery.Failure(cause: error, isOutcomeUnknown: true), own.request)
         }
         guard try outbox.waits(own) else { return nil }
         if let error = report.interruption {

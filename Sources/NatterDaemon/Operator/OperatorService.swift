@@ -13,7 +13,7 @@ final class OperatorService: Sendable {
     private static let commandLimit = 32
     /// The timeout for a command to send its request.
     private static let requestMilliseconds = 10_000
-    /// How long commands in flight may take to end after the server begins to stop.
+    /// How long commands in flight may take to end after the server begins to stop, and again after they were told to.
     private static let stopMilliseconds = 5_000
 
     private struct State {
@@ -73,11 +73,19 @@ final class OperatorService: Sendable {
         // A command that is still sending data can't finish, so stop reading. Other commands may finish, but a command
         // that does not read must not delay the stop forever.
         for stream in state.withLock({ Array($0.streams.values) }) { stream.shutDown(Int(SHUT_RD)) }
-        _ = state.wait(timeoutMilliseconds: OperatorService.stopMilliseconds) { $0.threads.isEmpty ? true : nil }
+        if !haveEnded() {
+            // What takes long on log files ends after its next commit, and answers so.
+            store.endErrands()
+            _ = haveEnded()
+        }
         for stream in state.withLock({ Array($0.streams.values) }) { stream.shutDown(Int(SHUT_RDWR)) }
-        store.endErrands()
         _ = state.wait { $0.threads.isEmpty ? true : nil }
         joinEnded()
+    }
+
+    /// Waits for the commands in flight, but not for long.
+    private func haveEnded() -> Bool {
+        state.wait(timeoutMilliseconds: OperatorService.stopMilliseconds) { $0.threads.isEmpty ? true : nil } == true
     }
 
     private func joinEnded() {

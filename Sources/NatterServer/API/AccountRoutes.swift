@@ -214,7 +214,9 @@ enum AccountRoutes {
         let completion: Completion<Void> = call.completion {
             var reply = isAll ? remainingTokens(of: principal, call) : Reply.empty
             // Scripts don't see the cookie, so a page can't remove it by itself. Beside another token it may be of another account.
-            if call.head.header("authorization") == nil { reply.headers.append(("Set-Cookie", cookie("", seconds: 0, call))) }
+            if call.head.header("authorization") == nil {
+                reply.headers.append(("Set-Cookie", cookie("", seconds: 0, call)))
+            }
             // For the page, which sends this header: what the browser has cached goes, too.
             if call.head.header("natter-request") != nil { reply.headers.append(("Clear-Site-Data", "\"cache\"")) }
             return reply

@@ -95,7 +95,8 @@ struct FairQueue<Job> {
 
     /// Takes the newest job of the owner that has the most, if it still has more afterwards than `owner` with one more.
     mutating func takeBack(for owner: JobOwner) -> Job? {
-        guard let most = lines.max(by: { $0.value.count < $1.value.count })?.key, count(of: most) > count(of: owner) + 1,
+        guard let most = lines.max(by: { $0.value.count < $1.value.count })?.key,
+            count(of: most) > count(of: owner) + 1,
             let job = lines[most]?.takeNewest()
         else { return nil }
         count -= 1

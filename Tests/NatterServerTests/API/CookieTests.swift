@@ -135,7 +135,8 @@ struct CookieTests {
         // A program that logs out beside a browser leaves the browser's session, which may be of another account
         let other = try server.account("other")
         let logout = try connection.request(
-            "POST", "/v1/logout", headers: [cookie, "Authorization: Bearer \(other.token ?? "")"], body: Array("{}".utf8))
+            "POST", "/v1/logout", headers: [cookie, "Authorization: Bearer \(other.token ?? "")"],
+            body: Array("{}".utf8))
         #expect(logout.status == 200 && logout.header("Set-Cookie") == nil)
         for path in ["/v1/messages", "/v1/logout"] {
             let answer = try connection.request("POST", path, headers: [cookie], body: good)

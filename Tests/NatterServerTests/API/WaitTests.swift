@@ -129,7 +129,8 @@ struct WaitTests {
         #expect(try personal.answer().decode(MessageList.self).messages.map(\.text) == ["psst"])
     }
 
-    @Test("a wait for a group's messages goes on with the group when that is renamed, not with the next one of its name")
+    @Test(
+        "a wait for a group's messages goes on with the group when that is renamed, not with the next one of its name")
     func renamed() throws {
         let server = try TestServer()
         let alice = try server.account("alice")
