@@ -11,21 +11,21 @@ struct WatchTests {
 
     /// A running watch: messages sent from now on are new to it.
     private func watch(_ person: Person, _ command: String, _ conversations: String...) throws -> ChildProcess {
-        let before = cursorFiles(of: person)
+        let before = files(of: person).filter { $0.hasSuffix(".start") }
         let process = try person.start(["watch", "--exec", command] + conversations)
-        // It records its position when it has read the existing messages.
-        try eventually("a cursor file of watch") { cursorFiles(of: person) != before }
+        // It notes its start when it has recorded its position behind the existing messages.
+        try eventually("the start of a watch") { files(of: person).filter { $0.hasSuffix(".start") } != before }
         return process
     }
 
-    private func cursorFiles(of person: Person) -> Set<String> {
+    private func files(of person: Person) -> Set<String> {
         let replicas = person.natterHome + "/replicas"
         let all = FileManager.default.enumerator(atPath: replicas)?.compactMap { $0 as? String } ?? []
-        return Set(
-            all.filter {
-                $0.contains("/watches/") && !$0.contains("/watches/.") && !$0.hasSuffix(".start")
-                    && !$0.hasSuffix(".lock") && !$0.hasSuffix(".failed")
-            })
+        return Set(all.filter { $0.contains("/watches/") && !$0.contains("/watches/.") })
+    }
+
+    private func cursorFiles(of person: Person) -> Set<String> {
+        files(of: person).filter { !$0.hasSuffix(".start") && !$0.hasSuffix(".lock") && !$0.hasSuffix(".failed") }
     }
 
     @Test("runs the command for each later message: text on standard input, the other fields in variables")

@@ -15,6 +15,7 @@ extension Store {
     public func eraseAccount(_ name: String, by actor: String, _ completion: @escaping Completion<Int>) {
         let isTaken = sealer.submit { [self] writer in
             let result = Result {
+                try catchUp()
                 guard let account = state.withLock({ $0.account(named: name)?.remembered }) else {
                     throw StoreError.noSuchUser(name)
                 }
