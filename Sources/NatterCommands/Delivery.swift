@@ -19,6 +19,8 @@ struct Delivery {
     let api: ServerAPI
     /// The timeout for all attempts together.
     let timeoutMilliseconds: Int
+    /// For how long another attempt may begin.
+    var retryMilliseconds = Int.max
     /// Called once, when retries have failed for a while.
     var isTrying: (APIError) -> Void = { _ in }
 
@@ -36,7 +38,9 @@ struct Delivery {
     }
 
     func attempt(_ request: SendRequest) throws(Failure) -> SentMessage {
-        let deadline = MonotonicClock.now() + Int64(timeoutMilliseconds)
+        let start = MonotonicClock.now()
+        let deadline = start + Int64(timeoutMilliseconds)
+        let lastStart = start + Int64(min(timeoutMilliseconds, retryMilliseconds))
         var pauseMilliseconds: Int64 = 50
         var hasGoneOut = false
         while true {
@@ -53,7 +57,7 @@ struct Delivery {
                     throw Failure(
                         cause: error, isOutcomeUnknown: mayBeThere && !isDecided, isUnread: !hasGoneOut)
                 }
-                if MonotonicClock.now() + pauseMilliseconds >= deadline {
+                if MonotonicClock.now() + pauseMilliseconds >= lastStart {
                     throw Failure(cause: error, isOutcomeUnknown: mayBeThere)
                 }
                 if pauseMilliseconds == Delivery.noticedMilliseconds { isTrying(error) }

@@ -220,9 +220,9 @@ final class SendLines {
         let isUnknown = mayHaveArrived || failure.exitCode == .unavailable && sentCount > 0
         guard sentCount + queuedCount > 0 || isUnknown, let line = batch.number(at: 0) else { return error }
         let isRefused = if case .refused = error { true } else { false }
+        let exit = mayHaveArrived && isRefused ? .unavailable : failure.exitCode
         return CommandFailure(
-            mayHaveArrived && isRefused ? .unavailable : failure.exitCode,
-            code: isUnknown ? "outcome_unknown" : failure.code,
+            exit, code: isUnknown && exit == .unavailable ? "outcome_unknown" : failure.code,
             "stopped at line \(line): \(failure.message); \(outcome). To continue, \(continuation): nothing is sent twice"
         )
     }

@@ -1,3 +1,4 @@
+internal import Glibc
 internal import NatterCLI
 internal import NatterModel
 internal import NatterServer
@@ -43,12 +44,26 @@ final class EventLog: Sendable {
     let recent = ServiceLog()
     private let queue: Monitor<Queue>
     private let clock: any WallClock
+    /// Whether each line begins with its priority, which the journal of systemd takes off: `<4>` for a warning, as in
+    /// sd-daemon(3).
+    private let isJournal: Bool
 
-    init(_ output: Output, settings: Settings, clock: any WallClock) throws(DiskError) {
+    init(
+        _ output: Output, settings: Settings, clock: any WallClock, isJournal: Bool = false
+    ) throws(DiskError) {
         queue = Monitor(Queue(settings: settings))
-        self.clock = clock
+        (self.clock, self.isJournal) = (clock, isJournal)
         let sink = Sink(output)
-        try SystemThread(name: "natter-log") { [queue, clock] in EventLog.write(queue, to: sink, clock) }.detach()
+        try SystemThread(name: "natter-log") { [queue, clock] in
+            EventLog.write(queue, to: sink, clock, isJournal: isJournal)
+        }.detach()
+    }
+
+    /// Whether a file is the stream to the journal that systemd has named in `JOURNAL_STREAM`, as device and inode.
+    static func isJournal(_ stream: String?, _ descriptor: Int32 = STDERR_FILENO) -> Bool {
+        var status = stat()
+        guard let stream, fstat(descriptor, &status) == 0 else { return false }
+        return stream == "\(status.st_dev):\(status.st_ino)"
     }
 
     func use(_ settings: Settings) { queue.withLock { $0.settings = settings } }
@@ -58,7 +73,7 @@ final class EventLog: Sendable {
         guard event.level >= settings.level else { return }
         let now = clock.now()
         recent.write(event, at: now)
-        let line = EventLog.line(event, at: now, settings.format)
+        let line = EventLog.line(event, at: now, settings.format, isJournal: isJournal)
         queue.signal { queue in
             if queue.lines.count + line.count <= EventLog.queueBytes {
                 queue.lines += line
@@ -77,12 +92,12 @@ final class EventLog: Sendable {
     }
 
     /// The thread's body.
-    private static func write(_ queue: Monitor<Queue>, to sink: Sink, _ clock: any WallClock) {
+    private static func write(_ queue: Monitor<Queue>, to sink: Sink, _ clock: any WallClock, isJournal: Bool) {
         while let taken = next(queue) {
             var lines = taken.lines
             if taken.dropped > 0 {
                 let event = Event(.warning, "log_dropped", [("lines", String(taken.dropped))])
-                lines += line(event, at: clock.now(), taken.settings.format)
+                lines += line(event, at: clock.now(), taken.settings.format, isJournal: isJournal)
             }
             // A closed standard error must not end the service.
             try? sink.output.write(lines)
@@ -101,10 +116,22 @@ final class EventLog: Sendable {
         return queue.next(take, unless: { $0.isClosing })
     }
 
-    static func line(_ event: Event, at time: Timestamp, _ format: Format) -> [UInt8] {
-        switch format {
-        case .text: ServiceLine.bytes(time.rfc3339, event.level.name, event.name, event.fields)
-        case .json: json(event, at: time)
+    static func line(_ event: Event, at time: Timestamp, _ format: Format, isJournal: Bool = false) -> [UInt8] {
+        let line =
+            switch format {
+            case .text: ServiceLine.bytes(time.rfc3339, event.level.name, event.name, event.fields)
+            case .json: json(event, at: time)
+            }
+        return isJournal ? Array("<\(priority(of: event.level))>".utf8) + line : line
+    }
+
+    /// As in syslog(3).
+    private static func priority(of level: Event.Level) -> Int32 {
+        switch level {
+        case .debug: LOG_DEBUG
+        case .info: LOG_INFO
+        case .warning: LOG_WARNING
+        case .error: LOG_ERR
         }
     }
 

@@ -84,7 +84,9 @@ struct ServeCommand {
         let signals = ServiceSignals()
         let directory = try DataDirectory.path(arguments, console)
         let settings = try ServeSettings(arguments, directory: directory)
-        let log = try EventLog(console.errors.another(), settings: settings.log, clock: console.clock)
+        let log = try EventLog(
+            console.errors.another(), settings: settings.log, clock: console.clock,
+            isJournal: EventLog.isJournal(console.environment["JOURNAL_STREAM"]))
         defer { log.close() }
         let code = try ServeCommand(
             arguments: arguments, console: console, directory: directory, settings: settings, log: log

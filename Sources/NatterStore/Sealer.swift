@@ -289,6 +289,7 @@ final class Sealer: Sendable {
     /// - Returns: whether the errand may go on; false if the store is closing.
     @discardableResult
     func keepUp(_ store: Store, _ writer: ArchiveWriter) -> Bool {
+        if isStopping { return false }
         var ripe = queue.withLock { queue in
             defer { queue.ripe = [] }
             queue.ripen()
@@ -299,8 +300,11 @@ final class Sealer: Sendable {
             ripe = ripe.dropFirst(Sealer.roundSize)
         }
         if queue.withLock({ $0.isUntidy }) { tidy(store, writer, isAwaited: true) }
-        return !queue.withLock { $0.isStopping }
+        return !isStopping
     }
+
+    /// Whether the store is closing, so that long work ends.
+    var isStopping: Bool { queue.withLock { $0.isStopping } }
 
     /// Seals a tail up to its last message. Call on the sealer's thread.
     func sealWhole(_ conversation: Int64, _ store: Store, _ writer: ArchiveWriter) -> StoreError? {

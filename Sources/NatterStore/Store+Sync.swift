@@ -117,8 +117,6 @@ extension Store {
                 // A token for one conversation must not learn anything about others, not even that they are gone.
                 if case .read = principal.scope, conversation.identity.id != principal.scopeID { return nil }
                 let sees = Authority.sees(principal, conversation)
-                // Who has joined it again since then gets all messages again.
-                let isAgain = from > .zero && conversation.members[account.rawValue].map { $0.since > from } == true
                 switch row.kind {
                 case .read where sees:
                     guard state.accounts[account]?.reads[row.conversation] != nil else { return nil }
@@ -126,7 +124,7 @@ extension Store {
                     return .read(
                         name: state.displayName(of: conversation, for: account), id: conversation.identity.id,
                         snapshot.mark.seq, unread: snapshot.unread)
-                case .gone where !sees || isAgain:
+                case .gone where !sees:
                     // The reason, and the conversation's name at that time.
                     let words = row.data.split(separator: " ", maxSplits: 1).map(String.init)
                     guard let reason = words.first else { return nil }

@@ -255,6 +255,26 @@ struct EventLogTests {
         #expect(written.last?.hasSuffix("log_dropped lines=\(500 - (written.count - 1))") == true)
     }
 
+    @Test("a line for the journal of systemd begins with its priority, and for nothing else")
+    func journal() throws {
+        var ends: [Int32] = [-1, -1]
+        #expect(pipe(&ends) == 0)
+        defer { for end in ends { close(end) } }
+        var status = stat()
+        #expect(fstat(ends[1], &status) == 0)
+        let stream = "\(status.st_dev):\(status.st_ino)"
+        #expect(EventLog.isJournal(stream, ends[1]))
+        #expect(!EventLog.isJournal(nil, ends[1]) && !EventLog.isJournal("1\(stream)", ends[1]))
+        #expect(!EventLog.isJournal(stream, -1))
+        for (level, priority) in [(Event.Level.error, "<3>"), (.warning, "<4>"), (.info, "<6>"), (.debug, "<7>")] {
+            for format in EventLog.Format.allCases {
+                let plain = EventLog.line(Event(level, "x"), at: time, format)
+                let marked = EventLog.line(Event(level, "x"), at: time, format, isJournal: true)
+                #expect(marked == Array(priority.utf8) + plain)
+            }
+        }
+    }
+
     @Test("events below the level are left out, and the level can change")
     func levels() throws {
         let output = Output.memory()

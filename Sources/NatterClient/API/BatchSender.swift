@@ -12,6 +12,7 @@ public final class BatchSender {
 
     public let api: ServerAPI
     private let timeoutMilliseconds: Int64
+    private let retryMilliseconds: Int64
     private let deadline: Int64
     /// Whether the server was ever reached. If it was not, the sender does not retry.
     private var wasReached = false
@@ -26,14 +27,17 @@ public final class BatchSender {
 
     /// - Parameters:
     ///   - timeoutMilliseconds: the longest time without progress.
+    ///   - retryMilliseconds: for how long after the last progress a request is repeated.
     ///   - deadlineMilliseconds: the time for all batches together; nil for no limit.
     ///   - usesKeptRoom: whether the messages are ones that people wrote. If the server refuses batches, because it keeps what room
     ///     its disk has for single messages, they are sent one by one.
     public init(
-        api: ServerAPI, timeoutMilliseconds: Int, deadlineMilliseconds: Int? = nil, usesKeptRoom: Bool = false
+        api: ServerAPI, timeoutMilliseconds: Int, retryMilliseconds: Int = .max, deadlineMilliseconds: Int? = nil,
+        usesKeptRoom: Bool = false
     ) {
         (self.api, self.usesKeptRoom) = (api, usesKeptRoom)
         self.timeoutMilliseconds = Int64(timeoutMilliseconds)
+        self.retryMilliseconds = Int64(min(timeoutMilliseconds, retryMilliseconds))
         deadline = deadlineMilliseconds.map { MonotonicClock.now() + Int64($0) } ?? .max
     }
 
@@ -83,10 +87,11 @@ public final class BatchSender {
             }
             guard let asked = BatchSender.pauseAsked(by: obstacle) else { throw obstacle }
             let wait = max(pause, asked)
-            guard MonotonicClock.now() + wait < min(progress + timeoutMilliseconds, deadline) else { throw obstacle }
+            guard MonotonicClock.now() + wait < min(progress + retryMilliseconds, deadline) else { throw obstacle }
             usleep(UInt32(clamping: wait * 1_000))
             pause = min(pause * 2, BatchSender.maximumPauseMilliseconds)
         }
+        mayHaveArrived = false
         return nil
     }
 

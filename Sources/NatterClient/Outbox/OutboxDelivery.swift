@@ -32,11 +32,13 @@ public struct OutboxDelivery {
     ///
     /// - Parameters:
     ///   - timeoutMilliseconds: the longest time without progress.
+    ///   - retryMilliseconds: for how long after the last progress a request is repeated.
     ///   - deadlineMilliseconds: the time for everything; nil for no limit.
     ///   - lockMilliseconds: how long to wait for another process that delivers.
     ///   - onSent: gets each entry that was sent, and the message object.
     public func run(
-        timeoutMilliseconds: Int, deadlineMilliseconds: Int? = nil, lockMilliseconds: Int = 0,
+        timeoutMilliseconds: Int, retryMilliseconds: Int = .max, deadlineMilliseconds: Int? = nil,
+        lockMilliseconds: Int = 0,
         onSent: @escaping (OutboxEntry, ArraySlice<UInt8>) -> Void = { _, _ in }
     ) throws(OutboxError) -> Report {
         var report = Report()
@@ -46,10 +48,14 @@ public struct OutboxDelivery {
             return report
         }
         defer { withExtendedLifetime(lock) {} }
+        // It is not what the command was asked for.
+        let onChange = api.onChange
+        api.onChange = nil
+        defer { api.onChange = onChange }
         let deadline = deadlineMilliseconds.map { MonotonicClock.now() + Int64($0) } ?? .max
         let sender = BatchSender(
-            api: api, timeoutMilliseconds: timeoutMilliseconds, deadlineMilliseconds: deadlineMilliseconds,
-            usesKeptRoom: true)
+            api: api, timeoutMilliseconds: timeoutMilliseconds, retryMilliseconds: retryMilliseconds,
+            deadlineMilliseconds: deadlineMilliseconds, usesKeptRoom: true)
         while report.interruption == nil {
             let entries = try nextEntries()
             // Messages that were not sent in time keep waiting.
@@ -126,7 +132,7 @@ public struct OutboxDelivery {
             } catch {
                 failure = error
             }
-            report.mayHaveArrived = sender.mayHaveArrived
+            report.mayHaveArrived = report.mayHaveArrived || sender.mayHaveArrived
             let sent = offered.dropLast(batch.count)
             let refused = refusal.flatMap { refusal in rest.dropFirst(sent.count).first.map { ($0, refusal) } }
             // A crash or an error before this is harmless, because the same ids are sent again.

@@ -12,6 +12,9 @@ struct QueuedSend {
         case queued(OutboxEntry, reason: Phrase)
     }
 
+    /// For how long a message that can also wait is tried again.
+    private static let retryMilliseconds = 2_000
+
     let outbox: Outbox
     /// The API, or nil with `--offline`.
     let api: ServerAPI?
@@ -28,7 +31,9 @@ struct QueuedSend {
         }
         let timeout = try context.timeoutMilliseconds()
         do throws(Delivery.Failure) {
-            let delivery = Delivery(api: api, timeoutMilliseconds: timeout, isTrying: context.tellTrying)
+            let delivery = Delivery(
+                api: api, timeoutMilliseconds: timeout, retryMilliseconds: QueuedSend.retryMilliseconds,
+                isTrying: context.tellTrying)
             return .sent(try delivery.attempt(request))
         } catch {
             guard error.isOutcomeUnknown || QueueRule.allows(error.cause) else { throw error.cause }
@@ -76,7 +81,7 @@ struct QueuedSend {
         let timeout = try context.timeoutMilliseconds()
         var answer: [UInt8]?
         var report = try OutboxDelivery(outbox, api: api).run(
-            timeoutMilliseconds: timeout, lockMilliseconds: timeout
+            timeoutMilliseconds: timeout, retryMilliseconds: QueuedSend.retryMilliseconds, lockMilliseconds: timeout
         ) { entry, message in
             if entry.number == own.number { answer = Array(message) }
         }

@@ -92,6 +92,9 @@ extension Store {
                     return eraseDue(
                         before: cutoff, in: isWhole || count == 0 ? rest : numbers, erased: erased,
                         rest: (MonotonicClock.now() - began) * Store.restFactor)
+                } catch StoreError.stoppedErasing {
+                    // The next start finds what is due.
+                    break
                 } catch {
                     erased.append(identity.id)
                     state.withLock { $0.notePendingErasure(in: number, since: cutoff) }

@@ -38,6 +38,7 @@ struct Eraser {
     func erase(_ seqs: Set<Seq>, audit: (@Sendable (BatchBuilder) -> Change)? = nil) throws -> Int {
         let all = seqs.sorted()
         do {
+            if store.sealer.isStopping { throw StoreError.stoppedErasing }
             try prepareTail()
             var count = 0
             for start in stride(from: 0, to: all.count, by: Eraser.stepMessages) {

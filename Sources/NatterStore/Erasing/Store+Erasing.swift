@@ -123,7 +123,9 @@ extension Store {
     func repeatErasures(_ completion: @escaping @Sendable () -> Void = {}) {
         let isTaken = sealer.submit { [self] writer in
             // A block that can't be read must not keep the rest from being served.
-            do { try repeatErasures(writer) } catch {
+            do { try repeatErasures(writer) } catch StoreError.stoppedErasing {
+                // The next start does it.
+            } catch {
                 report("what was erased before could not be erased again: \(StoreError(error).cause)")
                 stopIfDiskFailed(error)
             }
@@ -152,7 +154,7 @@ extension Store {
                 missing[message.conversation, default: []].insert(message.seq)
             }
         }
-        for (id, seqs) in missing {
+        for (id, seqs) in missing where failure != .stoppedErasing {
             let found = state.withLock { $0.conversation(id)?.identity }
             guard let found else { continue }
             attempt(&failure) {

@@ -65,7 +65,7 @@ struct BrokenConnectionTests {
     }
 
     /// Forwards to the server, but keeps the answer to the first message, and answers the later ones itself.
-    private func forgettingProxy(_ status: String, _ body: String) throws -> Proxy {
+    private func forgettingProxy(_ answers: (status: String, body: String)...) throws -> Proxy {
         let posts = Monitor(0)
         let port = server.port
         return try Proxy { client in
@@ -79,6 +79,7 @@ struct BrokenConnectionTests {
                 return posts
             }
             if number == 1 { return _ = Loopback.exchange(request, with: port) }
+            let (status, body) = answers[min(number - 2, answers.count - 1)]
             let head = "HTTP/1.1 \(status)\r\nContent-Type: application/json\r\nConnection: close\r\n"
             Loopback.send(Array((head + "Content-Length: \(body.utf8.count)\r\n\r\n" + body).utf8), to: client)
         }
@@ -90,7 +91,7 @@ struct BrokenConnectionTests {
     func refusedAfterwards(refusal: String, isLines: Bool) throws {
         let alice = try server.user("alice")
         let words = refusal.split(separator: " ")
-        let proxy = try forgettingProxy(refusal, #"{"error":{"code":"\#(words[1])","message":"no"}}"#)
+        let proxy = try forgettingProxy((refusal, #"{"error":{"code":"\#(words[1])","message":"no"}}"#))
         let broken = alice.with(server: proxy.url)
         let input = Array("once\n".utf8)
         let outcome =
@@ -105,18 +106,34 @@ struct BrokenConnectionTests {
         #expect(try alice.texts() == ["once"])
     }
 
+    private func tried(_ person: Person) throws -> [Bool] {
+        var tried: [Bool] = []
+        try person.outbox.forEach(waitingOnly: true) { entry in
+            tried.append(entry.tried != nil)
+            return true
+        }
+        return tried
+    }
+
+    @Test("what an answer that was lost may have confirmed counts as tried, whatever is refused after it")
+    func refusedBetween() throws {
+        let alice = try server.user("alice")
+        for text in ["one", "two", "three"] { #expect(alice("send", "--queue", "--offline", text).code == 0) }
+        let refused = #"{"error":{"code":"no_such_conversation","message":"no"},"line":1}"# + "\n"
+        let busy = #"{"error":{"code":"busy","message":"no"}}"#
+        let proxy = try forgettingProxy(("200 OK", refused), ("503 Service Unavailable", busy))
+        #expect(alice.with(server: proxy.url)("outbox", "retry", "--timeout", "2").code != 0)
+        #expect(try tried(alice) == [true, true])
+        #expect(try alice.texts() == ["one", "two", "three"])
+    }
+
     @Test("a queued message whose answer can't be read counts as tried, and stays", arguments: [false, true])
     func unreadable(hasOthers: Bool) throws {
         let alice = try server.user("alice")
         if hasOthers { #expect(alice("send", "--queue", "--offline", "before").code == 0) }
-        let proxy = try forgettingProxy("401 Unauthorized", "<html>")
+        let proxy = try forgettingProxy(("401 Unauthorized", "<html>"))
         #expect(alice.with(server: proxy.url)("send", "--queue", "--timeout", "3", "once").code == 0)
-        var tried: [Bool] = []
-        try alice.outbox.forEach(waitingOnly: true) { entry in
-            tried.append(entry.tried != nil)
-            return true
-        }
-        #expect(tried == (hasOthers ? [true, true] : [true]))
+        #expect(try tried(alice) == (hasOthers ? [true, true] : [true]))
         #expect(alice("sync").code == 0)
         #expect(try alice.texts() == (hasOthers ? ["before", "once"] : ["once"]))
     }
