@@ -121,7 +121,8 @@ struct BrokenConnectionTests {
         for text in ["one", "two", "three"] { #expect(alice("send", "--queue", "--offline", text).code == 0) }
         let refused = #"{"error":{"code":"no_such_conversation","message":"no"},"line":1}"# + "\n"
         let busy = #"{"error":{"code":"busy","message":"no"}}"#
-        let proxy = try forgettingProxy(("200 OK", refused), ("503 Service Unavailable", busy))
+        let proxy = try forgettingProxy(
+            ("200 OK\r\nNatter-Store: \(alice.store)", refused), ("503 Service Unavailable", busy))
         #expect(alice.with(server: proxy.url)("outbox", "retry", "--timeout", "2").code != 0)
         #expect(try tried(alice) == [true, true])
         #expect(try alice.texts() == ["one", "two", "three"])
