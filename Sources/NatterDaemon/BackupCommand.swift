@@ -63,9 +63,10 @@ enum BackupCommand {
 
     static func run(_ arguments: Arguments, _ console: Console) throws -> ExitCode {
         try DataDirectory.requireFiles(arguments, console)
-        guard let dest = arguments.operand("DEST").map(DataDirectory.absolute), arguments.operand("DEST") != "" else {
+        guard let word = arguments.operand("DEST"), !word.isEmpty else {
             throw arguments.error("'DEST' is a directory, not an empty word")
         }
+        let dest = DataDirectory.absolute(word)
         let display = CopyDisplay(console)
         let client = OperatorClient(arguments: arguments, console: console) { reply in
             switch reply {

@@ -102,8 +102,7 @@ enum DaemonFailure {
             case .badName: (.invalidData, "bad_name")
             case .forbidden: (.refused, "forbidden")
             case .diskFull, .notDropped, .notErased: (.temporary, "disk_full")
-            case .stoppedErasing: (.temporary, "busy")
-            case .busy, .databaseAway, .databaseLocked: (.temporary, "busy")
+            case .busy, .stoppedErasing, .databaseAway, .databaseLocked: (.temporary, "busy")
             case .damaged: (.inputOutput, "damaged")
             default: (.inputOutput, "io_error")
             }

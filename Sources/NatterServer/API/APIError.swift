@@ -24,10 +24,9 @@ struct APIError: Error {
     init(_ error: StoreError) {
         let code: ErrorCode =
             switch error {
-            case .busy, .databaseAway, .databaseLocked: .busy
+            case .busy, .stoppedErasing, .databaseAway, .databaseLocked: .busy
             case .outcomeUnknown: .outcomeUnknown
             case .diskFull, .notDropped, .notErased: .diskFull
-            case .stoppedErasing: .busy
             case .unauthorized: .unauthorized
             case .noSuchUser, .notInGroup: .noSuchUser
             case .noSuchConversation: .noSuchConversation
