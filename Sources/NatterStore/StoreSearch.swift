@@ -25,6 +25,8 @@ final class StoreSearch: Sendable {
         var isWanted = false
         var isStopping = false
         var trouble: String?
+        /// Whether the disk was nearly full when it was last asked.
+        var isCrowded = false
         /// Whether the index was found to be of this store's history.
         var isChecked = false
         /// How often the index is to be emptied because text was erased, and how often it was.
@@ -48,6 +50,9 @@ final class StoreSearch: Sendable {
     private static let retryMilliseconds = 60_000
     /// The same if the database of a shared store can't be reached. To try costs little then.
     private static let awayMilliseconds = 1_000
+
+    /// A disk with less room than this keeps it for messages, and for erasing and dropping them.
+    private static let spareBytes: UInt64 = 4 << 20
 
     private let queue = Monitor(Queue())
     private let readers = Monitor<[SearchIndex]>([])
@@ -255,7 +260,7 @@ final class StoreSearch: Sendable {
             if next <= log.sealedSeq { work.append((log, next)) }
         }
         var failure: ArchiveError?
-        while !work.isEmpty, !queue.withLock({ $0.isInterrupted }) {
+        while !work.isEmpty, awaitRoom(store) {
             var rest = work
             do {
                 try store.withReader { archive in
@@ -284,6 +289,28 @@ final class StoreSearch: Sendable {
             try keepSmall(index, store)
         }
         return failure
+    }
+
+    /// Waits while the disk is nearly full. Searches scan meanwhile.
+    ///
+    /// - Returns: false if something goes before indexing.
+    private func awaitRoom(_ store: Store) -> Bool {
+        while let free = try? store.disk.freeBytes(store.directory), free < StoreSearch.spareBytes,
+            !queue.withLock({ $0.isInterrupted })
+        {
+            let isTold = queue.withLock { queue in
+                defer { (queue.isCrowded, queue.isAsked) = (true, false) }
+                return queue.isCrowded
+            }
+            if !isTold { store.report("the search index waits until the disk has more room") }
+            _ = queue.wait(timeoutMilliseconds: StoreSearch.retryMilliseconds) {
+                $0.isInterrupted || $0.isAsked ? true : nil
+            }
+        }
+        return queue.withLock { queue in
+            if !queue.isInterrupted { queue.isCrowded = false }
+            return !queue.isInterrupted
+        }
     }
 
     private func empty(_ index: SearchIndex, _ store: Store) throws {

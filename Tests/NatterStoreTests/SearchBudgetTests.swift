@@ -161,6 +161,30 @@ struct SearchBudgetTests {
         try eventually("all is indexed") { indexed() == [900, 900, 901] && faulty.store.search.trouble == nil }
     }
 
+    @Test("on a disk that is nearly full the index waits, and erasing does not")
+    func nearlyFull() throws {
+        let directory = try TemporaryDirectory()
+        let disk = FaultyDisk()
+        let store = try indexing(directory.path, disk)
+        disk.set(freeBytes: 2 << 20)
+        try store.fill(300)
+        try store.seal()
+        let id = try store.store.conversation("general", for: store.user("alice")).id
+        func indexed() throws -> Seq? {
+            try store.store.search.withIndex(store.store) { try $0?.indexedUpTo(id) }
+        }
+        try eventually("it waits") { store.reports.contains("the search index waits until the disk has more room") }
+        let erased = try waitFor { store.store.erase([Seq(200)...Seq(200)], in: "general", by: "alice", $0) }
+        #expect(try erased.get() == 1)
+        #expect(try indexed() == .zero)
+        // With the next seal it looks again
+        disk.set(freeBytes: nil)
+        try store.post(["more"])
+        try store.seal()
+        try eventually("all is indexed") { try indexed() == Seq(301) }
+        #expect(store.reports.lines.count { $0.contains("the search index waits") } == 1)
+    }
+
     @Test("messages of one time that were found are not left to the next page")
     func ties() throws {
         let (store, directory) = try open(600, SearchBudget(steps: 100_000, pages: 256, blocks: 1))
