@@ -211,31 +211,23 @@ public final class ArchiveWriter {
             for: conversation, last: last, firstSeq: first.records.firstSeq, hashBefore: first.hashBefore,
             dictionary: { LogDictionary(try earlierText()) })
         var blocks: [Block] = []
-        var hash = first.hashBefore
-        for part in parts {
-            var start = 0
-            while start < part.records.count {
-                let count = part.records.blockCount(from: start, targetBytes: Block.targetRawBytes)
-                do throws(FormatViolation) {
-                    let block = try Block(
-                        sealing: part.records, start..<start + count, of: conversation.id, hashBefore: hash,
-                        hashAfter: part.knownHash(after: start + count - 1), dictionary: target.segment.dictionary,
-                        effort: effort)
-                    // The tail is dropped once the block is recorded. So this first proves that the block can be
-                    // decompressed, and that it has the hash chain.
-                    _ = try block.verify(with: target.segment.dictionary)
-                    hash = block.header.hashAfter
-                    blocks.append(block)
-                } catch {
-                    throw .log(.malformed(reason: error.reason))
-                }
-                start += count
+        do throws(FormatViolation) {
+            for part in parts {
+                blocks += try part.records.blocks(
+                    0..<part.records.count, of: conversation.id,
+                    hashBefore: blocks.last?.header.hashAfter ?? first.hashBefore,
+                    knownHash: part.knownHash(after:), dictionary: target.segment.dictionary, effort: effort)
             }
+            // The tail is dropped once the blocks are recorded. So this first proves that each can be decompressed, and that
+            // it has the hash chain.
+            for block in blocks { _ = try block.verify(with: target.segment.dictionary) }
+        } catch {
+            throw .log(.malformed(reason: error.reason))
         }
         let isLearning = target.row.dictionary == .none
         let stored = target.row.size + UInt64(blocks.reduce(0) { $0 + $1.header.rawLength })
         return try write(
-            blocks, to: target, hashAfter: hash,
+            blocks, to: target, hashAfter: blocks.last?.header.hashAfter ?? first.hashBefore,
             closing: isLearning && stored >= UInt64(LogDictionary.maximumBytes))
     }
 }

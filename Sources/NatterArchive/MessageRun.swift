@@ -42,24 +42,13 @@ public struct OpenBlock: Sendable {
     public func provisional(
         _ range: Range<Int>, of conversation: ConversationID
     ) throws(FormatViolation) -> [Block] {
-        var blocks: [Block] = []
-        var start = range.lowerBound
-        var hash = hash(after: start - 1)
-        while start < range.upperBound {
-            let count = min(
-                records.blockCount(from: start, targetBytes: Block.targetRawBytes), range.upperBound - start)
-            let block = try Block(
-                sealing: records, start..<start + count, of: conversation, hashBefore: hash,
-                hashAfter: knownHash(after: start + count - 1), dictionary: .none, isProvisional: true, effort: .light)
-            blocks.append(block)
-            hash = block.header.hashAfter
-            start += count
-        }
-        return blocks
+        try records.blocks(
+            range, of: conversation, hashBefore: hash(after: range.lowerBound - 1), knownHash: knownHash(after:),
+            dictionary: .none, isProvisional: true, effort: .light)
     }
 
     /// The chain after the message at `index`; nil if it must be computed.
-    public func knownHash(after index: Int) -> Digest? {
+    func knownHash(after index: Int) -> Digest? {
         chain.hashes.withLock { index < $0.count ? $0[index] : nil }
     }
 }

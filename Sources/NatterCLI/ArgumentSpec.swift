@@ -47,10 +47,7 @@ public struct OptionSpec: Sendable, Equatable {
     public var placeholder: String? { choices.isEmpty ? valueName : choices.joined(separator: "|") }
 
     /// All spellings, the short one first: `["-n", "--limit"]`.
-    public var spellings: [String] {
-        let own = name.utf8.count == 1 ? "-\(name)" : "--\(name)"
-        return if let short { ["-\(short)", own] } else { [own] }
-    }
+    public var spellings: [String] { if let short { ["-\(short)", spelling] } else { [spelling] } }
 
     /// The spelling in messages: the long one if there is one.
     public var spelling: String { name.utf8.count == 1 ? "-\(name)" : "--\(name)" }

@@ -71,15 +71,7 @@ public struct Arguments: Sendable {
 
     /// An operand by its name in the table, such as `CONV`, or nil if it is missing. For a repeating operand, it is the
     /// first word.
-    public func operand(_ name: String) -> String? {
-        guard let index = rows.firstIndex(where: { $0.name == name }) else {
-            assertionFailure("no operand '\(name)'")
-            return nil
-        }
-        return operand(at: index)
-    }
-
-    public func operand(at index: Int) -> String? { operands.indices.contains(index) ? operands[index] : nil }
+    public func operand(_ name: String) -> String? { operands(name).first }
 
     /// All words of a repeating operand.
     public func operands(_ name: String) -> [String] {

@@ -14,6 +14,21 @@ public struct CommandFailure: Error, Equatable, PhraseConvertible {
         (self.exitCode, self.code, self.message) = (exitCode, code, message)
     }
 
+    /// What an error means in both programs; nil for one that only one of them has.
+    public init?(of error: any Error) {
+        switch error {
+        case let failure as CommandFailure: self = failure
+        case let error as UsageError: self.init(error)
+        case let error as OutputError: self.init(error)
+        case let error as ConfigError: self.init(error)
+        case let error as DiskError: self.init(error)
+        default: return nil
+        }
+    }
+
+    /// The same failure in other words.
+    public func saying(_ message: Phrase) -> CommandFailure { CommandFailure(exitCode, code: code, message) }
+
     public init(_ error: UsageError) {
         self.init(.usage, code: "usage", error.phrase)
     }
@@ -74,10 +89,9 @@ public struct CommandFailure: Error, Equatable, PhraseConvertible {
     /// Failed output of what a command has done. It must not look as if nothing was done.
     public init(unprinted error: OutputError) {
         let failure = CommandFailure(error)
-        self.init(
-            failure.exitCode, code: failure.code,
-            error == .closedPipe ? failure.message : "it was done, but the result could not be printed: \(error.phrase)"
-        )
+        self =
+            error == .closedPipe
+            ? failure : failure.saying("it was done, but the result could not be printed: \(error.phrase)")
     }
 
     public var phrase: Phrase { message }

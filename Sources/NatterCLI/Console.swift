@@ -1,4 +1,5 @@
 internal import Glibc
+// This room's interface takes phrases, so importing it also imports them.
 @_exported public import NatterLanguage
 public import NatterSystem
 
@@ -53,5 +54,3 @@ public enum Terminal {
         return standardColumns
     }
 }
-
-// This room's interface takes phrases, so importing it also imports them.

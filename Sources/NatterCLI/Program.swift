@@ -23,20 +23,12 @@ public enum Program {
         }
         var json = false
         do {
-            let code: ExitCode
+            var code = ExitCode.success
             switch try parse(words, for: program, console, language) {
-            case .overview:
-                try console.output.write(Help(program).overview)
-                code = .success
-            case .guides:
-                try console.output.write(Help(program).guides)
-                code = .success
-            case .help(let path):
-                try console.output.write(Help(program).page(of: path))
-                code = .success
-            case .version:
-                try console.output.write(Help(program).version)
-                code = .success
+            case .overview: try console.output.write(Help(program).overview)
+            case .guides: try console.output.write(Help(program).guides)
+            case .help(let path): try console.output.write(Help(program).page(of: path))
+            case .version: try console.output.write(Help(program).version)
             case .run(let path, var arguments):
                 json = arguments.asksForJSON
                 let before = words.count - arguments.operands.count
@@ -51,7 +43,7 @@ public enum Program {
             try? console.errors.flush()
             return code
         } catch {
-            let failure = known(error) ?? translate(error)
+            let failure = CommandFailure(of: error) ?? translate(error)
             if let usage = error as? UsageError { json = json || usage.asksForJSON }
             // Results found before the failure are printed first.
             if !(error is OutputError) { try? console.output.flush() }
@@ -144,16 +136,5 @@ public enum Program {
             "word \(first + 1) of the command line is not UTF-8", remedy: "see '\(program.name) help'")
         failure.asksForJSON = words.contains("--json")
         throw failure
-    }
-
-    private static func known(_ error: any Error) -> CommandFailure? {
-        switch error {
-        case let failure as CommandFailure: failure
-        case let error as UsageError: CommandFailure(error)
-        case let error as OutputError: CommandFailure(error)
-        case let error as ConfigError: CommandFailure(error)
-        case let error as DiskError: CommandFailure(error)
-        default: nil
-        }
     }
 }

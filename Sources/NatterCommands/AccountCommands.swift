@@ -151,7 +151,8 @@ enum LogoutCommand {
         let forget = {
             if context.tokenFile == nil { try context.profile().forget(login.token) }
             if context.arguments.flag("forget") { try context.home().replica(of: login.account)?.remove() }
-            context.noteWaiting(login)
+            // The outbox of a token from a file belongs to the token.
+            if context.tokenFile == nil { context.noteWaiting(login.account) }
         }
         do {
             remaining = try context.api(of: login).logout(all: context.arguments.flag("all"))
@@ -160,16 +161,14 @@ enum LogoutCommand {
         } catch {
             try forget()
             let failure = ExitCodes.translate(error)
-            throw CommandFailure(
-                failure.exitCode, code: failure.code,
+            throw failure.saying(
                 failure.code == "outcome_unknown"
                     ? "logged out here, but the session may not have ended on the server: \(failure.message)"
                     : "logged out here, but the session was not ended on the server: \(failure.message)")
         }
         do { try forget() } catch {
             let failure = ExitCodes.translate(error)
-            throw CommandFailure(
-                failure.exitCode, code: failure.code,
+            throw failure.saying(
                 "the session has ended on the server, but could not be forgotten here: \(failure.message)")
         }
         context.confirm("logged out")
@@ -179,12 +178,7 @@ enum LogoutCommand {
 }
 
 extension Context {
-    /// Counts the messages that nobody sends before the next login. The outbox of a token from a file belongs to the token.
-    fileprivate func noteWaiting(_ login: Login) {
-        guard tokenFile == nil else { return }
-        noteWaiting(login.account)
-    }
-
+    /// Counts the messages that nobody sends before the next login.
     func noteWaiting(_ account: Account) {
         guard let count = try? outbox(of: account).counts().waiting, count > 0 else { return }
         note(

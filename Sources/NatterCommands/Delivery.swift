@@ -87,8 +87,8 @@ struct Delivery {
     }
 
     /// A word, quoted for a shell if necessary.
-    static func quoted(_ id: String) -> String {
-        let isPlain = id.utf8.allSatisfy { byte in
+    static func quoted(_ word: String) -> String {
+        let isPlain = word.utf8.allSatisfy { byte in
             switch byte {
             case UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "."), UInt8(ascii: "/"), UInt8(ascii: ":"),
                 UInt8(ascii: "="), UInt8(ascii: ","), UInt8(ascii: "+"), UInt8(ascii: "@"), UInt8(ascii: "%"):
@@ -96,8 +96,8 @@ struct Delivery {
             default: byte.isASCIILetter || byte.isASCIIDigit
             }
         }
-        if isPlain, !id.isEmpty { return id }
-        return "'" + id.split(separator: "'", omittingEmptySubsequences: false).joined(separator: #"'\''"#) + "'"
+        if isPlain, !word.isEmpty { return word }
+        return "'" + word.split(separator: "'", omittingEmptySubsequences: false).joined(separator: #"'\''"#) + "'"
     }
 }
 

@@ -56,14 +56,10 @@ enum EditCommand {
                     try sender.send(.delete, of: seq, text: "", id: key)
                 } catch let error as OutputError {
                     let failure = CommandFailure(error)
-                    throw CommandFailure(
-                        failure.exitCode, code: failure.code,
-                        "\(failure.message); the messages up to \(seq) are deleted")
+                    throw failure.saying("\(failure.message); the messages up to \(seq) are deleted")
                 } catch  where index > 0 {
                     let failure = ExitCodes.translate(error)
-                    throw CommandFailure(
-                        failure.exitCode, code: failure.code,
-                        "\(failure.message); the messages before \(seq) are deleted")
+                    throw failure.saying("\(failure.message); the messages before \(seq) are deleted")
                 }
                 context.confirm("deleted message \(seq) of '\(sender.conversation)'")
             }

@@ -12,7 +12,6 @@ internal import NatterWire
 enum ExitCodes {
     static func translate(_ error: any Error) -> CommandFailure {
         switch error {
-        case let error as CommandFailure: error
         case let error as APIError: translate(error)
         case let error as TransportError: CommandFailure(.unavailable, code: "not_reached", "\(error)")
         case let error as ProfileError: translate(error)
@@ -22,8 +21,7 @@ enum ExitCodes {
         case let error as AddressError: CommandFailure(.configuration, code: "bad_address", "\(error)")
         case let error as PatternError: translate(error)
         case let error as TextError: CommandFailure(.invalidData, code: "bad_text", "\(error)")
-        case let error as DiskError: CommandFailure(error)
-        default: CommandFailure(.inputOutput, code: "io_error", "\(error)")
+        default: CommandFailure(of: error) ?? CommandFailure(.inputOutput, code: "io_error", "\(error)")
         }
     }
 

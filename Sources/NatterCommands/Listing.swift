@@ -62,18 +62,17 @@ extension Context {
 
     /// An age on a terminal, RFC 3339 in a pipe. It is empty for nil.
     func age(_ time: String?) -> String {
-        guard console.output.isTerminal, let moment = time.flatMap({ Timestamp(rfc3339: $0) }) else {
-            return time ?? ""
-        }
-        return Age.text(of: moment, now: now).text
+        shown(time) { Age.text(of: $0, now: now).text }
     }
 
     /// Local time on a terminal, RFC 3339 in a pipe. It is empty for nil.
-    func localTime(_ time: String?) -> String {
+    func localTime(_ time: String?) -> String { shown(time, LocalTime.text) }
+
+    private func shown(_ time: String?, _ text: (Timestamp) -> String) -> String {
         guard console.output.isTerminal, let moment = time.flatMap({ Timestamp(rfc3339: $0) }) else {
             return time ?? ""
         }
-        return LocalTime.text(moment)
+        return text(moment)
     }
 }
 

@@ -78,19 +78,14 @@ enum SearchCommand {
         if let conversation, conversation == nil { return .nothingFound }
         switch subject {
         case .query(let query):
-            var found = 0
             let search = try ReplicaSearch.run(
                 query, in: replica, conversation: conversation ?? nil, filter, limit: limit
-            ) { run in
-                try hits.write(run)
-                found += 1
-                return true
-            }
+            ) { try hits.write($0) }
             try hits.finish()
             try hits.printer.output.flush()
             // Index these messages for the next search. This search succeeds even if the index cannot be written.
             if search.scannedCount > 0 { _ = try? ReplicaIndexing.run(at: synced.location) }
-            let result = try status(search.missing, isFound: found > 0, context)
+            let result = try status(search.missing, isFound: search.foundCount > 0, context)
             if result == .nothingFound, let word = arguments.operands("QUERY").first(where: { $0.hasPrefix("--") }) {
                 context.note("'\(word)' is no option of 'natter search', so it was searched for")
             }

@@ -232,8 +232,7 @@ final class SendLines {
         let failure = ExitCodes.translate(error)
         let isUnknown = sender?.mayHaveArrived == true || error is OutputError
         guard sentCount + queuedCount > 0 || isUnknown else { return failure }
-        return CommandFailure(
-            failure.exitCode, code: failure.code,
+        return failure.saying(
             "\(failure.message); \(outcome). To continue, \(continuation): nothing is sent twice")
     }
 

@@ -56,17 +56,12 @@ final class SyncedReplica {
     /// - Parameter needsServer: false for commands that only read the replica. Then the token is not read.
     init(_ context: Context, needsServer: Bool = true) throws {
         self.context = context
-        var account: Account
-        if needsServer, !context.isOffline {
+        var account = needsServer && !context.isOffline ? nil : try context.offlineAccount()
+        // That of a token file may still be unknown.
+        if account?.name == nil, !context.isOffline {
             (account, knownLogin, knownAPI) = try SyncedReplica.identify(context)
-        } else {
-            account = try context.offlineAccount()
-            // The account of a token file may still be unknown.
-            if account.name == nil, !context.isOffline {
-                (account, knownLogin, knownAPI) = try SyncedReplica.identify(context)
-            }
         }
-        guard let location = try context.home().replica(of: account) else {
+        guard let location = try account.flatMap({ try context.home().replica(of: $0) }) else {
             throw ProfileError.notLoggedIn(profile: Profile.defaultName)
         }
         self.location = location
@@ -267,20 +262,15 @@ final class SyncedReplica {
 
     /// Prints the problems that a sync has found.
     func tellTroubles(_ report: SyncReport) {
-        for gone in report.gone {
-            tell(gone: gone.name, reason: gone.reason)
-        }
+        for gone in report.gone { tell(gone: gone.name, reason: gone.reason) }
         for damage in report.damaged {
             let range = damage.range
-            let note: Phrase =
+            tell(
                 "the server cannot read messages \(range.lowerBound) to \(range.upperBound) of '\(damage.name)'; each "
-                + "sync asks for them again"
-            if told.insert(note.text).inserted { context.console.note(note) }
+                    + "sync asks for them again")
         }
         if let directory = report.setAside {
-            let note: Phrase =
-                "the replica's database was damaged and has been made anew; the damaged one is in '\(directory)'"
-            if told.insert(note.text).inserted { context.console.note(note) }
+            tell("the replica's database was damaged and has been made anew; the damaged one is in '\(directory)'")
         }
         for diverged in report.diverged {
             context.console.note(
@@ -289,9 +279,9 @@ final class SyncedReplica {
         }
     }
 
-    /// Prints once what another sync of this replica has said.
-    func tell(_ note: String) {
-        if told.insert(note).inserted { context.console.note(Phrase(verbatim: note)) }
+    /// Prints a note once.
+    func tell(_ note: Phrase) {
+        if told.insert(note.text).inserted { context.console.note(note) }
     }
 
     /// Prints once why a conversation receives no new messages.

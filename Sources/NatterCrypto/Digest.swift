@@ -1,5 +1,5 @@
 internal import CSodium
-internal import NatterModel
+public import NatterModel
 
 /// 32 bytes of BLAKE2b.
 ///
@@ -112,4 +112,9 @@ public struct HMAC: Sendable {
         crypto_auth_hmacsha256_final(&state, &output)
         return output
     }
+}
+
+extension ByteReader {
+    /// The digest that comes next.
+    public mutating func digest() -> Digest? { slice(Digest.byteCount).flatMap { Digest(bytes: $0) } }
 }

@@ -43,7 +43,7 @@ struct ServeSettings: Equatable {
             guard let entry = entries.last(where: { $0.key == name }) else { return failure }
             let place = ConfigError(
                 path: "\(directory)/\(configurationName)", line: entry.line, problem: failure.message)
-            return CommandFailure(failure.exitCode, code: failure.code, place.phrase)
+            return failure.saying(place.phrase)
         }
     }
 

@@ -34,8 +34,8 @@ public final class HTTPClient {
     ///
     /// - Parameters:
     ///   - timeoutMilliseconds: the longest time without progress: until the connection is established and the first
-    ///     byte of the answer arrives, then between any two pieces. Beyond ten
-    ///     times as much, an answer must have 1 KiB for each second.
+    ///     byte of the answer arrives, then between any two pieces. Beyond ten times as much, an answer must have
+    ///     1 KiB for each second.
     ///   - caFile: PEM certificates of the only authorities to trust; nil for the system's (`/etc/ssl/certs`, or the
     ///     places in `SSL_CERT_FILE` and `SSL_CERT_DIR`).
     ///   - ownsOpenSSL: true if nothing else in this process uses OpenSSL. The library then does much less for the first
@@ -171,7 +171,7 @@ public final class HTTPClient {
     /// - Throws: `.notReached` for a path or header that is not valid in a request. Sent unchanged, it could become
     ///   another request.
     private func allHeaders(of request: HTTPRequest) throws(TransportError) -> [(name: String, value: String)] {
-        guard request.path.utf8.first == UInt8(ascii: "/"), PercentEncoding.isTarget(request.path.utf8) else {
+        guard HTTPRequest.isTarget(request.path) else {
             throw .notReached("the path '\(request.path)' is not percent-encoded")
         }
         var headers: [(name: String, value: String)] = [("Host", server.hostAndPort), ("User-Agent", userAgent)]

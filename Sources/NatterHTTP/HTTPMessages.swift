@@ -54,16 +54,13 @@ public struct HTTPResponse: Sendable {
     public let body: [UInt8]
 
     /// The first header with this name, in any case.
-    public func header(_ name: String) -> String? { HTTPResponse.header(name, in: headers) }
-
-    static func header(_ name: String, in headers: [(name: String, value: String)]) -> String? {
-        headers.first { isSame($0.name, name) }?.value
+    public func header(_ name: String) -> String? {
+        headers.first { HTTPResponse.isSame($0.name, name) }?.value
     }
 
     /// Whether two words are equal apart from the case of ASCII letters.
     static func isSame(_ one: some StringProtocol, _ other: some StringProtocol) -> Bool {
-        func lower(_ byte: UInt8) -> UInt8 { byte.asciiLowercased }
-        return one.utf8.count == other.utf8.count
-            && zip(one.utf8, other.utf8).allSatisfy { lower($0) == lower($1) }
+        one.utf8.count == other.utf8.count
+            && zip(one.utf8, other.utf8).allSatisfy { $0.asciiLowercased == $1.asciiLowercased }
     }
 }

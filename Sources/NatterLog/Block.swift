@@ -134,3 +134,25 @@ public struct Block: Sendable {
         return records
     }
 }
+
+extension Records {
+    /// The records at `range`, sealed into blocks of about `Block.targetRawBytes`.
+    ///
+    /// - Parameter knownHash: the hash chain after the record at an index; nil if it must be computed.
+    public func blocks(
+        _ range: Range<Int>, of conversation: ConversationID, hashBefore: Digest,
+        knownHash: (Int) -> Digest? = { _ in nil }, dictionary: LogDictionary, isProvisional: Bool = false,
+        effort: Block.Effort = .best
+    ) throws(FormatViolation) -> [Block] {
+        var (blocks, start, hash): ([Block], Int, Digest) = ([], range.lowerBound, hashBefore)
+        while start < range.upperBound {
+            let end = min(range.upperBound, start + blockCount(from: start))
+            let block = try Block(
+                sealing: self, start..<end, of: conversation, hashBefore: hash, hashAfter: knownHash(end - 1),
+                dictionary: dictionary, isProvisional: isProvisional, effort: effort)
+            blocks.append(block)
+            (start, hash) = (end, block.header.hashAfter)
+        }
+        return blocks
+    }
+}

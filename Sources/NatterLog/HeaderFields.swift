@@ -24,7 +24,7 @@ struct HeaderFields {
     }
 
     mutating func digest() throws(FormatViolation) -> Digest {
-        try required(reader.slice(Digest.byteCount).flatMap { Digest(bytes: $0) })
+        try required(reader.digest())
     }
 
     mutating func bytes(_ count: Int) throws(FormatViolation) -> UnsafeRawBufferPointer {

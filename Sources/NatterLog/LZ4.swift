@@ -4,7 +4,7 @@ internal import CLZ4
 ///
 /// - SeeAlso: "LZ4 Block Format Description", doc/lz4_Block_format.md in the lz4 repository.
 public enum LZ4 {
-    /// For data that is compressed once and read for years.
+    /// For dictionaries, which are packed once for each segment.
     static let bestLevel = Int32(LZ4HC_CLEVEL_MAX)
 
     /// - Returns: nil if compression does not make the bytes shorter.
@@ -15,23 +15,27 @@ public enum LZ4 {
         defer { LZ4_freeStreamHC(stream) }
         LZ4_resetStreamHC_fast(stream, level)
         return dictionary.withUnsafeBytes { dictionary in
-            bytes.withUnsafeBytes { bytes in
-                if let start = dictionary.bindMemory(to: CChar.self).baseAddress {
-                    LZ4_loadDictHC(stream, start, Int32(dictionary.count))
+            if let start = dictionary.bindMemory(to: CChar.self).baseAddress {
+                LZ4_loadDictHC(stream, start, Int32(dictionary.count))
+            }
+            return packed(bytes) { LZ4_compress_HC_continue(stream, $0, $1, $2, $3) }
+        }
+    }
+
+    /// - Parameter pack: gets the bytes, room for fewer, and both lengths, and returns how much of the room it has filled.
+    /// - Returns: nil if that makes the bytes no shorter.
+    private static func packed(
+        _ bytes: [UInt8], _ pack: (UnsafePointer<CChar>?, UnsafeMutablePointer<CChar>?, Int32, Int32) -> Int32
+    ) -> [UInt8]? {
+        let packed = bytes.withUnsafeBytes { bytes in
+            [UInt8](unsafeUninitializedCapacity: bytes.count - 1) { output, filled in
+                output.withMemoryRebound(to: CChar.self) { output in
+                    let source = bytes.bindMemory(to: CChar.self).baseAddress
+                    filled = Int(max(0, pack(source, output.baseAddress, Int32(bytes.count), Int32(output.count))))
                 }
-                let room = bytes.count - 1
-                var length: Int32 = 0
-                let packed = [UInt8](unsafeUninitializedCapacity: room) { output, filled in
-                    output.withMemoryRebound(to: CChar.self) { output in
-                        length = LZ4_compress_HC_continue(
-                            stream, bytes.bindMemory(to: CChar.self).baseAddress, output.baseAddress,
-                            Int32(bytes.count), Int32(room))
-                    }
-                    filled = Int(max(0, length))
-                }
-                return length > 0 ? packed : nil
             }
         }
+        return packed.isEmpty ? nil : packed
     }
 
     /// Decompresses to exactly `rawLength` bytes; nil if the result has another length. Both lengths are checked
@@ -103,17 +107,7 @@ public enum LZ4 {
     /// - Returns: nil if compression does not make the bytes shorter.
     public static func compressFast(_ bytes: [UInt8]) -> [UInt8]? {
         guard bytes.count > 1, bytes.count <= Int(LZ4_MAX_INPUT_SIZE) else { return nil }
-        let packed = bytes.withUnsafeBytes { bytes in
-            [UInt8](unsafeUninitializedCapacity: bytes.count - 1) { output, filled in
-                output.withMemoryRebound(to: CChar.self) { output in
-                    filled = Int(
-                        LZ4_compress_default(
-                            bytes.bindMemory(to: CChar.self).baseAddress, output.baseAddress, Int32(bytes.count),
-                            Int32(output.count)))
-                }
-            }
-        }
-        return packed.isEmpty ? nil : packed
+        return packed(bytes) { LZ4_compress_default($0, $1, $2, $3) }
     }
 
     /// Decompresses to exactly `rawLength` bytes.

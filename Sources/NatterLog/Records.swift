@@ -297,7 +297,7 @@ public struct Records: Sendable {
 
     /// The number of records from `start` that make one block of about `targetBytes` uncompressed: at least one, and
     /// at most what fits into a block.
-    public func blockCount(from start: Int, targetBytes: Int) -> Int {
+    public func blockCount(from start: Int, targetBytes: Int = Block.targetRawBytes) -> Int {
         var bytes = 0
         var index = start
         var hasSender = [Bool](repeating: false, count: senders.count)

@@ -164,6 +164,18 @@ struct SaltRuns: Equatable, Sendable {
     init(decoding column: UnsafeRawBufferPointer, count: Int) throws(FormatViolation) {
         let malformed = FormatViolation("the salts are malformed")
         var reader = ByteReader(column)
+        func list<Element>(
+            _ count: Int, bytes: Int, _ next: (inout ByteReader) -> Element?
+        ) throws(FormatViolation) -> [Element] {
+            guard reader.remaining >= count * bytes else { throw malformed }
+            var list: [Element] = []
+            list.reserveCapacity(count)
+            for _ in 0..<count {
+                guard let element = next(&reader) else { throw malformed }
+                list.append(element)
+            }
+            return list
+        }
         while !reader.isAtEnd {
             guard let tag = reader.byte(), let length = reader.leb128(), length > 0,
                 length <= UInt64(count - self.count)
@@ -177,25 +189,8 @@ struct SaltRuns: Equatable, Sendable {
                 else { throw malformed }
                 content = .seed(seed, first: first)
             case Tag.salts:
-                guard reader.remaining >= number * Salt.byteCount else { throw malformed }
-                var salts: [Salt] = []
-                salts.reserveCapacity(number)
-                for _ in 0..<number {
-                    guard let salt = reader.identifier(Salt.self) else { throw malformed }
-                    salts.append(salt)
-                }
-                content = .salts(salts)
-            case Tag.erased:
-                guard reader.remaining >= number * Digest.byteCount else { throw malformed }
-                var digests: [Digest] = []
-                digests.reserveCapacity(number)
-                for _ in 0..<number {
-                    guard let digest = reader.slice(Digest.byteCount).flatMap({ Digest(bytes: $0) }) else {
-                        throw malformed
-                    }
-                    digests.append(digest)
-                }
-                content = .erased(digests)
+                content = .salts(try list(number, bytes: Salt.byteCount) { $0.identifier(Salt.self) })
+            case Tag.erased: content = .erased(try list(number, bytes: Digest.byteCount) { $0.digest() })
             default: throw malformed
             }
             runs.append(Run(end: self.count + number, content: content))

@@ -1,4 +1,11 @@
 extension Connection {
+    /// A statement with a value for each `?`, in order.
+    public func statement(_ sql: String, _ values: [any SQLValue]) throws(SQLiteError) -> Statement {
+        let statement = try statement(sql)
+        try statement.bind(all: values)
+        return statement
+    }
+
     /// What `read` makes of each row of a query.
     ///
     /// - Parameters:
@@ -8,8 +15,7 @@ extension Connection {
     public func rows<Row>(
         _ sql: String, _ values: any SQLValue..., read: (borrowing Statement) throws(SQLiteError) -> Row
     ) throws(SQLiteError) -> [Row] {
-        let statement = try statement(sql)
-        try statement.bind(all: values)
+        let statement = try statement(sql, values)
         var rows: [Row] = []
         while try statement.step() { rows.append(try read(statement)) }
         return rows
@@ -20,22 +26,18 @@ extension Connection {
     public func row<Row>(
         _ sql: String, _ values: any SQLValue..., read: (borrowing Statement) throws(SQLiteError) -> Row
     ) throws(SQLiteError) -> Row? {
-        let statement = try statement(sql)
-        try statement.bind(all: values)
+        let statement = try statement(sql, values)
         return try statement.step() ? try read(statement) : nil
     }
 
     /// Runs a statement that returns no rows.
     public func run(_ sql: StaticString, _ values: any SQLValue...) throws(SQLiteError) {
-        let statement = try statement(sql.description)
-        try statement.bind(all: values)
+        let statement = try statement(sql.description, values)
         while try statement.step() {}
     }
 
     /// Whether a query has a row.
     public func hasRow(_ sql: String, _ values: any SQLValue...) throws(SQLiteError) -> Bool {
-        let statement = try statement(sql)
-        try statement.bind(all: values)
-        return try statement.step()
+        try statement(sql, values).step()
     }
 }

@@ -18,16 +18,12 @@ public struct TableSalvage {
     /// - Returns: whether all rows could be read.
     /// - Throws: errors of the target.
     public static func copy(_ table: String, from source: Connection, to target: Connection) throws -> Bool {
-        let info = try target.statement("SELECT name,pk FROM pragma_table_info('\(table)') ORDER BY cid")
-        var columns: [String] = []
-        var keys: [(order: Int, name: String)] = []
-        while try info.step() {
-            columns.append(info.text(0))
-            if info.int(1) > 0 { keys.append((info.int(1), info.text(0))) }
+        let columns = try target.rows("SELECT name,pk FROM pragma_table_info('\(table)') ORDER BY cid") {
+            (name: $0.text(0), order: $0.int(1))
         }
-        info.reset()
-        let order = keys.sorted { $0.order < $1.order }.map(\.name)
-        var salvage = TableSalvage(source: source, target: target, table: table, columns: columns, keys: order)
+        let keys = columns.filter { $0.order > 0 }.sorted { $0.order < $1.order }.map(\.name)
+        var salvage = TableSalvage(
+            source: source, target: target, table: table, columns: columns.map(\.name), keys: keys)
         try salvage.run()
         return salvage.isComplete
     }

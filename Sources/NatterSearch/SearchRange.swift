@@ -90,33 +90,24 @@ struct SearchRanges {
 
     /// A statement for `next`.
     func inOrder() throws(SQLiteError) -> Statement {
+        let select = "SELECT \(SearchRange.columns) FROM range"
+        let overlaps = "max_time >= ?1 AND min_time <= ?2"
+        let newestFirst = "ORDER BY max_time DESC, first_row DESC"
         if let conversation {
-            let statement = try index.connection.statement(
-                """
-                SELECT \(SearchRange.columns) FROM range WHERE conversation = ?3 AND max_time >= ?1 AND min_time <= ?2
-                ORDER BY first_seq DESC
-                """)
-            try statement.bind(since, until, conversation)
-            return statement
+            return try index.connection.statement(
+                "\(select) WHERE conversation = ?3 AND \(overlaps) ORDER BY first_seq DESC",
+                [since, until, conversation])
         }
         if let among, among.count <= SearchIndex.fewConversations {
             // Otherwise a user of few conversations would pay for all those of others.
-            let statement = try index.connection.statement(
+            let list = "[" + among.map(String.init).joined(separator: ",") + "]"
+            return try index.connection.statement(
                 """
-                SELECT \(SearchRange.columns) FROM range INDEXED BY range_conversation
-                WHERE conversation IN (SELECT value FROM json_each(?3)) AND max_time >= ?1 AND min_time <= ?2
-                ORDER BY max_time DESC, first_row DESC
-                """)
-            try statement.bind(since, until, "[" + among.map(String.init).joined(separator: ",") + "]")
-            return statement
+                \(select) INDEXED BY range_conversation
+                WHERE conversation IN (SELECT value FROM json_each(?3)) AND \(overlaps) \(newestFirst)
+                """, [since, until, list])
         }
-        let statement = try index.connection.statement(
-            """
-            SELECT \(SearchRange.columns) FROM range WHERE max_time >= ?1 AND min_time <= ?2
-            ORDER BY max_time DESC, first_row DESC
-            """)
-        try statement.bind(since, until)
-        return statement
+        return try index.connection.statement("\(select) WHERE \(overlaps) \(newestFirst)", [since, until])
     }
 
     /// Reads the next ranges, until they have that many rows together. At the end there may be fewer.

@@ -138,18 +138,8 @@ public struct SearchRows: ~Copyable {
     ///
     /// - Parameter text: UTF-8, used only during the call. It is empty if no search may find the message.
     public mutating func append(time: Timestamp, text bytes: UnsafeRawBufferPointer) throws {
-        if bytes.count > 0 {
-            try insertWords(of: bytes)
-        }
+        if bytes.count > 0 { try SearchIndexError.translate { try text.insertMapped(bytes, row: row, with: insert) } }
         try account(time)
-    }
-
-    private mutating func insertWords(of bytes: UnsafeRawBufferPointer) throws {
-        do {
-            try text.insertMapped(bytes, row: row, with: insert)
-        } catch let error as SQLiteError {
-            throw SearchIndexError(error)
-        }
     }
 
     /// Adds the next message, with its text as an array.

@@ -135,7 +135,7 @@ struct Batch {
                 guard let place = reader.byte() else { return nil }
                 salt = reader.identifier(SaltSeed.self).map { .seed($0, place: place) }
             case SaltFlags.salt: salt = reader.identifier(Salt.self).map { .salt($0) }
-            default: salt = reader.slice(Digest.byteCount).flatMap { Digest(bytes: $0) }.map { .erased($0) }
+            default: salt = reader.digest().map { .erased($0) }
             }
             nextSalts[conversation] = salt?.next
             return salt

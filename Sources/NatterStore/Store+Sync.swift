@@ -321,7 +321,7 @@ extension Store {
                 // While the sealer is behind, a tail may be larger than an answer, so it is divided into several
                 // steps.
                 if case .tail = place {
-                    end = min(end, lower + records.blockCount(from: lower, targetBytes: Block.targetRawBytes))
+                    end = min(end, lower + records.blockCount(from: lower))
                 }
                 steps.append(.records(block, lower..<end))
                 room -= records.textBytes + (end - lower) * (form == .messages ? Store.objectBytes : 8)

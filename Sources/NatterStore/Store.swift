@@ -77,7 +77,7 @@ public final class Store: Sendable {
         (self.engine, self.clock) = (engine, clock)
         var state = loaded.state
         state.prepare()
-        (id, keySecret, self.state) = (loaded.id, loaded.keySecret, Monitor(state))
+        (id, keySecret, self.state) = (state.store, loaded.keySecret, Monitor(state))
         cursorSeal = CursorSeal(loaded.keySecret)
         (reporter, failed, keepsSearchIndex) = (options.report, options.failed, options.keepsSearchIndex)
         sealer = Sealer(journalBytes: options.journalBytes)

@@ -226,10 +226,6 @@ struct StoreState {
 
     /// Finds the conversation that `account` calls `name`. Does not check whether the account may use it.
     func resolve(_ name: String, for account: AccountID) throws(StoreError) -> Target {
-        if NameRule.isGeneral(name) {
-            guard let general = conversations[general] else { throw .noSuchConversation(name) }
-            return .existing(general)
-        }
         if name.hasPrefix("@") {
             guard let own = accounts[account] else { throw .noSuchUser(name) }
             let peerName = String(name.dropFirst())
@@ -242,10 +238,14 @@ struct StoreState {
             if peer.isErased { throw .noSuchUser(peerName) }
             return .unwritten(own, peer)
         }
-        guard let number = groups[NameRule.caseKey(name)], let conversation = conversations[number] else {
-            throw .noSuchConversation(name)
-        }
+        guard let conversation = shared(named: name) else { throw .noSuchConversation(name) }
         return .existing(conversation)
+    }
+
+    /// `general`, or the group that has this name now.
+    func shared(named name: String) -> ConversationState? {
+        let number = NameRule.isGeneral(name) ? general : groups[NameRule.caseKey(name)]
+        return number.flatMap { conversations[$0] }
     }
 
     /// Finds the conversation with this id, whatever it is called now; without an id, the one that `account` calls `name`.

@@ -102,18 +102,12 @@ public final class SyncAnswer: @unchecked Sendable {
         case .gone(let name, let id, let reason): return [.gone(conversation: name, id: id, reason: reason)]
         case .contacts: return [.contacts]
         case .records(let block, let range):
-            do {
-                if form == .blocks { return try blocks(block, range) }
-                return try store.withReader { reader in try messages(block, range, reader) }
-            } catch {
-                throw StoreError(error)
-            }
+            if form == .messages { return try store.reading { try messages(block, range, $0) } }
+            do { return try blocks(block, range) } catch { throw StoreError(error) }
         case .sealed(let row):
-            do {
-                return try store.withReader { reader in try chunks(row, reader) }
-            } catch {
-                if case .damaged(let from, let to, _) = StoreError(error) { return damaged(from, to) }
-                throw StoreError(error)
+            do throws(StoreError) { return try store.reading { try chunks(row, $0) } } catch {
+                if case .damaged(let from, let to, _) = error { return damaged(from, to) }
+                throw error
             }
         }
     }

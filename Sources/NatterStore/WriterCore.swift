@@ -25,7 +25,7 @@ final class WriterCore: @unchecked Sendable {
     private static let proposals = 16
 
     init(_ store: Store, _ engine: any StoreEngine, _ loaded: LoadedState) {
-        (self.store, self.engine, place) = (store, engine, loaded.place)
+        (self.store, self.engine, place) = (store, engine, loaded.state.place)
         var random = SecureRandom()
         node = random.next()
         remember(loaded.keys)
@@ -272,7 +272,7 @@ final class WriterCore: @unchecked Sendable {
                 ?? "the store's log does not continue where this server stopped: it went back to an earlier state, or was trimmed while this server stood still; the store is loaded again, as after a restore from a backup"
         )
         let former = place
-        place = loaded.place
+        place = loaded.state.place
         store.dropReaders()
         (recentKeys, recentOrder) = ([:], [])
         remember(loaded.keys)

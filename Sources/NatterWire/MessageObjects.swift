@@ -69,14 +69,7 @@ public struct MessageObject: Codable, Sendable, Equatable {
 
     /// The message, or nil if a field has a value that no natter server sends.
     public var message: Message? {
-        guard isPossible else { return nil }
-        let kind: MessageKind
-        if let name = self.kind {
-            guard let known = MessageKind(name: name) else { return nil }
-            kind = known
-        } else {
-            kind = .text
-        }
+        guard isPossible, let kind = MessageKind(name: kind ?? MessageKind.text.name) else { return nil }
         var message = Message(
             conversation: conversation, conversationID: conversationID, seq: Seq(seq), cursor: cursor,
             time: Timestamp(milliseconds: ts), sender: sender, text: text, kind: kind, about: about.map { Seq($0) },

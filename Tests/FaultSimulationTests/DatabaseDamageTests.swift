@@ -123,7 +123,6 @@ struct DatabaseDamageTests {
         var found: [String] = []
         try ReplicaSearch.run(ReplicaQuery("message"), in: replica) { run in
             found += run.messages().map { "\($0.conversation) \($0.seq)" }
-            return true
         }
         return found.sorted()
     }

@@ -81,14 +81,13 @@ final class SimulatedLog: Sendable {
         try state.withLock { state in
             var loader = StateLoader(try state.database.makeReader().connection)
             var loaded = state.identity
-            loaded.state = try loader.loadRows(loaded.id)
+            loaded.state = try loader.loadRows(loaded.state.store)
             try loader.loadJournal(&loaded.state)
             try loader.loadDeletions(loaded.state)
             loaded.state.commit = loaded.state.conversations.values.reduce(loaded.state.commit) {
                 max($0, $1.lastCommit)
             }
-            loaded.place = state.rows.last?.place ?? .start
-            loaded.state.place = loaded.place
+            loaded.state.place = state.rows.last?.place ?? .start
             loaded.keys = loader.keys
             return loaded
         }

@@ -114,6 +114,15 @@ struct AccountTests {
         #expect(try world.alice("whoami").code == 77)
     }
 
+    @Test("logout with settings that can't be used forgets the token, and says what is wrong with them")
+    func logoutUnconfigured() throws {
+        try world.directory.write("alice/.config/natter/config", "timeout = soon\n")
+        let outcome = try world.alice("logout")
+        #expect(outcome.code == 78 && outcome.errors.contains("config', line 1: '"), "\(outcome)")
+        try world.directory.write("alice/.config/natter/config", "")
+        #expect(try world.alice("whoami").code == 77)
+    }
+
     @Test("logout at another store forgets the token, and says that the session lives on")
     func logoutElsewhere() throws {
         let token = try world.alice.token()

@@ -1,12 +1,13 @@
 // For admins of the server: what it does, who uses it, who may come, what it logs.
-import { h, fill, refill, icon } from './dom.js';
-import { t, n, number, ago, dateAndTime, clock } from './i18n.js';
+import { h, fill, refill } from './dom.js';
+import { t, n, number, dateAndTime, clock } from './i18n.js';
 import { line } from './text.js';
 import { path, Refusal } from './api.js';
 import { errorText } from './errors.js';
 import { field, isDays } from './login.js';
 import { confirm, dialog } from './dialog.js';
-import { table } from './settings.js';
+import { table, when } from './settings.js';
+import { viewHead } from './layout.js';
 import * as shell from './shell.js';
 
 const parts = { status: ['Status', status], users: ['Users', users], invites: ['Invitations', invites], log: ['Service log', log] };
@@ -25,13 +26,11 @@ export function show(layout, signal, rest) {
     } else if (!signal.aborted) throw error;
   };
   const element = h('div', { class: 'page' },
-    h('header', { class: 'view-head' }, h('a', { class: 'icon-button back', href: '#/', 'aria-label': t('All conversations') }, icon('back')), h('div', { class: 'view-title' }, h('h1', null, title), h('small', null, location.host))), body);
+    viewHead(title, h('small', null, location.host)), body);
   fill(body, h('nav', { class: 'tabs', 'aria-label': title }, Object.entries(parts).map(([name, [label]]) => h('a', { href: `#/,admin/${name}`, 'aria-current': name === current ? 'page' : null }, t(label)))), failure);
   parts[current][1](layout.state, body, signal, fail);
   return { title, element };
 }
-
-const when = (time) => (time ? h('time', { datetime: time, title: dateAndTime(Date.parse(time)) }, ago(Date.parse(time))) : '–');
 
 // Status
 

@@ -6,7 +6,7 @@ import { State } from './state.js';
 import { Live, channel } from './live.js';
 import { Outbox } from './outbox.js';
 import { Layout } from './layout.js';
-import { announceFailure } from './conversation.js';
+import { announceNote } from './conversation.js';
 import { errorText } from './errors.js';
 import * as storage from './storage.js';
 
@@ -84,7 +84,7 @@ async function use(api, me) {
         if (!(error instanceof Refusal)) throw error;
         if (error.status !== 401) {
           tell(false);
-          announceFailure(layout, errorText(error));
+          announceNote(layout, errorText(error));
           return;
         }
       }

@@ -1,12 +1,13 @@
 // A conversation: its head, its messages, and the field to write in.
-import { h, fill, iconButton, icon, announce } from './dom.js';
-import { t, n, ago } from './i18n.js';
+import { h, fill, iconButton, announce } from './dom.js';
+import { t, n } from './i18n.js';
 import { line } from './text.js';
 import { Refusal, freshKey, meant } from './api.js';
 import { errorText } from './errors.js';
 import { History } from './history.js';
 import { Composer } from './composer.js';
-import { titleOf, addressOf } from './layout.js';
+import { titleOf, addressOf, viewHead } from './layout.js';
+import { presence } from './row.js';
 import * as shell from './shell.js';
 
 export class ConversationView {
@@ -19,7 +20,7 @@ export class ConversationView {
     this.conversation = conversation;
     this.actions = new RowActions(layout, conversation, this);
     this.history = new History(state, conversation, outbox, signal, {
-      actions: this.actions, onTarget: (seq) => this.layout.go(conversation.name, seq), changed: (seqs) => this.composer.changed(seqs), say: (text) => announceFailure(layout, text),
+      actions: this.actions, onTarget: (seq) => this.layout.go(conversation.name, seq), changed: (seqs) => this.composer.changed(seqs), say: (text) => announceNote(layout, text),
     });
     this.composer = new Composer(state, conversation, outbox, signal, {
       findOwn: () => this.history.findOwn(), quote: (seq, show) => this.history.quote(seq, show), show: (seq) => this.history.to(seq), sent: () => this.history.toLatest(false),
@@ -27,9 +28,7 @@ export class ConversationView {
     this.subtitle = h('small', null);
     this.people = iconButton('people', t('People and details'), () => layout.toggleDetails(), { id: 'details-button', 'aria-expanded': String(layout.areDetailsOpen) });
     this.element = h('section', { class: 'view', 'aria-label': this.title },
-      h('header', { class: 'view-head' },
-        h('a', { class: 'icon-button back', href: '#/', 'aria-label': t('All conversations') }, icon('back')),
-        h('div', { class: 'view-title' }, h('h1', null, line(this.title)), this.subtitle),
+      viewHead(line(this.title), this.subtitle,
         iconButton('search', t('Search here'), () => {
           location.hash = `#/,search?c=${encodeURIComponent(conversation.name)}`;
         }),
@@ -75,7 +74,7 @@ export class ConversationView {
       if (!user) this.#find();
       if (conversation.name === `@${state.me.name}`) text = t('Only you read this');
       else if (!user) text = '';
-      else text = user.online ? t('online') : user.last_seen ? t('last seen {time}', { time: ago(Date.parse(user.last_seen)) }) : t('never here yet');
+      else text = presence(user);
     } else {
       const count = n('{n} message', '{n} messages', conversation.head);
       text = conversation.kind === 'general' ? t('Everyone · {count}', { count }) : t('Group · {count}', { count });
@@ -155,7 +154,7 @@ class RowActions {
       await this.layout.state.change('POST', ['messages'], { ...meant(name, id), kind: 'delete', about: message.seq, id: freshKey() });
       shell.did(shell.remove(this.conversation, message.seq));
     } catch (error) {
-      if (error instanceof Refusal) announceFailure(this.layout, t('Not deleted: {reason}', { reason: errorText(error) }));
+      if (error instanceof Refusal) announceNote(this.layout, t('Not deleted: {reason}', { reason: errorText(error) }));
     }
   }
 
@@ -167,7 +166,7 @@ class RowActions {
       await this.layout.state.change('POST', ['admin', 'erase'], { ...meant(name, id), seqs: [message.seq] });
       shell.did(shell.erase(this.conversation, message.seq));
     } catch (error) {
-      if (error instanceof Refusal) announceFailure(this.layout, t('Not erased: {reason}', { reason: errorText(error) }));
+      if (error instanceof Refusal) announceNote(this.layout, t('Not erased: {reason}', { reason: errorText(error) }));
     }
   }
 
@@ -175,7 +174,7 @@ class RowActions {
     const address = `${location.origin}/${addressOf(this.conversation.name, message.seq)}`;
     try {
       await navigator.clipboard.writeText(address);
-      announceFailure(this.layout, t('The link is copied'));
+      announceNote(this.layout, t('The link is copied'));
     } catch {
       location.hash = addressOf(this.conversation.name, message.seq);
     }
@@ -191,7 +190,7 @@ class RowActions {
 }
 
 /** A short note over the view, which is read aloud too. */
-export function announceFailure(layout, text) {
+export function announceNote(layout, text) {
   document.querySelector('.toast')?.remove();
   const toast = h('p', { class: 'toast' }, text);
   layout.center.append(toast);

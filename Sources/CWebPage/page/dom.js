@@ -102,7 +102,6 @@ export function betweenClicks(list, draw, signal) {
 
 // Drawn on a grid of 20, as lines.
 const icons = {
-  menu: 'M3 5h14M3 10h14M3 15h14',
   search: 'M13.5 13.500 17 17M9 15A6 6 0 1 0 9 3a6 6 0 0 0 0 12z',
   people: 'M7.500 9.500a3 3 0 1 0 0-6 3 3 0 0 0 0 6zM2 16.500c.3-3 2.500-5 5.500-5s5.200 2 5.500 5M13 3.800a3 3 0 0 1 0 5.500M15 12c1.700.7 2.800 2.300 3 4.500',
   send: 'M3.500 16.500 17 10 3.500 3.500 5.500 10zM5.500 10H17',
@@ -117,12 +116,8 @@ const icons = {
   back: 'M12.500 4 6.500 10l6 6',
   plus: 'M10 4v12M4 10h12',
   shell: 'M3 4.500l5 5.500-5 5.500M10 15.500h7',
-  bell: 'M5 13.500V9a5 5 0 0 1 10 0v4.500l1.500 1.500h-13zM8.500 17h3',
   calendar: 'M3.500 5h13v11.500h-13zM3.500 8.500h13M7 3v3M13 3v3',
   shield: 'M10 2.500 4 5v4.500c0 4 2.500 6.500 6 8 3.500-1.500 6-4 6-8V5z',
-  help: 'M7.500 7.500a2.500 2.500 0 1 1 3.600 2.200c-.7.4-1.100.9-1.100 1.800M10 14.500v.2M10 18a8 8 0 1 0 0-16 8 8 0 0 0 0 16z',
-  lock: 'M5 9h10v7.500H5zM7 9V6.500a3 3 0 0 1 6 0V9',
-  check: 'M4 10.500l4 4 8-9',
 };
 
 /** A decorative picture. What it stands for must be said by the button around it. */

@@ -1,6 +1,6 @@
 // The frame: conversations at the left, the view in the middle, people at the right.
 import { h, fill, icon, iconButton, announce, silence, betweenClicks } from './dom.js';
-import { t, n, number, brief, ago, exact } from './i18n.js';
+import { t, n, number, brief, exact } from './i18n.js';
 import { excerpt, line } from './text.js';
 import { avatar, eventText } from './row.js';
 import { ConversationView } from './conversation.js';
@@ -399,10 +399,13 @@ export class Layout {
   }
 }
 
+/** The head of a view, with the way back to the list. */
+export const viewHead = (title, subtitle, ...buttons) => h('header', { class: 'view-head' },
+  h('a', { class: 'icon-button back', href: '#/', 'aria-label': t('All conversations') }, icon('back')),
+  h('div', { class: 'view-title' }, h('h1', null, title), subtitle), ...buttons);
+
 /** What a conversation is called on the screen. */
 export function titleOf(conversation, me) {
   if (conversation.kind !== 'personal') return conversation.name;
   return conversation.name === `@${me.name}` ? t('Notebook') : conversation.name.slice(1);
 }
-
-export { ago };

@@ -65,7 +65,7 @@ export function showLogin(root, { known = '', notice = '', stays = true } = {}) 
         const mine = asked;
         if (!isRegistering || !wanted) return name.say('');
         try {
-          const answer = await new API().get(`${path(['register'], { name: wanted })}`);
+          const answer = await new API().get(path(['register'], { name: wanted }));
           if (mine !== asked) return undefined;
           if (answer.free) name.say(t('{name} is free', { name: answer.name }), false);
           else name.say(t('{name} is taken', { name: answer.name }));
@@ -97,7 +97,7 @@ export function showLogin(root, { known = '', notice = '', stays = true } = {}) 
           const answer = await new API().json('POST', isRegistering ? '/v1/register' : '/v1/login', body);
           kept.password = '';
           fill(root);
-          resolve({ api: new API(answer.token), isNew: isRegistering });
+          resolve({ api: new API(answer.token) });
         } catch (error) {
           if (!(error instanceof Refusal)) throw error;
           const reason = errorText(error);

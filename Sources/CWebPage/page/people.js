@@ -1,10 +1,10 @@
 // The side: of a group its members and what its admins can do, and all users.
 import { h, fill, refill, iconButton, debounce, betweenClicks } from './dom.js';
-import { t, n, ago, exact } from './i18n.js';
+import { t, n, exact } from './i18n.js';
 import { line } from './text.js';
 import { Refusal } from './api.js';
 import { errorText } from './errors.js';
-import { avatar } from './row.js';
+import { avatar, presence } from './row.js';
 import { addressOf } from './layout.js';
 import { confirm, dialog } from './dialog.js';
 import { field } from './login.js';
@@ -22,12 +22,7 @@ export function show(layout, place, signal) {
   fill(place, iconButton('close', t('Close'), () => {
     layout.toggleDetails();
     document.getElementById('details-button')?.focus();
-  }, { class: 'icon-button' }), ...parts);
-}
-
-function presence(user) {
-  if (user.online) return t('online');
-  return user.last_seen ? t('last seen {time}', { time: ago(Date.parse(user.last_seen)) }) : t('never here yet');
+  }), ...parts);
 }
 
 function person(user, ...buttons) {

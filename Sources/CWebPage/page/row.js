@@ -1,13 +1,13 @@
 // One message of a conversation as a row.
 import { h, fill } from './dom.js';
-import { t, n, number, clock, exact, day, dayKey } from './i18n.js';
+import { t, n, number, ago, clock, exact, day, dayKey } from './i18n.js';
 import { line, nodes, fold, quotedText } from './text.js';
 import { errorText } from './errors.js';
 
 const groupMilliseconds = 5 * 60_000;
 
 /** One of eight colours, always the same for a name. */
-export function tint(name) {
+function tint(name) {
   let sum = 0;
   for (const character of name) sum = (sum * 31 + character.codePointAt(0)) % 1009;
   return `tint-${sum % 8}`;
@@ -16,6 +16,11 @@ export function tint(name) {
 export function avatar(name) {
   const letter = Array.from(name).find((character) => /[\p{L}\p{N}]/u.test(character)) ?? '•';
   return h('span', { class: `avatar ${tint(name)}`, 'aria-hidden': 'true' }, letter.toUpperCase());
+}
+
+export function presence(user) {
+  if (user.online) return t('online');
+  return user.last_seen ? t('last seen {time}', { time: ago(Date.parse(user.last_seen)) }) : t('never here yet');
 }
 
 const events = {

@@ -1,10 +1,10 @@
 // Search over all messages. A hit leads to its place.
-import { h, fill, icon, announce, offer } from './dom.js';
+import { h, fill, announce, offer } from './dom.js';
 import { t, n, dateAndTime } from './i18n.js';
 import { line, nodes, fold } from './text.js';
 import { path, Refusal } from './api.js';
 import { errorText } from './errors.js';
-import { addressOf, titleOf } from './layout.js';
+import { addressOf, titleOf, viewHead } from './layout.js';
 import { field } from './login.js';
 import * as shell from './shell.js';
 
@@ -162,7 +162,7 @@ export function show(layout, signal, rest, query) {
   return {
     title,
     element: h('div', { class: 'page' },
-      h('header', { class: 'view-head' }, h('a', { class: 'icon-button back', href: '#/', 'aria-label': t('All conversations') }, icon('back')), h('div', { class: 'view-title' }, h('h1', null, title))),
+      viewHead(title),
       h('div', { class: 'page-body' }, form, status, results, more)),
     started: () => {
       words.input.focus();

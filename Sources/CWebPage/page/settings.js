@@ -1,5 +1,5 @@
 // Settings: language, looks, notifications; password, sessions, tokens; the way out.
-import { h, fill, refill, icon, announce, offer } from './dom.js';
+import { h, fill, refill, announce, offer } from './dom.js';
 import { t, dateAndTime, ago } from './i18n.js';
 import { line } from './text.js';
 import { Refusal } from './api.js';
@@ -8,6 +8,7 @@ import { field, isDays, languageSwitch } from './login.js';
 import { confirm } from './dialog.js';
 import { theme, applyTheme } from './storage.js';
 import { areWanted, want, explanation } from './notify.js';
+import { viewHead } from './layout.js';
 import * as shell from './shell.js';
 
 export function show(layout, signal) {
@@ -16,8 +17,7 @@ export function show(layout, signal) {
   return {
     title,
     element: h('div', { class: 'page' },
-      h('header', { class: 'view-head' }, h('a', { class: 'icon-button back', href: '#/', 'aria-label': t('All conversations') }, icon('back')), h('div', { class: 'view-title' }, h('h1', null, title), h('small', null, `${state.me.name} @ ${location.host}`)),
-        h('button', { type: 'button', click: () => layout.logout(false) }, t('Log out'))),
+      viewHead(title, h('small', null, `${state.me.name} @ ${location.host}`), h('button', { type: 'button', click: () => layout.logout(false) }, t('Log out'))),
       h('div', { class: 'page-body' }, unsent(layout, signal), looks(layout), password(state), sessions(layout, signal), tokens(state, signal))),
   };
 }
@@ -95,7 +95,7 @@ function password(state) {
   h('div', { class: 'line' }, old.element, fresh.element, h('button', { type: 'submit', class: 'primary' }, t('Change password'))), status);
 }
 
-const when = (time) => (time ? h('time', { datetime: time, title: dateAndTime(Date.parse(time)) }, ago(Date.parse(time))) : '–');
+export const when = (time) => (time ? h('time', { datetime: time, title: dateAndTime(Date.parse(time)) }, ago(Date.parse(time))) : '–');
 
 export function table(caption, heads, rows) {
   return h('div', { class: 'table', role: 'region', 'aria-label': caption, tabindex: '0' }, h('table', null,

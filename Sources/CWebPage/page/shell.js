@@ -46,20 +46,13 @@ export const command = (...list) => words('natter', ...list);
 
 const first = 'natter log -f';
 let last = first;
-const listeners = new Set();
 
 /** Remembers the command of what was just done; an empty one where natter has none. */
-export function did(text) {
+export const did = (text) => {
   last = text;
-  for (const work of listeners) work(text);
-}
+};
 
 /** For the next one who uses this tab. */
 export const forget = () => did(first);
 
 export const lastCommand = () => last;
-
-export function onDone(work, signal) {
-  listeners.add(work);
-  signal.addEventListener('abort', () => listeners.delete(work), { once: true });
-}

@@ -155,21 +155,18 @@ export class State {
   take(line) {
     this.#told.set(line.conversation_id ?? line.id, line.type);
     switch (line.type) {
-      case 'conversation': {
-        const known = this.conversations.get(line.id);
+      case 'conversation':
         // Its count is of the moment of the answer, and the messages that follow are in it.
         this.adopt({ ...line, isListed: true });
         this.emit('conversation', line);
-        if (!known) this.emit('new-conversation', this.conversations.get(line.id));
         this.emit('conversations');
         break;
-      }
       case 'message':
         this.#takeMessage(line);
         break;
       case 'read': {
         const known = this.conversations.get(line.conversation_id);
-        if (known) this.setRead(known, line.read, false);
+        if (known) this.setRead(known, line.read);
         break;
       }
       case 'erased': {
@@ -181,9 +178,6 @@ export class State {
         this.emit('erased', line);
         break;
       }
-      case 'damaged':
-        this.emit(line.type, line);
-        break;
       case 'gone':
         this.conversations.delete(line.conversation_id);
         this.emit('gone', line);
@@ -239,19 +233,19 @@ export class State {
     }
   }
 
-  setRead(known, seq, isOurs) {
+  setRead(known, seq) {
     if (seq <= known.read) return;
     known.read = seq;
     if (seq >= known.head) known.unread = 0;
     else if (known.unread > 0) this.recount(known);
     this.emit('conversations');
-    this.emit('read', { id: known.id, seq, isOurs });
+    this.emit('read', { id: known.id });
   }
 
   /** Tells the server what was read. It only rises. */
   async markRead(known, seq) {
     if (seq <= known.read) return;
-    this.setRead(known, seq, true);
+    this.setRead(known, seq);
     this.#untold.set(known.id, seq);
     await this.#tellRead();
   }
@@ -295,7 +289,6 @@ export class State {
       await this.#loadOnline();
       this.emit('users');
     }
-    return page;
   }
 
   /** Who is online, of more users than a page has. */

@@ -11,7 +11,7 @@ const hostileInName = new RegExp(`[${unseen}\\u0009\\u000a\\p{DI}\\p{Co}\\p{Cn}\
 const pieces = new RegExp(`([${unseen}])|(https?://[^\\s<>"${unseen}]+)`, 'giu');
 
 /** How natter writes a character that must not act. */
-export function escaped(character) {
+function escaped(character) {
   const code = character.codePointAt(0);
   return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u{${code.toString(16)}}`;
 }
@@ -127,5 +127,3 @@ export function mentions(text, name) {
   const escapedName = name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
   return new RegExp(`(^|[^\\p{L}\\p{N}_])@?${escapedName}($|[^\\p{L}\\p{N}_])`, 'iu').test(text);
 }
-
-export const hasHostile = (text) => hostile.test(text);

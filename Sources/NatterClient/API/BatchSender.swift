@@ -10,7 +10,7 @@ public final class BatchSender {
     private static let firstPauseMilliseconds: Int64 = 50
     private static let maximumPauseMilliseconds: Int64 = 2_000
 
-    public let api: ServerAPI
+    private let api: ServerAPI
     private let timeoutMilliseconds: Int64
     private let retryMilliseconds: Int64
     private let deadline: Int64

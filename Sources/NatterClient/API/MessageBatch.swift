@@ -43,13 +43,9 @@ public struct MessageBatch: Sendable {
     public func request(at index: Int) -> SendRequest? { items.dropFirst(doneCount + index).first?.request }
 
     /// Removes the first messages, which are done.
-    public mutating func removeFirst(_ count: Int = 1) {
+    public mutating func removeFirst(_ count: Int) {
         doneCount = min(items.count, doneCount + count)
         guard isEmpty else { return }
-        removeAll()
-    }
-
-    public mutating func removeAll() {
         bytes.removeAll(keepingCapacity: true)
         items.removeAll(keepingCapacity: true)
         doneCount = 0

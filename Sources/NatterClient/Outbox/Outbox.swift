@@ -10,7 +10,6 @@ public import NatterWire
 ///
 /// Each change takes a lock and opens the file. Reading takes no lock. Several processes may do both at once.
 public struct Outbox {
-    private static let lockMilliseconds = 10_000
     private static let columns = "number,queued,conversation,id,text,code,reason,about,tried,conversation_id,kind"
 
     /// `code` is NULL while an entry waits, otherwise the reason why the server refused it.
@@ -223,7 +222,7 @@ public struct Outbox {
     /// - Returns: how many messages were dropped.
     /// - Throws: `.noEntry`, `.ambiguous`; nothing was changed then. `.locked` if another process delivers for too long.
     public func drop(_ names: [String]?) throws(OutboxError) -> Int {
-        guard let delivery = try lockDelivery(timeoutMilliseconds: Outbox.lockMilliseconds) else {
+        guard let delivery = try lockDelivery(timeoutMilliseconds: FileLock.patienceMilliseconds) else {
             throw .locked(path: location.deliveryLockPath)
         }
         defer { withExtendedLifetime(delivery) {} }
@@ -284,7 +283,7 @@ public struct Outbox {
     private func write<Result>(_ body: (Connection) throws -> Result) throws(OutboxError) -> Result {
         do {
             try makeDirectory()
-            guard let lock = try disk.lock(location.lockPath, timeoutMilliseconds: Outbox.lockMilliseconds) else {
+            guard let lock = try disk.lock(location.lockPath, timeoutMilliseconds: FileLock.patienceMilliseconds) else {
                 throw OutboxError.locked(path: location.lockPath)
             }
             // Closing the connection may checkpoint, so it must happen before the lock is released.

@@ -61,10 +61,13 @@ public struct ClientHome: Sendable {
     }
 }
 
+extension FileLock {
+    /// How long a command waits for another one that works with the same files.
+    static let patienceMilliseconds = 10_000
+}
+
 /// The file `config`: settings for all commands.
 extension ClientHome {
-    private static let lockMilliseconds = 10_000
-
     public var settingsPath: String { "\(settingsDirectory)/config" }
 
     /// The text of the file; nil if there is none, which costs only one attempt to open it.
@@ -85,7 +88,7 @@ extension ClientHome {
     public func changeSettings(_ change: (String) -> String) throws {
         try PosixDisk().makeDirectories(settingsDirectory)
         let lockPath = "\(settingsDirectory)/config.lock"
-        guard let lock = try FileLock.take(lockPath, timeoutMilliseconds: ClientHome.lockMilliseconds) else {
+        guard let lock = try FileLock.take(lockPath, timeoutMilliseconds: FileLock.patienceMilliseconds) else {
             throw ProfileError.locked(path: lockPath)
         }
         defer { withExtendedLifetime(lock) {} }

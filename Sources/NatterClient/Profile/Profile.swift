@@ -8,7 +8,6 @@ public import NatterSystem
 /// One of the accounts of a home: `account` names the server and the user, `token` holds the session.
 public struct Profile: Sendable {
     public static let defaultName = "default"
-    private static let lockMilliseconds = 10_000
 
     public let name: String
     public let directory: String
@@ -173,7 +172,7 @@ public struct Profile: Sendable {
     private func withLock(_ body: () throws -> Void) throws {
         try makeDirectory()
         let path = "\(directory)/lock"
-        guard let lock = try FileLock.take(path, timeoutMilliseconds: Profile.lockMilliseconds) else {
+        guard let lock = try FileLock.take(path, timeoutMilliseconds: FileLock.patienceMilliseconds) else {
             throw ProfileError.locked(path: path)
         }
         try withExtendedLifetime(lock, body)

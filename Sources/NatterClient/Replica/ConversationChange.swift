@@ -121,6 +121,17 @@ final class ConversationChange {
         lastSegment = blocks.segment
     }
 
+    /// Lets nothing be appended to the last file: the blocks of one file must be consecutive.
+    func closeLastSegment() {
+        guard var segment = lastSegment, !segment.isClosed else { return }
+        segment.isClosed = true
+        lastSegment = segment
+        segmentUpdates.append(segment)
+    }
+
+    /// Moves the head over missing messages. The chain there is unknown.
+    func skip(to seq: Seq) { (head, headHash, sealedSeq, sealedHash) = (seq, nil, seq, nil) }
+
     /// Drops the tail, both stored and new rows.
     func dropTail() { (dropsStoredTail, newTail, tailBytes) = (true, [], 0) }
 

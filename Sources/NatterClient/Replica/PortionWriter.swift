@@ -72,8 +72,7 @@ struct PortionWriter {
         // The server no longer has these messages. After the replica's first message this is a gap, before it is not.
         if hasNone {
             conversation.first = line.first
-            (conversation.head, conversation.headHash) = (line.first.previous, nil)
-            (conversation.sealedSeq, conversation.sealedHash) = (conversation.head, nil)
+            conversation.skip(to: line.first.previous)
         } else {
             try addGap(conversation.head.next...line.first.previous, to: conversation)
         }
@@ -291,15 +290,9 @@ struct PortionWriter {
             return rewind(conversation)
         }
         try session.writeWaiting(conversation)
-        // The blocks of one file must be consecutive.
-        if var segment = conversation.lastSegment, !segment.isClosed {
-            segment.isClosed = true
-            conversation.lastSegment = segment
-            conversation.segmentUpdates.append(segment)
-        }
+        conversation.closeLastSegment()
         conversation.newGaps.append(gap)
-        (conversation.head, conversation.headHash) = (gap.upperBound, nil)
-        (conversation.sealedSeq, conversation.sealedHash) = (gap.upperBound, nil)
+        conversation.skip(to: gap.upperBound)
     }
 
     // MARK: Answers that do not fit

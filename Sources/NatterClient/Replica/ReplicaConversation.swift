@@ -48,7 +48,7 @@ public struct ReplicaConversation: Sendable, Hashable {
 }
 
 extension ReplicaConversation {
-    /// The columns that `init(_:)` reads, in order.
+    /// The columns that `init(_:path:)` reads, in order.
     static let columns = """
         number,id,kind,name,first,head,head_hash,server_head,server_hash,read,unread,gone,max_time,gap_count,sealed_seq,
         server_first

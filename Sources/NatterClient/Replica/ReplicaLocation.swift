@@ -49,8 +49,6 @@ extension ReplicaLocation {
     /// The time of the last complete sync; nil if there was none.
     public var lastSync: Timestamp? { LastSync.read(self, on: PosixDisk()) }
 
-    private static let lockMilliseconds = 10_000
-
     /// Deletes a replica with everything that was set aside in it, and those of the user's limited tokens. If there is
     /// none, nothing happens.
     ///
@@ -76,7 +74,7 @@ extension ReplicaLocation {
         guard try disk.information(directory) != nil else { return }
         let lock: FileLock?
         do throws(DiskError) {
-            lock = try FileLock.take(lockPath, timeoutMilliseconds: ReplicaLocation.lockMilliseconds)
+            lock = try FileLock.take(lockPath, timeoutMilliseconds: FileLock.patienceMilliseconds)
         } catch {
             // Another process was faster.
             if error.isMissing { return }

@@ -235,9 +235,7 @@ struct ReplicaRebuild {
         } else {
             conversation.newGaps.append(conversation.head.next...seq.previous)
         }
-        (conversation.head, conversation.headHash) = (seq.previous, nil)
-        (conversation.sealedSeq, conversation.sealedHash) = (seq.previous, nil)
-        conversation.lastSegment?.isClosed = true
-        if let last = conversation.lastSegment { conversation.segmentUpdates.append(last) }
+        conversation.skip(to: seq.previous)
+        conversation.closeLastSegment()
     }
 }

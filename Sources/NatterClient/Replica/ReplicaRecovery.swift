@@ -46,13 +46,11 @@ struct ReplicaRecovery {
     }
 
     private func recoverLastSegment() throws {
-        guard var row = conversation.lastSegment, !row.isClosed else { return }
+        guard let row = conversation.lastSegment, !row.isClosed else { return }
         let path = session.location.directory + "/" + row.name(of: conversation.id)
         guard let found = try session.disk.information(path), found.isRegular, found.size >= row.size else {
             // A missing or short file is damage like any other. Nothing is appended to it.
-            row.isClosed = true
-            conversation.lastSegment = row
-            return conversation.segmentUpdates.append(row)
+            return conversation.closeLastSegment()
         }
         guard found.size > row.size, let segment = try? Segment.open(at: path, on: session.disk, mode: .readWrite)
         else { return }

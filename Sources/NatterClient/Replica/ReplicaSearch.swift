@@ -22,7 +22,7 @@ public final class ReplicaSearch {
     private let filter: MessageFilter
     private let matcher: MessageMatcher
     private let limit: Int
-    private let visit: (MessageRun) throws -> Bool
+    private let visit: (MessageRun) throws -> Void
     private var readers: [ConversationID: LogReader] = [:]
     private var scan: SearchScan?
     /// What is taken from the index. Everything else is read.
@@ -31,6 +31,8 @@ public final class ReplicaSearch {
     private var visitedCount = 0
     private var passOver = 0
     private var isStopped = false
+    /// How many messages were found.
+    public var foundCount: Int { max(visitedCount, passOver) }
 
     /// Runs a search and visits the results, newest first: by falling time, and within one conversation by falling
     /// seq.
@@ -38,12 +40,12 @@ public final class ReplicaSearch {
     /// - Parameters:
     ///   - conversation: nil for all, including those that the user has left.
     ///   - filter: its seqs are used only if one conversation is searched.
-    ///   - visit: gets each message as a run of one; returns false to end the search.
+    ///   - visit: gets each message as a run of one.
     /// - Throws: `ReplicaError`, and what `visit` throws.
     @discardableResult
     public static func run(
         _ query: ReplicaQuery, in replica: Replica, conversation: ReplicaConversation? = nil,
-        _ filter: MessageFilter = MessageFilter(), limit: Int = .max, visit: @escaping (MessageRun) throws -> Bool
+        _ filter: MessageFilter = MessageFilter(), limit: Int = .max, visit: @escaping (MessageRun) throws -> Void
     ) throws -> ReplicaSearch {
         let search = ReplicaSearch(replica, query.query, filter, limit: limit, visit: visit)
         guard limit > 0 else { return search }
@@ -66,7 +68,7 @@ public final class ReplicaSearch {
 
     private init(
         _ replica: Replica, _ query: SearchQuery, _ filter: MessageFilter, limit: Int,
-        visit: @escaping (MessageRun) throws -> Bool
+        visit: @escaping (MessageRun) throws -> Void
     ) {
         (self.replica, self.query, self.filter, self.limit, self.visit) = (replica, query, filter, limit, visit)
         matcher = MessageMatcher(filter)
@@ -230,7 +232,8 @@ public final class ReplicaSearch {
         guard let reader = readers[found.conversation], let run = try open(found.seq, reader) else { return true }
         visitedCount += 1
         guard visitedCount > passOver else { return true }
-        isStopped = try !visit(run) || visitedCount >= limit
+        try visit(run)
+        isStopped = visitedCount >= limit
         return !isStopped
     }
 }

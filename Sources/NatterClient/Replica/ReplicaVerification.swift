@@ -158,11 +158,8 @@ extension ReplicaVerification {
                 range.upperBound <= change.sealedSeq && range.lowerBound >= max(change.first, change.serverFirst)
             }
             guard !asked.isEmpty else { return false }
-            // The blocks of one file must be consecutive.
-            if var last = try ArchiveRows.lastSegment(of: change.number, on: connection), !last.isClosed {
-                last.isClosed = true
-                change.segmentUpdates.append(last)
-            }
+            change.lastSegment = try ArchiveRows.lastSegment(of: change.number, on: connection)
+            change.closeLastSegment()
             change.newGaps = asked
             try session.commit {
                 for range in asked {

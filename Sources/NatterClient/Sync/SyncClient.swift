@@ -72,8 +72,6 @@ public final class SyncClient {
                 throw .replica(ReplicaError(error))
             }
             return try sync(limits, nil, progress)
-        } catch {
-            throw error
         }
     }
 
@@ -138,7 +136,7 @@ public final class SyncClient {
                 } catch {
                     throw SyncError.api(error)
                 }
-                try checkStore(isAnswered: cursor == nil)
+                if cursor == nil { try checkStore() }
                 do throws(APIError) {
                     let waits = isFirst && (limits.waitsAt == nil || limits.waitsAt == start.cursor)
                     try request(cursor, earliest: start.earliest, waitSeconds: waits ? limits.waitSeconds : 0)
@@ -147,7 +145,7 @@ public final class SyncClient {
                     if try isToBeRepeated(error, hadCursor: cursor != nil, progressed: progressed) { continue }
                     return
                 }
-                try checkStore(isAnswered: true)
+                try checkStore()
                 isFirst = false
                 if writer.mustRestart {
                     retries += 1
@@ -177,7 +175,6 @@ public final class SyncClient {
             if let earliest { query.append(("since", earliest.rfc3339)) }
             if waitSeconds > 0 { query.append(("wait", "\(waitSeconds)")) }
             var frames = SyncFrameReader()
-            var conversation = ""
             _ = try perform(query, waitSeconds: waitSeconds) { [self] bytes in
                 receivedBytes += bytes.count
                 frames.feed(bytes)
@@ -186,10 +183,10 @@ public final class SyncClient {
                 } catch is SyncFrameReader.Malformed {
                     throw ReplicaError.malformedAnswer("a frame's checksum or length is wrong")
                 }
-                conversation = writer.currentName ?? conversation
                 progress?(
                     SyncProgress(
-                        receivedBytes: receivedBytes, messages: writer.report.messageCount, conversation: conversation))
+                        receivedBytes: receivedBytes, messages: writer.report.messageCount,
+                        conversation: writer.currentName ?? ""))
                 if receivedBytes >= limits.bytes ?? .max, writer.end == nil { throw Enough() }
             }
         }
@@ -205,8 +202,8 @@ public final class SyncClient {
                 deadlineMilliseconds: SyncClient.left(until: deadline), onBody: onBody)
         }
 
-        private func checkStore(isAnswered: Bool) throws {
-            if isAnswered, api.store != writer.location.store {
+        private func checkStore() throws {
+            if api.store != writer.location.store {
                 throw SyncError.otherStore(expected: writer.location.store, found: api.store)
             }
         }

@@ -252,7 +252,7 @@ final class Chat: LineEditorOwner {
         let before = prompt
         do {
             let news = try feed.attend()
-            if !feed.notes.isEmpty { editor?.above { feed.notes.forEach(synced.tell) } }
+            if !feed.notes.isEmpty { editor?.above { feed.notes.forEach { synced.tell(Phrase(verbatim: $0)) } } }
             switch news {
             case .synced:
                 isOffline = false

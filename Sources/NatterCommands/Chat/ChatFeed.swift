@@ -6,7 +6,6 @@ internal import NatterSystem
 ///
 /// So `chat` needs no second thread, and a kill at any moment costs no more than with two commands.
 final class ChatFeed {
-    private static let waitSeconds = 25
     private static let longestMilliseconds: Int32 = 30_000
 
     /// What has changed.
@@ -54,7 +53,7 @@ final class ChatFeed {
         for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         defer { close(ends[1]) }
         descriptor = ends[0]
-        let seconds = isReached ? ChatFeed.waitSeconds : 0
+        let seconds = isReached ? Reconnection.waitSeconds : 0
         let words = ["/proc/self/exe", "sync", "--wait", String(seconds)] + options
         // A signal that ends the chat comes before this or finds the process.
         try blockingSignals {

@@ -74,7 +74,7 @@ struct LogRequest {
             }
             scope = .all
         } else {
-            scope = .conversation(arguments.operand("CONV") ?? "general")
+            scope = .conversation(arguments.operand("CONV") ?? NameRule.general)
         }
         if ["all", "unread", "reverse", "number"].allSatisfy(arguments.has) {
             throw arguments.error(

@@ -19,8 +19,7 @@ extension Context {
                 try change(user)
             } catch  where index > 0 {
                 let failure = ExitCodes.translate(error)
-                throw CommandFailure(
-                    failure.exitCode, code: failure.code, "\(failure.message); the users before '\(user)' are done")
+                throw failure.saying("\(failure.message); the users before '\(user)' are done")
             }
         }
     }

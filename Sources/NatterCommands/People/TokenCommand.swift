@@ -111,8 +111,7 @@ enum TokenCommand {
                             : "you have no token '\(id)'; 'natter token ls' lists them")
                 }
                 guard index > 0 else { throw failure }
-                throw CommandFailure(
-                    failure.exitCode, code: failure.code, "\(failure.message); those before '\(id)' have ended")
+                throw failure.saying("\(failure.message); those before '\(id)' have ended")
             }
             context.confirm(isSession ? "session \(id) has ended" : "token \(id) is revoked")
         }

@@ -55,7 +55,6 @@ enum WatchCommand {
             return .success
         })
 
-    private static let waitSeconds = 25
     private static let standardTries: Int64 = 5
     private static let longestPauseMilliseconds: Int64 = 60_000
 
@@ -370,10 +369,10 @@ enum WatchCommand {
                 return
             }
             let seconds = due.map {
-                max(0, min(WatchCommand.waitSeconds, Int(($0 - MonotonicClock.now() + 999) / 1_000)))
+                max(0, min(Reconnection.waitSeconds, Int(($0 - MonotonicClock.now() + 999) / 1_000)))
             }
             do {
-                try take(synced.pull(waitSeconds: seconds ?? WatchCommand.waitSeconds, waitsAt: seen))
+                try take(synced.pull(waitSeconds: seconds ?? Reconnection.waitSeconds, waitsAt: seen))
             } catch  where SyncedReplica.isTransient(error, hasSpoken: synced.hasSpoken) {
                 isCurrent = false
                 postpone(after: error)

@@ -56,10 +56,9 @@ struct WatchPlace {
         guard try disk.information(directory) != nil else { return [] }
         let names = try disk.list(directory).filter { $0.hasSuffix(".start") && !$0.hasPrefix(".") }.sorted()
         return try names.compactMap { file in
-            let path = "\(directory)/\(file.dropLast(".start".count))"
-            guard let start = try StartFile(path: path + ".start").read() else { return nil }
+            guard let start = try StartFile(path: "\(directory)/\(file)").read() else { return nil }
             let key = String(file.dropLast(".start".count))
-            return (WatchPlace(path: path, title: start.name.isEmpty ? key : start.name), start)
+            return (WatchPlace(path: "\(directory)/\(key)", title: start.name.isEmpty ? key : start.name), start)
         }
     }
 

@@ -146,20 +146,9 @@ public enum StoreRestore {
 
     /// Removes what a killed try left.
     static func clear(_ directory: String, keeping names: Set<String>, _ disk: any Disk) throws {
-        func walk(_ path: String) throws {
-            for name in try disk.list(directory + "/" + path) {
-                let inner = path.isEmpty ? name : path + "/" + name
-                guard inner != "store.lock", inner != RememberedErasures.name,
-                    !names.contains(inner)
-                else { continue }
-                if try disk.information(directory + "/" + inner)?.isDirectory == true {
-                    try walk(inner)
-                } else {
-                    try disk.remove(directory + "/" + inner)
-                }
-            }
-        }
-        try walk("")
+        let kept = names.union(["store.lock", RememberedErasures.name])
+        for file in try StoreCheck.files(below: directory, disk).sorted()
+        where !kept.contains(String(file.dropFirst(directory.count + 1))) { try disk.remove(file) }
     }
 
     /// Opens the store once, which begins an epoch and proves that the store opens.

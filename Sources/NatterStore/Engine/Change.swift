@@ -322,12 +322,7 @@ enum Change: Sendable {
 
     /// The conversation that its readers must look at again, although it may have no new message.
     var changedForReaders: Int64? {
-        switch self {
-        case .importSettled(let settled): settled.conversation
-        case .erased(_, let number): number
-        case .messagesDropped(let dropped): dropped.conversation
-        default: nil
-        }
+        if case .importSettled(let settled) = self { settled.conversation } else { rewritten }
     }
 }
 

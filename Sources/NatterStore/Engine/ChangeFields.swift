@@ -62,7 +62,7 @@ struct FieldReader {
     mutating func time() throws(FormatViolation) -> Timestamp { Timestamp(milliseconds: try signed()) }
 
     mutating func digest() throws(FormatViolation) -> Digest {
-        guard let digest = reader.slice(Digest.byteCount).flatMap({ Digest(bytes: $0) }) else {
+        guard let digest = reader.digest() else {
             throw FieldReader.malformed
         }
         return digest

@@ -338,8 +338,7 @@ final class FileEngine: StoreEngine {
         let first = min(known, state.commit).next
         try make(.epochBegun(Epoch.next(after: state.epoch), first: first), at: first, &state, connection)
         try StoreRecovery.writeMark(state.epoch, in: directory, disk: disk)
-        return LoadedState(
-            id: database.id, keySecret: database.keySecret, state: state, place: .start, keys: loader.keys)
+        return LoadedState(keySecret: database.keySecret, state: state, keys: loader.keys)
     }
 
     /// Makes a change durable while the store is being opened.
@@ -362,5 +361,9 @@ extension Epoch {
     static func next(after epoch: Epoch) -> Epoch {
         var random = SecureRandom()
         return Epoch(run: epoch.run &+ 1, random: UInt32(truncatingIfNeeded: random.next()))
+    }
+
+    static func last(on connection: Connection) throws(SQLiteError) -> Epoch? {
+        try connection.row("SELECT value FROM epoch ORDER BY run DESC LIMIT 1") { Epoch(rawValue: $0.uint64(0)) }
     }
 }

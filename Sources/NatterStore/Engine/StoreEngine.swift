@@ -133,10 +133,8 @@ struct HistoryWentBack: Error {
 
 /// The result of `load`.
 struct LoadedState {
-    var id: StoreID
     var keySecret: ShortHashKey
     var state: StoreState
-    var place: LogPlace
     /// Keys that are still in the log, in order of arrival.
     var keys: [MovedKey]
 }

@@ -58,15 +58,13 @@ public final class StoreExporter {
     static func find(
         _ name: String, in state: StoreState, takesDeleted: Bool = false
     ) throws(StoreError) -> ConversationState? {
-        let number: Int64?
         if name.hasPrefix("@") {
             let (first, second) = try people(name, in: state)
-            number = state.personal[AccountPair(first.id, second.id)]
-            if number == nil { return nil }
-        } else {
-            number = NameRule.isGeneral(name) ? state.general : state.groups[NameRule.caseKey(name)]
+            guard let number = state.personal[AccountPair(first.id, second.id)] else { return nil }
+            if let conversation = state.conversations[number] { return conversation }
+        } else if let conversation = state.shared(named: name) {
+            return conversation
         }
-        if let conversation = number.flatMap({ state.conversations[$0] }) { return conversation }
         guard takesDeleted, let deleted = deleted(name, in: state) else { throw .noSuchConversation(name) }
         return deleted
     }

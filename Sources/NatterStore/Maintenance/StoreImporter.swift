@@ -114,11 +114,7 @@ public final class StoreImporter {
 
     private static func find(_ name: String, in store: Store) throws(ImportError) -> ConversationIdentity? {
         if name.hasPrefix("@") { throw .personal(name) }
-        let found = store.state.withLock { state in
-            let number = NameRule.isGeneral(name) ? state.general : state.groups[NameRule.caseKey(name)]
-            return number.flatMap { state.conversations[$0]?.identity }
-        }
-        if let found { return found }
+        if let found = store.state.withLock({ $0.shared(named: name)?.identity }) { return found }
         do throws(NameError) { try NameRule.check(name) } catch { throw .badName(name, error) }
         return nil
     }

@@ -297,22 +297,16 @@ struct LogRebuild {
 
     private func write(_ run: Records, hash: Digest, _ log: inout RebuiltLog) throws -> Digest {
         var output = try begin(run.firstSeq, hashBefore: hash, dictionary: .none, like: nil)
-        var start = 0
-        while start < run.count {
-            let count = run.blockCount(from: start, targetBytes: Block.targetRawBytes)
-            let block = try Block(
-                sealing: run, start..<start + count, of: identity.id, hashBefore: output.hash, dictionary: .none)
+        let blocks = try run.blocks(0..<run.count, of: identity.id, hashBefore: hash, dictionary: .none)
+        for block in blocks {
             log.blocks.append(BlockRow(block.header, at: output.row.size, in: output.row))
             output.row.size = try output.segment.append([block], at: output.row.size)
-            output.hash = block.header.hashAfter
             log.sealedCommit = max(log.sealedCommit, block.header.lastCommit)
-            start += count
         }
         log.content.add(SealedContent(run))
-        let end = output.hash
         var closing: Output? = output
         try close(&closing, &log)
-        return end
+        return blocks.last?.header.hashAfter ?? hash
     }
 
     /// Decides where the log ends and the tail begins.

@@ -88,19 +88,9 @@ struct LogSurvey {
     }
 
     private func list() throws -> [String] {
-        let logs = root + "/logs"
-        guard try disk.information(logs)?.isDirectory == true else { return [] }
-        var paths: [String] = []
-        func walk(_ path: String) throws {
-            for name in try disk.list(root + "/" + path) where path != "logs" || name != "epoch" && name != "epoch.new"
-            {
-                let inner = path + "/" + name
-                guard let found = try disk.information(root + "/" + inner) else { continue }
-                if found.isDirectory { try walk(inner) } else if found.isRegular { paths.append(inner) }
-            }
-        }
-        try walk("logs")
-        return paths
+        let marks = ["epoch", "epoch.new"].map { root + "/logs/" + $0 }
+        return try StoreCheck.logFiles(root, disk).subtracting(marks).sorted()
+            .filter { try disk.information($0)?.isRegular == true }.map { String($0.dropFirst(root.count + 1)) }
     }
 
     private func majority(_ paths: [String]) throws -> StoreID? {

@@ -87,15 +87,9 @@ public final class StoreRebuild {
         try database.finish(quarantine)
         try setAside(obsolete)
         try keepReadableErasures()
-        let epoch = try lastEpoch(database.path)
+        let epoch = try Epoch.last(on: Connection(path: database.path, role: .reader, disk: disk))
         try disk.makeDirectories(root + "/logs")
-        try StoreRecovery.writeMark(epoch, in: root, disk: disk)
-    }
-
-    private func lastEpoch(_ path: String) throws -> Epoch {
-        let connection = try Connection(path: path, role: .reader, disk: disk)
-        let last = try connection.row("SELECT value FROM epoch ORDER BY run DESC LIMIT 1") { $0.uint64(0) }
-        return Epoch(rawValue: last ?? 0)
+        try StoreRecovery.writeMark(epoch ?? Epoch(rawValue: 0), in: root, disk: disk)
     }
 
     /// Files to move and bytes to cut after the rows are committed.
@@ -368,11 +362,8 @@ public final class StoreRebuild {
         guard let first else { return }
         let stored = try connection.row("SELECT coalesce(max(run),0) FROM epoch") { $0.int64(0) } ?? 0
         let ofFiles = survey.files.compactMap { $0.header?.epoch.run }.max() ?? 0
-        let run = max(UInt32(clamping: stored), ofFiles) &+ 1
-        var random = SecureRandom()
-        let epoch = Epoch(run: run, random: UInt32(truncatingIfNeeded: random.next()))
-        try connection.run("DELETE FROM epoch WHERE first_commit>=?", first.rawValue)
-        try connection.run("INSERT INTO epoch VALUES (?,?,?)", Int64(run), epoch.rawValue, first.rawValue)
+        let epoch = Epoch.next(after: Epoch(run: max(UInt32(clamping: stored), ofFiles), random: 0))
+        try Change.epochBegun(epoch, first: first).write(to: connection, at: first)
     }
 
     // MARK: Files

@@ -263,7 +263,6 @@ struct FaultTests {
         var found = 0
         try ReplicaSearch.run(try ReplicaQuery("y"), in: try #require(try Replica.open(at: location))) { _ in
             found += 1
-            return true
         }
         #expect(found == 480)
     }

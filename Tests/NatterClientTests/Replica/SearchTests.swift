@@ -18,7 +18,6 @@ struct ReplicaSearchTests {
         var found: [Message] = []
         try ReplicaSearch.run(try ReplicaQuery(text), in: replica, conversation: conversation, filter, limit: limit) {
             found += $0.messages()
-            return true
         }
         return found
     }

@@ -236,8 +236,7 @@ final class PostgresEngine: StoreEngine {
             guard try begin(&state, &keys, id, &engine) else { return nil }
             state.leastEntryBytes = PostgresEngine.leastEntryBytes
             state.journalBytes = engine.journal.reduce(0) { $0 + $1.bytes }
-            return LoadedState(
-                id: id, keySecret: secret, state: state, place: state.place, keys: try copy.withoutErased(keys))
+            return LoadedState(keySecret: secret, state: state, keys: try copy.withoutErased(keys))
         }
     }
 

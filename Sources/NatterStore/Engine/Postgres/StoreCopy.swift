@@ -226,8 +226,9 @@ public enum StoreCopy {
         try database.execute("COMMIT")
         let files = FileCopy(disk: PostgresDisk(pool, directory: directory, node: 0))
         try disk.makeDirectories(directory + "/logs")
-        let epoch = try copy.connection.row("SELECT value FROM epoch ORDER BY run DESC LIMIT 1") { $0.uint64(0) }
-        if let epoch { try StoreRecovery.writeMark(Epoch(rawValue: epoch), in: directory, disk: disk) }
+        if let epoch = try Epoch.last(on: copy.connection) {
+            try StoreRecovery.writeMark(epoch, in: directory, disk: disk)
+        }
         return try visitFiles(copy.connection, directory) { name, size in
             let path = directory + "/" + name
             try disk.makeDirectories(Path.directory(of: path))
