@@ -140,7 +140,8 @@ public struct MessageFolder {
     public func isCurrent(_ record: Record) throws -> Bool {
         guard !record.isErased else { return false }
         let original = record.kind == .edit ? record.about : record.seq
-        guard let original else { return false }
+        // The text of an edit whose original is not kept any more is nowhere to be seen.
+        guard let original, original >= min(reader.log.first, reader.log.serverFirst) else { return false }
         let changes = try RelationRows.changes(
             original...original, of: reader.log.number, on: reader.archive.connection)
         guard let change = changes[original] else { return record.kind != .edit }

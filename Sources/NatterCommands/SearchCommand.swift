@@ -63,7 +63,10 @@ enum SearchCommand {
         }
         try synced.tellIncomplete(replica)
         for note in subject.notes { context.note(note) }
-        if let earliest = try replica.earliest(), filter.since.map({ $0 < earliest }) ?? true {
+        let searched = try conversation.map { $0.map { [$0] } ?? [] } ?? replica.conversations(includingGone: true)
+        if let earliest = try replica.earliest(), filter.since.map({ $0 < earliest }) ?? true,
+            searched.contains(where: { $0.first > $0.serverFirst })
+        {
             context.note("this replica begins on \(LocalTime.text(earliest)); older messages were not searched")
         }
         var printer = MessagePrinter(context, showsConversation: true, hasDayLines: false)
@@ -195,12 +198,29 @@ private struct SearchHits {
                 try print(run.only([position]))
                 continue
             }
-            guard around > 0 else {
-                if let message = try replica.message(seq, in: conversation, folds: true) { try printer.write(message) }
-                continue
+            let found = try message(seq, in: conversation)
+            if found != nil, around > 0 {
+                try surround(seq, in: conversation)
+            } else if let message = found ?? run.only([position]).messages().first {
+                try finish()
+                try separate()
+                try printer.write(message)
             }
-            try surround(seq, in: conversation)
         }
+    }
+
+    /// One message as people see it now; nil if it is not here or can't be read. Its edit is shown as it is then.
+    private func message(_ seq: Seq, in conversation: ReplicaConversation) throws -> Message? {
+        do throws(any Error) { return try replica.message(seq, in: conversation, folds: true) } catch ReplicaError.storage(
+            let error) where error.withheld != nil
+        {
+            return nil
+        }
+    }
+
+    private mutating func separate() throws {
+        if around > 0, !isFirst { try printer.writeSeparator() }
+        isFirst = false
     }
 
     private mutating func surround(_ seq: Seq, in conversation: ReplicaConversation) throws {
@@ -220,8 +240,7 @@ private struct SearchHits {
     mutating func finish() throws {
         guard let group else { return }
         self.group = nil
-        if !isFirst { try printer.writeSeparator() }
-        isFirst = false
+        try separate()
         var before = surroundings(before: group.newest.next)
         before.after = group.start
         var behind = MessageFilter(after: group.newest)

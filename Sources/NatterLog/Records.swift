@@ -149,6 +149,9 @@ public struct Records: Sendable {
             isErased: record.isErased, commit: record.commit, salt: record.salt)
     }
 
+    /// Makes all commits unknown.
+    public mutating func hideCommits() { for index in rows.indices { rows[index].commit = Commit.zero.rawValue } }
+
     public mutating func append(contentsOf others: Records) {
         rows.reserveCapacity(rows.count + others.count)
         for index in 0..<others.count { append(others[index]) }

@@ -62,9 +62,9 @@ extension SearchIndex {
 
     /// Finds messages, newest first.
     ///
-    /// In one conversation, hits come by falling seq. Across conversations they come range by range. The range with the
-    /// newest message is first, and within each range hits come by falling seq. `SearchHit.noNewerThan` is an upper
-    /// bound for the times of all remaining hits, so that `SearchNewest` can sort them without waiting for the last.
+    /// Hits come range by range. The range with the newest message is first, and within each range hits come by falling
+    /// seq. `SearchHit.noNewerThan` is an upper bound for the times of all remaining hits, so that `SearchNewest` can sort
+    /// them without waiting for the last.
     ///
     /// - Parameters:
     ///   - since, until: skip ranges that lie completely outside. Hits outside may still come.

@@ -44,7 +44,7 @@ public struct SearchQuery: Sendable, Equatable {
     /// - Parameter text: all arguments, joined by spaces. A quote that is not closed ends with the text.
     /// - Throws: `SearchQueryError`; an `SQLiteError` only if SQLite has no memory.
     public init(_ text: String) throws {
-        var parser = Parser(rest: Array(text.utf8)[...])
+        var parser = Parser(text)
         var tokenizer: WordTokenizer?
         var map = SearchText()
         var (terms, literals, notes): ([Term], [String], [Phrase]) = ([], [], [])
@@ -165,7 +165,13 @@ public enum SearchQueryError: Error, Equatable, PhraseConvertible {
 
 /// Parses a query byte by byte, because all its syntax is ASCII.
 private struct Parser {
-    var rest: ArraySlice<UInt8>
+    private var rest: ArraySlice<UInt8>
+
+    init(_ text: String) {
+        // Japanese is typed with blanks of its own.
+        let blanks = text.unicodeScalars.lazy.map { $0.properties.isWhitespace ? " " : $0 }
+        rest = Array(String(String.UnicodeScalarView(blanks)).utf8)[...]
+    }
 
     mutating func next() -> SearchQuery.Term? {
         rest = rest.drop(while: Parser.isSpace)

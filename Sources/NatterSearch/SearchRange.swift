@@ -84,8 +84,7 @@ struct SearchRanges {
 
     /// The same order as in `inOrder`.
     func comesFirst(_ one: SearchRange, _ other: SearchRange) -> Bool {
-        if conversation != nil { return one.firstSeq > other.firstSeq }
-        return (one.maxTime, one.firstRow) > (other.maxTime, other.firstRow)
+        (one.maxTime, one.firstRow) > (other.maxTime, other.firstRow)
     }
 
     /// A statement for `next`.
@@ -95,7 +94,7 @@ struct SearchRanges {
         let newestFirst = "ORDER BY max_time DESC, first_row DESC"
         if let conversation {
             return try index.connection.statement(
-                "\(select) WHERE conversation = ?3 AND \(overlaps) ORDER BY first_seq DESC",
+                "\(select) WHERE conversation = ?3 AND \(overlaps) \(newestFirst)",
                 [since, until, conversation])
         }
         if let among, among.count <= SearchIndex.fewConversations {

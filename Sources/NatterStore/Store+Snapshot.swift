@@ -30,7 +30,8 @@ struct Tail: LogTail {
     /// - Parameter name: the reader's name for the conversation.
     func log(of conversation: ConversationIdentity, named name: String) -> ConversationLog {
         ConversationLog(
-            identity: conversation, name: name, first: first, head: head, sealedSeq: sealedSeq, hash: hash, tail: self)
+            identity: conversation, name: name, first: first, head: head, sealedSeq: sealedSeq, hash: hash,
+            serverFirst: first, tail: self)
     }
 
     func part(containing seq: Seq, on connection: Connection) -> TailPart? {

@@ -37,11 +37,9 @@ struct PortionWriter {
             case .unknown: break
             }
         }
-        if let end = state.end {
-            // The next answer contains what was skipped here, because it begins where this one began or later.
-            if state.isOutdated { state.end = SyncEnd(cursor: end.cursor, more: true) }
-            try compareHeads()
-        }
+        if state.end != nil { try compareHeads() }
+        // The next answer contains what was skipped here, because it begins where this one began or later.
+        if state.isOutdated, let end = state.end { state.end = SyncEnd(cursor: end.cursor, more: true) }
         try record()
         if restarts { state.mustRestart = true }
     }
@@ -347,10 +345,10 @@ struct PortionWriter {
                 try setAside(conversation)
             }
         }
-        guard state.isWhole, state.findsMissing, state.end?.more == false, !restarts
+        guard state.isWhole, state.findsMissing, state.end?.more == false, !state.isOutdated, !restarts
         else { return }
-        // Another process may have recorded something newer than this answer.
-        guard try isCurrent() else { return }
+        // Another process may have recorded something newer than this answer. Then the next whole answer is looked through.
+        guard try isCurrent() else { return state.isOutdated = true }
         // A conversation that a whole answer does not name no longer exists on the server, or lost all its messages.
         for known in try session.replica.conversations() where !state.named.contains(known.id) {
             guard let conversation = try session.conversation(known.id) else { continue }

@@ -34,12 +34,11 @@ public final class ReplicaSearch {
     /// How many messages were found.
     public var foundCount: Int { max(visitedCount, passOver) }
 
-    /// Runs a search and visits the results, newest first: by falling time, and within one conversation by falling
-    /// seq.
+    /// Runs a search and visits the results, newest first: by falling time, and those of one time by falling seq.
     ///
     /// - Parameters:
     ///   - conversation: nil for all, including those that the user has left.
-    ///   - filter: its seqs are used only if one conversation is searched.
+    ///   - filter: its seqs are not used.
     ///   - visit: gets each message as a run of one.
     /// - Throws: `ReplicaError`, and what `visit` throws.
     @discardableResult
@@ -76,49 +75,11 @@ public final class ReplicaSearch {
 
     private func look(in conversation: ReplicaConversation?, _ index: SearchIndex?) throws {
         coverage = try index.map { try replica.coverage(of: $0, only: conversation?.id) } ?? [:]
-        if let conversation {
-            let reader = replica.reader(of: try replica.conversation(conversation.id) ?? conversation)
-            readers = [conversation.id: reader]
-            try lookInOne(reader, index, coverage[conversation.id])
-        } else {
-            for known in try replica.conversations(includingGone: true) {
-                readers[known.id] = replica.reader(of: known)
-            }
-            try lookInAll(index)
-        }
-    }
-
-    // MARK: One conversation
-
-    private func lookInOne(
-        _ reader: LogReader, _ index: SearchIndex?, _ covered: SearchIndex.Coverage?
-    ) throws {
-        let runs = try unindexedRuns(of: reader, covered)
-        let newer = runs.filter { $0.seqs.lowerBound > covered?.upperBound ?? .zero }
-        let older = runs.filter { $0.seqs.upperBound < covered?.lowerBound ?? .zero }
-        for run in newer.reversed() where try !visitAll(run) { return }
-        if let index, covered != nil {
-            try index.search(query, in: reader.log.id, since: filter.since, until: filter.until) { hit in
-                guard let found = try self.found(hit), isWanted(found, reader) else { return .next }
-                return try give(found) ? .next : .enough
-            }
-        }
-        guard !isStopped else { return }
-        for run in older.reversed() where try !visitAll(run) { return }
-    }
-
-    private func visitAll(_ run: UnindexedRun) throws -> Bool {
-        for found in try matches(in: run) where isWanted(found, run.reader) { if try !give(found) { return false } }
-        return true
-    }
-
-    private func isWanted(_ found: SearchNewest.Found, _ reader: LogReader) -> Bool {
-        found.seq > filter.after && found.seq <= filter.last(reader.log.head)
-    }
-
-    // MARK: All conversations
-
-    private func lookInAll(_ index: SearchIndex?) throws {
+        let searched =
+            try conversation.map { [try replica.conversation($0.id) ?? $0] }
+            ?? replica.conversations(includingGone: true)
+        for known in searched { readers[known.id] = replica.reader(of: known) }
+        // Not by number, because what was imported is older than what was sent before.
         var runs: [UnindexedRun] = []
         for reader in readers.values { runs += try unindexedRuns(of: reader, coverage[reader.log.id]) }
         runs.sort { $0.highTime > $1.highTime }
@@ -131,7 +92,7 @@ public final class ReplicaSearch {
         }
 
         if let index {
-            try index.search(query, since: filter.since, until: filter.until) { hit in
+            try index.search(query, in: conversation?.id, since: filter.since, until: filter.until) { hit in
                 while next < runs.count, nextHigh() >= hit.noNewerThan {
                     next += 1
                     try offer(runs[next - 1])

@@ -261,6 +261,8 @@ final class ReplicaSession {
                 seq = records.lastSeq.next
             }
             guard let hashBefore else { return nil }
+            // The server tells commits in blocks of its log alone, so they would not rise.
+            records.hideCommits()
             (self.records, self.hashBefore) = (records, hashBefore)
         }
     }
