@@ -34,6 +34,7 @@ enum DaemonFailure {
         case OperatorStreamError.malformed, is WireJSON.Failure: OperatorClient.otherVersion
         case let error as TLSError: of(error)
         case let error where StoreError(error) == .diskFull: CommandFailure(full: "\(error)")
+        case let error where StoreError(error) == .busy: CommandFailure(.temporary, code: "busy", "\(error)")
         default: CommandFailure(.inputOutput, code: "io_error", "\(error)")
         }
     }

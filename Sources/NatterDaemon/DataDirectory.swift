@@ -113,7 +113,17 @@ enum DataDirectory {
 
     /// Refuses a command that is about files, if the store is in PostgreSQL.
     static func requireFiles(_ arguments: Arguments, _ console: Console) throws {
-        if try sharedStore(arguments, console) != nil { throw notFiles }
+        if try sharedStore(arguments, console) != nil || Store.isCache(path(arguments, console)) { throw notFiles }
+    }
+
+    /// Refuses to begin a store of files in the directory of a server whose store is in PostgreSQL: what was meant for that one
+    /// would be in no chat.
+    static func requireNoCache(in directory: String) throws {
+        guard try Store.isCache(directory) else { return }
+        throw CommandFailure(
+            .configuration, code: "bad_configuration",
+            "the store of the server with the directory '\(directory)' is in PostgreSQL; name it with --store or "
+                + "NATTERD_STORE, or name another directory with --data")
     }
 
     static var notFiles: CommandFailure {
@@ -127,15 +137,16 @@ enum DataDirectory {
         var options = Store.Options()
         options.report = { line in notes.withLock { $0.note(line) } }
         let directory = try path(arguments, console)
+        let shared = try sharedStore(arguments, console)
+        if shared == nil { try requireNoCache(in: directory) }
         // On a full disk it opens by the room that a server has kept. It keeps none in a store that has had no server.
         options.keepsReserve = Store.hasReserve(in: directory)
         // A command does what the server would do for it.
         let settings = try ServeSettings.ofStore(in: directory)
         options.idRetentionDays = settings.retentionDays
         let store =
-            try sharedStore(arguments, console).map {
-                try Store.open($0, cache: directory, clock: console.clock, options: options)
-            } ?? Store.open(directory, clock: console.clock, options: options)
+            try shared.map { try Store.open($0, cache: directory, clock: console.clock, options: options) }
+            ?? Store.open(directory, clock: console.clock, options: options)
         store.use(settings.limits)
         store.use(settings.retention)
         return store

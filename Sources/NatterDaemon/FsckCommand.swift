@@ -71,8 +71,8 @@ enum FsckCommand {
             default: break
             }
         }
+        if arguments.flag("repair") { try DataDirectory.requireFiles(arguments, console) }
         if let shared = try DataDirectory.sharedStore(arguments, console) {
-            if arguments.flag("repair") { try DataDirectory.requireFiles(arguments, console) }
             // It takes part as a server of its own, so it needs nothing of one that runs here.
             return try client.performHere { channel in
                 try run(channel) { try shared.check(in: directory, progress: channel.progress(), $0) }

@@ -40,15 +40,25 @@ public struct SQLiteError: Error, Equatable, PhraseConvertible {
     /// Whether this process could not open a file, which says nothing about what is in it.
     public var isOfProcess: Bool { systemError?.isOfProcess ?? false }
 
+    /// Whether it says something about what is in the file: it is damaged, or a page of it can't be read. After any other, such as
+    /// that of a lock or of the file beside the write-ahead log, it may be whole.
+    public var isOfContent: Bool {
+        switch reason {
+        case .busy, .full, .cannotOpen, .overBudget: false
+        case .inputOutput: SQLiteError.readCodes.contains(code)
+        case .corrupt, .constraint, .newerSchema, .other: !isOfProcess
+        }
+    }
+
     /// A write or sync failed, so the content of the file is unknown.
     public var leavesUnknown: Bool { reason == .inputOutput && !SQLiteError.lookCodes.contains(code) }
 
     // Macros that Swift can't import.
     static let shortRead = SQLITE_IOERR | 2 << 8
-    /// Codes of failed calls that change nothing: read, short read, file size, access, and a read that fails with EIO.
-    private static let lookCodes: Set<Int32> = [
-        SQLITE_IOERR | 1 << 8, shortRead, SQLITE_IOERR | 7 << 8, SQLITE_IOERR | 13 << 8, SQLITE_IOERR | 33 << 8,
-    ]
+    /// Codes of failed reads: read, short read, and a read that fails with EIO.
+    private static let readCodes: Set<Int32> = [SQLITE_IOERR | 1 << 8, shortRead, SQLITE_IOERR | 33 << 8]
+    /// Codes of failed calls that change nothing: these, file size and access.
+    private static let lookCodes = readCodes.union([SQLITE_IOERR | 7 << 8, SQLITE_IOERR | 13 << 8])
 
     static let write = SQLITE_IOERR | 3 << 8
     /// Codes of the file beside the write-ahead log (`-shm`): open, size, map.

@@ -94,7 +94,8 @@ final class RebuiltDatabase {
         try disk.removeDatabase(stagedPath(root))
     }
 
-    /// - Throws: if this process may not open it, or has no descriptors left. A database that is whole must not be replaced then.
+    /// - Throws: an error that says nothing about its content: this process may not open it, another one has locked it. A database
+    ///   that is whole must not be replaced then.
     private static func isWhole(_ path: String, _ disk: any Disk) throws -> Bool {
         // A link may lead to a database that is whole, on another disk.
         if let found = try disk.information(path), !found.isRegular {
@@ -105,7 +106,7 @@ final class RebuiltDatabase {
             // Nothing reads pages that nothing leads to, but they are still damage.
             if try (disk.information(path + "-wal")?.size ?? 0) > 0 { return true }
             return try PageScan.damagedPages(of: disk.open(path, .read)).isEmpty
-        } catch let error as SQLiteError where error.isOfProcess {
+        } catch let error as SQLiteError where !error.isOfContent {
             throw error
         } catch let error as DiskError where error.code.isOfProcess {
             throw error
@@ -124,7 +125,7 @@ final class RebuiltDatabase {
     private func salvage(_ path: String, _ target: Connection) throws -> Bool {
         do {
             return try salvage(Connection(path: path, role: .reader, disk: disk), target)
-        } catch let error as SQLiteError where error.path == path && error.reason != .newerSchema && !error.isOfProcess
+        } catch let error as SQLiteError where error.path == path && error.reason != .newerSchema && error.isOfContent
         {
             report("the tables of '\(path)' can't be read: \(error.message)")
             try StoreSchema.current.migrate(target)

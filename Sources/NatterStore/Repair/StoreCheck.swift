@@ -343,7 +343,9 @@ extension Store {
     public func check(
         progress: @escaping (StoreProgress) throws -> Void = { _ in }, _ visit: @escaping (StoreDamage) -> Void
     ) throws -> StoreCheck.Summary {
-        try copying { try checkCopy(progress, visit) }
+        // What a server keeps of PostgreSQL is a copy as of its start.
+        if let shared = sharedStore { return try shared.check(in: directory, progress: progress, visit) }
+        return try copying { try checkCopy(progress, visit) }
     }
 
     /// What copies of the database are called that a check makes.

@@ -16,6 +16,7 @@ final class PostgresEngine: StoreEngine {
     let disk: any Disk
     let isShared = true
     let sealsTails = true
+    let target: PostgresTarget
     private let pool: PostgresPool
     private let watch: PostgresWatch
     private let barrier = ReadBarrier()
@@ -67,15 +68,18 @@ final class PostgresEngine: StoreEngine {
         }
     }
 
+    static func cache(in directory: String) -> String { directory + "/shared" }
+
     /// Locks the cache directory, and creates it if necessary.
     init(_ target: PostgresTarget, cache directory: String, options: Store.Options) throws {
+        self.target = target
         var random = SecureRandom()
         node = Int64(bitPattern: random.next())
         pool = PostgresPool(
             target, patienceMilliseconds: options.databasePatienceMilliseconds, report: options.report)
         watch = PostgresWatch(pool, node: node)
         // Beside it may be a store of files, which has nothing to do with this one.
-        self.directory = directory + "/shared"
+        self.directory = PostgresEngine.cache(in: directory)
         disk = PostgresDisk(pool, directory: self.directory, node: node)
         retentionDays = options.idRetentionDays
         state = Monitor(State(log: PostgresLog(pool, node: node)))

@@ -9,6 +9,8 @@ public struct SharedStore: Sendable, Equatable {
     /// As it was given. It has no password.
     public var uri: String { target.text }
 
+    fileprivate init(target: PostgresTarget) { self.target = target }
+
     /// - Parameter text: a URI of libpq, such as `postgresql://db.example.org/natter`, without a password.
     /// - Throws: `StoreOpenError.malformed`.
     public init(_ text: String) throws(StoreOpenError) {
@@ -62,6 +64,15 @@ extension Store {
         // What a server that was killed has left.
         store.sealer.requestSweep()
         return store
+    }
+
+    /// The store in PostgreSQL that this is; nil for a store of files.
+    var sharedStore: SharedStore? { (engine as? PostgresEngine).map { SharedStore(target: $0.target) } }
+
+    /// Whether a server whose store is in PostgreSQL has used a directory that has no store of files.
+    public static func isCache(_ directory: String) throws(DiskError) -> Bool {
+        if try exists(in: directory) { return false }
+        return try PosixDisk().information(PostgresEngine.cache(in: directory)) != nil
     }
 
     /// The servers that share the store; empty for a store of files.
