@@ -116,16 +116,6 @@ enum DataDirectory {
         if try sharedStore(arguments, console) != nil || Store.isCache(path(arguments, console)) { throw notFiles }
     }
 
-    /// Refuses to begin a store of files in the directory of a server whose store is in PostgreSQL: what was meant for that one
-    /// would be in no chat.
-    static func requireNoCache(in directory: String) throws {
-        guard try Store.isCache(directory) else { return }
-        throw CommandFailure(
-            .configuration, code: "bad_configuration",
-            "the store of the server with the directory '\(directory)' is in PostgreSQL; name it with --store or "
-                + "NATTERD_STORE, or name another directory with --data")
-    }
-
     static var notFiles: CommandFailure {
         CommandFailure(
             .usage, code: "usage", "this store is in PostgreSQL, whose own tools do this; see natter-postgresql(7)")
@@ -138,7 +128,6 @@ enum DataDirectory {
         options.report = { line in notes.withLock { $0.note(line) } }
         let directory = try path(arguments, console)
         let shared = try sharedStore(arguments, console)
-        if shared == nil { try requireNoCache(in: directory) }
         // On a full disk it opens by the room that a server has kept. It keeps none in a store that has had no server.
         options.keepsReserve = Store.hasReserve(in: directory)
         // A command does what the server would do for it.

@@ -154,7 +154,6 @@ struct ServeCommand {
     }
 
     private func open(_ shared: SharedStore?, _ clock: SteadyClock) throws -> Store {
-        if shared == nil { try DataDirectory.requireNoCache(in: directory) }
         var options = Store.Options()
         options.idRetentionDays = settings.retentionDays
         options.keepsSearchIndex = true

@@ -57,6 +57,19 @@ struct PostgresCheckTests {
         }
     }
 
+    @Test("a server's own check reads the log, and not the server's copy of the rows")
+    func ofServer() throws {
+        let server = try TestStore(database: uri)
+        try server.fill(20)
+        var damages: [StoreDamage] = []
+        #expect(try server.store.check { damages.append($0) }.messages == 20)
+        #expect(damages.isEmpty, "\(damages)")
+        try cluster.query(
+            "UPDATE log SET data=set_byte(data,10,get_byte(data,10)#1) WHERE number=(SELECT max(number) FROM log)", in: uri)
+        #expect(try server.store.check { damages.append($0) }.damages == 1)
+        #expect(damages.first?.problem.english.contains("checksum") == true, "\(damages)")
+    }
+
     @Test("the check names entries that are gone from the end of the log")
     func missingEnd() throws {
         let server = try TestStore(database: uri)

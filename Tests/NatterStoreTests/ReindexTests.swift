@@ -45,6 +45,24 @@ struct ReindexTests {
         }
     }
 
+    @Test("a database that another process has locked is not taken for a damaged one")
+    func locked() throws {
+        let directory = try TemporaryDirectory()
+        let store = try Self.filled(directory.path, tail: true)
+        let before = try store.exports()
+        store.store.close()
+        do {
+            let other = try Connection(path: directory.path + "/store.db", role: .writer, disk: disk)
+            try other.execute("PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE")
+            let error = #expect(throws: SQLiteError.self) { _ = try StoreRebuild.run(directory.path, .reindex) }
+            #expect(error?.reason == .busy)
+            other.rollBack()
+        }
+        #expect(try disk.information(directory.path + "/quarantine") == nil)
+        #expect(try !StoreRebuild.run(directory.path, .reindex).hasUnknownLoss)
+        #expect(try TestStore(directory.path).exports() == before)
+    }
+
     @Test("from the logs alone: the same messages, names and users; numbering continues")
     func logsAlone() throws {
         let directory = try TemporaryDirectory()

@@ -1,3 +1,4 @@
+internal import Foundation
 internal import Testing
 internal import TestSupport
 
@@ -46,6 +47,37 @@ struct SearchTests {
         #expect(found.joined(separator: " ") == expected)
         #expect(outcome.code == (expected.isEmpty ? 1 : 0))
         #expect(outcome.errors.isEmpty)
+    }
+
+    @Test("in one conversation, too, the newest come first after an import of old messages")
+    func newestOfOne() throws {
+        let world = try World()
+        try world.alice.sends("disk now")
+        try world.importGeneral(JSON.line(ts: 1_500_000_000_000, sender: "old", text: "disk then"))
+        _ = try world.alice("sync")
+        for more in [[], ["-c", "general"]] {
+            let outcome = try world.alice.run(["search", "-n", "1", "disk"] + more)
+            #expect(outcome.lines.count == 1 && outcome.output.contains("disk now"), "\(outcome)")
+        }
+    }
+
+    @Test("an edit whose original is not in the replica is a hit, shown as it is")
+    func editOfAbsent() throws {
+        let world = try World()
+        try world.alice.sends("plan version1")
+        #expect(try world.bob("sync", "--since", "@\(Int(Date().timeIntervalSince1970) + 50)").code == 0)
+        #expect(try world.alice("edit", "1", "plan version2").code == 0)
+        try world.alice.sends("plan three")
+        #expect(try world.bob("sync").code == 0)
+        for words in [["plan"], ["-n", "2", "plan"], ["--substring", "plan"]] {
+            let outcome = try world.bob.run(["search"] + words)
+            #expect(outcome.code == 0 && outcome.lines.count == 2, "\(outcome)")
+            #expect(outcome.lines.last?.contains("version2") == true, "\(outcome)")
+        }
+        for words in [["version2"], ["-C", "1", "version2"], ["version2\u{3000}plan"]] {
+            let outcome = try world.bob.run(["search"] + words)
+            #expect(outcome.code == 0 && outcome.output.contains("version2"), "\(outcome)")
+        }
     }
 
     @Test("a hit is a line with its conversation; nothing of it needs the server")

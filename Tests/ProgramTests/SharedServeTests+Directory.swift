@@ -38,4 +38,26 @@ extension SharedServeTests {
         }
         #expect(one.stop().code == 0 && files.stop().code == 0)
     }
+
+    @Test("without --store no command begins a store of files in the directory of a server that has stopped")
+    func cacheOfStopped() throws {
+        let one = try serve("one")
+        _ = try register("alice", at: one)
+        #expect(one.stop().code == 0)
+        let words = ["--data", directory("one")]
+        let password = try directory.write("password", World.password + "\n")
+        for command in [
+            ["serve", "--listen", "127.0.0.1:0"], ["user", "add", "joe", "--password-file", password], ["user", "list"],
+            ["status"],
+        ] {
+            let outcome = try Daemon.run(command + words, home: directory.path)
+            #expect(outcome.code == 78 && outcome.errors.contains("in PostgreSQL; name that with --store"), "\(outcome)")
+        }
+        for command in [["reindex"], ["fsck", "--repair"], ["backup", directory("backup")]] {
+            let outcome = try Daemon.run(command + words, home: directory.path)
+            #expect(outcome.code == 64 && outcome.errors.contains("in PostgreSQL, whose own tools"), "\(outcome)")
+        }
+        let list = try Daemon.run(["user", "list", "--store", uri] + words, home: directory.path)
+        #expect(list.code == 0 && list.output.contains("alice"), "\(list)")
+    }
 }

@@ -38,7 +38,7 @@ struct OperatorClient {
                 return code
             }
             if !operation.makesStore, try DataDirectory.sharedStore(arguments, console) == nil {
-                try DataDirectory.requireNoCache(in: directory)
+                try Store.requireNoCache(directory)
                 try DataDirectory.requireStore(in: directory)
             }
             do {

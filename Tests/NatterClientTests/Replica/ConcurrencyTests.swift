@@ -56,6 +56,40 @@ struct ConcurrencyTests {
         #expect(try contents(location) == server.export(for: "alice"))
     }
 
+    @Test("what a whole answer does not name is looked for again if another process has recorded something meanwhile")
+    func missingLater() throws {
+        // Given a replica with a group of which the server knows nothing, and a whole answer
+        let server = try TestStore(users: ["alice", "bob"])
+        let location = server.location(of: "alice")
+        let alice = try server.user("alice")
+        _ = try waitFor { server.store.createGroup("team", isOpen: false, by: alice, $0) }.get()
+        try server.mustPost(["one"], to: "team", by: "alice")
+        try server.sync("alice", location)
+        let lost = try #require(try Replica.open(at: location)?.conversation(named: "team")?.id)
+        func withoutLost(_ frames: [SyncFrame]) -> [SyncFrame] {
+            var isLeftOut = false
+            return frames.filter { frame in
+                guard frame.kind == .line else { return !isLeftOut }
+                isLeftOut =
+                    if case .conversation(let line)? = try? SyncItem(line: frame.payload) { line.id == lost } else { false }
+                return !isLeftOut
+            }
+        }
+        let writer = ReplicaWriter(location)
+        writer.begin(from: try writer.start(), isWhole: true)
+        let frames = withoutLost(try server.answer(nil, for: "alice"))
+        // When another process records something else before it is applied
+        try server.mustPost(["two"], to: "general", by: "bob")
+        try server.sync("alice", location)
+        for frame in frames { try writer.apply(frame) }
+        // Then the group stays for now, the cursor is not this answer's, and there is more to ask for
+        #expect(writer.report.gone.isEmpty && writer.end?.more == true)
+        // and the next whole answer without it marks it
+        writer.begin(from: try writer.start(), isWhole: true)
+        for frame in withoutLost(try server.answer(nil, for: "alice")) { try writer.apply(frame) }
+        #expect(writer.report.gone.map(\.name) == ["team"] && writer.end?.more == false)
+    }
+
     @Test("a full sync marks a group that no page named, and sets aside what it has of a personal conversation")
     func missing() throws {
         // Given a replica with conversations of a history that the server lost, which it gives in pages

@@ -64,6 +64,26 @@ struct ReplicaErasingTests {
 
     private static let secrets: [UInt64] = [1, 3_002, 5_004]
 
+    @Test("a tail of sealed and of unsealed messages in turns can be erased and sealed")
+    func mixedTail() throws {
+        // Given a replica that got small sealed blocks, and between them what was not sealed yet
+        let server = try TestStore(users: ["alice", "bob"])
+        let location = server.location(of: "alice")
+        for (text, isSealed) in [("\(Self.secret) one", true), ("two", false), ("three", true)] {
+            try server.mustPost([text], to: "general", by: "bob")
+            if isSealed { try server.seal() }
+            try server.sync("alice", location)
+        }
+        // When one is erased, and much more comes
+        try Self.erase(1...1, server)
+        try server.sync("alice", location)
+        try server.mustPost((1...3_000).map { TestStore.text($0) }, to: "general", by: "bob")
+        try server.sync("alice", location)
+        // Then the replica has all of it
+        try Self.verify(location, server)
+        #expect(try contents(location) == server.export(for: "alice"))
+    }
+
     @Test("a sync takes erased texts out of every file of the replica, and its hashes stay the server's")
     func everywhere() throws {
         let server = try Self.server()

@@ -75,6 +75,14 @@ extension Store {
         return try PosixDisk().information(PostgresEngine.cache(in: directory)) != nil
     }
 
+    /// - Throws: `StoreOpenError.unfit` for such a directory. What was meant for its server would be in no chat.
+    public static func requireNoCache(_ directory: String) throws {
+        guard try isCache(directory) else { return }
+        throw StoreOpenError.unfit(
+            "the server of '\(directory)' has its store in PostgreSQL; name that with --store or NATTERD_STORE, or name another directory with --data"
+        )
+    }
+
     /// The servers that share the store; empty for a store of files.
     public func nodes() throws(StoreError) -> [StoreNode] {
         do { return try (engine as? PostgresEngine)?.nodes() ?? [] } catch { throw StoreError(error) }
