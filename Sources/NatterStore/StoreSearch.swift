@@ -145,11 +145,8 @@ final class StoreSearch: Sendable {
         }
         if isNew, isAway { store.report("the search index waits until the store can be reached again: \(error)") }
         if isNew, !isAway { store.report("the search index can't be written: \(error)") }
-        if case SearchIndexError.database(let cause) = error {
-            store.stopIfDiskFailed(cause)
-        } else {
-            store.stopIfDiskFailed(error)
-        }
+        // What the index holds can be made again, so a bad spot under it must not end the server at each start.
+        if !(error is SearchIndexError) { store.stopIfDiskFailed(error) }
         guard !store.isFailed else { return }
         let milliseconds = isAway ? StoreSearch.awayMilliseconds : StoreSearch.retryMilliseconds
         _ = queue.wait(timeoutMilliseconds: milliseconds) { $0.isAsked || $0.isStopping ? true : nil }

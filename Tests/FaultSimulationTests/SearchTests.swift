@@ -41,6 +41,26 @@ struct SearchTests {
         #expect(driver.store.troubles() == [])
     }
 
+    @Test("a disk that can't write the index switches it off, and neither messages nor searches")
+    func unwritable() throws {
+        let clock = TestClock(stepMilliseconds: 1)
+        let disk = SimulatedDisk(clock: clock, records: false)
+        disk.set(fault: DiskFault([.write, .sync], in: "search.db", code: DiskTrial.inputOutput, lasts: true))
+        let driver = try StoreDriver(disk, clock: clock, keepsSearchIndex: true)
+        defer { driver.close() }
+        let token = try driver.register("alice")
+        _ = try driver.post([NewMessage(conversation: "general", text: "one", key: nil)], by: token)
+        #expect(try driver.seal("general", as: token) == nil)
+        let told: Bool? = driver.reports.wait(timeoutMilliseconds: 60_000) { lines in
+            lines.contains { $0.contains("the search index can't be written") } ? true : nil
+        }
+        #expect(told == true && !driver.store.isFailed)
+        #expect(driver.store.troubles().map(\.name) == ["search_index"])
+        _ = try driver.post([NewMessage(conversation: "general", text: "one more", key: nil)], by: token)
+        let found = try driver.store.search(SearchRequest(query: "one", limit: 10), for: driver.principal(token))
+        #expect(found.messages.map(\.text) == ["one more", "one"])
+    }
+
     @Test("an index of another history finds no wrong message, and is made again")
     func foreign() throws {
         let clock = TestClock(stepMilliseconds: 1)

@@ -187,13 +187,13 @@ struct BackupTests {
             try disk.replaceContents(of: directory.path + "/" + path, with: Array(text.utf8))
         }
         try disk.makeDirectories(directory.path + "/hooks")
-        for path in ["hooks/changed.json", "hooks/removed.json", "natterd.conf"] { try write("before", path) }
+        for path in ["hooks/changed.json", "hooks/removed.json", "natterd.conf", "key.pem"] { try write("before", path) }
         _ = try store.store.backup(to: base.path)
         // Given what ends files of the former backup
         _ = try waitFor { store.store.erase([Seq(1)...Seq(1)], in: "general", by: "alice", $0) }.get()
         store.store.close()
         for path in ["hooks/changed.json", "natterd.conf"] { try write("after it", path) }
-        try disk.remove(directory.path + "/hooks/removed.json")
+        for path in ["hooks/removed.json", "key.pem"] { try disk.remove(directory.path + "/" + path) }
         for number in stride(from: 0, to: 3_000, by: 3) {
             let (target, restored) = (try TemporaryDirectory(), try TemporaryDirectory())
             try Files.copy(base.path, to: target.path)
@@ -214,7 +214,10 @@ struct BackupTests {
             for (path, bytes) in try Files.contents(target.path) {
                 #expect(!path.hasSuffix(".new") && bytes.firstRange(of: Array(secret.utf8)) == nil, "after \(number)")
             }
-            if isDone { return }
+            if isDone {
+                #expect(Files.text(target.path + "/key.pem") == nil)
+                return
+            }
         }
         Issue.record("no backup was done")
     }

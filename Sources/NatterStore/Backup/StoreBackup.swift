@@ -118,7 +118,7 @@ public final class StoreBackup {
                 visit(damage)
             }
             try finish(&manifest)
-            try removeStale(manifest)
+            try removeStale(manifest, of: former)
             summary.files = manifest.files.count
             summary.bytes = manifest.files.reduce(0) { $0 + $1.size }
             return summary
@@ -320,8 +320,12 @@ public final class StoreBackup {
         var files: [BackupManifest.File] = []
         for name in try disk.list("\(source)/\(directory)") where !others.contains(where: { name.hasSuffix($0) }) {
             let path = directory + name
-            // What a check has left of the database, too, is a file of its own.
-            if path == RememberedErasures.name || path.hasPrefix("store.db") || path.hasPrefix("search.db") { continue }
+            // What a check has left of the database, too, is a file of its own. A start makes the reserve.
+            if [RememberedErasures.name, DiskReserve.name].contains(path) || path.hasPrefix("store.db")
+                || path.hasPrefix("search.db")
+            {
+                continue
+            }
             // A certificate is often a link to where it is renewed.
             let real = Path.real("\(source)/\(path)")
             let found = try disk.information(real)
@@ -356,15 +360,16 @@ public final class StoreBackup {
         }
     }
 
-    /// Removes logs that a repair or an erasure has replaced since the former backup, hooks that were removed, and what a
-    /// backup that ended early has staged.
-    private func removeStale(_ manifest: BackupManifest) throws {
-        let current = Set(manifest.files.map(\.path))
-        for directory in ["logs", "hooks"] {
-            for file in try StoreCheck.files(below: target + "/" + directory, disk) {
-                let path = String(file.dropFirst(target.count + 1))
-                if !current.contains(path) { try RetiredFiles(directory: target, disk: disk).wipe(path) }
-            }
+    /// Removes logs that a repair or an erasure has replaced since the former backup, hooks, keys and settings that were removed,
+    /// and what a backup that ended early has staged.
+    private func removeStale(_ manifest: BackupManifest, of former: BackupManifest?) throws {
+        let inner = try ["logs", "hooks"].flatMap { try StoreCheck.files(below: target + "/" + $0, disk) }
+            .map { String($0.dropFirst(target.count + 1)) }
+        let staged = try disk.list(target).filter { $0.hasSuffix(".new") }
+        let known = inner + staged + (former?.files.map(\.path) ?? [])
+        for path in Set(known).subtracting(manifest.files.map(\.path))
+        where try disk.information(target + "/" + path) != nil {
+            try RetiredFiles(directory: target, disk: disk).wipe(path)
         }
     }
 
