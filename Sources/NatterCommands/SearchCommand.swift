@@ -211,7 +211,9 @@ private struct SearchHits {
 
     /// One message as people see it now; nil if it is not here or can't be read. Its edit is shown as it is then.
     private func message(_ seq: Seq, in conversation: ReplicaConversation) throws -> Message? {
-        do throws(any Error) { return try replica.message(seq, in: conversation, folds: true) } catch ReplicaError.storage(
+        do throws(any Error) {
+            return try replica.message(seq, in: conversation, folds: true)
+        } catch ReplicaError.storage(
             let error) where error.withheld != nil
         {
             return nil

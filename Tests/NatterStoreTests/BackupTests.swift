@@ -187,7 +187,9 @@ struct BackupTests {
             try disk.replaceContents(of: directory.path + "/" + path, with: Array(text.utf8))
         }
         try disk.makeDirectories(directory.path + "/hooks")
-        for path in ["hooks/changed.json", "hooks/removed.json", "natterd.conf", "key.pem"] { try write("before", path) }
+        for path in ["hooks/changed.json", "hooks/removed.json", "natterd.conf", "key.pem"] {
+            try write("before", path)
+        }
         _ = try store.store.backup(to: base.path)
         // Given what ends files of the former backup
         _ = try waitFor { store.store.erase([Seq(1)...Seq(1)], in: "general", by: "alice", $0) }.get()

@@ -65,7 +65,8 @@ struct PostgresCheckTests {
         #expect(try server.store.check { damages.append($0) }.messages == 20)
         #expect(damages.isEmpty, "\(damages)")
         try cluster.query(
-            "UPDATE log SET data=set_byte(data,10,get_byte(data,10)#1) WHERE number=(SELECT max(number) FROM log)", in: uri)
+            "UPDATE log SET data=set_byte(data,10,get_byte(data,10)#1) WHERE number=(SELECT max(number) FROM log)",
+            in: uri)
         #expect(try server.store.check { damages.append($0) }.damages == 1)
         #expect(damages.first?.problem.english.contains("checksum") == true, "\(damages)")
     }

@@ -47,11 +47,13 @@ extension SharedServeTests {
         let words = ["--data", directory("one")]
         let password = try directory.write("password", World.password + "\n")
         for command in [
-            ["serve", "--listen", "127.0.0.1:0"], ["user", "add", "joe", "--password-file", password], ["user", "list"],
+            ["serve", "--listen", "127.0.0.1:0"], ["user", "add", "joe", "--password-file", password],
+            ["user", "list"],
             ["status"],
         ] {
             let outcome = try Daemon.run(command + words, home: directory.path)
-            #expect(outcome.code == 78 && outcome.errors.contains("in PostgreSQL; name that with --store"), "\(outcome)")
+            #expect(
+                outcome.code == 78 && outcome.errors.contains("in PostgreSQL; name that with --store"), "\(outcome)")
         }
         for command in [["reindex"], ["fsck", "--repair"], ["backup", directory("backup")]] {
             let outcome = try Daemon.run(command + words, home: directory.path)

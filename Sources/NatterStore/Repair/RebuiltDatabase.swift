@@ -125,8 +125,7 @@ final class RebuiltDatabase {
     private func salvage(_ path: String, _ target: Connection) throws -> Bool {
         do {
             return try salvage(Connection(path: path, role: .reader, disk: disk), target)
-        } catch let error as SQLiteError where error.path == path && error.reason != .newerSchema && error.isOfContent
-        {
+        } catch let error as SQLiteError where error.path == path && error.reason != .newerSchema && error.isOfContent {
             report("the tables of '\(path)' can't be read: \(error.message)")
             try StoreSchema.current.migrate(target)
             let found = try LoosePages.withoutFirstPage(path, on: disk, like: target, isTable: KeyTables.isTable)

@@ -71,7 +71,9 @@ struct ConcurrencyTests {
             return frames.filter { frame in
                 guard frame.kind == .line else { return !isLeftOut }
                 isLeftOut =
-                    if case .conversation(let line)? = try? SyncItem(line: frame.payload) { line.id == lost } else { false }
+                    if case .conversation(let line)? = try? SyncItem(line: frame.payload) { line.id == lost } else {
+                        false
+                    }
                 return !isLeftOut
             }
         }
