@@ -49,9 +49,10 @@ public struct PostgresTarget: Sendable, Equatable {
         set("connect_timeout", "5", unless: "PGCONNECT_TIMEOUT")
         set("keepalives_idle", "10")
         set("tcp_user_timeout", "10000")
+        // Beside a service, too, whose hosts may begin with a standby: natterd can work on nothing else.
+        set("target_session_attrs", "read-write", unless: "PGTARGETSESSIONATTRS")
         let isService = given["service"] != nil || environment("PGSERVICE") != nil
         if !isService {
-            set("target_session_attrs", "read-write", unless: "PGTARGETSESSIONATTRS")
             // An address decides where the connection goes, whatever the host's name.
             let hosts =
                 given["hostaddr"] ?? environment("PGHOSTADDR") ?? given["host"] ?? environment("PGHOST") ?? ""

@@ -159,11 +159,13 @@ struct PostgresNeedsTests {
         arguments: [
             ("db.example.org/natter", true), ("localhost/natter?hostaddr=192.0.2.1", true),
             ("localhost,db/natter", true), ("db/natter?sslmode=require", false), ("localhost/natter", false),
-            ("/natter", false), ("127.0.0.1/natter", false), ("127.example.org/natter", true),
+            ("/natter", false), ("?service=natter", false), ("127.0.0.1/natter", false),
+            ("127.example.org/natter", true),
         ])
     func verified(place: String, isVerified: Bool) throws {
         let target = try PostgresTarget("postgresql://" + place)
         #expect((target.settings["sslmode"] == "verify-full") == isVerified)
+        #expect(target.settings["target_session_attrs"] == "read-write")
     }
 
     @Test(

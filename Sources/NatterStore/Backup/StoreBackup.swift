@@ -366,7 +366,8 @@ public final class StoreBackup {
         let inner = try ["logs", "hooks"].flatMap { try StoreCheck.files(below: target + "/" + $0, disk) }
             .map { String($0.dropFirst(target.count + 1)) }
         let staged = try disk.list(target).filter { $0.hasSuffix(".new") }
-        let known = inner + staged + (former?.files.map(\.path) ?? [])
+        // Of what a manifest may say, nothing below a directory, which may be a link.
+        let known = inner + staged + (former?.files.map(\.path) ?? []).filter { !$0.contains("/") }
         for path in Set(known).subtracting(manifest.files.map(\.path))
         where try disk.information(target + "/" + path) != nil {
             try RetiredFiles(directory: target, disk: disk).wipe(path)
