@@ -39,7 +39,7 @@ enum SearchCommand {
             Example("natter search disk full", "find messages with both words"),
             Example("natter search '\"disk full\"' -c @bob", "find a phrase in your messages with bob"),
             Example("natter search 'part*' -fdisk --since -30d", "leave out 'fdisk', and search the last 30 days"),
-            Example("natter search --regex 'sd[a-z]\\d+' -n 5", "find the newest five that name a partition"),
+            Example("natter search --regex 'sd[a-z]\\d+' -n 5", "find the last five that name a partition"),
         ],
         run: run)
 
@@ -174,6 +174,9 @@ private struct SearchHits {
     private var isFirst = true
     /// Hits whose surroundings touch, so they are printed as one: those after `start` and up to `newest`, and what follows.
     private var group: (conversation: ReplicaConversation, start: Seq, newest: Seq)?
+    /// Hits without surroundings, printed behind the group: edits whose original is not here. There are never more than these.
+    private var alone: [Message] = []
+    private static let mostAlone = 64
 
     init(replica: Replica, printer: MessagePrinter, around: Int, _ console: Console) {
         (self.replica, self.printer, self.around, self.console) = (replica, printer, around, console)
@@ -202,9 +205,8 @@ private struct SearchHits {
             if found != nil, around > 0 {
                 try surround(seq, in: conversation)
             } else if let message = found ?? run.only([position]).messages().first {
-                try finish()
-                try separate()
-                try printer.write(message)
+                if around == 0 { try printer.write(message) } else { alone.append(message) }
+                if alone.count == SearchHits.mostAlone { try finish() }
             }
         }
     }
@@ -221,7 +223,7 @@ private struct SearchHits {
     }
 
     private mutating func separate() throws {
-        if around > 0, !isFirst { try printer.writeSeparator() }
+        if !isFirst { try printer.writeSeparator() }
         isFirst = false
     }
 
@@ -240,15 +242,22 @@ private struct SearchHits {
 
     /// Prints the hits that were kept back.
     mutating func finish() throws {
-        guard let group else { return }
-        self.group = nil
+        defer { (group, alone) = (nil, []) }
+        if let group { try print(group.conversation, group.start, group.newest) }
+        for message in alone {
+            try separate()
+            try printer.write(message)
+        }
+    }
+
+    private mutating func print(_ conversation: ReplicaConversation, _ start: Seq, _ newest: Seq) throws {
         try separate()
-        var before = surroundings(before: group.newest.next)
-        before.after = group.start
-        var behind = MessageFilter(after: group.newest)
+        var before = surroundings(before: newest.next)
+        before.after = start
+        var behind = MessageFilter(after: newest)
         behind.isFolded = true
         for (filter, limit) in [(before, Int.max), (behind, around)] {
-            try replica.forward(group.conversation, filter, limit: limit) { piece in
+            try replica.forward(conversation, filter, limit: limit) { piece in
                 guard case .messages(let run) = piece else { return true }
                 try print(run)
                 return true

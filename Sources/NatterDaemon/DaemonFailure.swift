@@ -107,7 +107,11 @@ enum DaemonFailure {
             case .damaged: (.inputOutput, "damaged")
             default: (.inputOutput, "io_error")
             }
-        return CommandFailure(exitCode, code: code, error.phrase)
+        // Commands have no ids.
+        let message: Phrase =
+            error == .outcomeUnknown
+            ? "it is not known whether this was done; look before you run the command again" : error.phrase
+        return CommandFailure(exitCode, code: code, message)
     }
 
     private static func of(_ error: BackupError) -> CommandFailure {

@@ -63,15 +63,19 @@ enum SelfSignedCommand {
             throw error
         }
         try disk.syncDirectory(directory)
-        if arguments.flag("json") {
-            let object = Made(
-                certificate: certificatePath, key: keyPath, names: names.map(\.description),
-                expires: made.expires.rfc3339, fingerprint: made.fingerprint)
-            try console.output.writeJSON(WireJSON.encode(object))
-        } else {
-            try describe(made, names, certificatePath, keyPath, console.output)
+        let object = Made(
+            certificate: certificatePath, key: keyPath, names: names.map(\.description), expires: made.expires.rfc3339,
+            fingerprint: made.fingerprint)
+        do throws(OutputError) {
+            if arguments.flag("json") {
+                try console.output.writeJSON(WireJSON.encode(object))
+            } else {
+                try describe(made, names, certificatePath, keyPath, console.output)
+            }
+            try console.output.flush()
+        } catch {
+            throw CommandFailure(unprinted: error)
         }
-        try console.output.flush()
         return .success
     }
 

@@ -45,8 +45,10 @@ public struct SQLiteError: Error, Equatable, PhraseConvertible {
     public var isOfContent: Bool {
         switch reason {
         case .busy, .full, .cannotOpen, .overBudget: false
-        case .inputOutput: SQLiteError.readCodes.contains(code)
-        case .corrupt, .constraint, .newerSchema, .other: !isOfProcess
+        // Of a failed read, only the error of a disk; a short one has none.
+        case .inputOutput: SQLiteError.readCodes.contains(code) && (systemError == nil || systemError == .ioError)
+        case .corrupt, .constraint, .newerSchema: !isOfProcess
+        case .other: !isOfProcess && ![SQLITE_NOMEM, SQLITE_PROTOCOL].contains(code & 0xFF)
         }
     }
 

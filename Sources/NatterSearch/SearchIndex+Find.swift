@@ -149,8 +149,7 @@ private final class Search {
 
     /// Reads the ranges in order, in growing groups, until the visitor has enough.
     ///
-    /// - Parameter reached: called before each group but the first: no hit that is not visited yet is newer than this. It is
-    ///   right only if more than one conversation may be searched.
+    /// - Parameter reached: called before each group but the first: no hit that is not visited yet is newer than this.
     func visitByGroups(_ visit: (SearchHit) throws -> SearchStep, _ reached: (Timestamp) -> Void) throws {
         let statement = try ranges.inOrder()
         let share = query.isCostlyToStart ? Search.prefixShare : 1
@@ -263,8 +262,7 @@ private final class Search {
 public struct SearchHit: Sendable, Equatable {
     public let conversation: ConversationID
     public let seq: Seq
-    /// In a search of all conversations, neither this message nor any remaining hit is newer. The index does not have
-    /// the message's own time.
+    /// Neither this message nor any remaining hit is newer. The index does not have the message's own time.
     public let noNewerThan: Timestamp
     /// True if the following hits of the same range, which `SearchStep.nextRange` would skip, are certainly not newer
     /// than this one.

@@ -1,6 +1,6 @@
 public import NatterModel
 
-/// Sorts the hits of a search of all conversations while they arrive, newest first, and decides when there are enough.
+/// Sorts the hits of a search while they arrive, newest first, and decides when there are enough.
 ///
 /// For each hit, look up its time and `offer` it. Then `take` and print the hits that no later hit can precede. At the
 /// end call `finish`. Messages of the same time are sorted by conversation id, then by falling seq.

@@ -169,7 +169,7 @@ private struct Parser {
 
     init(_ text: String) {
         // Japanese is typed with blanks of its own.
-        let blanks = text.unicodeScalars.lazy.map { $0.properties.isWhitespace ? " " : $0 }
+        let blanks = text.unicodeScalars.lazy.map { $0 == "\u{3000}" ? " " : $0 }
         rest = Array(String(String.UnicodeScalarView(blanks)).utf8)[...]
     }
 

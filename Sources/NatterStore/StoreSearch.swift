@@ -51,8 +51,10 @@ final class StoreSearch: Sendable {
     /// The same if the database of a shared store can't be reached. To try costs little then.
     private static let awayMilliseconds = 1_000
 
-    /// A disk with less room than this keeps it for messages, and for erasing and dropping them.
-    private static let spareBytes: UInt64 = 4 << 20
+    /// How many blocks one step reads at most. Few have 4,096 long texts.
+    private static let stepBlocks = 16
+    /// A disk with less room than this keeps it for messages, and for erasing and dropping them. It is some steps' worth.
+    private static let spareBytes: UInt64 = 8 << 20
 
     private let queue = Monitor(Queue())
     private let readers = Monitor<[SearchIndex]>([])
@@ -84,7 +86,9 @@ final class StoreSearch: Sendable {
         guard let ask = askPurge() else {
             let path = StoreSearch.path(store.directory)
             guard try store.disk.information(path) != nil else { return }
-            return try SearchIndex.openForWriting(path: path, disk: store.disk).empty()
+            do { return try SearchIndex.openForWriting(path: path, disk: store.disk).empty() } catch let error as SearchIndexError {
+                throw StoreError.failed(error.phrase)
+            }
         }
         let isDone = queue.wait { queue -> Bool? in
             if queue.purgesDone >= ask { return true }
@@ -257,16 +261,20 @@ final class StoreSearch: Sendable {
             if next <= log.sealedSeq { work.append((log, next)) }
         }
         var failure: ArchiveError?
-        while !work.isEmpty, awaitRoom(store) {
+        while !work.isEmpty, awaitRoom(index, store) {
             var rest = work
             do {
                 try store.withReader { archive in
                     try index.write { writer in
-                        var room = StoreSearch.stepMessages
-                        while room > 0, let (log, next) = rest.last {
+                        var (room, blocks) = (StoreSearch.stepMessages, 0)
+                        while room > 0, blocks < StoreSearch.stepBlocks, let (log, next) = rest.last {
                             let reached = try SearchFeed.add(
                                 LogReader(log, archive), from: next, through: log.sealedSeq, limit: room,
-                                skipsDamage: true, to: writer)
+                                skipsDamage: true, to: writer
+                            ) {
+                                blocks += 1
+                                return blocks >= StoreSearch.stepBlocks
+                            }
                             room -= reached.distance(after: next.previous)
                             rest[rest.count - 1].next = reached.next
                             if reached >= log.sealedSeq { rest.removeLast() }
@@ -291,7 +299,7 @@ final class StoreSearch: Sendable {
     /// Waits while the disk is nearly full. Searches scan meanwhile.
     ///
     /// - Returns: false if something goes before indexing.
-    private func awaitRoom(_ store: Store) -> Bool {
+    private func awaitRoom(_ index: SearchIndex, _ store: Store) -> Bool {
         while let free = try? store.disk.freeBytes(store.directory), free < StoreSearch.spareBytes,
             !queue.withLock({ $0.isInterrupted })
         {
@@ -300,6 +308,8 @@ final class StoreSearch: Sendable {
                 return queue.isCrowded
             }
             if !isTold { store.report("the search index waits until the disk has more room") }
+            // Its write-ahead log gives back what it has.
+            try? index.checkpoint()
             _ = queue.wait(timeoutMilliseconds: StoreSearch.retryMilliseconds) {
                 $0.isInterrupted || $0.isAsked ? true : nil
             }

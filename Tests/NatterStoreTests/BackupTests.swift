@@ -389,6 +389,25 @@ struct BackupTests {
         #expect(throws: StoreOpenError.self) { _ = try TestStore(restored.path) }
     }
 
+    @Test("a restore into a link removes what a killed one has left behind it")
+    func linked() throws {
+        // Given a backup, and the rest of a restore of another store in a directory to which a link leads
+        let (place, target) = (try TemporaryDirectory(), try TemporaryDirectory())
+        for name in ["store", "other"] {
+            let store = try TestStore(place.path + "/" + name)
+            try store.post(["of \(name)"])
+            _ = try store.store.backup(to: target.path + "/" + name)
+        }
+        let link = place.path + "/link"
+        symlink(place.path + "/other", link)
+        try disk.replaceContents(of: link + "/" + StoreRestore.unfinishedName, with: [])
+        // When it is restored there
+        _ = try StoreRestore.run(target.path + "/store", into: link)
+        // Then there is nothing of the other
+        #expect(try TestStore(link).all().map(\.text) == ["of store"])
+        #expect(try StoreCheck.run(link) { Issue.record("\($0)") }.damages == 0)
+    }
+
     @Test("a backup that somebody has made up leads nowhere outside the new directory")
     func hostile() throws {
         // Given a file beside the directories, and a backup whose database calls it an old log

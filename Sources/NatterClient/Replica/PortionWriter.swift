@@ -37,9 +37,11 @@ struct PortionWriter {
             case .unknown: break
             }
         }
-        if state.end != nil { try compareHeads() }
-        // The next answer contains what was skipped here, because it begins where this one began or later.
-        if state.isOutdated, let end = state.end { state.end = SyncEnd(cursor: end.cursor, more: true) }
+        if let end = state.end {
+            // The next answer contains what was skipped here, because it begins where this one began or later.
+            if state.isOutdated { state.end = SyncEnd(cursor: end.cursor, more: true) }
+            try compareHeads()
+        }
         try record()
         if restarts { state.mustRestart = true }
     }
@@ -345,10 +347,9 @@ struct PortionWriter {
                 try setAside(conversation)
             }
         }
-        guard state.isWhole, state.findsMissing, state.end?.more == false, !state.isOutdated, !restarts
-        else { return }
-        // Another process may have recorded something newer than this answer. Then the next whole answer is looked through.
-        guard try isCurrent() else { return state.isOutdated = true }
+        guard state.looksForMissing, state.end?.more == false, !restarts else { return }
+        // If another process has recorded something, that may be newer than this answer, and part of it may have been named there.
+        guard try state.findsMissing && isCurrent() else { return restarts = true }
         // A conversation that a whole answer does not name no longer exists on the server, or lost all its messages.
         for known in try session.replica.conversations() where !state.named.contains(known.id) {
             guard let conversation = try session.conversation(known.id) else { continue }

@@ -25,6 +25,8 @@ public struct ReplicaLocation: Sendable, Equatable {
     public var databasePath: String { directory + "/replica.db" }
     /// The lock around every change in the directory. It is never held while waiting for the network.
     public var lockPath: String { directory + "/replica.lock" }
+    /// The lock of a process that asks the server for everything again.
+    var wholeLockPath: String { directory + "/whole.lock" }
     public var searchPath: String { directory + "/search.db" }
     /// The time of the last complete sync, as a line of text.
     var lastSyncPath: String { directory + "/last-sync" }

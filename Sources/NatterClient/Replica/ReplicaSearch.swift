@@ -34,7 +34,7 @@ public final class ReplicaSearch {
     /// How many messages were found.
     public var foundCount: Int { max(visitedCount, passOver) }
 
-    /// Runs a search and visits the results, newest first: by falling time, and those of one time by falling seq.
+    /// Runs a search and visits the results, newest first, in the order of `SearchNewest`.
     ///
     /// - Parameters:
     ///   - conversation: nil for all, including those that the user has left.

@@ -221,6 +221,8 @@ struct SyncState {
     /// Whether this process received everything since the answer without a cursor. Then a conversation that was not
     /// named is missing on the server.
     var findsMissing = false
+    /// Whether the replica had something when the answer without a cursor began, which the server may have lost.
+    var looksForMissing = false
     /// The cursor of the last end line that was recorded.
     var endCursor: String?
     /// The conversations that a whole answer has named so far.
@@ -238,6 +240,7 @@ struct SyncState {
         var next = SyncState(report: report, start: start, cursorSent: cursorSent, portions: start.portions)
         next.endCursor = endCursor
         next.isWhole = isWhole || cursorSent == nil
+        next.looksForMissing = cursorSent == nil ? start.portions > 0 : looksForMissing
         if cursorSent == nil {
             next.findsMissing = true
         } else if isContinued {

@@ -36,6 +36,8 @@ public final class SyncClient {
 
     /// How often one sync retries after an answer that was cut short or did not fit the replica.
     private static let retryLimit = 3
+    /// How long a process waits at most for another one that asks for everything again.
+    private static let wholeMilliseconds = 60_000
     /// An answer that says that there is more is full, so it has at least this many bytes. A server that sends many shorter
     /// ones would keep the client asking forever.
     private static let leastBytesWithMore = 64 << 10
@@ -112,6 +114,8 @@ public final class SyncClient {
         private var retries = 0
         private var shortAnswers = 0
         private var isWhole = false
+        /// Held while everything is asked for again.
+        private var lock: FileLock?
 
         /// The limit of bytes was reached.
         private struct Enough: Error {}
@@ -125,7 +129,7 @@ public final class SyncClient {
         func untilDone() throws {
             var isFirst = true
             while true {
-                let start = try writer.start(earliest: limits.earliest)
+                let start = try aloneIfWhole()
                 writer.begin(from: start, isWhole: isWhole)
                 let before = receivedBytes
                 let cursor = isWhole ? nil : start.cursor
@@ -163,6 +167,18 @@ public final class SyncClient {
                     throw ReplicaError.malformedAnswer("it says again and again that there is more, and sends nothing")
                 }
             }
+        }
+
+        /// Where the next answer must begin. If that is everything again, it waits until no other process asks for it: what the
+        /// others record meanwhile would keep each from telling what the server has lost. One of them may have done it then.
+        private func aloneIfWhole() throws -> SyncStart {
+            let start = try writer.start(earliest: limits.earliest)
+            guard isWhole || start.cursor == nil, start.portions > 0, lock == nil else { return start }
+            let patience = min(SyncClient.wholeMilliseconds, SyncClient.left(until: deadline) ?? .max)
+            lock = (try? FileLock.take(writer.location.wholeLockPath, timeoutMilliseconds: patience)) ?? nil
+            let now = try writer.start(earliest: limits.earliest)
+            if now.cursor != nil, now.cursor != start.cursor { isWhole = false }
+            return now
         }
 
         var isOverLimit: Bool {

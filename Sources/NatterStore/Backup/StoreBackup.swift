@@ -366,8 +366,12 @@ public final class StoreBackup {
         let inner = try ["logs", "hooks"].flatMap { try StoreCheck.files(below: target + "/" + $0, disk) }
             .map { String($0.dropFirst(target.count + 1)) }
         let staged = try disk.list(target).filter { $0.hasSuffix(".new") }
-        // Of what a manifest may say, nothing below a directory, which may be a link.
-        let known = inner + staged + (former?.files.map(\.path) ?? []).filter { !$0.contains("/") }
+        // Of what a manifest may say, nothing below a directory, which may be a link, and nothing that the server still has, such
+        // as a link to a certificate that is just being renewed.
+        let removed = try (former?.files.map(\.path) ?? []).filter {
+            try !$0.contains("/") && disk.information(source + "/" + $0) == nil
+        }
+        let known = inner + staged + removed
         for path in Set(known).subtracting(manifest.files.map(\.path))
         where try disk.information(target + "/" + path) != nil {
             try RetiredFiles(directory: target, disk: disk).wipe(path)

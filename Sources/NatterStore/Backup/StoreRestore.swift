@@ -147,8 +147,10 @@ public enum StoreRestore {
     /// Removes what a killed try left.
     static func clear(_ directory: String, keeping names: Set<String>, _ disk: any Disk) throws {
         let kept = names.union(["store.lock", RememberedErasures.name])
-        for file in try StoreCheck.files(below: directory, disk).sorted()
-        where !kept.contains(String(file.dropFirst(directory.count + 1))) { try disk.remove(file) }
+        // A data directory may be a link to one on another disk.
+        let real = Path.real(directory)
+        for file in try StoreCheck.files(below: real, disk).sorted()
+        where !kept.contains(String(file.dropFirst(real.count + 1))) { try disk.remove(file) }
     }
 
     /// Opens the store once, which begins an epoch and proves that the store opens.

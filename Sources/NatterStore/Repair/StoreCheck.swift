@@ -128,7 +128,7 @@ public final class StoreCheck {
         } catch let error as SQLiteError where error.reason == .newerSchema {
             throw StoreOpenError.newer(error.phrase)
         } catch let error as SQLiteError
-            where error.reason == .corrupt || error.reason == .cannotOpen && !error.isOfProcess
+            where error.reason == .corrupt
         {
             // Nothing tells which log files belong to it.
             summary.hasUncheckedLogs = try Store.hasLogs(directory, disk)
@@ -191,7 +191,7 @@ public final class StoreCheck {
                 if line != "ok" { problems.append(Phrase(verbatim: line)) }
             }
         } catch {
-            if error.isOfProcess { throw error }
+            if !error.isOfContent { throw error }
             problems.append(error.message)
         }
         // After a crash, the WAL may contain the whole form of a page that is torn in the database.
@@ -344,7 +344,12 @@ extension Store {
         progress: @escaping (StoreProgress) throws -> Void = { _ in }, _ visit: @escaping (StoreDamage) -> Void
     ) throws -> StoreCheck.Summary {
         // What a server keeps of PostgreSQL is a copy as of its start.
-        if let shared = sharedStore { return try shared.check(in: directory, progress: progress, visit) }
+        if let shared = sharedStore {
+            do { return try shared.check(in: directory, progress: progress, visit) } catch StoreOpenError.locked {
+                // Another check.
+                throw StoreError.busy
+            }
+        }
         return try copying { try checkCopy(progress, visit) }
     }
 

@@ -1,6 +1,7 @@
 internal import NatterLanguage
 public import NatterModel
 internal import NatterPostgres
+internal import NatterSQLite
 public import NatterSystem
 
 /// The name of a store in PostgreSQL.
@@ -10,6 +11,13 @@ public struct SharedStore: Sendable, Equatable {
     public var uri: String { target.text }
 
     fileprivate init(target: PostgresTarget) { self.target = target }
+
+    private static func checkDirectory(_ directory: String) -> String { directory + "/check" }
+
+    /// Removes what a check has left that was killed: rows with texts that may be erased since.
+    fileprivate static func removeCopy(ofCheckIn directory: String) {
+        try? PosixDisk().removeDatabase(Store.databasePath(PostgresEngine.cache(in: checkDirectory(directory))))
+    }
 
     /// - Parameter text: a URI of libpq, such as `postgresql://db.example.org/natter`, without a password.
     /// - Throws: `StoreOpenError.malformed`.
@@ -30,7 +38,7 @@ public struct SharedStore: Sendable, Equatable {
         in directory: String, progress: @escaping (StoreProgress) throws -> Void = { _ in },
         _ visit: @escaping (StoreDamage) -> Void
     ) throws -> StoreCheck.Summary {
-        let engine = try PostgresEngine(target, cache: directory + "/check", options: Store.Options())
+        let engine = try PostgresEngine(target, cache: SharedStore.checkDirectory(directory), options: Store.Options())
         defer { engine.closeAndDiscard() }
         let (files, missing): (Set<String>, Phrase?)
         do { (files, missing) = try engine.loadForCheck() } catch StoreOpenError.damaged(let problem) {
@@ -61,7 +69,8 @@ extension Store {
     ) throws -> Store {
         let store = try open(
             PostgresEngine(shared.target, cache: cache, options: options), clock: clock, options: options)
-        // What a server that was killed has left.
+        // What a check and a server that were killed have left.
+        SharedStore.removeCopy(ofCheckIn: store.directory)
         store.sealer.requestSweep()
         return store
     }
@@ -72,14 +81,14 @@ extension Store {
     /// Whether a server whose store is in PostgreSQL has used a directory that has no store of files.
     public static func isCache(_ directory: String) throws(DiskError) -> Bool {
         if try exists(in: directory) { return false }
-        return try PosixDisk().information(PostgresEngine.cache(in: directory)) != nil
+        return try PosixDisk().information(databasePath(PostgresEngine.cache(in: directory))) != nil
     }
 
     /// - Throws: `StoreOpenError.unfit` for such a directory. What was meant for its server would be in no chat.
     public static func requireNoCache(_ directory: String) throws {
         guard try isCache(directory) else { return }
         throw StoreOpenError.unfit(
-            "the server of '\(directory)' has its store in PostgreSQL; name that with --store or NATTERD_STORE, or name another directory with --data"
+            "the server of '\(directory)' has its store in PostgreSQL; name that with --store or NATTERD_STORE, or remove '\(PostgresEngine.cache(in: directory))' if there is none any more"
         )
     }
 
