@@ -86,7 +86,9 @@ final class StoreSearch: Sendable {
         guard let ask = askPurge() else {
             let path = StoreSearch.path(store.directory)
             guard try store.disk.information(path) != nil else { return }
-            do { return try SearchIndex.openForWriting(path: path, disk: store.disk).empty() } catch let error as SearchIndexError {
+            do { return try SearchIndex.openForWriting(path: path, disk: store.disk).empty() } catch let error
+                as SearchIndexError
+            {
                 throw StoreError.failed(error.phrase)
             }
         }
