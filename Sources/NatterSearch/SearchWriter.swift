@@ -8,6 +8,8 @@ public final class SearchWriter {
     private var connection: Connection { index.connection }
     /// The first failure. Rows without a range may have been written, so nothing may be committed.
     private(set) var failure: (any Error)?
+    /// The bytes of the texts that were added.
+    public private(set) var textBytes = 0
 
     init(_ index: SearchIndex) { self.index = index }
 
@@ -33,6 +35,7 @@ public final class SearchWriter {
             var rows = try SearchRows(connection, conversation: number, first: first)
             try SearchIndexError.foreign { try body(&rows) }
             try rows.finish()
+            textBytes += rows.textBytes
             if rows.next > first {
                 try connection.run(
                     "UPDATE conversation SET head = ?2 WHERE id = ?1", number, rows.next.previous.rawValue)
@@ -108,6 +111,7 @@ public struct SearchRows: ~Copyable {
     private var isStored: Bool
     /// The seq of the next message.
     public private(set) var next: Seq
+    fileprivate private(set) var textBytes = 0
 
     init(_ connection: Connection, conversation: Int64, first: Seq) throws {
         let row = try SearchRows.nextRow(connection)
@@ -138,6 +142,7 @@ public struct SearchRows: ~Copyable {
     ///
     /// - Parameter text: UTF-8, used only during the call. It is empty if no search may find the message.
     public mutating func append(time: Timestamp, text bytes: UnsafeRawBufferPointer) throws {
+        textBytes += bytes.count
         if bytes.count > 0 { try SearchIndexError.translate { try text.insertMapped(bytes, row: row, with: insert) } }
         try account(time)
     }

@@ -51,8 +51,9 @@ final class StoreSearch: Sendable {
     /// The same if the database of a shared store can't be reached. To try costs little then.
     private static let awayMilliseconds = 1_000
 
-    /// How many blocks one step reads at most. Few have 4,096 long texts.
-    private static let stepBlocks = 16
+    /// How many blocks of one conversation a step reads at most, and after how many bytes of text it ends. It writes about twice
+    /// as much.
+    private static let (stepBlocks, stepBytes) = (16, 1 << 20)
     /// A disk with less room than this keeps it for messages, and for erasing and dropping them. It is some steps' worth.
     private static let spareBytes: UInt64 = 8 << 20
 
@@ -268,8 +269,9 @@ final class StoreSearch: Sendable {
             do {
                 try store.withReader { archive in
                     try index.write { writer in
-                        var (room, blocks) = (StoreSearch.stepMessages, 0)
-                        while room > 0, blocks < StoreSearch.stepBlocks, let (log, next) = rest.last {
+                        var room = StoreSearch.stepMessages
+                        while room > 0, writer.textBytes < StoreSearch.stepBytes, let (log, next) = rest.last {
+                            var blocks = 1
                             let reached = try SearchFeed.add(
                                 LogReader(log, archive), from: next, through: log.sealedSeq, limit: room,
                                 skipsDamage: true, to: writer
