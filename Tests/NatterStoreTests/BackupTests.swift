@@ -400,10 +400,11 @@ struct BackupTests {
         }
         let link = place.path + "/link"
         symlink(place.path + "/other", link)
-        try disk.replaceContents(of: link + "/" + StoreRestore.unfinishedName, with: [])
+        for name in [StoreRestore.unfinishedName, "left"] { try disk.replaceContents(of: link + "/" + name, with: []) }
         // When it is restored there
         _ = try StoreRestore.run(target.path + "/store", into: link)
         // Then there is nothing of the other
+        #expect(Files.text(link + "/left") == nil)
         #expect(try TestStore(link).all().map(\.text) == ["of store"])
         #expect(try StoreCheck.run(link) { Issue.record("\($0)") }.damages == 0)
     }

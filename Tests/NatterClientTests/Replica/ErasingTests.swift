@@ -70,6 +70,8 @@ struct ReplicaErasingTests {
         let server = try TestStore(users: ["alice", "bob"])
         let location = server.location(of: "alice")
         for (text, isSealed) in [("\(Self.secret) one", true), ("two", false), ("three", true)] {
+            // Each is a block of its own.
+            try server.seal()
             try server.mustPost([text], to: "general", by: "bob")
             if isSealed { try server.seal() }
             try server.sync("alice", location)
