@@ -63,9 +63,9 @@ enum SearchCommand {
         }
         try synced.tellIncomplete(replica)
         for note in subject.notes { context.note(note) }
-        let searched = try conversation.map { $0.map { [$0] } ?? [] } ?? replica.conversations(includingGone: true)
         if let earliest = try replica.earliest(), filter.since.map({ $0 < earliest }) ?? true,
-            searched.contains(where: { $0.first > $0.serverFirst })
+            try (conversation.map { $0.map { [$0] } ?? [] } ?? replica.conversations(includingGone: true))
+                .contains(where: { $0.first > $0.serverFirst })
         {
             context.note("this replica begins on \(LocalTime.text(earliest)); older messages were not searched")
         }
@@ -213,11 +213,9 @@ private struct SearchHits {
 
     /// One message as people see it now; nil if it is not here or can't be read. Its edit is shown as it is then.
     private func message(_ seq: Seq, in conversation: ReplicaConversation) throws -> Message? {
-        do throws(any Error) {
+        do {
             return try replica.message(seq, in: conversation, folds: true)
-        } catch ReplicaError.storage(
-            let error) where error.withheld != nil
-        {
+        } catch let ReplicaError.storage(error) where error.withheld != nil {
             return nil
         }
     }

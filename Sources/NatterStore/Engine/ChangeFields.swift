@@ -62,9 +62,7 @@ struct FieldReader {
     mutating func time() throws(FormatViolation) -> Timestamp { Timestamp(milliseconds: try signed()) }
 
     mutating func digest() throws(FormatViolation) -> Digest {
-        guard let digest = reader.digest() else {
-            throw FieldReader.malformed
-        }
+        guard let digest = reader.digest() else { throw FieldReader.malformed }
         return digest
     }
 

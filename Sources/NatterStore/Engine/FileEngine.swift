@@ -61,7 +61,7 @@ final class FileEngine: StoreEngine {
         opensUnfinished = options.opensUnfinished
         cache = ArchiveCache(directory: directory, disk: disk)
         lock = Monitor(try Store.takeLock(directory, disk: disk))
-        if disk is PosixDisk { try Store.requireNoCache(directory) }
+        try Store.requireNoCache(directory)
     }
 
     func report(_ line: Phrase) { reporter(line) }

@@ -127,9 +127,7 @@ public final class StoreCheck {
             }
         } catch let error as SQLiteError where error.reason == .newerSchema {
             throw StoreOpenError.newer(error.phrase)
-        } catch let error as SQLiteError
-            where error.reason == .corrupt
-        {
+        } catch let error as SQLiteError where error.reason == .corrupt {
             // Nothing tells which log files belong to it.
             summary.hasUncheckedLogs = try Store.hasLogs(directory, disk)
             if !hasReportedPages { try reportPages(or: ["the database can't be read: \(error.message)"]) }
