@@ -86,8 +86,8 @@ final class EventLog: Sendable {
     /// Waits until everything is written, but not for a reader that does not read.
     func close() {
         queue.signal { $0.isClosing = true }
-        _ = queue.wait(timeoutMilliseconds: EventLog.closeMilliseconds) {
-            $0.lines.isEmpty && $0.dropped == 0 && !$0.isWriting ? true : nil
+        queue.wait(timeoutMilliseconds: EventLog.closeMilliseconds) {
+            $0.lines.isEmpty && $0.dropped == 0 && !$0.isWriting
         }
     }
 

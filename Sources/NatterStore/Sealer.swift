@@ -332,7 +332,7 @@ final class Sealer: Sendable {
 
     /// Waits, unless the store is closing: usually for a server that is just writing the same files.
     func pause(milliseconds: Int = Sealer.raceMilliseconds) {
-        _ = queue.wait(timeoutMilliseconds: milliseconds) { $0.isStopping ? true : nil }
+        queue.wait(timeoutMilliseconds: milliseconds) { $0.isStopping }
     }
 
     /// Asks for what a round has left of long tails, and for what came meanwhile. Nobody may post again.

@@ -54,7 +54,7 @@ extension Store {
         try store.start(WriterCore(store, engine, loaded))
         let isDone = Monitor(false)
         store.repeatErasures { isDone.signal { $0 = true } }
-        _ = isDone.wait { $0 ? true : nil }
+        isDone.wait { $0 }
         store.sealer.requestBacklog(of: store)
         return store
     }

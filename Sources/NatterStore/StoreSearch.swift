@@ -156,7 +156,7 @@ final class StoreSearch: Sendable {
         if !(error is SearchIndexError) { store.stopIfDiskFailed(error) }
         guard !store.isFailed else { return }
         let milliseconds = isAway ? StoreSearch.awayMilliseconds : StoreSearch.retryMilliseconds
-        _ = queue.wait(timeoutMilliseconds: milliseconds) { $0.isAsked || $0.isStopping ? true : nil }
+        queue.wait(timeoutMilliseconds: milliseconds) { $0.isAsked || $0.isStopping }
     }
 
     private func feed(_ store: Store) throws {
@@ -191,9 +191,9 @@ final class StoreSearch: Sendable {
     ///
     /// - Returns: false at the end.
     private func awaitWork() -> Bool {
-        _ = queue.wait { $0.isInterrupted || !$0.conversations.isEmpty ? true : nil }
+        queue.wait { $0.isInterrupted || !$0.conversations.isEmpty }
         while let rest = queue.withLock({ $0.rest }) {
-            _ = queue.wait(timeoutMilliseconds: rest) { $0.rest == nil ? true : nil }
+            queue.wait(timeoutMilliseconds: rest) { $0.rest == nil }
         }
         return !queue.withLock { $0.isStopping }
     }
@@ -314,9 +314,7 @@ final class StoreSearch: Sendable {
             if !isTold { store.report("the search index waits until the disk has more room") }
             // Its write-ahead log gives back what it has.
             try? index.checkpoint()
-            _ = queue.wait(timeoutMilliseconds: StoreSearch.retryMilliseconds) {
-                $0.isInterrupted || $0.isAsked ? true : nil
-            }
+            queue.wait(timeoutMilliseconds: StoreSearch.retryMilliseconds) { $0.isInterrupted || $0.isAsked }
         }
         return queue.withLock { queue in
             if !queue.isInterrupted { queue.isCrowded = false }

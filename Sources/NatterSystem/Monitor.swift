@@ -81,6 +81,14 @@ public final class Monitor<State>: @unchecked Sendable {
         }
     }
 
+    /// Waits until `condition` holds. Calls it immediately and again after each signal.
+    ///
+    /// - Returns: false if it does not hold after `timeoutMilliseconds`.
+    @discardableResult
+    public func wait(timeoutMilliseconds: Int? = nil, for condition: (State) -> Bool) -> Bool {
+        wait(timeoutMilliseconds: timeoutMilliseconds) { condition($0) ? true : nil } ?? false
+    }
+
     /// Waits until `take` returns something. Calls it immediately and again after each signal.
     ///
     /// - Returns: nil if it returns nothing and `isOver`, so that nothing will come.

@@ -83,7 +83,7 @@ final class HookService: Sendable {
     /// Ends all threads, except those that wait for an answer too long.
     func stop() {
         state.signal { $0.isStopping = true }
-        _ = state.wait(timeoutMilliseconds: HookService.stopMilliseconds) { $0.running.isEmpty ? true : nil }
+        state.wait(timeoutMilliseconds: HookService.stopMilliseconds) { $0.running.isEmpty }
     }
 
     // MARK: One hook
@@ -113,7 +113,7 @@ final class HookService: Sendable {
                 pause(HookService.deadlineMilliseconds, since: seen.kicks)
                 continue
             }
-            _ = state.wait { $0.isStopping || $0.news != seen.news ? true : nil }
+            state.wait { $0.isStopping || $0.news != seen.news }
         }
     }
 
@@ -187,7 +187,7 @@ final class HookService: Sendable {
 
     /// - Parameter kicks: what the operator had asked for before the attempt.
     private func pause(_ milliseconds: Int, since kicks: Int) {
-        _ = state.wait(timeoutMilliseconds: milliseconds) { $0.isStopping || $0.kicks != kicks ? true : nil }
+        state.wait(timeoutMilliseconds: milliseconds) { $0.isStopping || $0.kicks != kicks }
     }
 }
 

@@ -79,13 +79,13 @@ final class OperatorService: Sendable {
             _ = haveEnded()
         }
         for stream in state.withLock({ Array($0.streams.values) }) { stream.shutDown(Int(SHUT_RDWR)) }
-        _ = state.wait { $0.threads.isEmpty ? true : nil }
+        state.wait { $0.threads.isEmpty }
         joinEnded()
     }
 
     /// Waits for the commands in flight, but not for long.
     private func haveEnded() -> Bool {
-        state.wait(timeoutMilliseconds: OperatorService.stopMilliseconds) { $0.threads.isEmpty ? true : nil } == true
+        state.wait(timeoutMilliseconds: OperatorService.stopMilliseconds) { $0.threads.isEmpty }
     }
 
     private func joinEnded() {
@@ -115,7 +115,7 @@ final class OperatorService: Sendable {
                 // The thread must not end before it is registered here.
                 let isKnown = Monitor(false)
                 let thread = try SystemThread(name: "natter-command") { [self] in
-                    _ = isKnown.wait { $0 ? true : nil }
+                    isKnown.wait { $0 }
                     serve(stream)
                     end(number)
                 }

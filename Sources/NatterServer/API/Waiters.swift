@@ -98,9 +98,7 @@ final class Waiters: Sendable {
         for waiter in late { waiter.wake(isStopping ? .stopping : .timeout) }
         if isStopping { return false }
         // A new waiter with an earlier deadline signals.
-        _ = state.wait(timeoutMilliseconds: Int(clamping: max(1, next - now))) { state in
-            state.isStopping || state.nextDeadline < next ? true : nil
-        }
+        state.wait(timeoutMilliseconds: Int(clamping: max(1, next - now))) { $0.isStopping || $0.nextDeadline < next }
         return true
     }
 

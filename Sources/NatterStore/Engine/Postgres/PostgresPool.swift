@@ -40,10 +40,7 @@ final class PostgresPool: Sendable {
             defer { if isProbe { state.withLock { $0.isProbed = false } } }
             do throws(PostgresError) { return try open() } catch {
                 guard !isAwayForLong(state.withLock { $0 }) else { throw error }
-                let isClosed = state.wait(timeoutMilliseconds: PostgresPool.pauseMilliseconds) {
-                    $0.isClosed ? true : nil
-                }
-                if isClosed == true { throw error }
+                if state.wait(timeoutMilliseconds: PostgresPool.pauseMilliseconds, for: { $0.isClosed }) { throw error }
             }
         }
     }

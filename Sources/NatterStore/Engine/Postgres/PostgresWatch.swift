@@ -102,7 +102,7 @@ final class PostgresWatch: Sendable {
     }
 
     private func pause(_ milliseconds: Int32) {
-        _ = state.wait(timeoutMilliseconds: Int(milliseconds)) { $0.isStopping ? true : nil }
+        state.wait(timeoutMilliseconds: Int(milliseconds)) { $0.isStopping }
     }
 
     private func watch(_ connection: PostgresConnection) throws {

@@ -1,0 +1,71 @@
+internal import NatterModel
+
+/// A change of a group, as an event in its history.
+enum GroupEvent {
+    case created
+    case renamed(from: String, to: String)
+    case opened
+    case closed
+    case added(String)
+    case removed(String)
+    case joined
+    case left
+    case promoted(String)
+    case demoted(String)
+    case deleted
+    /// How long its messages are kept.
+    case retained(Retention)
+
+    /// `VERB`, `VERB NAME` or `renamed OLD NEW`. Names contain no white space, so the text can be split into its
+    /// words.
+    var text: String {
+        switch self {
+        case .created: "created"
+        case .renamed(let old, let new): "renamed \(old) \(new)"
+        case .opened: "opened"
+        case .closed: "closed"
+        case .added(let name): "added \(name)"
+        case .removed(let name): "removed \(name)"
+        case .joined: "joined"
+        case .left: "left"
+        case .promoted(let name): "promoted \(name)"
+        case .demoted(let name): "demoted \(name)"
+        case .deleted: "deleted"
+        case .retained(let retention): "retained \(retention)"
+        }
+    }
+
+    /// What the audit log says of it, done to this group; nil if it needs no right.
+    func audited(in group: ConversationState, by actor: Principal) -> (action: String, subject: String)? {
+        switch self {
+        case .created, .left: nil
+        case .renamed(let old, let new): ("group_renamed", "\(old) \(new)")
+        case .opened: ("group_opened", group.name)
+        case .closed: ("group_closed", group.name)
+        case .deleted: ("group_deleted", group.name)
+        case .added(let name): ("member_added", "\(name) \(group.name)")
+        case .joined: group.isOpen ? nil : ("member_added", "\(actor.name.text) \(group.name)")
+        case .removed(let name): ("member_removed", "\(name) \(group.name)")
+        case .promoted(let name): ("member_promoted", "\(name) \(group.name)")
+        case .demoted(let name): ("member_demoted", "\(name) \(group.name)")
+        case .retained(let retention): ("retention_set", "\(group.name) \(retention)")
+        }
+    }
+
+    /// What something counts as for the limits of the one who does it.
+    enum Cost {
+        case message
+        /// A user who is added to a group.
+        case member
+        /// It ends what was counted before.
+        case nothing
+    }
+
+    var cost: Cost {
+        switch self {
+        case .renamed, .opened, .closed, .promoted, .demoted, .retained: .message
+        case .created, .added, .joined: .member
+        case .removed, .left, .deleted: .nothing
+        }
+    }
+}
