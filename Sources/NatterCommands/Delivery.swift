@@ -72,12 +72,17 @@ struct Delivery {
         _ failure: Failure, _ request: SendRequest, because reason: Phrase? = nil
     ) -> CommandFailure {
         let cause = ExitCodes.translate(failure.cause)
+        let (why, id) = (reason ?? failure.cause.reason, quoted(request.id ?? ""))
         return CommandFailure(
             failure.isUnread ? cause.exitCode : .unavailable,
             code: failure.isUnread ? cause.code : ErrorCode.outcomeUnknown.rawValue,
-            "the message may have been sent or not: \(reason ?? failure.cause.reason); repeat it with --id \(quoted(request.id ?? ""))"
-        )
+            isChange(request)
+                ? "the change may have been made or not: \(why); repeat it with --id \(id)"
+                : "the message may have been sent or not: \(why); repeat it with --id \(id)")
     }
+
+    /// Whether it edits or deletes a message.
+    static func isChange(_ request: SendRequest) -> Bool { ["edit", "delete"].contains(request.kind) }
 
     /// Checks an id that the user has chosen.
     static func check(id: String) throws(CommandFailure) {
@@ -119,7 +124,10 @@ extension Context {
     func namingOnEnd<Result>(_ request: SendRequest, _ send: () throws -> Result) throws -> Result {
         let id = Delivery.quoted(request.id ?? "")
         sayOnEnd(
-            code: "outcome_unknown", "interrupted; the message may have been sent or not; repeat it with --id \(id)")
+            code: "outcome_unknown",
+            Delivery.isChange(request)
+                ? "interrupted; the change may have been made or not; repeat it with --id \(id)"
+                : "interrupted; the message may have been sent or not; repeat it with --id \(id)")
         defer { Signals.sayNothingOnEnd() }
         return try send()
     }

@@ -85,8 +85,10 @@ extension CommandFailure {
                 "message \(seq) of '\(name)' is not kept any more"
             } else if let conversation, seq < conversation.first {
                 "message \(seq) of '\(name)' is not in this replica, which begins with \(conversation.first); the server has it"
+            } else if let conversation, conversation.head > .zero {
+                "there is no message \(seq) in '\(name)'; the newest has number \(conversation.head)"
             } else {
-                "there is no message \(seq) in '\(name)'; the newest has number \(conversation?.head ?? .zero)"
+                "there is no message \(seq) in '\(name)'"
             }
         return CommandFailure(.notFound, code: "no_such_message", reason)
     }

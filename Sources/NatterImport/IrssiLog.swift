@@ -78,7 +78,7 @@ final class IrssiLog: ChatLog {
     private func take(_ rest: Substring, at civil: CivilTime, _ channel: String, _ sink: any HistorySink) throws {
         if rest.hasPrefix("-!-") { return sink.skip("events") }
         if rest.hasPrefix("<"), let end = rest.firstIndex(of: ">") {
-            let nick = IrssiLog.nick(rest[..<end].dropFirst())
+            let nick = IrssiLog.bare(IrssiLog.nick(rest[..<end].dropFirst()))
             // The blank and a combining mark at the beginning of the text are one character.
             let text = rest[end...].unicodeScalars.dropFirst(2)
             return try take(civil, nick, String(Substring(text)), in: channel, sink)
@@ -86,13 +86,21 @@ final class IrssiLog: ChatLog {
         // ' * alice waves', or a notice: '-alice:#ops- text'
         let words = rest.drop { $0 == " " }
         if words.hasPrefix("* ") {
-            let nick = words.dropFirst(2).prefix { $0 != " " }
-            return try take(civil, String(nick), String(words.dropFirst(2)), in: channel, sink)
+            let action = words.dropFirst(2)
+            let word = action.prefix { $0 != " " }
+            let nick = IrssiLog.bare(word)
+            return try take(civil, nick, nick + action.dropFirst(word.count), in: channel, sink)
         }
         if rest.hasPrefix("-"), let end = rest.firstRange(of: "- ") {
-            let nick = rest[..<end.lowerBound].dropFirst().prefix { $0 != ":" }
-            return try take(civil, String(nick), String(rest[end.upperBound...]), in: channel, sink)
+            let nick = IrssiLog.bare(rest[..<end.lowerBound].dropFirst())
+            return try take(civil, nick, String(rest[end.upperBound...]), in: channel, sink)
         }
         sink.skip("other_lines")
+    }
+
+    /// The nick without the channel or the address behind it, as in `bob:#ops` and `bob(bob@example.org)`.
+    private static func bare(_ word: some StringProtocol) -> String {
+        let nick = word.prefix { $0 != ":" && $0 != "(" }
+        return String(nick.isEmpty ? word.prefix(word.count) : nick)
     }
 }

@@ -112,11 +112,12 @@ final class JSONDocument {
         var kept: [UInt8] = []
         try skip { kept.append($0) }
         if let value = try? WireJSON.decode(JSON.self, from: kept) { return value }
-        return try? WireJSON.decode(JSON.self, from: JSONDocument.withoutHalves(kept))
+        return try? WireJSON.decode(JSON.self, from: JSONDocument.repaired(kept))
     }
 
-    /// Some programs write half of a surrogate pair, which stands for no character: U+FFFD stands for it.
-    private static func withoutHalves(_ bytes: [UInt8]) -> [UInt8] {
+    /// Some programs write half of a surrogate pair, which stands for no character: U+FFFD stands for it. Telegram Desktop
+    /// writes control characters as in C, `\x07`.
+    private static func repaired(_ bytes: [UInt8]) -> [UInt8] {
         func unit(at index: Int) -> UInt16? {
             guard index + 6 <= bytes.count, bytes[index] == UInt8(ascii: "\\"), bytes[index + 1] == UInt8(ascii: "u")
             else { return nil }
@@ -126,6 +127,11 @@ final class JSONDocument {
         var index = 0
         while index < bytes.count {
             var count = bytes[index] == UInt8(ascii: "\\") ? 2 : 1
+            if count == 2, index + 1 < bytes.count, bytes[index + 1] == UInt8(ascii: "x") {
+                result += "\\u00".utf8
+                index += count
+                continue
+            }
             if let first = unit(at: index) {
                 let second = unit(at: index + 6)
                 let isPair = UTF16.isLeadSurrogate(first) && second.map(UTF16.isTrailSurrogate) == true

@@ -4,7 +4,8 @@ internal import NatterModel
 
 /// A folder of mail in one file, in any of the forms that are called mbox. Each message begins with a line
 /// `From alice@example.org Fri Nov 20 07:24:05 2026`. Not all programs put a `>` before a text's own `From `, or an empty line
-/// between two messages, so it is the date that tells; if the first such line has none, the empty line.
+/// between two messages, so it is the date that tells; if the first such line has none, the empty line. Thunderbird goes on with
+/// lines that are only `From ` where it once wrote dates: the empty line before them and the header behind them tell.
 ///
 /// - SeeAlso: RFC 4155; "mboxrd" in mbox(5) of qmail.
 final class MailFolder {
@@ -14,6 +15,8 @@ final class MailFolder {
 
     private let file: ForeignFile
     private var count = 0
+    /// Mails that answers may name. A few bytes of each key, because a folder may have millions of them.
+    private var seen: Set<UInt64> = []
 
     init(_ file: ForeignFile) { self.file = file }
 
@@ -33,11 +36,15 @@ final class MailFolder {
             if whole.suffix(2).elementsEqual([0x0A, 0x0A]) { whole.removeLast() }
             try take(whole, received: received, channel, sink)
         }
-        while let (line, isWhole) = try bytes.line(limit: MailFolder.lineLimit) {
+        var following = try bytes.line(limit: MailFolder.lineLimit)
+        while let (line, isWhole) = following {
+            following = try bytes.line(limit: MailFolder.lineLimit)
             if line.starts(with: "From ".utf8) {
                 let date = MailDate.received(line)
                 if count == 0, mail == nil { areDated = date != nil }
-                if mail == nil || (areDated ? date != nil : isLastEmpty) {
+                let isBare =
+                    isLastEmpty && MailFolder.isBare(line) && following.map { MailFolder.isHeader($0.bytes) } == true
+                if mail == nil || (areDated ? date != nil || isBare : isLastEmpty) {
                     try finish()
                     (mail, received, isTooLarge, isLastEmpty) = ([], date, false, false)
                     continue
@@ -62,6 +69,16 @@ final class MailFolder {
         if count == 0 { throw file.malformed("no mail in it") }
     }
 
+    /// `From ` and nothing, or a dash.
+    private static func isBare(_ line: [UInt8]) -> Bool {
+        line.dropFirst(5).allSatisfy { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "-") }
+    }
+
+    private static func isHeader(_ line: [UInt8]) -> Bool {
+        let name = line.prefix { $0 != UInt8(ascii: ":") }
+        return !name.isEmpty && name.count < line.count && name.allSatisfy { (0x21...0x7E).contains($0) }
+    }
+
     private func take(
         _ bytes: [UInt8], received: Timestamp?, _ channel: String, _ sink: any HistorySink
     ) throws {
@@ -69,7 +86,7 @@ final class MailFolder {
         if mail["Natter-Kind"] != nil { return sink.skip("events") }
         // A deleted one without its text would be a new, empty message.
         if let state = mail["Natter-State"], ["erased", "deleted"].contains(state) { return sink.skip(state) }
-        guard let time = MailFolder.time(of: mail) ?? received else { return sink.skip("without_time") }
+        guard let time = MailFolder.time(of: mail, received) else { return sink.skip("without_time") }
         var attachments = 0
         var text = mail.text(&attachments) ?? ""
         // Lines of mail end so, and a text of ours is as it was.
@@ -86,11 +103,14 @@ final class MailFolder {
         }
         let answers = mail["In-Reply-To"].flatMap(MailFolder.firstID) ?? mail["References"].flatMap(MailFolder.lastID)
         let subject = EncodedWords.decode(mail["Subject"] ?? "")
-        if mail["Natter-Seq"] == nil, answers == nil, !subject.isEmpty {
+        // An answer has the subject of what it answers, if that is there.
+        let isAnswer = answers.map { seen.contains(MailFolder.hash($0)) } == true
+        if mail["Natter-Seq"] == nil, !isAnswer, !subject.isEmpty {
             text = text.isEmpty ? subject : "\(subject)\n\n\(text)"
         }
         guard !text.isEmpty || mail["Natter-Seq"] != nil else { return sink.skip("without_text") }
         let id = mail["Message-ID"].flatMap(MailFolder.firstID) ?? Digest(of: bytes).description
+        seen.insert(MailFolder.hash(id))
         try sink.take(
             ForeignMessage(
                 time: time, sender: Mailbox.name(mail["From"] ?? ""), text: text, id: MailFolder.key(id),
@@ -98,14 +118,21 @@ final class MailFolder {
             channel: channel, part: "")
     }
 
-    private static func time(of mail: MailPart) -> Timestamp? {
+    /// A clock that was never set shows 1970; when the mail came is nearer then.
+    private static func time(of mail: MailPart, _ received: Timestamp?) -> Timestamp? {
         if let exact = mail["Natter-Time"], let time = Timestamp(rfc3339: exact) { return time }
-        return mail["Date"].flatMap(MailDate.parse)
+        guard let date = mail["Date"].flatMap(MailDate.parse) else { return received }
+        let isOld = date.milliseconds < Limits.importOldMilliseconds
+        return isOld ? max(date, received ?? date) : date
     }
 
     /// An id of mail may have any length, so a hash stands for it.
     private static func key(_ id: String) -> String {
         "mail:" + Base64URL.encode(Array(Digest(of: Array(id.utf8)).bytes.prefix(16)))
+    }
+
+    private static func hash(_ id: String) -> UInt64 {
+        Digest(of: Array(id.utf8)).bytes.prefix(8).reduce(0) { $0 << 8 | UInt64($1) }
     }
 
     private static func firstID(_ text: String) -> String? {

@@ -34,7 +34,8 @@ struct MailPart {
     /// The first header of a name.
     subscript(name: String) -> String? {
         let name = name.lowercased()
-        return headers.first { $0.name == name }?.value
+        // A long one may begin in its second line.
+        return headers.first { $0.name == name }?.value.trimmed
     }
 
     // MARK: Text
@@ -46,11 +47,15 @@ struct MailPart {
 
     private func text(_ attachments: inout Int, depth: Int) -> String? {
         let type = self["Content-Type"] ?? "text/plain"
-        let kind = type.prefix { $0 != ";" }.trimmed.lowercased()
-        if kind.hasPrefix("multipart/"), depth < MailPart.depthLimit,
-            let boundary = MailPart.parameter("boundary", of: type)
-        {
-            return parts(separatedBy: boundary, isChoice: kind == "multipart/alternative", &attachments, depth)
+        // A comment may stand behind it.
+        var kind = type.prefix { $0 != ";" && $0 != "(" }.trimmed.lowercased()
+        if kind.hasPrefix("multipart/"), depth < MailPart.depthLimit {
+            let parts = MailPart.parameter("boundary", of: type).map(split) ?? []
+            if !parts.isEmpty {
+                return text(of: parts, isChoice: kind == "multipart/alternative", &attachments, depth)
+            }
+            // Its boundary was lost on the way. All of it is better than nothing.
+            kind = "text/plain"
         }
         let isAttachment = self["Content-Disposition"]?.lowercased().hasPrefix("attachment") == true
         guard !isAttachment, kind == "text/plain" || kind == "text/html" || !kind.contains("/") else {
@@ -62,10 +67,10 @@ struct MailPart {
     }
 
     /// Of a choice the plain text, or the first text if that is blank; of a mixture all texts, one after another.
-    private func parts(
-        separatedBy boundary: String, isChoice: Bool, _ attachments: inout Int, _ depth: Int
+    private func text(
+        of parts: [ArraySlice<UInt8>], isChoice: Bool, _ attachments: inout Int, _ depth: Int
     ) -> String? {
-        let parts = split(boundary).prefix(MailPart.partLimit).map { MailPart($0) }
+        let parts = parts.prefix(MailPart.partLimit).map { MailPart($0) }
         if isChoice {
             let plain = parts.first { $0["Content-Type"]?.lowercased().hasPrefix("text/plain") == true }
             var blank: String?

@@ -15,7 +15,8 @@ final class SlackExport {
     private var channels: [String: ForeignChannel] = [:]
     /// The names of channels by their ids, for links to them.
     private var channelNames: [String: String] = [:]
-    private var settled: Set<String> = []
+    /// The channels in the order of the file, because a message's `ts` is unique only in its channel.
+    private var settled: [String: Int] = [:]
     private var hasDirectory = false
 
     init(_ file: ForeignFile) { self.file = file }
@@ -53,8 +54,10 @@ final class SlackExport {
                 continue
             }
             let channel = channels[parts[0]] ?? ForeignChannel(name: parts[0], people: nil)
-            if settled.insert(parts[0]).inserted { try sink.settle(channel) }
-            try eachItem(of: days, path, sink) { try take($0, channel, day: parts[1], sink) }
+            if settled[parts[0]] == nil { try sink.settle(channel) }
+            let number = settled[parts[0], default: settled.count]
+            settled[parts[0]] = number
+            try eachItem(of: days, path, sink) { try take($0, channel, number, day: parts[1], sink) }
         }
     }
 
@@ -107,7 +110,9 @@ final class SlackExport {
 
     // MARK: Messages
 
-    private func take(_ message: JSON, _ channel: ForeignChannel, day: String, _ sink: any HistorySink) throws {
+    private func take(
+        _ message: JSON, _ channel: ForeignChannel, _ number: Int, day: String, _ sink: any HistorySink
+    ) throws {
         sink.skip("reactions", count: message["reactions"]?.items.count ?? 0)
         let kind = message["subtype"]?.string
         if let kind, !["bot_message", "me_message", "thread_broadcast", "file_share", "file_comment"].contains(kind) {
@@ -116,30 +121,34 @@ final class SlackExport {
         guard let ts = message["ts"]?.word, let time = SlackExport.time(ts) else { return sink.skip("without_time") }
         let files = message["files"]?.items ?? message["file"].map { [$0] } ?? []
         sink.skip("file_contents", count: files.count)
-        var lines = [plain(message["text"]?.string ?? "")].filter { !$0.isEmpty }
+        let text = plain(message["text"]?.string ?? "")
+        // Programs lay out what they say in blocks, and have this text for those who can't show them.
+        let isStandIn = text == "This content can't be displayed."
+        var lines = text.isEmpty || isStandIn ? (message["blocks"]?.items ?? []).flatMap(texts) : [text]
         let attachments = message["attachments"]?.items ?? []
         if lines.isEmpty {
-            lines += attachments.compactMap { attachment in
-                (attachment["text"]?.string ?? attachment["fallback"]?.string).map(plain)
-            }
+            lines = attachments.flatMap(attachedTexts)
         } else {
             sink.skip("attachments", count: attachments.count)
         }
+        if lines.isEmpty, isStandIn { lines = [text] }
         lines += files.map { "[" + ($0["title"]?.string ?? $0["name"]?.string ?? "file") + "]" }
         guard !lines.isEmpty else { return sink.skip("without_text") }
         let thread = message["thread_ts"]?.word
         try sink.take(
             ForeignMessage(
-                time: time, sender: sender(of: message), text: lines.joined(separator: "\n"), id: "slack:" + ts,
-                answers: thread.flatMap { $0 == ts ? nil : "slack:" + $0 },
+                time: time, sender: sender(of: message), text: lines.joined(separator: "\n"),
+                id: "slack:\(number):\(ts)",
+                answers: thread.flatMap { $0 == ts ? nil : "slack:\(number):\($0)" },
                 edited: message["edited"]?["ts"]?.word.flatMap(SlackExport.time)),
             channel: channel.name, part: day)
     }
 
     private func sender(of message: JSON) -> String {
-        if let id = message["user"]?.string, let name = users[id] { return name }
-        return message["user_profile"]?["name"]?.string ?? message["username"]?.string
-            ?? message["user"]?.string ?? message["bot_id"]?.string ?? "unknown"
+        let id = message["user"]?.string ?? message["comment"]?["user"]?.string
+        if let id, let name = users[id] { return name }
+        let names = [message["user_profile"]?["name"], message["username"], message["bot_profile"]?["name"]]
+        return names.lazy.compactMap { $0?.string }.first ?? id ?? message["bot_id"]?.string ?? "unknown"
     }
 
     /// `1355517523.000005`: seconds, and a number that makes it unique in its channel.
@@ -153,6 +162,39 @@ final class SlackExport {
     }
 
     // MARK: Text
+
+    private func attachedTexts(_ attachment: JSON) -> [String] {
+        let parts = ["pretext", "title", "text"].compactMap { attachment[$0]?.string }.map(plain)
+        let lines = parts + (attachment["blocks"]?.items ?? []).flatMap(texts)
+        return lines.isEmpty ? [attachment["fallback"]?.string].compactMap { $0.map(plain) } : lines
+    }
+
+    /// What people read in a block.
+    ///
+    /// - SeeAlso: Slack's "Reference: Blocks".
+    private func texts(_ block: JSON) -> [String] {
+        let elements = block["elements"]?.items ?? []
+        let found: [String] =
+            switch block["type"]?.string {
+            case "section", "header":
+                ([block["text"]] + (block["fields"]?.items ?? [])).compactMap { $0?["text"]?.string }.map(plain)
+            case "context": elements.compactMap { $0["text"]?.string }.map(plain)
+            case "rich_text": elements.map(richText)
+            default: []
+            }
+        return found.filter { !$0.isEmpty }
+    }
+
+    private func richText(_ element: JSON) -> String {
+        switch element["type"]?.string {
+        case "text": element["text"]?.string ?? ""
+        case "link": element["text"]?.string ?? element["url"]?.string ?? ""
+        case "user": element["user_id"]?.string.map { "@" + (users[$0] ?? $0) } ?? ""
+        case "emoji": element["name"]?.string.map { ":\($0):" } ?? ""
+        case "rich_text_list": (element["elements"]?.items ?? []).map(richText).joined(separator: "\n")
+        default: (element["elements"]?.items ?? []).map(richText).joined()
+        }
+    }
 
     /// Undoes Slack's markup of users, channels and links. Emphasis stays as people wrote it.
     private func plain(_ text: String) -> String {
@@ -178,7 +220,11 @@ final class SlackExport {
         switch target.first {
         case "@": return "@" + (users[String(target.dropFirst())] ?? label ?? String(target.dropFirst()))
         case "#": return "#" + (label ?? channelNames[String(target.dropFirst())] ?? String(target.dropFirst()))
-        case "!": return label ?? "@" + String(target.dropFirst().prefix { $0 != "^" })
+        case "!":
+            let word = String(target.dropFirst())
+            // Everybody, or everybody who is there. Groups of users and dates have a label to show.
+            if let label, !["here", "channel", "everyone"].contains(word) { return label }
+            return "@" + word.prefix { $0 != "^" }
         default:
             guard let label else { return target }
             // Where people wrote an address, Slack has put only its scheme before it.

@@ -2,7 +2,8 @@ internal import NatterLanguage
 internal import NatterModel
 
 /// A chat that WhatsApp exported as text, or the zip file in which it comes. iOS writes `[20.11.26, 07:24:05] Alice: text`,
-/// Android `20/11/2026, 07:24 - Alice: text`. Lines without a time continue a message.
+/// Android `20/11/2026, 07:24 - Alice: text`, both with the dates and words of the phone's language. Lines without a time continue
+/// a message.
 ///
 /// The order of day and month depends on the phone's language and is nowhere stated. It follows from the dates of the whole
 /// file, which is therefore read twice. If it does not, the reader says what it took.
@@ -16,6 +17,8 @@ final class WhatsAppChat: ChatLog {
         let isBracketed: Bool
         /// What stands between the numbers of a date.
         let mark: Character
+        /// What stands behind the clock.
+        let end: Character
     }
 
     private struct Line {
@@ -155,40 +158,74 @@ final class WhatsAppChat: ChatLog {
 
     /// The parts of a line that begins a message; nil for one that continues it.
     private func parse(_ line: String) -> Line? {
-        // Marks of direction stand before some lines, and narrow spaces before AM and PM.
-        var rest = line.drop { $0 == "\u{200E}" || $0 == "\u{200F}" || $0 == "\u{FEFF}" }
+        var rest = line[...]
+        WhatsAppChat.skipBlanks(&rest)
         let isBracketed = rest.first == "["
         if isBracketed { rest = rest.dropFirst() }
         let mark = rest.first { !$0.isNumber } ?? " "
-        let found = Form(isBracketed: isBracketed, mark: mark)
-        guard form ?? found == found, let numbers = WhatsAppChat.take(3, ["/", ".", "-"], &rest) else { return nil }
-        // In French, 'à' stands before the clock.
-        while let first = rest.first, ",.à".contains(first) || first.isWhitespace { rest = rest.dropFirst() }
-        guard let clock = WhatsAppChat.take(2, [":", "."], &rest) else { return nil }
-        var seconds: [Int] = []
+        guard form.map({ $0.isBracketed == isBracketed && $0.mark == mark }) ?? true,
+            let numbers = WhatsAppChat.take(3, ["/", ".", "-"], &rest),
+            let before = WhatsAppChat.takeWord(&rest, commas: true),
+            var clock = WhatsAppChat.take(2, [":", "."], &rest)
+        else { return nil }
         if let mark = rest.first, mark == ":" || mark == ".", let value = WhatsAppChat.number(rest.dropFirst()) {
-            seconds = [value.number]
+            clock.append(value.number)
             rest = value.rest
         }
-        var isAfternoon: Bool?
-        var isUpperCase: Bool?
-        let beforeHalf = rest
-        rest = rest.drop(while: \.isWhitespace)
-        // 'PM', 'p.m.', and in Spanish 'p. m.'.
-        let words = rest.prefix { $0.isLetter || $0 == "." || $0.isWhitespace }
-        let half = words.filter(\.isLetter).lowercased()
-        if half == "am" || half == "pm", let last = words.lastIndex(where: { !$0.isWhitespace }) {
-            (isAfternoon, isUpperCase) = (half == "pm", words.contains("M"))
-            rest = rest[rest.index(after: last)...]
-        } else {
-            rest = beforeHalf
+        let behindClock = rest
+        guard let after = WhatsAppChat.takeWord(&rest, commas: false), before.isEmpty || after.isEmpty,
+            let end = rest.first
+        else {
+            return nil
         }
-        let end = isBracketed ? "] " : " - "
-        guard rest.hasPrefix(end) else { return nil }
+        let words = behindClock[..<rest.startIndex]
+        rest = rest.dropFirst()
+        guard isBracketed ? end == "]" : ":,".contains(end) || "-–".contains(end) && words.last?.isWhitespace == true,
+            form?.end ?? end == end, rest.first == " "
+        else { return nil }
+        let half = before + after
         return Line(
-            form: found, numbers: numbers, isAfternoon: isAfternoon, isUpperCase: isUpperCase, clock: clock + seconds,
-            rest: rest.dropFirst(end.count))
+            form: Form(isBracketed: isBracketed, mark: mark, end: end), numbers: numbers,
+            isAfternoon: WhatsAppChat.halves[half],
+            isUpperCase: half == "pm" || half == "am" ? words.contains("M") : nil,
+            clock: clock, rest: rest.dropFirst())
     }
+
+    /// Whether an hour is of the afternoon, by the words of some languages without their dots.
+    private static let halves = [
+        "am": false, "pm": true, "上午": false, "下午": true, "午前": false, "午後": true, "오전": false, "오후": true,
+        "πμ": false, "μμ": true, "ص": false, "م": true, "قظ": false, "بظ": true, "de": false, "du": true, "pg": false,
+        "ptg": true,
+    ]
+    /// Words around the clock that say nothing: of French, Finnish, German, Bulgarian.
+    private static let fillers: Set = ["à", "klo", "um", "uhr", "г", "ч"]
+
+    /// Takes signs and a word before or behind a clock.
+    ///
+    /// - Parameter commas: whether they belong to it. Behind a clock, one is the end in Korean.
+    /// - Returns: the word if it is one of `halves`, or nothing; nil if another one stands there, so that this is no clock.
+    private static func takeWord(_ text: inout Substring, commas: Bool) -> String? {
+        var rest = text
+        var word = ""
+        while let first = rest.first,
+            first.isLetter || isBlank(first) || first == "." || commas && (first == "," || first == "،")
+        {
+            if first.isLetter { word += first.lowercased() }
+            rest = rest.dropFirst()
+            guard word.count <= 4 else { return nil }
+        }
+        guard word.isEmpty || fillers.contains(word) || halves[word] != nil else { return nil }
+        text = rest
+        return halves[word] == nil ? "" : word
+    }
+
+    /// Blanks, narrow ones among them, and marks of direction.
+    private static func isBlank(_ character: Character) -> Bool {
+        character.isWhitespace || directions.contains(character)
+    }
+    private static let directions: Set<Character> = ["\u{200E}", "\u{200F}", "\u{202A}", "\u{202C}", "\u{FEFF}"]
+
+    private static func skipBlanks(_ text: inout Substring) { text = text.drop(while: isBlank) }
 
     /// Numbers of one to four digits with one of the marks between them.
     private static func take(_ count: Int, _ marks: Set<Character>, _ text: inout Substring) -> [Int]? {
@@ -196,8 +233,10 @@ final class WhatsAppChat: ChatLog {
         var rest = text
         while numbers.count < count {
             if !numbers.isEmpty {
+                skipBlanks(&rest)
                 guard let mark = rest.first, marks.contains(mark) else { return nil }
                 rest = rest.dropFirst()
+                skipBlanks(&rest)
             }
             guard let value = number(rest) else { return nil }
             numbers.append(value.number)
@@ -207,10 +246,11 @@ final class WhatsAppChat: ChatLog {
         return numbers
     }
 
+    /// In the digits of any script.
     private static func number(_ text: Substring) -> (number: Int, rest: Substring)? {
-        let digits = text.prefix { $0.isASCII && $0.isNumber }
-        guard (1...4).contains(digits.count), let number = Int(digits) else { return nil }
-        return (number, text.dropFirst(digits.count))
+        let digits = text.prefix(5).prefix { $0.wholeNumberValue.map { $0 < 10 } == true }
+        guard (1...4).contains(digits.count) else { return nil }
+        return (digits.reduce(0) { $0 * 10 + ($1.wholeNumberValue ?? 0) }, text.dropFirst(digits.count))
     }
 
     // MARK: Messages
@@ -262,11 +302,11 @@ final class WhatsAppChat: ChatLog {
     private func take(
         _ message: (civil: CivilTime, sender: String, text: String), _ channel: String, _ sink: any HistorySink
     ) throws {
-        let sender = message.sender.filter {
-            $0 != "\u{200E}" && $0 != "\u{200F}" && $0 != "\u{202A}" && $0 != "\u{202C}"
-        }
+        let sender = message.sender.filter { !WhatsAppChat.directions.contains($0) }.trimmed
         var text = message.text
-        if text.first == "\u{200E}" { text.removeFirst() }
+        // iOS begins so with a file, a place, a poll, and with what it says itself, as if somebody had written that.
+        let isMarked = text.first == "\u{200E}"
+        if isMarked { text.removeFirst() }
         // It says that a text was edited, but not when.
         for note in [" <This message was edited>", " \u{200E}<This message was edited>"] where text.hasSuffix(note) {
             text.removeLast(note.count)
@@ -280,6 +320,8 @@ final class WhatsAppChat: ChatLog {
             return sink.skip("deleted")
         default: break
         }
+        let isContent = text.hasPrefix("<") || text.contains("://") || text.contains("\n")
+        if isMarked, form?.isBracketed == true, !isContent { return sink.skip("events") }
         if text.hasPrefix("<attached: ") || text.hasSuffix(" (file attached)") { sink.skip("file_contents") }
         if senders.count < 3, !senders.contains(sender) { senders.append(sender) }
         try take(message.civil, sender, text, in: channel, sink)

@@ -304,4 +304,174 @@ struct ForeignFormsTests {
                 "0 al: see #release and #release", "1 al: a.example (https://x.example/a.example) a.example a@b",
             ])
     }
+
+    @Test("mbox: Thunderbird's later separators, an answer to a mail elsewhere, a clock that was never set, torn parts")
+    func mailOfThunderbird() throws {
+        let folder = """
+            From - Wed Jan 01 00:01:00 2025
+            From: al
+            Date: Wed, 1 Jan 2025 00:01:00 +0000
+            Message-ID: <1@x>
+            Subject: Plan
+
+            one
+
+            From
+            No header follows that.
+
+            From\u{20}
+            From: bob
+            Date: Wed, 1 Jan 2025 00:02:00 +0000
+            In-Reply-To: <1@x>
+            Subject: Re: Plan
+
+            two
+
+            From a@b Wed Jan  1 00:03:00 2025
+            From: al
+            Date: Thu, 01 Jan 1970 00:00:00 +0000
+            In-Reply-To: <elsewhere@x>
+            Subject: Re: Budget
+
+            ok
+
+            From - Wed Jan 01 00:04:00 2025
+            From: al
+            Subject:
+             =?UTF-8?Q?F=C3=B6lded?=
+            Content-Type: multipart/mixed (mixed); boundary=lost
+
+            four
+
+            From - Wed Jan 01 00:05:00 2025
+            From: al
+            Content-Type: text/plain (plain text)
+            Content-Transfer-Encoding:
+             base64
+
+            Zml2ZQ==
+
+            """
+        for (name, input) in [("lf", folder), ("crlf", folder.replacing("\n", with: "\r\n"))] {
+            let outcome = try take("mbox", name, input: input)
+            #expect(outcome.code == 0 && outcome.errors.contains("1 answers_to_missing"), "\(outcome)")
+            #expect(
+                try history(name) == [
+                    "1 al: Plan\n\none\n\nFrom\nNo header follows that.", "2 bob: two", "3 al: Re: Budget\n\nok",
+                    "4 al: Földed\n\nfour", "5 al: five",
+                ])
+        }
+    }
+
+    @Test("telegram: control characters as in C, and a time of editing that is none")
+    func telegramOfEarlier() throws {
+        let message =
+            #"{"id":1,"type":"message","date":"2025-01-01T00:01:00","edited":"1970-01-01T01:00:00","from":"al","#
+        let chat = #"{"name":"team","type":"private_group","id":7,"messages":["#
+        let outcome = try take("telegram", input: chat + message + #""text":"bell \x07, \\x07"}]}"#)
+        #expect(outcome.code == 0, "\(outcome)")
+        #expect(try history("team") == ["1 al: bell \u{07}, \\x07"])
+        #expect(try world.natterd("export", "--raw", "team").lines.count == 1)
+    }
+
+    @Test(
+        "whatsapp: dates and clocks of many languages",
+        arguments: [
+            "[3.1.2025 klo 14.08.18] ", "2025/1/3 下午2:08 - ", "[2025/1/3 下午2:08:18] ", "2025. 1. 3. 오후 2:08, ",
+            "2025. 01. 03. 14:08 - ", "3. 1. 2025 14:08 - ", "3/1/2025, 2:08 μ.μ. - ", "03.01.25 г., 14:08 ч. - ",
+            "\u{200F}3\u{200F}/1\u{200F}/2025، 2:08 م - ", "٣/١/٢٠٢٥، ٢:٠٨ م - ", "2025/1/3, 14:08 – ",
+            "03/01/2025, 14:08: ", "3/1/2025 \u{E0} 14:08 - ", "3.1.2025 um 14:08 Uhr - ",
+            "3/1/25, 2:08\u{202F}p. m. - ",
+        ])
+    func whatsappLanguages(start: String) throws {
+        let outcome = try take(
+            "whatsapp", "wa", "--dates", start.hasPrefix("2025") || start.hasPrefix("[2025") ? "ymd" : "dmy",
+            input: start + "Al : one: two\nthree\n")
+        #expect(outcome.code == 0, "\(outcome)")
+        #expect(try history("wa") == ["\(2 * 1_440 + 14 * 60 + 8) Al: one: two\nthree"])
+        // A word that nobody knows may mean the afternoon
+        let unknown = try take("whatsapp", "no", input: "3/1/2025, 2:08 xyz - Al: one\n")
+        #expect(unknown.code == 65, "\(unknown)")
+    }
+
+    @Test("whatsapp: what the program of a phone says as if a person did is no message, and no second person")
+    func whatsappNotices() throws {
+        let mark = "\u{200E}"
+        let chat = """
+            [01.01.25, 00:01:00] Notes: \(mark)Messages and calls are end-to-end encrypted.
+            \(mark)[01.01.25, 00:01:01] Al: \(mark)Al hat diese Gruppe erstellt
+            [01.01.25, 00:02:00] Al: one
+            \(mark)[01.01.25, 00:03:00] Al: \(mark)<Anhang: 1.jpg>
+            [01.01.25, 00:04:00] Al: \(mark)Standort: https://maps.example/?q=1
+            [01.01.25, 00:05:00] Al: \(mark)UMFRAGE:
+            Where?
+
+            """
+        let path = world.directory("WhatsApp Chat - Notes.txt")
+        try Files.write(Array(chat.utf8), to: path)
+        let outcome = try world.natterd(
+            ["import", "--from", "whatsapp", "--dates", "dmy", path], environment: ["TZ": "UTC"], input: .nothing)
+        #expect(outcome.code == 0 && outcome.errors.contains("2 events"), "\(outcome)")
+        #expect(
+            try history("Notes") == [
+                "2 Al: one", "3 Al: <Anhang: 1.jpg>", "4 Al: Standort: https://maps.example/?q=1",
+                "5 Al: UMFRAGE:\nWhere?",
+            ])
+    }
+
+    @Test("irssi: who spoke in a channel that shares a window, or by a service")
+    func irssiNicks() throws {
+        let log = """
+            --- Log opened Wed Jan 01 00:00:00 2025
+            00:01 <@bob:#other> one
+            00:02  * bob:#other waves
+            00:03 -NickServ(NickServ@services.example)- registered
+            00:04 -bob:#other- note
+
+            """
+        #expect(try take("irssi", "irc", input: log).code == 0)
+        #expect(try history("irc") == ["1 bob: one", "2 bob: bob waves", "3 NickServ: registered", "4 bob: note"])
+    }
+
+    @Test("slack: texts in blocks and attachments, names of programs, answers by channel")
+    func slackBlocks() throws {
+        let path = world.directory("blocks.zip")
+        let script = """
+            import json, sys, zipfile
+            section = {'type': 'section', 'text': {'type': 'mrkdwn', 'text': 'Disk <!here|here> of <@U1> &lt;full&gt;'}}
+            rich = {'type': 'rich_text', 'elements': [{'type': 'rich_text_section', 'elements': [
+                {'type': 'text', 'text': 'hi '}, {'type': 'user', 'user_id': 'U1'}, {'type': 'emoji', 'name': 'wave'}]}]}
+            def message(minute, **fields):
+                return dict(type='message', ts='%d.0' % (1735689600 + 60 * minute), **fields)
+            bot = dict(subtype='bot_message', bot_id='B1', bot_profile={'name': 'GitHub'})
+            ops = [
+                message(1, text="This content can't be displayed.", blocks=[section, {'type': 'divider'}], **bot),
+                message(2, text='', blocks=[rich], **bot),
+                message(3, text='', attachments=[{'pretext': 'P', 'title': 'T', 'text': 'x', 'fallback': 'no'}], **bot),
+                message(4, text="This content can't be displayed.", **bot),
+            ]
+            other = [message(5, text='an answer', user='U1', thread_ts='1735689660.0')]
+            with zipfile.ZipFile(sys.argv[1], 'w') as z:
+                z.writestr('users.json', '[{"id":"U1","name":"al"}]')
+                z.writestr('channels.json', '[{"id":"C1","name":"ops"},{"id":"C2","name":"other"}]')
+                z.writestr('ops/2025-01-01.json', json.dumps(ops))
+                z.writestr('other/2025-01-01.json', json.dumps(other))
+            """
+        let made = try ChildProcess("/usr/bin/python3", ["-c", script, path], environment: [:]).finish()
+        #expect(made.code == 0, "\(made.errors)")
+        let outcome = try world.natterd("import", "--from", "slack", "all", path)
+        #expect(outcome.code == 0 && outcome.errors.contains("1 answers_to_missing"), "\(outcome)")
+        #expect(
+            try history("all") == [
+                "1 GitHub: Disk @here of @al <full>", "2 GitHub: hi @al:wave:", "3 GitHub: P\nT\nx",
+                "4 GitHub: This content can't be displayed.", "5 al: an answer",
+            ])
+    }
+
+    @Test("export as mail: a name of a sender with a newline stays on its line")
+    func nameOfTwoLines() throws {
+        let line = JSON.line(ts: 1_735_689_600_000, sender: "x\ny", text: "one")
+        #expect(try world.natterd("import", "own", "-", input: .bytes(Array(line.utf8))).code == 0)
+        #expect(try world.natterd("export", "own", "--format", "mbox").output.contains("\nFrom: \"x y\" <x%0Ay@"))
+    }
 }

@@ -92,8 +92,12 @@ struct MailWriter: HistoryWriter {
     /// Unstructured text of a header.
     static func encoded(_ text: String) -> String { isPrintable(text) ? text : words(text) }
 
-    /// A name before an address.
+    /// A name before an address. Readers refuse one with a newline, and others that no user can have are blanks as well.
     static func phrase(_ name: String) -> String {
+        let isControl = { (scalar: Unicode.Scalar) in scalar.properties.generalCategory == .control }
+        if name.unicodeScalars.contains(where: isControl) {
+            return phrase(String(String.UnicodeScalarView(name.unicodeScalars.map { isControl($0) ? " " : $0 })))
+        }
         if name.utf8.allSatisfy({ $0.isASCIILetter || $0.isASCIIDigit || "-_".utf8.contains($0) }) { return name }
         guard isPrintable(name) else { return words(name) }
         return "\"" + name.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"") + "\""

@@ -57,10 +57,10 @@ public struct ReplicaSurplus: Sendable {
     ///
     /// Two messages are the same if sender, time and text are equal, even if their numbers differ. One that the server has
     /// erased has only its H left to compare, and its edits are erased, too. A lost message has its newest text, and none if it
-    /// was deleted.
+    /// was deleted. What stands before the first message of the conversation is not lost: the server has dropped it by its age.
     ///
-    /// - Parameter keep: gets the user's own messages among them, in order. Afterwards all of them are written to
-    ///   `messages.ndjson`.
+    /// - Parameter keep: gets the user's own messages that are lost, in order. Afterwards all that are not in the conversation
+    ///   are written to `messages.ndjson`.
     /// - Returns: how many messages there are, and how many of them are the user's own edits and deletions of other ones. Those
     ///   are not offered: what stands under their numbers now may be another message, or newer than they are.
     public func list(
@@ -83,7 +83,7 @@ public struct ReplicaSurplus: Sendable {
         var lines: [UInt8] = []
         var (count, ownChanges) = (0, 0)
         var own: [Lost] = []
-        var first: Seq?
+        var firstLost: Seq?
         var seen: Set<Digest> = []
         var listed: Set<Seq> = []
         var gone: Set<Seq> = []
@@ -95,22 +95,22 @@ public struct ReplicaSurplus: Sendable {
             }
             let digest = HashChain.content(of: record)
             guard !known.contains(digest), seen.insert(digest).inserted else { continue }
+            let isLost = record.seq >= now.first
             // From here on, a number stands for another message now.
-            let firstLost = first ?? record.seq
-            first = firstLost
+            if isLost, firstLost == nil { firstLost = record.seq }
             // The line of the original shows what it changed.
             if record.kind.isChange, let about = record.about, listed.contains(about) { continue }
             count += 1
             listed.insert(record.seq)
             let message = changes.applied(to: record, of: now, conversation)
             lines += WireJSON.encode(ExportLine(message)) + [0x0A]
-            guard !record.isImported, message.sender == user else { continue }
+            guard isLost, !record.isImported, message.sender == user else { continue }
             if record.kind.isChange { ownChanges += 1 }
             if record.kind == .text, !message.isDeleted {
                 own.append(
                     Lost(
                         text: message.text, id: "lost-\(digest.description.prefix(32))",
-                        about: record.about.flatMap { $0 < firstLost ? $0 : nil }))
+                        about: record.about.flatMap { $0 >= now.first && $0 < firstLost ?? .zero ? $0 : nil }))
             }
         }
         try keep(own)

@@ -98,7 +98,9 @@ final class ImportSpool: HistorySink {
         if message.text.utf8.first == 0, message.text.utf8.allSatisfy({ $0 == 0 }) {
             return skip("without_text", count: 1)
         }
-        if let edited = message.edited, edited > now.advanced(milliseconds: Limits.importAheadMilliseconds) {
+        // Old exports of Telegram give each message that nobody edited a time long ago.
+        let edited = message.edited.flatMap { $0 > message.time ? $0 : nil }
+        if let edited, edited > now.advanced(milliseconds: Limits.importAheadMilliseconds) {
             throw CommandFailure(
                 .invalidData, code: "bad_time",
                 "a message of '\(message.sender)' in '\(channel)' was edited at \(edited.rfc3339), which lies ahead; nothing "
@@ -117,7 +119,7 @@ final class ImportSpool: HistorySink {
         }
         var line = ForeignLine(
             ts: message.time.milliseconds, sender: ImportSpool.label(renamed(message.sender)), text: "",
-            id: message.id, answers: message.answers, edited: message.edited?.milliseconds)
+            id: message.id, answers: message.answers, edited: edited?.milliseconds)
         for text in ImportSpool.pieces(message.text) {
             line.text = text
             pending += WireJSON.encode(line)

@@ -96,6 +96,41 @@ struct FaultTests {
         #expect(home.files().contains { $0.contains("/diverged/") })
     }
 
+    @Test(
+        "what the server had dropped by its age before it was restored is set aside with the rest, and not offered as lost"
+    )
+    func restoredAfterRetention() throws {
+        // Given a replica that keeps what the server has dropped, and more messages than the backup
+        let server = try TestStore(users: ["alice"])
+        let home = try TemporaryDirectory()
+        let location = server.location(home, "alice")
+        try server.mustPost(["old", "older"], to: "general", by: "alice")
+        try server.seal()
+        server.clock.advance(milliseconds: 80 * 86_400_000)
+        try server.mustPost(["kept"], to: "general", by: "alice")
+        try server.seal()
+        try server.sync("alice", location)
+        _ = try waitFor { server.store.setRetention(Retention(days: 70), of: "general", by: "test", $0) }.get()
+        let copy = try TemporaryDirectory()
+        try server.reopen { try Files.copy($0, to: copy.path + "/data") }
+        try server.mustPost(["lost"], to: "general", by: "alice")
+        try server.sync("alice", location)
+        // When the backup is restored
+        try server.reopen { path in
+            Files.remove(path)
+            try Files.copy(copy.path + "/data", to: path)
+        }
+        try server.sync("alice", location)
+        // Then all that nobody else has is listed, and only what the server has lost is offered
+        let aside = try #require(try ReplicaSurplus.all(at: location).first)
+        let replica = try #require(try Replica.open(at: location))
+        let general = try #require(try replica.conversation(named: "general"))
+        var offered: [String] = []
+        let listed = try aside.list(against: replica, general, own: "alice") { offered = $0.map(\.text) }
+        #expect(offered == ["lost"])
+        #expect(listed.count == 3)
+    }
+
     @Test("a server restored from a backup that has overtaken the replica")
     func overtaken() throws {
         // Given a replica with messages that the server has lost
