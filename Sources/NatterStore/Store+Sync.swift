@@ -232,8 +232,9 @@ extension Store {
             if hasErasures, start ?? .zero < reach, let reached = try takeErasures(after: start ?? .zero, upTo: reach) {
                 return reached
             }
-            var first = max(max(start ?? .zero, known).next, snapshot.tail.first)
-            if let earliest { first = max(first, try firstSeq(from: earliest)) }
+            // The same in each answer of one sync, or its reader would take what it got before for dropped.
+            let begin = max(snapshot.tail.first, try earliest.map { try firstSeq(from: $0) } ?? .zero)
+            let first = max(max(start ?? .zero, known).next, begin)
             let last = try lastSeq(upTo: target)
             // A reader that wants only recent messages still learns of conversations without new ones. All learn what is not
             // kept any more.
@@ -242,7 +243,7 @@ extension Store {
             guard first <= last || isNamed else { return nil }
             if room <= 0 { return first.previous }
             if steps.isEmpty {
-                steps.append(.conversation(snapshot, first: earliest == nil ? snapshot.tail.first : first))
+                steps.append(.conversation(snapshot, first: begin))
             }
             var seq = first
             while seq <= last {

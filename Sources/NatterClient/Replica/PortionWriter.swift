@@ -65,8 +65,10 @@ struct PortionWriter {
         }
         let hasNone = conversation.head < conversation.first
         // To a replica that begins late, the server names the first message that the replica gets.
-        if state.start.earliest == nil || !hasNone && line.first > conversation.first {
-            conversation.serverFirst = max(conversation.serverFirst, line.first)
+        let isServers = state.start.earliest == nil || !hasNone && line.first > conversation.first
+        // The newest line corrects a mark of a history that was restored.
+        if line.first > conversation.serverFirst ? isServers : line.head == conversation.serverHead {
+            conversation.serverFirst = line.first
         }
         guard line.first > conversation.head.next else { return }
         // The server no longer has these messages. After the replica's first message this is a gap, before it is not.

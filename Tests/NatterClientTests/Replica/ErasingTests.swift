@@ -409,6 +409,33 @@ struct ReplicaErasingTests {
 
     // MARK: Retention
 
+    @Test("a replica that begins late and follows keeps what came in the answers before the last")
+    func lateInManyAnswers() throws {
+        // Given more messages since a time than one answer has
+        let server = try TestStore(users: ["alice"])
+        let location = server.location(of: "alice")
+        try server.fill(1_000, label: "old")
+        server.clock.advance(milliseconds: 86_400_000)
+        let time = server.clock.now()
+        for part in 1...6 {
+            try server.fill(1_000, label: "part \(part)")
+            if part < 6 { try server.seal() }
+        }
+        // When a replica begins there, and goes on with what is new
+        for label in ["", "newer"] {
+            if !label.isEmpty { try server.fill(10, label: label) }
+            try server.sync("alice", location, since: time, limit: 20_000)
+            try ReplicaWriter(location).dropWhatServerDropped()
+            // Then nothing is missing, and the server has what is before it
+            let general = try #require(try Replica.open(at: location)?.conversation(named: "general"))
+            let kept = try #require(try contents(location)["general"])
+            let all = try server.all().map(\.seq)
+            #expect(kept.map(\.seq) == all.filter { $0 >= general.first })
+            #expect(general.first > Seq(1) && general.first <= Seq(1_001) && general.serverFirst == Seq(1))
+            try Self.verify(location, server)
+        }
+    }
+
     @Test("what is below the server's first in a tail goes, too, from the search index as well")
     func retentionInTail() throws {
         // Given a replica that has everything in its tail

@@ -29,28 +29,30 @@ extension TestStore {
     }
 
     /// The frames of an answer, as the server's handler makes them.
-    func answer(_ cursor: String?, for user: String, limit: Int = 16 << 20) throws -> [SyncFrame] {
+    func answer(
+        _ cursor: String?, for user: String, since earliest: Timestamp? = nil, limit: Int = 16 << 20
+    ) throws -> [SyncFrame] {
         let position: SyncPosition
         if let cursor { position = .cursor(try #require(StoreCursor(cursor))) } else { position = .start }
         let answer = try store.changes(
-            since: position, for: self.user(user), form: .blocks, limitBytes: limit)
+            since: position, earliest: earliest, for: self.user(user), form: .blocks, limitBytes: limit)
         return try answer.frames()
     }
 
     /// Syncs until there is no more.
     @discardableResult
     func sync(
-        _ user: String, _ location: ReplicaLocation, limit: Int = 16 << 20, portionBytes: Int = 4 << 20,
-        disk: any Disk = PosixDisk()
+        _ user: String, _ location: ReplicaLocation, since earliest: Timestamp? = nil, limit: Int = 16 << 20,
+        portionBytes: Int = 4 << 20, disk: any Disk = PosixDisk()
     ) throws -> SyncReport {
         let writer = ReplicaWriter(location, disk: disk, portionBytes: portionBytes)
         var isWhole = false
         while true {
-            let start = try writer.start()
+            let start = try writer.start(earliest: earliest)
             writer.begin(from: start, isWhole: isWhole)
             let frames: [SyncFrame]
             do {
-                frames = try answer(isWhole ? nil : start.cursor, for: user, limit: limit)
+                frames = try answer(isWhole ? nil : start.cursor, for: user, since: start.earliest, limit: limit)
             } catch StoreError.cursorExpired {
                 isWhole = true
                 continue
