@@ -29,6 +29,18 @@ public enum DisplayWidth {
         }
     }
 
+    /// Cuts a text that is wider, and says so with `…`.
+    static func cut(_ text: String, to width: Int) -> String {
+        guard columns(text) > width else { return text }
+        var (cut, columns) = ("", 1)
+        for character in text {
+            columns += self.columns(character)
+            if columns > width { break }
+            cut.append(character)
+        }
+        return cut + "…"
+    }
+
     /// Pads a text with spaces at its end.
     public static func padded(_ text: String, to width: Int) -> String {
         text + String(repeating: " ", count: max(0, width - columns(text)))

@@ -1,4 +1,5 @@
 public import NatterLanguage
+internal import Glibc
 internal import NatterSystem
 
 /// The progress of a long operation, on one line of the terminal. It shows nothing if the operation takes less than 0.5
@@ -8,13 +9,14 @@ public final class ProgressLine {
     public static let stepMilliseconds: Int64 = 100
 
     private let errors: Output
+    private let environment: Environment
     private let isShown: Bool
     private var next = MonotonicClock.now() + patienceMilliseconds
     private var isOnScreen = false
 
     /// - Parameter isWanted: false to print nothing.
     public init(_ console: Console, isWanted: Bool = true) {
-        errors = console.errors
+        (errors, environment) = (console.errors, console.environment)
         isShown = isWanted && console.errors.isTerminal
     }
 
@@ -24,8 +26,10 @@ public final class ProgressLine {
         guard isShown, now >= next else { return }
         next = now + ProgressLine.stepMilliseconds
         isOnScreen = true
+        // In the last column, some terminals wrap. What was wrapped could not be cleared.
+        let width = max(1, Terminal.columns(STDERR_FILENO, environment: environment) - 1)
         // Return to the start of the line and clear it.
-        write("\r\u{1B}[K\(TerminalText.escaped(text().text, .name))")
+        write("\r\u{1B}[K\(DisplayWidth.cut(TerminalText.escaped(text().text, .name), to: width))")
     }
 
     /// Shows the number of bytes, which is the same text in every language.

@@ -78,12 +78,14 @@ public struct Table {
             }
             if let text, widths[text] - surplus >= Table.narrowestText || text < table.columns.count - 1 {
                 let room = max(Table.narrowestText, widths[text] - surplus)
-                for row in table.rows.indices { table.rows[row][text] = Table.cut(table.rows[row][text], to: room) }
+                for row in table.rows.indices {
+                    table.rows[row][text] = DisplayWidth.cut(table.rows[row][text], to: room)
+                }
             } else {
                 table = table.dropLast()
             }
         }
-        for row in table.rows.indices { table.rows[row][0] = Table.cut(table.rows[row][0], to: max(1, width)) }
+        for row in table.rows.indices { table.rows[row][0] = DisplayWidth.cut(table.rows[row][0], to: max(1, width)) }
         return table
     }
 
@@ -94,15 +96,4 @@ public struct Table {
         return table
     }
 
-    private static func cut(_ text: String, to width: Int) -> String {
-        guard DisplayWidth.columns(text) > width else { return text }
-        var cut = ""
-        var columns = 1
-        for character in text {
-            columns += DisplayWidth.columns(character)
-            if columns > width { break }
-            cut.append(character)
-        }
-        return cut + "…"
-    }
 }

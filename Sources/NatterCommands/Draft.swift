@@ -55,7 +55,7 @@ struct Draft {
             defer { close(file) }
             text = try StandardInput.message(descriptor: file, name: "'\(path)'")
         }
-        if text.isEmpty {
+        if text.allSatisfy(\.isWhitespace) {
             unlink(path)
             throw CommandFailure(.invalidData, code: "bad_text", "the text is empty; nothing was sent")
         }

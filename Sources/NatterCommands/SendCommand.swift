@@ -215,8 +215,7 @@ enum SendCommand {
     }
 
     private static func text(_ words: [String], _ context: Context, _ input: Int32) throws -> String {
-        guard words.isEmpty || words == ["-"] else { return words.joined(by: " ") }
-        if Terminal.isTerminal(input) { context.note("type the message, then press Ctrl-D") }
-        return try StandardInput.message(descriptor: input)
+        words.isEmpty || words == ["-"]
+            ? try StandardInput.message(context, descriptor: input) : words.joined(by: " ")
     }
 }

@@ -24,6 +24,7 @@ final class SendLines {
     /// How many messages the server has, and the line of the last one.
     private var sentCount = 0
     private var sentLine: Int64 = 0
+    private var isTyped = false
 
     /// - Parameters:
     ///   - key: the prefix of the ids. With nil, one is generated for this run.
@@ -66,6 +67,7 @@ final class SendLines {
     }
 
     private func sendAll(descriptor: Int32) throws -> ExitCode {
+        isTyped = Terminal.isTerminal(descriptor)
         var lines = InputLines(descriptor: descriptor, limit: messages.limitBytes)
         while true {
             let item: InputLines.Item
@@ -115,6 +117,8 @@ final class SendLines {
         prepareForInterrupt()
         // Flush in a pipe, too, because its reader may wait for exactly this line.
         try context.console.output.flush()
+        // A line that is being typed would be cleared.
+        guard !isTyped else { return }
         let done = sentCount + queuedCount
         meter.show(.plural(done, "\(done) message", "\(done) messages"))
     }

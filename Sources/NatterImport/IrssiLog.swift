@@ -100,7 +100,7 @@ final class IrssiLog: ChatLog {
 
     /// The nick without the channel or the address behind it, as in `bob:#ops` and `bob(bob@example.org)`.
     private static func bare(_ word: some StringProtocol) -> String {
-        let nick = word.prefix { $0 != ":" && $0 != "(" }
-        return String(nick.isEmpty ? word.prefix(word.count) : nick)
+        let nick = word.prefix { $0 != ":" && $0 != "(" }.trimmed
+        return nick.isEmpty ? String(word) : nick
     }
 }

@@ -126,12 +126,12 @@ final class JSONDocument {
         var result: [UInt8] = []
         var index = 0
         while index < bytes.count {
-            var count = bytes[index] == UInt8(ascii: "\\") ? 2 : 1
-            if count == 2, index + 1 < bytes.count, bytes[index + 1] == UInt8(ascii: "x") {
-                result += "\\u00".utf8
-                index += count
+            if bytes[index...].starts(with: #"\x"#.utf8) {
+                result += #"\u00"#.utf8
+                index += 2
                 continue
             }
+            var count = bytes[index] == UInt8(ascii: "\\") ? 2 : 1
             if let first = unit(at: index) {
                 let second = unit(at: index + 6)
                 let isPair = UTF16.isLeadSurrogate(first) && second.map(UTF16.isTrailSurrogate) == true

@@ -15,9 +15,6 @@ final class MailFolder {
 
     private let file: ForeignFile
     private var count = 0
-    /// Mails that answers may name. A few bytes of each key, because a folder may have millions of them.
-    private var seen: Set<UInt64> = []
-
     init(_ file: ForeignFile) { self.file = file }
 
     func read(into sink: any HistorySink) throws {
@@ -26,7 +23,7 @@ final class MailFolder {
         let bytes = file.bytes()
         var mail: [UInt8]?
         var received: Timestamp?
-        var (areDated, isLastEmpty, isTooLarge) = (true, true, false)
+        var (areDated, isOfThunderbird, isLastEmpty, isTooLarge) = (true, false, true, false)
         func finish() throws {
             guard var whole = mail else { return }
             mail = nil
@@ -41,9 +38,12 @@ final class MailFolder {
             following = try bytes.line(limit: MailFolder.lineLimit)
             if line.starts(with: "From ".utf8) {
                 let date = MailDate.received(line)
-                if count == 0, mail == nil { areDated = date != nil }
+                if count == 0, mail == nil {
+                    (areDated, isOfThunderbird) = (date != nil, line.starts(with: "From - ".utf8))
+                }
                 let isBare =
-                    isLastEmpty && MailFolder.isBare(line) && following.map { MailFolder.isHeader($0.bytes) } == true
+                    isOfThunderbird && isLastEmpty && MailFolder.isBare(line)
+                    && following.map { MailFolder.isHeader($0.bytes) } == true
                 if mail == nil || (areDated ? date != nil || isBare : isLastEmpty) {
                     try finish()
                     (mail, received, isTooLarge, isLastEmpty) = ([], date, false, false)
@@ -71,12 +71,14 @@ final class MailFolder {
 
     /// `From ` and nothing, or a dash.
     private static func isBare(_ line: [UInt8]) -> Bool {
-        line.dropFirst(5).allSatisfy { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "-") }
+        ["", "-"].contains(String(decoding: line.dropFirst(5), as: UTF8.self).trimmed)
     }
 
     private static func isHeader(_ line: [UInt8]) -> Bool {
         let name = line.prefix { $0 != UInt8(ascii: ":") }
+        let value = line.dropFirst(name.count + 1)
         return !name.isEmpty && name.count < line.count && name.allSatisfy { (0x21...0x7E).contains($0) }
+            && (value.isEmpty || value.first == 0x20 || value.first == 0x09)
     }
 
     private func take(
@@ -103,14 +105,11 @@ final class MailFolder {
         }
         let answers = mail["In-Reply-To"].flatMap(MailFolder.firstID) ?? mail["References"].flatMap(MailFolder.lastID)
         let subject = EncodedWords.decode(mail["Subject"] ?? "")
-        // An answer has the subject of what it answers, if that is there.
-        let isAnswer = answers.map { seen.contains(MailFolder.hash($0)) } == true
-        if mail["Natter-Seq"] == nil, !isAnswer, !subject.isEmpty {
+        if mail["Natter-Seq"] == nil, answers == nil, !subject.isEmpty {
             text = text.isEmpty ? subject : "\(subject)\n\n\(text)"
         }
         guard !text.isEmpty || mail["Natter-Seq"] != nil else { return sink.skip("without_text") }
         let id = mail["Message-ID"].flatMap(MailFolder.firstID) ?? Digest(of: bytes).description
-        seen.insert(MailFolder.hash(id))
         try sink.take(
             ForeignMessage(
                 time: time, sender: Mailbox.name(mail["From"] ?? ""), text: text, id: MailFolder.key(id),
@@ -118,21 +117,17 @@ final class MailFolder {
             channel: channel, part: "")
     }
 
-    /// A clock that was never set shows 1970; when the mail came is nearer then.
+    /// A clock that was never set shows the beginning of 1970; when the mail came is nearer then.
     private static func time(of mail: MailPart, _ received: Timestamp?) -> Timestamp? {
         if let exact = mail["Natter-Time"], let time = Timestamp(rfc3339: exact) { return time }
         guard let date = mail["Date"].flatMap(MailDate.parse) else { return received }
-        let isOld = date.milliseconds < Limits.importOldMilliseconds
-        return isOld ? max(date, received ?? date) : date
+        guard abs(date.milliseconds) < 2 * 86_400_000 else { return date }
+        return received ?? mail["Received"]?.split(separator: ";").last.flatMap { MailDate.parse(String($0)) } ?? date
     }
 
     /// An id of mail may have any length, so a hash stands for it.
     private static func key(_ id: String) -> String {
         "mail:" + Base64URL.encode(Array(Digest(of: Array(id.utf8)).bytes.prefix(16)))
-    }
-
-    private static func hash(_ id: String) -> UInt64 {
-        Digest(of: Array(id.utf8)).bytes.prefix(8).reduce(0) { $0 << 8 | UInt64($1) }
     }
 
     private static func firstID(_ text: String) -> String? {

@@ -48,14 +48,13 @@ struct MailPart {
     private func text(_ attachments: inout Int, depth: Int) -> String? {
         let type = self["Content-Type"] ?? "text/plain"
         // A comment may stand behind it.
-        var kind = type.prefix { $0 != ";" && $0 != "(" }.trimmed.lowercased()
+        let kind = type.prefix { $0 != ";" && $0 != "(" }.trimmed.lowercased()
         if kind.hasPrefix("multipart/"), depth < MailPart.depthLimit {
-            let parts = MailPart.parameter("boundary", of: type).map(split) ?? []
+            var parts = MailPart.parameter("boundary", of: type).map(split) ?? []
+            if parts.isEmpty, let boundary = usedBoundary { parts = split(boundary) }
             if !parts.isEmpty {
                 return text(of: parts, isChoice: kind == "multipart/alternative", &attachments, depth)
             }
-            // Its boundary was lost on the way. All of it is better than nothing.
-            kind = "text/plain"
         }
         let isAttachment = self["Content-Disposition"]?.lowercased().hasPrefix("attachment") == true
         guard !isAttachment, kind == "text/plain" || kind == "text/html" || !kind.contains("/") else {
@@ -110,6 +109,15 @@ struct MailPart {
         return parts
     }
 
+    /// The boundary of the parts if the header names none or another one, as some programs on the way leave it.
+    private var usedBoundary: String? {
+        let lines = body.split(separator: 0x0A, maxSplits: MailPart.headerLimit)
+        let first = zip(lines, lines.dropFirst()).first { line, next in
+            line.starts(with: "--".utf8) && next.prefix(8).map(\.asciiLowercased) == Array("content-".utf8)
+        }
+        return first.map { String(decoding: $0.0.dropFirst(2), as: UTF8.self).trimmed }
+    }
+
     private var decodedBody: [UInt8] {
         switch self["Content-Transfer-Encoding"]?.lowercased() {
         case "quoted-printable": TransferCoding.quotedPrintable(body)
@@ -120,11 +128,18 @@ struct MailPart {
 
     /// `name=value` or `name="value"` of a header.
     private static func parameter(_ name: String, of header: String) -> String? {
-        for item in header.split(separator: ";").dropFirst() {
+        var isQuoted = false
+        let items = header.split {
+            if $0 == "\"" { isQuoted.toggle() }
+            return $0 == ";" && !isQuoted
+        }
+        for item in items.dropFirst() {
             let parts = item.split(separator: "=", maxSplits: 1)
             guard parts.count == 2, parts[0].trimmed.lowercased() == name else { continue }
             let value = parts[1].trimmed
-            return value.hasPrefix("\"") ? String(value.dropFirst().prefix { $0 != "\"" }) : value
+            return String(
+                value.hasPrefix("\"")
+                    ? value.dropFirst().prefix { $0 != "\"" } : value.prefix { !$0.isWhitespace && $0 != "(" })
         }
         return nil
     }

@@ -54,9 +54,8 @@ final class SlackExport {
                 continue
             }
             let channel = channels[parts[0]] ?? ForeignChannel(name: parts[0], people: nil)
-            if settled[parts[0]] == nil { try sink.settle(channel) }
-            let number = settled[parts[0], default: settled.count]
-            settled[parts[0]] = number
+            let number = settled[parts[0]] ?? settled.count
+            if settled.updateValue(number, forKey: parts[0]) == nil { try sink.settle(channel) }
             try eachItem(of: days, path, sink) { try take($0, channel, number, day: parts[1], sink) }
         }
     }
@@ -126,8 +125,8 @@ final class SlackExport {
         let isStandIn = text == "This content can't be displayed."
         var lines = text.isEmpty || isStandIn ? (message["blocks"]?.items ?? []).flatMap(texts) : [text]
         let attachments = message["attachments"]?.items ?? []
-        if lines.isEmpty {
-            lines = attachments.flatMap(attachedTexts)
+        if text.isEmpty || isStandIn {
+            lines += attachments.flatMap(attachedTexts)
         } else {
             sink.skip("attachments", count: attachments.count)
         }
@@ -164,9 +163,14 @@ final class SlackExport {
     // MARK: Text
 
     private func attachedTexts(_ attachment: JSON) -> [String] {
-        let parts = ["pretext", "title", "text"].compactMap { attachment[$0]?.string }.map(plain)
-        let lines = parts + (attachment["blocks"]?.items ?? []).flatMap(texts)
-        return lines.isEmpty ? [attachment["fallback"]?.string].compactMap { $0.map(plain) } : lines
+        func field(_ name: String) -> [String] { [attachment[name]?.string].compactMap { $0.map(plain) } }
+        let fields = (attachment["fields"]?.items ?? []).map { field in
+            [field["title"]?.string, field["value"]?.string].compactMap { $0.map(plain) }.joined(separator: ": ")
+        }
+        let body = field("text") + fields + (attachment["blocks"]?.items ?? []).flatMap(texts)
+        if !body.isEmpty { return field("pretext") + field("title") + body }
+        let short = field("fallback").isEmpty ? field("title") : field("fallback")
+        return field("pretext").filter { !short.contains($0) } + short
     }
 
     /// What people read in a block.
@@ -178,6 +182,8 @@ final class SlackExport {
             switch block["type"]?.string {
             case "section", "header":
                 ([block["text"]] + (block["fields"]?.items ?? [])).compactMap { $0?["text"]?.string }.map(plain)
+            case "markdown": [block["text"]?.string].compactMap { $0 }
+            case "image", "video": [block["title"]?["text"]?.string ?? block["alt_text"]?.string].compactMap { $0 }
             case "context": elements.compactMap { $0["text"]?.string }.map(plain)
             case "rich_text": elements.map(richText)
             default: []
@@ -190,6 +196,10 @@ final class SlackExport {
         case "text": element["text"]?.string ?? ""
         case "link": element["text"]?.string ?? element["url"]?.string ?? ""
         case "user": element["user_id"]?.string.map { "@" + (users[$0] ?? $0) } ?? ""
+        case "channel": element["channel_id"]?.string.map { "#" + (channelNames[$0] ?? $0) } ?? ""
+        case "broadcast": element["range"]?.string.map { "@" + $0 } ?? ""
+        case "usergroup": element["usergroup_id"]?.string.map { "@" + $0 } ?? ""
+        case "date": element["fallback"]?.string ?? ""
         case "emoji": element["name"]?.string.map { ":\($0):" } ?? ""
         case "rich_text_list": (element["elements"]?.items ?? []).map(richText).joined(separator: "\n")
         default: (element["elements"]?.items ?? []).map(richText).joined()

@@ -120,16 +120,29 @@ final class WhatsAppChat: ChatLog {
         var (days, months, years) = (Reading(.dayFirst), Reading(.monthFirst), Reading(.yearFirst))
         // How many are dates in some order.
         var (count, isAmerican) = (0, false)
+        var first: Form?
         try eachLine(of: bytes) { text in
-            guard let line = parse(text) else { return }
-            form = form ?? line.form
+            guard let line = try parse(text) else { return }
+            first = first ?? line.form
+            // Somebody's note may stand before the chat.
+            if form == nil, WhatsAppChat.colon(in: line.rest) != nil,
+                DateOrder.allCases.contains(where: { line.civil($0) != nil })
+            {
+                form = line.form
+            }
+            guard line.form == form else { return }
             if line.isUpperCase == true { isAmerican = true }
             // A year of two digits looks like a day, unless the user knows better.
             let mayBeYear = line.numbers[0] > 31 || file.dateOrder == .yearFirst
             let fits = [mayBeYear && years.note(line), days.note(line), months.note(line)]
             if fits.contains(true) { count += 1 }
         }
-        guard form != nil else { throw file.malformed("no line begins with a date and a time, as WhatsApp writes") }
+        guard let first else { throw file.malformed("no line begins with a date and a time, as WhatsApp writes") }
+        guard form != nil else {
+            // Nobody has written.
+            form = first
+            return file.dateOrder ?? .dayFirst
+        }
         if let order = file.dateOrder {
             guard [days, months, years].contains(where: { $0.order == order && $0.count > 0 }) else {
                 throw file.malformed("no date in it has the order \(order.rawValue)")
@@ -157,11 +170,13 @@ final class WhatsAppChat: ChatLog {
     }
 
     /// The parts of a line that begins a message; nil for one that continues it.
-    private func parse(_ line: String) -> Line? {
-        var rest = line[...]
-        WhatsAppChat.skipBlanks(&rest)
+    ///
+    /// - Throws: `malformed` for a line like the others with a word beside the clock that may mean the afternoon.
+    private func parse(_ line: String) throws -> Line? {
+        func isDirection(_ character: Character) -> Bool { WhatsAppChat.directions.contains(character) }
+        var rest = line.drop(while: isDirection)
         let isBracketed = rest.first == "["
-        if isBracketed { rest = rest.dropFirst() }
+        if isBracketed { rest = rest.dropFirst().drop(while: isDirection) }
         let mark = rest.first { !$0.isNumber } ?? " "
         guard form.map({ $0.isBracketed == isBracketed && $0.mark == mark }) ?? true,
             let numbers = WhatsAppChat.take(3, ["/", ".", "-"], &rest),
@@ -173,17 +188,20 @@ final class WhatsAppChat: ChatLog {
             rest = value.rest
         }
         let behindClock = rest
-        guard let after = WhatsAppChat.takeWord(&rest, commas: false), before.isEmpty || after.isEmpty,
-            let end = rest.first
-        else {
-            return nil
-        }
+        guard let after = WhatsAppChat.takeWord(&rest, commas: false), let end = rest.first else { return nil }
         let words = behindClock[..<rest.startIndex]
         rest = rest.dropFirst()
         guard isBracketed ? end == "]" : ":,".contains(end) || "-–".contains(end) && words.last?.isWhitespace == true,
             form?.end ?? end == end, rest.first == " "
         else { return nil }
-        let half = before + after
+        var half = ""
+        for word in [before, after] where !word.isEmpty && !WhatsAppChat.fillers.contains(word) {
+            guard half.isEmpty, WhatsAppChat.halves[word] != nil else {
+                if form == nil { return nil }
+                throw file.malformed("line \(lineNumber): '\(word)' beside the clock is not known")
+            }
+            half = word
+        }
         return Line(
             form: Form(isBracketed: isBracketed, mark: mark, end: end), numbers: numbers,
             isAfternoon: WhatsAppChat.halves[half],
@@ -195,7 +213,7 @@ final class WhatsAppChat: ChatLog {
     private static let halves = [
         "am": false, "pm": true, "上午": false, "下午": true, "午前": false, "午後": true, "오전": false, "오후": true,
         "πμ": false, "μμ": true, "ص": false, "م": true, "قظ": false, "بظ": true, "de": false, "du": true, "pg": false,
-        "ptg": true,
+        "ptg": true, "凌晨": false, "清晨": false, "早上": false, "中午": true, "晚上": true,
     ]
     /// Words around the clock that say nothing: of French, Finnish, German, Bulgarian.
     private static let fillers: Set = ["à", "klo", "um", "uhr", "г", "ч"]
@@ -203,7 +221,7 @@ final class WhatsAppChat: ChatLog {
     /// Takes signs and a word before or behind a clock.
     ///
     /// - Parameter commas: whether they belong to it. Behind a clock, one is the end in Korean.
-    /// - Returns: the word if it is one of `halves`, or nothing; nil if another one stands there, so that this is no clock.
+    /// - Returns: the word, if there is one; nil if it is too long, so that this is no clock.
     private static func takeWord(_ text: inout Substring, commas: Bool) -> String? {
         var rest = text
         var word = ""
@@ -214,9 +232,8 @@ final class WhatsAppChat: ChatLog {
             rest = rest.dropFirst()
             guard word.count <= 4 else { return nil }
         }
-        guard word.isEmpty || fillers.contains(word) || halves[word] != nil else { return nil }
         text = rest
-        return halves[word] == nil ? "" : word
+        return word
     }
 
     /// Blanks, narrow ones among them, and marks of direction.
@@ -265,7 +282,7 @@ final class WhatsAppChat: ChatLog {
             try take(message, channel, sink)
         }
         try eachLine(of: bytes) { text in
-            guard let line = parse(text), let civil = line.civil(order) else {
+            guard let line = try parse(text), let civil = line.civil(order) else {
                 guard let bytes = open?.text.utf8.count else {
                     if !text.isEmpty { sink.skip("other_lines") }
                     return
@@ -277,7 +294,7 @@ final class WhatsAppChat: ChatLog {
                 return
             }
             try finish()
-            guard let colon = line.rest.firstRange(of: ": ") ?? WhatsAppChat.finalColon(line.rest) else {
+            guard let colon = WhatsAppChat.colon(in: line.rest) else {
                 return sink.skip("events")
             }
             let sender = line.rest[..<colon.lowerBound]
@@ -293,10 +310,10 @@ final class WhatsAppChat: ChatLog {
 
     private static func isQuotation(_ character: Character) -> Bool { "\"“”„«»".contains(character) }
 
-    /// A message without a text on its first line ends with the colon.
-    private static func finalColon(_ text: Substring) -> Range<Substring.Index>? {
-        guard text.last == ":" else { return nil }
-        return text.index(before: text.endIndex)..<text.endIndex
+    /// What stands between a sender and a text. A message without a text on its first line ends with it.
+    private static func colon(in text: Substring) -> Range<Substring.Index>? {
+        if let colon = text.firstRange(of: ": ") { return colon }
+        return text.last == ":" ? text.index(before: text.endIndex)..<text.endIndex : nil
     }
 
     private func take(
@@ -305,11 +322,12 @@ final class WhatsAppChat: ChatLog {
         let sender = message.sender.filter { !WhatsAppChat.directions.contains($0) }.trimmed
         var text = message.text
         // iOS begins so with a file, a place, a poll, and with what it says itself, as if somebody had written that.
-        let isMarked = text.first == "\u{200E}"
+        var isMarked = text.first == "\u{200E}"
         if isMarked { text.removeFirst() }
         // It says that a text was edited, but not when.
         for note in [" <This message was edited>", " \u{200E}<This message was edited>"] where text.hasSuffix(note) {
             text.removeLast(note.count)
+            isMarked = false
         }
         switch text {
         case "<Media omitted>", "image omitted", "video omitted", "audio omitted", "sticker omitted", "GIF omitted",
@@ -320,9 +338,9 @@ final class WhatsAppChat: ChatLog {
             return sink.skip("deleted")
         default: break
         }
-        let isContent = text.hasPrefix("<") || text.contains("://") || text.contains("\n")
-        if isMarked, form?.isBracketed == true, !isContent { return sink.skip("events") }
-        if text.hasPrefix("<attached: ") || text.hasSuffix(" (file attached)") { sink.skip("file_contents") }
+        let isContent = text.contains("<") || text.contains("://") || text.contains("\n")
+        if isMarked, form?.isBracketed == true, !isContent { return sink.skip("notices") }
+        if text.contains("<attached: ") || text.hasSuffix(" (file attached)") { sink.skip("file_contents") }
         if senders.count < 3, !senders.contains(sender) { senders.append(sender) }
         try take(message.civil, sender, text, in: channel, sink)
     }

@@ -246,6 +246,19 @@ struct FirstDayTests {
         #expect(try Screen.show(world.alice, ["search", "two"], environment: pager) == ("", 1))
     }
 
+    @Test("a text that a terminal has cut is not sent")
+    func cutByTerminal() throws {
+        try world.alice.sends("one")
+        for words in [["send"], ["edit", "1"]] {
+            let typing = try Screen.start(world.alice, words, columns: 80)
+            try typing.output(until: "then press Ctrl-D")
+            typing.type(String(repeating: "W", count: 5_000) + "END\n\u{4}")
+            try typing.output(until: "a terminal cuts lines at 4095 bytes")
+            #expect(typing.finish().code == 65)
+        }
+        #expect(try world.bob.texts("log") == ["one"])
+    }
+
     @Test("send -e opens VISUAL, else EDITOR; what is not sent stays in its file")
     func editor() throws {
         let temporary = world.directory("drafts")
@@ -261,6 +274,7 @@ struct FirstDayTests {
         #expect(try world.bob.texts("log", "@alice") == ["hi"])
         #expect(try drafts().isEmpty)
         #expect(try write(["send", "-e"], ["EDITOR": "true"]).code == 65)
+        #expect(try write(["send", "-e", "begin"], ["EDITOR": "printf '\\n  \\n' >"]).code == 65)
         #expect(try drafts().isEmpty)
         let failed = try write(["send", "-e", "text"], ["EDITOR": "false"])
         #expect(failed.code == 74 && failed.text.contains(temporary))

@@ -97,20 +97,20 @@ public struct ReplicaSurplus: Sendable {
             guard !known.contains(digest), seen.insert(digest).inserted else { continue }
             let isLost = record.seq >= now.first
             // From here on, a number stands for another message now.
-            if isLost, firstLost == nil { firstLost = record.seq }
+            if isLost { firstLost = firstLost ?? record.seq }
             // The line of the original shows what it changed.
             if record.kind.isChange, let about = record.about, listed.contains(about) { continue }
             count += 1
             listed.insert(record.seq)
             let message = changes.applied(to: record, of: now, conversation)
             lines += WireJSON.encode(ExportLine(message)) + [0x0A]
-            guard isLost, !record.isImported, message.sender == user else { continue }
+            guard let firstLost, isLost, !record.isImported, message.sender == user else { continue }
             if record.kind.isChange { ownChanges += 1 }
             if record.kind == .text, !message.isDeleted {
                 own.append(
                     Lost(
                         text: message.text, id: "lost-\(digest.description.prefix(32))",
-                        about: record.about.flatMap { $0 >= now.first && $0 < firstLost ?? .zero ? $0 : nil }))
+                        about: record.about.flatMap { (now.first..<firstLost).contains($0) ? $0 : nil }))
             }
         }
         try keep(own)

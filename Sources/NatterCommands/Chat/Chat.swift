@@ -215,6 +215,7 @@ final class Chat: LineEditorOwner {
             switch try context.namingOnEnd(request, { try sending.send(request) }) {
             case .sent:
                 editor.clearLast(line)
+                feed.hurry()
                 markRead()
             case .queued(let entry, let reason):
                 context.console.note("queued as message \(entry.number) of the outbox: \(reason)")

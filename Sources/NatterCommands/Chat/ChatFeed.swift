@@ -103,6 +103,12 @@ final class ChatFeed {
         return .lost(reason)
     }
 
+    /// Ends a pause, because the server has answered somebody else.
+    func hurry() {
+        pauseMilliseconds = 250
+        if retry != nil { retry = MonotonicClock.now() }
+    }
+
     func stop() {
         guard process > 0 else { return }
         // A replica is whole whenever a sync is killed, and nothing may delay the end of the chat.
