@@ -25,7 +25,8 @@ enum ListCommand {
             context.console.note(
                 "not everything new could be fetched, so this list is not complete; run 'natter sync'")
         }
-        let conversations = try replica.conversations().sorted {
+        // A personal conversation exists always, and may have lost its messages with a restore of the server.
+        let conversations = try replica.conversations().filter { $0.kind != .personal || $0.head > .zero }.sorted {
             ($0.latestTime, $1.name) > ($1.latestTime, $0.name)
         }
         let isForPeople = context.console.output.isTerminal && !context.wantsJSON

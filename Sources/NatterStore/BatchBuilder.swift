@@ -308,7 +308,8 @@ final class BatchBuilder {
 
         // Last of all checks, because only what is stored counts.
         if !isCounted { try spend(Quotas.Amounts(account: principal.account, bytes: bytes.count)) }
-        if let peer = Authority.peer(of: principal.account, in: conversation) {
+        // Who takes a message back has not written to anybody.
+        if message.kind == .text, let peer = Authority.peer(of: principal.account, in: conversation) {
             addContact(principal.account, to: peer, state)
         }
         let (record, hash) = stage(

@@ -42,6 +42,12 @@ struct ContactTests {
     func added() throws {
         try world.bob.sends("hello", to: "@alice")
         #expect(try listed(world.alice, "contact", "ls") == ["bob online"])
+        // But not one that is changed or taken back
+        try expect(world.alice("contact", "remove", "bob"))
+        try expect(world.bob("edit", "-c", "@alice", "1", "hi"))
+        try expect(world.bob("delete", "-c", "@alice", "1"))
+        #expect(try listed(world.alice, "contact", "ls") == [])
+        try world.bob.sends("again", to: "@alice")
         try world.alice.sends("note", to: "@me")
         try world.carol.sends("for all")
         #expect(try listed(world.alice, "contact", "ls") == ["bob online"])

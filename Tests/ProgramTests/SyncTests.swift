@@ -202,6 +202,12 @@ struct SyncTests {
         #expect(page.errors.isEmpty && texts(page.output).first?.hasPrefix("old 1 ") == true)
         #expect(try texts(world.bob("log", "-n", "1", "--before", "3").output) == ["old 2 15838"])
         #expect(try texts(world.bob("log", "-n", "1", "--until", "2005-01-01").output).first?.hasPrefix("old ") == true)
+        // Also if edits, which have no line, are among them
+        for text in ["newer", "newest"] { #expect(try world.alice("edit", "5002", text).code == 0) }
+        #expect(try world.bob("sync").code == 0)
+        let here = texts(all.output).count
+        let more = try world.bob("log", "-n", "\(here + 1)")
+        #expect(more.errors.isEmpty && texts(more.output).count == here + 1)
         // What the server cannot choose comes from the replica, with the note
         for words in [["--grep", "no such"], ["--mentions"], ["--since", "2030-01-01"]] {
             let none = try world.bob.run(["log", "-n", "2", "--exit-code"] + words)

@@ -113,7 +113,7 @@ private struct Log {
         let conversations = try conversations(in: replica, synced, state)
         if let conversation = conversations.first, case .newest(let count) = request.selection, state.isCurrent,
             case .conversation(let name) = request.scope, request.isPage, !request.marks,
-            conversation.mayLack(newest: count, request.filter)
+            try conversation.mayLack(newest: count, request.filter, replica)
         {
             return try printPage(of: name, count: count, synced, follow)
         }
@@ -368,11 +368,20 @@ private struct Log {
 }
 
 extension ReplicaConversation {
-    /// True if the replica begins so late that `count` messages that pass a filter are perhaps not all in it.
-    fileprivate func mayLack(newest count: Int, _ filter: MessageFilter) -> Bool {
+    /// True if the replica begins so late that the lines of `count` messages that pass a filter are perhaps not all in it.
+    fileprivate func mayLack(newest count: Int, _ filter: MessageFilter, _ replica: Replica) throws -> Bool {
         guard first > serverFirst else { return false }
         if filter.sender != nil || filter.until != nil { return true }
         let newest = min(head, filter.before?.previous ?? head)
-        return newest < first || newest.distance(after: first.previous) < count
+        if newest < first || newest.distance(after: first.previous) < count { return true }
+        // Edits and deletions have no line.
+        var lacking = count
+        try replica.backward(self, filter) { piece in
+            if case .messages(let run) = piece {
+                lacking -= run.positions.count { !run.records.kind(at: $0).isChange }
+            }
+            return lacking > 0
+        }
+        return lacking > 0
     }
 }
