@@ -1,3 +1,4 @@
+internal import Glibc
 internal import NatterHTTP
 internal import NatterCLI
 internal import NatterClient
@@ -292,5 +293,25 @@ struct Context {
 
     func api(of login: Login) throws -> ServerAPI {
         try api(at: try address(of: login.account), token: login.token, of: login.account)
+    }
+}
+
+extension Context {
+    /// A terminal's longest line without its newline, as termios(3) says. The system drops the rest.
+    private static let terminalLineBytes = 4_095
+
+    /// Reads a message that the user types, or that a pipe has.
+    func readMessage(descriptor: Int32 = STDIN_FILENO) throws(CommandFailure) -> String {
+        let isTyped = Terminal.isTerminal(descriptor)
+        if isTyped { note("type the message, then press Ctrl-D") }
+        let text = try StandardInput.message(descriptor: descriptor)
+        let isCut = text.utf8.split(separator: UInt8(ascii: "\n")).contains { $0.count >= Context.terminalLineBytes }
+        guard !isTyped || !isCut else {
+            throw CommandFailure(
+                .invalidData, code: "bad_text",
+                "a terminal cuts lines at \(Context.terminalLineBytes) bytes; nothing was sent; read the text from a file"
+            )
+        }
+        return text
     }
 }

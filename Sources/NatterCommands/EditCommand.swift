@@ -26,7 +26,7 @@ enum EditCommand {
             let words = context.arguments.operands("TEXT")
             let sender = try Sender(context)
             let isRead = words.isEmpty || words == ["-"]
-            let text = isRead ? try StandardInput.message(context) : words.joined(separator: " ")
+            let text = isRead ? try context.readMessage() : words.joined(separator: " ")
             do { try TextError.check(text) } catch {
                 throw CommandFailure(.invalidData, code: "bad_text", "\(error); nothing was changed")
             }

@@ -216,6 +216,6 @@ enum SendCommand {
 
     private static func text(_ words: [String], _ context: Context, _ input: Int32) throws -> String {
         words.isEmpty || words == ["-"]
-            ? try StandardInput.message(context, descriptor: input) : words.joined(by: " ")
+            ? try context.readMessage(descriptor: input) : words.joined(by: " ")
     }
 }

@@ -6,22 +6,6 @@ internal import NatterSystem
 
 /// Reads standard input as one message.
 enum StandardInput {
-    /// A terminal's longest line without its newline, as termios(3) says. The system drops the rest.
-    private static let terminalLineBytes = 4_095
-
-    /// Reads what the user types, or what a pipe has.
-    static func message(_ context: Context, descriptor: Int32 = STDIN_FILENO) throws(CommandFailure) -> String {
-        guard Terminal.isTerminal(descriptor) else { return try message(descriptor: descriptor) }
-        context.note("type the message, then press Ctrl-D")
-        let text = try message(descriptor: descriptor)
-        if text.utf8.split(separator: UInt8(ascii: "\n")).contains(where: { $0.count >= terminalLineBytes }) {
-            throw CommandFailure(
-                .invalidData, code: "bad_text",
-                "a terminal cuts lines at \(terminalLineBytes) bytes; nothing was sent; read the text from a file")
-        }
-        return text
-    }
-
     /// Reads to the end, but at most one byte more than the limit for messages. A final newline is dropped.
     ///
     /// - Parameter name: how errors call it.
