@@ -302,11 +302,11 @@ extension Context {
 
     /// Reads a message that the user types, or that a pipe has.
     func readMessage(descriptor: Int32 = STDIN_FILENO) throws(CommandFailure) -> String {
-        let isTyped = Terminal.isTerminal(descriptor)
-        if isTyped { note("type the message, then press Ctrl-D") }
+        guard Terminal.isTerminal(descriptor) else { return try StandardInput.message(descriptor: descriptor) }
+        note("type the message, then press Ctrl-D")
         let text = try StandardInput.message(descriptor: descriptor)
-        let isCut = text.utf8.split(separator: UInt8(ascii: "\n")).contains { $0.count >= Context.terminalLineBytes }
-        guard !isTyped || !isCut else {
+        let lines = text.utf8.split(separator: UInt8(ascii: "\n"))
+        guard !lines.contains(where: { $0.count >= Context.terminalLineBytes }) else {
             throw CommandFailure(
                 .invalidData, code: "bad_text",
                 "a terminal cuts lines at \(Context.terminalLineBytes) bytes; nothing was sent; read the text from a file"

@@ -82,7 +82,9 @@ struct Delivery {
     }
 
     /// Whether it edits or deletes a message.
-    static func isChange(_ request: SendRequest) -> Bool { ["edit", "delete"].contains(request.kind) }
+    static func isChange(_ request: SendRequest) -> Bool {
+        request.kind.flatMap { MessageKind(name: $0) }?.isChange == true
+    }
 
     /// Checks an id that the user has chosen.
     static func check(id: String) throws(CommandFailure) {

@@ -122,15 +122,15 @@ final class SlackExport {
         sink.skip("file_contents", count: files.count)
         let text = plain(message["text"]?.string ?? "")
         // Programs lay out what they say in blocks, and have this text for those who can't show them.
-        let isStandIn = text == "This content can't be displayed."
-        var lines = text.isEmpty || isStandIn ? (message["blocks"]?.items ?? []).flatMap(texts) : [text]
+        let isLaidOut = text.isEmpty || text == "This content can't be displayed."
         let attachments = message["attachments"]?.items ?? []
-        if text.isEmpty || isStandIn {
-            lines += attachments.flatMap(attachedTexts)
+        var lines: [String] = []
+        if isLaidOut {
+            lines = (message["blocks"]?.items ?? []).flatMap(texts) + attachments.flatMap(attachedTexts)
         } else {
             sink.skip("attachments", count: attachments.count)
         }
-        if lines.isEmpty, isStandIn { lines = [text] }
+        if lines.isEmpty, !text.isEmpty { lines = [text] }
         lines += files.map { "[" + ($0["title"]?.string ?? $0["name"]?.string ?? "file") + "]" }
         guard !lines.isEmpty else { return sink.skip("without_text") }
         let thread = message["thread_ts"]?.word

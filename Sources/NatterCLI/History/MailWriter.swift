@@ -94,9 +94,9 @@ struct MailWriter: HistoryWriter {
 
     /// A name before an address. Readers refuse one with a newline, and others that no user can have are blanks as well.
     static func phrase(_ name: String) -> String {
-        let isControl = { (scalar: Unicode.Scalar) in scalar.properties.generalCategory == .control }
-        if name.unicodeScalars.contains(where: isControl) {
-            return phrase(String(String.UnicodeScalarView(name.unicodeScalars.map { isControl($0) ? " " : $0 })))
+        if name.hasControlCharacter {
+            let scalars = name.unicodeScalars.map { $0.properties.generalCategory == .control ? " " : $0 }
+            return phrase(String(String.UnicodeScalarView(scalars)))
         }
         if name.utf8.allSatisfy({ $0.isASCIILetter || $0.isASCIIDigit || "-_".utf8.contains($0) }) { return name }
         guard isPrintable(name) else { return words(name) }

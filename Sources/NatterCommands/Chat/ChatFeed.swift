@@ -6,6 +6,7 @@ internal import NatterSystem
 ///
 /// So `chat` needs no second thread, and a kill at any moment costs no more than with two commands.
 final class ChatFeed {
+    private static let shortestMilliseconds: Int32 = 250
     private static let longestMilliseconds: Int32 = 30_000
 
     /// What has changed.
@@ -26,7 +27,7 @@ final class ChatFeed {
     private var errors: [UInt8] = []
     /// What the sync that has just ended said, without its error.
     private(set) var notes: [String] = []
-    private var pauseMilliseconds: Int32 = 250
+    private var pauseMilliseconds = ChatFeed.shortestMilliseconds
     /// When the next try is due after a failure; nil if a sync is running.
     private var retry: Int64?
 
@@ -85,7 +86,7 @@ final class ChatFeed {
         if let signal { return lose(("the sync was ended by signal \(signal)" as Phrase).text) }
         switch code {
         case .success, .nothingFound:
-            pauseMilliseconds = 250
+            pauseMilliseconds = ChatFeed.shortestMilliseconds
             (isReached, isKnown) = (true, true)
             try start()
             return .synced
@@ -105,7 +106,7 @@ final class ChatFeed {
 
     /// Ends a pause, because the server has answered somebody else.
     func hurry() {
-        pauseMilliseconds = 250
+        pauseMilliseconds = ChatFeed.shortestMilliseconds
         if retry != nil { retry = MonotonicClock.now() }
     }
 
