@@ -35,6 +35,19 @@ struct RestoreTests {
         #expect(try world.alice.texts("log", "--unread") == ["one", "two", "three", "four"])
     }
 
+    @Test("ls leaves out a personal conversation whose messages the server has lost, all of them")
+    func lostConversation() throws {
+        try world.bob.sends("one")
+        #expect(try world.natterd("backup", world.directory("backup")).code == 0)
+        try world.bob.sends("for alice", to: "@alice")
+        try expect(world.alice("sync"))
+        #expect(try world.alice("ls", "--json").objects().count == 2)
+        world.stopServing()
+        try putBack(byHand: false)
+        #expect(try world.alice("sync").code == 0)
+        #expect(try world.alice("ls", "--json").objects().map { $0[string: "name"] } == ["general"])
+    }
+
     @Test(
         "clients ahead, equal and behind: all continue; what the server lost is set aside, reported, and offered for resending once",
         arguments: [false, true])
