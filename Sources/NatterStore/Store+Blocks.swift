@@ -64,6 +64,9 @@ extension Store {
         public var free: UInt64 = 0
     }
 
+    /// Free space of the file system; nil if that can't be told.
+    public var freeBytes: UInt64? { try? disk.freeBytes(directory) }
+
     public func sizes() throws(StoreError) -> Sizes {
         var sizes = Sizes()
         do {

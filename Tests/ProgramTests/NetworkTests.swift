@@ -81,7 +81,8 @@ struct NetworkTests {
     @Test("metrics are for this machine: not through a proxy, named or not")
     func metrics() throws {
         let world = try World()
-        #expect(try RawRequest.send("GET", "/metrics", to: world.url).status == 200)
+        let metrics = try RawRequest.send("GET", "/metrics", to: world.url)
+        #expect(metrics.status == 200 && metrics.text.contains(/\nnatter_free_bytes \d{6,}\n/))
         for header in ["X-Forwarded-For: 127.0.0.1", "Forwarded: for=127.0.0.1"] {
             #expect(try RawRequest.send("GET", "/metrics", to: world.url, headers: [header]).status == 401)
         }

@@ -78,6 +78,10 @@ struct TLSTests {
         let expired = try world.alice("whoami", "--ca-file", world.certificate)
         #expect(expired.code == 69 && expired.errors.contains("expired") && isOneLine(expired.errors))
         #expect(try #require(Files.text(world.data + ".log")).contains(" warning certificate_expires "))
+        let metrics = try ChildProcess("/usr/bin/curl", ["-fsSk", "\(world.url)/metrics"], environment: [:]).finish()
+        let end = try #require(metrics.lines.first { $0.hasPrefix("natter_certificate_expires_seconds ") })
+        let seconds = try #require(Double(end.split(separator: " ")[1]))
+        #expect(seconds > 1_500_000_000 && seconds < Date().timeIntervalSince1970)
     }
 
     @Test("what --queue and wrap keep waits while the certificate is not verified, and goes out once it is")

@@ -1,4 +1,5 @@
 internal import NatterLanguage
+internal import NatterModel
 internal import NatterStore
 internal import NatterSystem
 internal import NatterWire
@@ -35,7 +36,8 @@ enum ServiceRoutes {
     static func metrics(_ call: Call, _: Void) {
         let text = call.server.metrics.text(
             call.store.statistics(), call.store.troubles(), connections: call.server.connectionCount,
-            waiting: call.server.waiters.count)
+            waiting: call.server.waiters.count, freeBytes: call.store.freeBytes,
+            certificateExpires: call.server.certificateExpires)
         call.respond(
             Reply(
                 status: 200, headers: [("Content-Type", "text/plain; version=0.0.4; charset=utf-8")],
@@ -69,7 +71,10 @@ final class Metrics: Sendable {
         bytesOut.add(summary.bytesOut, ordering: .relaxed)
     }
 
-    func text(_ store: StoreStatistics, _ troubles: [StoreTrouble], connections: Int, waiting: Int) -> String {
+    func text(
+        _ store: StoreStatistics, _ troubles: [StoreTrouble], connections: Int, waiting: Int, freeBytes: UInt64?,
+        certificateExpires: Timestamp?
+    ) -> String {
         var text = ""
         func put(_ name: String, _ type: String, _ help: String, _ values: [(labels: String, value: Int)]) {
             text += "# HELP natter_\(name) \(help)\n# TYPE natter_\(name) \(type)\n"
@@ -100,6 +105,14 @@ final class Metrics: Sendable {
             "unsealed_messages", "gauge", "Messages that are not in a log file yet.",
             [("", Int(clamping: store.unsealedMessages))])
         put("journal_bytes", "gauge", "Bytes of the journal.", [("", store.journalBytes)])
+        if let freeBytes {
+            put("free_bytes", "gauge", "Free bytes beside the data.", [("", Int(clamping: freeBytes))])
+        }
+        if let certificateExpires {
+            put(
+                "certificate_expires_seconds", "gauge", "When the certificate ends, in seconds since 1970.",
+                [("", Int(clamping: certificateExpires.milliseconds / 1_000))])
+        }
         put("commits", "counter", "Durable batches so far.", [("", Int(clamping: store.commit))])
         put("conversations", "gauge", "Conversations.", [("", store.conversations)])
         put("accounts", "gauge", "Accounts.", [("", store.accounts)])
