@@ -147,12 +147,17 @@ final class PageChecksums {
 public enum PageScan {
     /// The offsets of the pages whose checksum differs, and of an incomplete last page.
     ///
-    /// - Parameter file: no process may write to it meanwhile. If it is not a database, the only offset is 0.
-    public static func damagedPages(of file: any DiskFile) throws(DiskError) -> [UInt64] {
+    /// A page that a commit in the write-ahead log has written anew is not read any more. A crash can tear it.
+    ///
+    /// - Parameters:
+    ///   - file: no process may write to it meanwhile. If it is not a database, the only offset is 0.
+    ///   - log: its write-ahead log; nil if there is none.
+    public static func damagedPages(of file: any DiskFile, log: (any DiskFile)?) throws(DiskError) -> [UInt64] {
+        let replaced = try log.map { log throws(DiskError) in try WALScan.pages(in: log) } ?? []
         let size = try file.size()
         let header = try file.read(count: 100, at: 0)
         guard header.count == 100, header.starts(with: Array("SQLite format 3\0".utf8)) else {
-            return size > 0 ? [0] : []
+            return size > 0 && !replaced.contains(1) ? [0] : []
         }
         // The value 1 means 65,536.
         let stored = UInt64(header[16]) << 8 | UInt64(header[17])
@@ -165,7 +170,7 @@ public enum PageScan {
             let isWhole =
                 page.count == Int(pageSize)
                 && page.withUnsafeBytes { PageChecksums.isWhole($0, at: Int64(clamping: offset)) }
-            if !isWhole { damaged.append(offset) }
+            if !isWhole, !replaced.contains(UInt32(clamping: offset / pageSize + 1)) { damaged.append(offset) }
             offset += pageSize
         }
         return damaged

@@ -18,6 +18,24 @@ public enum WALScan {
     /// - Returns: nil if SQLite reads everything that was acknowledged, as far as the log can tell. Damage in the last
     ///   commit only looks like an unfinished commit. A damaged header looks like a log that was about to start over.
     public static func damage(of file: any DiskFile) throws(DiskError) -> UInt64? {
+        guard let whole = try wholeFrames(of: file) else { return nil }
+        return try hasWholeCommit(behind: whole, file) ? whole.end : nil
+    }
+
+    /// The frames that SQLite reads, and what came after the last commit.
+    private struct WholeFrames {
+        /// The numbers of the pages that commits have written.
+        var pages: Set<UInt32> = []
+        var end = UInt64(headerBytes)
+        let frameBytes: UInt64
+        let salt: ArraySlice<UInt8>
+        let isBigEndian: Bool
+    }
+
+    /// The numbers of the pages, from 1, that SQLite reads from the log and not from the database.
+    static func pages(in file: any DiskFile) throws(DiskError) -> Set<UInt32> { try wholeFrames(of: file)?.pages ?? [] }
+
+    private static func wholeFrames(of file: any DiskFile) throws(DiskError) -> WholeFrames? {
         let size = try file.size()
         guard size >= UInt64(headerBytes) else { return nil }
         let header = try file.read(count: headerBytes, at: 0)
@@ -30,45 +48,50 @@ public enum WALScan {
         var sum = Sum(isBigEndian: magic & 1 == 1)
         sum.add(header[..<24])
         guard sum.isEqual(to: header[24..<32]) else { return nil }
-        let salt = header[16..<24]
-        let frameBytes = UInt64(frameHeaderBytes + pageSize)
-        var offset = UInt64(headerBytes)
-        while offset + frameBytes <= size {
-            let frame = try file.read(count: Int(frameBytes), at: offset)
-            guard frame.count == Int(frameBytes), frame[8..<16].elementsEqual(salt) else { break }
+        var whole = WholeFrames(
+            frameBytes: UInt64(frameHeaderBytes + pageSize), salt: header[16..<24], isBigEndian: magic & 1 == 1)
+        var uncommitted: [UInt32] = []
+        while whole.end + whole.frameBytes <= size {
+            let frame = try file.read(count: Int(whole.frameBytes), at: whole.end)
+            guard frame.count == Int(whole.frameBytes), frame[8..<16].elementsEqual(whole.salt) else { break }
             sum.add(frame[..<8])
             sum.add(frame[frameHeaderBytes...])
             guard sum.isEqual(to: frame[16..<24]) else { break }
-            offset += frameBytes
+            whole.end += whole.frameBytes
+            uncommitted.append(word(frame, at: 0))
+            if endsCommit(frame) {
+                whole.pages.formUnion(uncommitted)
+                uncommitted = []
+            }
         }
-        let isAcknowledged = try hasWholeCommit(
-            from: offset, frameBytes, salt, file, size, isBigEndian: magic & 1 == 1)
-        return isAcknowledged ? offset : nil
+        return whole
     }
 
-    /// True if a frame at or after an offset continues the checksum of a frame that ends a commit. Frames of the
+    private static func endsCommit(_ frame: [UInt8]) -> Bool { word(frame, at: 4) != 0 }
+
+    /// True if a frame behind those continues the checksum of a frame that ends a commit. Frames of the
     /// previous log have another salt.
     private static func hasWholeCommit(
-        from start: UInt64, _ frameBytes: UInt64, _ salt: ArraySlice<UInt8>, _ file: any DiskFile, _ size: UInt64,
-        isBigEndian: Bool
+        behind whole: WholeFrames, _ file: any DiskFile
     ) throws(DiskError) -> Bool {
+        let size = try file.size()
         var former: (sum: ArraySlice<UInt8>, endsCommit: Bool)?
-        var offset = start
-        while offset + frameBytes <= size {
-            let frame = try file.read(count: Int(frameBytes), at: offset)
-            guard frame.count == Int(frameBytes) else { break }
-            offset += frameBytes
-            guard frame[8..<16].elementsEqual(salt) else {
+        var offset = whole.end
+        while offset + whole.frameBytes <= size {
+            let frame = try file.read(count: Int(whole.frameBytes), at: offset)
+            guard frame.count == Int(whole.frameBytes) else { break }
+            offset += whole.frameBytes
+            guard frame[8..<16].elementsEqual(whole.salt) else {
                 former = nil
                 continue
             }
             if let former, former.endsCommit {
-                var sum = Sum(isBigEndian: isBigEndian, continuing: former.sum)
+                var sum = Sum(isBigEndian: whole.isBigEndian, continuing: former.sum)
                 sum.add(frame[..<8])
                 sum.add(frame[frameHeaderBytes...])
                 if sum.isEqual(to: frame[16..<24]) { return true }
             }
-            former = (frame[16..<24], word(frame, at: 4) != 0)
+            former = (frame[16..<24], endsCommit(frame))
         }
         return false
     }

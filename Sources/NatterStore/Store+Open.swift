@@ -87,6 +87,21 @@ extension Store {
         return try WALScan.damage(of: disk.open(path, .read))
     }
 
+    /// The offsets of a database's damaged pages.
+    static func damagedPages(_ database: String, _ disk: any Disk) throws(DiskError) -> [UInt64] {
+        let log = database + "-wal"
+        return try PageScan.damagedPages(
+            of: disk.open(database, .read), log: disk.information(log) == nil ? nil : disk.open(log, .read))
+    }
+
+    /// - Throws: `StoreOpenError.incomplete` if there are logs without a database, or with one of 0 bytes, whose write-ahead log
+    ///   SQLite would remove.
+    static func requireDatabase(in directory: String, _ disk: any Disk) throws {
+        guard try (disk.information(databasePath(directory))?.size ?? 0) == 0, try hasLogs(directory, disk) else { return }
+        throw StoreOpenError.incomplete(
+            "'\(directory)' has logs but no database 'store.db'; put it back from a backup, or run 'natterd reindex'")
+    }
+
     /// Creates the directory if necessary and locks it.
     static func takeLock(_ directory: String, disk: any Disk) throws(StoreOpenError) -> any DiskLock {
         do throws(DiskError) {

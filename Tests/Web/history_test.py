@@ -261,7 +261,7 @@ class HistoryTests(OpenPage):
             self.post("bob", text)
         self.log_in("alice")
         self.wait_rows(2)
-        named = lambda: self.js("return [...document.querySelectorAll('.row .sender')].map((one) => one.checkVisibility() && one.innerText)")
+        named = lambda: self.js("return [...document.querySelectorAll('.row .sender')].map((one) => one.getBoundingClientRect().width > 1 && one.innerText)")
         self.assertEqual(named(), ["bob", False])
         self.ask("alice", "POST", "/v1/admin/erase", {"conversation": "general", "seqs": [1]})
         self.wait(lambda: named()[1] == "bob")

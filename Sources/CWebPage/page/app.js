@@ -5,7 +5,7 @@ import { API, Refusal, ordinaryTimeout } from './api.js';
 import { State } from './state.js';
 import { Live, channel } from './live.js';
 import { Outbox } from './outbox.js';
-import { Layout } from './layout.js';
+import { Layout, unfetched } from './layout.js';
 import { announceNote } from './conversation.js';
 import { errorText } from './errors.js';
 import * as storage from './storage.js';
@@ -156,7 +156,11 @@ async function main() {
   let before = null;
   for (;;) {
     if (!found.me) {
-      const { showLogin } = await import('./login.js');
+      const { showLogin } = await import('./login.js').catch(() => {
+        fill(root, h('main', { class: 'entrance' }, h('p', { role: 'alert' }, notice, ' ', t(unfetched)),
+          h('button', { type: 'button', class: 'primary', click: () => location.reload() }, t('Load the page again'))));
+        return new Promise(() => {});
+      });
       const { api } = await showLogin(root, { known: found.known, notice, stays: found.stays });
       found = { api, me: await whoIs(api) };
       if (!found.me) {

@@ -29,6 +29,7 @@ const sentences = {
   'the query has more than %s words': 'the query has more than {a} words',
   'the query only says what to leave out; add a word to search for': 'the query only says what to leave out; add a word to search for',
   "'%s*' needs %s or more letters before the '*'": "'{a}*' needs {b} or more letters before the '*'",
+  'this server keeps messages for %s days at most': 'this server keeps messages for {a} days at most',
   "'retain' takes days, such as '90d', or 'forever', not '%s'": 'enter from 1 to 36500 days, or nothing',
 };
 
@@ -45,5 +46,5 @@ export function errorText(error) {
     if (error.message.includes('ask an admin for a code')) return t('an invitation code is needed; ask an admin of this server for one');
     return t(error.message.includes('invit') ? 'an invitation code is needed, and this one is not good' : 'this server takes no new accounts');
   }
-  return phrases[error.code] ? t(phrases[error.code]) : said(error.phrase) ?? error.message;
+  return said(error.phrase) ?? (phrases[error.code] ? t(phrases[error.code]) : error.message);
 }

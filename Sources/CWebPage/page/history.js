@@ -372,8 +372,11 @@ export class History extends Ends {
   showPending() {
     // A row that stays keeps the focus, and a press on its button.
     const before = new Map([...this.list.querySelectorAll('.pending')].map((row) => [row.key, row]));
-    const rows = this.outbox.of(this.conversation.id).filter((entry) => !entry.isCovered).map((entry) => {
-      const key = `${entry.name} ${entry.refusal?.code ?? ''} ${entry.isUnsent ?? ''}`;
+    const focused = this.list.querySelector('.pending:focus-within');
+    const { isStuck } = this.outbox;
+    const rows = this.outbox.of(this.conversation.id).filter((entry) => !entry.isCovered).map((kept) => {
+      const entry = { ...kept, isUnsent: kept.isUnsent || isStuck };
+      const key = `${entry.name} ${entry.refusal?.code ?? ''} ${entry.isUnsent}`;
       const row = before.get(key) ?? this.maker.pending(entry);
       before.delete(key);
       return Object.assign(row, { key });
@@ -382,6 +385,7 @@ export class History extends Ends {
     const end = [...this.list.children].slice(-rows.length);
     if (rows.some((row, index) => end[index] !== row)) this.list.append(...rows);
     if (this.isFollowing) this.scroller.scrollTop = this.scroller.scrollHeight;
+    if (focused && !focused.isConnected) this.scroller.focus({ preventScroll: true });
   }
 
   quote(seq, show) {

@@ -13,7 +13,12 @@ export async function startLanguage() {
 }
 
 export async function useLanguage(code, keep = true) {
-  if (!loaded[code]) loaded[code] = (await import('./ru.js')).phrases;
+  try {
+    loaded[code] ??= (await import('./ru.js')).phrases;
+  } catch {
+    // English is there.
+    return;
+  }
   language = code;
   phrases = loaded[code];
   plural = new Intl.PluralRules(code);

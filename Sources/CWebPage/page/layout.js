@@ -3,12 +3,15 @@ import { h, fill, icon, iconButton, announce, silence, betweenClicks } from './d
 import { t, n, number, brief, exact } from './i18n.js';
 import { excerpt, line } from './text.js';
 import { avatar, eventText } from './row.js';
-import { ConversationView } from './conversation.js';
+import { ConversationView, announceNote } from './conversation.js';
 import { startKeys } from './keys.js';
 import * as shell from './shell.js';
 
 /** The addresses of views begin with a comma, which no name contains. */
 const viewMark = ',';
+
+/** After a change of the server's release, a part that was not needed before is not there any more. */
+export const unfetched = 'This part of the page cannot be fetched. The server may have a new release.';
 
 export const addressOf = (name, seq) => `#/${encodeURIComponent(name).replaceAll('%40', '@')}${seq ? `/${seq}` : ''}`;
 
@@ -130,6 +133,8 @@ export class Layout {
 
   #showList;
   #isShowing = false;
+  /** The conversation that is scrolled into sight. */
+  #listed;
   #showSoon() {
     if (this.#isShowing) return;
     this.#isShowing = true;
@@ -149,6 +154,8 @@ export class Layout {
     const shown = state.sorted;
     if (current && !shown.includes(current)) shown.unshift(current);
     fill(this.list, shown.map((one) => this.#item(one, one === current)));
+    if (current !== this.#listed) this.list.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest' });
+    this.#listed = current;
     if (focused) [...this.list.querySelectorAll('a')].find((link) => link.getAttribute('href') === focused)?.focus({ preventScroll: true });
     const unread = state.unread;
     document.title = `${unread > 0 ? `(${number(unread)}) ` : ''}${this.#view?.title ?? 'natter'} · natter`;
@@ -250,6 +257,7 @@ export class Layout {
         this.#view.history.to(seq);
         shell.did(shell.log(this.#view.conversation, seq));
       }
+      this.#keepFocus();
       return undefined;
     }
     return this.#showConversation(name, seq);
@@ -299,7 +307,9 @@ export class Layout {
     this.cause = null;
     this.#uncover();
     await this.#view.open(seq);
+    if (signal.aborted) return;
     if (this.areDetailsOpen) this.#showDetails();
+    this.#keepFocus();
   }
 
   /** In a narrow window, people lie over what was chosen there. */
@@ -316,25 +326,40 @@ export class Layout {
     }
     const signal = this.#begin(`,${name}`);
     this.side.parentElement.classList.add('is-open');
-    const module = await this.load(load);
-    if (signal.aborted || !module) return;
+    const module = await load().catch(() => null);
+    if (signal.aborted) return;
+    if (!module) {
+      fill(this.center, h('div', { class: 'empty' }, h('p', { role: 'alert' }, t(unfetched)),
+        h('button', { type: 'button', class: 'primary', click: () => location.reload() }, t('Load the page again'))));
+      this.#state.on('connection', ({ phase }) => phase === 'live' && this.#route(), signal);
+      return;
+    }
     const view = module.show(this, signal, rest, query);
     this.#view = view;
     fill(this.center, view.element);
     this.#showList();
     this.#uncover();
+    if (this.areDetailsOpen) this.#showDetails();
     view.started?.();
+    this.#keepFocus();
   }
 
-  /** Fetches a part of the page. After a change of the server's release it is not there any more. */
+  /** Fetches a part of the page for what is shown, which stays if that fails. */
   async load(importing) {
     try {
       return await importing();
     } catch {
-      fill(this.center, h('div', { class: 'empty' }, h('p', { role: 'alert' }, t('This part of the page cannot be fetched. The server may have a new release.')),
-        h('button', { type: 'button', class: 'primary', click: () => location.reload() }, t('Load the page again'))));
+      announceNote(this, t(unfetched));
       return null;
     }
+  }
+
+  /** Where what had the focus is not seen any more, a reader would be at the page's beginning. */
+  #keepFocus() {
+    const { activeElement } = document;
+    if (activeElement !== document.body && activeElement.getClientRects().length > 0) return;
+    const isOpen = this.center.getClientRects().length > 0;
+    (isOpen ? this.center : this.list.querySelector('[aria-current]') ?? this.list.querySelector('a'))?.focus({ preventScroll: true });
   }
 
   get view() {
@@ -385,7 +410,7 @@ export class Layout {
       (this.details.querySelector('input') ?? this.details.querySelector('button'))?.focus();
     } else {
       this.#peopleEnder?.abort();
-      if (hadFocus) document.getElementById('details-button')?.focus();
+      if (hadFocus) (document.getElementById('details-button') ?? this.center).focus();
     }
     this.#view?.detailsChanged?.(this.areDetailsOpen);
   }

@@ -13,7 +13,7 @@ export function field(label, attributes, hint) {
   const element = h('div', { class: 'field' }, h('label', { for: id }, label), input, note);
   /** Shows an error, or the hint again. */
   const say = (text, isError = true) => {
-    note.textContent = text ?? hint ?? '';
+    note.textContent = text || hint || '';
     note.classList.toggle('error', Boolean(text) && isError);
     if (text && isError) input.setAttribute('aria-invalid', 'true');
     else input.removeAttribute('aria-invalid');
@@ -42,11 +42,15 @@ export function languageSwitch(changed) {
 export function showLogin(root, { known = '', notice = '', stays = true } = {}) {
   return new Promise((resolve) => {
     let isRegistering = false;
+    let isRendered = false;
     const kept = { name: known, password: '', stay: stays, invite: '' };
     const render = () => {
       document.title = 'natter';
       fill(root, h('main', { class: 'entrance' }, form()));
-      (kept.name && !isRegistering ? root.querySelector('[type=password]') : root.querySelector('input')).focus();
+      // With a notice, the next letters that are typed were meant for what was there before.
+      const told = root.querySelector('.notice');
+      (told && !isRendered ? told : kept.name && !isRegistering ? root.querySelector('[type=password]') : root.querySelector('input')).focus();
+      isRendered = true;
     };
     const form = () => {
       const name = field(t('Name'), { name: 'username', autocomplete: 'username', required: true, maxlength: 64, value: kept.name }, isRegistering ? t('How others see you. It cannot be changed.') : '');
@@ -124,7 +128,7 @@ export function showLogin(root, { known = '', notice = '', stays = true } = {}) 
       } }, isRegistering ? t('I have an account: log in') : t('Create an account'));
       return h('form', { class: 'card', submit, novalidate: true },
         h('h1', { class: 'brand' }, 'natter'), h('p', { class: 'where' }, location.host),
-        notice && h('p', { class: 'notice', role: 'status' }, notice),
+        notice && h('p', { class: 'notice', role: 'status', tabindex: '-1' }, notice),
         h('h2', null, isRegistering ? t('Create an account') : t('Log in')),
         name.element, password.element, invite?.element,
         h('div', { class: 'check' }, stay, h('label', { for: stayId }, t('Keep me logged in'), h('span', { class: 'hint', id: `${stayId}-hint` }, t('Otherwise only this tab, until it is closed or loaded again')))),

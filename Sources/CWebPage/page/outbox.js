@@ -1,6 +1,9 @@
 // Messages on their way. Each has an id that is made and kept before the first try, so that it arrives once: after a
 // reload, a lost connection, with two tabs.
 import { freshKey, meant, Refusal } from './api.js';
+import { announce } from './dom.js';
+import { errorText } from './errors.js';
+import { t } from './i18n.js';
 import * as storage from './storage.js';
 
 /** In milliseconds. A tab that is frozen by the browser keeps its lock. */
@@ -66,6 +69,11 @@ export class Outbox {
   /** What was refused. Its conversation may be out of reach. */
   get refused() {
     return [...this.#entries.values()].filter((entry) => entry.refusal).sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  /** Whether the first one could not be sent, so that the others wait for it. */
+  get isStuck() {
+    return Boolean(this.#next()?.isUnsent);
   }
 
   /** Keeps a message and tries to send it. */
@@ -168,6 +176,7 @@ export class Outbox {
         if (!(error instanceof Refusal) || error.status === 401) return undefined;
         if (!error.isPassing) {
           this.#keep(entry, { refusal: { code: error.code, message: error.message }, isCovered: false });
+          announce(t('not sent: {reason}', { reason: errorText(error) }));
           continue;
         }
         this.#failures += 1;

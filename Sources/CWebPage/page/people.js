@@ -186,7 +186,7 @@ function groupPart(layout, conversation, signal) {
       // One fill, so that the focus stays in both.
       refill(section, h('h2', null, line(name)), failure,
         isAdmin && h('form', { class: 'stack', submit: () => {
-          const wanted = newMember.input.value.trim();
+          const wanted = newMember.input.value.trim().replace(/^@/, '');
           if (!wanted) return;
           act(async () => {
             await state.change('PUT', ['groups', name, 'members', wanted], {}, group);

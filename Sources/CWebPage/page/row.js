@@ -60,12 +60,12 @@ export class RowMaker {
     li.classList.toggle('event', kind !== 'text');
     const time = h('time', { datetime: message.time }, clock(message.ts));
     if (kind === 'event') {
-      fill(li, h('p', { class: 'event-text' }, h('span', { class: 'sender' }, line(message.sender)), ' ', h('span', { dir: 'auto' }, ...this.#body(message)), ' ', time));
+      fill(li, h('p', { class: 'event-text' }, h('bdi', { class: 'sender' }, line(message.sender)), ' ', h('span', { dir: 'auto' }, ...this.#body(li)), ' ', time));
     } else {
       const sender = h('span', { class: `sender ${tint(message.sender)}` }, line(message.sender), message.imported && h('span', { class: 'note' }, ` ${t('imported')}`));
       const bubble = h('div', { class: 'bubble' }, sender,
         message.about && this.#quoted(message),
-        h('span', { class: 'text', dir: 'auto' }, ...this.#body(message)),
+        h('span', { class: 'text', dir: 'auto' }, ...this.#body(li)),
         h('span', { class: 'meta' },
           message.via && h('span', { class: 'note' }, t('via {name}', { name: line(message.via) })),
           message.edited && !message.deleted && h('span', { class: 'note', title: editedTitle(message.edited) }, t('(edited)')),
@@ -75,17 +75,18 @@ export class RowMaker {
     this.decorate(li, li.previous, li.hasLine);
   }
 
-  #body(message) {
+  #body(li) {
+    const { message } = li;
     if (message.deleted) return [h('em', null, t('(deleted)'))];
     if (message.erased) return [h('em', null, t('(erased)'))];
     const event = message.kind === 'event' && eventText(message.text);
     if (event) return [event];
     const cut = fold(message.text);
-    if (cut === null) return nodes(message.text);
+    if (cut === null || li.isUnfolded) return nodes(message.text);
     const more = h('button', { type: 'button', class: 'link unfold', click: (event) => {
-      const place = event.currentTarget.parentElement;
-      fill(place, ...nodes(message.text));
-      place.closest('.row').focus();
+      li.isUnfolded = true;
+      fill(event.currentTarget.parentElement, ...nodes(message.text));
+      li.focus();
     } }, t('Show all ({n} characters)', { n: number(message.text.length) }));
     return [...nodes(message.text.slice(0, cut)), '… ', more];
   }

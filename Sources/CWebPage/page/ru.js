@@ -330,6 +330,7 @@ export const phrases = {
   'the query has more than {a} words': 'в запросе больше {a} слов',
   'the query only says what to leave out; add a word to search for': 'запрос говорит только, что исключить; добавьте слово, которое искать',
   "'{a}*' needs {b} or more letters before the '*'": 'в «{a}*» нужно не меньше {b} букв перед «*»',
+  'this server keeps messages for {a} days at most': 'этот сервер хранит сообщения не дольше {a} дн.',
   'enter from 1 to 36500 days, or nothing': 'введите от 1 до 36500 дней или ничего',
   'this server takes no new accounts': 'этот сервер не принимает новых пользователей',
 

@@ -78,7 +78,7 @@ export function show(layout, signal, rest, query) {
       fill(results);
       more.hidden = true;
       where.of = where.selectedOptions[0]?.of;
-      asked = { query: words.input.value.trim(), conversation: where.value, from: from.input.value.trim(), since: since.input.value, until: until.input.value };
+      asked = { query: words.input.value.trim(), conversation: where.value, from: from.input.value.trim().replace(/^@/, ''), since: since.input.value, until: until.input.value };
       // So that a reload, and the way back from a hit, find it again.
       const { query: q, conversation: c, ...rest } = asked;
       const kept = new URLSearchParams(Object.entries({ q, c, ...rest }).filter(([, value]) => value));

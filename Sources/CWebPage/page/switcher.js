@@ -32,7 +32,7 @@ export function open(layout) {
   };
   let asked = 0;
   const search = async () => {
-    const query = input.value.trim().toLowerCase();
+    const query = input.value.trim().replace(/^@/, '').toLowerCase();
     const matches = (name) => name.toLowerCase().includes(query);
     const conversations = state.sorted.map((one) => ({
       name: one.name, title: titleOf(one, state.me), note: one.unread ? t('{n} unread', { n: one.unread }) : '',

@@ -60,8 +60,9 @@ function trimmed(address) {
   let end = address.length;
   while (end > 0) {
     const last = address[end - 1];
-    if (/[.,;:!?'"»”’]/.test(last)) end -= 1;
-    else if (last === ')' && !address.slice(0, end).includes('(')) end -= 1;
+    const opening = { ')': '(', ']': '[' }[last];
+    const count = (mark) => address.slice(0, end).split(mark).length;
+    if (/[.,;:!?'"»”’`*]/.test(last) || (opening && count(last) > count(opening))) end -= 1;
     else break;
   }
   return address.slice(0, end);
@@ -79,7 +80,7 @@ function linkTo(address) {
   const start = address.indexOf('//') + 2;
   const plain = address.slice(start, start + url.host.length).toLowerCase() === url.host
     && /^([/?#]|$)/.test(address.slice(start + url.host.length));
-  const link = h('a', { href: url.href, target: '_blank', rel: 'noopener noreferrer', title: url.host });
+  const link = h('a', { href: url.href, dir: 'ltr', target: '_blank', rel: 'noopener noreferrer', title: url.host });
   if (plain) {
     link.append(address.slice(0, start), h('b', null, address.slice(start, start + url.host.length)), address.slice(start + url.host.length));
     return link;
@@ -114,6 +115,9 @@ export function fold(text) {
   }
   if (at < 0 && text.length <= foldedLength * 1.3) return null;
   let end = at < 0 ? foldedLength : Math.min(at, foldedLength);
+  // Not within an address, which would lead elsewhere.
+  const address = /https?:\/\/\S*$/i.exec(text.slice(0, end))?.index;
+  if (address > 0 && /\S/.test(text[end] ?? ' ')) end = address;
   // Not between the halves of a pair.
   if (/[\ud800-\udbff]/.test(text[end - 1])) end -= 1;
   return end;

@@ -72,6 +72,7 @@ public final class StoreBackup {
         }
         let lock = try Store.takeLock(directory, disk: disk)
         return try withExtendedLifetime(lock) {
+            try Store.requireDatabase(in: directory, disk)
             let connection = try Connection(path: Store.databasePath(directory), role: .reader, disk: disk)
             return try StoreBackup(directory, to: target, disk: disk, clock: clock, progress).run(connection, visit)
         }

@@ -256,9 +256,7 @@ final class FileEngine: StoreEngine {
         guard try (disk.information(Store.databasePath(directory))?.size ?? 0) == 0 else {
             return try RebuiltDatabase.discardUnfinished(directory, disk)
         }
-        guard try Store.hasLogs(directory, disk) else { return }
-        throw StoreOpenError.incomplete(
-            "'\(directory)' has logs but no database 'store.db'; put it back from a backup, or run 'natterd reindex'")
+        try Store.requireDatabase(in: directory, disk)
     }
 
     private func loadAndRecover(isRebuilt: Bool) throws -> LoadedState {

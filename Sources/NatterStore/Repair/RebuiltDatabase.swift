@@ -36,6 +36,7 @@ final class RebuiltDatabase {
         (self.root, self.disk, self.report) = (root, disk, report)
         let database = Store.databasePath(root)
         try RebuiltDatabase.finishFormer(root, disk, report)
+        try RebuiltDatabase.fillEmpty(database, disk, report)
         let exists = try (disk.information(database)?.size ?? 0) > 0
         if exists, try RebuiltDatabase.isWhole(database, disk) {
             isStaged = false
@@ -89,6 +90,17 @@ final class RebuiltDatabase {
         report("put '\(path)' in place, which a repair that was stopped had finished")
     }
 
+    /// The write-ahead log of a database of 0 bytes may hold all of it, as that of a young store does. SQLite reads it behind a
+    /// page of any content, and would remove it otherwise.
+    private static func fillEmpty(_ database: String, _ disk: any Disk, _ report: (Phrase) -> Void) throws(DiskError) {
+        guard try disk.information(database)?.size == 0, let log = try disk.information(database + "-wal"), log.size > 0
+        else { return }
+        let file = try disk.open(database, .readWrite)
+        try file.write([UInt8](repeating: 0, count: 4_096), at: 0)
+        try file.sync()
+        report("'\(database)' was empty; what its write-ahead log holds is taken")
+    }
+
     /// Removes what a stopped run has left beside a database that is used: later it would be older.
     static func discardUnfinished(_ root: String, _ disk: any Disk) throws(DiskError) {
         try disk.removeDatabase(stagedPath(root))
@@ -104,8 +116,7 @@ final class RebuiltDatabase {
         do {
             guard try isSound(path, disk) else { return false }
             // Nothing reads pages that nothing leads to, but they are still damage.
-            if try (disk.information(path + "-wal")?.size ?? 0) > 0 { return true }
-            return try PageScan.damagedPages(of: disk.open(path, .read)).isEmpty
+            return try Store.damagedPages(path, disk).isEmpty
         } catch let error as SQLiteError where !error.isOfContent {
             throw error
         } catch let error as DiskError where error.code.isOfProcess {

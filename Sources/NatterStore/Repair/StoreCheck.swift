@@ -99,11 +99,14 @@ public final class StoreCheck {
 
     private func run() throws {
         for damage in try RememberedErasures(directory, disk).damages() { report(damage) }
-        if try disk.information(database) == nil {
+        let found = try disk.information(database)
+        // Of a database of 0 bytes, SQLite would remove the WAL, which may hold all of it.
+        if (found?.size ?? 0) == 0 {
             // A new directory has neither. If there are only logs, the record of which messages count is lost.
             try checkUnknownFiles()
             if try Store.hasLogs(directory, disk) {
-                report(StoreDamage(file: database, problem: "the database is missing"))
+                let problem: Phrase = found == nil ? "the database is missing" : "the database is empty"
+                report(StoreDamage(file: database, problem: problem))
             }
             return
         }
@@ -192,8 +195,6 @@ public final class StoreCheck {
             if !error.isOfContent { throw error }
             problems.append(error.message)
         }
-        // After a crash, the WAL may contain the whole form of a page that is torn in the database.
-        if problems.isEmpty, (try? disk.information(database + "-wal")?.size) ?? 0 > 0 { return }
         try reportPages(or: problems)
     }
 
@@ -201,7 +202,7 @@ public final class StoreCheck {
     private func reportPages(or problems: [Phrase]) throws(DiskError) {
         var problems = problems
         do throws(DiskError) {
-            let pages = try PageScan.damagedPages(of: disk.open(database, .read))
+            let pages = try Store.damagedPages(database, disk)
             for offset in pages {
                 report(StoreDamage(file: database, offset: offset, problem: "the checksum of a page differs"))
             }
