@@ -121,7 +121,10 @@ final class WriterCore: @unchecked Sendable {
                 if place != former { continue }
             }
             if builder.isEmpty {
-                try engine.confirm()
+                do { try engine.confirm(place) } catch let reason as HistoryWentBack {
+                    try loadAnew(because: reason)
+                    continue
+                }
                 return builder.answer()
             }
             attempts &+= 1
@@ -159,7 +162,7 @@ final class WriterCore: @unchecked Sendable {
                         return false
                     }
                     // This entry is our own: it was written, but the answer was lost.
-                    try engine.confirm()
+                    try engine.confirm(first.end)
                     publish(entry, builder, at: first.end)
                     // The requests are answered even if applying later entries fails.
                     do { try takeOver(Array(others.dropFirst())) } catch { _ = fail(error) }

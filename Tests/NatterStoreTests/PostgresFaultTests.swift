@@ -248,7 +248,8 @@ struct PostgresFaultTests {
     func withoutStandby(function: String) throws {
         let cluster = try PostgresCluster()
         let uri = try cluster.makeDatabase()
-        let server = try servers(uri, patienceMilliseconds: 500)[0]
+        let all = try servers(uri, patienceMilliseconds: 500)
+        let server = all[0]
         func setStandbys(_ names: String) throws {
             try cluster.query("ALTER SYSTEM SET synchronous_standby_names='\(names)'", in: uri)
             try cluster.query("SELECT pg_reload_conf()", in: uri)
@@ -268,17 +269,30 @@ struct PostgresFaultTests {
             try cluster.query(
                 "SELECT \(function)(pid) FROM pg_stat_activity WHERE wait_event='SyncRep'", in: uri) == ["t"]
         }
-        // Then nobody is told that it is stored, also who sends it again
+        // Then nobody is told that it is stored, also who sends it again, here or at another server
         poster.join()
         #expect(answer.withLock { $0?.refusal } == .outcomeUnknown)
-        #expect(try server.post(["late"], key: "k").first?.refusal != nil)
+        for server in all { #expect(try server.post(["late"], key: "k").first?.refusal != nil) }
         // Until there is no standby to wait for
         try setStandbys("")
         try eventually("it is acknowledged") { try server.post(["late"], key: "k").first?.message?.seq == Seq(2) }
         #expect(try server.all().map(\.text) == ["before", "late"])
-        #expect(!server.store.isFailed)
-        server.store.close()
+        for server in all {
+            #expect(!server.store.isFailed)
+            server.store.close()
+        }
         cluster.stop(SIGINT)
+    }
+
+    @Test("an entry whose answer was lost is not confirmed by a PostgreSQL that never had it")
+    func confirmedElsewhere() throws {
+        let server = try servers(uri)[0]
+        let engine = try #require(server.store.engine as? PostgresEngine)
+        let place = server.store.state.withLock { $0.place }
+        let lost = LogPlace(number: place.number, chain: Digest(of: []))
+        #expect(throws: HistoryWentBack.self) { try engine.state.withLock { try $0.log.confirm(lost) } }
+        try engine.confirm(place)
+        #expect(try server.post(["after"]).first?.message?.seq == Seq(2))
     }
 
     @Test("a full disk under the copy of the rows undoes a trim, and the next one does it")

@@ -63,6 +63,47 @@ struct WriteAheadLogTests {
         #expect(refused > 200, "\(refused) refused, \(whole) whole")
     }
 
+    @Test("beside a database of 0 bytes, a check and a backup leave the log, and a repair takes all that it has")
+    func emptied() throws {
+        let killed = try Killed(20)
+        let path = killed.directory.path + "/store"
+        try killed.put(killed.wal, in: path)
+        try disk.replaceContents(of: path + "/store.db", with: [])
+        try disk.makeDirectories(path + "/logs")
+        try disk.replaceContents(of: path + "/logs/mark", with: [])
+        var damages: [StoreDamage] = []
+        _ = try StoreCheck.run(path) { damages.append($0) }
+        #expect(damages.contains { $0.file.hasSuffix("/store.db") && "\($0.problem)" == "the database is empty" }, "\(damages)")
+        #expect(throws: StoreOpenError.self) { try StoreBackup.run(path, to: killed.directory.path + "/backup") }
+        #expect(try disk.contents(of: path + "/store.db-wal", limit: 1 << 24) == killed.wal)
+        _ = try StoreRebuild.run(path, .repair)
+        #expect(try TestStore(path).all().count == killed.count)
+    }
+
+    @Test("a damaged page is found beside a log, unless a commit there has written it anew")
+    func pagesBesideLog() throws {
+        let live = try TemporaryDirectory()
+        let first = try TestStore(live.path)
+        for number in 1...20 { try first.post(["message \(number)"]) }
+        first.store.close()
+        let store = try TestStore(live.path)
+        try store.post(["in the log"])
+        let database = try disk.contents(of: live.path + "/store.db", limit: 1 << 24)
+        let wal = try disk.contents(of: live.path + "/store.db-wal", limit: 1 << 24)
+        let copy = try TemporaryDirectory()
+        var (found, replaced) = (0, 0)
+        for offset in stride(from: 0, to: database.count, by: 4_096) {
+            var flipped = database
+            flipped[offset + 2_000] ^= 1
+            try disk.replaceContents(of: copy("store.db"), with: flipped)
+            try disk.replaceContents(of: copy("store.db-wal"), with: wal)
+            let pages = try Store.damagedPages(copy("store.db"), disk)
+            #expect(pages.isEmpty || pages == [UInt64(offset)])
+            if pages.isEmpty { replaced += 1 } else { found += 1 }
+        }
+        #expect(found > 5 && replaced > 0, "\(found) found, \(replaced) replaced")
+    }
+
     @Test("a log that ends in its last commit is what a crash leaves: it is not reported")
     func torn() throws {
         let killed = try Killed(5)

@@ -29,10 +29,10 @@ protocol StoreEngine: AnyObject, Sendable {
     ///   the disk is unknown.
     func append(_ entry: LogEntry, with blocks: [WrittenBlocks]) throws -> Appended
 
-    /// Makes sure that what was read from the log survives whatever an acknowledged entry survives. Call before a request is told
-    /// that it is in the log already. Does nothing unless the answer to an entry was lost.
-    /// - Throws: `StoreError.outcomeUnknown`.
-    func confirm() throws
+    /// Makes sure that what was read from the log up to a place survives whatever an acknowledged entry survives. Call before a
+    /// request is told that it is in the log already. Does nothing unless that is in doubt.
+    /// - Throws: `StoreError.outcomeUnknown`; `HistoryWentBack` if the log does not lead through that place.
+    func confirm(_ place: LogPlace) throws
 
     /// Waits for this store's turn if stores propose entries at the same time, until the next `append` or
     /// `checkpointIfDue`.
@@ -101,7 +101,7 @@ protocol StoreEngine: AnyObject, Sendable {
 }
 
 extension StoreEngine {
-    func confirm() throws {}
+    func confirm(_ place: LogPlace) throws {}
     func lineUp(behind place: LogPlace) throws -> [LogEntry] { [] }
     var trouble: StoreTrouble? { nil }
     var shortLogCount: Int { 0 }

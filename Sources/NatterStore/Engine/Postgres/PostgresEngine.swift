@@ -377,7 +377,7 @@ final class PostgresEngine: StoreEngine {
         return answer
     }
 
-    func confirm() throws { try state.withLock { try $0.log.confirm() } }
+    func confirm(_ place: LogPlace) throws { try state.withLock { try $0.log.confirm(place) } }
 
     func lineUp(behind place: LogPlace) throws -> [LogEntry] { try read { try $0.lineUp(behind: place) } }
 

@@ -22,8 +22,9 @@ struct PostgresLog {
     private var queued = 0
     /// The latest attempt whose answer was lost.
     private var uncertain: LogEntry.Author?
-    /// Whether an entry whose answer was lost may be in the log without a synchronous standby having it.
-    private var isUnconfirmed = false
+    /// Whether the log may have an entry that no synchronous standby has: the answer to one of this server was lost, or one of
+    /// another was read, which a restart of PostgreSQL makes visible before a standby has it.
+    private var isUnconfirmed = true
     /// What the connection leads to; nil before the first one.
     private var origin: String?
     /// Whether it leads elsewhere now, where entries may be missing that others have read, and no epoch has begun since.
@@ -89,7 +90,11 @@ struct PostgresLog {
     // MARK: Reading
 
     mutating func entries(after place: LogPlace, limit: Int) throws -> [LogEntry] {
-        try translating { log in try PostgresEntries.read(log.connected(), after: place, limit) }
+        try translating { log in
+            let found = try PostgresEntries.read(log.connected(), after: place, limit)
+            log.noteRead(found)
+            return found
+        }
     }
 
     /// The blocks of a conversation that others have sealed.
@@ -137,20 +142,29 @@ struct PostgresLog {
 
     /// See `StoreEngine.confirm`. A commit that writes to the write-ahead log waits until the standbys have all before it, which
     /// reading does not.
-    mutating func confirm() throws {
+    mutating func confirm(_ place: LogPlace) throws {
         guard isUnconfirmed else { return }
         do {
             try translating { log in
                 let connection = try log.connected()
-                let end = log.holdsLock ? "; COMMIT" : ""
-                try connection.execute("SELECT pg_logical_emit_message(true,'natter','')\(end)")
-                (log.holdsLock, log.isUnconfirmed) = (false, false)
+                // After a lost connection this may be another PostgreSQL, which never had it.
+                let found = try connection.run(
+                    "SELECT pg_logical_emit_message(true,'natter','') FROM log WHERE number=$1 AND chain=$2",
+                    .unsigned(place.number), .bytes(place.chain.bytes))
+                if log.holdsLock { try connection.execute("COMMIT") }
+                log.holdsLock = false
+                guard found.count == 1 else { throw HistoryWentBack() }
+                log.isUnconfirmed = false
             }
+        } catch let reason as HistoryWentBack {
+            throw reason
         } catch {
             turn.note(isHeldUp: true)
             throw StoreError.outcomeUnknown
         }
     }
+
+    private mutating func noteRead(_ entries: [LogEntry]) { if !entries.isEmpty { isUnconfirmed = true } }
 
     private mutating func propose(
         _ entry: LogEntry, _ blocks: [WrittenBlocks], _ connection: PostgresConnection
@@ -183,10 +197,11 @@ struct PostgresLog {
     /// cursors of the lost history from later ones.
     ///
     /// - Returns: nil if the entry may be next.
-    private func moved(_ entry: LogEntry, _ connection: PostgresConnection) throws -> Appended? {
+    private mutating func moved(_ entry: LogEntry, _ connection: PostgresConnection) throws -> Appended? {
         guard isElsewhere, !entry.changes.contains(where: \.beginsEpoch) else { return nil }
-        return .behind(
-            try PostgresEntries.read(connection, after: entry.before, PostgresLog.readLimit), isMoved: true)
+        let others = try PostgresEntries.read(connection, after: entry.before, PostgresLog.readLimit)
+        noteRead(others)
+        return .behind(others, isMoved: true)
     }
 
     /// See `StoreEngine.lineUp`.
@@ -211,8 +226,10 @@ struct PostgresLog {
             PostgresEntries.reading(after: place, PostgresLog.readLimit),
         ])
         holdsLock = true
-        return try answers.last.map { try PostgresEntries.read(connection, after: place, PostgresLog.readLimit, $0) }
-            ?? []
+        let others =
+            try answers.last.map { try PostgresEntries.read(connection, after: place, PostgresLog.readLimit, $0) } ?? []
+        noteRead(others)
+        return others
     }
 
     /// Inserts an entry with its rows and commits, in the transaction that holds the lock or else in one of its own.
