@@ -20,7 +20,7 @@ struct ServiceStatus: Codable, Sendable, Equatable {
     /// What keeps the server from working as it should: a full disk, a sealer or a search index that has stopped, a clock
     /// that has jumped, a certificate that ends soon, settings that could not be reloaded. A server of an earlier version does not say.
     var problems: [Problem]?
-    /// The servers that share the store; null for a store of files.
+    /// The servers that share the store; null for a store of files, and while the database can't be read.
     var nodes: [Node]?
     var users: Users
     var sessions: Int
@@ -119,7 +119,8 @@ extension ServiceStatus {
         self.store = store.id.description
         epoch = counts.epoch
         _failure = OrNull(wrappedValue: store.failure)
-        problems = store.troubles().map { Problem($0.name, $0.phrase) }
+        let troubles = store.troubles()
+        problems = troubles.map { Problem($0.name, $0.phrase) }
         if let jump = (store.clock as? SteadyClock)?.jump {
             problems?.append(Problem("clock", ServeCommand.jumped(by: jump)))
         }
@@ -140,7 +141,8 @@ extension ServiceStatus {
                         "\(count) place of the log files is damaged, as far as they were read; run 'natterd fsck'",
                         "\(count) places of the log files are damaged, as far as they were read; run 'natterd fsck'")))
         }
-        if store.isShared {
+        // A lock there would keep the operator waiting for what is known.
+        if store.isShared, !troubles.contains(where: { $0.name == "database" }) {
             nodes = try store.nodes().map {
                 Node(name: $0.name, this: $0.isThis, seen: $0.seen.rfc3339, behind: $0.entriesBehind)
             }

@@ -97,7 +97,9 @@ extension Store {
     /// - Throws: `StoreOpenError.incomplete` if there are logs without a database, or with one of 0 bytes, whose write-ahead log
     ///   SQLite would remove.
     static func requireDatabase(in directory: String, _ disk: any Disk) throws {
-        guard try (disk.information(databasePath(directory))?.size ?? 0) == 0, try hasLogs(directory, disk) else { return }
+        guard try (disk.information(databasePath(directory))?.size ?? 0) == 0, try hasLogs(directory, disk) else {
+            return
+        }
         throw StoreOpenError.incomplete(
             "'\(directory)' has logs but no database 'store.db'; put it back from a backup, or run 'natterd reindex'")
     }

@@ -232,6 +232,28 @@ extension RepairTests {
     }
 
     @Test(
+        "a personal conversation of a lost account is damage, and a repair gives it back once there is that account again"
+    )
+    func personalOfLostAccount() throws {
+        let store = try TestStore(users: ["alice", "bob"])
+        #expect(try store.post(["hello"], to: "@bob").first?.message != nil)
+        try store.reopen { directory in
+            try Connection(path: directory + "/store.db", role: .writer).execute("DELETE FROM account WHERE name='bob'")
+            var found: [StoreDamage] = []
+            _ = try StoreCheck.run(directory) { found.append($0) }
+            #expect(found.contains { $0.problem.english.contains("natterd user add") }, "\(found)")
+            #expect(try StoreRepair.run(directory) { _ in }.left.damages == 1)
+        }
+        _ = try store.user("bob")
+        try store.reopen { directory in
+            let left = try StoreRepair.run(directory) { _ in }.left
+            #expect(left.damages == 0)
+        }
+        #expect(try store.post(["again"], to: "@bob").first?.message?.seq == Seq(2))
+        #expect(try store.all("@alice", as: "bob").map(\.text) == ["hello", "again"])
+    }
+
+    @Test(
         "a database that is cut before anything is in a log is repaired, and kept as it was", arguments: [1, 8, 14, 20])
     func cutDatabase(pages: UInt64) throws {
         let store = try TestStore(users: ["alice", "bob"])

@@ -73,7 +73,9 @@ struct WriteAheadLogTests {
         try disk.replaceContents(of: path + "/logs/mark", with: [])
         var damages: [StoreDamage] = []
         _ = try StoreCheck.run(path) { damages.append($0) }
-        #expect(damages.contains { $0.file.hasSuffix("/store.db") && "\($0.problem)" == "the database is empty" }, "\(damages)")
+        #expect(
+            damages.contains { $0.file.hasSuffix("/store.db") && "\($0.problem)" == "the database is empty" },
+            "\(damages)")
         #expect(throws: StoreOpenError.self) { try StoreBackup.run(path, to: killed.directory.path + "/backup") }
         #expect(try disk.contents(of: path + "/store.db-wal", limit: 1 << 24) == killed.wal)
         _ = try StoreRebuild.run(path, .repair)

@@ -35,6 +35,9 @@ struct PostgresHealthTests {
             #expect(health.status == 503 && health.text.contains(fault == .locked ? "lock" : "answer"), "\(health)")
             usleep(500_000)
         }
+        let status = try Daemon.run(
+            ["--data", directory("data"), "status"], home: directory.path, environment: [:], input: .nothing)
+        #expect(status.code == 0 && status.output.contains(fault == .locked ? "lock" : "answer"), "\(status)")
         // All workers wait for the database, because of a token that another server may know.
         let waiting = try (0..<4).map { _ in
             try ChildProcess(

@@ -110,6 +110,21 @@ final class RebuiltPeople {
         AccountPair(AccountID(rawValue: try account(one)), AccountID(rawValue: try account(other)))
     }
 
+    /// The users of a personal conversation by its id; nil if one of them has no account.
+    ///
+    /// - Parameter known: has one of them, unless it is empty.
+    func users(of id: ConversationID, in store: StoreID, knowing known: Set<String>) throws(SQLiteError) -> [String]? {
+        let names = try connection.rows("SELECT name FROM account") { $0.text(0) }
+        // Of all pairs, there may be too many to try.
+        for one in known.isEmpty ? Array(names.prefix(100)) : known.sorted() {
+            for other in names {
+                let users = ConversationID.inOrder([one, other])
+                if ConversationID.derived(store: store, kind: .personal, users: users) == id { return users }
+            }
+        }
+        return nil
+    }
+
     /// A conversation as its log describes it.
     struct Origin {
         let kind: ConversationKind

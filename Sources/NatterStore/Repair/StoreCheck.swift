@@ -157,6 +157,14 @@ public final class StoreCheck {
         for conversation in conversations {
             summary.conversations += 1
             sealedEnds[conversation.identity.id.description] = conversation.sealedSeq
+            if conversation.identity.kind == .personal, conversation.identity.users.count < 2 {
+                report(
+                    StoreDamage(
+                        file: database,
+                        problem:
+                            "the personal conversation '\(conversation.label)' is of an account that is lost; make that account again with 'natterd user add', then run 'natterd fsck --repair'"
+                    ))
+            }
             try LogCheck(self, conversation, connection).run()
             check(tails[conversation.identity.number] ?? [], of: conversation)
         }

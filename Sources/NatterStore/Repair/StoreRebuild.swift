@@ -130,7 +130,7 @@ public final class StoreRebuild {
             try people.addSenders(journal.senders)
             var logs: [(identity: ConversationIdentity, label: String, log: RebuiltLog)] = []
             for conversation in known {
-                let identity = try withUsers(conversation.identity, survey, people, connection)
+                let identity = try withUsers(conversation.identity, store, survey, journal, people, connection)
                 let log = try rebuild(identity, conversation, store, survey, journal, connection)
                 logs.append((identity, conversation.label, log))
             }
@@ -215,12 +215,17 @@ public final class StoreRebuild {
 
     /// Recreates the accounts of a personal conversation if the database has lost them.
     private func withUsers(
-        _ identity: ConversationIdentity, _ survey: LogSurvey, _ people: RebuiltPeople, _ connection: Connection
+        _ identity: ConversationIdentity, _ store: StoreID, _ survey: LogSurvey, _ journal: JournalContents,
+        _ people: RebuiltPeople, _ connection: Connection
     ) throws -> ConversationIdentity {
-        guard identity.kind == .personal, identity.users.count < 2,
-            let users = survey.headers(of: identity.id).first?.users,
-            users.count == 2
-        else { return identity }
+        guard identity.kind == .personal, identity.users.count < 2 else { return identity }
+        var users = survey.headers(of: identity.id).first?.users ?? []
+        if users.count != 2 {
+            // Without a log file, the id tells which two they are, if both have accounts.
+            let senders = (journal.records[identity.number] ?? []).map { String(decoding: $0.sender, as: UTF8.self) }
+            users = try people.users(of: identity.id, in: store, knowing: Set(identity.users + senders)) ?? []
+        }
+        guard users.count == 2 else { return identity }
         let pair = try people.pair(users[0], users[1])
         try connection.run(
             "UPDATE conversation SET user_a=?, user_b=? WHERE number=?", pair.first.rawValue, pair.second.rawValue,
