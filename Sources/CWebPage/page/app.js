@@ -157,8 +157,7 @@ async function main() {
   for (;;) {
     if (!found.me) {
       const { showLogin } = await import('./login.js').catch(() => {
-        fill(root, h('main', { class: 'entrance' }, h('p', { role: 'alert' }, notice, ' ', t(unfetched)),
-          h('button', { type: 'button', class: 'primary', click: () => location.reload() }, t('Load the page again'))));
+        fill(root, h('main', { class: 'entrance' }, h('p', null, notice), unfetched()));
         return new Promise(() => {});
       });
       const { api } = await showLogin(root, { known: found.known, notice, stays: found.stays });

@@ -120,7 +120,7 @@ export class Composer {
     if (event.key === 'Enter' && !event.shiftKey && !event.altKey && (!isTouch() || event.ctrlKey || event.metaKey)) {
       event.preventDefault();
       this.send();
-    } else if (event.key === 'ArrowUp' && !event.altKey && !event.ctrlKey && !event.metaKey && !event.shiftKey && this.field.value === '' && !this.#edit) {
+    } else if (event.key === 'ArrowUp' && !event.altKey && this.field.value === '' && !this.#edit) {
       event.preventDefault();
       this.#editLast();
     } else if (event.key === 'Escape' && (this.#edit || this.#reply)) {

@@ -11,7 +11,8 @@ import * as shell from './shell.js';
 const viewMark = ',';
 
 /** After a change of the server's release, a part that was not needed before is not there any more. */
-export const unfetched = 'This part of the page cannot be fetched. The server may have a new release.';
+export const unfetched = () => [h('p', { role: 'alert' }, t('This part of the page cannot be fetched. The server may have a new release.')),
+  h('button', { type: 'button', class: 'primary', click: () => location.reload() }, t('Load the page again'))];
 
 export const addressOf = (name, seq) => `#/${encodeURIComponent(name).replaceAll('%40', '@')}${seq ? `/${seq}` : ''}`;
 
@@ -329,8 +330,7 @@ export class Layout {
     const module = await load().catch(() => null);
     if (signal.aborted) return;
     if (!module) {
-      fill(this.center, h('div', { class: 'empty' }, h('p', { role: 'alert' }, t(unfetched)),
-        h('button', { type: 'button', class: 'primary', click: () => location.reload() }, t('Load the page again'))));
+      fill(this.center, h('div', { class: 'empty' }, unfetched()));
       this.#state.on('connection', ({ phase }) => phase === 'live' && this.#route(), signal);
       return;
     }
@@ -349,17 +349,16 @@ export class Layout {
     try {
       return await importing();
     } catch {
-      announceNote(this, t(unfetched));
+      announceNote(this, unfetched()[0].textContent);
       return null;
     }
   }
 
   /** Where what had the focus is not seen any more, a reader would be at the page's beginning. */
   #keepFocus() {
-    const { activeElement } = document;
-    if (activeElement !== document.body && activeElement.getClientRects().length > 0) return;
-    const isOpen = this.center.getClientRects().length > 0;
-    (isOpen ? this.center : this.list.querySelector('[aria-current]') ?? this.list.querySelector('a'))?.focus({ preventScroll: true });
+    const isSeen = (element) => element.getClientRects().length > 0;
+    if (document.activeElement !== document.body && isSeen(document.activeElement)) return;
+    (isSeen(this.center) ? this.center : this.list.querySelector('[aria-current]') ?? this.list.querySelector('a'))?.focus({ preventScroll: true });
   }
 
   get view() {

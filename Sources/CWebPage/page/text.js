@@ -60,9 +60,7 @@ function trimmed(address) {
   let end = address.length;
   while (end > 0) {
     const last = address[end - 1];
-    const opening = { ')': '(', ']': '[' }[last];
-    const count = (mark) => address.slice(0, end).split(mark).length;
-    if (/[.,;:!?'"»”’`*]/.test(last) || (opening && count(last) > count(opening))) end -= 1;
+    if (/[.,;:!?'"»”’\x60*]/.test(last) || (/[)\]]/.test(last) && !address.includes(last === ')' ? '(' : '['))) end -= 1;
     else break;
   }
   return address.slice(0, end);
