@@ -62,6 +62,33 @@ extension BackupTests {
         }
     }
 
+    @Test(
+        "a damaged or missing file of a backup that is neither the database nor a log is named, and the rest is restored",
+        arguments: ["natterd.conf", "hooks/1.json", "secret"], [true, false])
+    func damagedSettings(file: String, isThere: Bool) throws {
+        let (directory, target) = (try TemporaryDirectory(), try TemporaryDirectory())
+        let store = try TestStore(directory.path)
+        try store.fill(10)
+        let cursor = try store.all().last?.cursor
+        store.store.close()
+        try disk.makeDirectory(directory("hooks"))
+        for name in ["natterd.conf", "hooks/1.json"] { try disk.replaceContents(of: directory(name), with: [65, 10]) }
+        _ = try StoreBackup.run(directory.path, to: target.path)
+        if isThere {
+            let former = try disk.contents(of: target(file), limit: 1_000)
+            try disk.replaceContents(of: target(file), with: [former[0] ^ 1] + former.dropFirst())
+        } else {
+            try disk.remove(target(file))
+        }
+        var damages: [StoreDamage] = []
+        let restored = try TemporaryDirectory()
+        let summary = try StoreRestore.run(target.path, into: restored.path, report: { _ in }) { damages.append($0) }
+        #expect(summary.damages == 1 && damages.map(\.file) == [target(file)], "\(damages)")
+        let copy = try TestStore(restored.path)
+        #expect(try copy.all().count == 10 && copy.all().last?.cursor == cursor)
+        #expect(try file == "secret" || (disk.information(restored(file)) != nil) == isThere)
+    }
+
     @Test("a log file that was damaged when it was backed up, and is whole again, is copied anew")
     func mendedSince() throws {
         let (directory, target) = (try TemporaryDirectory(), try TemporaryDirectory())

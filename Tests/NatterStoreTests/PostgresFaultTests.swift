@@ -284,6 +284,32 @@ struct PostgresFaultTests {
         cluster.stop(SIGINT)
     }
 
+    @Test(
+        "what was erased in another store, which the server's directory served before, takes no name, and is kept for that store"
+    )
+    func erasedElsewhere() throws {
+        let cache = try TemporaryDirectory()
+        func open(_ uri: String) throws -> TestStore {
+            let shared = try SharedStore(uri)
+            return try TestStore(cache.path, users: ["alice"]) {
+                try Store.open(shared, cache: cache.path, options: $0)
+            }
+        }
+        func remembered() throws -> [String] {
+            try RememberedErasures(cache("shared"), PosixDisk()).accounts().map(\.name.text)
+        }
+        let first = try open(uri)
+        _ = try first.user("bob")
+        _ = try waitFor { first.store.eraseAccount("bob", by: "operator", $0) }.get()
+        first.store.close()
+        let second = try open(cluster.makeDatabase())
+        second.store.waitForErasures()
+        #expect(try second.store.state.withLock { $0.account(named: "bob") } == nil && remembered() == [])
+        second.store.close()
+        try open(uri).store.close()
+        #expect(try remembered() == ["bob"])
+    }
+
     @Test("an entry whose answer was lost is not confirmed by a PostgreSQL that never had it")
     func confirmedElsewhere() throws {
         let server = try servers(uri)[0]

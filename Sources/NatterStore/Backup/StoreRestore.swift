@@ -42,8 +42,8 @@ public enum StoreRestore {
             let lock = try Store.takeLock(directory, disk: disk)
             try withExtendedLifetime(lock) {
                 try checkEmpty(directory, disk, mark: unfinishedName)
-                try copy(manifest, source, directory, disk, progress)
-                let lost = try damages(of: manifest, source, disk)
+                let lost =
+                    try copy(manifest, source, directory, disk, progress) + damages(of: manifest, source, disk)
                 for damage in lost { visit(damage) }
                 let found = try StoreCheck.check(directory, disk: disk, progress: progress, visit)
                 (summary.conversations, summary.messages) = (found.conversations, found.messages)
@@ -85,10 +85,12 @@ public enum StoreRestore {
         }
     }
 
+    /// - Returns: files that differ from what the backup wrote. They are restored as they are. Not the logs: the check of the store
+    ///   tells which messages are lost.
     private static func copy(
         _ manifest: BackupManifest, _ source: String, _ directory: String, _ disk: any Disk,
         _ report: @escaping (StoreProgress) throws -> Void
-    ) throws {
+    ) throws -> [StoreDamage] {
         if try disk.information(directory + "/" + unfinishedName) != nil {
             try clear(directory, keeping: Set(manifest.files.map(\.path) + [unfinishedName]), disk)
         }
@@ -98,6 +100,7 @@ public enum StoreRestore {
             progress.bytes += UInt64(count)
             try report(progress)
         }
+        var damages: [StoreDamage] = []
         var directories: Set<String> = [directory]
         let ordered = manifest.files.filter { $0.path != "store.db" } + manifest.files.filter { $0.path == "store.db" }
         for file in ordered {
@@ -111,21 +114,30 @@ public enum StoreRestore {
             }
             if try disk.information(target) != nil { try disk.remove(target) }
             let path = try manifest.location(of: file, in: source, disk: disk)
-            // A damaged log is restored, and the check tells which messages are lost. Other files have no checksums of their own.
-            let isLog = file.path.hasPrefix("logs/")
-            guard try disk.information(path)?.isRegular == true else {
-                if isLog { continue }
-                throw BackupError.damaged(path: path, problem: "is missing")
+            var problem: Phrase?
+            if try disk.information(path)?.isRegular == true {
+                let made = try disk.open(target, .create)
+                let (size, checksum) = try copy.append(path, from: 0, to: file.size, onto: made)
+                if size != file.size {
+                    problem = "is cut short"
+                } else if checksum != file.checksum {
+                    problem = "has another checksum than when it was written"
+                }
+                try made.sync()
+            } else {
+                problem = "is missing"
             }
-            let made = try disk.open(target, .create)
-            let (size, checksum) = try copy.append(path, from: 0, to: file.size, onto: made)
-            guard size == file.size || isLog else { throw BackupError.damaged(path: path, problem: "is cut short") }
-            guard checksum == file.checksum || isLog else {
-                throw BackupError.damaged(path: path, problem: "has another checksum than when it was written")
-            }
-            try made.sync()
+            guard let problem, !file.path.hasPrefix("logs/") else { continue }
+            if file.path == "store.db" { throw BackupError.damaged(path: path, problem: problem) }
+            // The database has it, too, and the next start copies it from there.
+            if file.path == StoreSecret.name, try disk.information(target) != nil { try disk.remove(target) }
+            damages.append(
+                StoreDamage(
+                    file: path,
+                    problem: "the file \(problem); look at what is restored of it before you start the server"))
         }
         for directory in directories { try disk.syncDirectory(directory) }
+        return damages
     }
 
     /// What can't be read of the backup's list of what was erased. It is restored all the same, without those lines.

@@ -6,7 +6,9 @@ internal import NatterSystem
 /// The second copy of the store's secret: `DIR/secret`. The first is in the database. Clients hold cursors that only this
 /// secret opens, and a database can be made again from the logs.
 enum StoreSecret {
-    private static func path(_ directory: String) -> String { directory + "/secret" }
+    static let name = "secret"
+
+    private static func path(_ directory: String) -> String { "\(directory)/\(name)" }
 
     /// - Returns: nil if there is no file.
     /// - Throws: `incomplete` for one that can't be read, or holds no secret. A new secret would make each cursor useless.

@@ -133,6 +133,7 @@ final class PostgresEngine: StoreEngine {
             // Later, a table that is not there may be on its way, as while the database is restored.
             if former == nil { try PostgresSchema.requireTables(connection) }
             let (id, secret) = try PostgresEngine.identity(connection)
+            if former == nil { try setApartErasures(ofOtherThan: id) }
             for _ in 0..<PostgresEngine.loadTries {
                 if let loaded = try load(connection, id, secret) {
                     state.withLock { $0.id = id }
@@ -242,6 +243,18 @@ final class PostgresEngine: StoreEngine {
             state.journalBytes = engine.journal.reduce(0) { $0 + $1.bytes }
             return LoadedState(keySecret: secret, state: state, keys: try copy.withoutErased(keys))
         }
+    }
+
+    /// Puts the list of what was erased in another store, which this directory served before, beside that of this store: here, its
+    /// names would be taken.
+    private func setApartErasures(ofOtherThan id: StoreID) throws {
+        let (disk, list) = (PosixDisk(), directory + "/" + RememberedErasures.name)
+        let copy = try? Connection(path: Store.databasePath(directory), role: .reader)
+        guard let former = try? copy?.meta(.storeID, read: { StoreID(bytes: $0.blob(0)) }), let former, former != id
+        else { return }
+        if try disk.information(list) != nil { try disk.rename(list, to: "\(list).\(former)") }
+        if try disk.information("\(list).\(id)") != nil { try disk.rename("\(list).\(id)", to: list) }
+        try disk.syncDirectory(directory)
     }
 
     /// Makes the copy of the rows anew. `look` sees the database at the same moment.
