@@ -142,7 +142,7 @@ extension ServiceStatus {
                         "\(count) places of the log files are damaged, as far as they were read; run 'natterd fsck'")))
         }
         // A lock there would keep the operator waiting for what is known.
-        if store.isShared, !troubles.contains(where: { $0.name == "database" }) {
+        if store.isShared, !troubles.contains(.databaseAway), !troubles.contains(.databaseLocked) {
             nodes = try store.nodes().map {
                 Node(name: $0.name, this: $0.isThis, seen: $0.seen.rfc3339, behind: $0.entriesBehind)
             }

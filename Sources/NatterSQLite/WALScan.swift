@@ -22,7 +22,7 @@ public enum WALScan {
         return try hasWholeCommit(behind: whole, file) ? whole.end : nil
     }
 
-    /// The frames that SQLite reads, and what came after the last commit.
+    /// The frames from the beginning that are whole.
     private struct WholeFrames {
         /// The numbers of the pages that commits have written.
         var pages: Set<UInt32> = []
@@ -71,9 +71,7 @@ public enum WALScan {
 
     /// True if a frame behind those continues the checksum of a frame that ends a commit. Frames of the
     /// previous log have another salt.
-    private static func hasWholeCommit(
-        behind whole: WholeFrames, _ file: any DiskFile
-    ) throws(DiskError) -> Bool {
+    private static func hasWholeCommit(behind whole: WholeFrames, _ file: any DiskFile) throws(DiskError) -> Bool {
         let size = try file.size()
         var former: (sum: ArraySlice<UInt8>, endsCommit: Bool)?
         var offset = whole.end

@@ -110,13 +110,12 @@ final class RebuiltPeople {
         AccountPair(AccountID(rawValue: try account(one)), AccountID(rawValue: try account(other)))
     }
 
-    /// The users of a personal conversation by its id; nil if one of them has no account.
+    /// The users of a personal conversation by its id; nil if not both have accounts, or none is known.
     ///
-    /// - Parameter known: has one of them, unless it is empty.
+    /// - Parameter known: has one of them. To try all pairs of accounts would take too long.
     func users(of id: ConversationID, in store: StoreID, knowing known: Set<String>) throws(SQLiteError) -> [String]? {
         let names = try connection.rows("SELECT name FROM account") { $0.text(0) }
-        // Of all pairs, there may be too many to try.
-        for one in known.isEmpty ? Array(names.prefix(100)) : known.sorted() {
+        for one in known.sorted() {
             for other in names {
                 let users = ConversationID.inOrder([one, other])
                 if ConversationID.derived(store: store, kind: .personal, users: users) == id { return users }

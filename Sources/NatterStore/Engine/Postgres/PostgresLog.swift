@@ -90,11 +90,7 @@ struct PostgresLog {
     // MARK: Reading
 
     mutating func entries(after place: LogPlace, limit: Int) throws -> [LogEntry] {
-        try translating { log in
-            let found = try PostgresEntries.read(log.connected(), after: place, limit)
-            log.noteRead(found)
-            return found
-        }
+        try translating { log in try log.read(log.connected(), after: place, limit) }
     }
 
     /// The blocks of a conversation that others have sealed.
@@ -148,12 +144,12 @@ struct PostgresLog {
             try translating { log in
                 let connection = try log.connected()
                 // After a lost connection this may be another PostgreSQL, which never had it.
-                let found = try connection.run(
+                let look = PostgresConnection.Statement(
                     "SELECT pg_logical_emit_message(true,'natter','') FROM log WHERE number=$1 AND chain=$2",
-                    .unsigned(place.number), .bytes(place.chain.bytes))
-                if log.holdsLock { try connection.execute("COMMIT") }
+                    [.unsigned(place.number), .bytes(place.chain.bytes)])
+                let found = try connection.run(all: log.holdsLock ? [look, PostgresLog.commit] : [look])
                 log.holdsLock = false
-                guard found.count == 1 else { throw HistoryWentBack() }
+                guard found.first?.count == 1 else { throw HistoryWentBack() }
                 log.isUnconfirmed = false
             }
         } catch let reason as HistoryWentBack {
@@ -164,7 +160,15 @@ struct PostgresLog {
         }
     }
 
-    private mutating func noteRead(_ entries: [LogEntry]) { if !entries.isEmpty { isUnconfirmed = true } }
+    /// See `PostgresEntries.read`, and `isUnconfirmed` for what is found.
+    private mutating func read(
+        _ connection: PostgresConnection, after place: LogPlace, _ limit: Int = PostgresLog.readLimit,
+        answer: PostgresRows? = nil
+    ) throws -> [LogEntry] {
+        let found = try PostgresEntries.read(connection, after: place, limit, answer)
+        if !found.isEmpty { isUnconfirmed = true }
+        return found
+    }
 
     private mutating func propose(
         _ entry: LogEntry, _ blocks: [WrittenBlocks], _ connection: PostgresConnection
@@ -199,9 +203,7 @@ struct PostgresLog {
     /// - Returns: nil if the entry may be next.
     private mutating func moved(_ entry: LogEntry, _ connection: PostgresConnection) throws -> Appended? {
         guard isElsewhere, !entry.changes.contains(where: \.beginsEpoch) else { return nil }
-        let others = try PostgresEntries.read(connection, after: entry.before, PostgresLog.readLimit)
-        noteRead(others)
-        return .behind(others, isMoved: true)
+        return .behind(try read(connection, after: entry.before), isMoved: true)
     }
 
     /// See `StoreEngine.lineUp`.
@@ -226,10 +228,7 @@ struct PostgresLog {
             PostgresEntries.reading(after: place, PostgresLog.readLimit),
         ])
         holdsLock = true
-        let others =
-            try answers.last.map { try PostgresEntries.read(connection, after: place, PostgresLog.readLimit, $0) } ?? []
-        noteRead(others)
-        return others
+        return try read(connection, after: place, answer: answers.last)
     }
 
     /// Inserts an entry with its rows and commits, in the transaction that holds the lock or else in one of its own.
