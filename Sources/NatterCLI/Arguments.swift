@@ -122,13 +122,16 @@ extension Arguments {
 
     /// Parses an operand SEQ: the number of a message, or two with a hyphen between them.
     public func seqs(_ text: String) throws -> ClosedRange<UInt64> {
-        let ends = try text.split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false).map {
-            UInt64(try integer(String($0), of: "SEQ", in: 1...Int64.max))
+        func number(_ part: some StringProtocol) throws -> UInt64 {
+            UInt64(try integer(String(part), of: "SEQ", in: 1...Int64.max))
         }
-        guard let first = ends.first, let last = ends.last, first <= last else {
+        let parts = text.split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false)
+        guard parts.count > 1 else { return try number(text)...number(text) }
+        let ends = parts.compactMap { try? number($0) }
+        guard ends.count == parts.count, ends[0] <= ends[1] else {
             throw error("SEQ takes a range from low to high, not '\(text)'")
         }
-        return first...last
+        return ends[0]...ends[1]
     }
 
     /// A number of seconds, with or without a fraction, converted to milliseconds.
