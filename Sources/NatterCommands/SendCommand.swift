@@ -170,7 +170,7 @@ enum SendCommand {
             report = try OutboxDelivery(outbox, api: api).run(
                 timeoutMilliseconds: timeout, lockMilliseconds: timeout)
         } catch {
-            return context.note("could not send the messages in the outbox: \(error)")
+            return context.tellUnsent(error)
         }
         context.tell(report)
         // This one would come before those that another command has been sending for so long.

@@ -16,8 +16,8 @@ extension CommandSpec {
                 + "also that logs and database agree. Without --repair it changes nothing.",
             "Print a line for each damage, with file, offset and the range of messages lost. The status is 1 if there is "
                 + "any, otherwise 0.",
-            "--repair needs the server stopped. It copies whole blocks out of damaged files and rebuilds the index from "
-                + "them. Bytes that might be a message but have no place are moved to 'quarantine/', never deleted. "
+            "--repair needs the server stopped. It flips single flipped bits back, which the checksums tell. Otherwise it "
+                + "copies whole blocks out of damaged files and rebuilds the index from them. Bytes that might be a message but have no place are moved to 'quarantine/', never deleted. "
                 + "Standard error says what was done. The status is 1 if messages are lost, whose ranges are named, if a part "
                 + "of the database is lost that no log has, such as accounts or sessions, or if something could not be "
                 + "repaired; otherwise 0. A loss that was recorded before is no longer damage: it "
@@ -75,23 +75,37 @@ enum FsckCommand {
         if let shared = try DataDirectory.sharedStore(arguments, console) {
             // It takes part as a server of its own, so it needs nothing of one that runs here.
             return try client.performHere { channel in
-                try run(channel) { try shared.check(in: directory, progress: channel.progress(), $0) }
+                try run(channel, in: SharedStore.cache(in: directory)) {
+                    try shared.check(in: directory, progress: channel.progress(), $0)
+                }
             }
         }
         if arguments.flag("repair") { return try repair(directory, client, line) }
         // Without a server the store is not opened, because a check must not change anything.
         return try client.perform(.check) { channel in
-            try run(channel) { try StoreCheck.run(directory, progress: channel.progress(), $0) }
+            try run(channel, in: directory) { try StoreCheck.run(directory, progress: channel.progress(), $0) }
         }
     }
 
-    /// Checks the store, and replies with each damage and the report.
+    /// Checks the store and the files of its hooks, and replies with each damage and the report.
     static func run(
-        _ channel: any OperationChannel, _ check: (@escaping (StoreDamage) -> Void) throws -> StoreCheck.Summary
+        _ channel: any OperationChannel, in directory: String,
+        _ check: (@escaping (StoreDamage) -> Void) throws -> StoreCheck.Summary
     ) throws -> ExitCode {
-        let summary = try withDamages(channel.reply) { try check($0) }
+        let summary = try withDamages(channel.reply) { visit in
+            var summary = try check(visit)
+            summary.damages += try visitHooks(in: directory, visit)
+            return summary
+        }
         try reply(summary, channel.reply)
         return summary.damages == 0 ? .success : .nothingFound
+    }
+
+    /// - Returns: how many files of hooks are damaged.
+    private static func visitHooks(in directory: String, _ visit: (StoreDamage) -> Void) throws -> Int {
+        let damages = try HookRegistry(of: directory, disk: PosixDisk()).damages
+        damages.forEach(visit)
+        return damages.count
     }
 
     /// Repairs the store. No other process may use the directory meanwhile.
@@ -99,12 +113,14 @@ enum FsckCommand {
         let console = client.console
         try DataDirectory.requireStore(in: directory)
         let repair = try withDamages(client.present) { visit in
-            try StoreRepair.run(
+            var summary = try StoreRepair.run(
                 directory, clock: console.clock, progress: { line.show($0.bytes, of: $0.totalBytes) },
                 report: {
                     line.clear()
                     console.note($0)
                 }, visit)
+            summary.left.damages += try visitHooks(in: directory, visit)
+            return summary
         }
         try console.output.flush()
         try reply(repair.left, client.present)

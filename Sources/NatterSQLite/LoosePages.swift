@@ -45,10 +45,10 @@ public struct LoosePages {
             try connection.execute(creation)
             try connection.checkpoint(.truncating)
         }
-        var page = try disk.open(file, .read).read(count: 4_096, at: 0)
+        var page = try disk.open(file, .read).read(count: PageChecksums.pageBytes, at: 0)
         try disk.removeDatabase(file)
         // Without a number of pages, SQLite goes by the size of the file.
-        if page.count == 4_096 { page.replaceSubrange(28..<32, with: [0, 0, 0, 0]) }
+        if page.count == PageChecksums.pageBytes { page.replaceSubrange(28..<32, with: [0, 0, 0, 0]) }
         return page
     }
 

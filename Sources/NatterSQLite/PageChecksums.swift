@@ -8,6 +8,7 @@ public import NatterSystem
 /// It replaces the methods that read and write the database file of one connection. The write-ahead log has SQLite's
 /// own checksums. On the way it clears the gaps of pages.
 final class PageChecksums {
+    static let pageBytes = 4_096
     /// The length of the checksum: CRC-32C of the rest of the page and of the page's number, little-endian.
     static let byteCount = 4
 
@@ -68,6 +69,23 @@ final class PageChecksums {
     private static func checksum(_ bytes: UnsafeRawBufferPointer, page: Int64) -> UInt32 {
         let crc = Checksum.crc32c(UnsafeRawBufferPointer(rebasing: bytes.dropLast(byteCount)))
         return withUnsafeBytes(of: page.littleEndian) { Checksum.crc32c($0, continuing: crc) }
+    }
+
+    /// The only bit of a page that is flipped, if its checksum tells.
+    static func flippedBit(of page: [UInt8], at offset: UInt64) -> FlippedBit? {
+        guard page.count == pageBytes else { return nil }
+        let covered = page.count - byteCount
+        let number = offset / UInt64(page.count)
+        let crc = page.withUnsafeBytes { checksum($0, page: Int64(clamping: number)) }
+        let own = withUnsafeBytes(of: crc.littleEndian) { Array($0) }
+        let bit: FlippedBit?
+        if let inChecksum = FlippedBit(between: (own, page[covered...])) {
+            bit = inChecksum.behind(UInt64(covered))
+        } else {
+            let stored = page[covered...].reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+            bit = FlippedBit(in: covered + MemoryLayout.size(ofValue: number), changing: crc ^ stored)
+        }
+        return bit.flatMap { $0.offset < page.count ? $0.behind(offset) : nil }
     }
 
     /// True if the checksum in the last bytes of a page is correct.
@@ -174,5 +192,30 @@ public enum PageScan {
             offset += pageSize
         }
         return damaged
+    }
+
+    /// Flips bits of a database and of its write-ahead log back, where the checksums tell which were flipped. Other damage stays.
+    ///
+    /// - Parameter path: nobody else may use the database.
+    /// - Returns: the file of each bit, and the bit.
+    public static func mendBits(of path: String, on disk: any Disk) throws(DiskError) -> [(
+        path: String, bit: FlippedBit
+    )] {
+        var mended: [(path: String, bit: FlippedBit)] = []
+        guard try disk.information(path)?.isRegular == true else { return [] }
+        let logPath = path + "-wal"
+        let log = try disk.information(logPath) == nil ? nil : disk.open(logPath, .readWrite)
+        while let log, let bit = try WALScan.flippedBit(of: log) {
+            try FlippedBit.flip([bit], in: log)
+            mended.append((logPath, bit))
+        }
+        let file = try disk.open(path, .readWrite)
+        var bits: [FlippedBit] = []
+        for offset in try damagedPages(of: file, log: log) {
+            let page = try file.read(count: PageChecksums.pageBytes, at: offset)
+            if let bit = PageChecksums.flippedBit(of: page, at: offset) { bits.append(bit) }
+        }
+        try FlippedBit.flip(bits, in: file)
+        return mended + bits.map { (path, $0) }
     }
 }

@@ -207,8 +207,13 @@ extension Store {
         let failure = record { [self] _ in
             // Only now: an account may have been erased meanwhile, maybe by another server.
             let (seen, used) = state.withLock { state in
-                let seen = accounts.compactMap { state.accounts[$0] }.filter { !$0.isErased }.map {
-                    Change.Visit(number: $0.id.rawValue, time: $0.lastSeen ?? .zero, address: $0.lastAddress)
+                // Another server finds a token by its account.
+                let owners = isShared ? tokens.compactMap { state.tokens[$0]?.account } : []
+                let seen = accounts.union(owners).compactMap { id -> Change.Visit? in
+                    guard let account = state.accounts[id], !account.isErased, let time = account.lastSeen else {
+                        return nil
+                    }
+                    return Change.Visit(number: id.rawValue, time: time, address: account.lastAddress)
                 }
                 let used = tokens.compactMap { state.tokens[$0] }.map {
                     Change.Visit(number: $0.number, time: $0.lastUsed ?? .zero, address: $0.lastAddress)

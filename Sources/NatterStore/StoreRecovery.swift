@@ -33,7 +33,11 @@ struct StoreRecovery {
     func run(_ state: inout StoreState, isClean: Bool) throws {
         try store.disk.makeDirectories(store.directory + "/logs")
         try ImportStaging(root: store.directory, disk: store.disk).recover(connection, report: store.report)
-        let isInStep = isClean && StoreRecovery.readMark(of: store) == state.epochs.last?.epoch
+        let mark = StoreRecovery.readMark(in: store.directory, store.disk)
+        let isInStep = isClean && mark == state.epochs.last?.epoch
+        if let loss = try StoreRecovery.lossOfLaterRuns(connection, in: store.directory, store.disk) {
+            store.report(loss)
+        }
         try connection.transaction {
             // Read at once, because a query for each of many conversations takes most of a start.
             let segments = try ArchiveRows.segments(on: connection)
@@ -213,11 +217,24 @@ struct StoreRecovery {
         try disk.replaceContents(of: directory + "/logs/epoch", with: Array("\(epoch)\n".utf8))
     }
 
-    private static func readMark(of store: FileEngine) -> Epoch? {
-        guard let bytes = try? store.disk.contents(of: store.directory + "/logs/epoch", limit: 64),
+    private static func readMark(in directory: String, _ disk: any Disk) -> Epoch? {
+        guard let bytes = try? disk.contents(of: directory + "/logs/epoch", limit: 64),
             let value = UInt64(String(decoding: bytes, as: UTF8.self).prefix { $0 != "\n" }, radix: 16)
         else { return nil }
         return Epoch(rawValue: value)
+    }
+
+    /// What may be lost because a later run of the server than the last that the database knows has written here: somebody has put
+    /// an older database in place, or what that run has written to it is gone. nil if there is none.
+    static func lossOfLaterRuns(
+        _ connection: Connection, in directory: String, _ disk: any Disk
+    ) throws(SQLiteError) -> Phrase? {
+        guard let mark = readMark(in: directory, disk), let last = try Epoch.last(on: connection), mark.run > last.run,
+            // Where the rest is the same, a bit of the mark was flipped.
+            UInt32(truncatingIfNeeded: mark.rawValue ^ last.rawValue) != 0
+        else { return nil }
+        return
+            "'\(Store.databasePath(directory))' is older than the logs; what it had later may be lost, messages and accounts among it; a backup may have them"
     }
 }
 

@@ -2,6 +2,7 @@ import NatterCLI
 import NatterModel
 import NatterSystem
 import NatterWire
+import TestSupport
 import Testing
 
 @testable import NatterDaemon
@@ -33,7 +34,7 @@ struct FsckTests {
                 problem: "lost, as a repair has stated")
         }
         let replies = Replies()
-        #expect(try FsckCommand.run(replies) { _ in summary } == .success)
+        #expect(try FsckCommand.run(replies, in: TemporaryDirectory().path) { _ in summary } == .success)
         #expect(replies.sizes.count == 20_001)
         #expect(replies.sizes.allSatisfy { $0 <= OperatorFrame.bodyLimit })
     }
@@ -47,7 +48,7 @@ struct FsckTests {
         let end = MonotonicClock.now() + 60_000
         var hasReadEverything = false
         #expect(throws: Replies.Gone.self) {
-            try FsckCommand.run(replies) { _ in
+            try FsckCommand.run(replies, in: TemporaryDirectory().path) { _ in
                 let progress = replies.progress()
                 while MonotonicClock.now() < end {
                     try progress(StoreProgress(bytes: 1, totalBytes: 2))

@@ -1,6 +1,7 @@
 import Glibc
 import NatterHTTP
 import NatterModel
+import NatterStore
 import NatterSystem
 import SystemSupport
 import TestSupport
@@ -60,6 +61,24 @@ struct HookRegistryTests {
         // Other faults say nothing about the file.
         disk.set(fault: DiskFault([.open], in: "h1.json", code: 24, lasts: true))
         #expect(throws: DiskError.self) { try HookRegistry(of: "/data", disk: disk) }
+    }
+
+    @Test("a flipped bit anywhere in the file of a hook is told, and damage for a check")
+    func flippedBit() throws {
+        let disk = SimulatedDisk()
+        try HookRegistry(of: "/data", disk: disk).add(HookRegistryTests.hook)
+        let path = "/data/hooks/h1.json"
+        let whole = try disk.contents(of: path, limit: 1 << 20)
+        for bit in 0..<whole.count * 8 {
+            var flipped = whole
+            flipped[bit / 8] ^= 1 << UInt8(bit % 8)
+            try disk.replaceContents(of: path, with: flipped)
+            let registry = try HookRegistry(of: "/data", disk: disk)
+            #expect(registry.all.isEmpty && registry.damages.map(\.file) == [path], "bit \(bit)")
+        }
+        // Who writes one by hand need not know the checksum
+        try disk.replaceContents(of: path, with: Array(whole.prefix { $0 != 0x0A }))
+        #expect(try HookRegistry(of: "/data", disk: disk).all == [HookRegistryTests.hook])
     }
 
     @Test("a directory, a pipe or a link in the place of a hook is told, and the others work")

@@ -221,6 +221,30 @@ struct ReindexTests {
         #expect(try StoreCheck.run(old.path) { Issue.record("\($0)") }.damages == 0)
     }
 
+    @Test("a database that is older than the logs is named by a start, and by a check until it is repaired")
+    func olderDatabase() throws {
+        let store = try TestStore()
+        try store.fill(10)
+        store.store.close()
+        let path = store.directory + "/store.db"
+        let former = try disk.contents(of: path, limit: 1 << 24)
+        try store.reopen()
+        try store.fill(10, label: "later")
+        store.store.close()
+        try disk.replaceContents(of: path, with: former)
+        let copy = try TemporaryDirectory()
+        try Files.copy(store.directory, to: copy("started"))
+        #expect(try TestStore(copy("started")).reports.contains("store.db' is older than the logs"))
+        let summary = try StoreRepair.run(store.directory) { _ in }
+        #expect(summary.found.damages == 1 && summary.hasUnknownLoss && summary.left.damages == 0)
+        // The mark alone says nothing about the database if one of its bits was flipped
+        let mark = store.directory + "/logs/epoch"
+        var flipped = try disk.contents(of: mark, limit: 64)
+        flipped[0] ^= 1
+        try disk.replaceContents(of: mark, with: flipped)
+        #expect(try StoreCheck.run(store.directory) { _ in }.damages == 0)
+    }
+
     @Test("a new index with older logs: the missing range is stated exactly, and its numbers are not given again")
     func newIndex() throws {
         let (directory, old) = (try TemporaryDirectory(), try TemporaryDirectory())

@@ -14,9 +14,10 @@ import TestSupport
 struct RememberedErasuresTests {
     private let disk = PosixDisk()
 
-    private func flip(_ path: String, at offset: UInt64) throws {
+    /// Changes bits of a byte, by default two. A single one could be flipped back.
+    private func flip(_ path: String, at offset: UInt64, _ mask: UInt8 = 3) throws {
         let file = try disk.open(path, .readWrite)
-        try file.write([try file.read(count: 1, at: offset)[0] ^ 1], at: offset)
+        try file.write([try file.read(count: 1, at: offset)[0] ^ mask], at: offset)
     }
 
     private func erase(_ seqs: ClosedRange<Seq>, _ store: TestStore) throws {
@@ -245,6 +246,44 @@ struct RememberedErasuresTests {
         let next = try TestStore(store.directory)
         #expect(!next.reports.contains("can't be read"))
         #expect(try Set(RememberedErasures(store.directory, disk).entries()) == Set(whole))
+    }
+
+    @Test("a log file from before an erasure is put back: after a repair, the next start erases again", .aboutFiles)
+    func formerFile() throws {
+        let store = try TestStore()
+        for number in 1...4 { try store.post(["message \(number)"]) }
+        try store.seal()
+        let former = try #require(try store.logs().first)
+        let bytes = try disk.contents(of: former, limit: 1 << 20)
+        try erase(Seq(2)...Seq(3), store)
+        store.store.close()
+        let path = try #require(try store.logs().first)
+        #expect(path != former)
+        try disk.remove(path)
+        try disk.replaceContents(of: former, with: bytes)
+        _ = try StoreRepair.run(store.directory) { _ in }
+        let next = try TestStore(store.directory)
+        next.store.waitForErasures()
+        #expect(try next.all().map(\.text) == ["message 1", "", "", "message 4"])
+    }
+
+    @Test("a line with a flipped bit, its end among them, is whole again after a repair", .aboutFiles)
+    func flippedBit() throws {
+        let store = try TestStore()
+        for number in 1...4 { try store.post(["message \(number)"]) }
+        try store.seal()
+        try erase(Seq(2)...Seq(3), store)
+        store.store.close()
+        let path = store.directory + "/erased"
+        let whole = try disk.contents(of: path, limit: 1 << 20)
+        // Without the last two line ends, the last line is one that was never confirmed.
+        for offset in 1..<whole.count - 2 {
+            try flip(path, at: UInt64(offset), 1 << UInt8(offset % 8))
+            let summary = try StoreRepair.run(store.directory) { _ in }
+            #expect(
+                summary.found.damages == 1 && summary.left.damages == 0 && !summary.hasUnknownLoss, "byte \(offset)")
+            #expect(try disk.contents(of: path, limit: 1 << 20) == whole, "byte \(offset)")
+        }
     }
 
     @Test(

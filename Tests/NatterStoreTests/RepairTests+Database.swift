@@ -21,7 +21,7 @@ extension RepairTests {
         try store.post(["in no log"])
         let all = try store.all()
         store.store.close()
-        #expect(try flipFirstPage(of: "batch", store.directory) == RepairTests.leafPage)
+        #expect(try damageFirstPage(of: "batch", store.directory) == RepairTests.leafPage)
         // When it is repaired, or its index is made again
         var lines: [String] = []
         if isRepair {
@@ -44,7 +44,7 @@ extension RepairTests {
         for number in 1...600 { try store.post(["in no log \(number)"]) }
         let all = try store.all()
         store.store.close()
-        #expect(try flipFirstPage(of: "batch", store.directory) == RepairTests.innerPage)
+        #expect(try damageFirstPage(of: "batch", store.directory) == RepairTests.innerPage)
         let summary = try StoreRepair.run(store.directory) { _ in }
         // No page tells how many there were.
         #expect(summary.hasUnknownLoss && summary.left.damages == 0)
@@ -68,7 +68,7 @@ extension RepairTests {
         for name in ["team", "crew", "@bob"] { try store.post(["only in the journal, to \(name)"], to: name) }
         let (general, team, crew) = (try store.all(), try store.all("team"), try store.all("crew"))
         store.store.close()
-        #expect(try flipFirstPage(of: "conversation", store.directory) == RepairTests.leafPage)
+        #expect(try damageFirstPage(of: "conversation", store.directory) == RepairTests.leafPage)
         var lines: [String] = []
         let summary = try StoreRepair.run(store.directory, report: { lines.append("\($0)") }) { _ in }
         #expect(summary.hasUnknownLoss && summary.left.damages == 0)
@@ -95,7 +95,7 @@ extension RepairTests {
         try store.post(["for bob"], to: "@bob")
         let all = try store.all()
         store.store.close()
-        _ = try flipFirstPage(of: "meta", store.directory)
+        _ = try damageFirstPage(of: "meta", store.directory)
         if isRepair {
             #expect(try StoreRepair.run(store.directory) { _ in }.left.damages == 0)
         } else {
@@ -124,7 +124,7 @@ extension RepairTests {
         // One event is in the journal only
         _ = try waitFor { store.store.removeMember("carol", from: "team", by: alice, $0) }.get()
         store.store.close()
-        _ = try flipFirstPage(of: table, store.directory)
+        _ = try damageFirstPage(of: table, store.directory)
         var lines: [String] = []
         _ = try StoreRepair.run(store.directory, report: { lines.append("\($0)") }) { _ in }
         let repaired = try TestStore(store.directory)
@@ -152,7 +152,7 @@ extension RepairTests {
         let all = try store.all()
         store.store.close()
         try copy(path, to: path + ".old")
-        _ = try flipFirstPage(of: "read_mark", store.directory)
+        _ = try damageFirstPage(of: "read_mark", store.directory)
         try copy(path + ".old", to: rebuilt)
         try Connection(path: rebuilt, role: .writer).execute("DELETE FROM batch")
         // Then a repair makes another one
@@ -175,7 +175,7 @@ extension RepairTests {
         try store.post(["one"], key: "k")
         try store.post(["for bob"], to: "@bob", key: "l")
         store.store.close()
-        #expect(try flipFirstPage(of: "account", store.directory) == RepairTests.leafPage)
+        #expect(try damageFirstPage(of: "account", store.directory) == RepairTests.leafPage)
         let summary = try StoreRepair.run(store.directory) { _ in }
         #expect(summary.hasLostRows && !summary.hasUnknownLoss && summary.left.damages == 1)
         // Then a session is its holder's or nobody's, and no name or number is given again
@@ -331,11 +331,11 @@ extension RepairTests {
         store.store.close()
         let before = try rows(store.directory)
         let file = try disk.open(store.directory + "/store.db", .readWrite)
-        try flip(file, at: place)
+        try damage(file, at: place)
         if !hasList {
             for page in 1..<(try file.size() / 4_096) {
                 let text = String(decoding: try file.read(count: 4_096, at: page * 4_096), as: UTF8.self)
-                if text.contains("CREATE TABLE") { try flip(file, at: page * 4_096 + place) }
+                if text.contains("CREATE TABLE") { try damage(file, at: page * 4_096 + place) }
             }
         }
         var found: [StoreDamage] = []
@@ -347,6 +347,49 @@ extension RepairTests {
             for (table, rows) in before { #expect(after[table] == rows, "\(table)") }
         }
         try expectServed(all, but: [], store.directory)
+    }
+
+    @Test("a flipped bit in any page of the database is flipped back")
+    func flippedPages() throws {
+        let whole = try TemporaryDirectory()
+        let store = try TestStore(whole("store"), users: ["alice", "bob"])
+        let alice = try store.user("alice")
+        _ = try waitFor { store.store.createGroup("team", isOpen: false, by: alice, $0) }.get()
+        try store.fill(10)
+        try store.seal()
+        for number in 1...200 { try store.post(["in no log \(number)"], key: "key \(number)") }
+        let all = try store.all()
+        store.store.close()
+        let before = try rows(whole("store"))
+        for page in 0..<Files.size(whole("store/store.db")) / 4_096 {
+            let copy = whole("copy-\(page)")
+            try Files.clone(whole("store"), into: copy)
+            let file = try disk.open(copy + "/store.db", .readWrite)
+            let place = UInt64(page * 4_096 + page * 331 % 4_096)
+            try file.write([try file.read(count: 1, at: place)[0] ^ 1 << UInt8(page % 8)], at: place)
+            let summary = try StoreRepair.run(copy) { _ in }
+            #expect(summary.found.damages > 0 && !summary.hasLostRows && !summary.hasUnknownLoss, "byte \(place)")
+            let after = try rows(copy)
+            for (table, rows) in before { #expect(after[table] == rows, "byte \(place): \(table)") }
+            try expectServed(all, but: [], copy)
+        }
+    }
+
+    @Test("a page of accounts that is as before the last of them came: a repair says that rows are lost")
+    func formerPage() throws {
+        let store = try TestStore(users: ["alice", "bob"])
+        store.store.close()
+        let path = store.directory + "/store.db"
+        let page = try #require(
+            try Connection(path: path, role: .reader)
+                .row("SELECT rootpage FROM sqlite_schema WHERE name='account'") { $0.uint64(0) })
+        let former = try disk.open(path, .read).read(count: 4_096, at: (page - 1) * 4_096)
+        try store.reopen()
+        _ = try store.user("carol")
+        store.store.close()
+        try disk.open(path, .readWrite).write(former, at: (page - 1) * 4_096)
+        let summary = try StoreRepair.run(store.directory) { _ in }
+        #expect(summary.found.damages > 0 && summary.hasLostRows)
     }
 
     /// What a store's tables have, but for what each repair notes.
@@ -367,21 +410,22 @@ extension RepairTests {
         return found
     }
 
-    private func flip(_ file: any DiskFile, at place: UInt64) throws {
-        try file.write([try file.read(count: 1, at: place)[0] ^ 2], at: place)
+    /// Changes two bits. A single one could be flipped back.
+    private func damage(_ file: any DiskFile, at place: UInt64) throws {
+        try file.write([try file.read(count: 1, at: place)[0] ^ 3], at: place)
     }
 
     /// The first bytes of a table's pages.
     private static let (innerPage, leafPage): (UInt8, UInt8) = (5, 13)
 
-    /// Flips a bit in the first page of a table, and returns what kind of page that is.
-    private func flipFirstPage(of table: String, _ directory: String) throws -> UInt8 {
+    /// Damages the first page of a table, and returns what kind of page that is.
+    private func damageFirstPage(of table: String, _ directory: String) throws -> UInt8 {
         let path = directory + "/store.db"
         let page = try Connection(path: path, role: .reader)
             .row("SELECT rootpage FROM sqlite_schema WHERE name=?", table) { $0.uint64(0) }
         let end = try #require(page) * 4_096
         let file = try disk.open(path, .readWrite)
-        try flip(file, at: end - 100)
+        try damage(file, at: end - 100)
         return try file.read(count: 1, at: end - 4_096)[0]
     }
 }

@@ -415,6 +415,31 @@ struct SharedLogTests {
         #expect(try !isOnline(one) && !isOnline(two))
     }
 
+    @Test("a session that a page nobody sees uses at one store was used at the others, too")
+    func useWithoutUser() throws {
+        let log = try SimulatedLog()
+        let clock = TestClock(stepMilliseconds: 1)
+        let (one, two) = (
+            try TestStore(SharedEngine(log, sealsTails: true), clock: clock),
+            try TestStore(SharedEngine(log, sealsTails: false), clock: clock)
+        )
+        let token = try one.token("alice")
+        for (store, other) in [(one, two), (two, one)] {
+            try store.store.catchUp()
+            clock.advance(milliseconds: 3_600_000)
+            let seen = store.store.state.withLock { $0.accounts.values.compactMap(\.lastSeen) }
+            guard case .good = store.store.authenticate(token, address: "192.0.2.1", isVisit: false) else {
+                throw Failure("the session has ended")
+            }
+            store.store.savePresence()
+            try other.store.catchUp()
+            let used = [store, other].map { $0.store.state.withLock { $0.tokens[token.digest]?.lastUsed } }
+            #expect(used[0] == used[1] && used[0] != nil)
+            // Nobody came to be seen by it
+            #expect(other.store.state.withLock { $0.accounts.values.compactMap(\.lastSeen) } == seen)
+        }
+    }
+
     @Test("limits count what is stored: not what the log refused, or what had to be numbered again behind others")
     func quotas() throws {
         let log = try SimulatedLog()

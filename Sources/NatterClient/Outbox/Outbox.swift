@@ -279,6 +279,16 @@ public struct Outbox {
         if try disk.information(location.databasePath) == nil { try disk.makeDirectories(location.directory) }
     }
 
+    private static let damagedSuffix = ".damaged"
+
+    /// The paths of what damaged outboxes were before they were repaired.
+    public func setAside() throws -> [String] {
+        guard try disk.information(location.directory) != nil else { return [] }
+        let prefix = Path.name(of: location.databasePath) + Outbox.damagedSuffix
+        return try disk.list(location.directory).filter { $0.hasPrefix(prefix) && !$0.hasSuffix("-wal") }
+            .map { location.directory + "/" + $0 }
+    }
+
     /// Runs `body` in one transaction while holding the lock.
     private func write<Result>(_ body: (Connection) throws -> Result) throws(OutboxError) -> Result {
         do {
@@ -305,8 +315,9 @@ public struct Outbox {
     private func repair() throws {
         let path = location.databasePath
         let staged = path + ".new"
-        let kept = try disk.freePath(Path.name(of: path) + ".damaged", in: location.directory)
+        let kept = try disk.freePath(Path.name(of: path) + Outbox.damagedSuffix, in: location.directory)
         try disk.removeDatabase(staged)
+        _ = try PageScan.mendBits(of: path, on: disk)
         var isComplete = false
         do {
             let target = try Connection(path: staged, role: .writer, disk: disk)

@@ -56,9 +56,15 @@ extension Context {
             tell(report)
             return report.interruption
         } catch {
-            note("could not send the messages in the outbox: \(error)")
+            tellUnsent(error)
             return nil
         }
+    }
+
+    /// Explains why the outbox was not sent. That messages may be lost is told even if no notes are wanted.
+    func tellUnsent(_ error: any Error) {
+        if let error = error as? OutboxError, case .incomplete = error { return console.note(error.phrase) }
+        note("could not send the messages in the outbox: \(error)")
     }
 
     /// Explains the delay on a terminal.

@@ -5,7 +5,8 @@ internal import NatterStore
 internal import NatterSystem
 internal import NatterWire
 
-/// All hooks of a store. Each is a file `DIR/hooks/ID.json`, mode 0600, because it holds the key of the signature.
+/// All hooks of a store. Each is a file `DIR/hooks/ID.json`, mode 0600, because it holds the key of the signature. Its first line is
+/// the hook, and its second the CRC-32C of the first: a flipped bit in a number would make a hook pass over messages.
 ///
 /// One process has it at a time: the server, or a command that has the store open. Thread-safe.
 final class HookRegistry: Sendable {
@@ -53,8 +54,24 @@ final class HookRegistry: Sendable {
         do { bytes = try disk.contents(of: path, limit: fileLimit) } catch  where error.code == .fileTooLarge {
             return nil
         }
-        guard let hook = try? WireJSON.decode(Hook.self, from: bytes), hook.id == id, hook.isSound else { return nil }
+        let lines = bytes.split(separator: 0x0A, maxSplits: 1, omittingEmptySubsequences: false).map { Array($0) }
+        guard let hook = try? WireJSON.decode(Hook.self, from: lines[0]), hook.id == id, hook.isSound,
+            // Without the second line, somebody has written it by hand.
+            lines.count == 1 || bytes == contents(lines[0])
+        else { return nil }
         return hook
+    }
+
+    /// The bytes of the file of a hook.
+    private static func contents(_ json: [UInt8]) -> [UInt8] {
+        json + Array("\n\(Hex.encode(Checksum.crc32c(json)))\n".utf8)
+    }
+
+    /// What is wrong with files that are no hooks, for a check.
+    var damages: [StoreDamage] {
+        damaged.withLock { $0.sorted { $0.key < $1.key } }.map {
+            StoreDamage(file: path($0.key), problem: $0.value.message)
+        }
     }
 
     /// What is wrong with files that are no hooks.
@@ -127,7 +144,7 @@ final class HookRegistry: Sendable {
     }
 
     private func save(_ hook: Hook) throws(DiskError) {
-        try disk.replaceContents(of: path(hook.id), with: WireJSON.encode(hook))
+        try disk.replaceContents(of: path(hook.id), with: HookRegistry.contents(WireJSON.encode(hook)))
     }
 
     private func path(_ id: String) -> String { "\(directory)/\(id).json" }

@@ -91,7 +91,10 @@ struct OperationRunner {
                 store.recordAudit(by: actor, "backup_made", dest)
                 return summary
             }
-        case .check: return try FsckCommand.run(channel) { try store.check(progress: channel.progress(), $0) }
+        case .check:
+            return try FsckCommand.run(channel, in: store.directory) {
+                try store.check(progress: channel.progress(), $0)
+            }
         }
         return .success
     }

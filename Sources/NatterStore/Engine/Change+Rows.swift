@@ -41,7 +41,7 @@ extension Change {
                 try rows.run(
                     """
                     UPDATE account SET last_seen=$1, last_address=$2
-                    WHERE number=$3 AND (disabled=0 OR password<>'')
+                    WHERE number=$3 AND (disabled=0 OR password<>'') AND (last_seen IS NULL OR last_seen<=$1)
                     """, visit.time.milliseconds, visit.address, visit.number)
             }
             for visit in tokens {

@@ -173,6 +173,22 @@ final class RememberedErasures: Sendable {
         return damages
     }
 
+    /// Flips bits back where the checksum of a line tells which were flipped.
+    func mendBits() throws -> [FlippedBit] {
+        guard try !damages().isEmpty else { return [] }
+        let file = try disk.open(path, .readWrite)
+        var bits: [FlippedBit] = []
+        try scan { line in
+            guard case .damaged(_, let offset) = line else { return }
+            let bytes = try file.read(count: RememberedErasures.longestLine, at: offset).prefix { $0 != 0x0A }
+            // The bit may be of the end of a line.
+            let bit = FlippedBit(in: Array(bytes)) { $0.split(separator: 0x0A).allSatisfy { Entry(Array($0)) != nil } }
+            if let bit { bits.append(bit.behind(offset)) }
+        }
+        try FlippedBit.flip(bits, in: file)
+        return bits
+    }
+
     /// Leaves out the lines that can't be read.
     func keepReadable() throws { try disk.replaceContents(of: path, with: [0x0A] + entries().flatMap(\.line) + [0x0A]) }
 

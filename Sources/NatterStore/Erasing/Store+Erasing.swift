@@ -138,6 +138,7 @@ extension Store {
         // There is none after a copy, or in the rows that a server of a shared store copies at its start.
         let stamp = try withReader { try Store.rememberedStamp(on: $0.connection) }
         guard try stamp == nil || remembered.stamp() != stamp else { return }
+        let distrusts = stamp == Store.unknownStamp
         let damages = try remembered.damages()
         for damage in damages { report("'\(damage.file)': \(damage.problem); run 'natterd fsck --repair'") }
         try writeRemembered()
@@ -150,7 +151,7 @@ extension Store {
             guard case .message(let message) = entry else { return }
             // A block that can't be read is not served.
             attempt(&failure) {
-                guard try isMissing(message) else { return }
+                guard try isMissing(message, distrusts: distrusts) else { return }
                 missing[message.conversation, default: []].insert(message.seq)
             }
         }
@@ -182,13 +183,15 @@ extension Store {
     }
 
     /// Whether a message of this history is not erased in the database. A number can be another message after a restore.
-    private func isMissing(_ entry: RememberedErasures.Message) throws -> Bool {
+    ///
+    /// - Parameter distrusts: whether the log may still have what the database takes for erased.
+    private func isMissing(_ entry: RememberedErasures.Message, distrusts: Bool) throws -> Bool {
         let found = state.withLock { state in
             state.conversation(entry.conversation).map { ($0.identity, Tail($0)) }
         }
         guard let (identity, tail) = found, entry.seq <= tail.head else { return false }
         return try withReader { archive in
-            if try ErasedTexts.has(entry.seq, in: identity.number, archive.connection) { return false }
+            if try !distrusts && ErasedTexts.has(entry.seq, in: identity.number, archive.connection) { return false }
             let reader = LogReader(tail.log(of: identity, named: identity.name), archive)
             return try reader.block(containing: entry.seq)?.records.digest(of: entry.seq) == entry.digest
         }
@@ -212,6 +215,9 @@ extension Store {
             }
         }
     }
+
+    /// After a repair. Another stamp than any of a file.
+    static let unknownStamp = "?"
 
     /// The stamp of the file whose entries the database all knows; nil if there was none.
     private static func rememberedStamp(on connection: Connection) throws -> String? {

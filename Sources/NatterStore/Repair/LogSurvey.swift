@@ -104,10 +104,14 @@ struct LogSurvey {
     }
 
     private func read(_ path: String) throws -> (contents: SegmentContents, size: UInt64) {
-        let file = try disk.open(root + "/" + path, .read)
+        try LogSurvey.contents(of: root + "/" + path, disk)
+    }
+
+    static func contents(of path: String, _ disk: any Disk) throws -> (contents: SegmentContents, size: UInt64) {
+        let file = try disk.open(path, .read)
         let size = try file.size()
-        let bytes = try FileCopy.read(file, count: Int(clamping: min(size, UInt64(Self.maximumBytes))), at: 0)
-        return (SegmentContents(bytes, path: root + "/" + path), size)
+        let bytes = try FileCopy.read(file, count: Int(clamping: min(size, UInt64(maximumBytes))), at: 0)
+        return (SegmentContents(bytes, path: path), size)
     }
 
     /// - Returns: blocks whose dictionary was not found.

@@ -160,11 +160,20 @@ final class RebuiltDatabase {
         for table in salvage.incomplete {
             report("of the table '\(table)' of '\(source.path)' not all could be read; a backup has it whole")
         }
-        hasLostRows = !salvage.incomplete.isEmpty
+        // An old page that a lost write has left is whole, but not what its index says.
+        let lacksRows = salvage.incomplete.isEmpty && RebuiltDatabase.lacksRows(source)
+        if lacksRows { report("rows of '\(source.path)' are lost; its indexes name more than its tables have") }
+        hasLostRows = lacksRows || !salvage.incomplete.isEmpty
         hasLostMembers = !Set(["membership", "account"]).isDisjoint(with: salvage.incomplete)
         // Without these tables, nothing says which messages the journal held behind the end of a log.
         hasUnknownLoss = version == 0 || !Set(["batch", "conversation"]).isDisjoint(with: salvage.incomplete)
         return version > 0 && !salvage.incomplete.contains("batch")
+    }
+
+    /// Whether an index has more rows than its table, of a database whose pages are all whole.
+    private static func lacksRows(_ source: Connection) -> Bool {
+        let problems = try? source.rows("PRAGMA integrity_check(100)") { $0.text(0) }
+        return problems?.contains { $0.hasPrefix("wrong # of entries in index") } == true
     }
 
     // MARK: Contents

@@ -122,6 +122,9 @@ public final class StoreCheck {
             let version = try StoreSchema.current.check(connection)
             try checkDatabase(connection)
             if version > 0 {
+                if let loss = try StoreRecovery.lossOfLaterRuns(connection, in: directory, disk) {
+                    report(StoreDamage(file: database, problem: loss))
+                }
                 try checkConversations(connection)
                 try checkLoading(connection)
             } else if try Store.hasLogs(directory, disk) {

@@ -70,6 +70,11 @@ public final class StoreRebuild {
         _ directory: String, _ purpose: Purpose, disk: any Disk, clock: any WallClock,
         report: @escaping (Phrase) -> Void
     ) throws -> Summary {
+        try BitRepair.database(of: directory, disk, report)
+        if purpose == .repair {
+            try BitRepair.logs(of: directory, disk, report)
+            try BitRepair.erasures(of: directory, disk, report)
+        }
         let hasLostCommits = try StoreRepair.keepDamagedWAL(directory, disk, report)
         let rebuild = StoreRebuild(directory, purpose, disk: disk, clock: clock, report: report)
         if hasLostCommits { rebuild.summary.hasUnknownLoss = true }
@@ -116,6 +121,10 @@ public final class StoreRebuild {
                 "messages that were only in '\(database.path)' may be lost; nothing tells which; a backup may have them"
             )
         }
+        if let loss = try StoreRecovery.lossOfLaterRuns(connection, in: root, disk) {
+            summary.hasUnknownLoss = true
+            report(loss)
+        }
         let store = try database.identify(survey.store)
         let known = try CheckedConversation.all(on: connection)
         let journal = try JournalContents(
@@ -159,6 +168,8 @@ public final class StoreRebuild {
             try people.keepNumbers()
             try settle(events, store, connection)
             try keepDamagedBatches(journal, connection)
+            // A file may be from before an erasure, so the next start looks whether all that was erased is.
+            try connection.setMeta(.erasedFile, Store.unknownStamp)
             try settle(database, logs.map(\.log), journal, survey, former: former)
             return obsolete(logs.map { ($0.identity, $0.log) }, survey)
         }

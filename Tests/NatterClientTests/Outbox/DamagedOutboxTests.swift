@@ -41,6 +41,21 @@ struct DamagedOutboxTests {
         }
     }
 
+    @Test("a flipped bit in any page is flipped back, and all messages wait")
+    func flippedBit() throws {
+        let directory = try TemporaryDirectory()
+        let whole = Outbox(OutboxLocation(directory: directory("whole")))
+        _ = try whole.add((1...60).map(request), at: Timestamp(milliseconds: 1))
+        let bytes = try disk.contents(of: directory("whole/outbox.db"), limit: 1 << 20)
+        for (number, place) in stride(from: 99, to: bytes.count, by: 1_777).enumerated() {
+            var flipped = bytes
+            flipped[place] ^= 1 << UInt8(number % 8)
+            try directory.write("\(number)/outbox.db", flipped)
+            let outbox = Outbox(OutboxLocation(directory: directory("\(number)")))
+            #expect(try ids(outbox) == (1...60).map { "id-\($0)" }, "byte \(place)")
+        }
+    }
+
     @Test(
         "is repaired by what reads it: what can be read waits on, the damaged file is kept, and a loss is an error once"
     )

@@ -130,14 +130,14 @@ package enum Files {
         return lstat(path, &status) == 0 ? status : nil
     }
 
-    /// Changes one byte in place.
+    /// Changes two bits of one byte in place. A single one could be flipped back.
     package static func flipByte(_ path: String, at offset: Int) throws {
         let handle = try FileHandle(forUpdating: URL(filePath: path))
         defer { try? handle.close() }
         try handle.seek(toOffset: UInt64(offset))
         guard let byte = try handle.read(upToCount: 1)?.first else { throw Failure("'\(path)' ends before \(offset)") }
         try handle.seek(toOffset: UInt64(offset))
-        try handle.write(contentsOf: [byte ^ 0x40])
+        try handle.write(contentsOf: [byte ^ 0x41])
     }
 }
 

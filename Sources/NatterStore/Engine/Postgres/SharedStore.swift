@@ -12,6 +12,9 @@ public struct SharedStore: Sendable, Equatable {
 
     fileprivate init(target: PostgresTarget) { self.target = target }
 
+    /// Where a server keeps what it has of the store, its hooks among it, below its data directory.
+    public static func cache(in directory: String) -> String { PostgresEngine.cache(in: directory) }
+
     private static func checkDirectory(_ directory: String) -> String { directory + "/check" }
 
     /// Removes what a check has left that was killed: rows with texts that may be erased since.
