@@ -221,15 +221,15 @@ let testTargets = [
         "NatterServerTests",
         of: basics + [
             "CEvent", "NatterCrypto", "NatterLog", "NatterStore", "NatterWire", "NatterTLS", "NatterServer",
-            "NatterHTTP", "NatterClient", "TestSupport", "SystemSupport", "ServerSupport",
+            "NatterHTTP", "TestSupport", "SystemSupport", "ServerSupport",
         ]),
     tests("NatterHTTPTests", of: basics + ["NatterHTTP", "TestSupport", "SystemSupport"]),
     tests(
         "NatterClientTests",
         of: [
             "NatterModel", "NatterSystem", "NatterCrypto", "NatterLog", "NatterSQLite", "NatterSearch", "NatterArchive",
-            "NatterStore", "NatterWire", "NatterServer", "NatterHTTP", "NatterClient", "NatterCLI", "NatterCommands",
-            "TestSupport", "SystemSupport", "StoreSupport", "ServerSupport", "FaultSimulation",
+            "NatterStore", "NatterWire", "NatterServer", "NatterHTTP", "NatterClient", "NatterCommands", "TestSupport",
+            "SystemSupport", "StoreSupport", "ServerSupport", "FaultSimulation",
         ]),
     tests("NatterCLITests", of: basics + ["NatterCLI", "TestSupport", "SystemSupport"]),
     tests(

@@ -1,4 +1,3 @@
-internal import NatterCrypto
 public import NatterSQLite
 internal import NatterLanguage
 public import NatterLog

@@ -1,6 +1,5 @@
 internal import NatterLog
 internal import NatterModel
-internal import NatterSQLite
 internal import NatterSystem
 
 /// Finds what an erasure must change in the log files of one conversation.

@@ -32,14 +32,6 @@ public enum CursorStanding: Sendable, Equatable {
     case notKept(Seq)
     /// The message at that seq is missing or damaged, so the log cannot tell.
     case unknown(Seq)
-
-    /// Whether the message at that seq may be the one that the cursor names.
-    public var isPossible: Bool {
-        switch self {
-        case .good, .unknown: true
-        case .foreign, .ahead, .diverged, .notKept: false
-        }
-    }
 }
 
 /// Reads the messages of one conversation, sealed or not. Not thread-safe.

@@ -1,5 +1,4 @@
 public import NatterCrypto
-internal import NatterLanguage
 public import NatterLog
 public import NatterModel
 public import NatterSystem

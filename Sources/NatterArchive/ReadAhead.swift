@@ -1,5 +1,4 @@
 internal import NatterLog
-internal import NatterModel
 internal import NatterSystem
 
 /// Opens the blocks that one walk will come to, on a second thread. It is for a walk through much, of which each block also costs

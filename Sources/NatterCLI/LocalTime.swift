@@ -1,7 +1,6 @@
 internal import Glibc
 public import NatterLanguage
 public import NatterModel
-internal import NatterSystem
 
 /// Local time in the C library's time zone: `TZ`, else the system's.
 public enum LocalTime {

@@ -1,8 +1,6 @@
 internal import Glibc
-internal import NatterArchive
 internal import NatterCLI
 internal import NatterClient
-internal import NatterCrypto
 internal import NatterModel
 internal import NatterWire
 

@@ -5,7 +5,6 @@ internal import NatterHTTP
 internal import NatterLog
 internal import NatterModel
 internal import NatterPattern
-internal import NatterSystem
 internal import NatterWire
 
 /// Translates every error to an exit code, a code for programs and a message. No other code chooses exit codes.

@@ -2,7 +2,6 @@ internal import Glibc
 internal import NatterCLI
 internal import NatterClient
 internal import NatterModel
-internal import NatterSystem
 internal import NatterWire
 
 /// `send` and `pm`: one message in one request, without a sync before it, or one message per line.

@@ -1,4 +1,3 @@
-internal import NatterArchive
 internal import NatterCLI
 internal import NatterClient
 internal import NatterModel

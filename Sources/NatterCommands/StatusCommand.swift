@@ -2,7 +2,6 @@ internal import NatterCLI
 internal import NatterClient
 internal import NatterHTTP
 internal import NatterModel
-internal import NatterWire
 
 /// `status`: prints unread and unsent messages.
 enum StatusCommand {

@@ -1,7 +1,6 @@
 internal import Glibc
 internal import NatterCLI
 internal import NatterClient
-internal import NatterCrypto
 internal import NatterModel
 internal import NatterSystem
 internal import NatterWire

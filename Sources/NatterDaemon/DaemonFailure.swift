@@ -1,6 +1,5 @@
 internal import Glibc
 internal import NatterCLI
-internal import NatterModel
 internal import NatterServer
 internal import NatterStore
 internal import NatterSystem

@@ -1,6 +1,5 @@
 internal import NatterCLI
 internal import NatterLanguage
-internal import NatterModel
 internal import NatterStore
 internal import NatterSystem
 

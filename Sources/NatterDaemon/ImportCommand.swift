@@ -1,9 +1,7 @@
 internal import NatterCLI
 internal import NatterImport
 internal import NatterModel
-internal import NatterServer
 internal import NatterStore
-internal import NatterSystem
 internal import NatterWire
 
 extension CommandSpec {

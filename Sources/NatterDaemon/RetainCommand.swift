@@ -1,7 +1,6 @@
 internal import NatterCLI
 internal import NatterModel
 internal import NatterStore
-internal import NatterWire
 
 extension CommandSpec {
     static let retain = CommandSpec(

@@ -1,7 +1,6 @@
 internal import NatterCLI
 internal import NatterCrypto
 internal import NatterModel
-internal import NatterServer
 internal import NatterStore
 internal import NatterSystem
 internal import NatterWire

@@ -1,7 +1,6 @@
 internal import Glibc
 public import NatterLanguage
 public import NatterModel
-internal import NatterSystem
 
 /// Speaks HTTP/1.1 with one server, one request after the other. The connection is kept between requests.
 ///

@@ -59,6 +59,7 @@ enum TLSAlgorithms {
 
     // MARK: - The provider
 
+    // OpenSSL's providers may be used by any thread.
     nonisolated(unsafe) private static let defaultProvider: OpaquePointer? = newContext().flatMap {
         OSSL_PROVIDER_load($0, "default")
     }

@@ -1,7 +1,6 @@
 internal import CArchive
 internal import Glibc
 internal import NatterLanguage
-internal import NatterModel
 
 /// The members of a zip file, one after another.
 ///

@@ -1,6 +1,5 @@
 internal import Glibc
 internal import NatterLanguage
-internal import NatterModel
 internal import NatterSystem
 
 /// The order of day, month and year, where a file does not state it.

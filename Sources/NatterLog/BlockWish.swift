@@ -1,4 +1,3 @@
-internal import NatterLanguage
 internal import NatterModel
 
 /// What a reader wants of a block, as far as columns tell it without the others. A block without it is not decoded.

@@ -1,4 +1,3 @@
-internal import NatterModel
 internal import NatterSystem
 
 /// The content of a log file, found from its bytes alone, even if it is damaged. Repair and rebuilding an index use

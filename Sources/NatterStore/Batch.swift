@@ -2,7 +2,6 @@ internal import NatterCrypto
 internal import NatterLanguage
 internal import NatterLog
 internal import NatterModel
-internal import NatterSystem
 
 /// Everything that one durable commit adds, in order of arrival, before it becomes the value of a row: `SealedBatch`.
 ///

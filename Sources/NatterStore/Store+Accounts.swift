@@ -1,6 +1,5 @@
 internal import NatterLanguage
 internal import NatterSystem
-internal import NatterSQLite
 public import NatterCrypto
 public import NatterModel
 

@@ -1,4 +1,3 @@
-internal import NatterSQLite
 internal import NatterLog
 internal import NatterArchive
 public import NatterModel

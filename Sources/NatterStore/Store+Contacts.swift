@@ -1,6 +1,4 @@
-internal import NatterSQLite
 internal import NatterLanguage
-internal import NatterModel
 internal import NatterSystem
 
 extension Store {

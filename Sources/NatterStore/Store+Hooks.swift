@@ -1,6 +1,4 @@
 internal import NatterArchive
-internal import NatterLanguage
-internal import NatterLog
 public import NatterModel
 internal import NatterSystem
 

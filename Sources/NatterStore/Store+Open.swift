@@ -1,6 +1,5 @@
 public import NatterLanguage
 internal import NatterLog
-internal import NatterModel
 internal import NatterPostgres
 internal import NatterSQLite
 public import NatterSystem

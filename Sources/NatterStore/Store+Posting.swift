@@ -1,8 +1,5 @@
 internal import NatterArchive
-internal import NatterLanguage
 internal import NatterLog
-internal import NatterModel
-internal import NatterSystem
 
 extension Store {
     /// Sends messages. May read the disk if one of them is about another, so call it on a worker's thread then.

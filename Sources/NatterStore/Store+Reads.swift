@@ -1,5 +1,4 @@
 internal import NatterArchive
-internal import NatterSQLite
 internal import NatterLog
 public import NatterModel
 internal import NatterSystem

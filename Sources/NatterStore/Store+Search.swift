@@ -1,9 +1,7 @@
 internal import NatterArchive
 internal import NatterSearch
 internal import NatterLanguage
-internal import NatterLog
 internal import NatterModel
-internal import NatterSQLite
 internal import NatterSystem
 
 extension Store {

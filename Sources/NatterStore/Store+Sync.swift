@@ -1,7 +1,6 @@
 internal import NatterLanguage
 internal import NatterSystem
 internal import NatterArchive
-internal import NatterCrypto
 internal import NatterSQLite
 internal import NatterLog
 public import NatterModel

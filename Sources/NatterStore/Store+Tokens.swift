@@ -1,7 +1,5 @@
 internal import NatterArchive
 public import NatterCrypto
-internal import NatterSQLite
-internal import NatterLanguage
 public import NatterModel
 internal import NatterSystem
 

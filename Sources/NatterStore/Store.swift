@@ -1,8 +1,6 @@
 internal import NatterArchive
 internal import NatterCrypto
-internal import NatterSQLite
 public import NatterLanguage
-internal import NatterLog
 public import NatterModel
 public import NatterSystem
 

@@ -1,5 +1,4 @@
 internal import NatterArchive
-internal import NatterCrypto
 internal import NatterSQLite
 internal import NatterLanguage
 internal import NatterLog

@@ -1,7 +1,6 @@
 internal import NatterArchive
 internal import NatterSearch
 internal import NatterLanguage
-internal import NatterLog
 internal import NatterModel
 internal import NatterSystem
 

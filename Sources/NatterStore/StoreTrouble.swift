@@ -1,6 +1,4 @@
 public import NatterLanguage
-internal import NatterCrypto
-internal import NatterModel
 internal import NatterSystem
 
 /// Something that keeps a store from working as it should, for those who watch over it.

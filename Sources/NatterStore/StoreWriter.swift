@@ -1,9 +1,3 @@
-internal import NatterArchive
-internal import NatterCrypto
-internal import NatterSQLite
-internal import NatterLanguage
-internal import NatterLog
-internal import NatterModel
 internal import NatterSystem
 
 /// The only thread that appends to the log. It takes what arrived during the last commit, numbers it, makes it durable

@@ -1,6 +1,4 @@
 internal import NatterArchive
-internal import NatterCrypto
-internal import NatterLanguage
 internal import NatterLog
 public import NatterModel
 

@@ -1,8 +1,6 @@
-internal import NatterArchive
 internal import NatterCrypto
 internal import NatterLanguage
 internal import NatterModel
-internal import NatterSQLite
 internal import NatterSystem
 
 /// The state of the writer's thread: the end of the log as this store knows it, and the idempotency keys that are

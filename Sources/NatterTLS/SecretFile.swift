@@ -1,5 +1,4 @@
 internal import Glibc
-internal import NatterLanguage
 internal import NatterSystem
 
 /// Reads the files of a certificate and its key. It follows symbolic links, because tools that renew certificates

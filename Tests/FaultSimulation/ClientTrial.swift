@@ -1,4 +1,3 @@
-internal import NatterSystem
 package import SystemSupport
 
 /// A client whose process ends at a chosen call, because it is killed or the disk fails. Other processes follow on the

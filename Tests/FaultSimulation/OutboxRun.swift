@@ -1,6 +1,5 @@
 internal import NatterClient
 internal import NatterModel
-internal import NatterSystem
 internal import NatterWire
 package import SystemSupport
 internal import TestSupport

@@ -2,7 +2,6 @@ internal import Glibc
 internal import NatterCrypto
 internal import NatterModel
 internal import NatterStore
-internal import NatterSystem
 internal import StoreSupport
 package import SystemSupport
 internal import TestSupport

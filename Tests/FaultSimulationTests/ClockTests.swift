@@ -1,5 +1,4 @@
 import FaultSimulation
-import NatterCrypto
 import NatterModel
 import NatterStore
 import NatterSystem

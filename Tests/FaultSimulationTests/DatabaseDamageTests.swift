@@ -3,7 +3,6 @@ import Glibc
 import NatterArchive
 import NatterClient
 import NatterModel
-import NatterSystem
 import SystemSupport
 import Testing
 import TestSupport

@@ -1,5 +1,4 @@
 import FaultSimulation
-import NatterSystem
 import SystemSupport
 import Testing
 import TestSupport

@@ -1,5 +1,4 @@
 import FaultSimulation
-import NatterModel
 import NatterSystem
 import SystemSupport
 import Testing

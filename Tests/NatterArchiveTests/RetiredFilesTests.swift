@@ -1,7 +1,6 @@
 import NatterArchive
 import NatterSystem
 import SystemSupport
-import TestSupport
 import Testing
 
 @Suite("log files that must go")

@@ -1,7 +1,6 @@
 import Glibc
 import NatterCLI
 import NatterModel
-import NatterSystem
 import SystemSupport
 import TestSupport
 

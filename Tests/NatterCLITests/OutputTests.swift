@@ -2,7 +2,6 @@ import Glibc
 import NatterCLI
 import NatterSystem
 import Testing
-import TestSupport
 
 @Suite("buffered output")
 struct OutputTests {

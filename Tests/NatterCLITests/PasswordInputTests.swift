@@ -2,7 +2,6 @@ import Glibc
 @testable import NatterCLI
 import NatterSystem
 import Testing
-import TestSupport
 
 @Suite("reading passwords")
 struct PasswordInputTests {

@@ -1,6 +1,5 @@
 import Foundation
 @testable import NatterCLI
-import NatterSystem
 import Testing
 
 /// Lines typed into a real shell on a terminal of its own, with a program `natter` that records its arguments and lets

@@ -5,8 +5,6 @@ import ServerSupport
 import Testing
 import TestSupport
 
-@testable import NatterCommands
-
 @Suite("doctor")
 struct DoctorCommandTests {
     @Test("reports nothing if nothing is wrong, before and after the first sync")

@@ -1,4 +1,3 @@
-import NatterModel
 import NatterWire
 import ServerSupport
 import Testing

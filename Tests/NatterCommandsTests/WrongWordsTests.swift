@@ -1,5 +1,4 @@
 import NatterCLI
-import NatterModel
 import NatterSystem
 import Testing
 import TestSupport

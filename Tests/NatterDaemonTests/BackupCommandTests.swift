@@ -1,8 +1,5 @@
-import NatterSystem
 import Testing
 import TestSupport
-
-@testable import NatterDaemon
 
 @Suite("natterd backup, restore and fsck", .enabled(if: !PostgresCluster.servesTests))
 struct BackupCommandTests {

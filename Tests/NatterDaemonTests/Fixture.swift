@@ -1,7 +1,5 @@
 import Glibc
 import NatterCLI
-import NatterModel
-import NatterSystem
 import NatterWire
 import SystemSupport
 import Testing

@@ -1,4 +1,3 @@
-import NatterModel
 import NatterSystem
 import NatterWire
 import Testing

@@ -2,7 +2,6 @@ internal import NatterHTTP
 internal import NatterModel
 internal import SystemSupport
 internal import Testing
-internal import TestSupport
 
 @Suite("one request and its answer", .timeLimit(.minutes(5)))
 struct ExchangeTests {

@@ -1,7 +1,6 @@
 internal import NatterHTTP
 import NatterLanguage
 internal import Testing
-internal import TestSupport
 
 func makeClient(_ url: String, timeoutMilliseconds: Int = 60_000, caFile: String? = nil) throws -> HTTPClient {
     HTTPClient(

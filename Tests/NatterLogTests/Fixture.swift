@@ -1,7 +1,6 @@
 import NatterCrypto
 import NatterLog
 import NatterModel
-import NatterSystem
 import TestSupport
 
 enum Fixture {

@@ -1,7 +1,6 @@
 import NatterCrypto
 import NatterLanguage
 import NatterModel
-import NatterSystem
 import Testing
 import TestSupport
 

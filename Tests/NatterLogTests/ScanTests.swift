@@ -2,7 +2,6 @@ import NatterCrypto
 import NatterLanguage
 import NatterLog
 import NatterModel
-import NatterSystem
 import SystemSupport
 import Testing
 import TestSupport

@@ -1,6 +1,5 @@
 import NatterModel
 import NatterSearch
-import NatterSQLite
 import NatterSystem
 import Testing
 import TestSupport

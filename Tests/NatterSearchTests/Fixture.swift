@@ -2,7 +2,6 @@ import Glibc
 import NatterLanguage
 import NatterModel
 import NatterSQLite
-import NatterSystem
 import TestSupport
 
 @testable import NatterSearch

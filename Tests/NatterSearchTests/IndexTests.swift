@@ -2,7 +2,6 @@ import NatterLanguage
 import NatterModel
 import NatterSearch
 import NatterSQLite
-import NatterSystem
 import Testing
 import TestSupport
 

@@ -1,4 +1,3 @@
-import NatterModel
 import NatterSearch
 import NatterSQLite
 import NatterSystem

@@ -1,4 +1,3 @@
-import NatterModel
 import NatterSearch
 import Testing
 import TestSupport

@@ -1,8 +1,6 @@
 import Glibc
 import NatterCrypto
-import NatterLanguage
 import NatterModel
-import NatterSQLite
 import NatterSystem
 import StoreSupport
 import SystemSupport

@@ -2,10 +2,8 @@ import Glibc
 import NatterArchive
 import NatterLanguage
 import NatterModel
-import NatterSQLite
 import NatterSystem
 import StoreSupport
-import SystemSupport
 import Testing
 import TestSupport
 

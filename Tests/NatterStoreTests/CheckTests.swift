@@ -1,11 +1,9 @@
 import Glibc
 import NatterLanguage
-import NatterLog
 import NatterModel
 import NatterSQLite
 import NatterSystem
 import StoreSupport
-import SystemSupport
 import Testing
 import TestSupport
 

@@ -4,7 +4,6 @@ import NatterSystem
 import StoreSupport
 import SystemSupport
 import Testing
-import TestSupport
 
 @testable import NatterStore
 

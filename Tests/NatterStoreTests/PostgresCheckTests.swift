@@ -1,12 +1,10 @@
 import NatterLanguage
-import NatterModel
 import NatterSystem
 import StoreSupport
 import SystemSupport
 import TestSupport
 import Testing
 
-@testable import NatterPostgres
 @testable import NatterStore
 
 /// What a check finds in a store in PostgreSQL.

@@ -1,6 +1,5 @@
 import Glibc
 import NatterModel
-import NatterSQLite
 import NatterSystem
 import StoreSupport
 import SystemSupport

@@ -1,6 +1,5 @@
 import NatterLanguage
 import NatterModel
-import NatterSystem
 import StoreSupport
 import SystemSupport
 import TestSupport

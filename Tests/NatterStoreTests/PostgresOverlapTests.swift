@@ -1,13 +1,10 @@
 import NatterArchive
 import NatterLog
-import NatterModel
 import NatterSystem
 import StoreSupport
-import SystemSupport
 import TestSupport
 import Testing
 
-@testable import NatterPostgres
 @testable import NatterStore
 
 /// Servers that write the same log file because one of them stood still meanwhile.

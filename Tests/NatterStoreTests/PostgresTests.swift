@@ -1,6 +1,5 @@
 import Glibc
 import NatterCrypto
-import NatterLanguage
 import NatterModel
 import NatterSystem
 import StoreSupport

@@ -1,7 +1,5 @@
 import Glibc
-import NatterArchive
 import NatterCrypto
-import NatterLog
 import NatterModel
 import NatterSQLite
 import NatterSystem

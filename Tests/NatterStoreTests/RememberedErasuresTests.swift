@@ -280,9 +280,13 @@ struct RememberedErasuresTests {
         for offset in 1..<whole.count - 2 {
             try flip(path, at: UInt64(offset), 1 << UInt8(offset % 8))
             let summary = try StoreRepair.run(store.directory) { _ in }
-            #expect(
-                summary.found.damages == 1 && summary.left.damages == 0 && !summary.hasUnknownLoss, "byte \(offset)")
-            #expect(try disk.contents(of: path, limit: 1 << 20) == whole, "byte \(offset)")
+            #expect(summary.left.damages == 0 && !summary.hasUnknownLoss, "byte \(offset)")
+            // A digit of a checksum may have either case
+            let isCase = summary.found.damages == 0
+            let found = String(decoding: try disk.contents(of: path, limit: 1 << 20), as: UTF8.self)
+            let text = String(decoding: whole, as: UTF8.self)
+            #expect(isCase ? found.lowercased() == text && found != text : found == text, "byte \(offset)")
+            try disk.replaceContents(of: path, with: whole)
         }
     }
 

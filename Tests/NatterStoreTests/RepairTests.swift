@@ -1,7 +1,6 @@
 import Glibc
 import NatterArchive
 import NatterCrypto
-import NatterLanguage
 import NatterLog
 import NatterModel
 import NatterSQLite

@@ -1,10 +1,7 @@
-import NatterArchive
 import NatterModel
-import NatterSystem
 import StoreSupport
 import SystemSupport
 import Testing
-import TestSupport
 
 @testable import NatterStore
 

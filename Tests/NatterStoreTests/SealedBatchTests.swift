@@ -1,10 +1,8 @@
-import NatterArchive
 import NatterLog
 import NatterModel
 import NatterSQLite
 import NatterSystem
 import StoreSupport
-import SystemSupport
 import TestSupport
 import Testing
 

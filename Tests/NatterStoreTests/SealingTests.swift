@@ -1,5 +1,4 @@
 import NatterArchive
-import NatterLog
 import NatterModel
 import NatterSystem
 import StoreSupport

@@ -1,5 +1,3 @@
-import NatterArchive
-import NatterLanguage
 import NatterLog
 import NatterModel
 import NatterSystem

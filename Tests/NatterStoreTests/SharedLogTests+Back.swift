@@ -1,7 +1,6 @@
 import NatterModel
 import NatterSystem
 import StoreSupport
-import TestSupport
 import Testing
 
 @testable import NatterStore

@@ -1,8 +1,6 @@
 import NatterArchive
-import NatterLog
 import NatterModel
 import NatterSystem
-import StoreSupport
 import SystemSupport
 import TestSupport
 

@@ -30,6 +30,8 @@ struct FlippedBitTests {
     func between() {
         let bytes: [UInt8] = [1, 2, 3]
         #expect(FlippedBit(between: (bytes, [1, 6, 3])) == FlippedBit(offset: 1, mask: 4))
-        for other in [[1, 2, 3], [0, 2, 2], [1, 5, 3]] as [[UInt8]] { #expect(FlippedBit(between: (bytes, other)) == nil) }
+        for other in [[1, 2, 3], [0, 2, 2], [1, 5, 3]] as [[UInt8]] {
+            #expect(FlippedBit(between: (bytes, other)) == nil)
+        }
     }
 }

@@ -1,5 +1,4 @@
 internal import Foundation
-internal import TestSupport
 
 /// Hostile texts for every field, and effects that they must never have.
 enum HostileText {

@@ -1,6 +1,5 @@
 internal import Glibc
 public import NatterCrypto
-internal import NatterHTTP
 public import NatterLanguage
 public import NatterModel
 public import NatterSystem

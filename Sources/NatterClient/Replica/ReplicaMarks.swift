@@ -1,7 +1,6 @@
 internal import NatterArchive
 internal import NatterLog
 public import NatterModel
-internal import NatterSystem
 
 extension Replica {
     /// Notes read marks that the server has accepted, as the next sync would. If another process holds the lock, that sync does

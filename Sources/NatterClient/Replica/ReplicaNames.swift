@@ -1,6 +1,5 @@
 internal import NatterModel
 internal import NatterSQLite
-internal import NatterSystem
 
 /// Names for the shell's completion. They begin with a word, in any case of its ASCII letters, and are in byte order.
 ///

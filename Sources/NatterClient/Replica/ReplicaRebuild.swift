@@ -1,5 +1,4 @@
 internal import NatterArchive
-internal import NatterCrypto
 internal import NatterLog
 internal import NatterModel
 internal import NatterSQLite

@@ -1,6 +1,5 @@
 internal import NatterArchive
 internal import NatterCrypto
-internal import NatterLog
 internal import NatterModel
 internal import NatterSQLite
 

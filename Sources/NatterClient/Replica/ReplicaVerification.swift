@@ -4,7 +4,6 @@ internal import NatterSQLite
 public import NatterLanguage
 internal import NatterLog
 public import NatterModel
-internal import NatterSystem
 
 /// The result of checking every byte of a conversation in the replica.
 public struct ReplicaVerification: Sendable {

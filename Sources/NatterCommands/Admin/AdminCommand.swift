@@ -1,6 +1,5 @@
 internal import NatterCLI
 internal import NatterClient
-internal import NatterHTTP
 internal import NatterModel
 internal import NatterWire
 

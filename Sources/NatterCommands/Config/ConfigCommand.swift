@@ -2,7 +2,6 @@ internal import NatterCLI
 internal import NatterClient
 internal import NatterHTTP
 internal import NatterModel
-internal import NatterWire
 
 /// `config get|set`: the settings of a home directory.
 enum ConfigCommand {

@@ -3,9 +3,6 @@ internal import NatterClient
 internal import NatterCrypto
 internal import NatterHTTP
 internal import NatterLanguage
-internal import NatterModel
-internal import NatterSystem
-internal import NatterWire
 
 /// `profile ls|add|set|rm`: the accounts of a home directory, as git has remotes.
 enum ProfileCommand {

@@ -1,6 +1,4 @@
 internal import NatterCLI
-internal import NatterClient
-internal import NatterWire
 
 /// `doctor`: finds problems and says how to fix them.
 enum DoctorCommand {

@@ -1,4 +1,3 @@
-internal import NatterArchive
 internal import NatterLog
 internal import NatterModel
 

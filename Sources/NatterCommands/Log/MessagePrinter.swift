@@ -1,6 +1,5 @@
 internal import NatterArchive
 internal import NatterCLI
-internal import NatterClient
 internal import NatterLanguage
 internal import NatterLog
 internal import NatterModel

@@ -1,6 +1,5 @@
 internal import NatterArchive
 internal import NatterClient
-internal import NatterHTTP
 internal import NatterLanguage
 internal import NatterModel
 internal import NatterWire

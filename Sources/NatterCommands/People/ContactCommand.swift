@@ -1,6 +1,5 @@
 internal import NatterCLI
 internal import NatterClient
-internal import NatterWire
 
 /// `contact add|remove|ls`: manages the list of contacts.
 enum ContactCommand {

@@ -1,5 +1,4 @@
 internal import NatterClient
-internal import NatterCrypto
 internal import NatterModel
 internal import NatterSystem
 

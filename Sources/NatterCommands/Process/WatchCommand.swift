@@ -2,7 +2,6 @@ internal import NatterArchive
 internal import Glibc
 internal import NatterCLI
 internal import NatterClient
-internal import NatterCrypto
 internal import NatterModel
 internal import NatterSystem
 internal import NatterWire

@@ -2,7 +2,6 @@ internal import NatterArchive
 internal import NatterCLI
 internal import NatterClient
 internal import NatterModel
-internal import NatterWire
 
 /// `watch ls`, `watch drop NAME`, `watch --failed`.
 struct WatchList {

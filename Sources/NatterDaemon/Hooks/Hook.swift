@@ -2,7 +2,6 @@ internal import NatterCLI
 internal import NatterCrypto
 internal import NatterHTTP
 internal import NatterModel
-internal import NatterSystem
 internal import NatterWire
 
 /// A web address that gets each new message of a conversation, with how far it has come.

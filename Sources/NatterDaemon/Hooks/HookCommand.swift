@@ -2,9 +2,7 @@ internal import NatterCLI
 internal import NatterCrypto
 internal import NatterHTTP
 internal import NatterModel
-internal import NatterServer
 internal import NatterStore
-internal import NatterSystem
 internal import NatterWire
 
 extension CommandSpec {

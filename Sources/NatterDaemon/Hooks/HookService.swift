@@ -1,4 +1,3 @@
-internal import NatterCLI
 internal import NatterHTTP
 internal import NatterLanguage
 internal import NatterModel

@@ -3,7 +3,6 @@ internal import NatterCLI
 internal import NatterImport
 internal import NatterLanguage
 internal import NatterModel
-internal import NatterServer
 internal import NatterStore
 internal import NatterSystem
 internal import NatterWire

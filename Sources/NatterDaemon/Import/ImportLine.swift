@@ -1,6 +1,3 @@
-internal import NatterModel
-internal import NatterStore
-
 /// The fields of a line of NDJSON that are imported.
 struct ImportLine: Decodable {
     let ts: LineTime

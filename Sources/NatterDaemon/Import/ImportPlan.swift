@@ -1,6 +1,5 @@
 internal import NatterCLI
 internal import NatterModel
-internal import NatterServer
 internal import NatterStore
 
 /// Where each channel of a file goes.

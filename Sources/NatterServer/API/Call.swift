@@ -1,4 +1,3 @@
-internal import NatterCrypto
 internal import NatterLanguage
 internal import NatterModel
 internal import NatterStore

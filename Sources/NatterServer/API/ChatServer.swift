@@ -1,9 +1,7 @@
-internal import NatterLanguage
 public import NatterModel
 public import NatterStore
 internal import NatterSystem
 public import NatterTLS
-internal import NatterWire
 
 /// The HTTP API over a store. It decides what a request may do. The store handles files and SQL, the listener handles
 /// sockets.

@@ -23,7 +23,7 @@ public struct Event: Sendable {
     }
 
     public let level: Level
-    /// The kind of event, in words joined by underscores: `request`, `messages_accepted`, `recovered`.
+    /// The kind of event, in words joined by underscores: `request`, `listening`, `hook_failed`.
     public let name: String
     private let content: Content
 

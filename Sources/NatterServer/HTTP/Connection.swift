@@ -27,6 +27,7 @@ final class Connection {
     let addressText: String
     /// The client that a trusted proxy named for the current request.
     var client: PeerAddress?
+    /// It closes its connections before it goes.
     unowned let loop: ListenerLoop
     /// It is released before the library's own session, so it must not be used after the connection is closed.
     private var tls: TLSSession?

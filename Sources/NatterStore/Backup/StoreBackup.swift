@@ -368,7 +368,7 @@ public final class StoreBackup {
             .map { String($0.dropFirst(target.count + 1)) }
         let staged = try disk.list(target).filter { $0.hasSuffix(".new") }
         // Of what a manifest may say, nothing below a directory, which may be a link, and nothing that the server still has, such
-        // as a link to a certificate that is just being renewed. Earlier versions copied the reserve.
+        // as a link to a certificate that is just being renewed. A backup needs no reserve.
         let removed = try (former?.files.map(\.path) ?? []).filter {
             try !$0.contains("/") && ($0 == DiskReserve.name || disk.information(source + "/" + $0) == nil)
         }

@@ -1,5 +1,4 @@
 internal import NatterArchive
-internal import NatterSQLite
 public import NatterLanguage
 public import NatterModel
 public import NatterSystem

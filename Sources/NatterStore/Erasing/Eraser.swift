@@ -3,7 +3,6 @@ internal import NatterCrypto
 internal import NatterLanguage
 internal import NatterLog
 internal import NatterModel
-internal import NatterSQLite
 internal import NatterSystem
 
 /// Erases messages of one conversation. It runs on the sealer's thread, so that nothing else writes log files meanwhile. Call

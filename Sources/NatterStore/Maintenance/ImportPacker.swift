@@ -1,7 +1,5 @@
 internal import NatterArchive
-internal import NatterCrypto
 internal import NatterLog
-internal import NatterModel
 internal import NatterSystem
 
 /// The thread that compresses the messages of an import into staged log files, while another thread reads the input.

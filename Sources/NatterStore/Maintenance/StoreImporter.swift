@@ -1,6 +1,5 @@
 internal import NatterArchive
 public import NatterCrypto
-internal import NatterSQLite
 internal import NatterLanguage
 internal import NatterLog
 public import NatterModel

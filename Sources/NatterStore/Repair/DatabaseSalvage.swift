@@ -1,5 +1,4 @@
 internal import NatterSQLite
-internal import NatterModel
 
 /// Copies the readable rows of a damaged database into a new one. Every page has a checksum, so a row that can be
 /// read is a row as it was written.

@@ -1,4 +1,3 @@
-internal import NatterArchive
 internal import NatterSQLite
 internal import NatterLanguage
 internal import NatterLog

@@ -1,6 +1,5 @@
 internal import NatterArchive
 internal import NatterCrypto
-internal import NatterSQLite
 internal import NatterLog
 internal import NatterModel
 internal import NatterSystem

@@ -2,7 +2,6 @@ internal import NatterArchive
 internal import NatterCrypto
 internal import NatterSQLite
 internal import NatterLanguage
-internal import NatterLog
 internal import NatterModel
 internal import NatterSystem
 

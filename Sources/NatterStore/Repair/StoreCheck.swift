@@ -1,5 +1,4 @@
 internal import NatterArchive
-internal import NatterCrypto
 public import NatterLanguage
 internal import NatterLog
 public import NatterModel

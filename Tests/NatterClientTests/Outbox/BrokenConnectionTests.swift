@@ -1,13 +1,10 @@
 import Glibc
 import NatterClient
-import NatterModel
 import NatterSystem
 import NatterWire
 import ServerSupport
 import Testing
 import TestSupport
-
-@testable import NatterCommands
 
 @Suite("connections that break", .serialized)
 struct BrokenConnectionTests {

@@ -3,7 +3,6 @@ import NatterModel
 import NatterSystem
 import NatterWire
 import ServerSupport
-import SystemSupport
 import Testing
 import TestSupport
 

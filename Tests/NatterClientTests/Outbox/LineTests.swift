@@ -1,7 +1,4 @@
 import Glibc
-import NatterCLI
-import NatterClient
-import NatterModel
 import NatterSystem
 import NatterWire
 import ServerSupport

@@ -1,4 +1,3 @@
-import NatterCLI
 import NatterClient
 import NatterModel
 import NatterServer
@@ -8,8 +7,6 @@ import ServerSupport
 import SystemSupport
 import Testing
 import TestSupport
-
-@testable import NatterCommands
 
 @Suite("send --queue and the outbox")
 struct OutboxTests {

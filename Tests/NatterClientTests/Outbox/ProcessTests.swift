@@ -1,6 +1,4 @@
 import Glibc
-import NatterClient
-import NatterSystem
 import ServerSupport
 import Testing
 import TestSupport

@@ -1,6 +1,5 @@
 internal import Glibc
 internal import NatterSystem
-internal import SystemSupport
 internal import TestSupport
 
 /// Stands between clients and a server, and carries each connection on a thread of its own.

@@ -1,5 +1,4 @@
 @testable import NatterClient
-import NatterCrypto
 internal import NatterHTTP
 import NatterModel
 import NatterServer

@@ -1,5 +1,4 @@
 import NatterArchive
-import FaultSimulation
 @testable import NatterClient
 import NatterLog
 import NatterModel

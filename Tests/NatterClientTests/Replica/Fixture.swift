@@ -2,7 +2,6 @@ import FaultSimulation
 import Glibc
 import NatterArchive
 @testable import NatterClient
-import NatterCrypto
 import NatterModel
 @testable import NatterStore
 import NatterSystem

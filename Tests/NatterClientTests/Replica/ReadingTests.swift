@@ -1,7 +1,6 @@
 import NatterArchive
 @testable import NatterClient
 import NatterModel
-import NatterSystem
 import StoreSupport
 import Testing
 import TestSupport

@@ -2,8 +2,6 @@
 import NatterCrypto
 import NatterLog
 import NatterModel
-import NatterStore
-import NatterSystem
 import NatterWire
 import StoreSupport
 import Testing

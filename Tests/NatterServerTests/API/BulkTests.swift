@@ -1,4 +1,3 @@
-internal import NatterClient
 internal import NatterHTTP
 internal import NatterStore
 internal import NatterWire

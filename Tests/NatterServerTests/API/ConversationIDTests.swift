@@ -1,6 +1,4 @@
-internal import NatterClient
 internal import NatterHTTP
-internal import NatterModel
 internal import NatterWire
 internal import ServerSupport
 internal import Testing

@@ -1,9 +1,5 @@
-internal import NatterCrypto
-internal import NatterHTTP
 internal import NatterModel
-internal import NatterStore
 internal import ServerSupport
-internal import SystemSupport
 internal import TestSupport
 internal import Testing
 

@@ -1,4 +1,3 @@
-internal import NatterHTTP
 internal import NatterModel
 internal import NatterStore
 internal import NatterWire

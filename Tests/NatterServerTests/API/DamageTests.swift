@@ -1,6 +1,4 @@
 internal import Glibc
-internal import NatterClient
-internal import NatterCrypto
 internal import NatterHTTP
 internal import NatterLog
 internal import NatterModel

@@ -1,6 +1,4 @@
 internal import NatterHTTP
-internal import NatterModel
-internal import NatterWire
 internal import ServerSupport
 internal import Testing
 internal import TestSupport

@@ -1,4 +1,3 @@
-internal import NatterHTTP
 internal import NatterSystem
 internal import ServerSupport
 internal import SystemSupport

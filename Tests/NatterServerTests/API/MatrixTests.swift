@@ -1,11 +1,8 @@
 internal import Glibc
-internal import NatterClient
 internal import NatterHTTP
 internal import NatterModel
 @testable internal import NatterServer
-internal import NatterStore
 internal import NatterSystem
-internal import NatterWire
 internal import ServerSupport
 internal import SystemSupport
 internal import Testing

@@ -1,4 +1,3 @@
-internal import NatterClient
 internal import NatterHTTP
 internal import NatterModel
 internal import NatterWire

@@ -1,5 +1,3 @@
-internal import NatterClient
-internal import NatterHTTP
 internal import NatterModel
 @testable internal import NatterServer
 internal import ServerSupport

@@ -1,5 +1,4 @@
 internal import NatterHTTP
-internal import NatterWire
 internal import ServerSupport
 internal import Testing
 internal import TestSupport

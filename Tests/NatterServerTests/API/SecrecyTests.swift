@@ -1,9 +1,7 @@
-internal import NatterClient
 internal import NatterHTTP
 internal import NatterModel
 internal import NatterServer
 internal import NatterSystem
-internal import NatterWire
 internal import ServerSupport
 internal import Testing
 internal import TestSupport

@@ -1,5 +1,4 @@
 internal import NatterCrypto
-internal import NatterHTTP
 internal import NatterLog
 internal import NatterModel
 internal import NatterStore

@@ -1,5 +1,3 @@
-internal import NatterClient
-internal import NatterCrypto
 internal import NatterHTTP
 internal import NatterModel
 internal import NatterStore

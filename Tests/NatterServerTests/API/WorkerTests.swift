@@ -1,9 +1,7 @@
 import Glibc
 import NatterStore
 import NatterSystem
-import SystemSupport
 import Testing
-import TestSupport
 
 @testable import NatterServer
 

@@ -1,7 +1,6 @@
 import Glibc
 @testable import NatterServer
 import Testing
-internal import TestSupport
 
 @Suite("sockets that are closed slowly")
 struct CloseLingerTests {

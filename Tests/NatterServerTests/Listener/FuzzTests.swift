@@ -1,5 +1,4 @@
 import Foundation
-@testable import NatterServer
 import Testing
 import TestSupport
 

@@ -1,4 +1,3 @@
-@testable import NatterServer
 import Testing
 import TestSupport
 

@@ -1,6 +1,5 @@
 import Glibc
 @testable import NatterServer
-import NatterSystem
 import NatterTLS
 import Testing
 import TestSupport

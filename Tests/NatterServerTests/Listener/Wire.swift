@@ -1,7 +1,6 @@
 import CEvent
 import Glibc
 import NatterModel
-@testable import NatterServer
 import NatterTLS
 import TestSupport
 

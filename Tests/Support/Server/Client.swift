@@ -1,4 +1,3 @@
-internal import NatterClient
 package import NatterHTTP
 package import NatterWire
 package import TestSupport

@@ -1,5 +1,3 @@
-import TestSupport
-
 /// A fault of a disk, at one call or from one call on.
 package struct DiskFault: Sendable {
     package enum Call: String, Sendable, CaseIterable {

@@ -1,7 +1,6 @@
 internal import Glibc
 internal import NatterModel
 package import NatterSystem
-internal import TestSupport
 
 /// A disk in memory that records all operations. From these, `PowerLoss` derives the possible states after a power
 /// loss. A test can make calls fail. SQLite's files are on this disk, too.

@@ -1,10 +1,8 @@
 internal import NatterArchive
 internal import NatterCrypto
 internal import NatterLanguage
-internal import NatterLog
 internal import NatterModel
 internal import NatterPostgres
-internal import NatterSQLite
 
 /// The writer's way to the log in PostgreSQL.
 ///

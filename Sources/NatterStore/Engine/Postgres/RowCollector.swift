@@ -1,6 +1,4 @@
 internal import NatterArchive
-internal import NatterLog
-internal import NatterModel
 internal import NatterPostgres
 internal import NatterSQLite
 

@@ -135,7 +135,7 @@ public enum StoreCopy {
         of directory: String, _ rows: Connection, _ database: PostgresConnection
     ) throws -> Summary {
         let disk = PosixDisk()
-        return try visitFiles(rows, directory) { name, size in
+        return try visitFiles(rows) { name, size in
             let path = directory + "/" + name
             guard let found = try disk.information(path), found.isRegular, found.size >= size else { throw cut(path) }
             let file = try disk.open(path, .read)
@@ -160,7 +160,7 @@ public enum StoreCopy {
 
     /// Calls `body` with the name of each log file and its recorded length.
     private static func visitFiles(
-        _ rows: Connection, _ directory: String, _ body: (_ name: String, _ size: UInt64) throws -> Void
+        _ rows: Connection, _ body: (_ name: String, _ size: UInt64) throws -> Void
     ) throws -> Summary {
         var summary = Summary()
         for conversation in try CheckedConversation.all(on: rows) {
@@ -229,7 +229,7 @@ public enum StoreCopy {
         if let epoch = try Epoch.last(on: copy.connection) {
             try StoreRecovery.writeMark(epoch, in: directory, disk: disk)
         }
-        return try visitFiles(copy.connection, directory) { name, size in
+        return try visitFiles(copy.connection) { name, size in
             let path = directory + "/" + name
             try disk.makeDirectories(Path.directory(of: path))
             let target = try disk.open(path, .create)
