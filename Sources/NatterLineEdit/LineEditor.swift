@@ -24,7 +24,7 @@ public protocol LineEditorOwner: AnyObject {
 /// Only one editor may exist, and all of it runs on one thread. Who runs it restores the terminal when a signal stops or ends
 /// the program: libedit would do so for the first signal of a line only, because it does not read the keys itself.
 public final class LineEditor {
-    /// It has the editor.
+    /// It holds the editor, so it outlives it.
     private unowned let owner: any LineEditorOwner
     private var handle: OpaquePointer?
     /// The prompt as libedit wants it, ended by 0. It must live until the next one is asked for.

@@ -194,14 +194,14 @@ public enum PageScan {
         return damaged
     }
 
+    public typealias MendedBit = (path: String, bit: FlippedBit)
+
     /// Flips bits of a database and of its write-ahead log back, where the checksums tell which were flipped. Other damage stays.
     ///
     /// - Parameter path: nobody else may use the database.
     /// - Returns: the file of each bit, and the bit.
-    public static func mendBits(of path: String, on disk: any Disk) throws(DiskError) -> [(
-        path: String, bit: FlippedBit
-    )] {
-        var mended: [(path: String, bit: FlippedBit)] = []
+    public static func mendBits(of path: String, on disk: any Disk) throws(DiskError) -> [MendedBit] {
+        var mended: [MendedBit] = []
         guard try disk.information(path)?.isRegular == true else { return [] }
         let logPath = path + "-wal"
         let log = try disk.information(logPath) == nil ? nil : disk.open(logPath, .readWrite)

@@ -31,7 +31,10 @@ public enum WALScan {
     public static func flippedBit(of file: any DiskFile) throws(DiskError) -> FlippedBit? {
         guard let whole = try wholeFrames(of: file) else { return try flippedBit(ofHeader: file) }
         let bits = try flippedBits(behind: whole, file)
-        if bits.count > 1, try !isWrittenAgain(behind: whole, file) { return nil }
+        if bits.count > 1 {
+            // The first eight bytes say which page it is.
+            guard bits.allSatisfy({ $0.offset >= 8 }), try isWrittenAgain(behind: whole, file) else { return nil }
+        }
         return bits.first?.behind(whole.end)
     }
 

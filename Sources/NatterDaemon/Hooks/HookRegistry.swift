@@ -56,7 +56,7 @@ final class HookRegistry: Sendable {
         let lines = bytes.split(separator: 0x0A, maxSplits: 1, omittingEmptySubsequences: false).map { Array($0) }
         guard let hook = try? WireJSON.decode(Hook.self, from: lines[0]), hook.id == id, hook.isSound,
             // Without the second line, somebody has written it by hand.
-            lines.count == 1 || bytes == contents(lines[0])
+            lines.dropFirst().allSatisfy(\.isEmpty) || bytes == contents(lines[0])
         else { return nil }
         return hook
     }

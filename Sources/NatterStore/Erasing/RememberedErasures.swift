@@ -181,6 +181,7 @@ final class RememberedErasures: Sendable {
         try scan { line in
             guard case .damaged(_, let offset) = line else { return }
             let bytes = try file.read(count: RememberedErasures.longestLine, at: offset).prefix { $0 != 0x0A }
+            guard bytes.count < RememberedErasures.longestLine else { return }
             // The bit may be of the end of a line.
             let bit = FlippedBit(in: Array(bytes)) { $0.split(separator: 0x0A).allSatisfy { Entry(Array($0)) != nil } }
             if let bit { bits.append(bit.behind(offset)) }
