@@ -1,5 +1,6 @@
 internal import Glibc
 internal import NatterLanguage
+public import NatterModel
 
 /// A question before something that cannot be undone. It is asked on a terminal only, and not with `--yes`: a script means
 /// what it says.
@@ -29,6 +30,22 @@ public enum Question {
         of conversation: String, _ arguments: Arguments, _ console: Console
     ) throws(CommandFailure) {
         try confirm("erase these messages of '\(conversation)' for good?", arguments, console)
+    }
+
+    /// The operand TIME of a command that sets how long messages are kept, after the question before older ones go.
+    public static func retention(
+        of conversation: String, _ arguments: Arguments, _ console: Console
+    ) throws -> Retention {
+        let text = arguments.operand("TIME") ?? ""
+        guard let retention = Retention(text) else {
+            throw arguments.error("give days from '1d' to '36500d', or 'forever', not '\(text)'")
+        }
+        if retention != .forever {
+            try confirm(
+                "drop messages of '\(conversation)' that are older than \(retention.description) for good?", arguments,
+                console)
+        }
+        return retention
     }
 
     /// What is said when they are.

@@ -24,15 +24,7 @@ extension CommandSpec {
 /// `retain CONV 90d|forever`.
 enum RetainCommand {
     static func run(_ arguments: Arguments, _ console: Console) throws -> ExitCode {
-        let text = arguments.operand("TIME") ?? ""
-        guard let retention = Retention(text) else {
-            throw arguments.error("give days from '1d' to '36500d', or 'forever', not '\(text)'")
-        }
-        if retention != .forever {
-            try Question.confirm(
-                "drop messages of '\(arguments.conversation)' that are older than \(retention.description) for good?",
-                arguments, console)
-        }
+        let retention = try Question.retention(of: arguments.conversation, arguments, console)
         let client = OperatorClient(arguments: arguments, console: console) { reply in
             guard case .retained(let object) = reply else { return }
             try console.report(

@@ -16,7 +16,11 @@ extension SegmentContents {
         }
         for range in loose {
             var offset = range.lowerBound
-            while offset < range.upperBound, let (bits, length) = mended(at: offset) {
+            while offset < range.upperBound {
+                guard let (bits, length) = mended(at: offset) else {
+                    offset = bytes.withUnsafeBytes { SegmentContents.nextMagic(in: $0, after: offset) }
+                    continue
+                }
                 found += bits
                 offset += length
             }

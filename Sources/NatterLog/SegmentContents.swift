@@ -90,7 +90,7 @@ public struct SegmentContents: Sendable {
     }
 
     /// The offset of the next possible block.
-    private static func nextMagic(in bytes: UnsafeRawBufferPointer, after offset: Int) -> Int {
+    static func nextMagic(in bytes: UnsafeRawBufferPointer, after offset: Int) -> Int {
         var index = offset + 1
         let magic = BlockHeader.magic
         while index + magic.count <= bytes.count {

@@ -78,14 +78,13 @@ final class PageChecksums {
         let number = offset / UInt64(page.count)
         let crc = page.withUnsafeBytes { checksum($0, page: Int64(clamping: number)) }
         let own = withUnsafeBytes(of: crc.littleEndian) { Array($0) }
-        let bit: FlippedBit?
         if let inChecksum = FlippedBit(between: (own, page[covered...])) {
-            bit = inChecksum.behind(UInt64(covered))
-        } else {
-            let stored = page[covered...].reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
-            bit = FlippedBit(in: covered + MemoryLayout.size(ofValue: number), changing: crc ^ stored)
+            return inChecksum.behind(offset + UInt64(covered))
         }
-        return bit.flatMap { $0.offset < page.count ? $0.behind(offset) : nil }
+        let stored = page[covered...].reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+        let bit = FlippedBit(in: covered + MemoryLayout.size(ofValue: number), changing: crc ^ stored)
+        // A page in the place of another has another number.
+        return bit.flatMap { $0.offset < covered ? $0.behind(offset) : nil }
     }
 
     /// True if the checksum in the last bytes of a page is correct.
@@ -205,17 +204,18 @@ public enum PageScan {
         guard try disk.information(path)?.isRegular == true else { return [] }
         let logPath = path + "-wal"
         let log = try disk.information(logPath) == nil ? nil : disk.open(logPath, .readWrite)
-        while let log, let bit = try WALScan.flippedBit(of: log) {
-            try FlippedBit.flip([bit], in: log)
-            mended.append((logPath, bit))
-        }
+        if let log { mended = try WALScan.mendBits(of: log).map { (logPath, $0) } }
         let file = try disk.open(path, .readWrite)
-        var bits: [FlippedBit] = []
-        for offset in try damagedPages(of: file, log: log) {
-            let page = try file.read(count: PageChecksums.pageBytes, at: offset)
-            if let bit = PageChecksums.flippedBit(of: page, at: offset) { bits.append(bit) }
+        // Before the first page is whole, the others can't be found.
+        while true {
+            var bits: [FlippedBit] = []
+            for offset in try damagedPages(of: file, log: log) {
+                let page = try file.read(count: PageChecksums.pageBytes, at: offset)
+                if let bit = PageChecksums.flippedBit(of: page, at: offset) { bits.append(bit) }
+            }
+            if bits.isEmpty { return mended }
+            try FlippedBit.flip(bits, in: file)
+            mended += bits.map { (path, $0) }
         }
-        try FlippedBit.flip(bits, in: file)
-        return mended + bits.map { (path, $0) }
     }
 }

@@ -20,41 +20,70 @@ public enum WALScan {
     ///   the last commit looks like an unfinished commit, and in the header like that of a log that was begun and never synced.
     public static func damage(of file: any DiskFile) throws(DiskError) -> UInt64? {
         guard let whole = try wholeFrames(of: file) else { return try flippedBit(ofHeader: file) == nil ? nil : 0 }
-        if try flippedBits(behind: whole, file).isEmpty, try !hasWholeCommit(behind: whole, file) { return nil }
+        let frame = try file.read(count: frameBytes, at: whole.end)
+        if flippedBits(of: frame, behind: whole).isEmpty, try !hasWholeCommit(behind: whole, file) { return nil }
         return whole.end
     }
 
-    /// The flipped bit that keeps SQLite from reading further; nil if there is none, or if it can be one of several, and which it
-    /// is matters.
+    /// The flipped bit that keeps SQLite from reading further; nil if there is none, or if nothing tells which it is.
     ///
     /// - Parameter file: no process may write to it meanwhile.
-    public static func flippedBit(of file: any DiskFile) throws(DiskError) -> FlippedBit? {
+    static func flippedBit(of file: any DiskFile) throws(DiskError) -> FlippedBit? {
         guard let whole = try wholeFrames(of: file) else { return try flippedBit(ofHeader: file) }
-        let bits = try flippedBits(behind: whole, file)
-        if bits.count > 1 {
-            // The first eight bytes say which page it is.
-            guard bits.allSatisfy({ $0.offset >= 8 }), try isWrittenAgain(behind: whole, file) else { return nil }
+        let frame = try file.read(count: frameBytes, at: whole.end)
+        var bits = flippedBits(of: frame, behind: whole)
+        guard !bits.isEmpty else { return nil }
+        let sum = whole.sum.adding(frame)
+        let next = try file.read(count: frameBytes, at: whole.end + UInt64(frameBytes))
+        // The next frame tells whether the stored sum is right, or the one of what stands there.
+        let isFollowed = Sum(of: frame, sum.isBigEndian).isContinued(by: next)
+        if isFollowed { bits.removeAll { (16..<24).contains($0.offset) } }
+        if sum.isContinued(by: next) { bits.removeAll { !isInSum($0) } }
+        guard let first = bits.first else { return nil }
+        if isInSum(first) {
+            // The four bytes that SQLite keeps free in each page may have made the difference as well, but nobody reads these.
+            let isOnly = bits.dropFirst().allSatisfy { $0.offset >= frameBytes - PageChecksums.byteCount }
+            return isOnly ? first.behind(whole.end) : nil
         }
-        return bits.first?.behind(whole.end)
+        if sum.tellsWord(from: frame) { return bits.count == 1 ? first.behind(whole.end) : nil }
+        // Then it does not matter which of the words it is, if it is none of those that say which page this is.
+        guard isFollowed, !sum.mayDifferInHeader(from: frame), try isWrittenAgain(behind: whole, frame, file) else {
+            return nil
+        }
+        return first.behind(whole.end)
+    }
+
+    /// Whether a bit of a frame is one of the salt or of the stored sum.
+    private static func isInSum(_ bit: FlippedBit) -> Bool { (8..<24).contains(bit.offset) }
+
+    /// Flips bits back that keep SQLite from reading further.
+    ///
+    /// - Parameter file: no process may write to it meanwhile.
+    @discardableResult
+    public static func mendBits(of file: any DiskFile) throws(DiskError) -> [FlippedBit] {
+        var mended: [FlippedBit] = []
+        while let bit = try flippedBit(of: file) {
+            try FlippedBit.flip([bit], in: file)
+            mended.append(bit)
+        }
+        return mended
     }
 
     private static func flippedBit(ofHeader file: any DiskFile) throws(DiskError) -> FlippedBit? {
         let bytes = try file.read(count: headerBytes + frameBytes, at: 0)
         guard bytes.count == headerBytes + frameBytes else { return nil }
         let salt = bytes[headerBytes + 8..<headerBytes + 16]
-        let bit = FlippedBit(in: Array(bytes[..<headerBytes])) { Header($0)?.salt.elementsEqual(salt) == true }
-        // When a log starts over, its new header differs from the former one in its count of starts at first. All that was in the
-        // log is in the database then.
-        return bit.flatMap { (12..<16).contains($0.offset) ? nil : $0 }
+        return FlippedBit(in: Array(bytes[..<headerBytes])) { header in
+            // When a log starts over, its new header differs from the former one in its count of starts at first. All that was in
+            // the log is in the database then.
+            Header(header)?.salt.elementsEqual(salt) == true && header[12..<16].elementsEqual(bytes[12..<16])
+        }
     }
 
-    /// The bits of the first frame that is not whole each of which makes it whole. Of the highest nine bits of a word, the
-    /// checksum may tell several.
-    private static func flippedBits(behind whole: WholeFrames, _ file: any DiskFile) throws(DiskError) -> [FlippedBit] {
-        let frame = try file.read(count: frameBytes, at: whole.end)
+    /// The bits each of which makes the first frame that is not whole so: of its salt, of its sum, then of the rest.
+    private static func flippedBits(of frame: [UInt8], behind whole: WholeFrames) -> [FlippedBit] {
         guard frame.count == frameBytes else { return [] }
-        var sum = whole.sum
-        sum.add(frame)
+        let sum = whole.sum.adding(frame)
         if sum.isEqual(to: frame[16..<24]) {
             return FlippedBit(between: (whole.salt, frame[8..<16])).map { [$0.behind(8)] } ?? []
         }
@@ -64,21 +93,19 @@ public enum WALScan {
     }
 
     /// Whether a later commit has the page of the first frame that is not whole, so that nobody reads what it has there.
-    private static func isWrittenAgain(behind whole: WholeFrames, _ file: any DiskFile) throws(DiskError) -> Bool {
-        var former = try file.read(count: frameBytes, at: whole.end)
-        guard former.count == frameBytes else { return false }
-        let page = word(former, at: 0)
-        var (offset, isFound) = (whole.end, false)
+    private static func isWrittenAgain(
+        behind whole: WholeFrames, _ frame: [UInt8], _ file: any DiskFile
+    ) throws(DiskError) -> Bool {
+        var (former, offset, isFound) = (frame, whole.end, false)
         while true {
             offset += UInt64(frameBytes)
-            let frame = try file.read(count: frameBytes, at: offset)
-            guard frame.count == frameBytes, frame[8..<16].elementsEqual(whole.salt) else { return false }
-            var sum = Sum(isBigEndian: whole.sum.isBigEndian, continuing: former[16..<24])
-            sum.add(frame)
-            guard sum.isEqual(to: frame[16..<24]) else { return false }
-            isFound = isFound || word(frame, at: 0) == page
-            if isFound, endsCommit(frame) { return true }
-            former = frame
+            let next = try file.read(count: frameBytes, at: offset)
+            guard Sum(of: former, whole.sum.isBigEndian).isContinued(by: next),
+                next[8..<16].elementsEqual(whole.salt)
+            else { return false }
+            isFound = isFound || word(next, at: 0) == word(frame, at: 0)
+            if isFound, endsCommit(next) { return true }
+            former = next
         }
     }
 
@@ -120,8 +147,7 @@ public enum WALScan {
         while true {
             let frame = try file.read(count: frameBytes, at: whole.end)
             guard frame.count == frameBytes, frame[8..<16].elementsEqual(whole.salt) else { break }
-            var sum = whole.sum
-            sum.add(frame)
+            let sum = whole.sum.adding(frame)
             guard sum.isEqual(to: frame[16..<24]) else { break }
             whole.sum = sum
             whole.end += UInt64(frameBytes)
@@ -149,10 +175,8 @@ public enum WALScan {
                 former = nil
                 continue
             }
-            if let former, endsCommit(former) {
-                var sum = Sum(isBigEndian: whole.sum.isBigEndian, continuing: former[16..<24])
-                sum.add(frame)
-                if sum.isEqual(to: frame[16..<24]) { return true }
+            if let former, endsCommit(former), Sum(of: former, whole.sum.isBigEndian).isContinued(by: frame) {
+                return true
             }
             former = frame
         }
@@ -170,17 +194,24 @@ public enum WALScan {
 
         init(isBigEndian: Bool) { self.isBigEndian = isBigEndian }
 
-        /// - Parameter stored: the checksum in a frame.
-        init(isBigEndian: Bool, continuing stored: ArraySlice<UInt8>) {
+        /// The one that is stored in a frame.
+        init(of frame: [UInt8], _ isBigEndian: Bool) {
             self.isBigEndian = isBigEndian
-            first = stored.prefix(4).reduce(0) { $0 << 8 | UInt32($1) }
-            second = stored.dropFirst(4).reduce(0) { $0 << 8 | UInt32($1) }
+            first = frame[16..<20].reduce(0) { $0 << 8 | UInt32($1) }
+            second = frame[20..<24].reduce(0) { $0 << 8 | UInt32($1) }
         }
 
-        /// Adds what it covers of a frame: all but the salt and itself.
-        mutating func add(_ frame: [UInt8]) {
-            add(words: frame[..<8])
-            add(words: frame[frameHeaderBytes...])
+        /// Whether a frame is whole behind this sum.
+        func isContinued(by frame: [UInt8]) -> Bool {
+            frame.count == frameBytes && adding(frame).isEqual(to: frame[16..<24])
+        }
+
+        /// The sum behind a frame. It covers all but the salt and itself.
+        func adding(_ frame: [UInt8]) -> Sum {
+            var sum = self
+            sum.add(words: frame[..<8])
+            sum.add(words: frame[frameHeaderBytes...])
+            return sum
         }
 
         /// - Parameter bytes: their length must be a multiple of eight.
@@ -203,36 +234,70 @@ public enum WALScan {
 
         func isEqual(to stored: ArraySlice<UInt8>) -> Bool { stored.elementsEqual(self.stored) }
 
-        /// The bits of a frame whose flip explains that its stored sum differs from this one.
-        ///
-        /// A flipped bit changes its word by a power of two, and both sums by multiples of it that depend only on how many words
-        /// follow.
-        func flippedBits(of frame: [UInt8]) -> [FlippedBit] {
-            let stored = Sum(isBigEndian: isBigEndian, continuing: frame[16..<24])
-            let change = (first &- stored.first, second &- stored.second)
-            // By how much one more in the first, and in the second word of a pair, changes the sums: of the last pair at first.
+        /// By how much this sum is more than that which a frame has stored.
+        private func change(from frame: [UInt8]) -> (UInt32, UInt32) {
+            let stored = Sum(of: frame, isBigEndian)
+            return (first &- stored.first, second &- stored.second)
+        }
+
+        /// Calls `body` with each word of a frame and by how much one more in it changes the sums, the last word first.
+        private func forEachWord(_ body: (_ offset: Int, _ effect: (UInt32, UInt32)) -> Void) {
+            // Of the first and of the second word of the last pair. A pair behind adds to the effects of those before it.
             var effects: ((UInt32, UInt32), (UInt32, UInt32)) = ((1, 1), (0, 1))
             func withPairBehind(_ effect: (UInt32, UInt32)) -> (UInt32, UInt32) {
                 (effect.0 &+ effect.1, effect.0 &+ effect.1 &+ effect.1)
             }
-            let pairs = [0] + Array(stride(from: frameHeaderBytes, to: frame.count - 7, by: 8))
+            for pair in ([0] + Array(stride(from: frameHeaderBytes, to: frameBytes, by: 8))).reversed() {
+                body(pair, effects.0)
+                body(pair + 4, effects.1)
+                effects = (withPairBehind(effects.0), withPairBehind(effects.1))
+            }
+        }
+
+        /// The bits of a frame whose flip explains that its stored sum differs from this one.
+        ///
+        /// A flipped bit changes its word by a power of two, and the sums by multiples of it that depend only on how many words
+        /// follow.
+        func flippedBits(of frame: [UInt8]) -> [FlippedBit] {
+            let change = change(from: frame)
             var found: [FlippedBit] = []
             frame.withUnsafeBytes { bytes in
-                for pair in pairs.reversed() {
-                    for (start, effect) in [(pair, effects.0), (pair + 4, effects.1)] {
-                        let word = word(bytes, start)
-                        for bit in 0..<32 {
-                            let value = UInt32(1) << UInt32(bit)
-                            let added = word & value != 0 ? value : 0 &- value
-                            guard added &* effect.0 == change.0, added &* effect.1 == change.1 else { continue }
-                            let byte = start + (isBigEndian ? 3 - bit / 8 : bit / 8)
-                            found.append(FlippedBit(offset: UInt64(byte), mask: 1 << UInt8(bit % 8)))
-                        }
+                forEachWord { offset, effect in
+                    let word = word(bytes, offset)
+                    for bit in 0..<32 {
+                        let value = UInt32(1) << UInt32(bit)
+                        let added = word & value != 0 ? value : 0 &- value
+                        guard added &* effect.0 == change.0, added &* effect.1 == change.1 else { continue }
+                        let byte = offset + (isBigEndian ? 3 - bit / 8 : bit / 8)
+                        found.append(FlippedBit(offset: UInt64(byte), mask: 1 << UInt8(bit % 8)))
                     }
-                    effects = (withPairBehind(effects.0), withPairBehind(effects.1))
                 }
             }
             return found
+        }
+
+        /// Whether the sums tell in which word a frame differs. The effects of words are consecutive numbers of Fibonacci, which
+        /// come again after 3 * 2^(n-1) words modulo 2^n, and not both of which are even. So a change in the highest nine bits may be
+        /// of one word as well as of another.
+        func tellsWord(from frame: [UInt8]) -> Bool { lowestBit(from: frame) < 23 }
+
+        private func lowestBit(from frame: [UInt8]) -> Int {
+            let change = change(from: frame)
+            return min(change.0.trailingZeroBitCount, change.1.trailingZeroBitCount)
+        }
+
+        /// Whether any change of one of the first two words explains the difference.
+        func mayDifferInHeader(from frame: [UInt8]) -> Bool {
+            let (change, lowest) = (change(from: frame), UInt32(lowestBit(from: frame)))
+            var isPossible = false
+            forEachWord { offset, effect in
+                guard offset < 8 else { return }
+                for multiple in UInt32(1)..<(1 << (32 - lowest)) {
+                    let added = multiple << lowest
+                    if added &* effect.0 == change.0, added &* effect.1 == change.1 { isPossible = true }
+                }
+            }
+            return isPossible
         }
     }
 }

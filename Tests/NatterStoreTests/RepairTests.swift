@@ -105,6 +105,20 @@ struct RepairTests {
         }
     }
 
+    @Test("a block with a flipped bit behind one that is damaged otherwise is whole again")
+    func flippedBitBehindDamage() throws {
+        let directory = try TemporaryDirectory()
+        let (all, rows, log, _) = try small(directory.path, count: 12)
+        let file = try disk.open(log, .readWrite)
+        for (row, mask) in [(rows[0], 3), (rows[1], 4)] as [(BlockRow, UInt8)] {
+            let place = row.offset + UInt64(row.length / 2)
+            try file.write([try file.read(count: 1, at: place)[0] ^ mask], at: place)
+        }
+        var found: [StoreDamage] = []
+        #expect(try repair(directory.path, &found).newlyLostMessages == UInt64(rows[0].count))
+        try expectServed(all, but: [rows[0].firstSeq...rows[0].lastSeq], directory.path)
+    }
+
     @Test(
         "two flipped bits in a byte of a log: only its block is lost, and none of a header or dictionary loses anything"
     )

@@ -58,6 +58,7 @@ public struct Outbox {
     public func forEach(
         waitingOnly: Bool = false, _ body: (OutboxEntry) -> Bool
     ) throws(OutboxError) {
+        // After a repair it goes on behind the entries that were visited.
         var last: Int64 = 0
         var isStopped = false
         try read { connection in
@@ -317,6 +318,11 @@ public struct Outbox {
         let staged = path + ".new"
         let kept = try disk.freePath(Path.name(of: path) + Outbox.damagedSuffix, in: location.directory)
         try disk.removeDatabase(staged)
+        for end in ["-wal", ""] {
+            guard let size = try disk.information(path + end)?.size else { continue }
+            let bytes = try disk.contents(of: path + end, limit: Int(clamping: size))
+            try disk.replaceContents(of: kept + end, with: bytes)
+        }
         _ = try PageScan.mendBits(of: path, on: disk)
         var isComplete = false
         do {
@@ -338,22 +344,21 @@ public struct Outbox {
             }
             try target.checkpoint(.truncating)
         }
-        for end in ["-wal", ""] {
-            guard let size = try disk.information(path + end)?.size else { continue }
-            let bytes = try disk.contents(of: path + end, limit: Int(clamping: size))
-            try disk.replaceContents(of: kept + end, with: bytes)
-        }
         // SQLite must never apply the old write-ahead log to the new database.
         try disk.removeLog(of: path)
         try disk.rename(staged, to: path)
         try disk.syncDirectory(location.directory)
         guard isComplete else { throw OutboxError.incomplete(kept) }
+        try disk.removeDatabase(kept)
         report("the outbox was damaged and is repaired; all of its messages are there")
     }
 
     private static func transaction<Result>(
         on path: String, _ disk: any Disk, _ body: (Connection) throws -> Result
     ) throws -> Result {
+        // SQLite would take a flipped bit of its write-ahead log for its end.
+        let log = path + "-wal"
+        if try disk.information(log)?.size ?? 0 > 0 { try WALScan.mendBits(of: disk.open(log, .readWrite)) }
         // A write-ahead log exists only if a process was killed, a disk failed, or a reader was active. Its content
         // may not be durable, so it must be synced before a checkpoint moves it into the database.
         try Connection.makeLogDurable(of: path, on: disk)

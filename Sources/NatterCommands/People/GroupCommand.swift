@@ -171,22 +171,14 @@ enum GroupCommand {
         ],
         examples: [Example("natter group retain ops 90d", "keep three months")],
         run: inContext { context in
-            let text = context.arguments.operand("TIME") ?? ""
-            guard let retention = Retention(text) else {
-                throw context.arguments.error("give days from '1d' to '36500d', or 'forever', not '\(text)'")
-            }
             let name = context.arguments.operand("GROUP") ?? ""
-            if retention != .forever {
-                try Question.confirm(
-                    "drop messages of '\(name)' that are older than \(retention.description) for good?",
-                    context.arguments, context.console)
-            }
+            let retention = try Question.retention(of: name, context.arguments, context.console)
             let group = try context.api().retainGroup(name, retention)
             try context.writeJSON(group)
             context.confirm(
                 retention == .forever
                     ? "'\(group.name)' keeps its messages as long as the server does"
-                    : "'\(group.name)' keeps its messages for \(text)")
+                    : "'\(group.name)' keeps its messages for \(retention.description)")
             return .success
         })
 

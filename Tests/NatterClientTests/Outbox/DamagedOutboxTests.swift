@@ -52,6 +52,7 @@ struct DamagedOutboxTests {
             try directory.write("\(number)/outbox.db", flipped)
             let outbox = Outbox(OutboxLocation(directory: directory("\(number)")))
             #expect(try ids(outbox) == (1...60).map { "id-\($0)" }, "byte \(place)")
+            #expect(try outbox.setAside().isEmpty, "byte \(place)")
         }
     }
 
