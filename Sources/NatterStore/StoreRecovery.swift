@@ -33,10 +33,9 @@ struct StoreRecovery {
         try store.disk.makeDirectories(store.directory + "/logs")
         try ImportStaging(root: store.directory, disk: store.disk).recover(connection, report: store.report)
         let mark = StoreRecovery.readMark(in: store.directory, store.disk)
-        let isInStep = isClean && mark == state.epochs.last?.epoch
-        if let loss = try StoreRecovery.lossOfLaterRuns(connection, in: store.directory, store.disk) {
-            store.report(loss)
-        }
+        let last = state.epochs.last?.epoch
+        let isInStep = isClean && mark == last
+        if let loss = StoreRecovery.lossOfLaterRuns(than: last, mark, in: store.directory) { store.report(loss) }
         try connection.transaction {
             // Read at once, because a query for each of many conversations takes most of a start.
             let segments = try ArchiveRows.segments(on: connection)
@@ -216,7 +215,7 @@ struct StoreRecovery {
         try disk.replaceContents(of: directory + "/logs/epoch", with: Array("\(epoch)\n".utf8))
     }
 
-    private static func readMark(in directory: String, _ disk: any Disk) -> Epoch? {
+    static func readMark(in directory: String, _ disk: any Disk) -> Epoch? {
         guard let bytes = try? disk.contents(of: directory + "/logs/epoch", limit: 64),
             let value = UInt64(String(decoding: bytes, as: UTF8.self).prefix { $0 != "\n" }, radix: 16)
         else { return nil }
@@ -225,10 +224,8 @@ struct StoreRecovery {
 
     /// What may be lost because a later run of the server than the last that the database knows has written here: somebody has put
     /// an older database in place, or what that run has written to it is gone. nil if there is none.
-    static func lossOfLaterRuns(
-        _ connection: Connection, in directory: String, _ disk: any Disk
-    ) throws(SQLiteError) -> Phrase? {
-        guard let mark = readMark(in: directory, disk), let last = try Epoch.last(on: connection), mark.run > last.run,
+    static func lossOfLaterRuns(than last: Epoch?, _ mark: Epoch?, in directory: String) -> Phrase? {
+        guard let mark, let last, mark.run > last.run,
             // Where the rest is the same, a bit of the mark was flipped.
             UInt32(truncatingIfNeeded: mark.rawValue ^ last.rawValue) != 0
         else { return nil }

@@ -121,7 +121,8 @@ public final class StoreCheck {
             let version = try StoreSchema.current.check(connection)
             try checkDatabase(connection)
             if version > 0 {
-                if let loss = try StoreRecovery.lossOfLaterRuns(connection, in: directory, disk) {
+                let mark = StoreRecovery.readMark(in: directory, disk)
+                if let loss = try StoreRecovery.lossOfLaterRuns(than: Epoch.last(on: connection), mark, in: directory) {
                     report(StoreDamage(file: database, problem: loss))
                 }
                 try checkConversations(connection)

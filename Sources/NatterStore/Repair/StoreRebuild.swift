@@ -121,7 +121,8 @@ public final class StoreRebuild {
                 "messages that were only in '\(database.path)' may be lost; nothing tells which; a backup may have them"
             )
         }
-        if let loss = try StoreRecovery.lossOfLaterRuns(connection, in: root, disk) {
+        let mark = StoreRecovery.readMark(in: root, disk)
+        if let loss = try StoreRecovery.lossOfLaterRuns(than: Epoch.last(on: connection), mark, in: root) {
             summary.hasUnknownLoss = true
             report(loss)
         }
