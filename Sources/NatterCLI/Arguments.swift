@@ -73,6 +73,9 @@ public struct Arguments: Sendable {
     /// first word.
     public func operand(_ name: String) -> String? { operands(name).first }
 
+    /// The word of an operand without which the parser refuses the command line.
+    public func required(_ name: String) -> String { operand(name) ?? "" }
+
     /// All words of a repeating operand.
     public func operands(_ name: String) -> [String] {
         guard let index = rows.firstIndex(where: { $0.name == name }) else {

@@ -36,7 +36,7 @@ public enum Question {
     public static func retention(
         of conversation: String, _ arguments: Arguments, _ console: Console
     ) throws -> Retention {
-        let text = arguments.operand("TIME") ?? ""
+        let text = arguments.required("TIME")
         guard let retention = Retention(text) else {
             throw arguments.error("give days from '1d' to '36500d', or 'forever', not '\(text)'")
         }

@@ -30,7 +30,7 @@ enum RegisterCommand {
         try startSession(context, again: "Repeat it") { api, password in
             let arguments = context.arguments
             return try api.register(
-                name: arguments.operand("NAME") ?? "", password: password, invite: arguments.value("invite"))
+                name: arguments.required("NAME"), password: password, invite: arguments.value("invite"))
         } done: {
             "registered and logged in as '\($0)' at \($1)"
         }
@@ -54,7 +54,7 @@ enum LoginCommand {
 
     private static let run: CommandBody = inContext { context in
         try startSession(context) { api, password in
-            try api.login(name: context.arguments.operand("NAME") ?? "", password: password)
+            try api.login(name: context.arguments.required("NAME"), password: password)
         } done: {
             "logged in as '\($0)' at \($1)"
         }

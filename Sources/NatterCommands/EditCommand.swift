@@ -20,7 +20,7 @@ enum EditCommand {
         ],
         examples: [Example("natter edit -c ops 17 The disk is full", "correct message 17 of 'ops'")],
         run: inContext { context in
-            let seq = try number(context.arguments.operand("SEQ") ?? "", context.arguments)
+            let seq = try number(context.arguments.required("SEQ"), context.arguments)
             let words = context.arguments.operands("TEXT")
             let sender = try Sender(context)
             let isRead = words.isEmpty || words == ["-"]

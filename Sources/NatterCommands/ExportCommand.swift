@@ -23,7 +23,7 @@ enum ExportCommand {
 
     private static let run: CommandBody = inContext { context in
         let console = context.console
-        let name = context.arguments.operand("CONV") ?? ""
+        let name = context.arguments.required("CONV")
         let format = HistoryFormat(context.arguments)
         if context.wantsJSON, format != .ndjson {
             throw context.arguments.error("--format \(format.rawValue) cannot be combined with --json")

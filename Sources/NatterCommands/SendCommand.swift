@@ -54,7 +54,7 @@ enum SendCommand {
             Example("natter pm me buy milk", "write a note to yourself"),
         ],
         run: inContext { context in
-            let user = context.arguments.operand("USER") ?? ""
+            let user = context.arguments.required("USER")
             return try send(
                 context.arguments.operands("TEXT"), to: user.hasPrefix("@") ? user : "@\(user)", context, STDIN_FILENO)
         })

@@ -18,8 +18,8 @@ enum ShowCommand {
         ],
         examples: [Example("natter show ops 17", "print message 17 of 'ops'")],
         run: inContext { context in
-            let name = context.arguments.operand("CONV") ?? ""
-            let seq = try context.arguments.seq(context.arguments.operand("SEQ") ?? "")
+            let name = context.arguments.required("CONV")
+            let seq = try context.arguments.seq(context.arguments.required("SEQ"))
             let synced = try SyncedReplica(context)
             let state = try synced.refresh(.completely)
             let replica = try synced.replica(after: state)

@@ -124,7 +124,7 @@ enum RestoreCommand {
 
     static func run(_ arguments: Arguments, _ console: Console) throws -> ExitCode {
         try DataDirectory.requireFiles(arguments, console)
-        let source = DataDirectory.trimmed(arguments.operand("SRC") ?? "")
+        let source = DataDirectory.trimmed(arguments.required("SRC"))
         guard try PosixDisk().information(source) != nil else {
             throw CommandFailure(
                 unreadable: DiskError(code: .noSuchFileOrDirectory, operation: "open", path: source))

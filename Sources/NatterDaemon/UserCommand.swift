@@ -128,7 +128,7 @@ enum UserCommand {
 
     /// The name in normalization form C.
     private static func name(_ arguments: Arguments) -> String {
-        Normalization.formC(arguments.operand("NAME") ?? "")
+        Normalization.formC(arguments.required("NAME"))
     }
 
     /// Reads a password and hashes it. The password itself never leaves this process.

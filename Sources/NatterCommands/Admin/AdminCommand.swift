@@ -94,7 +94,7 @@ enum AdminCommand {
                 + "command can be repeated.",
         ],
         run: inContext { context in
-            let name = context.arguments.operand("CONV") ?? ""
+            let name = context.arguments.required("CONV")
             var seqs = try erased(by: context.arguments)[...]
             try Question.confirmErasing(of: name, context.arguments, context.console)
             let api = try context.api()

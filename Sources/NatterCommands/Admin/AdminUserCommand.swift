@@ -22,7 +22,7 @@ enum AdminUserCommand {
         run: inContext { context in
             let input = try PasswordInput(context.arguments)
             let api = try context.api()
-            let name = context.arguments.operand("NAME") ?? ""
+            let name = context.arguments.required("NAME")
             let password = try input.read(prompt: "Password of \(name)", again: "Repeat it")
             let isAdmin = context.arguments.flag("admin")
             let request = AccountRequest(name: name, password: password, admin: isAdmin ? true : nil)
@@ -37,7 +37,7 @@ enum AdminUserCommand {
         run: inContext { context in
             let input = try PasswordInput(context.arguments)
             let api = try context.api()
-            let name = Context.user(context.arguments.operand("USER") ?? "")
+            let name = Context.user(context.arguments.required("USER"))
             let password = try input.read(prompt: "New password of \(name)", again: "Repeat it")
             try context.writeJSON(try api.changeAccount(name, AccountChangeRequest(password: password)))
             context.confirm("changed the password of '\(name)' and ended all of its sessions")
@@ -69,7 +69,7 @@ enum AdminUserCommand {
             command, summary, operands: [userOperand],
             run: inContext { context in
                 let account = try context.api().changeAccount(
-                    Context.user(context.arguments.operand("USER") ?? ""), change)
+                    Context.user(context.arguments.required("USER")), change)
                 try context.writeJSON(account)
                 context.confirm(done(account.name))
                 return .success

@@ -59,8 +59,8 @@ enum ConfigCommand {
     }
 
     private static func set(_ context: Context) throws -> ExitCode {
-        let setting = try setting(context.arguments.operand("KEY") ?? "", context)
-        let value = context.arguments.operand("VALUE") ?? ""
+        let setting = try setting(context.arguments.required("KEY"), context)
+        let value = context.arguments.required("VALUE")
         if !value.isEmpty { try setting.checkNew(value) }
         // Another line that is broken would keep natter from reading this one.
         _ = try context.home().settingsFile()

@@ -41,7 +41,7 @@ enum ProfileCommand {
                 guard account == nil else {
                     throw CommandFailure(
                         .invalidData, code: "name_taken",
-                        "the profile '\(context.arguments.operand("NAME") ?? "")' exists; use 'natter profile set'")
+                        "the profile '\(context.arguments.required("NAME"))' exists; use 'natter profile set'")
                 }
                 return Account(server: try context.address(remembered: nil).description, name: nil, store: nil)
             }
@@ -56,7 +56,7 @@ enum ProfileCommand {
                 + "status is 77 and nothing changes, because a token is never sent to another server."
         ],
         run: inContext { context in
-            let name = context.arguments.operand("NAME") ?? ""
+            let name = context.arguments.required("NAME")
             try change(context) { account in
                 guard let account else { throw missing(name) }
                 return account
@@ -68,7 +68,7 @@ enum ProfileCommand {
         "rm", aliases: ["remove"], "remove a profile", operands: [knownName],
         description: ["Remove a profile and end its session. What it has synced stays."],
         run: inContext { context in
-            let name = context.arguments.operand("NAME") ?? ""
+            let name = context.arguments.required("NAME")
             let home = try context.home()
             let profile = try home.profile(name)
             guard try home.profileNames().contains(name) else { throw missing(name) }
@@ -127,7 +127,7 @@ enum ProfileCommand {
     private static func change(_ context: Context, _ base: (Account?) throws -> Account) throws {
         let arguments = context.arguments
         let pairs = try Array(arguments.operands("KEY=VALUE")).map { try pair($0, arguments) }
-        let profile = try context.home().profile(arguments.operand("NAME") ?? "")
+        let profile = try context.home().profile(arguments.required("NAME"))
         let present = try profile.account()
         var account = try base(present)
         for (key, value) in pairs {

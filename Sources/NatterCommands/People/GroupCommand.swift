@@ -54,7 +54,7 @@ enum GroupCommand {
         examples: [Example("natter group create lunch --open", "create a group that anyone can join")],
         run: inContext { context in
             let isOpen = context.arguments.flag("open")
-            let group = try context.api().createGroup(context.arguments.operand("NAME") ?? "", isOpen: isOpen)
+            let group = try context.api().createGroup(context.arguments.required("NAME"), isOpen: isOpen)
             context.forgetGroups()
             try context.writeJSON(group)
             context.confirm("created the group '\(group.name)'; add members with 'natter group add'")
@@ -68,7 +68,7 @@ enum GroupCommand {
             "Delete a group. Members get no new messages but keep what they have synced. The name becomes free."
         ],
         run: inContext { context in
-            let group = context.arguments.operand("GROUP") ?? ""
+            let group = context.arguments.required("GROUP")
             try Question.confirm("delete the group '\(group)' for all its members?", context.arguments, context.console)
             try context.api().deleteGroup(group)
             context.forgetGroups()
@@ -81,8 +81,8 @@ enum GroupCommand {
         operands: [groupOperand, .required("NAME", "its new name")],
         description: ["Rename a group; its history and members stay. With --json: the conversation."],
         run: inContext { context in
-            let old = context.arguments.operand("GROUP") ?? ""
-            let group = try context.api().renameGroup(old, to: context.arguments.operand("NAME") ?? "")
+            let old = context.arguments.required("GROUP")
+            let group = try context.api().renameGroup(old, to: context.arguments.required("NAME"))
             context.forgetGroups()
             try context.writeJSON(group)
             context.confirm("renamed the group '\(old)' to '\(group.name)'")
@@ -121,7 +121,7 @@ enum GroupCommand {
                 + "with 'admin'."
         ],
         run: inContext { context in
-            let members = try context.api().members(ofGroup: context.arguments.operand("GROUP") ?? "")
+            let members = try context.api().members(ofGroup: context.arguments.required("GROUP"))
             try context.list(
                 members,
                 [
@@ -136,7 +136,7 @@ enum GroupCommand {
         "join", "join an open group",
         operands: [groupOperand],
         run: inContext { context in
-            let group = context.arguments.operand("GROUP") ?? ""
+            let group = context.arguments.required("GROUP")
             let api = try context.api()
             try api.addMember(try context.ownName(api), toGroup: group)
             context.forgetGroups()
@@ -152,7 +152,7 @@ enum GroupCommand {
                 + "first."
         ],
         run: inContext { context in
-            let group = context.arguments.operand("GROUP") ?? ""
+            let group = context.arguments.required("GROUP")
             let api = try context.api()
             try api.removeMember(try context.ownName(api), fromGroup: group)
             context.forgetGroups()
@@ -171,7 +171,7 @@ enum GroupCommand {
         ],
         examples: [Example("natter group retain ops 90d", "keep three months")],
         run: inContext { context in
-            let name = context.arguments.operand("GROUP") ?? ""
+            let name = context.arguments.required("GROUP")
             let retention = try Question.retention(of: name, context.arguments, context.console)
             let group = try context.api().retainGroup(name, retention)
             try context.writeJSON(group)
@@ -189,7 +189,7 @@ enum GroupCommand {
         _ body: @escaping @Sendable (ServerAPI, String, String) throws -> Void
     ) -> CommandBody {
         inContext { context in
-            let group = context.arguments.operand("GROUP") ?? ""
+            let group = context.arguments.required("GROUP")
             let api = try context.api()
             try context.forEachUser { user in
                 do {

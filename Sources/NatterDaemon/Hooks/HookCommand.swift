@@ -67,19 +67,19 @@ enum HookCommand {
                 ], run: add),
             CommandSpec("ls", "list the hooks, with what is wrong", options: [json], run: list),
             CommandSpec("rm", "remove a hook", options: [json], operands: [id]) { arguments, console in
-                try perform(.removeHook(id: arguments.operand("ID") ?? ""), arguments, console)
+                try perform(.removeHook(id: arguments.required("ID")), arguments, console)
             },
             CommandSpec("retry", "try again at once, also if the hook is parked", options: [json], operands: [id]) {
-                arguments, console in try perform(.retryHook(id: arguments.operand("ID") ?? ""), arguments, console)
+                arguments, console in try perform(.retryHook(id: arguments.required("ID")), arguments, console)
             },
             CommandSpec("log", "print the last attempts of a hook, oldest first", options: [json], operands: [id]) {
-                arguments, console in try perform(.hookLog(id: arguments.operand("ID") ?? ""), arguments, console)
+                arguments, console in try perform(.hookLog(id: arguments.required("ID")), arguments, console)
             },
         ]
     }
 
     private static let add: CommandBody = { arguments, console in
-        let url = arguments.operand("URL") ?? ""
+        let url = arguments.required("URL")
         _ = try HookAddress(url)
         let operation = Operation.addHook(
             conversation: arguments.conversation, url: url,

@@ -196,5 +196,5 @@ extension OperandSpec {
 
 extension Arguments {
     /// The operand CONV.
-    var conversation: String { Normalization.formC(operand("CONV") ?? "") }
+    var conversation: String { Normalization.formC(required("CONV")) }
 }
