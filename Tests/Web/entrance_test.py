@@ -41,6 +41,9 @@ class EntranceTests(PageTest):
         # The cookie is dora's, so this tab is hers until she gives it away.
         self.open("#/,settings")
         self.press_button("Another account in this tab")
+        # She may change her mind.
+        self.press_button("Back to dora")
+        self.press_button("Another account in this tab")
         self.assertFalse(self.one("[name=stay]").is_selected())
         self.press_button("Create an account")
         self.enter("emil", stays=False)

@@ -180,6 +180,21 @@ class GroupTests(PageTest):
         self.driver.execute_script("fetch = whole")
         self.wait(lambda: read() == 3)
 
+    def test_a_link_to_an_open_group_is_a_way_into_it(self):
+        self.server.ask("POST", "/v1/groups", {"name": "Garden", "open": True}, self.alice)
+        self.server.ask("POST", "/v1/groups", {"name": "board"}, self.alice)
+        self.log_in("bob", address="#/garden")
+        self.wait(lambda: self.texts(".center h1") == ["Garden"])
+        self.click(".center button.primary")
+        self.is_in("Garden")
+        self.say("hello")
+        self.wait_sent()
+        self.assertEqual(self.stored("Garden"), ["hello"])
+        # No way into one that is not open, and not a word about whether it is there.
+        self.driver.execute_script("location.hash = '#/board'")
+        self.wait(lambda: self.texts(".center h1") == ["There is no conversation board"])
+        self.assertEqual(self.all(".center button"), [])
+
     def test_a_click_at_the_edge_of_a_dialog_keeps_what_is_typed(self):
         self.log_in("alice")
         self.click("#start")

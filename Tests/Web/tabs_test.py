@@ -105,9 +105,9 @@ class TabTests(OpenPage):
         self.driver.switch_to.window(first)
         # It may be the first to try, and is refused again.
         self.freeze(second)
-        self.js("window.fetch = async (...values) => new Response('{}', { status: 503 })")
+        self.js("window.fetch = async (...values) => new Response('{\"error\":{\"code\":\"disk_full\"}}', { status: 503 })")
         self.press_button("Retry")
-        self.wait(lambda: state().startswith("not sent yet"))
+        self.wait(lambda: state().startswith("not sent yet: the server's disk is full"))
         self.ask("bob", "DELETE", "/v1/blocks/alice")
         self.freeze(second, "active")
         self.driver.close()

@@ -160,7 +160,7 @@ async function main() {
         fill(root, h('main', { class: 'entrance' }, h('p', null, notice), unfetched()));
         return new Promise(() => {});
       });
-      const { api } = await showLogin(root, { known: found.known, notice, stays: found.stays });
+      const { api } = await showLogin(root, { ...found, notice });
       found = { api, me: await whoIs(api) };
       if (!found.me) {
         if (!api.isTabOnly) notice = t('This browser keeps no cookies. Log in without “Keep me logged in”.');
@@ -177,7 +177,8 @@ async function main() {
     if (reason === 'replaced' || reason === 'leave') {
       found = await resume();
     } else {
-      found = { known: reason === 'expired' ? name : '', stays: reason !== 'switch' && !found.api.isTabOnly };
+      const isSwitch = reason === 'switch';
+      found = { known: reason === 'expired' ? name : '', stays: !isSwitch && !found.api.isTabOnly, former: isSwitch ? name : '' };
       if (reason === 'logout') history.replaceState(null, '', location.pathname);
     }
   }

@@ -376,7 +376,7 @@ export class History extends Ends {
     const { isStuck } = this.outbox;
     const rows = this.outbox.of(this.conversation.id).filter((entry) => !entry.isCovered).map((kept) => {
       const entry = { ...kept, isUnsent: kept.isUnsent || isStuck };
-      const key = `${entry.name} ${entry.refusal?.code ?? ''} ${entry.isUnsent}`;
+      const key = `${entry.name} ${(entry.refusal ?? entry.trouble)?.code} ${entry.isUnsent}`;
       const row = before.get(key) ?? this.maker.pending(entry);
       before.delete(key);
       return Object.assign(row, { key });

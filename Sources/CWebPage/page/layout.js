@@ -288,10 +288,12 @@ export class Layout {
       // A name that no conversation can have is 400.
       if ([400, 403, 404].includes(error.status)) {
         const isUser = name.startsWith('@');
-        const title = isUser ? t('There is no user {name}', { name: line(name.slice(1)) }) : t('There is no conversation {name}', { name: line(name) });
+        const group = isUser ? null : await state.findOpenGroup(name).catch(() => null);
+        if (signal.aborted) return;
+        const title = group ? line(group.name) : isUser ? t('There is no user {name}', { name: line(name.slice(1)) }) : t('There is no conversation {name}', { name: line(name) });
         this.#view = { title };
-        fill(this.center, h('div', { class: 'empty' }, h('h1', null, title),
-          !isUser && h('p', null, t('It does not exist, or you are not a member.')), h('p', null, h('a', { href: '#/general' }, t('To general')))));
+        fill(this.center, h('div', { class: 'empty' }, h('h1', null, title), group ? this.#wayInto(group) : !isUser && h('p', null, t('It does not exist, or you are not a member.')),
+          h('p', null, h('a', { href: '#/general' }, t('To general')))));
         this.#showList();
         if (this.areDetailsOpen) this.#showDetails();
       } else if (error.status !== 401) {
@@ -311,6 +313,14 @@ export class Layout {
     if (signal.aborted) return;
     if (this.areDetailsOpen) this.#showDetails();
     this.#keepFocus();
+  }
+
+  /** For who has followed a link to an open group. */
+  #wayInto({ name }) {
+    const failure = h('p', { class: 'error', role: 'alert' });
+    const join = async () => (await this.load(() => import('./start.js')))?.join(this, name, failure);
+    return [h('p', null, t('You are not in this group. Everyone can join it.')), failure,
+      h('p', null, h('button', { type: 'button', class: 'primary', click: join }, t('Join')))];
   }
 
   /** In a narrow window, people lie over what was chosen there. */

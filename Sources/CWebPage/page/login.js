@@ -2,6 +2,7 @@
 import { h, fill, freshId, announce, debounce } from './dom.js';
 import { t, language, useLanguage } from './i18n.js';
 import { API, path, Refusal } from './api.js';
+import { line } from './text.js';
 import { errorText } from './errors.js';
 
 /** A labelled field with a place for a hint or an error. */
@@ -37,9 +38,9 @@ export function languageSwitch(changed) {
  * Shows the way in. Resolves to an API with a session when it is found.
  *
  * `known` is the name of the account that was here before; `notice` says why one has to log in; `stays` is whether
- * *Keep me logged in* is ticked at first.
+ * *Keep me logged in* is ticked at first; `former` is whose session the browser still has.
  */
-export function showLogin(root, { known = '', notice = '', stays = true } = {}) {
+export function showLogin(root, { known = '', notice = '', stays = true, former = '' } = {}) {
   return new Promise((resolve) => {
     let isRegistering = false;
     let isRendered = false;
@@ -126,13 +127,14 @@ export function showLogin(root, { known = '', notice = '', stays = true } = {}) 
         isRegistering = !isRegistering;
         render();
       } }, isRegistering ? t('I have an account: log in') : t('Create an account'));
+      const back = former && h('button', { type: 'button', class: 'link', click: () => location.reload() }, t('Back to {name}', { name: line(former) }));
       return h('form', { class: 'card', submit, novalidate: true },
         h('h1', { class: 'brand' }, 'natter'), h('p', { class: 'where' }, location.host),
         notice && h('p', { class: 'notice', role: 'status', tabindex: '-1' }, notice),
         h('h2', null, isRegistering ? t('Create an account') : t('Log in')),
         name.element, password.element, invite?.element,
         h('div', { class: 'check' }, stay, h('label', { for: stayId }, t('Keep me logged in'), h('span', { class: 'hint', id: `${stayId}-hint` }, t('Otherwise only this tab, until it is closed or loaded again')))),
-        failure, button, other,
+        failure, button, other, back,
         languageSwitch(() => {
           keep();
           render();

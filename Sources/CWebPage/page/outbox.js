@@ -93,7 +93,7 @@ export class Outbox {
   retry(name) {
     const entry = this.#entries.get(name);
     if (!entry) return;
-    this.#keep(entry, { refusal: undefined, isUnsent: undefined, retryAt: undefined });
+    this.#keep(entry, { refusal: undefined, isUnsent: undefined, trouble: undefined, retryAt: undefined });
     this.#failures = 0;
     this.deliver();
   }
@@ -182,7 +182,9 @@ export class Outbox {
         this.#failures += 1;
         // Without an answer it may be what the news have told of.
         const isCovered = entry.isCovered && (error.status === 0 || error.code === 'outcome_unknown');
-        this.#keep(entry, { isUnsent: true, isCovered, retryAt: Date.now() + error.pauseAfter(this.#failures) });
+        // That there is no connection is said elsewhere.
+        const trouble = error.status === 0 ? undefined : { code: error.code, message: error.message };
+        this.#keep(entry, { isUnsent: true, trouble, isCovered, retryAt: Date.now() + error.pauseAfter(this.#failures) });
         return this.#deliverLater();
       }
     }

@@ -128,7 +128,8 @@ export class RowMaker {
 
   /** A message that waits in the outbox. */
   pending(entry) {
-    const state = entry.refusal ? t('not sent: {reason}', { reason: errorText(entry.refusal) }) : entry.isUnsent ? t('not sent yet') : t('sending…');
+    const reason = errorText(entry.refusal ?? entry.trouble ?? {});
+    const state = entry.refusal ? t('not sent: {reason}', { reason }) : !entry.isUnsent ? t('sending…') : reason ? t('not sent yet: {reason}', { reason }) : t('not sent yet');
     const cut = fold(entry.text);
     const li = h('li', { class: `row own pending continues${entry.refusal || entry.isUnsent ? ' unsent' : ''}` },
       h('div', { class: 'bubble' },

@@ -9,6 +9,20 @@ import { dialog } from './dialog.js';
 import { field } from './login.js';
 import * as shell from './shell.js';
 
+/** Joins an open group and shows it. What keeps one from it is told in an element. */
+export async function join(layout, name, failure) {
+  const { state } = layout;
+  try {
+    await state.change('PUT', ['groups', name, 'members', state.me.name], {});
+    state.adopt({ ...await state.get(['conversations', name]), isListed: true });
+    state.emit('conversations');
+    layout.go(name, null, () => shell.command('group', 'join', name));
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    failure.textContent = errorText(error);
+  }
+}
+
 export function open(layout) {
   const { state } = layout;
   const name = field(t('Name of the group'), { maxlength: 64, required: true, autocomplete: 'off' });
@@ -29,22 +43,11 @@ export function open(layout) {
     }
   };
   const groups = h('ul', { class: 'choices' });
-  const join = async (group) => {
-    try {
-      await state.change('PUT', ['groups', group.name, 'members', state.me.name], {});
-      state.adopt({ ...await state.get(['conversations', group.name]), isListed: true });
-      state.emit('conversations');
-      element.close();
-      layout.go(group.name, null, () => shell.command('group', 'join', group.name));
-    } catch (error) {
-      if (error instanceof Refusal) failure.textContent = errorText(error);
-    }
-  };
   const load = async () => {
     try {
       const list = [];
       for await (const page of state.groupPages()) list.push(...page.filter((group) => group.open && !group.member));
-      fill(groups, list.length > 0 ? list.map((group) => h('li', null, h('button', { type: 'button', click: () => join(group) },
+      fill(groups, list.length > 0 ? list.map((group) => h('li', null, h('button', { type: 'button', click: () => join(layout, group.name, failure) },
         avatar(group.name), h('span', null, line(group.name)), h('small', null, n('{n} member', '{n} members', group.members ?? 0), ' · ', t('Join'))))) : h('li', { class: 'hint' }, t('There is no open group that you are not in.')));
     } catch (error) {
       if (error instanceof Refusal) fill(groups, h('li', { class: 'error' }, errorText(error)));
