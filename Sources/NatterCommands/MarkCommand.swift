@@ -43,7 +43,10 @@ enum MarkCommand {
             try report(known.name, read, context)
             return .success
         }
-        guard let replica = try synced.replica() else { return .success }
+        guard let replica = try synced.replica() else {
+            context.note("nothing has been synced yet, so nothing is marked; run 'natter sync'")
+            return .success
+        }
         var marks: [ConversationID: Seq] = [:]
         defer { synced.note(read: marks) }
         for conversation in try replica.conversations() where conversation.head > conversation.read {

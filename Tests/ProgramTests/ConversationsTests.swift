@@ -76,6 +76,9 @@ struct ConversationsTests {
         let login = try elsewhere.run(
             ["login", "alice", "--password-stdin"], input: .bytes(Array("\(World.password)\n".utf8)))
         #expect(login.code == 0)
+        // Where nothing was synced, nothing can be marked.
+        let nothing = try elsewhere("mark")
+        #expect(nothing.code == 0 && nothing.errors.contains("nothing has been synced yet"), "\(nothing)")
         #expect(try listed(elsewhere) == ["general 1 later", "@carol 0 for alice"])
         // It is hers alone
         #expect(try listed(world.bob) == ["general 2 later"])
