@@ -68,12 +68,10 @@ final class SendLines {
 
     private func sendAll(descriptor: Int32) throws -> ExitCode {
         isTyped = Terminal.isTerminal(descriptor)
-        var lines = InputLines(descriptor: descriptor, limit: messages.limitBytes)
+        var lines = StandardInput.lines(descriptor: descriptor, limit: messages.limitBytes)
         while true {
-            let item: InputLines.Item
-            do throws(DiskError) {
-                item = try lines.next(mayWait: batch.isEmpty)
-            } catch {
+            let item: LineReader.Item
+            do { item = try lines.next(mayWait: batch.isEmpty) } catch let error as DiskError {
                 try flush()
                 throw stopped(by: CommandFailure(unreadable: error))
             }

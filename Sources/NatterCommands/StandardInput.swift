@@ -4,7 +4,7 @@ internal import NatterLanguage
 internal import NatterModel
 internal import NatterSystem
 
-/// Reads standard input as one message.
+/// Reads standard input as one message, or as lines.
 enum StandardInput {
     /// Reads to the end, but at most one byte more than the limit for messages. A final newline is dropped.
     ///
@@ -42,76 +42,19 @@ enum StandardInput {
         }
         return text
     }
-}
 
-/// Reads standard input line by line, with the memory of one line and a buffer, and without a byte order mark. Not thread-safe.
-struct InputLines {
-    enum Item: Equatable {
-        /// A line without its newline, `\n` or `\r\n`.
-        case line([UInt8])
-        /// A line longer than the limit. The rest of it is not read yet.
-        case tooLong
-        /// No complete line has arrived yet, and reading would block.
-        case pause
-        case end
-    }
-
-    private static let chunkBytes = 1 << 17
-
-    private let descriptor: Int32
-    private let limit: Int
-    private var buffer: [UInt8] = []
-    /// The bytes before this offset were already returned.
-    private var start = 0
-    private var isAtEnd = false
-    /// The number of the last returned line, counted from 1.
-    private(set) var number: Int64 = 0
-
+    /// Its lines, one at a time.
+    ///
     /// - Parameter limit: the maximum length of a line in bytes.
-    init(descriptor: Int32, limit: Int) { (self.descriptor, self.limit) = (descriptor, limit) }
-
-    /// - Parameter mayWait: true to wait for the next line, false to return `.pause` instead.
-    mutating func next(mayWait: Bool) throws(DiskError) -> Item {
-        var searched = start
-        while true {
-            if let end = buffer[searched...].firstIndex(of: UInt8(ascii: "\n")) { return take(to: end, next: end + 1) }
-            // Room for a byte order mark, and for the `\r` of a newline.
-            if buffer.count - start > limit + ByteOrderMark.count + 1 {
-                number += 1
-                return .tooLong
+    static func lines(descriptor: Int32, limit: Int) -> LineReader {
+        LineReader(limit: limit) { buffer, mayWait in
+            var request = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+            if !mayWait, poll(&request, 1, 0) == 0 { return nil }
+            let count = readWaiting(descriptor, buffer.baseAddress, buffer.count)
+            guard count >= 0 else {
+                throw DiskError(code: Errno.current, operation: "read", path: "standard input")
             }
-            if isAtEnd { return start < buffer.count ? take(to: buffer.count, next: buffer.count) : .end }
-            if !mayWait, !isReady { return .pause }
-            buffer.removeFirst(start)
-            start = 0
-            searched = buffer.count
-            try fill()
+            return count
         }
-    }
-
-    private mutating func take(to end: Int, next: Int) -> Item {
-        if number == 0 { start += ByteOrderMark.length(in: buffer[start..<end]) }
-        let hasReturn = end > start && buffer[end - 1] == UInt8(ascii: "\r")
-        let range = start..<(hasReturn ? end - 1 : end)
-        start = next
-        number += 1
-        return range.count > limit ? .tooLong : .line(Array(buffer[range]))
-    }
-
-    /// True if reading returns data or the end immediately.
-    private var isReady: Bool {
-        var request = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-        return poll(&request, 1, 0) != 0
-    }
-
-    private mutating func fill() throws(DiskError) {
-        var (count, code) = (0, Errno.current)
-        buffer += [UInt8](unsafeUninitializedCapacity: InputLines.chunkBytes) { chunk, filled in
-            count = readWaiting(descriptor, chunk.baseAddress, chunk.count)
-            code = Errno.current
-            filled = max(0, count)
-        }
-        if count < 0 { throw DiskError(code: code, operation: "read", path: "standard input") }
-        isAtEnd = count == 0
     }
 }

@@ -139,7 +139,7 @@ enum ImportCommand {
         let importer = try StoreImporter(into: conversation, of: store, takesOld: options.takesOld)
         defer { importer.abandon() }
         var digest = InputDigest()
-        var lines = LineReader(limit: Limits.bodyBytes) { buffer in
+        var lines = LineReader(limit: Limits.bodyBytes) { buffer, _ in
             let count = try channel.read(into: buffer)
             digest.update(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
             return count
@@ -153,20 +153,21 @@ enum ImportCommand {
             case .blank, .undecided: break
             }
         }
-        var (held, before) = (HeldLines?.none, 0)
+        var (held, before) = (HeldLines?.none, Int64(0))
         do {
-            while try lines.next({ line throws -> Void in
+            while let line = try lines.next() {
                 if held == nil {
                     // No line can delete a message without a number.
                     let taken = try take(line, importer, &places) { $0.seq?.value == nil ? true : nil }
                     guard case .undecided = taken else {
                         before += 1
-                        return note(taken)
+                        note(taken)
+                        continue
                     }
                     held = try HeldLines(in: store.directory)
                 }
                 try held?.hold(line)
-            }) != nil {}
+            }
         } catch {
             throw failure(error, "\(file), line \(lines.number)")
         }
@@ -174,13 +175,13 @@ enum ImportCommand {
             var again = try held.lines(limit: Limits.bodyBytes)
             var position = HeldLines.Position()
             do {
-                while try again.next({ line throws -> Void in
+                while let line = try again.next() {
                     let taken = try take(line, importer, &places) { parsed in
                         let (seq, export) = (parsed.seq?.value, position.pass(parsed.seq?.value))
                         return seq.map { !held.isDeleted($0, in: export) } ?? true
                     }
                     note(taken)
-                }) != nil {}
+                }
             } catch {
                 throw failure(error, "\(file), line \(before + again.number)")
             }
@@ -214,7 +215,7 @@ enum ImportCommand {
 
     /// - Parameter isLeftOut: of each line whether it is left out if it says `deleted`; nil if only later lines tell.
     private static func take(
-        _ line: UnsafeRawBufferPointer, _ importer: StoreImporter, _ places: inout ImportPlaces,
+        _ line: [UInt8], _ importer: StoreImporter, _ places: inout ImportPlaces,
         isLeftOut: (ImportLine) -> Bool?
     ) throws -> TakenLine {
         if line.allSatisfy({ $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }) { return .blank }
@@ -250,7 +251,7 @@ enum ImportCommand {
     private static func failure(_ error: any Error, _ place: Phrase) -> any Error {
         let problem: Phrase
         switch error {
-        case LineReader.Failure.tooLong: problem = "longer than \(Limits.bodyBytes) bytes"
+        case is LineReader.TooLong: problem = "longer than \(Limits.bodyBytes) bytes"
         case WireJSON.Failure.malformed, WireJSON.Failure.field(""):
             problem = "not a JSON object in UTF-8; the file of another program needs --from"
         case WireJSON.Failure.field(let field): problem = "the field '\(field)' is missing or of the wrong type"

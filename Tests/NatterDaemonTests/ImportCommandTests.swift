@@ -250,27 +250,4 @@ struct ImportCommandTests {
         #expect(json.code == 1 && json.errors == "")
         #expect(json.output.contains("\"from\":\(first),\"offset\":") && json.output.contains("\"to\":4000"))
     }
-
-    @Test("lines are found whatever their length and however they arrive", arguments: UInt64(1)...20)
-    func lineReader(seed: UInt64) throws {
-        var generator = SeededGenerator(seed: seed)
-        let lines = (0..<Int.random(in: 0...12, using: &generator)).map { _ -> [UInt8] in
-            let lengths = [0, 1, 10, 1_000, 262_143, 262_144, 262_145, 300_000]
-            return [UInt8](
-                repeating: UInt8.random(in: 0x20...0x7E, using: &generator),
-                count: lengths.randomElement(using: &generator) ?? 0)
-        }
-        // With or without a byte order mark
-        let mark: [UInt8] = lines.first?.isEmpty == false && Bool.random(using: &generator) ? [0xEF, 0xBB, 0xBF] : []
-        let file = try directory.write("in", mark + lines.joined(separator: [0x0A]))
-        let input = try InputFile(file)
-        var reader = LineReader(limit: 300_000) { try input.read(into: $0) }
-        var found: [[UInt8]] = []
-        while let next = try reader.next({ Array($0) }) {
-            found.append(next)
-            #expect(reader.number == found.count)
-        }
-        // A newline at the end begins no further line
-        #expect(found == (lines.last?.isEmpty == true ? lines.dropLast() : lines[...]).map { $0 })
-    }
 }

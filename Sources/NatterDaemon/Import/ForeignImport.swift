@@ -236,12 +236,12 @@ enum ForeignImport {
     static func merge(_ conversation: String, _ store: Store, _ channel: some OperationChannel) throws -> Report {
         let importer = try StoreImporter(merging: conversation, of: store)
         defer { importer.abandon() }
-        var lines = LineReader(limit: Limits.bodyBytes) { try channel.read(into: $0) }
+        var lines = LineReader(limit: Limits.bodyBytes) { buffer, _ in try channel.read(into: buffer) }
         var known: UInt64 = 0
         // For each line where its message is; nil if an earlier import has brought it and that may be one of several.
         var places: [ImportedPlace?] = []
         var lostAnswers: UInt64 = 0
-        func take(_ bytes: UnsafeRawBufferPointer) throws {
+        func take(_ bytes: [UInt8]) throws {
             let line = try WireJSON.decode(ForeignLine.self, from: bytes)
             let (sender, text) = (Array(line.sender.utf8), Array(line.text.utf8))
             let about = line.about.flatMap { $0 > 0 && $0 <= places.count ? places[Int($0) - 1] : nil }
@@ -265,7 +265,7 @@ enum ForeignImport {
                 if case .earlier = edit { known += 1 }
             }
         }
-        while try lines.next(take) != nil {}
+        while let line = try lines.next() { try take(line) }
         let summary = try importer.finish()
         let name = conversation.hasPrefix("@") ? conversation : summary.conversation
         return Report(

@@ -1,3 +1,4 @@
+internal import NatterCLI
 internal import NatterModel
 internal import NatterSystem
 internal import NatterWire
@@ -38,7 +39,7 @@ final class HeldLines {
     /// - Parameter directory: of the data, because texts do not leave it.
     init(in directory: String) throws(DiskError) { file = try UnnamedFile(directory: directory) }
 
-    func hold(_ line: UnsafeRawBufferPointer) throws(DiskError) {
+    func hold(_ line: [UInt8]) throws(DiskError) {
         piece += line
         piece.append(0x0A)
         if piece.count >= HeldLines.pieceBytes { try writePiece() }
@@ -57,7 +58,7 @@ final class HeldLines {
     func lines(limit: Int) throws(DiskError) -> LineReader {
         try writePiece()
         var offset: UInt64 = 0
-        return LineReader(limit: limit) { [file] buffer in
+        return LineReader(limit: limit) { [file] buffer, _ in
             let bytes = try file.read(count: buffer.count, at: offset)
             buffer.copyBytes(from: bytes)
             offset += UInt64(bytes.count)

@@ -164,46 +164,4 @@ struct LineTests {
         let outcome = try alice.send("--lines", input: bytes(["one"]))
         #expect(outcome.code == 69 && outcome.errors.contains("cannot reach"))
     }
-
-}
-
-@Suite("reading lines")
-struct InputLinesTests {
-    @Test("any division of the input into reads gives the same lines", arguments: UInt64(1)...30)
-    func divisions(seed: UInt64) throws {
-        var generator = SeededGenerator(seed: seed)
-        var expected: [InputLines.Item] = []
-        var bytes: [UInt8] = []
-        for _ in 0..<Int.random(in: 0...20, using: &generator) {
-            let line = (0..<Int.random(in: 0...12, using: &generator)).map { _ in
-                UInt8.random(in: 0x61...0x7A, using: &generator)
-            }
-            expected.append(.line(line))
-            bytes += line + (Bool.random(using: &generator) ? [0x0D, 0x0A] : [0x0A])
-        }
-        if !expected.isEmpty, Bool.random(using: &generator) { bytes = [0xEF, 0xBB, 0xBF] + bytes }
-        var ends: [Int32] = [-1, -1]
-        try #require(pipe(&ends) == 0)
-        defer { close(ends[0]) }
-        var lines = InputLines(descriptor: ends[0], limit: 12)
-        var got: [InputLines.Item] = []
-        var rest = bytes[...]
-        func drain() throws {
-            while true {
-                let item = try lines.next(mayWait: false)
-                if item == .pause || item == .end { return }
-                got.append(item)
-            }
-        }
-        while !rest.isEmpty {
-            let piece = Array(rest.prefix(Int.random(in: 1...7, using: &generator)))
-            #expect(write(ends[1], piece, piece.count) == piece.count)
-            rest = rest.dropFirst(piece.count)
-            try drain()
-        }
-        close(ends[1])
-        try drain()
-        #expect(got == expected)
-        #expect(lines.number == Int64(expected.count))
-    }
 }
