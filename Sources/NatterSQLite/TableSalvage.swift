@@ -48,6 +48,25 @@ public struct TableSalvage {
         }
     }
 
+    /// What SQLite finds wrong in a damaged database.
+    public static func problems(of source: Connection) -> [String] {
+        ((try? source.rows("PRAGMA integrity_check(100)") { $0.text(0) }) ?? [])
+            .flatMap { $0.split(separator: "\n").map { String($0) } }
+    }
+
+    /// Whether an index has more rows than its table, of a database whose pages are all whole: an old page that a lost write has
+    /// left is whole, but not what its index says.
+    public static func lacksRows(of source: Connection) -> Bool {
+        let problems = problems(of: source)
+        // The same is said of an index that lacks rows, which are named then.
+        return problems.contains { line in
+            guard line.hasPrefix("wrong # of entries in index "), let index = line.split(separator: " ").last else {
+                return false
+            }
+            return !problems.contains { $0.hasSuffix(" missing from index \(index)") }
+        }
+    }
+
     private init(source: Connection, target: Connection, table: String, columns: [String], keys: [String]) {
         (self.source, self.target, self.table, self.columns, self.keys) = (source, target, table, columns, keys)
     }

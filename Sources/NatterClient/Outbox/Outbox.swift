@@ -86,6 +86,13 @@ public struct Outbox {
         }
     }
 
+    /// Reads every page, and whether all rows fit together.
+    ///
+    /// - Throws: `.damaged` if one does not.
+    public func check() throws(OutboxError) {
+        do { try reader()?.checkIntegrity() } catch { throw OutboxError(error) }
+    }
+
     /// Whether any entry waits. Costs almost nothing if the outbox was never used.
     public func hasWaiting() throws(OutboxError) -> Bool {
         var found = false
@@ -336,6 +343,7 @@ public struct Outbox {
                 try Schema(steps: Array(Outbox.schema.steps.prefix(version))).migrate(target)
                 isComplete =
                     try version > 0 && target.transaction { try TableSalvage.copy("entry", from: source, to: target) }
+                    && !TableSalvage.lacksRows(of: source)
             } catch let error as SQLiteError where error.reason == .corrupt && error.path == path {}
             try Outbox.schema.migrate(target)
             if !isComplete {

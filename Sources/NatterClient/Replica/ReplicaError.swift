@@ -32,7 +32,12 @@ public enum ReplicaError: Error, Equatable, PhraseConvertible {
 
     /// Whether the replica's database is damaged.
     public var isDamagedDatabase: Bool {
-        if case .storage(.index(let error)) = self { error.reason == .corrupt } else { false }
+        if case .storage(.index(let error)) = self { error.reason == .corrupt || contradictsItself } else { false }
+    }
+
+    /// Whether rows of the replica's database contradict others, all of them readable: the disk has not written some of them.
+    var contradictsItself: Bool {
+        if case .storage(.index(let error)) = self { error.reason == .constraint } else { false }
     }
 
     /// Whether another program, not a natter, has locked the replica's database.

@@ -28,12 +28,16 @@ struct ReplicaRebuild {
     }
 
     /// Moves a damaged database to `rebuild/`, unless another process was faster.
-    static func begin(at location: ReplicaLocation, disk: any Disk, clock: any WallClock) throws {
+    ///
+    /// - Parameter isCertain: whether it is damaged although its pages are whole.
+    static func begin(
+        at location: ReplicaLocation, isCertain: Bool, disk: any Disk, clock: any WallClock
+    ) throws {
         guard let lock = try disk.lock(location.lockPath, timeoutMilliseconds: ReplicaSession.lockMilliseconds) else {
             throw ReplicaError.locked(path: location.lockPath)
         }
         defer { withExtendedLifetime(lock) {} }
-        guard try isDamaged(location, disk) else { return }
+        guard try isCertain || isDamaged(location, disk) else { return }
         // Until the new one is complete, no command takes it for everything.
         DurableCommit.distrust(location, on: disk)
         let log = location.databasePath + "-wal"

@@ -153,13 +153,19 @@ extension ReplicaVerification {
             guard let change = try session.conversation(conversation.id) else { return false }
             let connection = session.connection
             let asked = ranges.filter { range in
-                // What the server does not keep would only vanish. A tail that can't be read is fetched again anyway.
+                // What the server does not keep would only vanish.
                 range.upperBound <= change.sealedSeq && range.lowerBound >= max(change.first, change.serverFirst)
             }
-            guard !asked.isEmpty else { return false }
+            let tails = ranges.filter { $0.lowerBound > change.sealedSeq }
+            guard !asked.isEmpty || !tails.isEmpty else { return false }
             change.lastSegment = try ArchiveRows.lastSegment(of: change.number, on: connection)
             change.closeLastSegment()
             change.newGaps = asked
+            if !tails.isEmpty {
+                change.dropTail()
+                change.newGaps.append(change.sealedSeq.next...change.head)
+                change.skip(to: change.head)
+            }
             try session.commit {
                 for range in asked {
                     for sql: StaticString in [
@@ -170,7 +176,7 @@ extension ReplicaVerification {
                     }
                 }
             }
-            return asked.count == damaged.count
+            return asked.count + tails.count == damaged.count
         }
     }
 }

@@ -70,7 +70,10 @@ public final class SyncClient {
         do throws(SyncError) {
             return try sync(limits, replica, progress)
         } catch .replica(let error) where error.isDamagedDatabase {
-            do { try ReplicaRebuild.begin(at: location, disk: disk, clock: clock) } catch {
+            do {
+                try ReplicaRebuild.begin(
+                    at: location, isCertain: error.contradictsItself, disk: disk, clock: clock)
+            } catch {
                 throw .replica(ReplicaError(error))
             }
             return try sync(limits, nil, progress)

@@ -11,13 +11,19 @@ extension HealthCheck {
     mutating func checkReplica(_ location: ReplicaLocation) {
         let disk = PosixDisk()
         do {
-            guard try disk.information(location.directory) != nil, let replica = try Replica.openWhole(at: location)
+            // Before the first sync, the directory is not there yet.
+            var place = location.directory
+            while try disk.information(place) == nil, place != Path.directory(of: place) {
+                place = Path.directory(of: place)
+            }
+            let free = try checkRoom(place, disk)
+            guard place == location.directory, let replica = try Replica.openWhole(at: location)
             else {
                 return tell("replica: nothing has been synced yet")
             }
             checkMode(location.directory, forbidden: 0o077, allowed: "700")
             checkLock(location)
-            try checkSizes(location, disk)
+            try checkSizes(location, free: free, disk)
             try replica.checkDatabase(distrusts: false)
             try checkContent(replica)
             try checkIndex(replica)
@@ -41,13 +47,17 @@ extension HealthCheck {
         }
     }
 
-    private mutating func checkSizes(_ location: ReplicaLocation, _ disk: PosixDisk) throws {
-        let free = try disk.freeBytes(location.directory)
-        if free < HealthCheck.leastFreeBytes {
-            add(
-                .replica, "only \(free >> 20) MiB are free on the file system of '\(location.directory)'",
-                "free some space or move the home directory")
-        }
+    /// - Returns: how many bytes are free.
+    private mutating func checkRoom(_ directory: String, _ disk: PosixDisk) throws -> UInt64 {
+        let free = try disk.freeBytes(directory)
+        guard free < HealthCheck.leastFreeBytes else { return free }
+        add(
+            .replica, "only \(free >> 20) MiB are free on the file system of '\(directory)'",
+            "free some space or move the home directory")
+        return free
+    }
+
+    private mutating func checkSizes(_ location: ReplicaLocation, free: UInt64, _ disk: PosixDisk) throws {
         for path in [location.databasePath, location.searchPath] {
             let size = try disk.information(path + "-wal")?.size ?? 0
             guard size > HealthCheck.largestWALBytes else { continue }

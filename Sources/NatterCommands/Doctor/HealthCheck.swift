@@ -95,6 +95,7 @@ struct HealthCheck {
         // Without a session there is no outbox, and that was already reported.
         guard let outbox = try? context.outbox() else { return }
         do {
+            try outbox.check()
             let (waiting, refused) = try outbox.counts()
             if waiting > 0 {
                 var oldest: Timestamp?

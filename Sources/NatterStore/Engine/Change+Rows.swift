@@ -26,6 +26,7 @@ extension Change {
                 VALUES ($1,$2,$3,$4,$5,$6,$7)
                 """, new.id.rawValue, new.name.text, new.name.caseKey, new.password, new.isAdmin,
                 new.created.milliseconds, new.lastSeen?.milliseconds)
+            try keep(.highestAccount, new.id.rawValue, rows)
         case .accountChanged(let account, let isDisabled, let isAdmin, let password):
             try rows.run(
                 """
@@ -163,6 +164,7 @@ extension Change {
                 """, new.number, new.id.bytes, Int(new.kind.rawValue), new.name, NameRule.caseKey(new.name), new.isOpen,
                 new.accounts?.first.rawValue, new.accounts?.second.rawValue, HashChain.start(of: new.id).bytes,
                 new.maker?.rawValue)
+            try keep(.highestConversation, new.number, rows)
         case .groupChanged(let number, let name, let isOpen):
             try rows.run(
                 "UPDATE conversation SET name=$1, name_key=$2, is_open=$3 WHERE number=$4", name,

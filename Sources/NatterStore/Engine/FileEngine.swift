@@ -69,7 +69,7 @@ final class FileEngine: StoreEngine {
     func close(isClean: Bool) {
         database.signal { database in
             if let connection = database?.connection {
-                if isClean { try? connection.setMeta(.clean, true) }
+                if isClean { try? connection.markClean() }
                 try? connection.checkpoint(.truncating)
             }
             database = nil
@@ -351,6 +351,11 @@ final class FileEngine: StoreEngine {
     /// Whether the store was closed properly. Removes the mark, so that the next crash is noticed.
     private static func takeCleanMark(_ connection: Connection) throws -> Bool {
         let isClean = try connection.hasMeta(.clean)
+        if try connection.lacksJournalEnd() {
+            throw StoreOpenError.damaged(
+                "'\(connection.path)' lacks the last messages that were acknowledged before the server ended; put a backup in "
+                    + "place, or let 'natterd fsck --repair' go on without them")
+        }
         if isClean { try connection.execute("DELETE FROM meta WHERE key='clean'") }
         return isClean
     }

@@ -33,7 +33,7 @@ struct StateLoader {
         return state
     }
 
-    /// The highest numbers that were ever given. A repair records them, because rows of those whose own row is lost may be left:
+    /// The highest numbers that were ever given. They are recorded, because rows of those whose own row is lost may be left:
     /// whoever gets such a number would get tokens, members or messages with it.
     static func highestNumbers(
         on connection: Connection

@@ -42,6 +42,7 @@ final class RebuiltDatabase {
             let connection = try Connection(path: database, role: .writer, disk: disk)
             try StoreSchema.current.migrate(connection)
             open = connection
+            hasUnknownLoss = try connection.lacksJournalEnd()
             return
         }
         guard try exists || Store.hasLogs(root, disk) else {
@@ -64,6 +65,7 @@ final class RebuiltDatabase {
                 (try? row.withBlob(1) { try SealedBatch(checking: $0) }) != nil
             }
         }
+        if try connection.lacksJournalEnd() { hasUnknownLoss = true }
         isNew = try storeID() == nil
     }
 
@@ -159,26 +161,33 @@ final class RebuiltDatabase {
         for table in salvage.incomplete {
             report("of the table '\(table)' of '\(source.path)' not all could be read; a backup has it whole")
         }
-        // An old page that a lost write has left is whole, but not what its index says.
-        let lacksRows = salvage.incomplete.isEmpty && RebuiltDatabase.lacksRows(source)
+        let lacksRows = salvage.incomplete.isEmpty && TableSalvage.lacksRows(of: source)
         if lacksRows { report("rows of '\(source.path)' are lost; its indexes name more than its tables have") }
-        hasLostRows = lacksRows || !salvage.incomplete.isEmpty
+        let hasStrayRows = try RebuiltDatabase.hasStrayRows(source, disk)
+        if hasStrayRows {
+            report(
+                "nothing leads to some pages of '\(source.path)' any more; messages in them are taken, other rows may be lost"
+            )
+        }
+        hasLostRows = lacksRows || hasStrayRows || !salvage.incomplete.isEmpty
         hasLostMembers = !Set(["membership", "account"]).isDisjoint(with: salvage.incomplete)
         // Without these tables, nothing says which messages the journal held behind the end of a log.
         hasUnknownLoss = version == 0 || !Set(["batch", "conversation"]).isDisjoint(with: salvage.incomplete)
-        return version > 0 && !salvage.incomplete.contains("batch")
+        return version > 0 && !salvage.incomplete.contains("batch") && !hasStrayRows
     }
 
-    /// Whether an index has more rows than its table, of a database whose pages are all whole.
-    private static func lacksRows(_ source: Connection) -> Bool {
-        let problems = (try? source.rows("PRAGMA integrity_check(100)") { $0.text(0) }) ?? []
-        // The same is said of an index that lacks rows, which are named then.
-        return problems.contains { line in
-            guard line.hasPrefix("wrong # of entries in index "), let index = line.split(separator: " ").last else {
-                return false
+    /// Whether pages to which nothing leads have rows. Free pages have only zeros.
+    private static func hasStrayRows(_ source: Connection, _ disk: any Disk) throws(DiskError) -> Bool {
+        let file = try disk.open(source.path, .read)
+        for line in TableSalvage.problems(of: source) where line.hasSuffix(" is never used") {
+            guard let page = line.split(separator: " ").dropFirst().first.flatMap({ UInt64($0) }), page > 1 else {
+                continue
             }
-            return !problems.contains { $0.hasSuffix(" missing from index \(index)") }
+            // A leaf, of a table or of one in the order of its key, with a number of rows.
+            let head = try file.read(count: 5, at: (page - 1) * 4_096)
+            if head.count == 5, [10, 13].contains(head[0]), head[3...] != [0, 0] { return true }
         }
+        return false
     }
 
     // MARK: Contents

@@ -151,6 +151,9 @@ public final class StoreCheck {
         try advance(size)
         let conversations = try CheckedConversation.all(on: connection)
         isClean = try connection.hasMeta(.clean)
+        if try connection.lacksJournalEnd() {
+            report(StoreDamage(file: database, problem: "the journal lacks the last messages before the server ended"))
+        }
         losses = try LossRows.all(on: connection)
         // The next start removes them.
         if try Schema.version(of: connection) >= StoreSchema.retiredStep {

@@ -296,6 +296,8 @@ public final class StoreRebuild {
             summary.files += log.segments.count
         }
         if !people.made.isEmpty {
+            // Their passwords and sessions at least.
+            if summary.hadDatabase { summary.hasLostRows = true }
             let names = people.made.joined(separator: ", ")
             report(
                 .plural(

@@ -1,5 +1,6 @@
 import Glibc
 import NatterModel
+import NatterSQLite
 import NatterSystem
 import NatterWire
 import ServerSupport
@@ -54,6 +55,25 @@ struct DamagedOutboxTests {
             #expect(try ids(outbox) == (1...60).map { "id-\($0)" }, "byte \(place)")
             #expect(try outbox.setAside().isEmpty, "byte \(place)")
         }
+    }
+
+    @Test("messages that the disk has not written are told as lost, and what the outbox was is kept")
+    func lostWrite() throws {
+        let directory = try TemporaryDirectory()
+        let outbox = Outbox(OutboxLocation(directory: directory("home")))
+        _ = try outbox.add((1...2).map(request), at: Timestamp(milliseconds: 1))
+        let path = outbox.location.databasePath
+        let page = try #require(
+            try Connection(path: path, role: .reader)
+                .row("SELECT rootpage FROM sqlite_schema WHERE name='entry'") { $0.uint64(0) })
+        let former = try disk.open(path, .read).read(count: 4_096, at: (page - 1) * 4_096)
+        _ = try outbox.add([request(3)], at: Timestamp(milliseconds: 2))
+        try outbox.check()
+        try disk.open(path, .readWrite).write(former, at: (page - 1) * 4_096)
+        #expect(throws: OutboxError.self) { try outbox.check() }
+        #expect(throws: OutboxError.self) { _ = try outbox.add([request(3)], at: Timestamp(milliseconds: 3)) }
+        #expect(try outbox.setAside().count == 1)
+        #expect(try ids(outbox) == ["id-1", "id-2"])
     }
 
     @Test(

@@ -2,6 +2,7 @@ import Glibc
 import NatterArchive
 import NatterLog
 import NatterModel
+import NatterSQLite
 import NatterSystem
 import ServerSupport
 import Testing
@@ -209,6 +210,48 @@ struct ReplicaDamageTests {
         #expect(left.code == 74 && left.errors.contains("no longer gives you 'team'"))
         #expect(alice("sync").code == 0)
         #expect(alice("log", "team", "--offline").lines.contains { $0.hasSuffix("the last one") })
+    }
+
+    @Test("messages that are gone from the tail: verify notes them, and a sync fetches them again")
+    func lostTail() throws {
+        try fill()
+        let whole = alice("log", "--all", "--offline", "--json")
+        let connection = try Connection(path: location.databasePath, role: .writer)
+        try connection.execute(
+            "DELETE FROM tail WHERE conversation = (SELECT number FROM conversation WHERE name='general')")
+        #expect(alice("log", "--offline").code == 74)
+        let verify = alice("verify", "--offline")
+        #expect(verify.code == 74 && verify.errors.contains("'natter sync'") && !verify.errors.contains("--forget"))
+        #expect(alice("sync").code == 0)
+        #expect(alice("log", "--all", "--offline", "--json") == whole)
+        #expect(alice("verify") == .silent)
+    }
+
+    @Test("a conversation's row as it was before: a sync makes the database anew")
+    func formerRow() throws {
+        try fill()
+        let columns = ["head", "head_hash", "sealed_seq", "sealed_hash", "tail_bytes"]
+        let former = try #require(
+            try Connection(path: location.databasePath, role: .reader).row(
+                "SELECT \(columns.joined(separator: ",")) FROM conversation WHERE name='general'"
+            ) { row in columns.indices.map { row.value($0) } })
+        for number in 11...14 {
+            #expect(alice("send", long(number)).code == 0)
+            #expect(alice("sync").code == 0)
+        }
+        let whole = alice("log", "--all", "--offline", "--json")
+        do {
+            let update = try Connection(path: location.databasePath, role: .writer).statement(
+                "UPDATE conversation SET \(columns.map { "\($0)=?" }.joined(separator: ",")) WHERE name='general'")
+            try update.bind(all: former)
+            while try update.step() {}
+        }
+        // The next block ends the old tail anew.
+        for number in 15...18 { #expect(alice("send", long(number)).code == 0) }
+        #expect(alice("sync").code == 0)
+        let lines = alice("log", "--all", "--offline", "--json").lines
+        #expect(lines.count == whole.lines.count + 4 && Set(whole.lines).isSubset(of: lines))
+        #expect(alice("verify") == .silent)
     }
 
     @Test("a sync fetches the first block again also in a replica that begins late")
