@@ -69,7 +69,11 @@ public struct ProgramSpec: Sendable {
     /// - Throws: for an unknown word, with the most similar commands.
     public func command(at words: [String]) throws(UsageError) -> CommandPath? {
         var path: CommandPath?
-        for word in words { path = try descend(from: path, to: word) }
+        for word in words {
+            // Words behind it are its operands, such as those of 'watch ls'.
+            if let command = path?.command, command.subcommands.isEmpty, !command.operands.isEmpty { break }
+            path = try descend(from: path, to: word)
+        }
         return path
     }
 

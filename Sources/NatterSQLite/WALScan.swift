@@ -20,9 +20,9 @@ public enum WALScan {
     ///   the last commit looks like an unfinished commit, and in the header like that of a log that was begun and never synced.
     public static func damage(of file: any DiskFile) throws(DiskError) -> UInt64? {
         guard let whole = try wholeFrames(of: file) else { return try flippedBit(ofHeader: file) == nil ? nil : 0 }
+        if try hasWholeCommit(behind: whole, file) { return whole.end }
         let frame = try file.read(count: frameBytes, at: whole.end)
-        if flippedBits(of: frame, behind: whole).isEmpty, try !hasWholeCommit(behind: whole, file) { return nil }
-        return whole.end
+        return flippedBits(of: frame, behind: whole, isDamage: false).isEmpty ? nil : whole.end
     }
 
     /// The flipped bit that keeps SQLite from reading further; nil if there is none, or if nothing tells which it is.
@@ -31,7 +31,7 @@ public enum WALScan {
     static func flippedBit(of file: any DiskFile) throws(DiskError) -> FlippedBit? {
         guard let whole = try wholeFrames(of: file) else { return try flippedBit(ofHeader: file) }
         let frame = try file.read(count: frameBytes, at: whole.end)
-        var bits = flippedBits(of: frame, behind: whole)
+        var bits = flippedBits(of: frame, behind: whole, isDamage: try hasWholeCommit(behind: whole, file))
         guard !bits.isEmpty else { return nil }
         let sum = whole.sum.adding(frame)
         let next = try file.read(count: frameBytes, at: whole.end + UInt64(frameBytes))
@@ -45,7 +45,9 @@ public enum WALScan {
             let isOnly = bits.dropFirst().allSatisfy { $0.offset >= frameBytes - PageChecksums.byteCount }
             return isOnly ? first.behind(whole.end) : nil
         }
-        if sum.tellsWord(from: frame) { return bits.count == 1 ? first.behind(whole.end) : nil }
+        if sum.tellsWord(from: frame, inBytes: UInt64(frameBytes)) {
+            return bits.count == 1 ? first.behind(whole.end) : nil
+        }
         // Then it does not matter which of the words it is, if it is none of those that say which page this is.
         guard isFollowed, !sum.mayDifferInHeader(from: frame), try isWrittenAgain(behind: whole, frame, file) else {
             return nil
@@ -81,13 +83,21 @@ public enum WALScan {
     }
 
     /// The bits each of which makes the first frame that is not whole so: of its salt, of its sum, then of the rest.
-    private static func flippedBits(of frame: [UInt8], behind whole: WholeFrames) -> [FlippedBit] {
+    ///
+    /// - Parameter isDamage: whether that frame was acknowledged. If not, it may be a frame of an unfinished commit, behind frames of
+    ///   the one that was written over it. Then it lacks what these have changed, and if that is a high bit of one word anywhere in
+    ///   the log, it looks like a bit of this frame.
+    private static func flippedBits(of frame: [UInt8], behind whole: WholeFrames, isDamage: Bool) -> [FlippedBit] {
         guard frame.count == frameBytes else { return [] }
         let sum = whole.sum.adding(frame)
         if sum.isEqual(to: frame[16..<24]) {
             return FlippedBit(between: (whole.salt, frame[8..<16])).map { [$0.behind(8)] } ?? []
         }
-        guard frame[8..<16].elementsEqual(whole.salt) else { return [] }
+        // Nothing can stand behind the header but what was written behind it.
+        let isOwn = isDamage || whole.end == headerBytes
+        guard frame[8..<16].elementsEqual(whole.salt),
+            isOwn || sum.tellsWord(from: frame, inBytes: whole.end + UInt64(frameBytes))
+        else { return [] }
         let inSum = FlippedBit(between: (sum.stored, frame[16..<24])).map { [$0.behind(16)] } ?? []
         return inSum + sum.flippedBits(of: frame)
     }
@@ -276,10 +286,12 @@ public enum WALScan {
             return found
         }
 
-        /// Whether the sums tell in which word a frame differs. The effects of words are consecutive numbers of Fibonacci, which
-        /// come again after 3 * 2^(n-1) words modulo 2^n, and not both of which are even. So a change in the highest nine bits may be
-        /// of one word as well as of another.
-        func tellsWord(from frame: [UInt8]) -> Bool { lowestBit(from: frame) < 23 }
+        /// Whether the sums tell in which word a frame differs, or the so many bytes before its end. The effects of words are
+        /// consecutive numbers of Fibonacci, which come again after 3 * 2^(n-1) words modulo 2^n, and not both of which are even. So
+        /// in a frame, a change in the highest nine bits may be of one word as well as of another.
+        func tellsWord(from frame: [UInt8], inBytes count: UInt64) -> Bool {
+            UInt64(3) << UInt64(max(0, 31 - lowestBit(from: frame))) > count / 4
+        }
 
         private func lowestBit(from frame: [UInt8]) -> Int {
             let change = change(from: frame)

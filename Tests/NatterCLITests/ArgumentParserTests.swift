@@ -159,7 +159,8 @@ struct ArgumentParserTests {
             }
         }
         for words in [
-            ["log", "--help"], ["help", "log"], ["--help", "log"], ["log", "a", "b", "--bogus", "--help"],
+            ["log", "--help"], ["help", "log"], ["help", "log", "general"], ["--help", "log"],
+            ["log", "a", "b", "--bogus", "--help"],
             ["log", "-h"],
             ["log", "--version", "--help"],
         ] {

@@ -43,8 +43,8 @@ enum Routes {
         Route("GET", "v1/sync", .token(.readAny), .read(SyncRoutes.query), SyncRoutes.sync),
         Route("GET", "v1/blocks/*/*", .token(.readAny), .read(BlockRoutes.address), BlockRoutes.block),
         Route(
-            "GET", "v1/search", .token(.all), .read(ConversationRoutes.searchQuery), on: .searcher,
-            ConversationRoutes.search),
+            "GET", "v1/search", .token { $1.conversation.map { .read(conversation: $0) } ?? .all },
+            .read(ConversationRoutes.searchQuery), on: .searcher, ConversationRoutes.search),
     ]
 
     private static let people: [Route] = [
