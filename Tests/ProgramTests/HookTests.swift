@@ -124,6 +124,8 @@ struct HookTests {
         #expect(log.map { $0[int: "status"] }.prefix(4) == [500, 200, 204, 302])
         // Removed, it gets nothing more
         #expect(try world.natterd("hook", "rm", id).code == 0)
+        let after = try world.alice("admin", "log", "--audit", "--json").objects()
+        #expect(after.contains { $0[string: "action"] == "hook_removed" })
         #expect(try world.natterd("hook", "ls").lines.isEmpty)
         for words in [["rm", id], ["log", id], ["retry", id]] {
             #expect(try world.natterd(["hook"] + words).code == 67)

@@ -134,6 +134,7 @@ struct OperateTests {
         #expect(try log().status == 200)
         #expect(try world.natterd("user", "demote", "alice").code == 0)
         #expect(try log().status == 403)
+        #expect(try world.natterd("retain", "general", "90d", "--yes").code == 0)
         world.stopServing()
         #expect(try world.natterd("user", "promote", "alice").code == 0)
         #expect(try world.natterd("export", "general").code == 0)
@@ -146,10 +147,13 @@ struct OperateTests {
         let entries = try log().text.split(separator: "\n").map { try JSON(parsing: String($0)) }
         #expect(
             entries.map { $0[string: "action"] } == [
-                "imported", "exported", "user_promoted", "user_demoted", "user_promoted",
+                "imported", "exported", "user_promoted", "retention_set", "user_demoted", "user_promoted",
             ])
         #expect(entries.allSatisfy { $0[string: "actor"] == "operator (uid \(getuid()))" })
-        #expect(entries.map { $0[string: "subject"] } == ["general 1-1", "general", "alice", "alice", "alice"])
+        #expect(
+            entries.map { $0[string: "subject"] } == [
+                "general 1-1", "general", "alice", "general 90d", "alice", "alice",
+            ])
     }
 
     @Test("status: with a server its process, address and age; without one what the store holds; 0 for both")

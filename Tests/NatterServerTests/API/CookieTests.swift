@@ -1,4 +1,5 @@
 internal import NatterModel
+internal import NatterServer
 internal import ServerSupport
 internal import TestSupport
 internal import Testing
@@ -30,6 +31,21 @@ struct CookieTests {
         #expect(attributes.contains("httponly"))
         #expect(attributes.contains("samesite=strict"))
         #expect(attributes.contains("path=/"))
+    }
+
+    @Test("behind a proxy the cookie is for HTTPS alone, unless the proxy says that it has none")
+    func proxied() throws {
+        var options = ChatServer.Options()
+        options.proxies = Set([PeerAddress("127.0.0.1")].compactMap { $0 })
+        let server = try TestServer(options: options)
+        try server.account("alice")
+        let body = #"{"name":"alice","password":"\#(TestServer.password)","cookie":true}"#
+        for (headers, isSecure) in [([], true), (["X-Forwarded-Proto: http"], false)] {
+            let answer = try RawClient(port: server.port).request(
+                "POST", "/v1/login", headers: ["X-Forwarded-For: 203.0.113.7"] + headers, body: Array(body.utf8))
+            #expect(answer.status == 200)
+            #expect(answer.header("Set-Cookie")?.lowercased().contains("; secure") == isSecure)
+        }
     }
 
     @Test(

@@ -10,6 +10,18 @@ internal import TestSupport
 /// Pages of one long history, compared with a list in memory.
 @Suite("pages of messages")
 struct PageTests {
+    @Test("the newest messages of a user: 'more' says whether there are older ones of the same")
+    func newestOfUser() throws {
+        let server = try TestServer()
+        let (alice, bob) = (try server.account("alice"), try server.account("bob"))
+        for text in ["one", "two", "three"] { _ = try bob.say(text) }
+        _ = try alice.say("last")
+        for (limit, more) in [("2", true), ("3", false)] {
+            let page = try alice.get("/v1/conversations/general/messages", ["from": "bob", "limit": limit]).json
+            #expect(page["messages"]?.items.count == Int(limit) && page["more"] == .bool(more))
+        }
+    }
+
     @Test("a page has about 1 MiB, whatever its limit, and no message is missed")
     func bytes() throws {
         let server = try TestServer()

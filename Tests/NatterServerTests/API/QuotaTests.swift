@@ -52,6 +52,15 @@ struct QuotaTests {
         #expect(try make(alice).status == 201)
     }
 
+    @Test("a request beyond the limit is 429, one of many messages as well")
+    func bulkRequests() throws {
+        let server = try TestServer(clock: TestClock(QuotaTests.start))
+        let alice = try server.account("alice")
+        server.store.use(limits { $0.requestsPerSecond = 1 })
+        #expect(try alice.bulk([#"{"conversation":"general","text":"one"}"#]).status == 200)
+        #expect(try alice.bulk([#"{"conversation":"general","text":"two"}"#]).outcome == "429 slow_down")
+    }
+
     @Test("a session beyond the limit ends the one that was unused for longest, and no robot's token")
     func sessions() throws {
         let clock = TestClock(QuotaTests.start)

@@ -12,6 +12,29 @@ struct SyncTests {
 
     init() throws { server = try TestServer() }
 
+    @Test(
+        "a token for one conversation hears nothing of a group that its owner leaves; the owner does, and who deletes one"
+    )
+    func goneGroups() throws {
+        let (alice, bob) = (try server.account("alice"), try server.account("bob"))
+        let made = try alice.post("/v1/tokens", ["label": "reader", "scope": "read:general"]).json
+        let reader = Client(server, token: try #require(made["token"]?.text))
+        _ = try bob.post("/v1/groups", ["name": "hidden"])
+        #expect(try bob.send(.put, "/v1/groups/hidden/members/alice").status == 200)
+        func cursor(_ client: Client) throws -> String {
+            try client.get("/v1/sync", ["cursor": "now"]).lines.last?["cursor"]?.text ?? ""
+        }
+        func types(_ client: Client, _ cursor: String) throws -> [String?] {
+            try client.get("/v1/sync", ["cursor": cursor]).lines.map { $0["type"]?.text }
+        }
+        let (ofReader, ofAlice, ofBob) = (try cursor(reader), try cursor(alice), try cursor(bob))
+        #expect(try bob.send(.delete, "/v1/groups/hidden/members/alice").status == 200)
+        #expect(try types(reader, ofReader) == ["end"])
+        #expect(try types(alice, ofAlice) == ["gone", "end"])
+        #expect(try bob.send(.delete, "/v1/groups/hidden").status == 200)
+        #expect(try types(bob, ofBob) == ["gone", "end"])
+    }
+
     /// The fields of a line that a reader goes by; any of them may be missing.
     private struct Line: Decodable {
         var type: String

@@ -69,6 +69,9 @@ struct ForwardedForTests {
     @Test("one connection of a proxy brings requests of many clients, each with a limit of its own")
     func limit() throws {
         let server = try ListenerServer(proxies: Self.proxies) { $0.connectionsPerAddress = 3 }
+        // A head that is repeated counts as each other.
+        let again = try RawClient(port: server.port)
+        #expect(try again.request("GET", "/again", headers: ["X-Forwarded-For: 203.0.113.7"]).status == 200)
         let waiting = try (0..<3).map { _ in try RawClient(port: server.port) }
         for client in waiting { client.sendRequest("GET", "/hang", headers: ["X-Forwarded-For: 203.0.113.7"]) }
         #expect(server.handler.hasWaiting(3))
@@ -77,6 +80,7 @@ struct ForwardedForTests {
         #expect(try other.request("GET", "/proxy").status == 200)
         #expect(try other.request("GET", "/fourth", headers: ["X-Forwarded-For: 203.0.113.7"]).status == 429)
         #expect(other.isClosedByPeer())
+        #expect(try again.request("GET", "/again", headers: ["X-Forwarded-For: 203.0.113.7"]).status == 429)
         // Once one of the three has ended, the next is served.
         server.handler.answerWaiting()
         for client in waiting { #expect(try client.answer().status == 200) }
