@@ -22,7 +22,7 @@ public enum WALScan {
         guard let whole = try wholeFrames(of: file) else { return try flippedBit(ofHeader: file) == nil ? nil : 0 }
         if try hasWholeCommit(behind: whole, file) { return whole.end }
         let frame = try file.read(count: frameBytes, at: whole.end)
-        return flippedBits(of: frame, behind: whole, isDamage: false).isEmpty ? nil : whole.end
+        return try flippedBits(of: frame, behind: whole, isDamage: false, file).isEmpty ? nil : whole.end
     }
 
     /// The flipped bit that keeps SQLite from reading further; nil if there is none, or if nothing tells which it is.
@@ -31,7 +31,7 @@ public enum WALScan {
     static func flippedBit(of file: any DiskFile) throws(DiskError) -> FlippedBit? {
         guard let whole = try wholeFrames(of: file) else { return try flippedBit(ofHeader: file) }
         let frame = try file.read(count: frameBytes, at: whole.end)
-        var bits = flippedBits(of: frame, behind: whole, isDamage: try hasWholeCommit(behind: whole, file))
+        var bits = try flippedBits(of: frame, behind: whole, isDamage: hasWholeCommit(behind: whole, file), file)
         guard !bits.isEmpty else { return nil }
         let sum = whole.sum.adding(frame)
         let next = try file.read(count: frameBytes, at: whole.end + UInt64(frameBytes))
@@ -86,7 +86,21 @@ public enum WALScan {
     ///
     /// - Parameter isDamage: whether that frame was acknowledged. If not, it may be a frame of an unfinished commit, behind frames of
     ///   the one that was written over it. Then it lacks what these have changed, and if that is a high bit of one word anywhere in
-    ///   the log, it looks like a bit of this frame.
+    ///   the log, it looks like a bit of this frame. And a killed process may have written its header alone, over a frame that had
+    ///   nearly the same page.
+    private static func flippedBits(
+        of frame: [UInt8], behind whole: WholeFrames, isDamage: Bool, _ file: any DiskFile
+    ) throws(DiskError) -> [FlippedBit] {
+        var found: [FlippedBit] = []
+        for bit in flippedBits(of: frame, behind: whole, isDamage: isDamage) {
+            var mended = frame
+            bit.flip(in: &mended)
+            let isPart = isDamage ? true : try isOfCommit(mended, behind: whole, file)
+            if isPart { found.append(bit) }
+        }
+        return found
+    }
+
     private static func flippedBits(of frame: [UInt8], behind whole: WholeFrames, isDamage: Bool) -> [FlippedBit] {
         guard frame.count == frameBytes else { return [] }
         let sum = whole.sum.adding(frame)
@@ -100,6 +114,21 @@ public enum WALScan {
         else { return [] }
         let inSum = FlippedBit(between: (sum.stored, frame[16..<24])).map { [$0.behind(16)] } ?? []
         return inSum + sum.flippedBits(of: frame)
+    }
+
+    /// Whether the first frame that was not whole, and is now, belongs to a commit that is there to its end.
+    private static func isOfCommit(
+        _ mended: [UInt8], behind whole: WholeFrames, _ file: any DiskFile
+    ) throws(DiskError) -> Bool {
+        var (frame, offset) = (mended, whole.end)
+        while !endsCommit(frame) {
+            offset += UInt64(frameBytes)
+            let next = try file.read(count: frameBytes, at: offset)
+            guard Sum(of: frame, whole.sum.isBigEndian).isContinued(by: next), next[8..<16].elementsEqual(whole.salt)
+            else { return false }
+            frame = next
+        }
+        return true
     }
 
     /// Whether a later commit has the page of the first frame that is not whole, so that nobody reads what it has there.

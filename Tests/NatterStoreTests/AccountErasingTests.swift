@@ -220,4 +220,33 @@ struct AccountErasingTests {
         next.store.close()
         #expect(try next.damages() == [])
     }
+
+    @Test("an invitation that an erased account has made lets nobody in")
+    func invitations() throws {
+        let store = try TestStore(users: ["alice"])
+        let alice = try store.user("alice")
+        _ = try waitFor { store.store.change("alice", AccountChange(isAdmin: true), by: "op", asking: nil, $0) }.get()
+        let expires = store.clock.now().advanced(milliseconds: 86_400_000)
+        let code = try waitFor { store.store.addInvite(by: alice, expires: expires, $0) }.get().code
+        _ = try Self.eraseAlice(store)
+        for _ in 1...2 {
+            #expect(throws: StoreError.badInvite) { try store.store.check(code) }
+            #expect(store.store.invites().map(\.maker) == [])
+            try store.reopen()
+        }
+    }
+
+    @Test("whom an erased account had blocked can delete what they sent to it")
+    func blockList() throws {
+        let store = try TestStore(users: ["alice", "bob"])
+        let (alice, bob) = (try store.user("alice"), try store.user("bob"))
+        try store.post(["for alice"], to: "@alice", by: "bob")
+        _ = try waitFor { store.store.setBlocked("bob", true, for: alice, $0) }.get()
+        let deletion = NewMessage(conversation: "@alice", text: "", key: nil, kind: .delete, about: Seq(1))
+        #expect(store.post([deletion], by: bob).first?.refusal == .blocked("@alice"))
+        _ = try Self.eraseAlice(store)
+        try store.reopen()
+        #expect(store.post([deletion], by: try store.user("bob")).first?.refusal == nil)
+        #expect(store.store.state.withLock { $0.account(named: "alice")?.blocked } == [])
+    }
 }

@@ -279,6 +279,73 @@ struct StoreErasingTests {
         #expect(messages.filter(\.isErased).map(\.seq) == [Seq(7), Seq(9)] && messages.count == 301)
     }
 
+    @Test("a reader that was away during the erasure and a restart learns of it")
+    func syncAfterRestart() throws {
+        let store = try TestStore()
+        try store.post([Self.secret, "two"])
+        var reader = SyncModel()
+        try reader.sync(store, as: "alice", limitBytes: 1 << 20)
+        // Given an erasure, and a server that has started since
+        try Self.erase([1], store)
+        try store.reopen()
+        // When the reader comes back, then it keeps the text no longer
+        try reader.sync(store, as: "alice", limitBytes: 1 << 20)
+        #expect(reader.messages.values.flatMap { $0 }.map(\.text) == ["", "two"])
+    }
+
+    @Test("the list of conversations shows the text of an erased last message no more")
+    func lastMessage() throws {
+        let store = try TestStore()
+        try store.post(["one", Self.secret])
+        #expect(try Self.erase([2], store) == 1)
+        for _ in 1...2 {
+            let last = try #require(try store.store.conversation("general", for: store.user("alice")).last)
+            #expect(last.seq == Seq(2) && last.isErased && last.text == "" && last.sender == "")
+        }
+    }
+
+    @Test("the id of a message answers it as erased, whatever it says now, also weeks after it was sent")
+    func olderID() throws {
+        let store = try TestStore()
+        try store.post([Self.secret], key: "k")
+        try store.seal()
+        // Given that ids of so long ago are kept elsewhere
+        store.clock.advance(milliseconds: 15 * 86_400_000)
+        for number in 1...3 {
+            try store.post(["later \(number)"], key: "later-\(number)")
+            try store.seal()
+        }
+        try Self.erase([1], store)
+        for _ in 1...2 {
+            let again = try store.post(["something else"], key: "k").first
+            #expect(again?.isRepeated == true && again?.message?.isErased == true && again?.message?.seq == Seq(1))
+            try store.reopen()
+        }
+    }
+
+    @Test("removes the torn end of a log that a start has set aside, because it may hold the text", .aboutFiles)
+    func tornEnd() throws {
+        let (directory, crashed) = (try TemporaryDirectory(), try TemporaryDirectory())
+        let killed = try TestStore(directory.path)
+        try killed.post(["one"])
+        try killed.seal()
+        try killed.post([Self.secret])
+        // Given a server that was killed while it wrote the text's block
+        try Files.copy(directory.path, to: crashed.path)
+        let log = try #require(try killed.logs().first)
+        let torn = try PosixDisk().open(crashed.path + log.dropFirst(directory.path.utf8.count), .readWrite)
+        let size = try torn.size()
+        try killed.seal()
+        let written = try PosixDisk().open(log, .read)
+        try torn.write(try written.read(count: Int(try written.size() - size) - 1, at: size), at: size)
+        let store = try TestStore(crashed.path)
+        #expect(Files.holding(piecesOf: Self.secret, below: crashed.path + "/quarantine") != [])
+        #expect(try Self.erase([2], store) == 1)
+        #expect(Files.holding(piecesOf: Self.secret, below: crashed.path) == [])
+        #expect(store.reports.contains("removed 'quarantine/"))
+        #expect(try store.all().map(\.text) == ["one", ""])
+    }
+
     @Test("is done again if an older database is put in place, and never twice", .aboutFiles)
     func olderDatabase() throws {
         let store = try TestStore()
@@ -382,6 +449,53 @@ struct StoreErasingTests {
         #expect(store.reports.lines == [])
         store.store.close()
         #expect(try store.damages() == [])
+    }
+
+    @Test("in the background, a text is erased that an import has brought with a newer one")
+    func dueOfImport() throws {
+        let store = try TestStore()
+        // Given a server that has looked for what is due before
+        store.store.eraseDeleted(after: 0)
+        store.store.eraseDue()
+        store.store.waitForErasures()
+        let (time, sender) = (Timestamp(milliseconds: 1_600_000_000_000), Array("x".utf8))
+        let importer = try StoreImporter(into: "general", of: store.store)
+        let place = try importer.append(time: time, sender: sender, text: Array(Self.secret.utf8))
+        try importer.append(time: time, sender: sender, text: Array("newer".utf8), kind: .edit, about: place)
+        _ = try importer.finish()
+        store.store.eraseDue()
+        store.store.waitForErasures()
+        #expect(try store.all().map(\.text) == ["", "newer"])
+    }
+
+    @Test(
+        "in the background, all that is due is erased, though the log has the first of it as erased already",
+        .aboutFiles)
+    func dueAfterLostRows() throws {
+        let store = try TestStore()
+        let alice = try store.user("alice")
+        // Given deleted messages in two files
+        try store.post([Self.secret])
+        try store.importing([PlainMessage(time: 1_600_000_000_000, sender: "x", text: "imported")])
+        try store.post(["deleted"])
+        try store.seal()
+        #expect(try store.logs().count > 1)
+        for seq in [Seq(1), Seq(3)] {
+            _ = store.post(
+                [NewMessage(conversation: "general", text: "", key: nil, kind: .delete, about: seq)], by: alice)
+        }
+        // And that the first was erased, which only its file knows
+        try Self.erase([1], store)
+        try store.reopen { directory in
+            try Connection(path: Store.databasePath(directory), role: .writer).execute("DELETE FROM erasure")
+            try PosixDisk().remove(directory + "/erased")
+        }
+        store.store.eraseDeleted(after: 0)
+        for _ in 1...2 {
+            store.store.eraseDue()
+            store.store.waitForErasures()
+        }
+        #expect(try store.all().filter(\.isErased).map(\.seq) == [Seq(1), Seq(3)])
     }
 
     @Test("a backup into a former one erases there, too, and its restore knows what was erased", .aboutFiles)

@@ -122,4 +122,24 @@ extension RetentionTests {
         #expect(try importing() == .known(Seq(1)))
         #expect(try store.all().count == 2)
     }
+
+    @Test("a reader without a cursor learns which messages were erased that are not kept any more")
+    func erasedLater() throws {
+        let store = try TestStore()
+        try store.post(["old", "older than it seems"])
+        try store.seal()
+        store.clock.advance(milliseconds: 80 * Self.day)
+        try store.post(["new"])
+        #expect(try Self.retain(70, store).first == Seq(3))
+        _ = try waitFor { store.store.erase([Seq(2)...Seq(2)], in: "general", by: "test", $0) }.get()
+        for form in [SyncAnswer.Form.messages, .blocks] {
+            let answer = try store.store.changes(
+                since: .start, for: store.user("alice"), form: form, limitBytes: 1 << 20)
+            var erased: [Seq] = []
+            while let chunks = try answer.next() {
+                for case .erased(_, let seqs) in chunks { erased += seqs }
+            }
+            #expect(erased == [Seq(2)])
+        }
+    }
 }

@@ -320,6 +320,27 @@ struct RetentionTests {
         #expect(try store.store.conversation("general", for: again).unread == 1)
     }
 
+    @Test("unread messages are counted right after erased ones were dropped, also after a restart")
+    func unreadAfterErased() throws {
+        let store = try TestStore(users: ["alice", "bob"])
+        // Given old texts of both, of which one each is erased
+        try store.post(["a", "a"], by: "alice")
+        try store.post(["b", "b"], by: "bob")
+        let erased = [Seq(2)...Seq(3)]
+        _ = try waitFor { store.store.erase(erased, in: "general", by: "test", $0) }.get()
+        store.clock.advance(milliseconds: 80 * Self.day)
+        try store.post(["new"], by: "alice")
+        try store.post(["new", "new"], by: "bob")
+        // When they go
+        #expect(try Self.retain(70, store).first == Seq(5))
+        // Then each has not read what the other has written since
+        for _ in 1...2 {
+            #expect(try store.store.conversation("general", for: store.user("alice")).unread == 2)
+            #expect(try store.store.conversation("general", for: store.user("bob")).unread == 1)
+            try store.reopen()
+        }
+    }
+
     @Test("a conversation is not kept longer than the store allows")
     func bounded() throws {
         let store = try Self.store()

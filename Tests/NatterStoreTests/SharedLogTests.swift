@@ -385,6 +385,22 @@ struct SharedLogTests {
         #expect(store.store.remainsOfErasure == nil && !store.reports.contains("an erased text"))
     }
 
+    @Test("the id of a message that another store has erased answers it as erased, whatever it says now")
+    func idOfErased() throws {
+        let log = try SimulatedLog()
+        let one = try TestStore(SharedEngine(log, sealsTails: true))
+        let two = try TestStore(SharedEngine(log, sealsTails: false))
+        try one.post(["secret"], key: "k")
+        _ = try two.user("alice")
+        // Given that the second still has the id at hand, because its sealer has other work
+        let mayGoOn = Monitor(false)
+        #expect(two.store.sealer.submit { _ in _ = mayGoOn.wait { $0 ? true : nil } })
+        defer { mayGoOn.signal { $0 = true } }
+        #expect(try waitFor { one.store.erase([Seq(1)...Seq(1)], in: "general", by: "op", $0) }.get() == 1)
+        let again = try two.post(["something else"], key: "k").first
+        #expect(again?.isRepeated == true && again?.message?.seq == Seq(1))
+    }
+
     @Test("whoever waits at one store stays online at the others, and not each save costs an entry")
     func presence() throws {
         let log = try SimulatedLog()

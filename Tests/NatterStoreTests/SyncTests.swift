@@ -325,6 +325,29 @@ struct SyncTests {
         #expect(model.messages.values.reduce(0) { $0 + $1.count } == 3_501)
     }
 
+    @Test("a member who was removed and added again is not told that the group is gone, and gets all of it")
+    func addedAgain() throws {
+        let store = try TestStore(users: ["alice", "bob"])
+        let alice = try store.user("alice")
+        func add() throws {
+            _ = try waitFor {
+                store.store.putMember("bob", in: "team", isAdmin: nil, mayAdd: true, by: alice, $0)
+            }.get()
+        }
+        _ = try waitFor { store.store.createGroup("team", isOpen: false, by: alice, $0) }.get()
+        let cursor = try store.store.changes(since: .now, for: store.user("bob"), form: .messages, limitBytes: 1).cursor
+        try add()
+        try waitFor { store.store.removeMember("bob", from: "team", by: alice, $0) }.get()
+        var away = SyncModel(cursor: cursor)
+        try away.sync(store, as: "bob", limitBytes: 1 << 20)
+        #expect(away.gone == ["team"])
+        try add()
+        var reader = SyncModel(cursor: cursor)
+        try reader.sync(store, as: "bob", limitBytes: 1 << 20)
+        #expect(reader.gone == [])
+        #expect(try reader.messages.values.first == store.all("team", as: "bob"))
+    }
+
     @Test("cursors of other stores and of the future are refused")
     func foreign() throws {
         let (one, two) = (try TemporaryDirectory(), try TemporaryDirectory())

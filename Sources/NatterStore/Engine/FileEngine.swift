@@ -232,6 +232,8 @@ final class FileEngine: StoreEngine {
     func load() throws -> LoadedState {
         try checkComplete()
         let path = Store.databasePath(directory)
+        // A process that was killed between the two writes of a frame may leave the same as a flipped bit.
+        if try Store.walDamage(path, disk) != nil { try BitRepair.commits(of: directory, disk, reporter) }
         if let offset = try Store.walDamage(path, disk) {
             throw StoreOpenError.damaged(
                 "'\(path)-wal' is damaged at byte \(offset), before acknowledged commits; put a backup in "

@@ -11,6 +11,12 @@ enum BitRepair {
         for (path, bit) in try PageScan.mendBits(of: Store.databasePath(root), on: disk) { report(phrase(bit, path)) }
     }
 
+    /// Mends the write-ahead log alone.
+    static func commits(of root: String, _ disk: any Disk, _ report: (Phrase) -> Void) throws(DiskError) {
+        let path = Store.databasePath(root) + "-wal"
+        for bit in try WALScan.mendBits(of: disk.open(path, .readWrite)) { report(phrase(bit, path)) }
+    }
+
     static func logs(of root: String, _ disk: any Disk, _ report: (Phrase) -> Void) throws {
         for path in try StoreCheck.logFiles(root, disk).sorted() where try disk.information(path)?.isRegular == true {
             // The header tells which dictionary the blocks need, so it comes first.
