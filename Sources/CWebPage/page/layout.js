@@ -288,11 +288,11 @@ export class Layout {
       // A name that no conversation can have is 400.
       if ([400, 403, 404].includes(error.status)) {
         const isUser = name.startsWith('@');
-        const group = isUser ? null : await state.findOpenGroup(name).catch(() => null);
+        const open = isUser ? null : await import('./start.js').then(({ wayInto }) => wayInto(this, name)).catch(() => null);
         if (signal.aborted) return;
-        const title = group ? line(group.name) : isUser ? t('There is no user {name}', { name: line(name.slice(1)) }) : t('There is no conversation {name}', { name: line(name) });
+        const title = open ? open.title : isUser ? t('There is no user {name}', { name: line(name.slice(1)) }) : t('There is no conversation {name}', { name: line(name) });
         this.#view = { title };
-        fill(this.center, h('div', { class: 'empty' }, h('h1', null, title), group ? this.#wayInto(group) : !isUser && h('p', null, t('It does not exist, or you are not a member.')),
+        fill(this.center, h('div', { class: 'empty' }, h('h1', null, title), open ? open.way : !isUser && h('p', null, t('It does not exist, or you are not a member.')),
           h('p', null, h('a', { href: '#/general' }, t('To general')))));
         this.#showList();
         if (this.areDetailsOpen) this.#showDetails();
@@ -313,14 +313,6 @@ export class Layout {
     if (signal.aborted) return;
     if (this.areDetailsOpen) this.#showDetails();
     this.#keepFocus();
-  }
-
-  /** For who has followed a link to an open group. */
-  #wayInto({ name }) {
-    const failure = h('p', { class: 'error', role: 'alert' });
-    const join = async () => (await this.load(() => import('./start.js')))?.join(this, name, failure);
-    return [h('p', null, t('You are not in this group. Everyone can join it.')), failure,
-      h('p', null, h('button', { type: 'button', class: 'primary', click: join }, t('Join')))];
   }
 
   /** In a narrow window, people lie over what was chosen there. */

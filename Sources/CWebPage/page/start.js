@@ -9,8 +9,22 @@ import { dialog } from './dialog.js';
 import { field } from './login.js';
 import * as shell from './shell.js';
 
+/** What who has followed a link to an open group sees instead of it; null if there is none of this name. */
+export async function wayInto(layout, name) {
+  for await (const page of layout.state.groupPages()) {
+    const group = page.find((one) => one.open && one.name.toLowerCase() === name.toLowerCase());
+    if (!group) continue;
+    const failure = h('p', { class: 'error', role: 'alert' });
+    return { title: line(group.name), way: [
+      h('p', null, t('You are not in this group. Everyone can join it.')), failure,
+      h('p', null, h('button', { type: 'button', class: 'primary', click: () => join(layout, group.name, failure) }, t('Join'))),
+    ] };
+  }
+  return null;
+}
+
 /** Joins an open group and shows it. What keeps one from it is told in an element. */
-export async function join(layout, name, failure) {
+async function join(layout, name, failure) {
   const { state } = layout;
   try {
     await state.change('PUT', ['groups', name, 'members', state.me.name], {});

@@ -313,15 +313,6 @@ export class State {
     } while (after);
   }
 
-  /** An open group that the reader is not in; null if there is none of this name. */
-  async findOpenGroup(name) {
-    for await (const page of this.groupPages()) {
-      const group = page.find((one) => one.open && one.name.toLowerCase() === name.toLowerCase());
-      if (group) return group;
-    }
-    return null;
-  }
-
   // Connection
 
   setConnection(phase, fields = {}) {

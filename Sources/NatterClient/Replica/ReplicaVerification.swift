@@ -156,7 +156,8 @@ extension ReplicaVerification {
                 // What the server does not keep would only vanish.
                 range.upperBound <= change.sealedSeq && range.lowerBound >= max(change.first, change.serverFirst)
             }
-            let tails = ranges.filter { $0.lowerBound > change.sealedSeq }
+            // Another process may have dropped the tail since.
+            let tails = change.head > change.sealedSeq ? ranges.filter { $0.lowerBound > change.sealedSeq } : []
             guard !asked.isEmpty || !tails.isEmpty else { return false }
             change.lastSegment = try ArchiveRows.lastSegment(of: change.number, on: connection)
             change.closeLastSegment()
