@@ -56,8 +56,9 @@ public struct TableSalvage {
 
     /// Whether an index has more rows than its table, of a database whose pages are all whole: an old page that a lost write has
     /// left is whole, but not what its index says.
-    public static func lacksRows(of source: Connection) -> Bool {
-        let problems = problems(of: source)
+    ///
+    /// - Parameter problems: what SQLite finds wrong in it.
+    public static func lacksRows(_ problems: [String]) -> Bool {
         // The same is said of an index that lacks rows, which are named then.
         return problems.contains { line in
             guard line.hasPrefix("wrong # of entries in index "), let index = line.split(separator: " ").last else {
@@ -65,6 +66,24 @@ public struct TableSalvage {
             }
             return !problems.contains { $0.hasSuffix(" missing from index \(index)") }
         }
+    }
+
+    /// Whether pages to which nothing leads have rows. Free pages have only zeros.
+    ///
+    /// - Parameter problems: what SQLite finds wrong in the database.
+    public static func hasStrayRows(
+        _ problems: [String], of path: String, on disk: any Disk
+    ) throws(DiskError) -> Bool {
+        let file = try disk.open(path, .read)
+        for line in problems where line.hasSuffix(" is never used") {
+            guard let page = line.split(separator: " ").dropFirst().first.flatMap({ UInt64($0) }), page > 1 else {
+                continue
+            }
+            // A leaf, of a table or of one in the order of its key, with a number of rows.
+            let head = try file.read(count: 5, at: (page - 1) * UInt64(PageChecksums.pageBytes))
+            if head.count == 5, [10, 13].contains(head[0]), head[3...] != [0, 0] { return true }
+        }
+        return false
     }
 
     private init(source: Connection, target: Connection, table: String, columns: [String], keys: [String]) {

@@ -91,12 +91,13 @@ public enum WALScan {
     private static func flippedBits(
         of frame: [UInt8], behind whole: WholeFrames, isDamage: Bool, _ file: any DiskFile
     ) throws(DiskError) -> [FlippedBit] {
+        let bits = flippedBits(of: frame, behind: whole, isDamage: isDamage)
+        if isDamage { return bits }
         var found: [FlippedBit] = []
-        for bit in flippedBits(of: frame, behind: whole, isDamage: isDamage) {
+        for bit in bits {
             var mended = frame
             bit.flip(in: &mended)
-            let isPart = isDamage ? true : try isOfCommit(mended, behind: whole, file)
-            if isPart { found.append(bit) }
+            if try isOfCommit(mended, behind: whole, file) { found.append(bit) }
         }
         return found
     }

@@ -279,18 +279,14 @@ struct RecoveryTests {
         try store.fill(100)
         try store.seal()
         store.store.close()
-        let path = Store.databasePath(directory.path)
-        let page = try #require(
-            try Connection(path: path, role: .reader)
-                .row("SELECT rootpage FROM sqlite_schema WHERE name='conversation'") { $0.uint64(0) })
-        let former = try disk.open(path, .read).read(count: 4_096, at: (page - 1) * 4_096)
+        let former = try store.firstPage(of: "conversation")
         try store.reopen()
         // The journal forgets what is sealed.
         try store.fill(400, label: "later")
         try store.seal()
         let all = try store.all()
         store.store.close()
-        try disk.open(path, .readWrite).write(former, at: (page - 1) * 4_096)
+        try store.put(former)
         try Files.copy(directory.path, to: repaired.path)
         #expect(try StoreCheck.run(directory.path) { _ in }.damages > 0)
         try store.reopen()
@@ -328,6 +324,20 @@ struct RecoveryTests {
 }
 
 extension TestStore {
+    /// The first page of a table or an index of `store.db`, and where it is. The store must be closed.
+    func firstPage(of name: String) throws -> (bytes: [UInt8], offset: UInt64) {
+        let path = Store.databasePath(directory)
+        let number = try Connection(path: path, role: .reader)
+            .row("SELECT rootpage FROM sqlite_schema WHERE name=?", name) { $0.uint64(0) }
+        let offset = try (#require(number) - 1) * 4_096
+        return (try disk.open(path, .read).read(count: 4_096, at: offset), offset)
+    }
+
+    /// Puts a former page in its place, as if the disk had not written it since.
+    func put(_ page: (bytes: [UInt8], offset: UInt64)) throws {
+        try disk.open(Store.databasePath(directory), .readWrite).write(page.bytes, at: page.offset)
+    }
+
     /// The index rows of `general`.
     func blocks() throws -> [BlockRow] {
         let connection = try Connection(path: Store.databasePath(directory), role: .reader)

@@ -386,15 +386,11 @@ extension RepairTests {
     func formerPage(name: String) throws {
         let store = try TestStore(users: ["alice", "bob"])
         store.store.close()
-        let path = store.directory + "/store.db"
-        let page = try #require(
-            try Connection(path: path, role: .reader)
-                .row("SELECT rootpage FROM sqlite_schema WHERE name=?", name) { $0.uint64(0) })
-        let former = try disk.open(path, .read).read(count: 4_096, at: (page - 1) * 4_096)
+        let former = try store.firstPage(of: name)
         try store.reopen()
         _ = try store.user("carol")
         store.store.close()
-        try disk.open(path, .readWrite).write(former, at: (page - 1) * 4_096)
+        try store.put(former)
         let summary = try StoreRepair.run(store.directory) { _ in }
         #expect(summary.found.damages > 0 && summary.hasLostRows == (name == "account"))
     }
@@ -404,16 +400,12 @@ extension RepairTests {
         let store = try TestStore()
         for number in 1...100 { try store.post([TestStore.text(number)]) }
         store.store.close()
-        let path = store.directory + "/store.db"
-        let page = try #require(
-            try Connection(path: path, role: .reader)
-                .row("SELECT rootpage FROM sqlite_schema WHERE name='batch'") { $0.uint64(0) })
-        let former = try disk.open(path, .read).read(count: 4_096, at: (page - 1) * 4_096)
+        let former = try store.firstPage(of: "batch")
         try store.reopen()
         for number in 101...300 { try store.post([TestStore.text(number)]) }
         let all = try store.all()
         store.store.close()
-        try disk.open(path, .readWrite).write(former, at: (page - 1) * 4_096)
+        try store.put(former)
         #expect(throws: StoreOpenError.self) { try store.reopen() }
         let summary = try StoreRepair.run(store.directory) { _ in }
         #expect(summary.found.damages > 0 && summary.hasLostRows && summary.left.damages == 0)

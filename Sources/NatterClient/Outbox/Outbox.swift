@@ -343,7 +343,7 @@ public struct Outbox {
                 try Schema(steps: Array(Outbox.schema.steps.prefix(version))).migrate(target)
                 isComplete =
                     try version > 0 && target.transaction { try TableSalvage.copy("entry", from: source, to: target) }
-                    && !TableSalvage.lacksRows(of: source)
+                    && !TableSalvage.lacksRows(TableSalvage.problems(of: source))
             } catch let error as SQLiteError where error.reason == .corrupt && error.path == path {}
             try Outbox.schema.migrate(target)
             if !isComplete {

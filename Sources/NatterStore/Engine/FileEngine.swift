@@ -233,8 +233,12 @@ final class FileEngine: StoreEngine {
         try checkComplete()
         let path = Store.databasePath(directory)
         // A process that was killed between the two writes of a frame may leave the same as a flipped bit.
-        if try Store.walDamage(path, disk) != nil { try BitRepair.commits(of: directory, disk, reporter) }
-        if let offset = try Store.walDamage(path, disk) {
+        var damage = try Store.walDamage(path, disk)
+        if damage != nil {
+            try BitRepair.commits(of: directory, disk, reporter)
+            damage = try Store.walDamage(path, disk)
+        }
+        if let offset = damage {
             throw StoreOpenError.damaged(
                 "'\(path)-wal' is damaged at byte \(offset), before acknowledged commits; put a backup in "
                     + "place, or let 'natterd fsck --repair' go on without them")
@@ -351,6 +355,8 @@ final class FileEngine: StoreEngine {
     }
 
     /// Whether the store was closed properly. Removes the mark, so that the next crash is noticed.
+    ///
+    /// - Throws: `StoreOpenError.damaged` if the journal has lost its end since.
     private static func takeCleanMark(_ connection: Connection) throws -> Bool {
         let isClean = try connection.hasMeta(.clean)
         if try connection.lacksJournalEnd() {

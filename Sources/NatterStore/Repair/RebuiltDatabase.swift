@@ -161,9 +161,10 @@ final class RebuiltDatabase {
         for table in salvage.incomplete {
             report("of the table '\(table)' of '\(source.path)' not all could be read; a backup has it whole")
         }
-        let lacksRows = salvage.incomplete.isEmpty && TableSalvage.lacksRows(of: source)
+        let problems = TableSalvage.problems(of: source)
+        let lacksRows = salvage.incomplete.isEmpty && TableSalvage.lacksRows(problems)
         if lacksRows { report("rows of '\(source.path)' are lost; its indexes name more than its tables have") }
-        let hasStrayRows = try RebuiltDatabase.hasStrayRows(source, disk)
+        let hasStrayRows = try TableSalvage.hasStrayRows(problems, of: source.path, on: disk)
         if hasStrayRows {
             report(
                 "nothing leads to some pages of '\(source.path)' any more; messages in them are taken, other rows may be lost"
@@ -174,20 +175,6 @@ final class RebuiltDatabase {
         // Without these tables, nothing says which messages the journal held behind the end of a log.
         hasUnknownLoss = version == 0 || !Set(["batch", "conversation"]).isDisjoint(with: salvage.incomplete)
         return version > 0 && !salvage.incomplete.contains("batch") && !hasStrayRows
-    }
-
-    /// Whether pages to which nothing leads have rows. Free pages have only zeros.
-    private static func hasStrayRows(_ source: Connection, _ disk: any Disk) throws(DiskError) -> Bool {
-        let file = try disk.open(source.path, .read)
-        for line in TableSalvage.problems(of: source) where line.hasSuffix(" is never used") {
-            guard let page = line.split(separator: " ").dropFirst().first.flatMap({ UInt64($0) }), page > 1 else {
-                continue
-            }
-            // A leaf, of a table or of one in the order of its key, with a number of rows.
-            let head = try file.read(count: 5, at: (page - 1) * 4_096)
-            if head.count == 5, [10, 13].contains(head[0]), head[3...] != [0, 0] { return true }
-        }
-        return false
     }
 
     // MARK: Contents
