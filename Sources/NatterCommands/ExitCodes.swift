@@ -50,7 +50,7 @@ enum ExitCodes {
         case .disk(let error): CommandFailure(error)
         case .full: CommandFailure(full: "\(error)")
         case .storage: CommandFailure(.inputOutput, code: "io_error", "\(error)")
-        case .damaged, .incomplete: CommandFailure(.inputOutput, code: "damaged", "\(error)")
+        case .damaged: CommandFailure(.inputOutput, code: "damaged", "\(error)")
         case .idReused: CommandFailure(.invalidData, code: "id_reused", "\(error)")
         case .noEntry: CommandFailure(.notFound, code: "not_in_outbox", "\(error)")
         case .ambiguous: CommandFailure(.usage, code: "usage", "\(error)")
@@ -75,7 +75,7 @@ enum ExitCodes {
             CommandFailure(.inputOutput, code: "io_error", "\(error); run 'natter verify', then 'natter sync'")
         case .storage(let archive) where archive.isNewer:
             CommandFailure(.configuration, code: "newer_format", "\(error)")
-        case .behind, .storage: CommandFailure(.inputOutput, code: "io_error", "\(error)")
+        case .storage: CommandFailure(.inputOutput, code: "io_error", "\(error)")
         case .malformedAnswer, .hole: CommandFailure(.badProtocol, code: "bad_protocol", "\(error)")
         }
     }

@@ -63,7 +63,7 @@ enum StatusCommand {
         var status = Status(
             name: account.name, server: try context.address(of: account).description,
             lastSync: nil, unread: 0, waiting: 0, parked: 0, aside: 0)
-        if let location = try context.home().replica(of: account), let replica = try Replica.openWhole(at: location) {
+        if let location = try context.home().replica(of: account), let replica = try Replica.open(at: location) {
             status.lastSync = replica.lastSync()?.rfc3339
             status.earliest = try replica.earliest()?.rfc3339
             status.aside = try ReplicaSurplus.all(at: replica.location).count

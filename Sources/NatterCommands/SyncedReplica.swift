@@ -138,13 +138,11 @@ final class SyncedReplica {
         return replica
     }
 
-    /// The same without a sync before it, so that nothing has fetched again what a damaged database lacks.
+    /// The same without a sync before it.
     ///
     /// - Parameter needsSync: false for what is fetched without a sync, such as the list of users.
-    /// - Throws: `ReplicaError.behind`.
     func unsyncedReplica(needsSync: Bool = true) throws -> Replica? {
-        opened = try Replica.openWhole(at: location, replica: opened)
-        return try opened.flatMap { try needsSync && !SyncedReplica.hasBegun($0) ? nil : $0 }
+        try replica().flatMap { try needsSync && !SyncedReplica.hasBegun($0) ? nil : $0 }
     }
 
     /// Whether a sync has brought anything. One that was cut off at its beginning leaves a replica without a word.

@@ -25,7 +25,7 @@ enum VerifyCommand {
             throw CommandFailure(
                 .unavailable, code: "nothing_synced", "nothing has been synced yet; run 'natter sync'")
         }
-        do throws(ReplicaError) { try replica.checkDatabase(distrusts: true) } catch {
+        do throws(ReplicaError) { try replica.checkDatabase(setsAside: true) } catch {
             guard error.isDamagedDatabase else { throw error }
             throw CommandFailure(.inputOutput, code: "io_error", "\(error); run 'natter sync' to make it anew")
         }

@@ -1,5 +1,4 @@
 internal import NatterArchive
-public import NatterLanguage
 public import NatterModel
 internal import NatterSQLite
 public import NatterSystem
@@ -38,16 +37,10 @@ public struct Outbox {
 
     public let location: OutboxLocation
     let disk: any Disk
-    private let report: (Phrase) -> Void
 
     /// Does not open or create anything.
-    ///
-    /// - Parameter report: gets a note if a damaged outbox was repaired.
-    public init(
-        _ location: OutboxLocation, disk: any Disk = PosixDisk(),
-        report: @escaping (Phrase) -> Void = { _ in }
-    ) {
-        (self.location, self.disk, self.report) = (location, disk, report)
+    public init(_ location: OutboxLocation, disk: any Disk = PosixDisk()) {
+        (self.location, self.disk) = (location, disk)
     }
 
     // MARK: - Reading
@@ -58,23 +51,14 @@ public struct Outbox {
     public func forEach(
         waitingOnly: Bool = false, _ body: (OutboxEntry) -> Bool
     ) throws(OutboxError) {
-        // After a repair it goes on behind the entries that were visited.
-        var last: Int64 = 0
-        var isStopped = false
         try read { connection in
             let rows = try connection.statement(
-                "SELECT \(Outbox.columns) FROM entry WHERE number>?\(waitingOnly ? " AND code IS NULL" : "") ORDER BY number"
-            )
-            try rows.bind(last)
-            while try !isStopped && rows.step() {
-                let entry = OutboxEntry(rows)
-                last = entry.number
-                isStopped = !body(entry)
-            }
+                "SELECT \(Outbox.columns) FROM entry \(waitingOnly ? "WHERE code IS NULL " : "")ORDER BY number")
+            while try rows.step(), body(OutboxEntry(rows)) {}
         }
     }
 
-    /// How many entries wait, and how many were refused. Does not repair a damaged outbox.
+    /// How many entries wait, and how many were refused.
     public func counts() throws(OutboxError) -> (waiting: Int, refused: Int) {
         do {
             guard let connection = try reader() else { return (0, 0) }
@@ -86,9 +70,9 @@ public struct Outbox {
         }
     }
 
-    /// Reads every page, and whether all rows fit together.
+    /// Has SQLite check the database.
     ///
-    /// - Throws: `.damaged` if one does not.
+    /// - Throws: `.damaged`.
     public func check() throws(OutboxError) {
         do { try reader()?.checkIntegrity() } catch { throw OutboxError(error) }
     }
@@ -110,21 +94,14 @@ public struct Outbox {
         } ?? false
     }
 
-    /// Reads the database, and once more if it was damaged and is repaired.
-    ///
     /// - Returns: nil if the outbox was never used.
     private func read<Result>(_ body: (Connection) throws -> Result) throws(OutboxError) -> Result? {
         do {
-            do {
-                return try reader().map(body)
-            } catch let error as SQLiteError where error.reason == .corrupt {
-                try write { connection in
-                    let check = try connection.statement("PRAGMA integrity_check(1)")
-                    // Another process may have repaired it.
-                    guard try check.step(), check.text(0) == "ok" else { throw error }
-                }
-                return try reader().map(body)
-            }
+            guard let connection = try reader() else { return nil }
+            // What a killed process has queued must not go with the power after it was shown or sent.
+            let log = location.databasePath + "-wal"
+            if try disk.information(log)?.size ?? 0 > 0 { try disk.open(log, .readWrite).sync() }
+            return try body(connection)
         } catch {
             throw OutboxError(error)
         }
@@ -240,7 +217,7 @@ public struct Outbox {
                 return connection.changedRows
             }
             let numbers = Set(try names.map { try Outbox.number(of: $0, on: connection) })
-            for number in numbers { try connection.run("DELETE FROM entry WHERE number=?", number) }
+            try Outbox.remove(Array(numbers), on: connection)
             return numbers.count
         }
     }
@@ -259,7 +236,7 @@ public struct Outbox {
     func settle(sent: [Int64], refused: (number: Int64, APIError.Refusal)?) throws(OutboxError) {
         guard !sent.isEmpty || refused != nil else { return }
         try write { connection in
-            for number in sent { try connection.run("DELETE FROM entry WHERE number=?", number) }
+            try Outbox.remove(sent, on: connection)
             if let (number, refusal) = refused {
                 try connection.run(
                     "UPDATE entry SET code=?,reason=? WHERE number=?", refusal.code, refusal.message, number)
@@ -287,16 +264,6 @@ public struct Outbox {
         if try disk.information(location.databasePath) == nil { try disk.makeDirectories(location.directory) }
     }
 
-    private static let damagedSuffix = ".damaged"
-
-    /// The paths of what damaged outboxes were before they were repaired.
-    public func setAside() throws -> [String] {
-        guard try disk.information(location.directory) != nil else { return [] }
-        let prefix = Path.name(of: location.databasePath) + Outbox.damagedSuffix
-        return try disk.list(location.directory).filter { $0.hasPrefix(prefix) && !$0.hasSuffix("-wal") }
-            .map { location.directory + "/" + $0 }
-    }
-
     /// Runs `body` in one transaction while holding the lock.
     private func write<Result>(_ body: (Connection) throws -> Result) throws(OutboxError) -> Result {
         do {
@@ -306,67 +273,25 @@ public struct Outbox {
             }
             // Closing the connection may checkpoint, so it must happen before the lock is released.
             defer { withExtendedLifetime(lock) {} }
-            do {
-                return try Outbox.transaction(on: location.databasePath, disk, body)
-            } catch let error as SQLiteError where error.reason == .corrupt {
-                try repair()
-                return try Outbox.transaction(on: location.databasePath, disk, body)
-            }
+            return try Outbox.transaction(on: location.databasePath, disk, body)
         } catch {
             throw OutboxError(error)
         }
     }
 
-    /// Makes a new database of what can be read of a damaged one, which is kept under another name.
-    ///
-    /// - Throws: `.incomplete` after it is done, if not all could be read.
-    private func repair() throws {
-        let path = location.databasePath
-        let staged = path + ".new"
-        let kept = try disk.freePath(Path.name(of: path) + Outbox.damagedSuffix, in: location.directory)
-        try disk.removeDatabase(staged)
-        for end in ["-wal", ""] {
-            guard let size = try disk.information(path + end)?.size else { continue }
-            let bytes = try disk.contents(of: path + end, limit: Int(clamping: size))
-            try disk.replaceContents(of: kept + end, with: bytes)
-        }
-        _ = try PageScan.mendBits(of: path, on: disk)
-        var isComplete = false
-        do {
-            let target = try Connection(path: staged, role: .writer, disk: disk)
-            do {
-                let source = try Connection(path: path, role: .reader, disk: disk)
-                // Otherwise SQLite refuses all of a file that is shorter than its header says.
-                try source.execute("PRAGMA writable_schema=ON")
-                // Rows of an earlier natter get the columns that they lack afterwards.
-                let version = try Outbox.schema.check(source)
-                try Schema(steps: Array(Outbox.schema.steps.prefix(version))).migrate(target)
-                isComplete =
-                    try version > 0 && target.transaction { try TableSalvage.copy("entry", from: source, to: target) }
-                    && !TableSalvage.lacksRows(TableSalvage.problems(of: source))
-            } catch let error as SQLiteError where error.reason == .corrupt && error.path == path {}
-            try Outbox.schema.migrate(target)
-            if !isComplete {
-                // A row of another table lacks what this one must have.
-                try TableSalvage.copyLeaves("entry", of: path, on: disk, to: target) { _ in true }
-            }
-            try target.checkpoint(.truncating)
-        }
-        // SQLite must never apply the old write-ahead log to the new database.
-        try disk.removeLog(of: path)
-        try disk.rename(staged, to: path)
-        try disk.syncDirectory(location.directory)
-        guard isComplete else { throw OutboxError.incomplete(kept) }
-        try disk.removeDatabase(kept)
-        report("the outbox was damaged and is repaired; all of its messages are there")
+    /// Removes entries. Once few are left, the table is written anew, so that the texts of the others are not in the file any more.
+    private static func remove(_ numbers: [Int64], on connection: Connection) throws {
+        for number in numbers { try connection.run("DELETE FROM entry WHERE number=?", number) }
+        let left = try connection.row("SELECT count(*) FROM entry", read: { $0.int(0) }) ?? 0
+        if !numbers.isEmpty, left <= fewEntries { try connection.rewrite("entry") }
     }
+
+    /// A long outbox is not written anew with each batch that is sent of it.
+    private static let fewEntries = 128
 
     private static func transaction<Result>(
         on path: String, _ disk: any Disk, _ body: (Connection) throws -> Result
     ) throws -> Result {
-        // SQLite would take a flipped bit of its write-ahead log for its end.
-        let log = path + "-wal"
-        if try disk.information(log)?.size ?? 0 > 0 { try WALScan.mendBits(of: disk.open(log, .readWrite)) }
         // A write-ahead log exists only if a process was killed, a disk failed, or a reader was active. Its content
         // may not be durable, so it must be synced before a checkpoint moves it into the database.
         try Connection.makeLogDurable(of: path, on: disk)

@@ -14,9 +14,6 @@ public enum OutboxError: Error, Equatable, PhraseConvertible {
     case storage(Phrase)
     /// The database is damaged.
     case damaged(Phrase)
-    /// The outbox was damaged and is repaired, but for messages that could not be read. The file with this path has what
-    /// there was.
-    case incomplete(String)
     /// The id is already in the outbox with other content.
     case idReused(String)
     /// No entry has this number or id.
@@ -29,9 +26,7 @@ public enum OutboxError: Error, Equatable, PhraseConvertible {
         case .locked(let path): "another natter is using '\(path)'; try again later"
         case .disk(let error): error.phrase
         case .full(let what), .storage(let what): what
-        case .damaged(let what): "\(what); 'natter outbox ls' repairs it"
-        case .incomplete(let path):
-            "the outbox was damaged, and some of its messages may be lost; what could be read waits as before, and '\(path)' is what it was"
+        case .damaged(let what): "\(what); move it away to go on; 'sqlite3 FILE .recover' may read its messages"
         case .idReused(let id):
             "the id '\(id)' belongs to another message in the outbox; 'natter outbox ls' shows it"
         case .noEntry(let what): "the outbox has no message '\(what)'; 'natter outbox ls' lists what waits"

@@ -103,7 +103,7 @@ struct PortionWriter {
 
     /// Whether no other process has changed anything, not even a mark.
     private func isUntouched() throws -> Bool {
-        try ReplicaMeta.number(DurableCommit.key, on: session.connection) == state.start.commits
+        try ReplicaMeta.number(ReplicaSession.commitsKey, on: session.connection) == state.start.commits
     }
 
     private mutating func take(_ range: ClosedRange<Seq>, of id: ConversationID, named name: String) throws {

@@ -33,28 +33,6 @@ public final class Replica {
         }
     }
 
-    /// Does the same for a command that reads without a sync, and checks that no commit is missing.
-    ///
-    /// SQLite reads a write-ahead log up to the first damaged frame, as if a crash had cut it short. `DurableCommit` is
-    /// written after a commit was synced, so it is never ahead of a whole database.
-    ///
-    /// - Parameter replica: the same replica, if the caller has opened it.
-    /// - Throws: `ReplicaError.behind`.
-    public static func openWhole(
-        at location: ReplicaLocation, replica: Replica? = nil
-    ) throws(ReplicaError) -> Replica? {
-        // Read first, because another process may commit meanwhile.
-        let durable = DurableCommit.read(location, on: PosixDisk()) ?? 0
-        let opened: Replica?
-        if let replica { opened = replica } else { opened = try open(at: location) }
-        guard durable > 0 else { return opened }
-        let commits = try ReplicaError.translate {
-            try opened.map { try ReplicaMeta.number(DurableCommit.key, on: $0.connection) } ?? 0
-        }
-        guard commits >= durable else { throw .behind(path: location.databasePath) }
-        return opened
-    }
-
     // MARK: Conversations
 
     /// All conversations, `general` first, then groups, then personal ones, by name.

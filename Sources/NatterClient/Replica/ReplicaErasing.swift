@@ -58,7 +58,8 @@ extension ReplicaSession {
             for seq in own { try row.run(conversation.number, seq.rawValue) }
         }
         let rewriter = SegmentRewriter(conversation.identity(for: location.user), replica.archive, logs)
-        try rewrite(conversation, try rewriter.plan(erasing: seqs), rewriter)
+        // The rows of tails that were sealed may have left copies.
+        try rewrite(conversation, try rewriter.plan(erasing: seqs), rewriter) { try connection.rewrite("tail") }
     }
 
     /// The texts that are not unread for the user, who typed them.

@@ -9,8 +9,6 @@ internal import NatterSystem
 public enum ReplicaError: Error, Equatable, PhraseConvertible {
     /// Another process is writing to the replica; try again later.
     case locked(path: String)
-    /// The database has fewer commits than were durable, or 'verify' has found it damaged. A sync mends it.
-    case behind(path: String)
     /// The disk, the database or a log file failed.
     case storage(ArchiveError)
     /// The server's answer is malformed. Nothing from that point on was kept.
@@ -21,8 +19,6 @@ public enum ReplicaError: Error, Equatable, PhraseConvertible {
     public var phrase: Phrase {
         switch self {
         case .locked(let path): "another natter is using '\(Path.directory(of: path))'; try again later"
-        case .behind(let path):
-            "the database '\(path)' is damaged and may lack messages that were synced; run 'natter sync' to fetch them again"
         case .storage(let error): error.phrase
         case .malformedAnswer(let what): "the server's answer is malformed: \(what)"
         case .hole(let conversation, let from, let to):
@@ -32,12 +28,7 @@ public enum ReplicaError: Error, Equatable, PhraseConvertible {
 
     /// Whether the replica's database is damaged.
     public var isDamagedDatabase: Bool {
-        if case .storage(.index(let error)) = self { error.reason == .corrupt || contradictsItself } else { false }
-    }
-
-    /// Whether rows of the replica's database contradict others, all of them readable: the disk has not written some of them.
-    var contradictsItself: Bool {
-        if case .storage(.index(let error)) = self { error.reason == .constraint } else { false }
+        if case .storage(.index(let error)) = self { error.reason == .corrupt } else { false }
     }
 
     /// Whether another program, not a natter, has locked the replica's database.

@@ -30,12 +30,8 @@ public struct ReplicaLocation: Sendable, Equatable {
     public var searchPath: String { directory + "/search.db" }
     /// The time of the last complete sync, as a line of text.
     var lastSyncPath: String { directory + "/last-sync" }
-    /// The number of the last commit that is known to be durable, as a line of text.
-    var durableCommitPath: String { directory + "/last-commit" }
     /// The names of the user's groups, a line each.
     var groupNamesPath: String { directory + "/groups" }
-    /// A damaged database, while what can be read of it moves to a new one.
-    var rebuildDirectory: String { directory + "/rebuild" }
     var divergedDirectory: String { directory + "/diverged" }
 }
 

@@ -28,14 +28,11 @@ final class ReplicaSession {
     var received = ReceivedDictionaries()
     private(set) var conversations: [ConversationID: ConversationChange] = [:]
     private var nextNumber: Int64?
-    /// The number of commits made by all processes.
+    /// The key of `ReplicaMeta` for the number of commits made by all processes.
+    static let commitsKey = "commits"
     private(set) var commits: UInt64 = 0
-    /// Where the damaged files of the database are now, if this session has made it anew.
-    var setAside: String?
 
-    private init(_ location: ReplicaLocation, disk: any Disk, clock: any WallClock, epoch: Epoch, mendsLoss: Bool)
-        throws
-    {
+    private init(_ location: ReplicaLocation, disk: any Disk, clock: any WallClock, epoch: Epoch) throws {
         (self.location, self.disk, self.clock) = (location, disk, clock)
         connection = try Connection(path: location.databasePath, role: .writer, disk: disk)
         connection.leaveWALOnClose()
@@ -43,40 +40,20 @@ final class ReplicaSession {
         logs = ArchiveWriter(
             directory: location.directory, store: location.store, epoch: epoch, disk: disk, clock: clock,
             isRetired: { [connection] in try RetiredFiles.has($0, on: connection) })
-        let isLost = try makeDurable(mendsLoss: mendsLoss)
         try ReplicaSchema.current.migrate(connection)
-        if isLost { try ReplicaRebuild(session: self).run() }
+        commits = try ReplicaMeta.number(ReplicaSession.commitsKey, on: connection)
+        if commits == 0 { try ReplicaRebuild(session: self).run() }
         try removeRetiredFiles()
-    }
-
-    /// Makes the commits of an earlier process durable before anything relies on them or is written behind them.
-    ///
-    /// - Returns: whether commits are missing. Then the note stays until the next commit.
-    private func makeDurable(mendsLoss: Bool) throws -> Bool {
-        let version = try ReplicaSchema.current.check(connection)
-        let isCurrent = version == ReplicaSchema.current.steps.count
-        if version > 0 { commits = try ReplicaMeta.number(DurableCommit.key, on: connection) }
-        let durable = DurableCommit.read(location, on: disk)
-        if isCurrent, commits == durable { return false }
-        // Only a sync fetches again what is lost. Until then, the note tells of the loss.
-        if let durable, durable > commits, !mendsLoss { throw ReplicaError.behind(path: location.databasePath) }
-        try Connection.makeLogDurable(of: location.databasePath, on: disk)
-        if try durable ?? 0 > commits || version == 0 && ReplicaRebuild.isWaiting(at: location, disk) { return true }
-        // A migration is a commit without a number, so its note is removed first. A note that cannot be read is replaced.
-        try DurableCommit.forget(location, on: disk)
-        if isCurrent { DurableCommit.write(commits, location, on: disk) }
-        return false
     }
 
     /// Takes the lock, runs `body` and releases the lock. The session must not escape from `body`.
     ///
     /// - Parameters:
-    ///   - mendsLoss: whether `body` records a sync, which fetches what a damaged database has lost.
     ///   - timeoutMilliseconds: how long to wait for another process.
     /// - Throws: `ReplicaError.locked`; errors of `body` as a `ReplicaError`.
     static func run<Result>(
         at location: ReplicaLocation, disk: any Disk = PosixDisk(), clock: any WallClock = SystemClock(),
-        epoch: Epoch = Epoch(rawValue: 0), mendsLoss: Bool = false, timeoutMilliseconds: Int = lockMilliseconds,
+        epoch: Epoch = Epoch(rawValue: 0), timeoutMilliseconds: Int = lockMilliseconds,
         _ body: (ReplicaSession) throws -> Result
     ) throws(ReplicaError) -> Result {
         try ReplicaError.translate {
@@ -90,8 +67,7 @@ final class ReplicaSession {
             }
             // Closing the connection may checkpoint, so it must happen before the lock is released.
             defer { withExtendedLifetime(lock) {} }
-            return try body(
-                ReplicaSession(location, disk: disk, clock: clock, epoch: epoch, mendsLoss: mendsLoss))
+            return try body(ReplicaSession(location, disk: disk, clock: clock, epoch: epoch))
         }
     }
 
@@ -135,12 +111,11 @@ final class ReplicaSession {
             for number in erased { try ConversationChange.erase(number, on: connection) }
             for conversation in conversations.values { try conversation.record(on: connection) }
             if let nextNumber { try ReplicaMeta.set("next_number", "\(nextNumber)", on: connection) }
-            try ReplicaMeta.set(DurableCommit.key, "\(commits &+ 1)", on: connection)
+            try ReplicaMeta.set(ReplicaSession.commitsKey, "\(commits &+ 1)", on: connection)
             try also()
         }
         commits &+= 1
         for conversation in conversations.values { conversation.didRecord() }
-        DurableCommit.write(commits, location, on: disk)
         if changesGroups { GroupNames.write(try replica.groupNames(), location, on: disk) }
         // If the checkpoint fails, the next session tries again.
         let wal = try disk.information(location.databasePath + "-wal")

@@ -1,6 +1,7 @@
 internal import NatterArchive
 public import NatterCrypto
 internal import NatterSQLite
+internal import NatterSystem
 public import NatterLanguage
 internal import NatterLog
 public import NatterModel
@@ -128,15 +129,17 @@ extension Replica {
 }
 
 extension Replica {
-    /// Checks every page of the database. If one is damaged, the next sync makes the database anew.
+    /// Has SQLite check the database.
     ///
-    /// - Parameter distrusts: false to change nothing.
-    public func checkDatabase(distrusts: Bool) throws(ReplicaError) {
-        do {
-            try connection.checkIntegrity()
-        } catch {
-            if distrusts, error.reason == .corrupt { DurableCommit.distrust(location, on: disk) }
-            throw ReplicaError(error)
+    /// - Parameter setsAside: whether a corrupt database moves to `quarantine/`, so that the next sync makes it anew.
+    public func checkDatabase(setsAside: Bool) throws(ReplicaError) {
+        do { try connection.checkIntegrity() } catch {
+            let failure = ReplicaError(error)
+            guard setsAside, failure.isDamagedDatabase else { throw failure }
+            _ = try ReplicaError.translate {
+                try ReplicaRebuild.begin(at: location, disk: disk, clock: SystemClock())
+            }
+            throw failure
         }
     }
 }

@@ -68,7 +68,7 @@ public final class ReplicaWriter {
             return SyncStart(
                 cursor: try replica.cursor(), portions: portions,
                 resets: try ReplicaMeta.number("resets", on: replica.connection),
-                commits: try ReplicaMeta.number(DurableCommit.key, on: replica.connection),
+                commits: try ReplicaMeta.number(ReplicaSession.commitsKey, on: replica.connection),
                 earliest: try replica.earliest() ?? (portions == 0 ? earliest : nil))
         }
     }
@@ -129,14 +129,12 @@ public final class ReplicaWriter {
             state.start.cursor.flatMap { SealedCursor($0)?.epoch ?? StoreCursor($0)?.epoch } ?? Epoch(rawValue: 0)
         // The state changes only if the portion was recorded.
         state = try ReplicaSession.run(
-            at: location, disk: disk, clock: clock, epoch: epoch, mendsLoss: true, timeoutMilliseconds: lockMilliseconds
+            at: location, disk: disk, clock: clock, epoch: epoch, timeoutMilliseconds: lockMilliseconds
         ) { session in
             session.received = dictionaries
             var portionWriter = PortionWriter(session: session, state: state)
             try portionWriter.apply(portion)
-            var state = portionWriter.state
-            state.report.setAside = session.setAside ?? state.report.setAside
-            return state
+            return portionWriter.state
         }
         try finish()
     }
@@ -153,15 +151,6 @@ public final class ReplicaWriter {
             !state.isWhole, !state.hasRecorded
         else { return false }
         guard line.cursor == state.cursorSent || !isOld() else { return false }
-        // The commits that the request relied on may be only in the kernel's memory, or some before them were lost that
-        // brought no messages. Opening a session makes them durable and settles which is the last. A replica that was
-        // removed meanwhile is not created again.
-        let isSettled = DurableCommit.read(location, on: disk) == state.start.commits
-        if !isSettled, (try? disk.information(location.databasePath)) ?? nil != nil {
-            try ReplicaSession.run(
-                at: location, disk: disk, clock: clock, mendsLoss: true, timeoutMilliseconds: lockMilliseconds
-            ) { _ in }
-        }
         state.end = line
         try finish()
         return true

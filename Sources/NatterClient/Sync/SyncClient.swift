@@ -70,13 +70,15 @@ public final class SyncClient {
         do throws(SyncError) {
             return try sync(limits, replica, progress)
         } catch .replica(let error) where error.isDamagedDatabase {
-            do {
-                try ReplicaRebuild.begin(
-                    at: location, isCertain: error.contradictsItself, disk: disk, clock: clock)
-            } catch {
+            var limits = limits
+            limits.earliest = try? Replica.open(at: location, disk: disk)?.earliest() ?? limits.earliest
+            let setAside: String?
+            do { setAside = try ReplicaRebuild.begin(at: location, disk: disk, clock: clock) } catch {
                 throw .replica(ReplicaError(error))
             }
-            return try sync(limits, nil, progress)
+            var report = try sync(limits, nil, progress)
+            report.setAside = setAside
+            return report
         }
     }
 

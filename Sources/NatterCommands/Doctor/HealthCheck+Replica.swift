@@ -17,14 +17,14 @@ extension HealthCheck {
                 place = Path.directory(of: place)
             }
             let free = try checkRoom(place, disk)
-            guard place == location.directory, let replica = try Replica.openWhole(at: location)
+            guard place == location.directory, let replica = try Replica.open(at: location)
             else {
                 return tell("replica: nothing has been synced yet")
             }
             checkMode(location.directory, forbidden: 0o077, allowed: "700")
             checkLock(location)
             try checkSizes(location, free: free, disk)
-            try replica.checkDatabase(distrusts: false)
+            try replica.checkDatabase(setsAside: false)
             try checkContent(replica)
             try checkIndex(replica)
         } catch {

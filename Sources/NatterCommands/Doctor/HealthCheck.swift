@@ -119,12 +119,6 @@ struct HealthCheck {
                         "the server refused \(refused) messages of the outbox"),
                     "run 'natter outbox ls', then 'natter outbox retry' or 'natter outbox drop'")
             }
-            for path in try outbox.setAside() {
-                add(
-                    .outbox,
-                    "'\(path)' is an outbox as it was when it was damaged, and may have messages that were lost",
-                    "'strings' shows what it has; remove it when you no longer need it")
-            }
             if waiting == 0, refused == 0 { tell("outbox: empty") }
         } catch {
             add(Finding(.outbox, error, else: "make sure that '\(outbox.location.directory)' can be read and written"))

@@ -8,7 +8,7 @@ extension Context {
 
     /// The outbox of a session. Nothing is opened yet.
     func outbox(of login: Login) throws -> Outbox {
-        if tokenFile != nil { return outbox(at: try home().outbox(of: login.token)) }
+        if tokenFile != nil { return Outbox(try home().outbox(of: login.token)) }
         return try outbox(of: login.account)
     }
 
@@ -23,11 +23,7 @@ extension Context {
         guard let name = account.name, let store = account.store else {
             throw ProfileError.notLoggedIn(profile: Profile.defaultName)
         }
-        return outbox(at: try home().outbox(store: store, user: name))
-    }
-
-    private func outbox(at location: OutboxLocation) -> Outbox {
-        Outbox(location) { [console] in console.note($0) }
+        return Outbox(try home().outbox(store: store, user: name))
     }
 
     /// Tells of messages that were queued with another token than that of `--token-file`. They may be another account's, so
@@ -36,7 +32,7 @@ extension Context {
         guard tokenFile != nil, let token = try? login().token else { return }
         for location in (try? home().outboxes(ofOthersThan: token)) ?? [] {
             // One that can't be read is none of this token's.
-            guard let count = try? outbox(at: location).counts().waiting, count > 0 else { continue }
+            guard let count = try? Outbox(location).counts().waiting, count > 0 else { continue }
             note(
                 .plural(
                     count, "\(count) message that was queued with another token waits in '\(location.directory)'",
@@ -60,9 +56,8 @@ extension Context {
         }
     }
 
-    /// Explains why the outbox was not sent. That messages may be lost is told even if no notes are wanted.
+    /// Explains why the outbox was not sent.
     func tellUnsent(_ error: any Error) {
-        if let error = error as? OutboxError, case .incomplete = error { return console.note(error.phrase) }
         note("could not send the messages in the outbox: \(error)")
     }
 
