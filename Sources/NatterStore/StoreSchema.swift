@@ -171,5 +171,11 @@ enum StoreSchema {
         DROP INDEX account_name;
         CREATE INDEX import_key_seq ON import_key (conversation, seq);
         """,
+        // 10: a second table of the journal, see `JournalTables`.
+        """
+        ALTER TABLE batch RENAME TO batch_a;
+        CREATE TABLE batch_b (number INTEGER PRIMARY KEY, data BLOB NOT NULL);
+        CREATE VIEW batch AS SELECT number,data FROM batch_a UNION ALL SELECT number,data FROM batch_b;
+        """,
     ])
 }

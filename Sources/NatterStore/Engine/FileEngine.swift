@@ -31,6 +31,7 @@ final class FileEngine: StoreEngine {
     private struct Database {
         let connection: Connection
         var keys: KeyTables
+        var journal: JournalTables
         let id: StoreID
         let keySecret: ShortHashKey
         /// The size of the write-ahead log at the last checkpoint.
@@ -69,7 +70,7 @@ final class FileEngine: StoreEngine {
     func close(isClean: Bool) {
         database.signal { database in
             if let connection = database?.connection {
-                if isClean { try? connection.markClean() }
+                if isClean { try? connection.setMeta(.clean, true) }
                 try? connection.checkpoint(.truncating)
             }
             database = nil
@@ -96,9 +97,7 @@ final class FileEngine: StoreEngine {
                 try entry.writeChanges(to: connection, &database.keys)
                 for written in blocks { try written.record(on: connection) }
                 for (batch, isMoved) in [(entry.movedTails, true), (entry.messages, false)] where !batch.isEmpty {
-                    try connection.run(
-                        "INSERT INTO batch VALUES (?,?)", Batch.rowNumber(of: entry.commit, isMoved: isMoved),
-                        batch.bytes)
+                    try database.journal.insert(batch, number: Batch.rowNumber(of: entry.commit, isMoved: isMoved))
                 }
             }
             for number in entry.changes.compactMap(\.rewritten) { cache.forget(number) }
@@ -126,8 +125,7 @@ final class FileEngine: StoreEngine {
                 let part = try FileEngine.trimmedPart(below: floor, database.connection)
                 try database.keys.insert(keys.filter { $0.commit < part.floor }, now: now)
                 try database.keys.dropExpired(now: now)
-                try database.connection.run(
-                    "DELETE FROM batch WHERE number < ?", Batch.rowNumber(of: part.floor, isMoved: true))
+                try database.journal.delete(below: Batch.rowNumber(of: part.floor, isMoved: true))
                 return part
             }
         }
@@ -156,6 +154,14 @@ final class FileEngine: StoreEngine {
             last = commit
         }
         return (bytes, floor)
+    }
+
+    func turnJournal() throws -> Bool { try withDatabase { try $0.journal.turn() } }
+
+    func emptyFormerJournal() throws {
+        try withDatabase { database in
+            try FileEngine.transaction(&database, isCertain: FileEngine.wroteNothing) { try $0.journal.emptyFormer() }
+        }
     }
 
     func changeFiles(_ body: (Connection) throws -> Void) throws {
@@ -231,18 +237,6 @@ final class FileEngine: StoreEngine {
 
     func load() throws -> LoadedState {
         try checkComplete()
-        let path = Store.databasePath(directory)
-        // A process that was killed between the two writes of a frame may leave the same as a flipped bit.
-        var damage = try Store.walDamage(path, disk)
-        if damage != nil {
-            try BitRepair.commits(of: directory, disk, reporter)
-            damage = try Store.walDamage(path, disk)
-        }
-        if let offset = damage {
-            throw StoreOpenError.damaged(
-                "'\(path)-wal' is damaged at byte \(offset), before acknowledged commits; put a backup in "
-                    + "place, or let 'natterd fsck --repair' go on without them")
-        }
         do {
             return try loadAndRecover(isRebuilt: false)
         } catch is StoreRecovery.StaleIndex {
@@ -272,7 +266,7 @@ final class FileEngine: StoreEngine {
         } catch let error as SQLiteError where error.reason == .newerSchema {
             throw StoreOpenError.newer(error.phrase)
         } catch let error as SQLiteError where error.reason == .corrupt {
-            throw StoreOpenError.damaged(error.phrase)
+            throw StoreOpenError.damaged("\(error.phrase); restore a backup, or run 'natterd reindex'")
         } catch let error as SQLiteError where error.reason == .cannotOpen {
             throw StoreOpenError.cannotCreate(
                 DiskError(code: error.systemError ?? .permissionDenied, operation: "open", path: error.path))
@@ -294,8 +288,8 @@ final class FileEngine: StoreEngine {
             report("cannot keep a second copy of the store's secret: \(error)")
         }
         let opened = Database(
-            connection: connection, keys: try KeyTables(connection: connection, retentionDays: idRetentionDays), id: id,
-            keySecret: secret)
+            connection: connection, keys: try KeyTables(connection: connection, retentionDays: idRetentionDays),
+            journal: try JournalTables(connection), id: id, keySecret: secret)
         nonisolated(unsafe) let shared = opened
         database.signal { $0 = shared }
     }
@@ -355,15 +349,8 @@ final class FileEngine: StoreEngine {
     }
 
     /// Whether the store was closed properly. Removes the mark, so that the next crash is noticed.
-    ///
-    /// - Throws: `StoreOpenError.damaged` if the journal has lost its end since.
     private static func takeCleanMark(_ connection: Connection) throws -> Bool {
         let isClean = try connection.hasMeta(.clean)
-        if try connection.lacksJournalEnd() {
-            throw StoreOpenError.damaged(
-                "'\(connection.path)' lacks the last messages that were acknowledged before the server ended; put a backup in "
-                    + "place, or let 'natterd fsck --repair' go on without them")
-        }
         if isClean { try connection.execute("DELETE FROM meta WHERE key='clean'") }
         return isClean
     }

@@ -200,8 +200,8 @@ struct StateLoader {
 
     /// The newest commit in the journal; zero if it is empty.
     func lastJournaled() throws -> Commit {
-        let newest = try connection.row("SELECT coalesce(max(number),0) FROM batch") { row throws(SQLiteError) in
-            try row.ordinal(0)
+        let newest = try connection.row("SELECT number FROM batch ORDER BY number DESC LIMIT 1") {
+            row throws(SQLiteError) in try row.ordinal(0)
         }
         return Commit(UInt64(newest ?? 0) / 2)
     }
@@ -210,7 +210,7 @@ struct StateLoader {
     static func lastCommit(on connection: Connection) throws(SQLiteError) -> Commit {
         let newest = try connection.row(
             """
-            SELECT max(coalesce((SELECT max(number)/2 FROM batch),0),
+            SELECT max(coalesce((SELECT number/2 FROM batch ORDER BY number DESC LIMIT 1),0),
                 coalesce((SELECT max(sealed_commit) FROM conversation),0),
                 coalesce((SELECT value FROM meta WHERE key='commit'),0),
                 coalesce((SELECT max(commit_number) FROM erasure),0),

@@ -75,6 +75,16 @@ protocol StoreEngine: AnyObject, Sendable {
     /// A reader of rows and blocks. It is not thread-safe.
     func makeReader() throws -> ArchiveReader
 
+    /// Makes the journal's other table the one that takes new rows.
+    ///
+    /// - Returns: false, with nothing done, if it still has rows of its own.
+    func turnJournal() throws -> Bool
+
+    /// Overwrites the table of the journal that takes no rows, so that nothing of them is left in the file.
+    ///
+    /// - Throws: `StoreError.busy` if a tail still needs one of them.
+    func emptyFormerJournal() throws
+
     /// Changes rows that belong to the files of this engine, on the writer's thread and in one transaction. Does nothing if the
     /// engine has no files of its own.
     func changeFiles(_ body: (Connection) throws -> Void) throws
@@ -106,6 +116,8 @@ extension StoreEngine {
     var trouble: StoreTrouble? { nil }
     var shortLogCount: Int { 0 }
     var hasRows: Bool { true }
+    func turnJournal() throws -> Bool { true }
+    func emptyFormerJournal() throws {}
     func changeFiles(_ body: (Connection) throws -> Void) throws {}
     func noteNew(_ paths: [String]) throws {}
     func forgetContent(of seqs: Set<Seq>, in conversation: Int64) throws {}

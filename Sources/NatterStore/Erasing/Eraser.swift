@@ -103,7 +103,7 @@ struct Eraser {
                 found.withLock { $0 = true }
                 return 0
             }
-            // Rows of tails that were moved up may hold the texts, too, and any row of an older database.
+            // Rows of tails that were moved up may hold the texts, too.
             try clearJournal(upTo: unlisted.isEmpty ? max(plan.lastCommit, lastMove) : newest)
             try store.engine.forgetContent(of: Set(messages.map(\.seq)), in: identity.number)
             // A start that repeats the erasure of a message would take all words of an event. It erases the account again instead.
@@ -159,7 +159,26 @@ struct Eraser {
         try seqs.sorted().filter { try !ErasedTexts.has($0, in: identity.number, reader.connection) }
     }
 
+    /// Removes from the journal what may hold the texts.
+    ///
+    /// - Parameter commit: the last one whose row does, of a shared log. Files keep copies of rows that went before.
     private func clearJournal(upTo commit: Commit) throws(StoreError) {
+        if store.isShared { return try clearRows(upTo: commit) }
+        // If an erasure was cut short, the other table is emptied first.
+        var hasTurned = false
+        while !hasTurned {
+            let turned = Monitor(false)
+            try store.upkeep { core in
+                let isDone = try core.engine.turnJournal()
+                turned.withLock { $0 = isDone }
+            }
+            hasTurned = turned.withLock { $0 }
+            try clearRows(upTo: store.state.withLock { $0.commit })
+            try store.upkeep { try $0.engine.emptyFormerJournal() }
+        }
+    }
+
+    private func clearRows(upTo commit: Commit) throws(StoreError) {
         func isClear() -> Bool {
             store.state.withLock { state in
                 !state.conversations.values.contains { $0.journalFloor.map { $0 <= commit } ?? false }
@@ -284,7 +303,7 @@ extension Store {
     }
 
     /// A reader can be in the way for a moment, and a backup for long. Nobody's message waits for it.
-    private func emptyWriteAheadLog() throws {
+    func emptyWriteAheadLog() throws {
         for _ in 0..<20 {
             try upkeep { try $0.engine.emptyWriteAheadLog() }
             if (try disk.information(Store.databasePath(directory) + "-wal")?.size ?? 0) == 0 { return }

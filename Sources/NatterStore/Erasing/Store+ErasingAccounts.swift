@@ -2,6 +2,7 @@ internal import NatterArchive
 internal import NatterLanguage
 internal import NatterLog
 internal import NatterModel
+internal import NatterSQLite
 internal import NatterSystem
 
 extension Store {
@@ -27,6 +28,7 @@ extension Store {
                     try close(account, isDone: false, by: actor)
                     let count = try eraseMessages(of: account, writer).get()
                     try close(account, by: actor)
+                    try wipeAccountRows()
                     return count
                 } catch StoreError.diskFull {
                     throw StoreError.notErased
@@ -59,6 +61,16 @@ extension Store {
         if let failure { throw failure }
     }
 
+    /// Removes what the rows of closed accounts and ended sessions have left in the database.
+    private func wipeAccountRows() throws {
+        try upkeep { core in
+            try core.engine.changeFiles { connection in
+                for table in ["account", "token"] { try connection.rewrite(table) }
+            }
+        }
+        try emptyWriteAheadLog()
+    }
+
     /// Erases again an account that an older database has as it was, and takes the name of one that it does not have.
     /// Messages first, because a closed account says that all of this is done.
     func repeatErasure(of account: RememberedErasures.Account, _ writer: ArchiveWriter) throws {
@@ -68,6 +80,7 @@ extension Store {
         let result = eraseMessages(of: account, writer)
         // Nobody can use it, even if some of its messages can't be read.
         try close(account, isDone: (try? result.get()) != nil, by: "natterd")
+        try wipeAccountRows()
         _ = try result.get()
         report("erased an account again that this database, which is older, still had")
     }

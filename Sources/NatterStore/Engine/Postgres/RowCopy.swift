@@ -90,7 +90,7 @@ struct RowCopy {
             }
             if let entry {
                 for (batch, isMoved) in [(entry.movedTails, true), (entry.messages, false)] where !batch.isEmpty {
-                    try connection.statement("INSERT INTO batch VALUES (?,?)").run(
+                    try connection.statement("INSERT INTO \(JournalTables.names[0]) VALUES (?,?)").run(
                         Batch.rowNumber(of: entry.commit, isMoved: isMoved), batch.bytes)
                 }
                 try take(entry)
@@ -110,7 +110,7 @@ struct RowCopy {
         try connection.rows(
             """
             SELECT name FROM sqlite_schema
-            WHERE type='table' AND name NOT IN ('batch','retired') AND name NOT GLOB 'keys_*'
+            WHERE type='table' AND name NOT IN ('batch_a','batch_b','retired') AND name NOT GLOB 'keys_*'
             """
         ) { $0.text(0) }
     }
@@ -218,7 +218,7 @@ struct RowCopy {
                 let dropped = try keys.dropExpired(now: now)
                 let end = Batch.rowNumber(of: floor, isMoved: true)
                 if try connection.hasRow("SELECT 1 FROM batch WHERE number<?", end) {
-                    try connection.statement("DELETE FROM batch WHERE number<?").run(end)
+                    try connection.statement("DELETE FROM \(JournalTables.names[0]) WHERE number<?").run(end)
                     hasRemovedText = true
                 }
                 return dropped
@@ -235,7 +235,10 @@ struct RowCopy {
     mutating func emptyWriteAheadLog() throws {
         guard hasRemovedText else { return }
         // A checkpoint that finds no room leaves the write-ahead log as it is.
-        do { try connection.checkpoint(.truncating) } catch  where ArchiveError(error).isFull {
+        do {
+            try connection.transaction { try connection.rewrite(JournalTables.names[0]) }
+            try connection.checkpoint(.truncating)
+        } catch  where ArchiveError(error).isFull {
             throw StoreError.diskFull
         }
         hasRemovedText = false
