@@ -43,7 +43,7 @@ enum DaemonFailure {
         case .locked: CommandFailure(.temporary, code: "locked", error.phrase)
         case .cannotCreate(let disk): cannotCreate(disk)
         case .newer: CommandFailure(.configuration, code: "newer_format", error.phrase)
-        case .damaged: CommandFailure(.inputOutput, code: "damaged", "\(error); run 'natterd fsck'")
+        case .damaged: CommandFailure(.inputOutput, code: "damaged", error.phrase)
         case .malformed: CommandFailure(.usage, code: "usage", error.phrase)
         case .unreachable: CommandFailure(.unavailable, code: "no_database", error.phrase)
         case .unfit: CommandFailure(.configuration, code: "unfit_database", error.phrase)
@@ -103,7 +103,7 @@ enum DaemonFailure {
             case .forbidden: (.refused, "forbidden")
             case .diskFull, .notDropped, .notErased: (.temporary, "disk_full")
             case .busy, .stoppedErasing, .databaseAway, .databaseLocked: (.temporary, "busy")
-            case .damaged: (.inputOutput, "damaged")
+            case .damaged, .damagedDatabase: (.inputOutput, "damaged")
             default: (.inputOutput, "io_error")
             }
         // Commands have no ids.

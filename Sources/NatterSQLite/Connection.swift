@@ -1,6 +1,6 @@
 internal import CSQLite
 internal import Glibc
-internal import NatterLanguage
+public import NatterLanguage
 public import NatterSystem
 
 /// One connection to one SQLite file. Only one thread may use it at a time.
@@ -25,7 +25,6 @@ public final class Connection {
 
     public let path: String
     let handle: OpaquePointer
-    private let pageChecksums: PageChecksums?
     /// Retained because it may own the VFS through which SQLite accesses the file.
     private let disk: any Disk
     /// Those that were used last come last. Comparing a text costs less than hashing it, and the lengths mostly differ.
@@ -39,12 +38,10 @@ public final class Connection {
     /// How long a statement waits for another connection's lock.
     private static let busyMilliseconds: Int32 = 2_000
 
-    /// - Parameters:
-    ///   - checksums: whether each page has a checksum. Only a database in memory has none.
-    ///   - disk: the disk that has the file.
+    /// - Parameter disk: the disk that has the file.
     /// - Throws: `cannotOpen`; `corrupt` if the file is not a database.
     public convenience init(
-        path: String, role: Role, durability: Durability = .full, checksums: Bool = true, disk: any Disk = PosixDisk()
+        path: String, role: Role, durability: Durability = .full, disk: any Disk = PosixDisk()
     ) throws(SQLiteError) {
         // No memory mapping, because a stray write or an I/O error must not become SIGBUS. Deleted rows are overwritten, so
         // that an erased text does not stay in free pages. Keys and words change pages here and there, and with less than 16 MB
@@ -56,31 +53,22 @@ public final class Connection {
             case (.writer, .normal): "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; " + writing
             case (.reader, _): "PRAGMA query_only=ON; PRAGMA wal_autocheckpoint=0"
             }
-        try self.init(path, isReader: role == .reader, checksums: checksums, disk: disk, settings: settings)
+        try self.init(path, isReader: role == .reader, disk: disk, settings: settings)
     }
 
     /// Opens a new file that receives a copy. An incomplete copy is worthless, so it needs no journal and no syncs.
     convenience init(copyTarget path: String, disk: any Disk) throws(SQLiteError) {
         try self.init(
-            path, isReader: false, checksums: true, disk: disk,
-            settings: "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF")
+            path, isReader: false, disk: disk, settings: "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF")
     }
 
-    /// Opens a damaged file to read what pages behind its first one hold.
-    ///
-    /// - Parameter firstPage: what SQLite reads instead of the file's own first page.
-    convenience init(damaged path: String, firstPage: [UInt8], disk: any Disk) throws(SQLiteError) {
-        try self.init(
-            path, isReader: true, checksums: true, firstPage: firstPage, disk: disk,
-            settings: "PRAGMA wal_autocheckpoint=0")
-    }
+    /// The name of a database in memory, which has no file.
+    public static let inMemory = ":memory:"
 
-    private init(
-        _ path: String, isReader: Bool, checksums: Bool, firstPage: [UInt8]? = nil, disk: any Disk, settings: String
-    ) throws(SQLiteError) {
+    private init(_ path: String, isReader: Bool, disk: any Disk, settings: String) throws(SQLiteError) {
         Connection.savingMemory
         let vfs = disk.sqliteVFS
-        if !isReader, checksums, vfs == nil { try Connection.makePrivate(path) }
+        if !isReader, path != Connection.inMemory, vfs == nil { try Connection.makePrivate(path) }
         var handle: OpaquePointer?
         let flags =
             isReader
@@ -106,10 +94,6 @@ public final class Connection {
         self.path = path
         self.disk = disk
         // From here on, a throw ends in 'deinit', which closes it.
-        pageChecksums = checksums ? PageChecksums(handle, firstPage: firstPage) : nil
-        guard !checksums || pageChecksums != nil else {
-            throw SQLiteError(reason: .cannotOpen, message: "SQLite has no room for checksums", path: path)
-        }
         sqlite3_busy_timeout(handle, Connection.busyMilliseconds)
         if isReader { natter_sqlite_no_checkpoint_on_close(handle) }
         try execute("PRAGMA mmap_size=0; " + settings)
@@ -269,8 +253,6 @@ public final class Connection {
         let code = sqlite3_wal_checkpoint_v2(handle, nil, mode, nil, nil)
         if code != SQLITE_OK, code & 0xFF != SQLITE_BUSY { throw error(code) }
         guard mode == SQLITE_CHECKPOINT_TRUNCATE else { return }
-        // Cached pages still have what their copies in the file have not: see `PageChecksums.clearGap`.
-        sqlite3_db_release_memory(handle)
         try syncLog()
     }
 
@@ -284,16 +266,34 @@ public final class Connection {
         if code != SQLITE_OK { throw error(code) }
     }
 
-    /// Reads the whole database and checks each page's checksum and how the pages fit together.
+    /// What SQLite finds wrong in the whole database; empty if nothing is.
+    public func problems() throws(SQLiteError) -> [Phrase] {
+        try rows("PRAGMA quick_check(100)") { $0.text(0) }.filter { $0 != "ok" }.map { Phrase(verbatim: $0) }
+    }
+
+    /// Reads the whole database and checks how the pages fit together.
     ///
     /// - Throws: `corrupt`.
     public func checkIntegrity() throws(SQLiteError) {
-        let check = try statement("PRAGMA integrity_check(1)")
-        guard try check.step() else { throw error(SQLITE_CORRUPT) }
-        let found = check.text(0)
-        guard found == "ok" else {
-            throw SQLiteError(reason: .corrupt, message: Phrase(verbatim: found), path: path)
+        if let problem = try problems().first {
+            throw SQLiteError(reason: .corrupt, message: problem, path: path)
         }
+    }
+
+    /// Writes all rows of a table anew, so that nothing of its deleted rows is left in the file.
+    ///
+    /// `secure_delete` overwrites the pages that SQLite frees with zeros, but a page that stays may keep copies of rows that it had.
+    /// A table whose rows all go frees all its pages. Call it in a transaction, and truncate the write-ahead log afterwards.
+    ///
+    /// - Parameter table: a name of the program, never from input.
+    public func rewrite(_ table: String) throws(SQLiteError) {
+        try execute(
+            """
+            CREATE TABLE rewritten AS SELECT * FROM \(table);
+            DELETE FROM \(table);
+            INSERT INTO \(table) SELECT * FROM rewritten;
+            DROP TABLE rewritten;
+            """)
     }
 
     /// Leaves the write-ahead log as it is on closing, without a checkpoint. That saves two syncs in programs that
@@ -365,7 +365,7 @@ extension Connection {
     /// checkpoint can pass it while the file is written. The caller syncs the file, and removes an incomplete file
     /// after a failure.
     ///
-    /// - Parameter target: a path without a file. The copy has mode 0600 and its own page checksums.
+    /// - Parameter target: a path without a file. The copy has mode 0600.
     /// - Throws: `SQLiteError`; `corrupt` if a page can't be read. The copy then lacks that page.
     public func copy(to target: String, disk: any Disk) throws(SQLiteError) {
         let copy = try Connection(copyTarget: target, disk: disk)

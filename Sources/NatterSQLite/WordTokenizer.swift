@@ -14,7 +14,7 @@ public final class WordTokenizer {
     private let tokenizer: OpaquePointer
 
     public init() throws(SQLiteError) {
-        connection = try Connection(path: ":memory:", role: .writer, checksums: false)
+        connection = try Connection(path: Connection.inMemory, role: .writer)
         // The statement writes to it as it runs.
         let place = UnsafeMutablePointer<UnsafeMutablePointer<fts5_api>?>.allocate(capacity: 1)
         place.initialize(to: nil)

@@ -11,7 +11,7 @@ public final class SearchScan {
     /// - Throws: `SQLiteError` only if memory is short.
     public init(_ query: SearchQuery) throws {
         self.query = query
-        connection = try Connection(path: ":memory:", role: .writer, checksums: false)
+        connection = try Connection(path: Connection.inMemory, role: .writer)
         try connection.execute(SearchIndex.tableOfWords)
         // Batches stay in the table's buffer and are never written to index pages.
         try connection.execute("INSERT INTO posting(posting, rank) VALUES('hashsize', 67108864)")

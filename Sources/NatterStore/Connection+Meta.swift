@@ -9,7 +9,7 @@ enum MetaKey: String {
     case keyPeriod = "key_period"
     /// The newest commit that left no row of its own.
     case commit
-    /// There only between a proper end and the next start: the number of the journal's last row then, if it is above 1.
+    /// There only between a proper end and the next start.
     case clean
     /// The stamp of the file whose erasures the database all knows.
     case erasedFile = "erased_file"
@@ -29,19 +29,6 @@ extension Connection {
 
     func hasMeta(_ key: MetaKey) throws(SQLiteError) -> Bool {
         try hasRow("SELECT 1 FROM meta WHERE key=?", key.rawValue)
-    }
-
-    /// Marks a proper end.
-    func markClean() throws(SQLiteError) { try setMeta(.clean, lastBatch()) }
-
-    /// Whether the journal has lost its end since the proper end of the server: the disk has not written what it said it had.
-    func lacksJournalEnd() throws(SQLiteError) -> Bool {
-        guard let last = try meta(.clean, read: { $0.int64(0) }), last > 1 else { return false }
-        return try lastBatch() < last
-    }
-
-    private func lastBatch() throws(SQLiteError) -> Int64 {
-        try row("SELECT coalesce(max(number),0) FROM batch") { $0.int64(0) } ?? 0
     }
 
     func setMeta(_ key: MetaKey, _ value: any SQLValue) throws(SQLiteError) {

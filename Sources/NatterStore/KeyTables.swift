@@ -90,10 +90,8 @@ struct KeyTables {
         return Int64(name.dropFirst(5).dropLast(name.hasSuffix(newSuffix) ? newSuffix.utf8.count : 0))
     }
 
-    /// Whether a database lists a table of keys with this SQL.
-    static func isTable(_ name: String, _ sql: String) -> Bool {
-        period(ofTable: name) != nil && sql.hasPrefix("CREATE TABLE \(name) (")
-    }
+    /// Those of a database's tables that hold keys.
+    static func names(in tables: [String]) -> [String] { tables.filter { period(ofTable: $0) != nil } }
 
     /// Reads which tables exist, and the keys without order.
     mutating func reload() throws(SQLiteError) {

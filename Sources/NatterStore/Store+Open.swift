@@ -78,21 +78,6 @@ extension Store {
 
     static func databasePath(_ directory: String) -> String { directory + "/store.db" }
 
-    /// The offset of damage in a database's write-ahead log; nil if there is none. SQLite would silently ignore the
-    /// commits behind it.
-    static func walDamage(_ database: String, _ disk: any Disk) throws(DiskError) -> UInt64? {
-        let path = database + "-wal"
-        guard let found = try disk.information(path), found.size > 0 else { return nil }
-        return try WALScan.damage(of: disk.open(path, .read))
-    }
-
-    /// The offsets of a database's damaged pages.
-    static func damagedPages(_ database: String, _ disk: any Disk) throws(DiskError) -> [UInt64] {
-        let log = database + "-wal"
-        return try PageScan.damagedPages(
-            of: disk.open(database, .read), log: disk.information(log) == nil ? nil : disk.open(log, .read))
-    }
-
     /// - Throws: `StoreOpenError.incomplete` if there are logs without a database, or with one of 0 bytes, whose write-ahead log
     ///   SQLite would remove.
     static func requireDatabase(in directory: String, _ disk: any Disk) throws {

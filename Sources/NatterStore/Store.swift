@@ -2,6 +2,7 @@ internal import NatterArchive
 internal import NatterCrypto
 public import NatterLanguage
 public import NatterModel
+internal import NatterSQLite
 public import NatterSystem
 
 /// A server's store: numbering, authority, idempotency, the hash chain, sync and reading. The engine below it keeps
@@ -295,8 +296,10 @@ public final class Store: Sendable {
         }
     }
 
-    /// Reports each damage once, and counts it for whoever watches the server. It is found again with every request.
+    /// Reports each damage once, and counts it for whoever watches the server. It is found again with every request. A database that
+    /// SQLite calls corrupt can't be trusted with anything, so nothing more is written.
     private func noteDamage(_ error: any Error) {
+        if case .index(let error) = ArchiveError(error), error.reason == .corrupt { fail("\(error)") }
         guard case .damaged(let from, let to, let detail) = StoreError(error) else { return }
         let isNew = damages.withLock { $0.count < 1_000 && $0.insert("\(from) \(to) \(detail)").inserted }
         if isNew { report("cannot serve messages \(from) to \(to): \(detail)") }

@@ -60,6 +60,8 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
     /// A cursor that is below the first message that is kept.
     case notKept(first: Seq)
     case damaged(from: Seq, to: Seq, detail: Phrase)
+    /// SQLite calls the database corrupt.
+    case damagedDatabase(Phrase)
     /// Any other error of the disk or the database.
     case failed(Phrase)
 
@@ -102,7 +104,7 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
         case .notKept(let first):
             "older messages are not kept; the first one is \(first), so go on with after=\(first.previous)"
         case .damaged(let from, let to, let detail): "messages \(from) to \(to) are damaged: \(detail)"
-        case .failed(let detail): detail
+        case .damagedDatabase(let detail), .failed(let detail): detail
         }
     }
 
@@ -143,6 +145,7 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
         case .disk(let error) where error.isLocked: self = .databaseLocked
         case .log(.disk(let error)) where error.isLocked: self = .databaseLocked
         case .index(let error) where error.reason == .busy: self = .busy
+        case .index(let error) where error.reason == .corrupt: self = .damagedDatabase(error.phrase)
         case let error: self = .failed(error.phrase)
         }
     }

@@ -36,7 +36,6 @@ struct StoreRecovery {
         let last = state.epochs.last?.epoch
         let isInStep = isClean && mark == last
         if let loss = StoreRecovery.lossOfLaterRuns(than: last, mark, in: store.directory) { store.report(loss) }
-        if !isRebuilt, try hasFormerRows() { throw StaleIndex() }
         try connection.transaction {
             // Read at once, because a query for each of many conversations takes most of a start.
             let segments = try ArchiveRows.segments(on: connection)
@@ -49,18 +48,6 @@ struct StoreRecovery {
             if !isInStep { try adoptFiles(state, known: segments) }
             try adopted.settle(in: &state, on: connection, report: store.report)
         }
-    }
-
-    /// Whether the disk has lost a write of a conversation's row: there are blocks beyond it. The numbers of their messages would
-    /// be given again. 7 ms for 20,000 conversations.
-    private func hasFormerRows() throws(SQLiteError) -> Bool {
-        try connection.row(
-            """
-            SELECT 1 FROM conversation WHERE sealed_seq < (
-                SELECT first_seq + count - 1 FROM block WHERE block.conversation = conversation.number
-                ORDER BY first_seq DESC LIMIT 1)
-            """
-        ) { _ in true } ?? false
     }
 
     // MARK: The end of a recorded file

@@ -30,10 +30,10 @@ struct OpeningTests {
         try expectHealed()
     }
 
-    @Test("a database of someone else, with and without our checksums", arguments: [true, false])
-    func foreign(checksums: Bool) throws {
+    @Test("a database of someone else")
+    func foreign() throws {
         do {
-            let other = try Connection(path: directory.index, role: .writer, checksums: checksums)
+            let other = try Connection(path: directory.index, role: .writer)
             try other.execute("CREATE TABLE t(x); INSERT INTO t VALUES(1)")
         }
         try expectHealed()
@@ -43,7 +43,7 @@ struct OpeningTests {
     func version(difference: Int) throws {
         do {
             _ = try SearchIndex.openForWriting(path: directory.index)
-            let connection = try Connection(path: directory.index, role: .writer, checksums: true)
+            let connection = try Connection(path: directory.index, role: .writer)
             try connection.execute("PRAGMA user_version=\(Schema.version(of: connection) + difference)")
         }
         try expectHealed()
@@ -53,7 +53,7 @@ struct OpeningTests {
     func tables(name: String) throws {
         do {
             _ = try SearchIndex.openForWriting(path: directory.index)
-            let connection = try Connection(path: directory.index, role: .writer, checksums: true)
+            let connection = try Connection(path: directory.index, role: .writer)
             try connection.execute(
                 "PRAGMA writable_schema=ON; DELETE FROM sqlite_schema WHERE name='\(name)'; PRAGMA writable_schema=OFF")
         }

@@ -272,34 +272,6 @@ struct RecoveryTests {
         #expect(damages.compactMap(\.range).first == (hit.map { $0.firstSeq...$0.lastSeq } ?? Seq(1)...Seq(180)))
     }
 
-    @Test("a conversation's row that the disk has not written: no message is lost, and no number is given again")
-    func formerRow() throws {
-        let (directory, repaired) = (try TemporaryDirectory(), try TemporaryDirectory())
-        let store = try TestStore(directory.path)
-        try store.fill(100)
-        try store.seal()
-        store.store.close()
-        let former = try store.firstPage(of: "conversation")
-        try store.reopen()
-        // The journal forgets what is sealed.
-        try store.fill(400, label: "later")
-        try store.seal()
-        let all = try store.all()
-        store.store.close()
-        try store.put(former)
-        try Files.copy(directory.path, to: repaired.path)
-        #expect(try StoreCheck.run(directory.path) { _ in }.damages > 0)
-        try store.reopen()
-        #expect(store.reports.contains("the index is older than the logs"))
-        #expect(try store.all() == all)
-        #expect(try store.post(["next"]).first?.message?.seq == Seq(501))
-        store.store.close()
-        #expect(try StoreCheck.run(directory.path) { _ in }.damages == 0)
-        let summary = try StoreRepair.run(repaired.path) { _ in }
-        #expect(summary.left.damages == 0 && summary.newlyLostMessages == 0)
-        #expect(try TestStore(repaired.path).all() == all)
-    }
-
     @Test("only a store that was closed in order begins without looking for lost files")
     func cleanMark() throws {
         let (directory, crashed) = (try TemporaryDirectory(), try TemporaryDirectory())

@@ -267,29 +267,6 @@ struct RememberedErasuresTests {
         #expect(try next.all().map(\.text) == ["message 1", "", "", "message 4"])
     }
 
-    @Test("a line with a flipped bit, its end among them, is whole again after a repair", .aboutFiles)
-    func flippedBit() throws {
-        let store = try TestStore()
-        for number in 1...4 { try store.post(["message \(number)"]) }
-        try store.seal()
-        try erase(Seq(2)...Seq(3), store)
-        store.store.close()
-        let path = store.directory + "/erased"
-        let whole = try disk.contents(of: path, limit: 1 << 20)
-        // Without the last two line ends, the last line is one that was never confirmed.
-        for offset in 1..<whole.count - 2 {
-            try flip(path, at: UInt64(offset), 1 << UInt8(offset % 8))
-            let summary = try StoreRepair.run(store.directory) { _ in }
-            #expect(summary.left.damages == 0 && !summary.hasUnknownLoss, "byte \(offset)")
-            // A digit of a checksum may have either case
-            let isCase = summary.found.damages == 0
-            let found = String(decoding: try disk.contents(of: path, limit: 1 << 20), as: UTF8.self)
-            let text = String(decoding: whole, as: UTF8.self)
-            #expect(isCase ? found.lowercased() == text && found != text : found == text, "byte \(offset)")
-            try disk.replaceContents(of: path, with: whole)
-        }
-    }
-
     @Test(
         "a backup whose list is damaged or cut short is restored with a damage", .aboutFiles, arguments: [true, false])
     func restored(isCut: Bool) throws {

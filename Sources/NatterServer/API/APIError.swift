@@ -46,11 +46,11 @@ struct APIError: Error {
             case .badQuery: .badRequest
             case .badCursor: .badCursor
             case .cursorExpired, .notKept: .cursorExpired
-            case .damaged: .damaged
+            case .damaged, .damagedDatabase: .damaged
             case .failed: .internalError
             }
         switch error {
-        case .failed: self.init(code, "the server failed to answer; its log says why")
+        case .failed, .damagedDatabase: self.init(code, "the server failed to answer; its log says why")
         case .damaged(let from, let to, _):
             self.init(code, "messages \(from) to \(to) are damaged on the server; its log says where")
             if from <= to { range = from.rawValue...to.rawValue }

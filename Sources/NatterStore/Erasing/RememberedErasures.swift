@@ -16,8 +16,6 @@ final class RememberedErasures: Sendable {
     private static let pieceBytes = 1 << 18
     /// More than any line has.
     private static let longestLine = 1 << 10
-    /// How many bits are flipped to see whether that makes a line whole.
-    private static let mostTrials = 1 << 20
     /// How many of many entries are added at a time.
     private static let partCount = 1 << 16
 
@@ -173,25 +171,6 @@ final class RememberedErasures: Sendable {
                     problem: "line \(number) can't be read, so what it names may come back with an older database"))
         }
         return damages
-    }
-
-    /// Flips bits back where the checksum of a line tells which were flipped.
-    func mendBits() throws -> [FlippedBit] {
-        guard try !damages().isEmpty else { return [] }
-        let file = try disk.open(path, .readWrite)
-        var (bits, trials): ([FlippedBit], Int) = ([], 0)
-        try scan { line in
-            guard case .damaged(_, let offset) = line else { return }
-            let bytes = try file.read(count: RememberedErasures.longestLine, at: offset).prefix { $0 != 0x0A }
-            // A file of other bytes has no end of damaged lines.
-            trials += 8 * bytes.count
-            guard trials <= RememberedErasures.mostTrials else { return }
-            // The bit may be of the end of a line.
-            let bit = FlippedBit(in: Array(bytes)) { $0.split(separator: 0x0A).allSatisfy { Entry(Array($0)) != nil } }
-            if let bit { bits.append(bit.behind(offset)) }
-        }
-        try FlippedBit.flip(bits, in: file)
-        return bits
     }
 
     /// Leaves out the lines that can't be read.

@@ -5,8 +5,8 @@ internal import NatterLanguage
 internal import NatterModel
 internal import NatterSystem
 
-/// The database that a rebuild writes to. If the existing one can be read completely, it is used. Otherwise a new one
-/// gets the readable rows of the old and replaces it at the end.
+/// The database that a rebuild writes to. If SQLite finds the existing one whole, it is used. Otherwise a new one gets the rows
+/// that SQLite can still read of the old, and replaces it at the end.
 final class RebuiltDatabase {
     private let root: String
     private let disk: any Disk
@@ -35,14 +35,12 @@ final class RebuiltDatabase {
         (self.root, self.disk, self.report) = (root, disk, report)
         let database = Store.databasePath(root)
         try RebuiltDatabase.finishFormer(root, disk, report)
-        try RebuiltDatabase.fillEmpty(database, disk, report)
         let exists = try (disk.information(database)?.size ?? 0) > 0
         if exists, try RebuiltDatabase.isWhole(database, disk) {
             isStaged = false
             let connection = try Connection(path: database, role: .writer, disk: disk)
             try StoreSchema.current.migrate(connection)
             open = connection
-            hasUnknownLoss = try connection.lacksJournalEnd()
             return
         }
         guard try exists || Store.hasLogs(root, disk) else {
@@ -56,16 +54,8 @@ final class RebuiltDatabase {
         try disk.removeDatabase(staged)
         let connection = try Connection(path: staged, role: .writer, disk: disk)
         open = connection
-        var hasWholeJournal = true
-        if exists { hasWholeJournal = try salvage(database, connection) }
+        if exists { try salvage(database, connection) }
         try StoreSchema.current.migrate(connection)
-        if !hasWholeJournal {
-            // It is the only place of its messages, and its checksums tell its rows from others.
-            try TableSalvage.copyLeaves("batch", of: database, on: disk, to: connection) { row in
-                (try? row.withBlob(1) { try SealedBatch(checking: $0) }) != nil
-            }
-        }
-        if try connection.lacksJournalEnd() { hasUnknownLoss = true }
         isNew = try storeID() == nil
     }
 
@@ -91,17 +81,6 @@ final class RebuiltDatabase {
         report("put '\(path)' in place, which a repair that was stopped had finished")
     }
 
-    /// The write-ahead log of a database of 0 bytes may hold all of it, as that of a young store does. SQLite reads it behind a
-    /// page of any content, and would remove it otherwise.
-    private static func fillEmpty(_ database: String, _ disk: any Disk, _ report: (Phrase) -> Void) throws(DiskError) {
-        guard try disk.information(database)?.size == 0, let log = try disk.information(database + "-wal"), log.size > 0
-        else { return }
-        let file = try disk.open(database, .readWrite)
-        try file.write([UInt8](repeating: 0, count: 4_096), at: 0)
-        try file.sync()
-        report("'\(database)' was empty; what its write-ahead log holds is taken")
-    }
-
     /// Removes what a stopped run has left beside a database that is used: later it would be older.
     static func discardUnfinished(_ root: String, _ disk: any Disk) throws(DiskError) {
         try disk.removeDatabase(stagedPath(root))
@@ -115,66 +94,79 @@ final class RebuiltDatabase {
             throw StoreOpenError.unfit("'\(path)' is no regular file; put the database itself there, or move it away")
         }
         do {
-            guard try isSound(path, disk) else { return false }
-            // Nothing reads pages that nothing leads to, but they are still damage.
-            return try Store.damagedPages(path, disk).isEmpty
-        } catch let error as SQLiteError where !error.isOfContent {
-            throw error
-        } catch let error as DiskError where error.code.isOfProcess {
-            throw error
-        } catch {
+            let connection = try Connection(path: path, role: .reader, disk: disk)
+            return try connection.problems().isEmpty && connection.hasMeta(.storeID)
+        } catch let error as SQLiteError {
+            guard error.isOfContent else { throw error }
             return false
         }
     }
 
-    private static func isSound(_ path: String, _ disk: any Disk) throws -> Bool {
-        let connection = try Connection(path: path, role: .reader, disk: disk)
-        guard try connection.row("PRAGMA integrity_check(1)", read: { $0.text(0) }) == "ok" else { return false }
-        return try connection.hasMeta(.storeID)
-    }
+    /// Tables that are made again from the logs.
+    private static let derived: Set<String> = ["segment", "block", "sent", "relation", "retired"]
 
-    /// - Returns: whether all of the journal could be read.
-    private func salvage(_ path: String, _ target: Connection) throws -> Bool {
+    /// Copies the rows of each table up to the first that can't be read.
+    private func salvage(_ path: String, _ target: Connection) throws {
         do {
-            return try salvage(Connection(path: path, role: .reader, disk: disk), target)
-        } catch let error as SQLiteError where error.path == path && error.reason != .newerSchema && error.isOfContent {
-            report("the tables of '\(path)' can't be read: \(error.message)")
-            try StoreSchema.current.migrate(target)
-            let found = try LoosePages.withoutFirstPage(path, on: disk, like: target, isTable: KeyTables.isTable)
-            if let found {
-                report("the tables of '\(path)' were found without its first page")
-                return try salvage(found, target)
+            let source = try Connection(path: path, role: .reader, disk: disk)
+            // Rows of an earlier schema lack the columns that later steps add.
+            let version = try StoreSchema.current.check(source)
+            try Schema(steps: Array(StoreSchema.current.steps.prefix(version))).migrate(target)
+            for table in KeyTables.names(in: (try? RebuiltDatabase.tables(of: source)) ?? []) {
+                try target.execute(KeyTables.creation(of: table))
             }
-            hasUnknownLoss = true
-            return false
+            var incomplete: Set<String> = []
+            for table in try RebuiltDatabase.tables(of: target) where !RebuiltDatabase.derived.contains(table) {
+                let (count, problem) = try copy(table, from: source, to: target)
+                guard let problem else {
+                    if count > 0 { report("took \(count) rows of the table '\(table)'") }
+                    continue
+                }
+                incomplete.insert(table)
+                report("took \(count) rows of the table '\(table)', and no others: \(problem)")
+            }
+            // The logs have dictionaries, too.
+            hasLostRows = !incomplete.subtracting(["dictionary"]).isEmpty
+            hasLostMembers = !incomplete.isDisjoint(with: ["membership", "account"])
+            // Without these tables, nothing says which messages the journal held behind the end of a log.
+            hasUnknownLoss =
+                version == 0 || !incomplete.isDisjoint(with: JournalTables.names + ["conversation"])
+        } catch let error as SQLiteError where error.path == path && error.reason != .newerSchema && error.isOfContent {
+            report("no table of '\(path)' can be read: \(error.message)")
+            (hasUnknownLoss, hasLostRows, hasLostMembers) = (true, true, true)
         }
     }
 
-    private func salvage(_ source: Connection, _ target: Connection) throws -> Bool {
-        // Otherwise SQLite refuses all of a file that is shorter than its header says.
-        try source.execute("PRAGMA writable_schema=ON")
-        // Rows of an earlier schema lack the columns that later steps add.
-        let version = try StoreSchema.current.check(source)
-        try Schema(steps: Array(StoreSchema.current.steps.prefix(version))).migrate(target)
-        var salvage = DatabaseSalvage(from: source, to: target)
-        try target.transaction { try salvage.run() }
-        for table in salvage.incomplete {
-            report("of the table '\(table)' of '\(source.path)' not all could be read; a backup has it whole")
+    private static func tables(of connection: Connection) throws(SQLiteError) -> [String] {
+        try connection.rows(
+            "SELECT name FROM sqlite_schema WHERE type='table' AND name NOT LIKE 'sqlite_%' ORDER BY name"
+        ) { $0.text(0) }
+    }
+
+    /// - Returns: how many rows were copied, and why the others were not; nil if these are all.
+    /// - Throws: errors of the target.
+    private func copy(
+        _ table: String, from source: Connection, to target: Connection
+    ) throws -> (count: Int, problem: Phrase?) {
+        let columns = try target.rows("SELECT name FROM pragma_table_info('\(table)') ORDER BY cid") { $0.text(0) }
+        let names = columns.joined(separator: ",")
+        let marks = columns.map { _ in "?" }.joined(separator: ",")
+        var count = 0
+        return try target.transaction {
+            let insert = try target.statement("INSERT OR IGNORE INTO \(table) (\(names)) VALUES (\(marks))")
+            do {
+                let rows = try source.statement("SELECT \(names) FROM \(table)")
+                while try rows.step() {
+                    try insert.bind(all: columns.indices.map { rows.value($0) })
+                    while try insert.step() {}
+                    insert.reset()
+                    count += 1
+                }
+                return (count, nil)
+            } catch let error as SQLiteError where error.path == source.path {
+                return (count, error.message)
+            }
         }
-        let problems = TableSalvage.problems(of: source)
-        let lacksRows = salvage.incomplete.isEmpty && TableSalvage.lacksRows(problems)
-        if lacksRows { report("rows of '\(source.path)' are lost; its indexes name more than its tables have") }
-        let hasStrayRows = try TableSalvage.hasStrayRows(problems, of: source.path, on: disk)
-        if hasStrayRows {
-            report(
-                "nothing leads to some pages of '\(source.path)' any more; messages in them are taken, other rows may be lost"
-            )
-        }
-        hasLostRows = lacksRows || hasStrayRows || !salvage.incomplete.isEmpty
-        hasLostMembers = !Set(["membership", "account"]).isDisjoint(with: salvage.incomplete)
-        // Without these tables, nothing says which messages the journal held behind the end of a log.
-        hasUnknownLoss = version == 0 || !Set(["batch", "conversation"]).isDisjoint(with: salvage.incomplete)
-        return version > 0 && !salvage.incomplete.contains("batch") && !hasStrayRows
     }
 
     // MARK: Contents

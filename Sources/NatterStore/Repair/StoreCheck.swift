@@ -5,8 +5,8 @@ public import NatterModel
 internal import NatterSQLite
 public import NatterSystem
 
-/// Reads and checks all of a data directory: each page of the database, each byte of the log files, each message, the
-/// hash chain, and whether index and files agree. Changes nothing and recovers nothing.
+/// Reads and checks all of a data directory: the database as SQLite checks it, each byte of the log files, each message, the hash
+/// chain, and whether index and files agree. Changes nothing and recovers nothing.
 public final class StoreCheck {
     /// The extent of a check and its result.
     public struct Summary: Sendable, Equatable {
@@ -39,7 +39,6 @@ public final class StoreCheck {
     var losses: [Int64: [ClosedRange<Seq>]] = [:]
     /// Whether the store was closed properly. If not, the next start may still recover the ends of logs.
     var isClean = false
-    private var hasReportedPages = false
 
     private init(
         directory: String, database: String, disk: any Disk, report: @escaping (StoreProgress) throws -> Void,
@@ -109,17 +108,11 @@ public final class StoreCheck {
             }
             return
         }
-        if let offset = try Store.walDamage(database, disk) {
-            report(
-                StoreDamage(
-                    file: database + "-wal", offset: offset,
-                    problem: "commits behind it can't be read, and what messages they hold is not known"))
-        }
         let leftovers = try SideFiles(database, disk)
         do {
             let connection = try Connection(path: database, role: .reader, disk: disk)
             let version = try StoreSchema.current.check(connection)
-            try checkDatabase(connection)
+            for problem in try connection.problems() { report(StoreDamage(file: database, problem: problem)) }
             if version > 0 {
                 let mark = StoreRecovery.readMark(in: directory, disk)
                 if let loss = try StoreRecovery.lossOfLaterRuns(than: Epoch.last(on: connection), mark, in: directory) {
@@ -136,7 +129,7 @@ public final class StoreCheck {
         } catch let error as SQLiteError where error.reason == .corrupt {
             // Nothing tells which log files belong to it.
             summary.hasUncheckedLogs = try Store.hasLogs(directory, disk)
-            if !hasReportedPages { try reportPages(or: ["the database can't be read: \(error.message)"]) }
+            report(StoreDamage(file: database, problem: "the database can't be read: \(error.message)"))
             return try leftovers.remove()
         }
         try checkUnknownFiles()
@@ -151,9 +144,6 @@ public final class StoreCheck {
         try advance(size)
         let conversations = try CheckedConversation.all(on: connection)
         isClean = try connection.hasMeta(.clean)
-        if try connection.lacksJournalEnd() {
-            report(StoreDamage(file: database, problem: "the journal lacks the last messages before the server ended"))
-        }
         losses = try LossRows.all(on: connection)
         // The next start removes them.
         if try Schema.version(of: connection) >= StoreSchema.retiredStep {
@@ -195,38 +185,6 @@ public final class StoreCheck {
         } catch StoreOpenError.damaged(let problem) {
             report(StoreDamage(file: database, problem: problem))
         }
-    }
-
-    private func checkDatabase(_ connection: Connection) throws {
-        var problems: [Phrase] = []
-        do throws(SQLiteError) {
-            let statement = try connection.statement("PRAGMA integrity_check(100)")
-            while try statement.step() {
-                let line = statement.text(0)
-                if line != "ok" { problems.append(Phrase(verbatim: line)) }
-            }
-        } catch {
-            if !error.isOfContent { throw error }
-            problems.append(error.message)
-        }
-        try reportPages(or: problems)
-    }
-
-    /// Reports the pages that are damaged, which say more than SQLite's problems with them.
-    private func reportPages(or problems: [Phrase]) throws(DiskError) {
-        var problems = problems
-        do throws(DiskError) {
-            let pages = try Store.damagedPages(database, disk)
-            for offset in pages {
-                report(StoreDamage(file: database, offset: offset, problem: "the checksum of a page differs"))
-            }
-            hasReportedPages = !pages.isEmpty
-            if hasReportedPages { return }
-        } catch {
-            if error.code.isOfProcess { throw error }
-            if problems.isEmpty { problems = [error.phrase] }
-        }
-        for problem in problems { report(StoreDamage(file: database, problem: problem)) }
     }
 
     // MARK: The journal

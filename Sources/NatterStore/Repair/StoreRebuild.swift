@@ -36,6 +36,9 @@ public final class StoreRebuild {
         public var hadDatabase = true
     }
 
+    /// The number of `general`, which a rebuild gives to no other conversation.
+    private static let firstNumber: Int64 = 1
+
     let root: String
     let disk: any Disk
     let clock: any WallClock
@@ -70,14 +73,7 @@ public final class StoreRebuild {
         _ directory: String, _ purpose: Purpose, disk: any Disk, clock: any WallClock,
         report: @escaping (Phrase) -> Void
     ) throws -> Summary {
-        try BitRepair.database(of: directory, disk, report)
-        if purpose == .repair {
-            try BitRepair.logs(of: directory, disk, report)
-            try BitRepair.erasures(of: directory, disk, report)
-        }
-        let hasLostCommits = try StoreRepair.keepDamagedWAL(directory, disk, report)
         let rebuild = StoreRebuild(directory, purpose, disk: disk, clock: clock, report: report)
-        if hasLostCommits { rebuild.summary.hasUnknownLoss = true }
         do {
             try rebuild.run()
         } catch let error as SQLiteError where error.reason == .newerSchema {
@@ -144,20 +140,23 @@ public final class StoreRebuild {
                 let log = try rebuild(identity, conversation, store, survey, journal, connection)
                 logs.append((identity, conversation.label, log))
             }
-            var orphans = OrphanRecords(journal, survey, store, known: known.map(\.identity))
-            for id in orphans.ids.sorted() {
-                let identity = try people.conversation(id, origin(id, store, survey), as: orphans.take(id))
+            // `general` is the first conversation of a store. Nothing tells the number that another one had in the journal.
+            let general = ConversationID.derived(store: store, kind: .general, users: [])
+            let firstIsFree = !known.contains { $0.identity.number == StoreRebuild.firstNumber }
+            var ids = survey.conversations
+            if firstIsFree, journal.records[StoreRebuild.firstNumber] != nil { ids.insert(general) }
+            for id in ids.subtracting(known.map(\.identity.id)).sorted() {
+                let number = id == general && firstIsFree ? StoreRebuild.firstNumber : nil
+                let identity = try people.conversation(id, origin(id, store, survey), as: number)
                 let log = try rebuild(identity, nil, store, survey, journal, connection)
                 let label = CheckedConversation.label(of: identity)
                 report("rebuilt conversation '\(label)' from its log")
                 logs.append((identity, label, log))
             }
-            for row in try orphans.adopt(people) {
-                let log = try rebuild(row.identity, row, store, survey, journal, connection)
-                report(
-                    "messages of a conversation that nothing describes any more are in the group '\(row.label)'; 'natterd export \(row.label)' prints them"
-                )
-                logs.append((row.identity, row.label, log))
+            let orphans = Set(journal.records.keys).subtracting(logs.map(\.identity.number))
+            if !orphans.isEmpty {
+                summary.hasUnknownLoss = true
+                report("messages of the journal are lost, because nothing tells any more whose conversations they are of")
             }
             let events = unknownEvents(
                 of: known, logs.map(\.log), journal, survey, hasLostMembers: database.hasLostMembers)
@@ -255,7 +254,7 @@ public final class StoreRebuild {
         }
         // No header can be read. The id of `general` follows from the store's id. No other id says what it belongs
         // to.
-        let isGeneral = id == OrphanRecords.generalID(of: store)
+        let isGeneral = id == ConversationID.derived(store: store, kind: .general, users: [])
         return RebuiltPeople.Origin(
             kind: isGeneral ? .general : .group, name: history.name ?? "recovered-\(id.description.prefix(8))",
             users: [],
@@ -360,7 +359,9 @@ public final class StoreRebuild {
             let path = try quarantine.keep(bytes, name: "store.db-batch-\(row)")
             report(
                 "the journal's batch of commit \(commit.rawValue) can't be read: \(reason); its bytes are in '\(path)'")
-            try connection.run("DELETE FROM batch WHERE number=?", row)
+            for table in JournalTables.names {
+                try connection.statement("DELETE FROM \(table) WHERE number=?").run(row)
+            }
         }
     }
 

@@ -43,14 +43,4 @@ public enum StoreRepair {
                 hasUnknownLoss: rebuilt.hasUnknownLoss, hasLostRows: rebuilt.hasLostRows)
         }
     }
-
-    /// Copies a write-ahead log that SQLite can read only in part to quarantine, before SQLite overwrites it.
-    /// - Returns: whether commits were lost.
-    static func keepDamagedWAL(_ directory: String, _ disk: any Disk, _ report: (Phrase) -> Void) throws -> Bool {
-        let database = Store.databasePath(directory)
-        guard let offset = try Store.walDamage(database, disk) else { return false }
-        let copy = try Quarantine(root: directory, disk: disk).copy(database + "-wal")
-        report("commits behind byte \(offset) of '\(database)-wal' are lost; the file as it was is in '\(copy)'")
-        return true
-    }
 }
