@@ -122,6 +122,7 @@ enum FsckCommand {
             summary.left.damages += try visitHooks(in: directory, visit)
             return summary
         }
+        if repair.hasLostAccounts { try ServeSettings.closeRegistration(in: directory, console) }
         try console.output.flush()
         try reply(repair.left, client.present)
         let isLossless = repair.newlyLostMessages == 0 && !repair.hasUnknownLoss && !repair.hasLostRows
@@ -177,6 +178,24 @@ enum FsckCommand {
     }
 }
 
+extension ServeSettings {
+    /// Sets `registration = closed` in `natterd.conf`: anybody could take the name of an account whose row is lost.
+    fileprivate static func closeRegistration(in directory: String, _ console: Console) throws {
+        let (disk, path) = (PosixDisk(), directory + "/" + configurationName)
+        let isThere = try disk.information(path) != nil
+        let text = isThere ? String(decoding: try disk.contents(of: path, limit: 1 << 20), as: UTF8.self) : ""
+        let lines = text.split(separator: "\n", omittingEmptySubsequences: false).filter { line in
+            !line.drop { $0 == " " || $0 == "\t" }.hasPrefix("registration")
+        }
+        let kept = lines.joined(separator: "\n")
+        let start = kept.isEmpty || kept.hasSuffix("\n") ? kept : kept + "\n"
+        try disk.replaceContents(of: path, with: Array((start + "registration = closed\n").utf8))
+        console.note(
+            "accounts are lost, so '\(path)' says 'registration = closed' now; change it when everybody has their account again"
+        )
+    }
+}
+
 enum ReindexCommand {
     private struct Report: Encodable {
         let conversations: Int
@@ -190,6 +209,7 @@ enum ReindexCommand {
         let directory = try DataDirectory.path(arguments, console)
         try DataDirectory.requireStore(in: directory)
         let summary = try StoreRebuild.run(directory, .reindex, clock: console.clock, report: { console.note($0) })
+        if summary.hasLostAccounts { try ServeSettings.closeRegistration(in: directory, console) }
         let lost: Phrase =
             if summary.lostMessages > 0 {
                 .plural(
@@ -203,6 +223,7 @@ enum ReindexCommand {
                 lost: summary.lostMessages), arguments,
             "indexed \(FsckCommand.messages(summary.messages)) of "
                 + "\(FsckCommand.conversations(summary.conversations)) in \(FsckCommand.files(summary.files)); \(lost)")
-        return summary.lostMessages == 0 && !(summary.hasUnknownLoss && summary.hadDatabase) ? .success : .nothingFound
+        let mayLack = summary.hadDatabase && (summary.hasUnknownLoss || summary.hasLostRows)
+        return summary.lostMessages == 0 && !mayLack ? .success : .nothingFound
     }
 }

@@ -18,6 +18,8 @@ final class RebuiltDatabase {
     private(set) var wasMissing = false
     /// Whether there may have been messages in it that are in no log and could not be read, nor their numbers.
     private(set) var hasUnknownLoss = false
+    /// Whether rows of accounts could not be read.
+    private(set) var hasLostAccounts = false
     /// Whether rows of members, or of accounts, could not be read.
     private(set) var hasLostMembers = false
     /// Whether rows could not be read that no log has.
@@ -49,7 +51,7 @@ final class RebuiltDatabase {
         // The copy of the secret is needed. If it can't be read, nothing is changed.
         if !exists { _ = try StoreSecret.read(in: root, disk: disk) }
         isStaged = true
-        (wasMissing, hasUnknownLoss) = (!exists, !exists)
+        (wasMissing, hasUnknownLoss, hasLostAccounts) = (!exists, !exists, !exists)
         let staged = RebuiltDatabase.stagedPath(root)
         try disk.removeDatabase(staged)
         let connection = try Connection(path: staged, role: .writer, disk: disk)
@@ -127,13 +129,14 @@ final class RebuiltDatabase {
             }
             // The logs have dictionaries, too.
             hasLostRows = !incomplete.subtracting(["dictionary"]).isEmpty
-            hasLostMembers = !incomplete.isDisjoint(with: ["membership", "account"])
+            hasLostAccounts = incomplete.contains("account")
+            hasLostMembers = hasLostAccounts || incomplete.contains("membership")
             // Without these tables, nothing says which messages the journal held behind the end of a log.
             hasUnknownLoss =
                 version == 0 || !incomplete.isDisjoint(with: JournalTables.names + ["conversation"])
         } catch let error as SQLiteError where error.path == path && error.reason != .newerSchema && error.isOfContent {
             report("no table of '\(path)' can be read: \(error.message)")
-            (hasUnknownLoss, hasLostRows, hasLostMembers) = (true, true, true)
+            (hasUnknownLoss, hasLostRows, hasLostAccounts, hasLostMembers) = (true, true, true, true)
         }
     }
 

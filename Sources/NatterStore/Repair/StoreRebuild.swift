@@ -32,7 +32,9 @@ public final class StoreRebuild {
         public var hasUnknownLoss = false
         /// Whether rows of the database were lost that no log has, such as accounts, sessions or blocked users.
         public var hasLostRows = false
-        /// Whether there was a database. Who makes the index again without one knows that it is gone.
+        /// Whether rows of accounts were lost: their names, except those of senders, could be registered by anybody.
+        public var hasLostAccounts = false
+        /// Whether there was a database. Without one, it is known to be gone before the index is made again.
         public var hadDatabase = true
     }
 
@@ -110,7 +112,7 @@ public final class StoreRebuild {
             try ImportStaging(root: root, disk: disk).recover(connection, report: report)
         }
         let survey = try LogSurvey(root, store: database.storeID(), disk: disk, connection: connection)
-        summary.hasLostRows = database.hasLostRows
+        (summary.hasLostRows, summary.hasLostAccounts) = (database.hasLostRows, database.hasLostAccounts)
         if database.hasUnknownLoss {
             (summary.hasUnknownLoss, summary.hadDatabase) = (true, !database.wasMissing)
             report(
@@ -156,7 +158,8 @@ public final class StoreRebuild {
             let orphans = Set(journal.records.keys).subtracting(logs.map(\.identity.number))
             if !orphans.isEmpty {
                 summary.hasUnknownLoss = true
-                report("messages of the journal are lost, because nothing tells any more whose conversations they are of")
+                report(
+                    "messages of the journal are lost, because nothing tells any more whose conversations they are of")
             }
             let events = unknownEvents(
                 of: known, logs.map(\.log), journal, survey, hasLostMembers: database.hasLostMembers)

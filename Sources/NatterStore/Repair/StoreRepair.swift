@@ -15,6 +15,8 @@ public enum StoreRepair {
         public var hasUnknownLoss = false
         /// Whether rows of the database were lost that no log has.
         public var hasLostRows = false
+        /// Whether accounts were among them.
+        public var hasLostAccounts = false
     }
 
     /// - Parameters:
@@ -40,7 +42,8 @@ public enum StoreRepair {
             }
             return Summary(
                 found: found, left: left, newlyLostMessages: rebuilt.newlyLostMessages,
-                hasUnknownLoss: rebuilt.hasUnknownLoss, hasLostRows: rebuilt.hasLostRows)
+                hasUnknownLoss: rebuilt.hasUnknownLoss, hasLostRows: rebuilt.hasLostRows,
+                hasLostAccounts: rebuilt.hasLostAccounts)
         }
     }
 }

@@ -43,7 +43,9 @@ struct DamagedOutboxTests {
         _ = try outbox.add((1...60).map(request), at: Timestamp(milliseconds: 1))
         let file = outbox.location.databasePath
         let bytes = try damage(file)
-        for attempt in [{ _ = try self.ids(outbox) }, { _ = try outbox.add([self.request(61)], at: Timestamp(milliseconds: 2)) }] {
+        for attempt in [
+            { _ = try self.ids(outbox) }, { _ = try outbox.add([self.request(61)], at: Timestamp(milliseconds: 2)) },
+        ] {
             let error = #expect(throws: OutboxError.self) { try attempt() }
             #expect(error.map { "\($0)" }?.contains("move it away") == true)
         }
@@ -78,6 +80,8 @@ struct DamagedOutboxTests {
         let sync = alice("sync")
         #expect(sync.code == 74 && sync.errors.contains("outbox.db' is damaged"), "\(sync)")
         #expect(try alice.texts("log", "--offline").contains("for alice"))
+        let sent = alice("send", "now")
+        #expect(sent.code == 0 && sent.errors.contains("outbox.db' is damaged"), "\(sent)")
     }
 
     @Test(

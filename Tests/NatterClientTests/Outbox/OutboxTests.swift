@@ -283,18 +283,6 @@ struct OutboxTests {
         #expect(try difference(alice.texts(), lines + ["after"]) == nil)
     }
 
-    @Test("a damaged outbox is said, and hinders no other command")
-    func damaged() throws {
-        #expect(alice("send", "--queue", "--offline", "one").code == 0)
-        let path = "\(alice.outbox.location.directory)/outbox.db"
-        try PosixDisk().open(path, .readWrite).write([UInt8](repeating: 0x55, count: 8_192), at: 0)
-        let outcome = alice("send", "two")
-        #expect(outcome.code == 0 && outcome.errors.contains("outbox.db.damaged"))
-        #expect(alice("send", "--queue", "three").code == 0)
-        #expect(alice("outbox", "ls") == .silent)
-        #expect(try alice.texts() == ["two", "three"])
-    }
-
     @Test("a message that got no answer and is older than the server keeps ids waits for its user")
     func doubtful() throws {
         func request(_ text: String) -> SendRequest { SendRequest(conversation: "general", text: text, id: text) }

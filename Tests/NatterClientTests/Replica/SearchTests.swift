@@ -80,7 +80,7 @@ struct ReplicaSearchTests {
         let disk = PosixDisk()
         let file = try disk.open(location.searchPath, .readWrite)
         for page in 1..<Int(try file.size() / 4_096) where page % 3 == 0 {
-            try file.write([UInt8](repeating: 7, count: 100), at: UInt64(page * 4_096 + 50))
+            try file.write([UInt8](repeating: 7, count: 100), at: UInt64(page * 4_096))
         }
         #expect(try search("plum", replica) == before)
         #expect(try ReplicaIndexing.run(at: location))

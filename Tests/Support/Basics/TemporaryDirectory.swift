@@ -130,7 +130,7 @@ package enum Files {
         return lstat(path, &status) == 0 ? status : nil
     }
 
-    /// Changes two bits of one byte in place. A single one could be flipped back.
+    /// Changes one byte in place.
     package static func flipByte(_ path: String, at offset: Int) throws {
         let handle = try FileHandle(forUpdating: URL(filePath: path))
         defer { try? handle.close() }
