@@ -57,7 +57,9 @@ package struct ClientTrial: Sendable {
             if number % 2 == 0 { try run.sync() }
             try use(run)
             let judge = try ClientJudge(run)
-            return try PowerLoss(disk).judgeStates(seed: seed, from: mark, share: share) { try judge.judge($0) }
+            return try PowerLoss(disk).judgeStates(seed: seed, from: mark, share: share) {
+                try judge.judge($0, mayGoBack: true)
+            }
         } catch {
             throw Violation("seed \(seed), replica, \(end) at call \(number): \(error)")
         }

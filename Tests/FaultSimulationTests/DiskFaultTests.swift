@@ -89,7 +89,7 @@ struct DiskFaultTests {
     }
 
     @Test(
-        "a client that ended anywhere, and others after it on the same machine, lose nothing when the power goes then",
+        "a client that ended anywhere, and others after it on the same machine: a sync and the outbox lose nothing when the power goes then",
         arguments: seeds(28...28), RestartTrial.End.allCases)
     func clientAgain(seed: UInt64, end: RestartTrial.End) throws {
         // This is about unsynced writes; an outbox takes little time.
