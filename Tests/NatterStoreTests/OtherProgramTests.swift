@@ -41,6 +41,7 @@ struct OtherProgramTests {
         try store.fill(100)
         try store.seal()
         for number in 1...40 { try store.post(["message \(number)"]) }
+        try store.post(["from bob"], by: "bob")
         try store.post(["for bob"], to: "@bob")
         return store
     }
@@ -106,7 +107,7 @@ struct OtherProgramTests {
         for place in (root - 1) * 4_096..<root * 4_096 { bytes[place] = 0xA5 }
         try disk.replaceContents(of: path, with: bytes)
         let failure = #expect(throws: StoreOpenError.self) { _ = try TestStore(store.directory) }
-        #expect(failure?.phrase.english.contains("natterd reindex") == true)
+        #expect(failure.map { "\($0)".contains("natterd reindex") } == true)
         var lines: [String] = []
         let summary = try StoreRebuild.run(store.directory, .reindex) { lines.append("\($0)") }
         #expect(summary.hasLostRows && summary.hasLostAccounts)
@@ -126,7 +127,7 @@ struct OtherProgramTests {
         }
         store.store.dropReaders()
         let failure = #expect(throws: StoreError.self) { _ = try store.all() }
-        if case .damagedDatabase? = failure {} else { Issue.record("\(failure, default: "nothing")") }
+        guard case .damagedDatabase? = failure else { throw Failure("\(failure, default: "nothing was thrown")") }
         #expect(store.store.isFailed)
     }
 }

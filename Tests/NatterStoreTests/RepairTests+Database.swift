@@ -102,7 +102,7 @@ extension RepairTests {
         try copy(path, to: path + ".old")
         try damageFirstPage(of: "read_mark", store.directory)
         try copy(path + ".old", to: rebuilt)
-        try Connection(path: rebuilt, role: .writer).execute("DELETE FROM batch")
+        try Connection(path: rebuilt, role: .writer).execute("DELETE FROM batch_a")
         // Then a repair makes another one
         _ = try StoreRepair.run(store.directory) { _ in }
         #expect(try TestStore(store.directory).all() == all)
@@ -168,7 +168,7 @@ extension RepairTests {
         try store.reopen { directory in
             let connection = try Connection(path: directory + "/store.db", role: .writer)
             try connection.execute("DELETE FROM account WHERE name='bob'; DELETE FROM conversation WHERE kind=1")
-            try connection.execute("DELETE FROM batch; DELETE FROM change; DELETE FROM read_mark")
+            try connection.execute("DELETE FROM batch_a; DELETE FROM change; DELETE FROM read_mark")
             if table == "read_mark" { try connection.run("INSERT INTO read_mark VALUES (2,?,1,0)", group) }
             if table != "token" { try connection.execute("DELETE FROM token") }
             if table != "membership" { try connection.execute("DELETE FROM membership") }

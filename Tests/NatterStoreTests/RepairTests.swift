@@ -247,7 +247,7 @@ struct RepairTests {
                 let place = bytes.count - 30
                 bytes[place] ^= 1
                 blobs.append(bytes)
-                try connection.run("UPDATE batch SET data=? WHERE number=?", bytes, number)
+                try connection.run("UPDATE batch_a SET data=? WHERE number=?", bytes, number)
             }
         }
         #expect(blobs.count == 2)
@@ -289,7 +289,7 @@ struct RepairTests {
             // The first of the texts is there as it was written.
             let place = try #require(bytes.indices.first { bytes[$0...].starts(with: "message 1 of".utf8) })
             bytes[place] ^= 1
-            try connection.run("UPDATE batch SET data=? WHERE number=?", bytes, number)
+            try connection.run("UPDATE batch_a SET data=? WHERE number=?", bytes, number)
         }
         var found: [StoreDamage] = []
         #expect(try repair(store.directory, &found).newlyLostMessages == 60)
@@ -369,7 +369,7 @@ struct RepairTests {
         do {
             let connection = try Connection(path: store.directory + "/store.db", role: .writer)
             try connection.execute(
-                "DELETE FROM batch WHERE number IN (SELECT number FROM batch ORDER BY number LIMIT 2 OFFSET 3)")
+                "DELETE FROM batch_a WHERE number IN (SELECT number FROM batch_a ORDER BY number LIMIT 2 OFFSET 3)")
         }
         #expect(throws: StoreOpenError.self) { _ = try TestStore(store.directory) }
         var found: [StoreDamage] = []

@@ -102,41 +102,4 @@ struct SealedBatchTests {
         bytes.append(littleEndian: Checksum.crc32c(bytes))
         #expect(throws: FormatViolation.self, "seed \(seed)") { _ = try SealedBatchTests.texts(bytes) }
     }
-
-    @Test("a store whose rows an earlier natterd wrote is read, and its rows stay as they are")
-    func earlier() throws {
-        let store = try TestStore()
-        try store.post((1...40).map { "message \($0) of a conversation that goes on for a while" })
-        let all = try store.all()
-        store.store.close()
-        let path = store.directory + "/store.db"
-        do {
-            let connection = try Connection(path: path, role: .writer)
-            let select = try connection.statement("SELECT number,data FROM batch")
-            #expect(try select.step())
-            let (number, sealed) = (select.int64(0), select.blob(1))
-            select.reset()
-            var batch = Batch()
-            var former: SaltSource?
-            try sealed.withUnsafeBytes { bytes in
-                // All are of one conversation.
-                try SealedBatch.decode(bytes) { entry in
-                    batch.append(conversation: entry.conversation, entry.record, after: former, key: entry.key)
-                    former = entry.record.salt
-                }
-            }
-            #expect(sealed.count < batch.bytes.count)
-            try connection.run("UPDATE batch SET data=? WHERE number=?", SealedBatchTests.plain(batch), number)
-            try connection.execute(
-                """
-                DROP INDEX import_key_seq;
-                ALTER TABLE erasure DROP COLUMN author;
-                PRAGMA user_version=\(StoreSchema.current.steps.count - 2)
-                """)
-        }
-        let next = try TestStore(store.directory)
-        #expect(try next.all() == all)
-        next.store.close()
-        #expect(try StoreCheck.run(store.directory) { Issue.record("\($0)") }.damages == 0)
-    }
 }

@@ -156,8 +156,8 @@ final class RebuiltPeople {
             INSERT INTO conversation (number,id,kind,name,name_key,is_open,user_a,user_b,is_deleted,sealed_hash)
             VALUES (?,?,?,?,?,?,?,?,?,?)
             """)
-        if number == nil { highest.conversation += 1 }
-        let number = number ?? highest.conversation
+        let number = number ?? highest.conversation + 1
+        highest.conversation = max(highest.conversation, number)
         try insert.run(
             number, id.bytes, Int(origin.kind.rawValue), name, NameRule.caseKey(name), origin.history.isOpen,
             pair?.first.rawValue, pair?.second.rawValue, origin.history.isDeleted, HashChain.start(of: id).bytes)

@@ -147,7 +147,8 @@ public final class StoreRebuild {
             let firstIsFree = !known.contains { $0.identity.number == StoreRebuild.firstNumber }
             var ids = survey.conversations
             if firstIsFree, journal.records[StoreRebuild.firstNumber] != nil { ids.insert(general) }
-            for id in ids.subtracting(known.map(\.identity.id)).sorted() {
+            ids.subtract(known.map(\.identity.id))
+            for id in ids.intersection([general]) + ids.subtracting([general]).sorted() {
                 let number = id == general && firstIsFree ? StoreRebuild.firstNumber : nil
                 let identity = try people.conversation(id, origin(id, store, survey), as: number)
                 let log = try rebuild(identity, nil, store, survey, journal, connection)
