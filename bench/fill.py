@@ -15,7 +15,7 @@ def group(n, owner, name):
     db.execute("INSERT INTO conversation (number,id,kind,name,name_key,sealed_hash) VALUES (?,?,1,?,?,?)",
         (1000 + n, id, name, name, hashlib.blake2b(id, digest_size=32).digest()))
     for member in {owner, *range(1000, 1000 + min(accounts, 2))}:
-        db.execute("INSERT OR IGNORE INTO membership VALUES (?,?,1,1)", (1000 + n, member))
+        db.execute("INSERT OR IGNORE INTO membership (conversation,account,is_admin,since_commit) VALUES (?,?,1,1)", (1000 + n, member))
 for n in range(teams): group(2 * n, alice, f"team{n:06}")
 for n in range(crews): group(2 * n + 1, 1002, f"crew{n:06}")
 db.commit()

@@ -35,6 +35,12 @@ extension CommandSpec {
                 "sessions that an account may have, 100 by default; a further one ends the oldest unused"),
             .option("max-groups", value: "N", "groups that an account may create, 1,000 by default"),
             .option(
+                "max-groups-by-others", value: "N",
+                "groups that others may add an account to, as long as it does not use them, 2,000 by default"),
+            .option(
+                "max-groups-by-one", value: "N",
+                "the same for each account that adds it, 200 by default"),
+            .option(
                 "max-members-per-day", value: "N",
                 "users that an account may add to groups in a day, 10,000 by default"),
             .option("messages-per-minute", value: "N", "messages that an account may send in a minute"),

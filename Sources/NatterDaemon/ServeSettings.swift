@@ -186,6 +186,7 @@ struct ServeSettings: Equatable {
         let bytes = Int64(Limits.textBytes.upperBound)...1_000_000_000_000_000
         return [
             ("max-tokens", \.tokens, counts), ("max-sessions", \.sessions, counts), ("max-groups", \.groups, counts),
+            ("max-groups-by-others", \.groupsByOthers, counts), ("max-groups-by-one", \.groupsByOne, counts),
             ("max-members-per-day", \.membersPerDay, counts),
             ("messages-per-minute", \.messagesPerMinute, counts), ("bytes-per-day", \.bytesPerDay, bytes),
             ("requests-per-second", \.requestsPerSecond, counts),

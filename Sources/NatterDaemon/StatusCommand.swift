@@ -75,6 +75,8 @@ enum StatusCommand {
             case "tokens": add("most tokens", value)
             case "sessions": add("most sessions", limit.limit.map { "\($0), \(refused) ended" } ?? value)
             case "groups": add("most groups", value)
+            case "groups_by_others": add("most groups by others", value)
+            case "groups_by_one": add("most groups by one", value)
             case "members_per_day": add("members a day", value)
             case "messages_per_minute": add("messages a minute", value)
             case "bytes_per_day": add("bytes a day", value)

@@ -9,6 +9,10 @@ public struct AccountLimits: Sendable, Equatable {
     public var sessions: Int? = 100
     /// Groups that the account has created and that still exist.
     public var groups: Int? = 1_000
+    /// Groups that others have added an account to, and in which it has neither read nor written.
+    public var groupsByOthers: Int? = 2_000
+    /// How many of these one account may have added it to.
+    public var groupsByOne: Int? = 200
     /// Users that the account adds to groups, itself included, in a day. Creating a group counts as one.
     public var membersPerDay: Int? = 10_000
     public var messagesPerMinute: Int?
@@ -24,6 +28,8 @@ public struct AccountLimits: Sendable, Equatable {
         case .tokens: tokens
         case .sessions: sessions
         case .groups: groups
+        case .groupsByOthers: groupsByOthers
+        case .groupsByOne: groupsByOne
         case .membersPerDay: membersPerDay
         case .messagesPerMinute: messagesPerMinute
         case .bytesPerDay: bytesPerDay
@@ -38,6 +44,8 @@ public struct AccountLimits: Sendable, Equatable {
 public struct LimitReport: Sendable, Equatable {
     public enum Kind: String, Sendable, CaseIterable, Codable {
         case tokens, sessions, groups
+        case groupsByOthers = "groups_by_others"
+        case groupsByOne = "groups_by_one"
         case membersPerDay = "members_per_day"
         case messagesPerMinute = "messages_per_minute"
         case bytesPerDay = "bytes_per_day"
@@ -135,13 +143,26 @@ final class Quotas: Sendable {
         }
     }
 
+    /// Throws if a user is in as many groups as `adder` may add them to, or as all others together may.
+    ///
+    /// - Parameter unused: how many groups each account has added the user to in which the user has neither read nor written.
+    func checkGroups(of user: UserName, _ unused: [AccountID: Int], addedBy adder: AccountID) throws(StoreError) {
+        try check(.groupsByOne, unused[adder] ?? 0) { _ in
+            "'\(user.text)' does not use the groups that you have added them to, and you may add them to no more"
+        }
+        try check(.groupsByOthers, unused.values.reduce(0, +)) { _ in
+            "'\(user.text)' is in too many groups that others have added them to and that they do not use"
+        }
+    }
+
     private func check(
         _ kind: LimitReport.Kind, _ count: Int, _ phrase: (Int) -> Phrase
     ) throws(StoreError) {
         try state.withLock { state throws(StoreError) in
             guard let limit = state.limits[kind], count >= limit else { return }
             state.refused[kind, default: 0] += 1
-            throw .slowDown(phrase(count), seconds: Quotas.longWaitSeconds)
+            let isOfOthers = kind == .groupsByOne || kind == .groupsByOthers
+            throw isOfOthers ? .quota(phrase(count)) : .slowDown(phrase(count), seconds: Quotas.longWaitSeconds)
         }
     }
 

@@ -22,6 +22,8 @@ final class ConversationState {
     struct Membership: Sendable {
         var isAdmin: Bool
         var since: Commit
+        /// The account that added the member; nil for members who joined or created the group themselves.
+        var adder: AccountID?
     }
 
     /// The lowest seq that is kept. In a conversation that keeps none, the seq after the head.

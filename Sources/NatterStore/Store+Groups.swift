@@ -16,6 +16,8 @@ public struct GroupView: Sendable, Equatable {
     public let isOpen: Bool
     public let isMember: Bool
     public let isAdmin: Bool
+    /// The user who added this one to it.
+    public let addedBy: String?
     public let memberCount: Int
     public let retention: Retention
 }
@@ -110,7 +112,7 @@ extension Store {
         _ user: String, in name: String, id: ConversationID? = nil, isAdmin: Bool?, mayAdd: Bool,
         by principal: Principal, _ completion: @escaping Completion<ConversationView>
     ) {
-        changeGroup(principal, completion) { state, builder throws(StoreError) in
+        changeGroup(principal, completion) { [self] state, builder throws(StoreError) in
             let group = try state.groupToJoin(name, id: id, user, isAdmin, principal)
             guard let account = state.account(named: user) else { throw .noSuchUser(user) }
             let number = group.identity.number
@@ -121,8 +123,13 @@ extension Store {
                 guard mayAdd else { throw .notInGroup(account.name.text, group: group.name) }
                 if account.blocked.contains(principal.account) { throw .blockedByMember(account.name.text) }
             }
+            let isAdded = old == nil && account.id != principal.account
+            if isAdded {
+                try quotas.checkGroups(of: account.name, state.unusedGroups(of: account), addedBy: principal.account)
+            }
             let new = ConversationState.Membership(
-                isAdmin: isAdmin ?? old?.isAdmin ?? false, since: old?.since ?? builder.commit)
+                isAdmin: isAdmin ?? old?.isAdmin ?? false, since: old?.since ?? builder.commit,
+                adder: isAdded ? principal.account : old?.adder)
             if let old, old.isAdmin == new.isAdmin { return (.nothing, group.name) }
             if old?.isAdmin == true, !new.isAdmin { try group.checkOtherAdmin(than: account.id, state) }
             var decision = Decision(
@@ -187,10 +194,11 @@ extension Store {
                 return nil
             }
             let membership = group.members[principal.account.rawValue]
+            let adder = membership?.adder.flatMap { state.accounts[$0] }
             return GroupView(
                 name: group.name, id: group.identity.id, isOpen: group.isOpen, isMember: membership != nil,
-                isAdmin: membership?.isAdmin ?? false, memberCount: group.members.count,
-                retention: state.retention(of: group))
+                isAdmin: membership?.isAdmin ?? false, addedBy: adder?.isErased == false ? adder?.name.text : nil,
+                memberCount: group.members.count, retention: state.retention(of: group))
         }
         return GroupPage(
             groups: groups, more: entries.count > page.count, next: groups.last?.name ?? page.last?.name ?? after)
@@ -306,6 +314,23 @@ extension StoreState {
             throw .noSuchUser(user)
         }
         return try group(name, id: id, .administer, for: principal)
+    }
+}
+
+extension StoreState {
+    /// How many groups each account has added a user to in which the user has neither read nor written.
+    ///
+    /// It looks at all conversations of the user, and is called for each user who is added to a group. So neither posts nor reads
+    /// have to keep a count.
+    func unusedGroups(of user: AccountState) -> [AccountID: Int] {
+        var counts: [AccountID: Int] = [:]
+        for number in user.conversations {
+            guard let group = conversations[number], let adder = group.members[user.id.rawValue]?.adder,
+                user.reads[number] == nil, group.sent[user.name.text] ?? 0 == 0
+            else { continue }
+            counts[adder, default: 0] += 1
+        }
+        return counts
     }
 }
 

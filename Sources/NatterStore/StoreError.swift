@@ -55,6 +55,8 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
     case slowDown(Phrase, seconds: Int)
     /// A search query that is malformed.
     case badQuery(Phrase)
+    /// Beyond a limit that is not the asker's own.
+    case quota(Phrase)
     case badCursor(Phrase)
     case cursorExpired(Phrase)
     /// A cursor that is below the first message that is kept.
@@ -89,7 +91,7 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
         case .badInvite: "registration needs an invitation, and this one is not valid"
         case .blocked(let name): "'\(name)' does not take messages from you"
         case .blockedByMember(let name): "'\(name)' has blocked you, so you can't add them to a group"
-        case .slowDown(let why, _): why
+        case .slowDown(let why, _), .quota(let why): why
         case .lastAdmin(let name): "the last admin of '\(name)' can neither leave nor be demoted; promote another first"
         case .lastServerAdmin(let name):
             "'\(name)' is the server's last admin and can be neither disabled nor demoted; promote another user first"

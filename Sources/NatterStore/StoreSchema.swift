@@ -177,5 +177,7 @@ enum StoreSchema {
         CREATE TABLE batch_b (number INTEGER PRIMARY KEY, data BLOB NOT NULL);
         CREATE VIEW batch AS SELECT number,data FROM batch_a UNION ALL SELECT number,data FROM batch_b;
         """,
+        // 11: the user who added a member to a group.
+        "ALTER TABLE membership ADD COLUMN adder INTEGER;",
     ])
 }

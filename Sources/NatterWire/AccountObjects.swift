@@ -66,16 +66,24 @@ public struct GroupObject: Codable, Sendable, Equatable {
     /// Whether the asker is a member, and whether an admin of it.
     public var member: Bool
     public var admin: Bool
+    /// The user who added the asker; nil for a group that the asker has joined or created.
+    public var addedBy: String?
     /// How many members it has.
     public var members: Int
     /// How long its messages are kept, such as `90d`; nil if that is for ever.
     public var retain: String?
 
+    enum CodingKeys: String, CodingKey {
+        case name, id, open, member, admin, members, retain
+        case addedBy = "added_by"
+    }
+
     public init(
-        name: String, id: String, open: Bool, member: Bool, admin: Bool, members: Int, retain: String? = nil
+        name: String, id: String, open: Bool, member: Bool, admin: Bool, addedBy: String? = nil, members: Int,
+        retain: String? = nil
     ) {
         (self.name, self.id, self.open, self.member) = (name, id, open, member)
-        (self.admin, self.members, self.retain) = (admin, members, retain)
+        (self.admin, self.addedBy, self.members, self.retain) = (admin, addedBy, members, retain)
     }
 }
 

@@ -12,6 +12,7 @@ public enum ErrorCode: String, Sendable, CaseIterable {
     case notAMember = "not_a_member"
     case blocked
     case registrationClosed = "registration_closed"
+    case quota
     case notFound = "not_found"
     case noSuchUser = "no_such_user"
     case noSuchConversation = "no_such_conversation"
@@ -42,7 +43,7 @@ public enum ErrorCode: String, Sendable, CaseIterable {
         switch self {
         case .badRequest, .badJSON, .badCursor: 400
         case .unauthorized, .badCredentials: 401
-        case .forbidden, .notAMember, .blocked, .registrationClosed: 403
+        case .forbidden, .notAMember, .blocked, .registrationClosed, .quota: 403
         case .notFound, .noSuchUser, .noSuchConversation, .noSuchMessage: 404
         case .methodNotAllowed: 405
         case .nameTaken, .idReused, .lastAdmin, .notTried: 409

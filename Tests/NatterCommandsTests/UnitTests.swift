@@ -37,7 +37,9 @@ struct ExitCodesTests {
             case .badRequest, .badJSON, .badCursor, .nameTaken, .idReused, .notTried, .cursorExpired, .tooLarge,
                 .badAbout, .badName, .badText, .badID, .weakPassword:
                 65
-            case .unauthorized, .badCredentials, .forbidden, .notAMember, .blocked, .registrationClosed, .lastAdmin: 77
+            case .unauthorized, .badCredentials, .forbidden, .notAMember, .blocked, .registrationClosed, .quota,
+                .lastAdmin:
+                77
             case .noSuchUser, .noSuchConversation, .noSuchMessage: 67
             case .notFound, .methodNotAllowed, .unsupportedMediaType: 76
             case .slowDown, .busy, .diskFull: 75

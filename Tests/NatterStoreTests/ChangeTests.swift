@@ -37,6 +37,7 @@ struct ChangeTests {
                     accounts: AccountPair(one, other))),
             .groupChanged(5, name: "crew", isOpen: true), .groupDeleted(5),
             .memberPut(one, in: 5, ConversationState.Membership(isAdmin: true, since: Commit(77))),
+            .memberPut(one, in: 5, ConversationState.Membership(isAdmin: false, since: Commit(77), adder: other)),
             .memberRemoved(one, from: 5), .contactSet(one, peer: other, isContact: false),
             .blockSet(one, peer: other, isBlocked: true),
             .readMarked(one, in: 5, ReadMark(seq: Seq(1 << 40), ownBefore: 3)),

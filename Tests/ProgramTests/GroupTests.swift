@@ -157,6 +157,34 @@ struct GroupTests {
         #expect(try said(world.alice, in: "lunch").last == "* carol left")
     }
 
+    @Test("'group leave --blocked' leaves the groups that a blocked user has added one to, and no others")
+    func leaveBlocked() throws {
+        let world = try World()
+        for group in ["spam1", "spam2"] {
+            try expect(world.bob("group", "create", group))
+            try expect(world.bob("group", "add", group, "alice"))
+        }
+        try expect(world.bob("group", "create", "lunch", "--open"))
+        try expect(world.alice("group", "join", "lunch"))
+        try expect(world.carol("group", "create", "ops"))
+        try expect(world.carol("group", "add", "ops", "alice"))
+        let adders = try world.alice("group", "ls").lines.map { $0.split(separator: " ").last.map(String.init) }
+        #expect(adders == ["-", "carol", "bob", "bob"])
+        try expect(world.alice("block", "bob"))
+        let left = try world.alice("group", "leave", "--blocked")
+        #expect(left.code == 0 && left.errors.isEmpty)
+        #expect(try world.alice("group", "ls", "--json").objects().map { $0[string: "name"] } == ["lunch", "ops"])
+        #expect(try world.alice("group", "leave", "--blocked").code == 0)
+        // Bob, whom she blocks, adds her to no more
+        try expect(world.bob("group", "create", "spam3"))
+        let refused = try world.bob("group", "add", "spam3", "alice")
+        #expect(refused.code == 77 && refused.errors.contains("has blocked you"))
+        // Either a group or the option
+        for words in [["group", "leave"], ["group", "leave", "ops", "--blocked"]] {
+            #expect(try world.alice.run(words).code == 64)
+        }
+    }
+
     @Test("a renamed group keeps its history, cursor files and read marks")
     func rename() throws {
         let world = try grouped()

@@ -41,6 +41,7 @@ const labels = {
 };
 const limits = {
   tokens: 'Tokens of an account, at most', sessions: 'Sessions of an account, at most', groups: 'Groups made by an account, at most',
+  groups_by_others: 'Groups that others add an account to, at most', groups_by_one: 'Groups that one account adds another to, at most',
   members_per_day: 'Members added in a day, at most', messages_per_minute: 'Messages in a minute, at most',
   bytes_per_day: 'Bytes of text in a day, at most', requests_per_second: 'Requests in a second, at most',
 };

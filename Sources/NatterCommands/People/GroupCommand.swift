@@ -29,8 +29,8 @@ enum GroupCommand {
     private static let list = CommandSpec(
         "ls", aliases: ["list"], "list your groups and those that you can join",
         description: [
-            "Print each group's name, 'admin', 'member' or '-', 'open' or 'private', and the number of its members. With "
-                + "--json: the objects."
+            "Print each group's name, 'admin', 'member' or '-', 'open' or 'private', the number of its members, and who added "
+                + "you to it, or '-' if you joined or created it. With --json: the objects."
         ],
         run: inContext { context in
             let groups = try context.api().groups()
@@ -41,7 +41,7 @@ enum GroupCommand {
                     Column("NAME") { $0.name },
                     Column("ROLE") { $0.admin ? output.word("admin") : $0.member ? output.word("member") : "-" },
                     Column("ACCESS") { output.word($0.open ? "open" : "private") },
-                    Column("MEMBERS", .right) { "\($0.members)" },
+                    Column("MEMBERS", .right) { "\($0.members)" }, Column("ADDED BY") { $0.addedBy ?? "-" },
                 ])
             return .success
         })
@@ -146,17 +146,36 @@ enum GroupCommand {
 
     private static let leave = CommandSpec(
         "leave", "leave a group",
-        operands: [groupOperand],
+        options: [.flag("blocked", "leave all groups that users whom you block have added you to")],
+        operands: [.optional("GROUP", "the group")],
         description: [
             "Leave a group. What you have synced stays. If you are the last admin, promote another member "
                 + "first."
         ],
+        examples: [Example("natter group leave --blocked", "leave the groups that blocked users have added you to")],
         run: inContext { context in
-            let group = context.arguments.required("GROUP")
+            let (group, isOfBlocked) = (context.arguments.operand("GROUP"), context.arguments.flag("blocked"))
+            guard (group != nil) != isOfBlocked else {
+                throw context.arguments.error("'group leave' takes either a group or --blocked")
+            }
             let api = try context.api()
-            try api.removeMember(try context.ownName(api), fromGroup: group)
-            context.forgetGroups()
-            context.confirm("left '\(group)'")
+            let own = try context.ownName(api)
+            defer { context.forgetGroups() }
+            func leave(_ group: String) throws {
+                try api.removeMember(own, fromGroup: group)
+                context.confirm("left '\(group)'")
+            }
+            if let group {
+                try leave(group)
+                return .success
+            }
+            let blocked = Set(try api.blocked().map(\.name))
+            let groups = try api.groups().filter { $0.member && $0.addedBy.map(blocked.contains) == true }
+            var failure: (any Error)?
+            // A group of which one is the last admin keeps nobody in the others.
+            for group in groups { do { try leave(group.name) } catch { failure = failure ?? error } }
+            if let failure { throw failure }
+            if groups.isEmpty { context.confirm("no user whom you block has added you to a group") }
             return .success
         })
 

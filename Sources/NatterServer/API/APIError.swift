@@ -37,6 +37,7 @@ struct APIError: Error {
             case .badInvite: .registrationClosed
             case .blocked, .blockedByMember: .blocked
             case .slowDown: .slowDown
+            case .quota: .quota
             case .lastAdmin, .lastServerAdmin: .lastAdmin
             case .nameTaken: .nameTaken
             case .badName: .badName

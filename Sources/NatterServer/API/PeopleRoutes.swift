@@ -56,7 +56,8 @@ enum PeopleRoutes {
         let objects = page.groups.map {
             GroupObject(
                 name: $0.name, id: $0.id.description, open: $0.isOpen, member: $0.isMember, admin: $0.isAdmin,
-                members: $0.memberCount, retain: $0.retention.days == nil ? nil : $0.retention.description)
+                addedBy: $0.addedBy, members: $0.memberCount,
+                retain: $0.retention.days == nil ? nil : $0.retention.description)
         }
         call.respond(list: objects, GroupList(groups: objects, more: page.more, next: page.next))
     }

@@ -88,11 +88,13 @@ extension Change {
             output.byte(11)
             output.put(number)
         case .memberPut(let account, let number, let membership):
-            output.byte(12)
+            // Kind 12 is a member whom nobody added.
+            output.byte(membership.adder == nil ? 12 : 40)
             output.put(account.rawValue)
             output.put(number)
             output.put(membership.isAdmin)
             output.put(membership.since.rawValue)
+            if let adder = membership.adder { output.put(adder.rawValue) }
         case .memberRemoved(let account, let number):
             output.byte(13)
             output.put(account.rawValue)
@@ -229,10 +231,12 @@ extension Change {
         case 32: return try decodeConversation(&input, hasMaker: true)
         case 10: return .groupChanged(try input.signed(), name: try input.text(), isOpen: try input.bool())
         case 11: return .groupDeleted(try input.signed())
-        case 12:
+        case 12, 40:
             return .memberPut(
                 try input.account(), in: try input.signed(),
-                ConversationState.Membership(isAdmin: try input.bool(), since: Commit(try input.unsigned())))
+                ConversationState.Membership(
+                    isAdmin: try input.bool(), since: Commit(try input.unsigned()),
+                    adder: kind == 40 ? try input.account() : nil))
         case 13: return .memberRemoved(try input.account(), from: try input.signed())
         case 14: return .contactSet(try input.account(), peer: try input.account(), isContact: try input.bool())
         case 15: return .blockSet(try input.account(), peer: try input.account(), isBlocked: try input.bool())

@@ -177,10 +177,11 @@ extension Change {
         case .memberPut(let account, let number, let membership):
             try rows.run(
                 """
-                INSERT INTO membership (conversation,account,is_admin,since_commit) VALUES ($1,$2,$3,$4)
+                INSERT INTO membership (conversation,account,is_admin,since_commit,adder) VALUES ($1,$2,$3,$4,$5)
                 ON CONFLICT (conversation,account)
-                DO UPDATE SET is_admin=excluded.is_admin, since_commit=excluded.since_commit
-                """, number, account.rawValue, membership.isAdmin, membership.since.rawValue)
+                DO UPDATE SET is_admin=excluded.is_admin, since_commit=excluded.since_commit, adder=excluded.adder
+                """, number, account.rawValue, membership.isAdmin, membership.since.rawValue,
+                membership.adder?.rawValue)
         case .memberRemoved(let account, let number):
             try rows.run(
                 "DELETE FROM membership WHERE conversation=$1 AND account=$2", number, account.rawValue)

@@ -98,10 +98,11 @@ struct StateLoader {
 
     private func loadConversations(_ state: inout StoreState) throws {
         var members: [Int64: [Int64: ConversationState.Membership]] = [:]
-        let rows = try connection.statement("SELECT conversation,account,is_admin,since_commit FROM membership")
+        let rows = try connection.statement("SELECT conversation,account,is_admin,since_commit,adder FROM membership")
         while try rows.step() {
             members[rows.int64(0), default: [:]][rows.int64(1)] = ConversationState.Membership(
-                isAdmin: rows.bool(2), since: Commit(rows.uint64(3)))
+                isAdmin: rows.bool(2), since: Commit(rows.uint64(3)),
+                adder: rows.optionalInt64(4).map { AccountID(rawValue: $0) })
         }
         var (sent, dropped): ([Int64: [String: UInt64]], [Int64: [String: UInt64]]) = ([:], [:])
         let counts = try connection.statement("SELECT conversation,sender,count,dropped FROM sent")

@@ -39,8 +39,13 @@ final class AdoptedEvents {
         let subject = state.account(named: words.count > 1 ? words[1] : event.actor)
         func put(isAdmin: Bool) -> [Change] {
             guard let subject else { return [] }
-            let since = group.members[subject.id.rawValue]?.since ?? event.commit
-            return [.memberPut(subject.id, in: number, ConversationState.Membership(isAdmin: isAdmin, since: since))]
+            let old = group.members[subject.id.rawValue]
+            let adder = verb == "added" ? state.account(named: event.actor)?.id : old?.adder
+            return [
+                .memberPut(
+                    subject.id, in: number,
+                    ConversationState.Membership(isAdmin: isAdmin, since: old?.since ?? event.commit, adder: adder))
+            ]
         }
         func end(_ reason: String) -> [Change] {
             guard let subject, group.members[subject.id.rawValue] != nil else { return [] }

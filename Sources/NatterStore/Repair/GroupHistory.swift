@@ -18,7 +18,7 @@ struct GroupHistory {
         }
     }
 
-    private(set) var members: [String: (isAdmin: Bool, since: Commit)] = [:]
+    private(set) var members: [String: (isAdmin: Bool, since: Commit, adder: String?)] = [:]
     private(set) var name: String?
     private(set) var isOpen = false
     private(set) var isDeleted = false
@@ -38,13 +38,13 @@ struct GroupHistory {
         let words = event.text.split(separator: " ").map(String.init)
         let subject = words.dropFirst().first
         switch (words.first, subject) {
-        case ("created", _): members[event.actor] = (true, event.commit)
-        case ("joined", _): members[event.actor] = (false, event.commit)
+        case ("created", _): members[event.actor] = (true, event.commit, nil)
+        case ("joined", _): members[event.actor] = (false, event.commit, nil)
         case ("left", _): members[event.actor] = nil
         case ("opened", _): isOpen = true
         case ("closed", _): isOpen = false
         case ("deleted", _): isDeleted = true
-        case ("added", let subject?): members[subject] = (false, event.commit)
+        case ("added", let subject?): members[subject] = (false, event.commit, event.actor)
         case ("removed", let subject?): members[subject] = nil
         case ("promoted", let subject?): members[subject]?.isAdmin = true
         case ("demoted", let subject?): members[subject]?.isAdmin = false

@@ -19,7 +19,8 @@ final class RebuiltPeople {
     private var highest: (account: Int64, conversation: Int64)
 
     private static let accountColumns = [
-        ("account", "number"), ("token", "account"), ("membership", "account"), ("read_mark", "account"),
+        ("account", "number"), ("token", "account"), ("membership", "account"), ("membership", "adder"),
+        ("read_mark", "account"),
         ("change", "account"), ("contact", "account"), ("contact", "peer"), ("block_list", "account"),
         ("block_list", "peer"), ("conversation", "user_a"), ("conversation", "user_b"), ("conversation", "maker"),
         ("erasure", "author"),
@@ -172,10 +173,11 @@ final class RebuiltPeople {
 
     private func addMembers(_ history: GroupHistory, to group: Int64) throws(SQLiteError) {
         guard !history.isDeleted else { return }
-        let insert = try connection.statement("INSERT OR REPLACE INTO membership VALUES (?,?,?,?)")
+        let insert = try connection.statement("INSERT OR REPLACE INTO membership VALUES (?,?,?,?,?)")
         for (name, member) in history.members.sorted(by: { $0.key < $1.key })
         where name.utf8.first != ErasedAccount.mark {
-            try insert.run(group, try account(name), member.isAdmin, member.since.rawValue)
+            let adder = try member.adder.map { name throws(SQLiteError) in try account(name) }
+            try insert.run(group, try account(name), member.isAdmin, member.since.rawValue, adder)
         }
     }
 }

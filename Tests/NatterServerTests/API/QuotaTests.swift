@@ -22,11 +22,14 @@ struct QuotaTests {
         server.store.limits.first { $0.kind == kind }?.refused
     }
 
-    @Test("100 tokens and 100 sessions, 1,000 groups; messages, bytes and requests without a limit")
+    @Test(
+        "100 tokens and 100 sessions, 1,000 groups, 2,000 by others and 200 by one; messages, bytes and requests without a limit"
+    )
     func defaults() throws {
         let server = try TestServer()
         let limits = Dictionary(uniqueKeysWithValues: server.store.limits.map { ($0.kind, $0.limit) })
         #expect(limits[.tokens] == 100 && limits[.sessions] == 100 && limits[.groups] == 1_000)
+        #expect(limits[.groupsByOthers] == 2_000 && limits[.groupsByOne] == 200)
         for kind in [LimitReport.Kind.messagesPerMinute, .bytesPerDay, .requestsPerSecond] {
             #expect(limits[kind] == .some(nil))
         }
@@ -145,6 +148,52 @@ struct QuotaTests {
         #expect(try alice.post("/v1/groups", ["name": "three"]).outcome == "429 slow_down")
         #expect(try alice.send(.delete, "/v1/groups/one").status == 200)
         #expect(try alice.post("/v1/groups", ["name": "three"]).status == 201)
+    }
+
+    @Test(
+        "others add a user to so many groups, each of them to fewer; a group that the user has used, left or joined does not count"
+    )
+    func groupsByOthers() throws {
+        let server = try TestServer()
+        let (alice, bob, carol) = (try server.account("alice"), try server.account("bob"), try server.account("carol"))
+        func use() { server.store.use(limits { ($0.groupsByOthers, $0.groupsByOne) = (3, 2) }) }
+        use()
+        func add(to group: String, by adder: Client) throws -> String {
+            #expect(try adder.post("/v1/groups", ["name": .string(group)]).status == 201)
+            return try adder.send(.put, "/v1/groups/\(group)/members/bob").outcome
+        }
+        for group in ["a1", "a2"] { #expect(try add(to: group, by: alice) == "200") }
+        #expect(try add(to: "a3", by: alice) == "403 quota")
+        #expect(try add(to: "c1", by: carol) == "200")
+        #expect(try add(to: "c2", by: carol) == "403 quota")
+        #expect(refused(.groupsByOne, on: server) == 1 && refused(.groupsByOthers, on: server) == 1)
+        // A restart forgets nobody who added, and to make somebody admin changes nothing
+        #expect(
+            try alice.send(
+                .put, "/v1/groups/a1/members/bob", body: WireJSON.encode(["admin": true] as JSONValue),
+                headers: [("Content-Type", "application/json")]
+            ).status == 200)
+        server.stop()
+        try server.start()
+        use()
+        let groups = try bob.get("/v1/groups").json["groups"]?.items ?? []
+        #expect(groups.map { $0["added_by"]?.text } == ["alice", "alice", "carol"])
+        #expect(try alice.get("/v1/groups").json["groups"]?.items.first?["added_by"] == nil)
+        #expect(try alice.send(.put, "/v1/groups/a3/members/bob").outcome == "403 quota")
+        // Written, read, left: alice may add bob to as many others
+        #expect(try bob.say("hi", to: "a1").status == 201)
+        #expect(
+            try bob.send(
+                .put, "/v1/conversations/a2/read", body: WireJSON.encode(["seq": 1] as JSONValue),
+                headers: [("Content-Type", "application/json")]
+            ).status == 200)
+        for group in ["a4", "a5"] { #expect(try add(to: group, by: alice) == "200") }
+        #expect(try add(to: "a6", by: alice) == "403 quota")
+        #expect(try bob.send(.delete, "/v1/groups/a4/members/bob").status == 200)
+        #expect(try alice.send(.put, "/v1/groups/a6/members/bob").status == 200)
+        // Bob's own doing has no limit
+        #expect(try alice.post("/v1/groups", ["name": "open", "open": true]).status == 201)
+        #expect(try bob.send(.put, "/v1/groups/open/members/bob").status == 200)
     }
 
     @Test("members that an account adds in a day are counted")

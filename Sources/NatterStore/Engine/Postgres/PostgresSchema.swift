@@ -119,6 +119,8 @@ enum PostgresSchema {
         "ALTER TABLE store ADD log_start bigint; ALTER TABLE node ADD step bigint NOT NULL DEFAULT 0;",
         // An erasure finds what was imported by its seq.
         "CREATE INDEX import_key_seq ON import_key (conversation, seq);",
+        // Who added a member to a group.
+        "ALTER TABLE membership ADD adder bigint;",
     ]
     /// Servers that know so many steps note where the log begins.
     static let logStartStep = 7
