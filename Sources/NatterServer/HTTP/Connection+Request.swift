@@ -24,6 +24,7 @@ extension Connection {
         let exchange = Exchange(head: head, mailbox: loop.mailbox, connection: self)
         self.exchange = exchange
         progress = TransferProgress()
+        if head.isChunked { chunkLines = ChunkLines(from: UnsafeRawPointer(text) + headSize, turn: loop.turn) }
         switch known.plan() {
         case .refuse(let reply): return refuse(reply)
         case .refuseLater(let answer):
@@ -88,6 +89,26 @@ extension Connection {
         var parsed = try HeadParser(bytes, targetRange: start..<(start + target.count), headerCount: headerCount)
         if let authority = target.authority { parsed.replaceHost(authority) }
         return parsed
+    }
+
+    /// Refuses a body whose chunks are not what RFC 9112 allows, although the library reads them.
+    ///
+    /// - Parameter data: a piece of the body, or nil at its end.
+    func areChunksValid(_ data: UnsafePointer<CChar>?, _ count: Int) -> Bool {
+        switch stage {
+        case .collecting, .streaming: break
+        case .head, .answering, .replying: return true
+        }
+        let areValid =
+            if let data, count > 0 {
+                chunkLines?.areValid(before: UnsafeRawBufferPointer(start: data, count: count), turn: loop.turn)
+            } else {
+                chunkLines?.areValid(atEndIn: loop.turn)
+            }
+        guard areValid == false else { return true }
+        sendPastLibrary(
+            loop.handler.reply(to: .malformed(reason: "a line between the chunks of the body does not end in CR LF")))
+        return false
     }
 
     /// Passes the complete collected body to the handler.

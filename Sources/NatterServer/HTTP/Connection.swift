@@ -57,6 +57,8 @@ final class Connection {
     /// The last request that was read, for the next one if that has the same head.
     var former: KnownHead?
     var body: [UInt8] = []
+    /// The lines around the chunks of the body; nil without chunks.
+    var chunkLines: ChunkLines?
     /// The bytes of this request's body that are counted among those of all bodies.
     private var reservedBytes = 0
     private var bytesIn = 0
@@ -126,7 +128,7 @@ final class Connection {
     func access(
         method: UnsafePointer<CChar>, data: UnsafePointer<CChar>?, count: UnsafeMutablePointer<Int>
     ) -> Bool {
-        guard !isCut, !isOver else { return false }
+        guard !isCut, !isOver, areChunksValid(data, count.pointee) else { return false }
         switch stage {
         case .head: return takeHead(method: method)
         case .collecting(let answer):
@@ -184,6 +186,7 @@ final class Connection {
         stage = .head
         headDeadline = loop.now + loop.limits.idleMilliseconds
         (hasLookedForEnd, hasBegun) = (false, false)
+        chunkLines = nil
     }
 
     /// A body of so many bytes is never refused, because it takes hardly more than its connection.

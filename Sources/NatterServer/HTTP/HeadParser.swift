@@ -14,6 +14,7 @@ struct HeadParser {
     private(set) var contentLength: Int?
     private(set) var isChunked = false
     private var hosts = 0
+    private var hasAuthorization = false
 
     /// - Parameters:
     ///   - bytes: from the method to the end of the head.
@@ -117,6 +118,10 @@ struct HeadParser {
         case (_, "host"):
             hosts += 1
             guard value.allSatisfy(HeadParser.isHost) else { throw .malformed(reason: "the Host header is malformed") }
+        case (_, "authorization"):
+            // A proxy may have checked another one than is used here.
+            guard !hasAuthorization else { throw .malformed(reason: "there is more than one Authorization header") }
+            hasAuthorization = true
         case (_, "content-length"):
             guard contentLength == nil else { throw .malformed(reason: "there is more than one Content-Length") }
             contentLength = try HeadParser.length(value)

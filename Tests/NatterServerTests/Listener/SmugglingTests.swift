@@ -80,12 +80,45 @@ struct SmugglingTests {
         "GET /x HTTP/1.1\r\nHost: a\r\nCookie: a=\"\r\n\r\n",
         "GET /x HTTP/1.1\r\nHost: a\r\nCookie: a=b; c=\"\r\n\r\n",
         "GET /x HTTP/1.1\r\nHost: a\r\nCookie: a=b; c=\"\0d\"\r\n\r\n",
+        "GET /x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer x\r\nAuthorization: Bearer y\r\n\r\n",
+        "GET /x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer x\r\nAUTHORIZATION: Bearer x\r\n\r\n",
         "GET /x HTTP/1.1\r\nHost: a/b\r\n\r\n",
         "GET /x HTTP/1.1\r\nHost: a b\r\n\r\n",
     ]
 
     @Test("is refused with one 400, and the connection ends", arguments: requests, Wire.allCases)
     func refused(request: String, wire: Wire) throws { try expect(400, for: request, wire) }
+
+    @Test(
+        "a line around the chunks of a body that ends in a bare line feed is refused, and the connection ends",
+        arguments: [
+            "5\nhello\r\n0\r\n\r\n", "5\r\nhello\n0\r\n\r\n", "5\r\nhello\r\n0\n\r\n", "5\r\nhello\r\n0\r\n\n",
+            "5;x\nhello\r\n0\r\n\r\n", "5\r\nhello\r\n1\nx\r\n0\r\n\r\n", "5\r\nhello\n1\r\nx\r\n0\r\n\r\n",
+            "5\r\nhello\r\n0;x\n\r\n",
+        ], Wire.allCases)
+    func bareLineFeeds(chunks: String, wire: Wire) throws {
+        for path in ["/echo", "/upload"] {
+            try expect(
+                400, for: "POST \(path) HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\(chunks)", wire)
+        }
+    }
+
+    @Test(
+        "in pieces of any size, chunks with line feeds, carriage returns and extensions in them arrive as they are",
+        arguments: 1...40, Wire.allCases)
+    func chunksInPieces(size: Int, wire: Wire) throws {
+        let server = try ListenerServer(wire)
+        let client = try RawClient(server)
+        let chunks = "2\r\n\n\n\r\n3;a=b\r\n\r\n\n\r\n00001\r\n\r\r\n4\r\n\n5\r\n\r\n0;x\r\nTrailer: x\r\n\r\n"
+        var rest = Array(chunks.utf8)[...]
+        client.send("POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while !rest.isEmpty {
+            client.send(Array(rest.prefix(size)))
+            rest = rest.dropFirst(size)
+        }
+        let expected = Array("\n\n\r\n\n\r\n5\r\n".utf8)
+        #expect(try client.answer().text == "\(expected.count) \(expected.reduce(0) { $0 + Int($1) })")
+    }
 
     @Test(
         "a length that no number holds is refused as too large, and the connection ends",
