@@ -92,7 +92,7 @@ extension Store {
     static func takeLock(_ directory: String, disk: any Disk) throws(StoreOpenError) -> any DiskLock {
         do throws(DiskError) {
             try disk.makeDirectories(directory)
-            if let lock = try disk.lock(directory + "/store.lock") { return lock }
+            if let lock = try disk.lock(directory + "/.") { return lock }
         } catch {
             throw .cannotCreate(error)
         }
@@ -103,4 +103,7 @@ extension Store {
 extension Store {
     /// The libraries with their versions, for `--version`.
     public static var libraries: [String] { [Connection.library, Block.library, PostgresConnection.library] }
+    ///
+    /// The lock is on the directory itself. A lock file could be removed beside a running server, and a read-only file
+    /// system lets nobody create one.
 }

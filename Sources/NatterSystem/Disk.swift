@@ -15,8 +15,8 @@ public protocol Disk: Sendable {
     func information(_ path: String) throws(DiskError) -> FileInformation?
     /// The bytes that an unprivileged process can still write to the file system of this path.
     func freeBytes(_ path: String) throws(DiskError) -> UInt64
-    /// Takes the lock of that name, and waits for it up to `timeoutMilliseconds`. Creates the lock's file if necessary,
-    /// but not its directory.
+    /// Takes the lock of that file or directory, and waits for it up to `timeoutMilliseconds`. Creates the file if necessary,
+    /// but no directory.
     ///
     /// - Returns: nil if another holder still has it. The lock is released when the value is deallocated.
     /// - Throws: `DiskError`; `isMissing` also if the directory was removed during the wait.
@@ -27,7 +27,10 @@ public protocol Disk: Sendable {
 }
 
 /// A lock that is released when its value is deallocated or its process ends.
-public protocol DiskLock: AnyObject, Sendable {}
+public protocol DiskLock: AnyObject, Sendable {
+    /// False if the path of the locked file or directory leads elsewhere now, or nowhere.
+    var isInPlace: Bool { get }
+}
 
 public enum OpenMode: Sendable {
     case read

@@ -1,13 +1,15 @@
 internal import Glibc
 
-/// An exclusive lock on a lock file, made with `flock(2)`. The kernel releases it when the process ends.
+/// An exclusive lock on a lock file or a directory, made with `flock(2)`. The kernel releases it when the process ends.
 public final class FileLock: DiskLock {
     private let descriptor: Int32
+    private let path: String
 
-    private init(descriptor: Int32) { self.descriptor = descriptor }
+    private init(descriptor: Int32, path: String) { (self.descriptor, self.path) = (descriptor, path) }
 
-    /// Takes the lock, and waits for it up to `timeoutMilliseconds`. Creates the file if necessary, but not its
-    /// directory.
+    public var isInPlace: Bool { FileLock.isFile(descriptor, at: path) }
+
+    /// Takes the lock, and waits for it up to `timeoutMilliseconds`. Creates the file if necessary, but no directory.
     ///
     /// - Returns: nil if another process still has it. The lock is released when the value is deallocated.
     /// - Throws: `DiskError`; `isMissing` also if the directory was removed during the wait.
@@ -17,7 +19,7 @@ public final class FileLock: DiskLock {
         var pause: UInt32 = 200
         while true {
             if flock(descriptor, LOCK_EX | LOCK_NB) == 0 {
-                if isFile(descriptor, at: path) { return FileLock(descriptor: descriptor) }
+                if isFile(descriptor, at: path) { return FileLock(descriptor: descriptor, path: path) }
                 // The last holder removed this file, so another process would lock a new one. Lock the new one, too.
                 close(descriptor)
                 descriptor = try openFile(path)
@@ -39,7 +41,10 @@ public final class FileLock: DiskLock {
     }
 
     private static func openFile(_ path: String) throws(DiskError) -> Int32 {
-        let descriptor = retrying { open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600) }
+        var descriptor = retrying { open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600) }
+        if descriptor < 0, errno == EISDIR {
+            descriptor = retrying { open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW) }
+        }
         guard descriptor >= 0 else {
             let code = Errno(rawValue: errno)
             throw DiskError(code: code, operation: access(path, F_OK) == 0 ? "open" : "create", path: path)

@@ -19,6 +19,20 @@ struct FileLockTests {
         #expect(try FileLock.take(path) != nil)
     }
 
+    @Test("may be on a directory; it goes with it, and tells that it has")
+    func directory() throws {
+        let directory = home.path + "/directory"
+        try PosixDisk().makeDirectory(directory)
+        let lock = try #require(try FileLock.take(directory + "/."))
+        #expect(try PosixDisk().list(directory).isEmpty && lock.isInPlace)
+        try PosixDisk().rename(directory, to: home.path + "/moved")
+        #expect(!lock.isInPlace)
+        #expect(try FileLock.take(home.path + "/moved/.") == nil)
+        try PosixDisk().makeDirectory(directory)
+        #expect(!lock.isInPlace)
+        #expect(try FileLock.take(directory + "/.") != nil)
+    }
+
     @Test("goes with its holder though a process that is being started has a copy of the descriptor still")
     func copied() throws {
         let lock = Monitor<FileLock?>(try FileLock.take(path))

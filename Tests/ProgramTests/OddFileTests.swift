@@ -83,7 +83,7 @@ struct OddFileTests {
         let directory = try TemporaryDirectory()
         let outside = try Outside(directory)
         let names = [
-            "natterd.conf", "store.db", "store.db-wal", "store.lock", "search.db", "natterd.sock", "logs", "quarantine",
+            "natterd.conf", "store.db", "store.db-wal", "search.db", "natterd.sock", "logs", "quarantine",
         ]
         for name in names {
             let data = directory("data-\(name)")

@@ -99,8 +99,6 @@ public final class StoreBackup {
             throw StoreOpenError.newer(error.phrase)
         }
         guard !Path.areNested(source, target) else { throw BackupError.nested(target) }
-        // First without the lock, whose file would stay in somebody else's directory.
-        if try disk.information(target)?.isDirectory == true { _ = try former() }
         let lock = try lockTarget()
         return try withExtendedLifetime(lock) {
             let former = try prepare()
@@ -146,9 +144,9 @@ public final class StoreBackup {
     private func former() throws -> BackupManifest? {
         let former = try BackupManifest.read(in: target, disk: disk)
         if former == nil, try disk.information(mark) == nil {
-            // A try that was killed before it wrote its mark may leave these files.
-            let beginnings = ["store.lock", Path.name(of: mark) + ".new"]
-            guard try disk.list(target).allSatisfy(beginnings.contains) else { throw BackupError.occupied(target) }
+            // A try that was killed before it wrote its mark may leave this file.
+            let beginning = Path.name(of: mark) + ".new"
+            guard try disk.list(target).allSatisfy({ $0 == beginning }) else { throw BackupError.occupied(target) }
         }
         return former
     }

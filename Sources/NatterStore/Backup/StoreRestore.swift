@@ -64,7 +64,7 @@ public enum StoreRestore {
         guard try disk.information(directory) != nil else { return }
         if try disk.information(directory + "/" + mark) != nil { return }
         // What was erased after the backup is erased again.
-        let allowed = ["store.lock", RememberedErasures.name, RememberedErasures.name + ".new", mark + ".new"]
+        let allowed = [RememberedErasures.name, RememberedErasures.name + ".new", mark + ".new"]
         let names: [String]
         do throws(DiskError) { names = try disk.list(directory) } catch {
             throw error.code == .notADirectory ? BackupError.cannotCreate(error) : error
@@ -157,7 +157,7 @@ public enum StoreRestore {
 
     /// Removes what a killed try left.
     static func clear(_ directory: String, keeping names: Set<String>, _ disk: any Disk) throws {
-        let kept = names.union(["store.lock", RememberedErasures.name])
+        let kept = names.union([RememberedErasures.name])
         // A data directory may be a link to one on another disk.
         let real = Path.real(directory)
         for file in try StoreCheck.files(below: real, disk).sorted()

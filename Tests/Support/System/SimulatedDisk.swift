@@ -276,6 +276,7 @@ private final class SimulatedFile: DiskFile {
 }
 
 private final class SimulatedLock: DiskLock {
+    let isInPlace = true
     private let release: @Sendable () -> Void
     init(_ release: @escaping @Sendable () -> Void) { self.release = release }
     deinit { release() }

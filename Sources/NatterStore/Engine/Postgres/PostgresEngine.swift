@@ -101,9 +101,6 @@ final class PostgresEngine: StoreEngine {
         release()
         // While it is still locked, because another check may wait for the directory.
         try? PosixDisk().removeDatabase(Store.databasePath(directory))
-        for directory in [directory, Path.directory(of: directory)] {
-            try? PosixDisk().remove(directory + "/store.lock")
-        }
         lock.signal { $0 = [] }
     }
 
