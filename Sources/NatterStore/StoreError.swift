@@ -17,6 +17,8 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
     case databaseAway
     /// Another session of the database that keeps the store holds a lock; nothing was done.
     case databaseLocked
+    /// The data directory is not where it was at the start; nothing was done.
+    case directoryMoved
     /// The disk is full; nothing was done.
     case diskFull
     /// How long messages of a conversation are kept was stored, but the disk is too full to drop those that are due.
@@ -53,10 +55,10 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
     case notTried
     /// Beyond a limit of the account.
     case slowDown(Phrase, seconds: Int)
-    /// A search query that is malformed.
-    case badQuery(Phrase)
     /// Beyond a limit that is not the asker's own.
     case quota(Phrase)
+    /// A search query that is malformed.
+    case badQuery(Phrase)
     case badCursor(Phrase)
     case cursorExpired(Phrase)
     /// A cursor that is below the first message that is kept.
@@ -73,6 +75,7 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
         case .databaseAway: "the server can't reach its database; try again in a moment"
         case .databaseLocked: "another session holds a lock in the server's database; try again in a moment"
         case .outcomeUnknown: "it is not known whether this was stored; ask for it, or repeat it with the same id"
+        case .directoryMoved: "the server's data directory was moved or removed; nothing was stored"
         case .diskFull: "the server's disk is full; nothing was stored"
         case .notDropped(let name):
             "the time is set, but old messages of '\(name)' are still there, because the disk is full; free some space and repeat the command"

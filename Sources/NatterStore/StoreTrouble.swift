@@ -6,6 +6,8 @@ public enum StoreTrouble: Sendable, Equatable, PhraseConvertible {
     /// A write failed, so that the content of the disk is unknown. Nothing more is written.
     case writeFailed(String)
     case diskFull
+    /// The data directory, which had this path at the start, is elsewhere now.
+    case directoryMoved(String)
     /// A shared database does not take messages.
     case databaseAway
     /// Another session of a shared database holds a lock.
@@ -25,6 +27,7 @@ public enum StoreTrouble: Sendable, Equatable, PhraseConvertible {
         switch self {
         case .writeFailed: "write_failed"
         case .diskFull: "disk_full"
+        case .directoryMoved: "directory"
         case .databaseAway, .databaseLocked: "database"
         case .cannotSeal: "sealer"
         case .searchStopped: "search_index"
@@ -32,12 +35,14 @@ public enum StoreTrouble: Sendable, Equatable, PhraseConvertible {
     }
 
     /// The names of all kinds.
-    public static let names = ["write_failed", "disk_full", "database", "sealer", "search_index"]
+    public static let names = ["write_failed", "disk_full", "directory", "database", "sealer", "search_index"]
 
     public var phrase: Phrase {
         switch self {
         case .writeFailed(let reason): "nothing more is written: \(reason)"
         case .diskFull: "the disk is full; messages are refused until there is room"
+        case .directoryMoved(let path):
+            "the data directory '\(path)' was moved or removed; messages are refused until it is back, or natterd is started where it is now"
         case .databaseAway: "the database does not answer; messages are refused until it does"
         case .databaseLocked: "another session holds a lock in the database; messages are refused until it is free"
         case .cannotSeal(let reason): "messages can't be moved to the log files: \(reason)"
@@ -53,7 +58,10 @@ extension Store {
         if let failure { found.append(.writeFailed(failure)) }
         let database = reserve.databaseTrouble ?? engine.trouble
         // A disk that can't say how full it is can't be written to, either.
-        if database == .diskFull || (try? reserve.isRoomLeft()) != true { found.append(.diskFull) }
+        if case .directoryMoved? = database {
+        } else if database == .diskFull || (try? reserve.isRoomLeft()) != true {
+            found.append(.diskFull)
+        }
         if let database, database != .diskFull { found.append(database) }
         if let reason = sealer.trouble { found.append(.cannotSeal(reason)) }
         if let reason = search.trouble { found.append(.searchStopped(reason)) }

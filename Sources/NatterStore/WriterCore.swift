@@ -60,12 +60,13 @@ final class WriterCore: @unchecked Sendable {
         }
         var items = items
         do {
+            if case .directoryMoved? = engine.trouble { throw StoreError.directoryMoved }
             if try !store.reserve.isRoom() {
                 refuse(items.filter { !$0.freesRoom }, .diskFull)
                 items.removeAll { !$0.freesRoom }
             }
         } catch {
-            refuse(items, .failed(error.phrase))
+            refuse(items, StoreError(error))
             items = []
         }
         guard !items.isEmpty else {

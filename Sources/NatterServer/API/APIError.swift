@@ -24,7 +24,7 @@ struct APIError: Error {
     init(_ error: StoreError) {
         let code: ErrorCode =
             switch error {
-            case .busy, .stoppedErasing, .databaseAway, .databaseLocked: .busy
+            case .busy, .stoppedErasing, .databaseAway, .databaseLocked, .directoryMoved: .busy
             case .outcomeUnknown: .outcomeUnknown
             case .diskFull, .notDropped, .notErased: .diskFull
             case .unauthorized: .unauthorized

@@ -21,6 +21,7 @@ enum ServiceRoutes {
                 switch trouble {
                 case .diskFull: APIError(.diskFull, trouble.phrase)
                 case .databaseAway, .databaseLocked: APIError(.busy, trouble.phrase)
+                case .directoryMoved: APIError(.busy, StoreError.directoryMoved.phrase)
                 case .cannotSeal: APIError(.busy, "messages can't be moved to the log files; the server's log says why")
                 case .writeFailed, .searchStopped:
                     APIError(.outcomeUnknown, "a write has failed; nothing more is written")

@@ -67,6 +67,10 @@ final class FileEngine: StoreEngine {
 
     func report(_ line: Phrase) { reporter(line) }
 
+    /// The open database goes with the directory that an administrator moves, but a new log file would be created at the
+    /// former path.
+    var trouble: StoreTrouble? { lock.withLock { $0?.isInPlace } == false ? .directoryMoved(directory) : nil }
+
     func close(isClean: Bool) {
         database.signal { database in
             if let connection = database?.connection {
@@ -237,6 +241,7 @@ final class FileEngine: StoreEngine {
 
     func load() throws -> LoadedState {
         try checkComplete()
+        try warnOfReaders()
         do {
             return try loadAndRecover(isRebuilt: false)
         } catch is StoreRecovery.StaleIndex {
@@ -245,6 +250,16 @@ final class FileEngine: StoreEngine {
             database.signal { $0 = nil }
             _ = try StoreRebuild.rebuild(directory, .reindex, disk: disk, clock: clock, report: reporter)
             return try loadAndRecover(isRebuilt: true)
+        }
+    }
+
+    /// Says so if every user of this machine can read the store.
+    private func warnOfReaders() throws(DiskError) {
+        guard let mode = try disk.information(directory + "/.")?.mode, mode & 0o001 != 0 else { return }
+        for name in ["store.db", "store.db-wal", "search.db", StoreSecret.name, "logs"] {
+            let path = directory + "/" + name
+            guard let mode = try disk.information(path)?.mode, mode & 0o004 != 0 else { continue }
+            return report("every user of this machine can read '\(path)'; run 'chmod -R go= \(directory)'")
         }
     }
 

@@ -51,7 +51,7 @@ protocol StoreEngine: AnyObject, Sendable {
     /// reason. It has the number of an entry, if that is known: a store that is behind it has nothing to do.
     func onNews(_ hint: @escaping @Sendable (UInt64?) -> Void)
 
-    /// Why the log can't be read now, as far as the engine knows without asking; nil if it can.
+    /// Why the log can't be used now, as far as the engine knows without asking; nil if it can.
     var trouble: StoreTrouble? { get }
 
     /// The messages that idempotency keys were used for, of those keys that have left the log.
