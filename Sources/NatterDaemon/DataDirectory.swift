@@ -122,7 +122,9 @@ enum DataDirectory {
     }
 
     /// Opens the store for a command while no server runs, with the limits of `natterd.conf`. Reports of recovery go to standard error.
-    static func openStore(_ arguments: Arguments, _ console: Console) throws -> Store {
+    ///
+    /// - Parameter onlyReads: whether the command can do with a store that is on a read-only file system.
+    static func openStore(_ arguments: Arguments, _ console: Console, onlyReads: Bool = false) throws -> Store {
         let notes = Monitor(console)
         var options = Store.Options()
         options.report = { line in notes.withLock { $0.note(line) } }
@@ -135,7 +137,9 @@ enum DataDirectory {
         options.idRetentionDays = settings.retentionDays
         let store =
             try shared.map { try Store.open($0, cache: directory, clock: console.clock, options: options) }
-            ?? Store.open(directory, clock: console.clock, options: options)
+            ?? (onlyReads && Path.isReadOnly(directory)
+                ? Store.look(at: directory, clock: console.clock, options: options)
+                : Store.open(directory, clock: console.clock, options: options))
         store.use(settings.limits)
         store.use(settings.retention)
         return store

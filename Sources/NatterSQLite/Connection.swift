@@ -74,16 +74,19 @@ public final class Connection {
             isReader
             ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW
             : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW
-        func open(_ path: String) -> Int32 {
-            sqlite3_open_v2(
-                path, &handle, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_PRIVATECACHE, vfs)
+        func open(_ path: String) throws(SQLiteError) -> Int32 {
+            let name = isReader && vfs == nil ? try Connection.name(of: path) : path
+            return sqlite3_open_v2(
+                name, &handle,
+                flags | (name == path ? 0 : SQLITE_OPEN_URI) | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
+                    | SQLITE_OPEN_PRIVATECACHE, vfs)
         }
-        var code = open(path)
+        var code = try open(path)
         // SQLite refuses a link anywhere in the path. Only the file itself must not be one: the directories are those that
         // the user has chosen, and a home may lie behind a link.
         if code == Connection.foundLink {
             sqlite3_close_v2(handle)
-            code = open(Path.real(Path.directory(of: path)) + "/" + Path.name(of: path))
+            code = try open(Path.real(Path.directory(of: path)) + "/" + Path.name(of: path))
         }
         guard code == SQLITE_OK, let handle else {
             let error = Connection.error(code: code, handle: handle, path: path)
@@ -98,6 +101,28 @@ public final class Connection {
         if isReader { natter_sqlite_no_checkpoint_on_close(handle) }
         try execute("PRAGMA mmap_size=0; " + settings)
         if !isReader { countFrames() }
+    }
+
+    /// What SQLite is to open for reading. Where nothing can be written, it can't create the files that it wants beside a database,
+    /// and needs none of them without a write-ahead log.
+    ///
+    /// - Throws: `cannotOpen` if that log holds commits and lacks its index, so that SQLite can't read it there. Without them, an
+    ///   earlier state would pass for the present one.
+    private static func name(of path: String) throws(SQLiteError) -> String {
+        guard Path.isReadOnly(Path.directory(of: path)) else { return path }
+        var found = stat()
+        if lstat(path + "-wal", &found) == 0, found.st_size > 0 {
+            if lstat(path + "-shm", &found) == 0 { return path }
+            throw SQLiteError(
+                reason: .cannotOpen,
+                message:
+                    "its write-ahead log can't be read on a read-only file system; copy the whole directory to where it can be written to",
+                path: path, systemError: .readOnlyFileSystem)
+        }
+        let escaped = path.unicodeScalars.map {
+            "%?#".unicodeScalars.contains($0) ? "%" + String($0.value, radix: 16) : "\($0)"
+        }
+        return (path.hasPrefix("/") ? "file://" : "file:") + escaped.joined() + "?immutable=1"
     }
 
     /// Keeps `walFrames` up to date. Call after `wal_autocheckpoint` was set, which takes the same hook.

@@ -133,6 +133,7 @@ extension Store {
     /// Records an action that changes no account. A failure is reported and otherwise ignored, so that an operator
     /// can still work on a store that has problems.
     public func recordAudit(by actor: String, _ action: String, _ subject: String) {
+        if onlyReads { return }
         let failure = record { Decision($0.audited(actor, action, subject)) }
         if let failure { report("cannot record '\(action)' by \(actor): \(failure)") }
     }

@@ -42,6 +42,20 @@ extension Store {
         try open(FileEngine(directory, disk: disk, clock: clock, options: options), clock: clock, options: options)
     }
 
+    /// Opens the store of a directory that can't be written to, so that it can be looked at. Nothing is recovered: what a crash has
+    /// left at the ends of log files is in the journal as well. All changes are refused.
+    ///
+    /// - Throws: `StoreOpenError`.
+    public static func look(
+        at directory: String, clock: any WallClock = SystemClock(), options: Options = Options()
+    ) throws -> Store {
+        var options = options
+        options.onlyReads = true
+        let engine = try FileEngine(directory, disk: PosixDisk(), clock: clock, options: options)
+        let reserve = DiskReserve(directory, disk: engine.disk, isKept: false)
+        return Store(engine, try engine.look(), reserve: reserve, clock: clock, options: options)
+    }
+
     /// Opens the store of an engine.
     static func open(_ engine: any StoreEngine, clock: any WallClock, options: Options) throws -> Store {
         let reserve = DiskReserve(engine.directory, disk: engine.disk, isKept: options.keepsReserve)
@@ -89,6 +103,9 @@ extension Store {
     }
 
     /// Creates the directory if necessary and locks it.
+    ///
+    /// The lock is on the directory itself. A lock file could be removed beside a running server, and a read-only file
+    /// system lets nobody create one.
     static func takeLock(_ directory: String, disk: any Disk) throws(StoreOpenError) -> any DiskLock {
         do throws(DiskError) {
             try disk.makeDirectories(directory)
@@ -103,7 +120,4 @@ extension Store {
 extension Store {
     /// The libraries with their versions, for `--version`.
     public static var libraries: [String] { [Connection.library, Block.library, PostgresConnection.library] }
-    ///
-    /// The lock is on the directory itself. A lock file could be removed beside a running server, and a read-only file
-    /// system lets nobody create one.
 }

@@ -30,6 +30,7 @@ public final class Store: Sendable {
     private let reporter: @Sendable (Phrase) -> Void
     private let failed: @Sendable (String) -> Void
     private let keepsSearchIndex: Bool
+    let onlyReads: Bool
     let schedule = Monitor(ErasureSchedule())
     let remembered: RememberedErasures
     /// Where the newest erasure may have left a text; nil if nowhere.
@@ -65,6 +66,8 @@ public final class Store: Sendable {
         public var keepsReserve = false
         /// Whether a restore opens what it has copied, which nobody else may yet.
         var opensUnfinished = false
+        /// Whether nothing is written. Set by `look`.
+        var onlyReads = false
 
         public init() {}
     }
@@ -81,6 +84,8 @@ public final class Store: Sendable {
         (reporter, failed, keepsSearchIndex) = (options.report, options.failed, options.keepsSearchIndex)
         sealer = Sealer(journalBytes: options.journalBytes)
         remembered = RememberedErasures(engine.directory, engine.disk)
+        onlyReads = options.onlyReads
+        if onlyReads { writer.stop() }
         searchBudget = options.searchBudget
     }
 

@@ -83,6 +83,11 @@ public struct PosixDisk: Disk {
     }
 }
 
+extension Path {
+    /// Whether a path lies on a file system that is mounted for reading only.
+    public static func isReadOnly(_ path: String) -> Bool { access(path, W_OK) != 0 && errno == EROFS }
+}
+
 /// An open file that owns its descriptor. Thread-safe, because `pread` and `pwrite` take the offset as an argument.
 final class PosixFile: DiskFile {
     let path: String

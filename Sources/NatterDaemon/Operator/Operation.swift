@@ -38,9 +38,15 @@ enum Operation: Codable, Sendable, Equatable {
     var makesStore: Bool {
         switch self {
         case .addUser, .importing, .merging: true
-        case .listUsers, .listClients, .setPassword, .setDisabled, .setAdmin, .eraseUser, .status, .retain, .export,
-            .backup, .check, .erase, .addHook, .listHooks, .removeHook, .retryHook, .hookLog:
-            false
+        default: false
+        }
+    }
+
+    /// Whether it can be done where nothing can be written.
+    var onlyReads: Bool {
+        switch self {
+        case .listUsers, .listClients, .status, .export: true
+        default: false
         }
     }
 

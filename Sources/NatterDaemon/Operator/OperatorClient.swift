@@ -42,7 +42,7 @@ struct OperatorClient {
             }
             do {
                 if let alone { return try performHere(alone) }
-                let store = try DataDirectory.openStore(arguments, console)
+                let store = try DataDirectory.openStore(arguments, console, onlyReads: operation.onlyReads)
                 defer { store.close() }
                 return try performHere { try OperationRunner(store: store, uid: geteuid()).run(operation, $0) }
             } catch StoreOpenError.locked(let directory) {

@@ -275,14 +275,40 @@ final class FileEngine: StoreEngine {
     }
 
     private func loadAndRecover(isRebuilt: Bool) throws -> LoadedState {
-        do {
+        try explaining {
             try open()
             return try withDatabase { try load($0, isRebuilt: isRebuilt) }
-        } catch let error as SQLiteError where error.reason == .newerSchema {
+        }
+    }
+
+    /// Loads what is there, and writes nothing.
+    func look() throws -> LoadedState {
+        try StoreRestore.requireFinished(in: directory, disk: disk)
+        try Store.requireDatabase(in: directory, disk)
+        return try explaining {
+            let connection = try Connection(path: Store.databasePath(directory), role: .reader, disk: disk)
+            guard try StoreSchema.current.check(connection) == StoreSchema.current.steps.count else {
+                throw StoreOpenError.incomplete(
+                    "the store in '\(directory)' is of an earlier natterd; copy it to where it can be written to, and this one adapts it"
+                )
+            }
+            let (id, secret) = try FileEngine.identity(connection)
+            var loader = StateLoader(connection)
+            var state = try loader.loadRows(id)
+            try loader.loadJournal(&state)
+            try loader.loadDeletions(state)
+            state.commit = state.conversations.values.reduce(state.commit) { max($0, $1.lastCommit) }
+            return LoadedState(keySecret: secret, state: state, keys: loader.keys)
+        }
+    }
+
+    private func explaining<Result>(_ body: () throws -> Result) throws -> Result {
+        do { return try body() } catch let error as SQLiteError where error.reason == .newerSchema {
             throw StoreOpenError.newer(error.phrase)
         } catch let error as SQLiteError where error.reason == .corrupt {
             throw StoreOpenError.damaged("\(error.phrase); restore a backup, or run 'natterd reindex'")
         } catch let error as SQLiteError where error.reason == .cannotOpen {
+            if error.systemError == .readOnlyFileSystem { throw StoreOpenError.incomplete(error.phrase) }
             throw StoreOpenError.cannotCreate(
                 DiskError(code: error.systemError ?? .permissionDenied, operation: "open", path: error.path))
         }
