@@ -11,52 +11,21 @@ extension Store {
     /// At least the size of a conversation as a JSON object, and what its steps take in memory.
     private static let namedBytes = 1_024
 
-    public func changes(
+    /// Begins to plan an answer of sync. ``SyncPlan/next()`` goes on.
+    public func planSync(
         since position: SyncPosition, earliest: Timestamp? = nil, for principal: Principal, form: SyncAnswer.Form,
         limitBytes: Int
-    ) throws(StoreError) -> SyncAnswer {
-        var plan = try plan(position, principal)
+    ) throws(StoreError) -> SyncPlan {
+        var extent = try extent(position, principal)
         // A reader that wants only recent messages gets its first answer whole: the next one could not tell that it is not its first.
-        if earliest == nil, let last = try lastChange(of: plan, for: principal) {
-            plan = try self.plan(position, upTo: last, principal)
+        if earliest == nil, let last = try lastChange(of: extent, for: principal) {
+            extent = try self.extent(position, upTo: last, principal)
         }
-        let (from, target) = (plan.from, plan.cursor.commit)
-        func answer(_ steps: [SyncAnswer.Step], rest: StoreCursor.Continuation? = nil) -> SyncAnswer {
-            let cursor =
-                rest.map { StoreCursor(store: id, epoch: plan.cursor.epoch, commit: from, continuation: $0) }
-                ?? plan.cursor
-            return SyncAnswer(
-                store: self, form: form, steps: steps, cursor: cursor, more: rest != nil || target < plan.commit,
-                commit: plan.commit)
-        }
-        // Without a reader, because nearly every request that waits finds nothing at first.
-        guard plan.hasChanges || !plan.conversations.isEmpty else { return answer([]) }
-        return try reading { reader in
-            var room = limitBytes
-            let changes =
-                plan.hasChanges ? try changes(after: from, upTo: target, of: principal, reader.connection) : []
-            var steps: [SyncAnswer.Step] = []
-            for (snapshot, joinedAfter) in plan.conversations {
-                let id = snapshot.identity.id
-                var walk = Walk(
-                    archive: reader, snapshot: snapshot, form: form, room: room, from: joinedAfter ? .zero : from,
-                    target: target, start: plan.continuation.flatMap { $0.conversation == id ? $0.seq : nil },
-                    earliest: earliest)
-                let reached = try walk.run()
-                steps += walk.steps
-                room = walk.room
-                if let reached {
-                    return answer(
-                        Store.named(changes, steps),
-                        rest: StoreCursor.Continuation(target: target, conversation: id, seq: reached))
-                }
-            }
-            return answer(Store.named(changes, steps))
-        }
+        return SyncPlan(self, extent, earliest: earliest, for: principal, form: form, limitBytes: limitBytes)
     }
 
     /// The changes of an account before what is new in conversations. A conversation that is in both is named once.
-    private static func named(_ changes: [SyncAnswer.Step], _ steps: [SyncAnswer.Step]) -> [SyncAnswer.Step] {
+    fileprivate static func named(_ changes: [SyncAnswer.Step], _ steps: [SyncAnswer.Step]) -> [SyncAnswer.Step] {
         guard !changes.isEmpty else { return steps }
         var known: Set<ConversationID> = []
         func isNew(_ step: SyncAnswer.Step) -> Bool {
@@ -67,39 +36,58 @@ extension Store {
         return changes.reversed().filter(isNew).reversed() + steps
     }
 
-    /// The content of an answer, as far as memory knows it.
-    private struct Plan {
+    /// What an answer may have, as far as memory knows it.
+    fileprivate struct Extent {
         /// What the reader has, apart from the part of an earlier answer that this one continues.
         let from: Commit
         let continuation: StoreCursor.Continuation?
         /// The cursor after the whole answer.
         let cursor: StoreCursor
+        /// The store's commit.
         let commit: Commit
-        /// Those with news in the order of their ids, and for each whether the reader joined it after the cursor.
-        let conversations: [(Snapshot, Bool)]
+        /// The numbers of conversations with news, in the order of their ids.
+        var conversations: [Int64] = []
         /// Whether the table `change` may have rows for this account. Only the first answer has them, not those that
         /// continue it.
         let hasChanges: Bool
+
+        /// Whether the reader joined a conversation after the cursor; nil if the answer has nothing of it.
+        func joinedAfter(_ conversation: ConversationState, _ account: AccountID) -> Bool? {
+            let since = conversation.members[account.rawValue]?.since ?? .zero
+            // The account joined after the target, so the next sync brings the whole conversation.
+            if since > cursor.commit { return nil }
+            let joinedAfter = since > from
+            guard
+                max(conversation.lastCommit, conversation.erasedCommit) > from || conversation.firstCommit > from
+                    || joinedAfter,
+                conversation.head > .zero || joinedAfter
+            else {
+                return nil
+            }
+            if let continuation, conversation.identity.id < continuation.conversation { return nil }
+            return joinedAfter
+        }
     }
 
     /// How many changes of an account one answer has at most, and those of the same commit as the last.
     private static let changeLimit = 10_000
 
     /// The commit at which an answer must end because there are too many changes of the account; nil if there are not.
-    private func lastChange(of plan: Plan, for principal: Principal) throws(StoreError) -> Commit? {
-        guard plan.hasChanges else { return nil }
+    private func lastChange(of extent: Extent, for principal: Principal) throws(StoreError) -> Commit? {
+        guard extent.hasChanges else { return nil }
         return try reading { reader in
             try reader.connection.row(
                 """
                 SELECT commit_number FROM change
                 WHERE account=? AND commit_number>? AND commit_number<? ORDER BY commit_number LIMIT 1 OFFSET ?
-                """, principal.account.rawValue, plan.from.rawValue, plan.cursor.commit.rawValue, Store.changeLimit - 1
+                """, principal.account.rawValue, extent.from.rawValue, extent.cursor.commit.rawValue,
+                Store.changeLimit - 1
             ) { Commit(rawValue: $0.uint64(0)) }
         }
     }
 
     /// The steps for one account's changes other than messages.
-    private func changes(
+    fileprivate func changes(
         after from: Commit, upTo target: Commit, of principal: Principal, _ connection: Connection
     ) throws -> [SyncAnswer.Step] {
         let account = principal.account
@@ -109,45 +97,43 @@ extension Store {
             WHERE account=? AND commit_number>? AND commit_number<=? ORDER BY commit_number
             """, account.rawValue, from.rawValue, target.rawValue
         ) { (conversation: $0.int64(0), kind: ChangeKind(rawValue: $0.int(1)), data: $0.text(2)) }
-        return state.withLock { state in
-            rows.compactMap { row in
-                if row.kind == .contacts { return principal.scope == .all ? .contacts : nil }
-                guard let conversation = state.conversations[row.conversation] else { return nil }
-                // A token for one conversation must not learn anything about others, not even that they are gone.
-                if case .read = principal.scope, conversation.identity.id != principal.scopeID { return nil }
-                let sees = Authority.sees(principal, conversation)
-                switch row.kind {
-                case .read where sees:
-                    guard state.accounts[account]?.reads[row.conversation] != nil else { return nil }
-                    let snapshot = state.snapshot(of: conversation, for: account)
-                    return .read(
-                        name: state.displayName(of: conversation, for: account), id: conversation.identity.id,
-                        snapshot.mark.seq, unread: snapshot.unread)
-                case .gone where !sees:
-                    // The reason, and the conversation's name at that time.
-                    let words = row.data.split(separator: " ", maxSplits: 1).map(String.init)
-                    guard let reason = words.first else { return nil }
-                    return .gone(
-                        name: words.count == 2 ? words[1] : conversation.name, id: conversation.identity.id,
-                        reason: reason)
-                case .conversation where sees:
-                    return .conversation(state.snapshot(of: conversation, for: account), first: conversation.first)
-                default: return nil
-                }
+        return lookUp(rows) { state, row -> SyncAnswer.Step? in
+            if row.kind == .contacts { return principal.scope == .all ? .contacts : nil }
+            guard let conversation = state.conversations[row.conversation] else { return nil }
+            // A token for one conversation must not learn anything about others, not even that they are gone.
+            if case .read = principal.scope, conversation.identity.id != principal.scopeID { return nil }
+            let sees = Authority.sees(principal, conversation)
+            switch row.kind {
+            case .read where sees:
+                guard state.accounts[account]?.reads[row.conversation] != nil else { return nil }
+                let snapshot = state.snapshot(of: conversation, for: account)
+                return .read(
+                    name: state.displayName(of: conversation, for: account), id: conversation.identity.id,
+                    snapshot.mark.seq, unread: snapshot.unread)
+            case .gone where !sees:
+                // The reason, and the conversation's name at that time.
+                let words = row.data.split(separator: " ", maxSplits: 1).map(String.init)
+                guard let reason = words.first else { return nil }
+                return .gone(
+                    name: words.count == 2 ? words[1] : conversation.name, id: conversation.identity.id,
+                    reason: reason)
+            case .conversation where sees:
+                return .conversation(state.snapshot(of: conversation, for: account), first: conversation.first)
+            default: return nil
             }
         }
     }
 
-    /// - Parameter last: the last commit of which the answer may tell.
-    private func plan(
-        _ position: SyncPosition, upTo last: Commit? = nil, _ principal: Principal
-    ) throws(StoreError) -> Plan {
-        try state.withLock { state throws(StoreError) in try plan(position, upTo: last, principal, state) }
+    /// - Parameter limit: the last commit of which the answer may tell.
+    private func extent(
+        _ position: SyncPosition, upTo limit: Commit? = nil, _ principal: Principal
+    ) throws(StoreError) -> Extent {
+        try state.withLock { state throws(StoreError) in try extent(position, upTo: limit, principal, state) }
     }
 
-    private func plan(
+    private func extent(
         _ position: SyncPosition, upTo limit: Commit?, _ principal: Principal, _ state: StoreState
-    ) throws(StoreError) -> Plan {
+    ) throws(StoreError) -> Extent {
         let commit = state.commit
         func epoch(_ commit: Commit) -> Epoch { state.epoch(of: commit) ?? Epoch(rawValue: 0) }
         var from = Commit.zero
@@ -170,32 +156,18 @@ extension Store {
             if let continuation { target = continuation.target }
         }
         let end = StoreCursor(store: id, epoch: epoch(target), commit: target)
-        var changed: [(Snapshot, Bool)] = []
-        for conversation in state.visible(to: principal, after: from) {
-            let since = conversation.members[principal.account.rawValue]?.since ?? .zero
-            // The account joined after the target, so the next sync brings the whole conversation.
-            if since > target { continue }
-            let joinedAfter = since > from
-            guard
-                max(conversation.lastCommit, conversation.erasedCommit) > from || conversation.firstCommit > from
-                    || joinedAfter,
-                conversation.head > .zero || joinedAfter
-            else {
-                continue
-            }
-            if let continuation, conversation.identity.id < continuation.conversation { continue }
-            changed.append((state.snapshot(of: conversation, for: principal.account), joinedAfter))
-        }
         let lastChange = state.accounts[principal.account]?.lastChange ?? .zero
         let hasChanges = lastChange > from && continuation == nil
-        changed.sort { $0.0.identity.id < $1.0.identity.id }
-        return Plan(
-            from: from, continuation: continuation, cursor: end, commit: commit, conversations: changed,
-            hasChanges: hasChanges)
+        var extent = Extent(
+            from: from, continuation: continuation, cursor: end, commit: commit, hasChanges: hasChanges)
+        extent.conversations = state.visible(to: principal, after: from)
+            .filter { extent.joinedAfter($0, principal.account) != nil }
+            .map(\.identity).sorted { $0.id < $1.id }.map(\.number)
+        return extent
     }
 
     /// Plans one conversation from the reader's position to the target commit, as far as there is room.
-    private struct Walk {
+    fileprivate struct Walk {
         let reader: LogReader
         let snapshot: Snapshot
         let form: SyncAnswer.Form
@@ -375,5 +347,93 @@ extension Store {
             }
             return whole.advanced(by: block.records.count(upTo: commit))
         }
+    }
+}
+
+/// The plan of one answer of sync. It is made in steps, so that a reader of thousands of conversations holds no thread for
+/// long. The answer ends at the commit at which the plan began, whatever happens meanwhile.
+public final class SyncPlan: @unchecked Sendable {
+    // Unchecked: it moves between threads, but only one thread at a time calls `next`.
+
+    /// How many conversations a step looks at.
+    private static let stepCount = 128
+
+    private let store: Store
+    private let extent: Store.Extent
+    private let earliest: Timestamp?
+    private let principal: Principal
+    private let form: SyncAnswer.Form
+    private var room: Int
+    private var rest: ArraySlice<Int64>
+    /// The changes of the account; nil until they are read.
+    private var changes: [SyncAnswer.Step]?
+    private var steps: [SyncAnswer.Step] = []
+    /// Whether a conversation has news after the answer's end.
+    private var hasLaterNews = false
+
+    fileprivate init(
+        _ store: Store, _ extent: Store.Extent, earliest: Timestamp?, for principal: Principal, form: SyncAnswer.Form,
+        limitBytes: Int
+    ) {
+        (self.store, self.extent, self.earliest, self.principal) = (store, extent, earliest, principal)
+        (self.form, room, rest) = (form, limitBytes, extent.conversations[...])
+        changes = extent.hasChanges ? nil : []
+    }
+
+    /// Takes a step.
+    ///
+    /// - Returns: nil if there are more.
+    public func next() throws(StoreError) -> SyncAnswer? {
+        guard changes != nil else {
+            changes = try store.reading { reader in
+                try store.changes(
+                    after: extent.from, upTo: extent.cursor.commit, of: principal, reader.connection)
+            }
+            return rest.isEmpty ? answer() : nil
+        }
+        // Without a reader, because nearly every request that waits finds nothing at first.
+        if rest.isEmpty { return answer() }
+        let found = store.lookUp(rest.prefix(SyncPlan.stepCount)) { state, number in
+            state.visible(number, to: principal).flatMap { conversation in
+                extent.joinedAfter(conversation, principal.account).map { joinedAfter in
+                    (
+                        snapshot: state.snapshot(of: conversation, for: principal.account), joinedAfter: joinedAfter,
+                        lastCommit: conversation.lastCommit
+                    )
+                }
+            }
+        }
+        rest = rest.dropFirst(SyncPlan.stepCount)
+        let end = try store.reading { reader in try walk(found, reader) }
+        return end != nil || rest.isEmpty ? answer(continuing: end) : nil
+    }
+
+    /// - Returns: where the answer ends, if it has no room for all.
+    private func walk(
+        _ found: [(snapshot: Store.Snapshot, joinedAfter: Bool, lastCommit: Commit)], _ reader: ArchiveReader
+    ) throws -> StoreCursor.Continuation? {
+        let target = extent.cursor.commit
+        for (snapshot, joinedAfter, lastCommit) in found {
+            let id = snapshot.identity.id
+            var walk = Store.Walk(
+                archive: reader, snapshot: snapshot, form: form, room: room, from: joinedAfter ? .zero : extent.from,
+                target: target, start: extent.continuation.flatMap { $0.conversation == id ? $0.seq : nil },
+                earliest: earliest)
+            let reached = try walk.run()
+            steps += walk.steps
+            room = walk.room
+            if let reached { return StoreCursor.Continuation(target: target, conversation: id, seq: reached) }
+            if lastCommit > target { hasLaterNews = true }
+        }
+        return nil
+    }
+
+    private func answer(continuing end: StoreCursor.Continuation? = nil) -> SyncAnswer {
+        let cursor =
+            end.map { StoreCursor(store: store.id, epoch: extent.cursor.epoch, commit: extent.from, continuation: $0) }
+            ?? extent.cursor
+        return SyncAnswer(
+            store: store, form: form, steps: Store.named(changes ?? [], steps), cursor: cursor,
+            more: end != nil || extent.cursor.commit < extent.commit || hasLaterNews, commit: extent.commit)
     }
 }

@@ -5,6 +5,7 @@ package import NatterModel
 internal import NatterStore
 internal import NatterSystem
 internal import NatterWire
+internal import StoreSupport
 package import SystemSupport
 
 /// The client's part of a run: a replica on its own disk, synced from the frames of a store's answers.

@@ -164,6 +164,37 @@ struct SyncTests {
         #expect(later.isEmpty && !later.more)
     }
 
+    @Test("a plan of many conversations takes several steps, and its answer ends where it began")
+    func steps() throws {
+        let store = try TestStore(users: ["bob"])
+        let alice = try store.user("alice")
+        for number in 1...300 {
+            _ = try waitFor { store.store.createGroup("g\(number)", isOpen: false, by: alice, $0) }.get()
+        }
+        let plan = try store.store.planSync(since: .start, for: alice, form: .messages, limitBytes: 1 << 20)
+        #expect(try plan.next() == nil)
+        // Messages in what is planned, in what is not yet, and in a new group
+        _ = try waitFor { store.store.createGroup("later", isOpen: false, by: alice, $0) }.get()
+        for number in 1...300 { try store.post(["later"], to: "g\(number)") }
+        var answer: SyncAnswer?
+        while answer == nil { answer = try plan.next() }
+        let first = try #require(answer)
+        func read(_ answer: SyncAnswer) throws -> (conversations: Int, texts: Int) {
+            var (conversations, texts) = (0, 0)
+            while let chunks = try answer.next() {
+                for chunk in chunks {
+                    if case .conversation = chunk { conversations += 1 }
+                    if case .messages(let messages) = chunk { texts += messages.count { $0.kind == .text } }
+                }
+            }
+            return (conversations, texts)
+        }
+        #expect(try read(first) == (300, 0) && first.more)
+        let second = try store.store.changes(
+            since: .cursor(first.cursor), for: alice, form: .messages, limitBytes: 1 << 20)
+        #expect(try read(second) == (301, 300) && !second.more)
+    }
+
     @Test("a late start gets everything after it, in answers of any size", arguments: [200, 5_000, 1_000_000])
     func late(limitBytes: Int) throws {
         // Given sealed messages and a tail, an hour between one and the next

@@ -21,6 +21,9 @@ struct APIError: Error {
         (self.code, self.message, self.retryAfter, self.allow) = (code, message, retryAfter, allow)
     }
 
+    static let tooManyOwn = APIError(
+        .slowDown, "too many requests of yours are waiting; try again in a moment", retryAfter: 1)
+
     init(_ error: StoreError) {
         let code: ErrorCode =
             switch error {

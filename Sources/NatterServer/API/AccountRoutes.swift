@@ -61,12 +61,10 @@ enum AccountRoutes {
     static func hash(
         _ password: String, _ call: Call, _ body: @escaping @Sendable (PasswordHash) -> Void
     ) throws(APIError) {
-        let owner = JobOwner.network(LoginLimiter.network(of: call.head.remoteAddress))
-        let isQueued = call.server.hashers.submit(for: owner, orElse: { call.respond(APIError(StoreError.busy)) }) {
+        try call.server.hashers.begin(call.exchange, for: call.exchange.network) {
             guard let hash = PasswordHash(of: password) else { return call.respond(APIError(StoreError.busy)) }
             body(hash)
         }
-        if !isQueued { throw APIError(StoreError.busy) }
     }
 
     static func name(_ call: Call) throws(APIError) -> String {
@@ -121,32 +119,31 @@ enum AccountRoutes {
 
     /// Checks a password on a hashing thread, then calls `succeed` or `fail` there.
     ///
-    /// - Throws: 429 after too many wrong passwords, 503 if too many hashes wait.
+    /// - Throws: 429 after too many wrong passwords, or as ``WorkerPool/begin(_:for:orElse:_:)``.
     private static func verify(
         _ password: String, of name: String, _ call: Call, then succeed: @escaping @Sendable (Credentials) -> Void,
         orElse fail: @escaping @Sendable () -> Void
     ) throws(APIError) {
         let logins = call.server.logins
         let attempt = try logins.begin(name: name, address: call.head.remoteAddress)
-        let refuse: WorkerPool.Job = {
-            logins.cancel(attempt)
-            call.respond(APIError(StoreError.busy))
-        }
-        let isQueued = call.server.hashers.submit(for: .network(attempt.network), orElse: refuse) {
-            let known = call.store.credentials(of: name)
-            // An unknown name takes as long as a known one, so that the response time does not reveal which names
-            // exist.
-            let isRight = (known?.password ?? .decoy).matches(password)
-            guard let known, isRight else {
-                logins.fail(attempt)
-                return fail()
+        do throws(APIError) {
+            try call.server.hashers.begin(call.exchange, for: call.exchange.network) {
+                logins.cancel(attempt)
+            } _: {
+                let known = call.store.credentials(of: name)
+                // An unknown name takes as long as a known one, so that the response time does not reveal which names
+                // exist.
+                let isRight = (known?.password ?? .decoy).matches(password)
+                guard let known, isRight else {
+                    logins.fail(attempt)
+                    return fail()
+                }
+                logins.cancel(attempt)
+                succeed(known)
             }
+        } catch {
             logins.cancel(attempt)
-            succeed(known)
-        }
-        if !isQueued {
-            logins.cancel(attempt)
-            throw APIError(StoreError.busy)
+            throw error
         }
     }
 

@@ -96,6 +96,16 @@ struct Authentication: Sendable {
     }
 }
 
+extension Exchange {
+    /// Notes who asks, so that the request ends with their session or token.
+    func note(_ principal: Principal, _ store: Store) {
+        note(
+            Asker(owner: .account(principal.account)) {
+                store.millisecondsLeft(of: principal) == 0 ? APIError(StoreError.unauthorized).reply : nil
+            })
+    }
+}
+
 extension RequestHead {
     /// Whether the request says that its user is not looking, so that it does not make them look online.
     var isAway: Bool { header("natter-presence")?.utf8.elementsEqual("away".utf8) == true }

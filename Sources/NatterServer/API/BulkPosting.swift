@@ -8,8 +8,8 @@ internal import NatterWire
 /// answer.
 ///
 /// It processes the lines in batches. While one is made durable, the answers to the one before are written, and the next one
-/// is read and parsed. So a body of any length needs the memory of three batches only, and all bodies of one account that
-/// of a few. The reply can't begin before the whole request is read, so the answers wait in a spool until then.
+/// is read and parsed. So a body of any length needs the memory of three batches only, and an account may
+/// send sixteen at a time. The reply can't begin before the whole request is read, so the answers wait in a spool until then.
 final class BulkPosting: BodySink {
     /// A batch is complete when it has this many bytes or lines. A parsed line and its answer take some hundred bytes
     /// besides their text.
@@ -44,6 +44,8 @@ final class BulkPosting: BodySink {
         /// The spool could not be written.
         var isBroken = false
         var accepted = MessageTally()
+        /// Whether the store got a message, so that its sender must be told what became of it.
+        var hasPosted = false
         /// Whether the store has a batch.
         var isStoring = false
         /// The batch behind it. No more is read while there is one.
@@ -93,7 +95,7 @@ final class BulkPosting: BodySink {
         try translate(server.store.checkScope(.sendAny, of: principal))
         self.principal = principal
         self.server = server
-        state = Monitor(State(spool: server.spools.makeSpool(for: principal.account)))
+        state = Monitor(State(spool: try server.spools.makeSpool(for: principal.account)))
     }
 
     var heldBytes: Int { state.withLock { $0.pending.count } }
@@ -122,13 +124,15 @@ final class BulkPosting: BodySink {
         submit(rest, exchange, isLast: true)
     }
 
-    /// Parses a batch when it is its turn, because parsed lines may take twenty times the memory of short ones.
+    /// Parses a batch on a worker, because parsed lines may take twenty times the memory of short ones.
     private func submit(_ batch: [UInt8], _ exchange: Exchange, isLast: Bool) {
-        _ = server.bulkTurns.take(for: principal.account) { [self] in
-            server.slowWorkers.submitAlways(for: .account(principal.account)) { [self] in
-                work(batch, exchange, isLast: isLast)
-            }
-        }
+        exchange.note(principal, server.store)
+        proceed(exchange) { $0.work(batch, exchange, isLast: isLast) }
+    }
+
+    /// Queues a step. Without a message in the store, the request ends with its sender's session or token.
+    private func proceed(_ exchange: Exchange, _ step: @escaping @Sendable (BulkPosting) -> Void) {
+        server.slowWorkers.proceed(exchange, isSettled: state.withLock { $0.hasPosted }) { [self] in step(self) }
     }
 
     private func respond(_ exchange: Exchange) {
@@ -192,10 +196,9 @@ final class BulkPosting: BodySink {
             if case .message(let message, _) = line { message } else { nil }
         }
         guard !messages.isEmpty else { return take([], part, rest, answers, exchange, isLast: isLast) }
+        state.withLock { $0.hasPosted = true }
         server.store.post(messages, by: principal, stopAtRefusal: stopAtRefusal) { [self] outcomes in
-            server.slowWorkers.submitAlways(for: .account(principal.account)) { [self] in
-                take(outcomes, part, rest, answers, exchange, isLast: isLast)
-            }
+            proceed(exchange) { $0.take(outcomes, part, rest, answers, exchange, isLast: isLast) }
         }
     }
 
@@ -357,8 +360,7 @@ final class BulkPosting: BodySink {
             }
             return state.unanswered.first
         }
-        server.bulkTurns.giveBack(by: principal.account)
         if batch.isLast { return respond(batch.exchange) }
-        if let next { server.slowWorkers.submitAlways(for: .account(principal.account)) { [self] in write(next) } }
+        if let next { proceed(next.exchange) { $0.write(next) } }
     }
 }

@@ -110,7 +110,7 @@ struct Call: Sendable {
         let end = ListEnd(more: given.count < rest.count, next: given.last.map(place) ?? part.after)
         let list = WholeList(Array(given), field, isLines: wantsLines, end, objects)
         var reply = Reply(status: 200, headers: [("Content-Type", wantsLines ? MediaType.ndjson : MediaType.json)])
-        reply.body = PieceProducer(server.workers, account, sourceBytes: list.heldBytes) { list.next() }.body()
+        reply.body = PieceProducer(server.workers, exchange, sourceBytes: list.heldBytes) { list.next() }.body()
         respond(reply)
     }
 
@@ -141,7 +141,7 @@ struct Call: Sendable {
         orElse: @escaping @Sendable () -> Void
     ) {
         suspend(principal, seen: seen, deadline: deadline) { wake in
-            server.workers.submitAlways(for: .account(principal.account)) {
+            server.workers.proceed(exchange) {
                 do throws(APIError) {
                     let principal = try self.principal(need)
                     if wake == .stopping { orElse() } else { again(principal) }
@@ -165,7 +165,7 @@ struct Call: Sendable {
         let now = MonotonicClock.now()
         let left = store.millisecondsLeft(of: principal)
         server.waiters.wait(
-            [principal.account] + extra, seen: seen,
+            exchange, [principal.account] + extra, seen: seen,
             // Both clocks leave out parts of a millisecond, so without one more the token could still be good then.
             deadline: left < deadline - now ? now + left + 1 : deadline,
             hasEnded: { store.millisecondsLeft(of: principal) == 0 }

@@ -42,19 +42,16 @@ public final class ChatServer: Sendable {
     /// Threads for work that reads the disk or writes much JSON.
     let workers: WorkerPool
     /// Threads for jobs that take many milliseconds: searches, batches of bulk and large bodies. They are few, so that
-    /// pages and posts find a free processor.
+    /// pages and posts find a free processor, and no account waits for all the searches of another.
     let slowWorkers: WorkerPool
     /// Threads that hash passwords. Each hash takes 64 MiB, so there are at most as many threads as processors, and the
     /// queue is short. Networks share them: who sends right passwords without pause, which nothing limits, keeps nobody else
     /// from logging in. They have the same priority as all other threads: filling these 64 MiB holds the kernel's lock of
     /// the address space, and with less of the processors it would be held for longer.
     let hashers: WorkerPool
-    let searches: SearchQueue
     let waiters: Waiters
     let latestAnswers = LatestAnswers()
     let spools: SpoolRoom
-    /// Batches of bulk that are parsed and not answered yet.
-    let bulkTurns = AccountTurns(width: 3)
     let logins: LoginLimiter
     let metrics = Metrics()
     let router: Router
@@ -76,10 +73,11 @@ public final class ChatServer: Sendable {
     ) throws {
         (self.store, self.events, self.options) = (store, events, options)
         logins = LoginLimiter(guesses: store.guesses)
-        workers = try WorkerPool(name: "natter-worker", threads: 2, limit: 20_000)
-        slowWorkers = try WorkerPool(name: "natter-slow", threads: max(1, Host.processorCount / 2), limit: 20_000)
+        workers = try WorkerPool(name: "natter-worker", threads: 2, limit: 20_000, limitPerOwner: 256)
+        // Bodies of up to 1 MiB wait here.
+        slowWorkers = try WorkerPool(
+            name: "natter-slow", threads: max(1, Host.processorCount / 2), limit: 256, limitPerOwner: 8, width: 1)
         hashers = try WorkerPool(name: "natter-hasher", threads: Host.processorCount, limit: 256, limitPerOwner: 32)
-        searches = SearchQueue(slowWorkers)
         waiters = try Waiters()
         spools = SpoolRoom(options.spools)
         currentRegistration = Monitor(options.registration)
@@ -144,9 +142,7 @@ public final class ChatServer: Sendable {
     public func run() {
         listener.withLock { $0 }?.run()
         waiters.stop()
-        slowWorkers.stop()
-        workers.stop()
-        hashers.stop(drops: true)
+        for pool in [slowWorkers, workers, hashers] { pool.stop() }
         // The listener holds its handler, and the handler holds this server. Break the cycle.
         listener.signal { $0 = nil }
     }

@@ -1,14 +1,13 @@
-internal import NatterStore
 internal import Synchronization
 
 /// A stream of messages whose token only another server can know. Reading pauses at the first piece, until a worker has asked.
 final class LateBulkPosting: BodySink {
     private let server: ChatServer
-    private let make: @Sendable () throws(APIError) -> BulkPosting
+    private let make: @Sendable (Exchange) throws(APIError) -> BulkPosting
     private let state = Mutex((begin: [UInt8](), posting: BulkPosting?.none))
 
     /// - Parameter make: looks the token up, on a worker.
-    init(_ server: ChatServer, _ make: @escaping @Sendable () throws(APIError) -> BulkPosting) {
+    init(_ server: ChatServer, _ make: @escaping @Sendable (Exchange) throws(APIError) -> BulkPosting) {
         (self.server, self.make) = (server, make)
     }
 
@@ -33,15 +32,18 @@ final class LateBulkPosting: BodySink {
     }
 
     private func look(_ exchange: Exchange, then go: @escaping @Sendable (BulkPosting) -> Void) {
-        let isQueued = server.workers.submit { [self] in
-            do throws(APIError) {
-                let posting = try make()
-                state.withLock { $0 = ([], posting) }
-                go(posting)
-            } catch {
-                exchange.respond(error.reply)
+        do throws(APIError) {
+            try server.workers.begin(exchange) { [self] in
+                do throws(APIError) {
+                    let posting = try make(exchange)
+                    state.withLock { $0 = ([], posting) }
+                    go(posting)
+                } catch {
+                    exchange.respond(error.reply)
+                }
             }
+        } catch {
+            exchange.respond(error.reply)
         }
-        if !isQueued { exchange.respond(APIError(StoreError.busy).reply) }
     }
 }

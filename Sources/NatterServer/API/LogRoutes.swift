@@ -59,7 +59,7 @@ enum LogRoutes {
         server.recent.beginFollowing()
         call.suspend(principal, and: [ServiceLog.reader], seen: Commit(rawValue: .max), deadline: deadline) { wake in
             server.recent.endFollowing()
-            server.workers.submitAlways(for: .account(principal.account)) {
+            server.workers.proceed(call.exchange) {
                 do throws(APIError) {
                     answer(query, call, try call.admin(), deadline: wake == .news ? deadline : 0)
                 } catch {

@@ -9,7 +9,7 @@ enum MessageRoutes {
         let message = try newMessage(request)
         guard message.about == nil else {
             // The store reads the message that it is about, which may be on disk.
-            return call.server.workers.submitAlways(for: .account(principal.account)) { post(message, call, principal) }
+            return call.server.workers.proceed(call.exchange) { post(message, call, principal) }
         }
         post(message, call, principal)
     }

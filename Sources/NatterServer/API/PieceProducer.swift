@@ -1,4 +1,3 @@
-internal import NatterStore
 internal import NatterSystem
 internal import NatterWire
 
@@ -17,7 +16,7 @@ struct Piece: Sendable {
 /// for a disk or encodes much, and a slow reader costs little memory.
 final class PieceProducer: BodyProducer {
     private let workers: WorkerPool
-    private let account: AccountID?
+    private let exchange: Exchange
     /// About how many bytes `make` keeps.
     private let sourceBytes: Int
     /// Makes the next piece; nil if that is impossible. One worker at a time calls it, because the next piece is made only
@@ -39,12 +38,12 @@ final class PieceProducer: BodyProducer {
     }
 
     /// - Parameters:
-    ///   - account: whose turns the pieces take.
+    ///   - exchange: the request that is answered.
     ///   - sourceBytes: about how many bytes `make` keeps.
     init(
-        _ workers: WorkerPool, _ account: AccountID?, sourceBytes: Int, _ make: @escaping @Sendable () -> Piece?
+        _ workers: WorkerPool, _ exchange: Exchange, sourceBytes: Int, _ make: @escaping @Sendable () -> Piece?
     ) {
-        (self.workers, self.account, self.sourceBytes, self.make) = (workers, account, sourceBytes, make)
+        (self.workers, self.exchange, self.sourceBytes, self.make) = (workers, exchange, sourceBytes, make)
     }
 
     /// The source, the piece that the listener sends, and the next one.
@@ -69,7 +68,7 @@ final class PieceProducer: BodyProducer {
             state.waiting = exchange
             return (.wait, false)
         }
-        if hasMore { workers.submitAlways(for: JobOwner(account)) { [self] in makeNext() } }
+        if hasMore { workers.proceed(exchange) { [self] in makeNext() } }
         return step
     }
 

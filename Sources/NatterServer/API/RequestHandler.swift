@@ -85,8 +85,8 @@ struct RequestHandler: HTTPHandler {
             if isBulk {
                 if let principal { return .stream(try BulkPosting(head, server, principal)) }
                 return .stream(
-                    LateBulkPosting(server) { () throws(APIError) in
-                        try BulkPosting(head, server, latePrincipal(head))
+                    LateBulkPosting(server) { exchange throws(APIError) in
+                        try BulkPosting(head, server, latePrincipal(exchange))
                     })
             }
             return .collect(limit: limit) { body, exchange in
@@ -119,67 +119,57 @@ struct RequestHandler: HTTPHandler {
         let mustCatchUp =
             server.store.isShared && match.route.readsStore(exchange.head)
             && !(match.route.isPosting && hasArrivedAtOnce)
-        // The token may have ended while the body arrived, or at another server.
-        if hasArrivedAtOnce, !mustCatchUp { call.known = principal }
-        let complete = call
+        if let principal { exchange.note(principal, server.store) }
         // A large body can hold 100,000 fields, so the loop does not decode it.
-        let isSmall = body.count <= Limits.smallBodyBytes
-        switch match.route.place {
-        case .loop where !mustCatchUp && isSmall: answer(match.route, complete)
-        case .loop, .worker:
-            let isQueued = pool(for: body).submit(for: JobOwner(principal?.account)) { answer(match.route, complete) }
-            if !isQueued { call.respond(APIError(StoreError.busy)) }
-        case .searcher:
-            guard let principal else { return answer(match.route, complete) }
-            search(match.route, complete, principal)
+        if case .loop = match.route.place, !mustCatchUp, body.count <= Limits.smallBodyBytes {
+            // The token may have ended while the body arrived. A request that is queued asks again.
+            if hasArrivedAtOnce { call.known = principal }
+            return answer(match.route, call)
         }
+        begin(match.route, call)
     }
 
-    private func pool(for body: [UInt8]) -> WorkerPool {
-        body.count <= RequestHandler.workerBodyBytes ? server.workers : server.slowWorkers
+    /// Has a worker answer a request when it is its turn.
+    private func begin(_ route: Route, _ call: Call) {
+        let isSlow = call.body.count > RequestHandler.workerBodyBytes || route.place == .searcher
+        begin(call.exchange, on: isSlow ? server.slowWorkers : server.workers) { answer(route, call) }
     }
 
-    private func search(_ route: Route, _ call: Call, _ principal: Principal) {
-        let isQueued = server.searches.submit(principal.account) { answer(route, call) }
-        if !isQueued {
-            call.respond(
-                APIError(.slowDown, "too many searches of yours are waiting; try again in a moment", retryAfter: 1))
-        }
+    private func begin(_ exchange: Exchange, on pool: WorkerPool, _ job: @escaping WorkerPool.Job) {
+        do throws(APIError) { try pool.begin(exchange, job) } catch { exchange.respond(error.reply) }
     }
 
     /// Answers a request whose token only another server can know. The loop can't wait for what that server has acknowledged.
     private func answerLate(_ match: Router.Match, _ body: [UInt8], _ exchange: Exchange) {
         let call = call(match, body, exchange)
-        let isQueued = pool(for: body).submit {
+        begin(exchange, on: server.workers) {
             var call = call
             do throws(APIError) {
-                let principal = try latePrincipal(call.head)
+                let principal = try latePrincipal(exchange)
                 // Its token may have been revoked behind what was read of the log, which whoever reads looks at again.
                 if match.route.isPosting { call.known = principal }
-                if case .searcher = match.route.place { return search(match.route, call, principal) }
-                answer(match.route, call)
+                begin(match.route, call)
             } catch {
                 call.respond(error)
             }
         }
-        if !isQueued { call.respond(APIError(StoreError.busy)) }
     }
 
     /// Refuses a request for what its head says, if its token, which only another server can know, is good.
     private func refuseLate(_ error: APIError, _ exchange: Exchange) {
-        let isQueued = server.workers.submit {
+        begin(exchange, on: server.workers) {
             do throws(APIError) {
-                _ = try latePrincipal(exchange.head)
+                _ = try latePrincipal(exchange)
                 throw error
             } catch {
                 exchange.respond(error.reply)
             }
         }
-        if !isQueued { exchange.respond(APIError(StoreError.busy).reply) }
     }
 
-    private func latePrincipal(_ head: RequestHead) throws(APIError) -> Principal {
-        let principal = try Authentication(head, server.store).principal()
+    private func latePrincipal(_ exchange: Exchange) throws(APIError) -> Principal {
+        let principal = try Authentication(exchange.head, server.store).principal()
+        exchange.note(principal, server.store)
         try translate(server.store.countRequest(of: principal))
         return principal
     }
@@ -202,6 +192,11 @@ struct RequestHandler: HTTPHandler {
         case .tooManyRequests, .tooManyOwnAnswers: APIError(.slowDown, violation.phrase, retryAfter: 1)
         case .tooManyBodies, .tooManyAnswers: APIError(.busy, violation.phrase, retryAfter: 1)
         }
+    }
+
+    func abandoned(_ exchange: Exchange) {
+        for pool in [server.workers, server.slowWorkers, server.hashers] { pool.drop(exchange) }
+        server.waiters.drop(exchange)
     }
 
     func finished(_ summary: RequestSummary) {

@@ -23,7 +23,7 @@ final class SpoolRoom: Sendable {
     private struct Used {
         var total = 0
         var inMemory = 0
-        var byAccount: [AccountID: Int] = [:]
+        var byAccount: [AccountID: (bytes: Int, spools: Int)] = [:]
     }
 
     /// From so many bytes of all spools in memory on, each keeps only `Spool.leastMemoryBytes`.
@@ -33,21 +33,34 @@ final class SpoolRoom: Sendable {
 
     init(_ limits: SpoolLimits) { self.limits = limits }
 
-    func makeSpool(for account: AccountID) -> Spool { Spool(self, account) }
+    /// How many requests of one account may have a spool. The batches that each has in memory take some MiB.
+    private static let accountSpools = 16
+
+    /// - Throws: 429 if the account has too many.
+    func makeSpool(for account: AccountID) throws(APIError) -> Spool {
+        let hasRoom = used.withLock { used in
+            guard used.byAccount[account, default: (0, 0)].spools < SpoolRoom.accountSpools else { return false }
+            used.byAccount[account, default: (0, 0)].spools += 1
+            return true
+        }
+        guard hasRoom else { throw .tooManyOwn }
+        return Spool(self, account)
+    }
 
     fileprivate func hasRoom(for bytes: Int, of account: AccountID) -> Bool {
         used.withLock { isRoom(for: bytes, of: account, beside: $0) }
     }
 
     private func isRoom(for bytes: Int, of account: AccountID, beside used: Used) -> Bool {
-        used.byAccount[account, default: 0] <= limits.accountBytes - bytes && used.total <= limits.totalBytes - bytes
+        used.byAccount[account, default: (0, 0)].bytes <= limits.accountBytes - bytes
+            && used.total <= limits.totalBytes - bytes
     }
 
     fileprivate func take(_ bytes: Int, for account: AccountID) -> Bool {
         used.withLock { used in
             guard isRoom(for: bytes, of: account, beside: used) else { return false }
             used.total += bytes
-            used.byAccount[account, default: 0] += bytes
+            used.byAccount[account, default: (0, 0)].bytes += bytes
             return true
         }
     }
@@ -62,11 +75,15 @@ final class SpoolRoom: Sendable {
         }
     }
 
+    /// Forgets a spool.
     fileprivate func giveBack(_ bytes: Int, by account: AccountID) {
         used.withLock { used in
             used.total -= bytes
-            let rest = used.byAccount[account, default: 0] - bytes
-            used.byAccount[account] = rest > 0 ? rest : nil
+            guard let own = used.byAccount[account], own.spools > 1 else {
+                used.byAccount[account] = nil
+                return
+            }
+            used.byAccount[account] = (own.bytes - bytes, own.spools - 1)
         }
     }
 }

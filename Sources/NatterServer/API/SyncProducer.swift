@@ -15,7 +15,7 @@ final class SyncProducer: Sendable {
     }
 
     func body() -> ReplyBody {
-        PieceProducer(call.server.workers, call.account, sourceBytes: changes.heldBytes) { [self] in try? makePiece() }
+        PieceProducer(call.server.workers, call.exchange, sourceBytes: changes.heldBytes) { [self] in try? makePiece() }
             .body()
     }
 

@@ -40,14 +40,32 @@ enum SyncRoutes {
     private static func answer(
         _ query: SyncQuery, from position: SyncPosition, _ call: Call, _ principal: Principal, deadline: Int64
     ) {
-        let changes: SyncAnswer
         do throws(StoreError) {
-            changes = try call.store.changes(
+            let plan = try call.store.planSync(
                 since: position, earliest: query.earliest, for: principal, form: query.form,
                 limitBytes: query.form == .blocks ? Limits.syncBlockBytes : Limits.syncBytes)
+            proceed(plan, call) { answer(query, from: position, with: $0, call, principal, deadline: deadline) }
         } catch {
-            return call.respond(APIError(error))
+            call.respond(APIError(error))
         }
+    }
+
+    /// Takes a step of a plan, and queues the next.
+    private static func proceed(
+        _ plan: SyncPlan, _ call: Call, then answer: @escaping @Sendable (SyncAnswer) -> Void
+    ) {
+        do throws(StoreError) {
+            if let changes = try plan.next() { return answer(changes) }
+            call.server.workers.proceed(call.exchange) { proceed(plan, call, then: answer) }
+        } catch {
+            call.respond(APIError(error))
+        }
+    }
+
+    private static func answer(
+        _ query: SyncQuery, from position: SyncPosition, with changes: SyncAnswer, _ call: Call, _ principal: Principal,
+        deadline: Int64
+    ) {
         var mayWait = changes.isEmpty && !changes.more
         if case .now = position { mayWait = false }
         guard mayWait, MonotonicClock.now() < deadline else { return respond(changes, query, call, principal) }

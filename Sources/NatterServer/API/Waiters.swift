@@ -12,24 +12,25 @@ final class Waiters: Sendable {
     }
 
     private struct Waiter {
+        /// Kept, so that no other request is taken for it.
+        let request: Exchange
         let accounts: [AccountID]
         let deadline: Int64
         let wake: @Sendable (Wake) -> Void
     }
 
     private struct State {
-        var byNumber: [UInt64: Waiter] = [:]
-        var byAccount: [AccountID: Set<UInt64>] = [:]
-        var nextNumber: UInt64 = 0
+        var byRequest: [ObjectIdentifier: Waiter] = [:]
+        var byAccount: [AccountID: Set<ObjectIdentifier>] = [:]
         var lastCommit: Commit = .zero
         /// When the timer thread checks deadlines next.
         var nextDeadline: Int64 = .max
         var isStopping = false
 
-        mutating func remove(_ number: UInt64) -> Waiter? {
-            guard let waiter = byNumber.removeValue(forKey: number) else { return nil }
+        mutating func remove(_ request: ObjectIdentifier) -> Waiter? {
+            guard let waiter = byRequest.removeValue(forKey: request) else { return nil }
             for account in waiter.accounts {
-                byAccount[account]?.remove(number)
+                byAccount[account]?.remove(request)
                 if byAccount[account]?.isEmpty == true { byAccount[account] = nil }
             }
             return waiter
@@ -53,29 +54,31 @@ final class Waiters: Sendable {
     ///   - hasEnded: whether the token of the request has ended. Asked once the request waits: an end before that woke nobody,
     ///     and a later one is news.
     func wait(
-        _ accounts: [AccountID], seen: Commit, deadline: Int64, hasEnded: () -> Bool,
+        _ request: Exchange, _ accounts: [AccountID], seen: Commit, deadline: Int64, hasEnded: () -> Bool,
         _ wake: @escaping @Sendable (Wake) -> Void
     ) {
-        let (early, isNext, number) = state.withLock { state -> (Wake?, Bool, UInt64) in
-            if state.isStopping { return (.stopping, false, 0) }
+        let key = ObjectIdentifier(request)
+        let (early, isNext) = state.withLock { state -> (Wake?, Bool) in
+            if state.isStopping { return (.stopping, false) }
             // There was a commit after the caller's query, so the caller must query again.
-            if state.lastCommit > seen { return (.news, false, 0) }
-            state.nextNumber += 1
-            let number = state.nextNumber
-            state.byNumber[number] = Waiter(accounts: accounts, deadline: deadline, wake: wake)
-            for account in accounts { state.byAccount[account, default: []].insert(number) }
-            guard deadline < state.nextDeadline else { return (nil, false, number) }
+            if state.lastCommit > seen { return (.news, false) }
+            state.byRequest[key] = Waiter(request: request, accounts: accounts, deadline: deadline, wake: wake)
+            for account in accounts { state.byAccount[account, default: []].insert(key) }
+            guard deadline < state.nextDeadline else { return (nil, false) }
             state.nextDeadline = deadline
-            return (nil, true, number)
+            return (nil, true)
         }
         if let early { return wake(early) }
-        if hasEnded() { state.withLock { $0.remove(number) }?.wake(.news) }
+        if hasEnded() || !request.isWanted { drop(request) }
         // Only the waiter with the earliest deadline wakes the timer thread, because 10,000 waiters may come at the
         // same time.
         if isNext { state.signal { _ in } }
     }
 
-    var count: Int { state.withLock { $0.byNumber.count } }
+    /// Wakes a request whose token has ended, or that has ended itself.
+    func drop(_ request: Exchange) { state.withLock { $0.remove(ObjectIdentifier(request)) }?.wake(.news) }
+
+    var count: Int { state.withLock { $0.byRequest.count } }
 
     func announce(_ news: News) {
         let woken = state.withLock { state in
@@ -89,9 +92,9 @@ final class Waiters: Sendable {
     private func runTimer() -> Bool {
         let now = MonotonicClock.now()
         let (late, next, isStopping) = state.withLock { state -> ([Waiter], Int64, Bool) in
-            let numbers = state.byNumber.filter { state.isStopping || $0.value.deadline <= now }.keys
-            let late = numbers.compactMap { state.remove($0) }
-            let next = state.byNumber.values.lazy.map(\.deadline).min() ?? now + 60_000
+            let requests = state.byRequest.filter { state.isStopping || $0.value.deadline <= now }.keys
+            let late = requests.compactMap { state.remove($0) }
+            let next = state.byRequest.values.lazy.map(\.deadline).min() ?? now + 60_000
             state.nextDeadline = next
             return (late, next, state.isStopping)
         }

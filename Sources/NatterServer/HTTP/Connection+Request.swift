@@ -154,6 +154,7 @@ extension Connection {
     private func send(_ given: Reply, closing: Bool) -> Bool {
         var reply = given
         // Only what changed nothing may be refused now.
+        if isReading, let refusal = exchange?.refusal { reply = refusal }
         if method == "GET", reply.status != 304,
             let violation = loop.violation(sending: reply.heldBytes, to: reply.reader)
         {

@@ -40,6 +40,8 @@ final class Connection {
     /// When the library began to ask for the reply in each turn; nil if it does not.
     private var polledSince: Int64?
     private(set) var isCut = false
+    /// The client has closed its side.
+    private var hasLeft = false
     /// The reply was written without the library. The library only has to close the connection.
     private(set) var isOver = false
     /// True while a handler runs on this thread, so that its reply can be taken without suspending the connection.
@@ -168,7 +170,10 @@ final class Connection {
     /// The request has ended, complete or not.
     func ended(isComplete: Bool) {
         endPolling()
-        exchange?.connection = nil
+        if let exchange {
+            exchange.end()
+            if !isComplete || isCut { loop.handler.abandoned(exchange) }
+        }
         loop.handler.finished(
             RequestSummary(
                 method: method, target: targetForLog, status: status, bytesIn: bytesIn, bytesOut: bytesOut,
@@ -219,6 +224,9 @@ final class Connection {
 
     var hasArrivedAtOnce: Bool { headTurn == loop.turn }
 
+    /// Whether the request changes nothing, so that its asker need not know what became of it.
+    var isReading: Bool { method == "GET" || method == "HEAD" }
+
     // MARK: Called by the loop
 
     /// Takes a reply from another thread.
@@ -243,6 +251,7 @@ final class Connection {
     /// connections. The library can ask for the reply in each turn of the loop instead, which is cheaper for the moment that a
     /// commit takes, if not too many wait.
     func awaitReply() {
+        if hasLeft, isReading { return cut("the client has gone") }
         if let polledSince {
             if loop.now - polledSince < Connection.longestPolling { return }
             endPolling()
@@ -265,6 +274,7 @@ final class Connection {
         guard !isSuspended, !isCut else { return }
         isSuspended = true
         MHD_suspend_connection(handle)
+        if hasLeft { clientHasLeft() }
     }
 
     private func resume() {
@@ -281,9 +291,24 @@ final class Connection {
         resume()
     }
 
+    /// The client has closed its side. One that only reads waits for no answer then. A change is made all the same, so its
+    /// answer is sent.
+    func clientHasLeft() {
+        hasLeft = true
+        switch stage {
+        case .answering where isReading: cut("the client has gone")
+        case .streaming where isSuspended && SocketStatistics.unreadBytes(descriptor) == 0: cut("the client has gone")
+        case .head, .collecting, .streaming, .answering, .replying: break
+        }
+    }
+
+    /// Ends an answer whose reader's session or token has ended.
+    func cutForRefusal() { if !isCut { cut("the session has ended") } }
+
     /// Ends the connection now. The library notices it on its own.
     func cut(_ reason: String) {
         isCut = true
+        loop.hasWork = true
         (note, cutReason) = (reason, reason)
         shutdown(descriptor, Int32(SHUT_RDWR))
         resume()
@@ -315,6 +340,8 @@ final class Connection {
             if !progress.isEnough(total: UInt64(bytesIn), now: now, limits) { cut("the body came too slowly") }
         case .answering: break
         case .replying:
+            // A reader that takes nothing now must not keep the answer.
+            if isReading, exchange?.refusal != nil { return cutForRefusal() }
             if isSuspended { return }
             let taken = SocketStatistics.bytesAcknowledged(descriptor)
             if !progress.isEnough(total: taken, now: now, limits) { cut("the reply was read too slowly") }

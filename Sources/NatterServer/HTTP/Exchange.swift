@@ -2,15 +2,24 @@ internal import Synchronization
 
 /// One request and its reply, as handlers see them. All members are thread-safe.
 final class Exchange: Sendable {
+    /// Whose request it is.
+    struct Asker: Sendable {
+        let owner: JobOwner
+        /// The reply if they may have no answer any more, because their session or token has ended; nil while they may.
+        let refusal: @Sendable () -> Reply?
+    }
+
     let head: RequestHead
     private let mailbox: Mailbox
     private let hasResponded = Atomic<Bool>(false)
+    private let hasEnded = Atomic<Bool>(false)
+    private let asker = Mutex<Asker?>(nil)
     private let recorded = Mutex<[(key: String, value: String)]>([])
     /// The connection that sends the reply, or nil after the request has ended. Only the listener's thread may access
     /// it. The compiler cannot check this, and a lock would cost time in every request.
     nonisolated(unsafe) var connection: Connection?
 
-    init(head: RequestHead, mailbox: Mailbox, connection: Connection) {
+    init(head: RequestHead, mailbox: Mailbox, connection: Connection?) {
         (self.head, self.mailbox, self.connection) = (head, mailbox, connection)
     }
 
@@ -39,4 +48,38 @@ final class Exchange: Sendable {
     /// Continues a paused transfer. Either ``BodySink/receive(_:_:)`` paused reading a body, or a ``BodyProducer`` had
     /// no bytes ready.
     func resume() { mailbox.post(.resume(self)) }
+
+    // MARK: Whose it is, and whether it goes on
+
+    /// Notes who asks, when that is known.
+    func note(_ asker: Asker) { self.asker.withLock { $0 = asker } }
+
+    /// The owner of a request whose asker is not known.
+    var network: JobOwner { .network(LoginLimiter.network(of: head.remoteAddress)) }
+    var owner: JobOwner { asker.withLock { $0?.owner } ?? network }
+
+    /// Whether somebody waits for the answer.
+    var isWanted: Bool { !hasEnded.load(ordering: .acquiring) }
+
+    /// The reply instead of an answer that changed nothing; nil while its asker may have it. This is the one place that decides
+    /// it: before each job of a worker, when the answer begins, and before each piece of it.
+    var refusal: Reply? { asker.withLock { $0 }?.refusal() }
+
+    /// Whether work on the answer may go on. If its asker may not have it any more, they are told, or the answer is cut.
+    func mayGoOn() -> Bool {
+        guard isWanted else { return false }
+        guard let refusal else { return true }
+        if hasResponded.exchange(true, ordering: .acquiringAndReleasing) {
+            mailbox.post(.cut(self))
+        } else {
+            mailbox.post(.reply(self, refusal))
+        }
+        return false
+    }
+
+    /// Ends the request, with an answer or without. Only the listener's thread may call it.
+    func end() {
+        connection = nil
+        hasEnded.store(true, ordering: .releasing)
+    }
 }

@@ -13,6 +13,8 @@ protocol HTTPHandler: Sendable {
     func prepare(_ head: RequestHead) -> @Sendable () -> BodyPlan
     /// The reply to a request that the listener itself refuses.
     func reply(to violation: HTTPViolation) -> Reply
+    /// Called after a request has ended without its whole answer. Drop what is still to be done for it.
+    func abandoned(_ exchange: Exchange)
     /// Called after a request has ended, for the log.
     func finished(_ summary: RequestSummary)
     /// Called after a client has connected from this address, for the log.

@@ -29,8 +29,8 @@ struct ListenerLimits: Sendable {
     /// How long a refused client may continue to send, so that it can read the reply.
     var lingerMilliseconds: Int64 = 3_000
     var lingerConnections = 512
-    /// How long requests in flight may take after ``HTTPListener/stop()``.
-    var stopMilliseconds: Int64 = 5_000
+    /// How long requests in flight may take after ``HTTPListener/stop()``. The whole server stops in 5 s.
+    var stopMilliseconds: Int64 = 4_000
 
     init() {}
 }

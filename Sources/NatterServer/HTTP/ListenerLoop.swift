@@ -36,6 +36,9 @@ final class ListenerLoop {
     private var socket: ListeningSocket
     private let linger: CloseLinger
     let handshakes: PendingHandshakes
+    /// Tells which clients have gone, because the library does not look at a connection while its answer is made.
+    private let departures: SocketPoll
+    private var watched: [Int32: Connection] = [:]
     /// The certificate for new connections, or nil for plain HTTP.
     private var identity: TLSIdentity?
     private var daemon: OpaquePointer?
@@ -67,6 +70,7 @@ final class ListenerLoop {
         nextReaping = now + limits.reaperMilliseconds
         linger = try CloseLinger(limits: limits)
         handshakes = try PendingHandshakes()
+        departures = try SocketPoll()
         self.socket = socket
         var settings = DaemonCallbacks.settings
         settings.listening_descriptor = self.socket.descriptor
@@ -121,15 +125,17 @@ final class ListenerLoop {
         unpolledTurns = 0
         // While stopping, look for idle connections more often, because no event says that a request has ended.
         if isStopping { timeout = min(timeout, 20) }
-        withUnsafeTemporaryAllocation(of: pollfd.self, capacity: 4) { places in
+        withUnsafeTemporaryAllocation(of: pollfd.self, capacity: 5) { places in
             places[0] = pollfd(fd: natter_epoll_descriptor(daemon), events: Int16(POLLIN), revents: 0)
             places[1] = pollfd(fd: mailbox.descriptor, events: Int16(POLLIN), revents: 0)
             places[2] = pollfd(fd: linger.descriptor, events: Int16(POLLIN), revents: 0)
             places[3] = pollfd(fd: handshakes.descriptor, events: Int16(POLLIN), revents: 0)
-            guard poll(places.baseAddress, 4, Int32(clamping: timeout)) > 0 else { return }
+            places[4] = pollfd(fd: departures.descriptor, events: Int16(POLLIN), revents: 0)
+            guard poll(places.baseAddress, 5, Int32(clamping: timeout)) > 0 else { return }
             if places[1].revents != 0 { mailbox.acknowledge() }
             if places[2].revents != 0 { linger.drain() }
             if places[3].revents != 0 { handshakes.resumeReady() }
+            if places[4].revents != 0 { departures.forEachReady { watched[$0]?.clientHasLeft() } }
         }
     }
 
@@ -141,6 +147,7 @@ final class ListenerLoop {
             case .reply(let exchange, let reply):
                 if let connection = exchange.connection, !connection.isCut { connection.take(reply) }
             case .resume(let exchange): exchange.connection?.resumeTransfer()
+            case .cut(let exchange): exchange.connection?.cutForRefusal()
             case .identity(let identity): self.identity = identity
             case .probe(let probe): probe.answer()
             case .stop: beginStopping()
@@ -206,6 +213,7 @@ final class ListenerLoop {
         }
         connection.index = connections.count
         connections.append(connection)
+        if departures.add(descriptor, onlyEnd: true) { watched[descriptor] = connection }
         handler.connected(connection.addressText)
         // `accepts` has already refused a connection above the limit.
         _ = enter(address)
@@ -215,6 +223,7 @@ final class ListenerLoop {
 
     func closed(_ connection: Connection) {
         handshakes.remove(connection)
+        if watched.removeValue(forKey: connection.descriptor) != nil { departures.remove(connection.descriptor) }
         handler.disconnected(connection.summary)
         if !connection.isCut, connection.mustLinger || SocketStatistics.unreadBytes(connection.descriptor) > 0 {
             linger.keep(connection.descriptor, now: now)

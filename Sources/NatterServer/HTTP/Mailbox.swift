@@ -8,6 +8,8 @@ internal import Synchronization
 enum LoopEvent: Sendable {
     case reply(Exchange, Reply)
     case resume(Exchange)
+    /// Ends an answer that its reader may not have any more.
+    case cut(Exchange)
     /// The certificate for new connections.
     case identity(TLSIdentity)
     /// Asks for a sign of life: the function is called on the listener's thread.

@@ -107,7 +107,9 @@ final class ReplyFeeder {
     private func fill(_ buffer: UnsafeMutableRawBufferPointer) -> Int {
         connection.loop.hasWork = true
         while pending.isEmpty {
-            guard !connection.isCut else { return MHD_CONTENT_READER_END_WITH_ERROR }
+            guard !connection.isCut, !connection.isReading || exchange.refusal == nil else {
+                return MHD_CONTENT_READER_END_WITH_ERROR
+            }
             switch producer.next(maximum: buffer.count, exchange) {
             case .bytes(let bytes):
                 pending = bytes[...]

@@ -13,10 +13,11 @@ final class SocketPoll {
 
     deinit { close(descriptor) }
 
+    /// - Parameter onlyEnd: whether to report only that the other side has ended the connection, once.
     /// - Returns: false if the kernel refuses the socket.
-    func add(_ socket: Int32) -> Bool {
+    func add(_ socket: Int32, onlyEnd: Bool = false) -> Bool {
         var event = epoll_event()
-        event.events = EPOLLIN.rawValue | EPOLLRDHUP.rawValue
+        event.events = EPOLLRDHUP.rawValue | (onlyEnd ? EPOLLET.rawValue : EPOLLIN.rawValue)
         event.data.fd = socket
         return epoll_ctl(descriptor, EPOLL_CTL_ADD, socket, &event) == 0
     }

@@ -289,16 +289,28 @@ struct BulkTests {
         let (alice, bob) = (AccountID(rawValue: 1), AccountID(rawValue: 2))
         let answers = [UInt8](repeating: 0x78, count: 200_000)
         do {
-            let first = room.makeSpool(for: alice)
+            let first = try room.makeSpool(for: alice)
             #expect(try first.append(answers))
-            let second = room.makeSpool(for: alice)
+            let second = try room.makeSpool(for: alice)
             #expect(try !second.append(answers))
-            let other = room.makeSpool(for: bob)
+            let other = try room.makeSpool(for: bob)
             #expect(try other.append(answers))
             #expect(first.count == answers.count && second.count == 0)
         }
-        let third = room.makeSpool(for: alice)
+        let third = try room.makeSpool(for: alice)
         #expect(try third.append(answers))
+    }
+
+    @Test("an account sends so many bulks at a time; a further one is told to come again, and others are not concerned")
+    func sixteen() throws {
+        let room = SpoolRoom(SpoolLimits())
+        let (alice, bob) = (AccountID(rawValue: 1), AccountID(rawValue: 2))
+        var spools = try (0..<16).map { _ in try room.makeSpool(for: alice) }
+        let refusal = #expect(throws: APIError.self) { try room.makeSpool(for: alice) }
+        #expect(refusal?.code == .slowDown && refusal?.retryAfter == 1)
+        spools.append(try room.makeSpool(for: bob))
+        spools.removeFirst()
+        spools.append(try room.makeSpool(for: alice))
     }
 
     @Test("a disk without the room that is kept for log files takes no answers")

@@ -3,6 +3,7 @@ internal import NatterHTTP
 internal import NatterModel
 @testable internal import NatterServer
 internal import NatterSystem
+@testable internal import NatterStore
 internal import ServerSupport
 internal import SystemSupport
 internal import Testing
@@ -51,6 +52,8 @@ struct MatrixTests {
     private struct Scene {
         let directory: TemporaryDirectory
         var tokens: [Role: String] = [:]
+        /// Tokens for everything that end in an hour.
+        var ending: [Role: String] = [:]
         /// What `<…>` in a row stands for.
         var names: [String: String] = [:]
         static let start = Timestamp(milliseconds: 1_795_000_000_000)
@@ -88,6 +91,12 @@ struct MatrixTests {
                 (Role.stranger, "sam"), (.member, "mia"), (.removed, "rex"), (.admin, "ada"), (.root, "root"),
                 (.disabled, "dan"),
             ] { tokens[role] = try by(name).token }
+            for (role, name) in [(Role.member, "mia"), (.admin, "ada"), (.root, "root")] {
+                let end = Scene.start.advanced(milliseconds: 3_600_000).rfc3339
+                let made = try by(name).post(
+                    "/v1/tokens", ["label": "ending", "scope": "all", "expires": .string(end)])
+                ending[role] = try #require(made.json["token"]?.text)
+            }
             names["session"] = try by("mia").get("/v1/sessions").json["sessions"]?.items.first?["id"]?.text
             names["invite"] = try by("root").post("/v1/admin/invites", [:]).json["id"]?.text
             let disabled = try by("root").send(
@@ -117,15 +126,20 @@ struct MatrixTests {
             try eventually("a block is sealed") { try reader.get("/v1/blocks/\(id ?? "")/1-0").status == 200 }
         }
 
-        /// A server over a copy, two hours later.
-        func serve() throws -> TestServer {
+        /// A server over a copy, by default two hours later.
+        func serve(
+            _ clock: TestClock = TestClock(Scene.start.advanced(milliseconds: 7_200_000))
+        ) throws -> TestServer {
             let copy = try TemporaryDirectory()
             try Files.clone(directory.path, into: copy.path)
-            return try TestServer(
-                directory: copy, isCopied: true, clock: TestClock(Scene.start.advanced(milliseconds: 7_200_000)))
+            return try TestServer(directory: copy, isCopied: true, clock: clock)
         }
 
         func answer(to row: Row, for role: Role, on server: TestServer) throws -> Answer {
+            try answer(to: row, by: tokens[role], on: server)
+        }
+
+        func answer(to row: Row, by token: String?, on server: TestServer) throws -> Answer {
             let method = try #require(HTTPMethod(rawValue: row.method))
             var target = row.target
             var body = row.body
@@ -136,7 +150,7 @@ struct MatrixTests {
             let isLines = row.body?.hasPrefix("{") == true && target.contains("?stop")
             let isText = row.target.hasPrefix("/v1/conversations/") && row.target.contains("/messages")
             let type = isLines ? "application/x-ndjson" : isText ? "text/plain" : "application/json"
-            return try Client(server, token: tokens[role]).send(
+            return try Client(server, token: token).send(
                 method, target, body: body.map { Array($0.utf8) },
                 headers: row.body == nil ? [] : [("Content-Type", type)])
         }
@@ -172,6 +186,54 @@ struct MatrixTests {
             found.append(row)
         }
         if getenv("NATTER_MATRIX") != nil { try MatrixTests.write(preface, found) }
+    }
+
+    @Test("a request that waits when its token ends gets 401 and does nothing, whichever it is")
+    func ended() throws {
+        // Given that no worker is free, nor the writer
+        let clock = TestClock(Scene.start.advanced(milliseconds: 60_000))
+        let scene = try Scene()
+        let server = try scene.serve(clock)
+        let doors = try server.chat.holdWorkers()
+        let mayWrite = Monitor(false)
+        server.store.submit(.upkeep({ _ in mayWrite.wait { $0 } }, { _ in }))
+        func open() {
+            for door in doors { door.open() }
+            mayWrite.signal { $0 = true }
+        }
+        defer { open() }
+        let before = server.store.content
+        // When each request is there
+        let answers = Monitor<[(row: String, outcome: String)]>([])
+        var (threads, expected) = ([SystemThread](), 0)
+        for row in try MatrixTests.table().rows {
+            let role = [Role.member, .admin, .root].first { row.statuses[$0].map { $0 < 300 } ?? false }
+            guard let role, row.statuses[.anonymous] == 401, !MatrixTests.isAnsweredAtOnce(row) else { continue }
+            expected += 1
+            threads.append(
+                try SystemThread(name: "test-request") {
+                    let answer = Result { try scene.answer(to: row, by: scene.ending[role], on: server) }
+                    answers.signal { $0.append((row.request, (try? answer.get())?.outcome ?? "\(answer)")) }
+                })
+        }
+        #expect(expected > 60)
+        // So many that have come are in a queue: one more turn of the listener has taken them there
+        try eventually("all have come") { server.chat.connectionCount >= expected }
+        for _ in 0..<3 { #expect(try server.stranger().get("/healthz").status == 200) }
+        #expect(answers.withLock { $0.map(\.row) } == [])
+        // And then the tokens end
+        clock.advance(milliseconds: 7_200_000)
+        open()
+        for thread in threads { thread.join() }
+        // Then
+        for (row, outcome) in answers.withLock({ $0 }) { #expect(outcome == "401 unauthorized", "\(row)") }
+        #expect(server.store.content == before)
+    }
+
+    /// Whether the listener answers it itself.
+    private static func isAnsweredAtOnce(_ row: Row) -> Bool {
+        row.method == "GET"
+            && ["/v1/whoami", "/v1/admin/log", "/v1/admin/invites"].contains { row.target.hasPrefix($0) }
     }
 
     @Test("the table has every request of the API")
@@ -227,6 +289,24 @@ struct MatrixTests {
         try #require(file != nil)
         for line in lines { fputs(line.trimmingSuffix(while: { $0 == " " }) + "\n", file) }
         fclose(file)
+    }
+}
+
+extension Store {
+    /// How much there is of what requests make and delete.
+    fileprivate var content: [String: Int] {
+        state.withLock { state in
+            [
+                "messages": state.conversations.values.reduce(0) { $0 + Int($1.head.rawValue) },
+                "conversations": state.conversations.values.count { !$0.isDeleted },
+                "members": state.conversations.values.reduce(0) { $0 + $1.members.count },
+                "open": state.conversations.values.count(where: \.isOpen),
+                "accounts": state.accounts.count, "disabled": state.accounts.values.count(where: \.isDisabled),
+                "admins": state.accounts.values.count(where: \.isAdmin), "invites": state.invites.count,
+                "reads": state.accounts.values.reduce(0) { $0 + $1.reads.count },
+                "contacts": state.accounts.values.reduce(0) { $0 + $1.contacts.count + $1.blocked.count },
+            ]
+        }
     }
 }
 

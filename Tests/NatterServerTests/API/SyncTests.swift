@@ -256,8 +256,9 @@ struct SyncTests {
         var seen: [ConversationID: [Seq]] = [:]
         var position = SyncPosition.start
         for step in 0..<2_000 {
-            let answer = try server.store.changes(
+            let plan = try server.store.planSync(
                 since: position, for: principal, form: .messages, limitBytes: limitBytes)
+            let answer = try #require(try plan.next())
             while let chunks = try answer.next() {
                 for case .messages(let messages) in chunks {
                     for message in messages { seen[message.conversationID, default: []].append(message.seq) }

@@ -263,20 +263,12 @@ struct WaitTests {
         let waiting = try Asking(server, token: alice.token, path, ["cursor": cursor, "after": "1", "wait": "60"])
         try server.untilWaiting(1)
         // Given that no worker is free when the session ends and a message comes
-        let door = Monitor(false)
-        let held = Monitor(0)
-        for account in 101...102 as ClosedRange<Int64> {
-            server.chat.workers.submitAlways(for: .account(AccountID(rawValue: account))) {
-                held.signal { $0 += 1 }
-                _ = door.wait(timeoutMilliseconds: 60_000) { $0 ? true : nil }
-            }
-        }
-        defer { door.signal { $0 = true } }
-        #expect(held.wait(timeoutMilliseconds: 60_000) { $0 == 2 ? true : nil } == true)
+        let door = try Door(server.chat.workers, threads: 2)
+        defer { door.open() }
         let (store, token) = (server.store, try #require(alice.token.flatMap { Token($0) }))
         try waitFor { store.revoke(token.digest, $0) }.get()
         try server.post([NewMessage(conversation: "general", text: "after that", key: nil)], as: bob)
-        door.signal { $0 = true }
+        door.open()
         // Then
         let answer = try waiting.answer()
         #expect(answer.outcome == "401 unauthorized")

@@ -85,6 +85,23 @@ struct DeadlineTests {
         try expectService(server)
     }
 
+    @Test(
+        "a reader that leaves before it is answered is let go at once, and a change is answered",
+        arguments: Wire.allCases)
+    func gone(wire: Wire) throws {
+        let server = try ListenerServer(wire) { $0.reaperMilliseconds = 60_000 }
+        let (reader, writer) = (try RawClient(server), try RawClient(server))
+        reader.sendRequest("GET", "/hang/read")
+        writer.sendRequest("POST", "/hang/change")
+        #expect(server.handler.hasWaiting(2))
+        for client in [reader, writer] { client.finishSending() }
+        #expect(server.handler.hasEnded("/hang/read"))
+        #expect(server.handler.summary(of: "/hang/read")?.note == "the client has gone")
+        server.handler.answerWaiting("done")
+        #expect(try writer.answer().text == "done")
+        try expectService(server)
+    }
+
     @Test("a reader that does not read is cut", arguments: Wire.allCases)
     func deafReader(wire: Wire) throws {
         let server = try ListenerServer(wire) { ($0.progressMilliseconds, $0.progressBytes) = (800, 1_000) }

@@ -74,6 +74,7 @@ final class TestHandler: HTTPHandler {
         var waiting: [Exchange] = []
         var summaries: [RequestSummary] = []
         var abandoned = 0
+        var ended: [String] = []
         var producersClosed = 0
         var prepared = 0
         var begun = 0
@@ -154,6 +155,8 @@ final class TestHandler: HTTPHandler {
         return Reply(status: status, body: .bytes(Array(violation.description.utf8)), note: "guard")
     }
 
+    func abandoned(_ exchange: Exchange) { state.signal { $0.ended.append(exchange.head.target) } }
+
     func finished(_ summary: RequestSummary) { state.signal { $0.summaries.append(summary) } }
 
     func stopping() { answerWaiting("stopping") }
@@ -184,6 +187,11 @@ final class TestHandler: HTTPHandler {
     /// Waits until so many requests hang.
     func hasWaiting(_ count: Int) -> Bool {
         state.wait(timeoutMilliseconds: 60_000) { $0.waiting.count >= count ? true : nil } ?? false
+    }
+
+    /// Waits until a request of this target has ended without its whole answer.
+    func hasEnded(_ target: String) -> Bool {
+        state.wait(timeoutMilliseconds: 60_000) { $0.ended.contains(target) ? true : nil } ?? false
     }
 
     func hasAbandoned(_ count: Int) -> Bool {

@@ -13,6 +13,20 @@ extension Store {
     }
 }
 
+extension Store {
+    /// A whole answer of sync.
+    package func changes(
+        since position: SyncPosition, earliest: Timestamp? = nil, for principal: Principal, form: SyncAnswer.Form,
+        limitBytes: Int
+    ) throws(StoreError) -> SyncAnswer {
+        let plan = try planSync(
+            since: position, earliest: earliest, for: principal, form: form, limitBytes: limitBytes)
+        while true {
+            if let answer = try plan.next() { return answer }
+        }
+    }
+}
+
 /// The reports of a store so far.
 package final class Reports: Sendable {
     private let all = Monitor<[String]>([])
