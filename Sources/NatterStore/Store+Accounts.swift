@@ -73,8 +73,8 @@ extension Store {
         }
     }
 
-    public func revoke(_ token: Digest, _ completion: @escaping Completion<Void>) {
-        change(turn: .logouts, answering: completion) { _, _ throws(StoreError) in
+    public func revoke(_ token: Digest, by principal: Principal? = nil, _ completion: @escaping Completion<Void>) {
+        change(by: principal, turn: .logouts, answering: completion) { _, _ throws(StoreError) in
             (Decision(.tokensRemoved([token])), ())
         }
     }

@@ -221,7 +221,7 @@ enum AccountRoutes {
         if isAll {
             call.store.revokeSessions(by: principal, completion)
         } else {
-            call.store.revoke(principal.token, completion)
+            call.store.revoke(principal.token, by: principal, completion)
         }
     }
 

@@ -190,12 +190,13 @@ struct MatrixTests {
 
     @Test("a request that waits when its token ends gets 401 and does nothing, whichever it is")
     func ended() throws {
-        // Given that no worker is free, nor the writer
+        // Given that no worker is free, nor the threads that change the store
         let clock = TestClock(Scene.start.advanced(milliseconds: 60_000))
         let scene = try Scene()
         let server = try scene.serve(clock)
         let doors = try server.chat.holdWorkers()
         let mayWrite = Monitor(false)
+        #expect(server.store.sealer.submit { _ in mayWrite.wait { $0 } })
         server.store.submit(.upkeep({ _ in mayWrite.wait { $0 } }, { _ in }))
         func open() {
             for door in doors { door.open() }
