@@ -167,8 +167,7 @@ struct Call: Sendable {
         server.waiters.wait(
             exchange, [principal.account] + extra, seen: seen,
             // Both clocks leave out parts of a millisecond, so without one more the token could still be good then.
-            deadline: left < deadline - now ? now + left + 1 : deadline,
-            hasEnded: { store.millisecondsLeft(of: principal) == 0 }
+            deadline: left < deadline - now ? now + left + 1 : deadline
         ) { reason in
             if !isAway { store.noteWaiting(principal.account, -1) }
             wake(reason)

@@ -51,10 +51,8 @@ final class Waiters: Sendable {
     ///
     /// - Parameters:
     ///   - deadline: milliseconds on the monotonic clock.
-    ///   - hasEnded: whether the token of the request has ended. Asked once the request waits: an end before that woke nobody,
-    ///     and a later one is news.
     func wait(
-        _ request: Exchange, _ accounts: [AccountID], seen: Commit, deadline: Int64, hasEnded: () -> Bool,
+        _ request: Exchange, _ accounts: [AccountID], seen: Commit, deadline: Int64,
         _ wake: @escaping @Sendable (Wake) -> Void
     ) {
         let key = ObjectIdentifier(request)
@@ -69,7 +67,8 @@ final class Waiters: Sendable {
             return (nil, true)
         }
         if let early { return wake(early) }
-        if hasEnded() || !request.isWanted { drop(request) }
+        // An end before now woke nobody, and a later one is news.
+        if !request.isWanted || request.refusal != nil { drop(request) }
         // Only the waiter with the earliest deadline wakes the timer thread, because 10,000 waiters may come at the
         // same time.
         if isNext { state.signal { _ in } }

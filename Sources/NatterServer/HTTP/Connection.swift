@@ -76,7 +76,6 @@ final class Connection {
     var progress = TransferProgress()
     /// When the head must be complete, in milliseconds.
     private var headDeadline: Int64
-    private var hasLookedForEnd = false
     /// Whether the first line of a request is complete, or its deadline was moved because bytes of it were unread.
     private var hasBegun = false
 
@@ -190,8 +189,7 @@ final class Connection {
         body = []
         stage = .head
         headDeadline = loop.now + loop.limits.idleMilliseconds
-        (hasLookedForEnd, hasBegun) = (false, false)
-        chunkLines = nil
+        (hasBegun, chunkLines) = (false, nil)
     }
 
     /// A body of so many bytes is never refused, because it takes hardly more than its connection.
@@ -274,7 +272,7 @@ final class Connection {
         guard !isSuspended, !isCut else { return }
         isSuspended = true
         MHD_suspend_connection(handle)
-        if hasLeft { clientHasLeft() }
+        clientMayHaveLeft()
     }
 
     private func resume() {
@@ -295,12 +293,21 @@ final class Connection {
     /// answer is sent.
     func clientHasLeft() {
         hasLeft = true
+        clientMayHaveLeft()
+    }
+
+    private func clientMayHaveLeft() {
+        guard hasLeft, !isCut else { return }
         switch stage {
         case .answering where isReading: cut("the client has gone")
-        case .streaming where isSuspended && SocketStatistics.unreadBytes(descriptor) == 0: cut("the client has gone")
-        case .head, .collecting, .streaming, .answering, .replying: break
+        case .collecting, .streaming:
+            if isForsaken, let length = exchange?.head.contentLength, bytesIn < length { cut("the client has gone") }
+        case .head, .answering, .replying: break
         }
     }
+
+    /// Whether the client has closed its side, and everything before that has been read.
+    private var isForsaken: Bool { hasLeft && SocketStatistics.unreadBytes(descriptor) == 0 }
 
     /// Ends an answer whose reader's session or token has ended.
     func cutForRefusal() { if !isCut { cut("the session has ended") } }
@@ -327,16 +334,12 @@ final class Connection {
                 }
                 return cut(isShakingHands ? "the TLS handshake took too long" : "the head of the request took too long")
             }
-            // The library misses an end of the stream that arrived together with the request. It notices later ones.
-            if hasLookedForEnd { return }
-            hasLookedForEnd = true
-            if SocketStatistics.hasEnded(descriptor) { cut("the client has gone") }
+            // The library misses an end of the stream that arrived together with the request.
+            if isForsaken { cut("the client has gone") }
         case .collecting, .streaming:
             if isSuspended { return }
-            // The library does not notice that the rest of a body will never arrive, either.
-            if SocketStatistics.hasEnded(descriptor), SocketStatistics.unreadBytes(descriptor) == 0 {
-                return cut("the client has gone")
-            }
+            // Nor does it notice that the rest of a body will never arrive.
+            if isForsaken { return cut("the client has gone") }
             if !progress.isEnough(total: UInt64(bytesIn), now: now, limits) { cut("the body came too slowly") }
         case .answering: break
         case .replying:

@@ -36,10 +36,4 @@ enum SocketStatistics {
         var count: Int32 = 0
         return ioctl(socket, UInt(FIONREAD), &count) == 0 ? Int(count) : 0
     }
-
-    /// True if the other side has ended the connection and everything before the end has been read.
-    static func hasEnded(_ socket: Int32) -> Bool {
-        var byte: UInt8 = 0
-        return recv(socket, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT)) == 0
-    }
 }

@@ -18,8 +18,7 @@ struct WaitersTests {
         func wait(seen commit: UInt64) throws {
             waiters.wait(
                 try Exchange.ofTest(), [AccountID(rawValue: 1)], seen: Commit(commit),
-                deadline: MonotonicClock.now() + 600_000,
-                hasEnded: { false }
+                deadline: MonotonicClock.now() + 600_000
             ) { _ in woken.signal { $0 += 1 } }
         }
         news(100)
@@ -41,10 +40,11 @@ struct WaitersTests {
         let woken = Monitor<[Int]>([])
         let account = AccountID(rawValue: 1)
         for (number, hasEnded) in [false, true, false].enumerated() {
-            waiters.wait(
-                try Exchange.ofTest(), [account], seen: .zero, deadline: MonotonicClock.now() + 600_000,
-                hasEnded: { hasEnded }
-            ) { _ in woken.signal { $0.append(number) } }
+            let request = try Exchange.ofTest()
+            request.note(Exchange.Asker(owner: .account(account)) { hasEnded ? Reply(status: 401) : nil })
+            waiters.wait(request, [account], seen: .zero, deadline: MonotonicClock.now() + 600_000) { _ in
+                woken.signal { $0.append(number) }
+            }
         }
         #expect(woken.withLock { $0 } == [1] && waiters.count == 2)
         // The others hear of the account's news
@@ -60,8 +60,7 @@ struct WaitersTests {
         let requests = try [Exchange.ofTest(), Exchange.ofTest()]
         func wait(_ request: Exchange) {
             waiters.wait(
-                request, [AccountID(rawValue: 1)], seen: .zero, deadline: MonotonicClock.now() + 600_000,
-                hasEnded: { false }
+                request, [AccountID(rawValue: 1)], seen: .zero, deadline: MonotonicClock.now() + 600_000
             ) { _ in woken.signal { $0 += 1 } }
         }
         wait(requests[0])
