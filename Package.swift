@@ -85,7 +85,6 @@ let libraries = [
     library("CEvent", headers: "libevent-dev", "libssl-dev"),
     library("CPCRE2", headers: "libpcre2-dev"),
     library("CZlib", headers: "zlib1g-dev"),
-    library("CArchive", headers: "libarchive-dev"),
     library("CJemalloc", headers: "libjemalloc-dev"),
     // libedit, of libedit-dev, and the versions of what it needs.
     .target(name: "CLineEdit"),
@@ -154,13 +153,11 @@ let rooms = [
             "NatterCrypto", "NatterLog", "NatterArchive", "NatterPattern", "NatterWire", "NatterHTTP", "NatterClient",
             "NatterCLI", "NatterLineEdit",
         ]),
-    // Histories of other programs: Slack, Telegram, mail, logs of IRC and WhatsApp.
-    room("NatterImport", imports: basics + ["NatterCrypto", "NatterWire", "CArchive"]),
     // The commands of natterd, and its allocator.
     room(
         "NatterDaemon",
         imports: basics + [
-            "NatterCrypto", "NatterHTTP", "NatterImport", "NatterStore", "NatterWire", "NatterTLS", "NatterServer",
+            "NatterCrypto", "NatterHTTP", "NatterStore", "NatterWire", "NatterTLS", "NatterServer",
             "NatterCLI", "CJemalloc",
         ]),
     program("natter", imports: ["NatterCommands"], link: clientLink),

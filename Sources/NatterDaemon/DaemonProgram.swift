@@ -3,7 +3,6 @@ internal import Glibc
 public import NatterCLI
 internal import NatterCrypto
 internal import NatterHTTP
-internal import NatterImport
 internal import NatterModel
 internal import NatterServer
 internal import NatterStore
@@ -15,7 +14,7 @@ public enum DaemonProgram {
     public static let spec: ProgramSpec = ProgramSpec(
         name: "natterd", tagline: "keep conversations and serve them to natter", version: version,
         libraries: {
-            Store.libraries + [Digest.library] + ChatServer.libraries + HTTPClient.libraries + [ForeignFile.library]
+            Store.libraries + [Digest.library] + ChatServer.libraries + HTTPClient.libraries
                 + ["jemalloc " + String(cString: natter_jemalloc_version()).prefix { $0 != "-" }] + ProgramSpec.runtime
         },
         instead: instead(of:), hasOnePage: true,

@@ -1,5 +1,4 @@
 internal import NatterCLI
-internal import NatterImport
 internal import NatterModel
 internal import NatterStore
 internal import NatterWire
@@ -9,8 +8,8 @@ extension CommandSpec {
         "import", "append messages from elsewhere to a conversation", group: "Conversations",
         options: [
             .option(
-                "from", oneOf: ForeignFormat.allCases.map(\.rawValue),
-                "read what this program has exported, into conversations named after its channels"),
+                "from", value: "FORMAT",
+                "read what another program has exported, into conversations named after its channels"),
             .option(
                 "map", value: "CHANNEL=CONV", isRepeatable: true, "with --from: import a channel into this conversation"
             ),
@@ -18,7 +17,7 @@ extension CommandSpec {
                 "map-user", value: "NAME=USER", isRepeatable: true, "with --from: give a sender the name of a user here"
             ),
             .option(
-                "dates", oneOf: DateOrder.allCases.map(\.rawValue),
+                "dates", oneOf: ["dmy", "mdy", "ymd"],
                 "with --from whatsapp: the order of day, month and year, if the file does not tell"),
             .flag("dry-run", "read and check everything, say what would be done, and do nothing"),
             .flag("old", "take times before 1990, which may be seconds by mistake"),
@@ -39,9 +38,10 @@ extension CommandSpec {
                 + "imported into CONV before is refused without --again.",
             "All of FILE is read and checked before the first number is given. At a bad line, which is named by its "
                 + "number, the status is 65 and nothing is kept. When the command ends, everything is sealed.",
-            "With --from, FILE is what another program has exported: Slack's zip file, Telegram's 'result.json', a folder of "
-                + "mail, a log of irssi, WeeChat or WhatsApp. What can't be taken is counted by kind. What was imported "
-                + "before is left out, so you can import a later export into the same conversations.",
+            "With --from, the converter natter-import-FORMAT reads FILE, and what it prints is imported. natter comes with "
+                + "converters for slack, telegram, mbox, irssi, weechat and whatsapp, and natter-formats(5) says how to write "
+                + "another. What can't be taken is counted by kind. What was imported before is left out, so you can import "
+                + "a later export into the same conversations.",
         ],
         examples: [
             Example("natterd import general old.ndjson", "bring a history along"),
@@ -76,15 +76,9 @@ enum ImportCommand {
     }
 
     static func run(_ arguments: Arguments, _ console: Console) throws -> ExitCode {
-        let format = arguments.value("from").flatMap(ForeignFormat.init)
-        if arguments.has("dates"), format != .whatsapp {
-            throw arguments.error("--dates goes with --from whatsapp")
-        }
-        if let format {
-            return try ForeignImport.run(format, arguments, console)
-        }
-        if !(arguments.values("map") + arguments.values("map-user")).isEmpty {
-            throw arguments.error("--map and --map-user go with --from")
+        if let format = arguments.value("from") { return try ForeignImport.run(format, arguments, console) }
+        if !(arguments.values("map") + arguments.values("map-user") + arguments.values("dates")).isEmpty {
+            throw arguments.error("--map, --map-user and --dates go with --from")
         }
         guard let path = arguments.operand("FILE") else { throw arguments.error("missing operand 'FILE'") }
         let name = arguments.conversation
@@ -248,7 +242,7 @@ enum ImportCommand {
     }
 
     /// The error of a bad line, with its place.
-    private static func failure(_ error: any Error, _ place: Phrase) -> any Error {
+    static func failure(_ error: any Error, _ place: Phrase) -> any Error {
         let problem: Phrase
         switch error {
         case is LineReader.TooLong: problem = "longer than \(Limits.bodyBytes) bytes"

@@ -222,7 +222,7 @@ struct ForeignFormsTests {
         #expect(try take("mbox", "mail", input: mail).code == 0)
         #expect(
             try history("mail") == [
-                "1 al: Für ßÿ ¡\n\na < b, then c <3 – ☺ &unknown; &amp; <!-- never ends"
+                "1 al: Für ßÿ ¡\na < b, then c <3 – ☺ &unknown; &amp; <!-- never ends"
             ])
     }
 

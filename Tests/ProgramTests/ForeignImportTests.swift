@@ -36,7 +36,7 @@ struct ForeignImportTests {
         "slack: channels in the order of time, names for ids, answers, edits, a chat of two accounts; the rest is counted"
     )
     func slack() throws {
-        let outcome = try take("slack", sample("slack.zip"))
+        let outcome = try take("slack", sample("slack/slack.zip"))
         #expect(outcome.code == 0, "\(outcome.errors)")
         #expect(
             try history("general") == [
@@ -75,8 +75,8 @@ struct ForeignImportTests {
         // What users write meanwhile is no message of an import
         try world.alice.sends("hello")
         for _ in 0..<2 {
-            #expect(try take("slack", "--map", "random=general", sample("slack.zip")).code == 65)
-            #expect(try take("slack", sample("slack.zip")).code == 0)
+            #expect(try take("slack", "--map", "random=general", sample("slack/slack.zip")).code == 65)
+            #expect(try take("slack", sample("slack/slack.zip")).code == 0)
         }
         #expect(try history("general").count == 5)
         #expect(try history("@alice,@bob").count == 2)
@@ -89,12 +89,12 @@ struct ForeignImportTests {
     @Test("telegram: chats by --map-user and --map, links, answers, saved messages as one's notebook")
     func telegram() throws {
         // Without accounts nothing personal is taken, and everybody is told whom to name
-        let alone = try take("telegram", "--dry-run", sample("telegram.json"))
+        let alone = try take("telegram", "--dry-run", sample("telegram/telegram.json"))
         #expect(try skipped(alone)["without_account"] == 3)
         #expect(try world.natterd("export", "Family-&-Friends").code == 67)
         let outcome = try take(
             "telegram", "--map-user", "Alice Archer=alice", "--map-user", "Bob Baker=bob", "--map",
-            "Family & Friends=family", sample("telegram.json"))
+            "Family & Friends=family", sample("telegram/telegram.json"))
         #expect(outcome.code == 0, "\(outcome.errors)")
         #expect(
             try history("@alice,@bob") == [
@@ -126,7 +126,7 @@ struct ForeignImportTests {
         for words in [["--dry-run"], []] {
             let outcome = try world.natterd(["import", "--from", "telegram"] + words + [file])
             #expect(outcome.code == 65 && isOneLine(outcome.errors) && outcome.bytes.isEmpty, "\(outcome)")
-            #expect(outcome.errors.contains("'x' in 'ops' was edited at 5138-"), "\(outcome.errors)")
+            #expect(outcome.errors.contains("'natter-import-telegram', line 1: the time 5138-"), "\(outcome.errors)")
         }
         #expect(try world.natterd("export", "ops").code == 67)
     }
@@ -172,7 +172,7 @@ struct ForeignImportTests {
 
     @Test("mbox: names, subjects, character sets, parts, answers; and our own mail comes back as it was")
     func mail() throws {
-        let outcome = try take("mbox", sample("mail.mbox"))
+        let outcome = try take("mbox", sample("mbox/mail.mbox"))
         #expect(outcome.code == 0, "\(outcome.errors)")
         #expect(
             try history("mail") == [
@@ -197,7 +197,7 @@ struct ForeignImportTests {
 
     @Test("irssi, weechat: channels by the name of the file, actions and notices; joins are counted")
     func logs() throws {
-        let irssi = try take("irssi", sample("#ops.log"))
+        let irssi = try take("irssi", sample("irssi/#ops.log"))
         #expect(irssi.code == 0, "\(irssi.errors)")
         #expect(
             try history("ops") == [
@@ -207,7 +207,7 @@ struct ForeignImportTests {
             ])
         #expect(try skipped(irssi) == ["events": 2])
         let weechat = try take(
-            "weechat", "--map", "#ops=wee", sample("irc.libera.#ops.weechatlog"))
+            "weechat", "--map", "#ops=wee", sample("weechat/irc.libera.#ops.weechatlog"))
         #expect(weechat.code == 0, "\(weechat.errors)")
         #expect(
             try history("wee") == [
@@ -341,7 +341,7 @@ struct ForeignImportTests {
         #expect(try take("mbox", file).code == 0)
         #expect(
             try history("h") == [
-                "1699999980000 Jörg: При x =?odd =?\n\none < two üü' &lt; &x; &#x110000; &\nthree four"
+                "1699999980000 Jörg: При x =?odd =?\n\none < two üü' &lt; &x; \u{FFFD} &\nthree four"
             ])
     }
 
@@ -375,7 +375,7 @@ struct ForeignImportTests {
 
     @Test("the sample of whatsapp")
     func whatsAppSample() throws {
-        #expect(try take("whatsapp", sample("WhatsApp Chat with Family.txt")).code == 0)
+        #expect(try take("whatsapp", sample("whatsapp/WhatsApp Chat with Family.txt")).code == 0)
         #expect(
             try history("Family") == [
                 "1699999980000 Alice: Hello all", "1700000040000 Маша: first line\nsecond: line\n\nfourth line",
@@ -390,7 +390,7 @@ struct ForeignImportTests {
         ])
     func otherFile(format: String) throws {
         let before = try world.natterd("export", "general").bytes
-        var zip = try #require(Files.bytes(sample("slack.zip")))
+        var zip = try #require(Files.bytes(sample("slack/slack.zip")))
         zip.removeLast(zip.count / 2)
         let files: [[UInt8]] = [
             [], zip, Array("{\"messages\":[{\"type\":".utf8), Array("nothing of this kind\n".utf8),
@@ -403,9 +403,8 @@ struct ForeignImportTests {
             #expect(outcome.code == 65, "\(outcome.errors)")
             #expect(outcome.errors.hasPrefix("{\"error\"") && outcome.output.isEmpty)
         }
-        for path in [world.directory("nix"), world.directory.path] {
-            #expect(try take(format, path).code == 66)
-        }
+        #expect(try take(format, world.directory("nix")).code == 66)
+        #expect(try take(format, world.directory.path).code == (["slack", "mbox"].contains(format) ? 65 : 66))
         #expect(try world.natterd("export", "general").bytes == before)
     }
 

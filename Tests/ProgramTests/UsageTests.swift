@@ -87,7 +87,7 @@ struct UsageTests {
         let names =
             program == "natter"
             ? "SQLite LZ4 libsodium PCRE2 libevent OpenSSL libedit ncurses libbsd libmd Swift glibc"
-            : "SQLite LZ4 libpq libsodium libmicrohttpd GnuTLS zlib libevent OpenSSL libarchive jemalloc Swift glibc"
+            : "SQLite LZ4 libpq libsodium libmicrohttpd GnuTLS zlib libevent OpenSSL jemalloc Swift glibc"
         let named = lines.dropFirst().map { line in line.prefix { $0 != " " } }
         #expect(named == names.split(separator: " "))
         #expect(lines.allSatisfy { $0.contains(#/ \d+\.\d+/#) })

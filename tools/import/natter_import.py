@@ -6,6 +6,7 @@ natter-formats(5), "Converters", describes the lines and what natterd makes of s
 import codecs
 import contextlib
 import datetime
+import errno
 import gzip
 import hashlib
 import io
@@ -50,7 +51,7 @@ class Source:
     def open(self):
         """The bytes from the beginning, unpacked where FILE is a '.gz'."""
         if self.directory:
-            raise BadFile(f"'{self.path}' is a directory")
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self.path)
         self.file.seek(0)
         packed = self.file.read(2) == b'\x1f\x8b'
         self.file.seek(0)

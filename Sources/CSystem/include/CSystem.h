@@ -18,6 +18,13 @@ const char *natter_argument(int index);
 /// Gives the calling thread a name of at most 15 bytes, for `top -H` and core files.
 void natter_name_thread(const char *name);
 
+/// Starts a program with these words and variables, both ended by NULL, and with three descriptors as its standard ones. It has no
+/// other descriptors and at most so many bytes of address space, and it ends when the calling thread does.
+///
+/// Returns its process; -1 with errno if it can't be started, for the reasons of execve(2), too.
+int natter_start_limited(
+    const char *path, char *const words[], char *const variables[], const int standard[3], size_t memory);
+
 /// Lets the C library keep freed memory: up to 16 MiB for each thread, in pieces of less than 4 MiB. See mallopt(3).
 void natter_keep_freed_memory(void);
 

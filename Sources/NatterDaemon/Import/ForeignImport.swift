@@ -1,6 +1,5 @@
 internal import Glibc
 internal import NatterCLI
-internal import NatterImport
 internal import NatterLanguage
 internal import NatterModel
 internal import NatterStore
@@ -9,8 +8,9 @@ internal import NatterWire
 
 /// `import --from`: brings the history of another program.
 ///
-/// This process reads the file, so that no server has to do with zip files and mail of strangers. Only when all of it was
-/// read and found good, each conversation is imported, as a whole. If that is interrupted, the same command does the rest.
+/// A converter reads the file, so that neither this process nor a server has to do with zip files and mail of strangers. Only when
+/// all of it was read and found good, each conversation is imported, as a whole. If that is interrupted, the same command does
+/// the rest.
 enum ForeignImport {
     /// What was done with one conversation, as `--json` prints it.
     struct Report: Codable, Sendable {
@@ -37,7 +37,7 @@ enum ForeignImport {
         let skipped: [String: Int]
     }
 
-    static func run(_ format: ForeignFormat, _ arguments: Arguments, _ console: Console) throws -> ExitCode {
+    static func run(_ format: String, _ arguments: Arguments, _ console: Console) throws -> ExitCode {
         let words = arguments.operands("CONV")
         guard let path = words.last, words.count <= 2 else { throw arguments.error("missing operand 'FILE'") }
         let destination = words.count == 2 ? Normalization.formC(words[0]) : nil
@@ -46,20 +46,22 @@ enum ForeignImport {
         if destination != nil, !map.isEmpty {
             throw arguments.error("everything goes into CONV, so --map has nothing to say")
         }
+        let converter = try Converter(format, arguments, console.environment)
+        // Root opens what the owner of the data may not be able to read.
+        let input = try ConverterInput(path)
         let line = ProgressLine(console)
-        let directory = console.environment["TMPDIR"] ?? "/var/tmp"
+        let directory = try spoolDirectory(arguments, console)
         let spool = try ImportSpool(
             directory: directory, users: users, now: console.clock.now(), takesOld: arguments.flag("old")
-        ) { count in line.show(.plural(UInt64(count), "\(count) message read", "\(count) messages read")) }
+        ) { count in line.show(.plural(count, "\(count) message read", "\(count) messages read")) }
+        var skipped: [String: Int]
         do {
-            let order = arguments.value("dates").flatMap { DateOrder(rawValue: $0) }
-            try format.read(try open(path, spool: directory, order), into: spool)
-            try spool.finish()
-        } catch let error as ForeignError {
-            line.clear()
-            throw failure(error)
+            defer { line.clear() }
+            let options = arguments.value("dates").map { ["--dates", $0] } ?? []
+            skipped = try converter.run(input, options: options, directory: directory, console) { lines in
+                try spool.take(&lines, of: "'\(converter.name)'")
+            }
         }
-        line.clear()
         for name in map.keys.sorted()
         where !spool.channels.contains(where: { name == $0.name || name == "#" + $0.name }) {
             throw CommandFailure(
@@ -67,14 +69,14 @@ enum ForeignImport {
                 "no '\(name)' with messages in '\(path)'; it has \(names(spool.channels)); nothing was imported")
         }
         for name in spool.unseenUsers.sorted() { console.note("nobody is named '\(name)' in '\(path)'") }
-        spool.notes.forEach { console.note($0) }
         let plan = try ImportPlan(spool.channels, into: destination, map: map, accounts: accounts(arguments, console))
         if arguments.flag("dry-run") {
             try tell(plan, arguments, console)
         } else {
-            try carryOut(plan, spool, arguments, console)
+            let orphans = try carryOut(plan, spool, arguments, console)
+            if orphans > 0 { skipped["answers_to_missing", default: 0] += orphans }
         }
-        try tellSkipped(plan, spool, arguments, console)
+        try tellSkipped(plan, skipped, arguments, console)
         return .success
     }
 
@@ -91,42 +93,12 @@ enum ForeignImport {
         return pairs
     }
 
-    /// Opens a file that can be read twice. Standard input is copied into one without a name.
-    private static func open(_ path: String, spool directory: String, _ order: DateOrder?) throws -> ForeignFile {
-        let descriptor: Int32
-        if path == "-" {
-            descriptor = try copyOfInput(in: directory)
-        } else {
-            descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC)
-            guard descriptor >= 0 else { throw CommandFailure(unreadable: DiskError(operation: "open", path: path)) }
-        }
-        let file = ForeignFile(
-            path: path == "-" ? "standard input" : path, descriptor: descriptor, dateOrder: order)
-        var status = stat()
-        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
-            throw CommandFailure(.noInput, code: "cannot_read", "cannot read '\(path)': it is not a file")
-        }
-        return file
-    }
-
-    private static func copyOfInput(in directory: String) throws -> Int32 {
-        let copy = try UnnamedFile(directory: directory)
-        let input = try InputFile("-")
-        var offset: UInt64 = 0
-        var buffer = [UInt8](repeating: 0, count: OperatorFrame.chunkBytes)
-        while true {
-            let count = try buffer.withUnsafeMutableBytes { try input.read(into: $0) }
-            if count == 0 { return try copy.duplicate() }
-            try copy.write(Array(buffer[..<count]), at: offset)
-            offset += UInt64(count)
-        }
-    }
-
-    private static func failure(_ error: ForeignError) -> CommandFailure {
-        switch error {
-        case .unreadable: CommandFailure(.noInput, code: "cannot_read", error.phrase)
-        case .malformed: CommandFailure(.invalidData, code: "bad_file", "\(error); nothing was imported")
-        }
+    /// Where what is read waits until all of it is good: in the data directory, because texts do not leave it. Before the first
+    /// import there may be none.
+    private static func spoolDirectory(_ arguments: Arguments, _ console: Console) throws -> String {
+        let directory = try DataDirectory.path(arguments, console)
+        if access(directory, W_OK) == 0 { return directory }
+        return console.environment["TMPDIR"] ?? "/var/tmp"
     }
 
     private static func names(_ channels: [ImportSpool.Channel]) -> Phrase {
@@ -151,9 +123,10 @@ enum ForeignImport {
     /// How often an import of a conversation begins before it is given up.
     private static let tries = 5
 
+    /// - Returns: how many answers became plain messages, because nobody knows to which earlier ones they belong.
     private static func carryOut(
         _ plan: ImportPlan, _ spool: ImportSpool, _ arguments: Arguments, _ console: Console
-    ) throws {
+    ) throws -> Int {
         let line = ProgressLine(console)
         var orphans = 0
         for (index, target) in plan.targets.enumerated() {
@@ -170,7 +143,7 @@ enum ForeignImport {
                 }
                 do {
                     _ = try client.perform(.merging(conversation: target.conversation))
-                    orphans += lines.orphans + lost
+                    orphans += lost
                     break
                 } catch let error as CommandFailure where error.code == ErrorCode.busy.rawValue && attempt < tries {
                     // Somebody has written there meanwhile, and an answer or an edit has the distance to its message.
@@ -178,7 +151,7 @@ enum ForeignImport {
             }
         }
         line.clear()
-        spool.skip("answers_to_missing", count: orphans)
+        return orphans
     }
 
     private static func sentence(_ report: Report) -> Phrase {
@@ -197,7 +170,7 @@ enum ForeignImport {
 
     private static func tell(_ plan: ImportPlan, _ arguments: Arguments, _ console: Console) throws {
         for target in plan.targets {
-            let count = UInt64(target.channels.reduce(0) { $0 + $1.count })
+            let count = target.channels.reduce(0) { $0 + $1.count }
             let report = Report(
                 channels: target.channels.map(\.name), conversation: target.conversation, count: count, known: 0,
                 first: 0, last: 0)
@@ -213,23 +186,24 @@ enum ForeignImport {
     }
 
     private static func tellSkipped(
-        _ plan: ImportPlan, _ spool: ImportSpool, _ arguments: Arguments, _ console: Console
+        _ plan: ImportPlan, _ skipped: [String: Int], _ arguments: Arguments, _ console: Console
     ) throws {
+        var skipped = skipped
         for (channel, user) in plan.refused {
-            spool.skip("without_account", count: channel.count)
+            skipped["without_account", default: 0] += Int(clamping: channel.count)
             if arguments.flag("json") { continue }
             console.note(
                 .plural(
-                    UInt64(channel.count),
+                    channel.count,
                     "'\(channel.name)' was left out, \(channel.count) message: no user is named '\(user)'; say who it is "
                         + "with --map-user '\(user)=USER'",
                     "'\(channel.name)' was left out, \(channel.count) messages: no user is named '\(user)'; say who it is "
                         + "with --map-user '\(user)=USER'"))
         }
-        guard !spool.skipped.isEmpty else { return }
-        let list = spool.skipped.sorted { ($0.value, $1.key) > ($1.value, $0.key) }
+        guard !skipped.isEmpty else { return }
+        let list = skipped.sorted { ($0.value, $1.key) > ($1.value, $0.key) }
             .map { "\($0.value) \($0.key)" }.joined(separator: ", ")
-        try console.report(Skipped(skipped: spool.skipped), arguments, "not taken: \(list)")
+        try console.report(Skipped(skipped: skipped), arguments, "not taken: \(list)")
     }
 
     /// Imports the messages of the operation's data.

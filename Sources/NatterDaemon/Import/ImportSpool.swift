@@ -1,38 +1,45 @@
 internal import NatterCLI
-internal import NatterImport
-internal import NatterLanguage
 internal import NatterModel
+internal import NatterStore
 internal import NatterSystem
 internal import NatterWire
 
-/// One message on its way from a file of another program to the store, as a line of JSON.
+/// A line that a converter prints.
+private struct ConvertedLine: Decodable {
+    let conversation: String
+    /// Those who talk in the conversation alone, two or one. The first line of a conversation says it.
+    let people: [String]?
+    let seq: ImportLine.LineSeq?
+    let ts: ImportLine.LineTime
+    let sender: String
+    let text: String
+    /// The seq of an earlier line of the conversation.
+    let about: ImportLine.LineNumber<UInt64>?
+    /// When the text was last changed, in Unix milliseconds.
+    let edited: ImportLine.LineNumber<Int64>?
+}
+
+/// One message of another program on its way to the store, as a line of JSON.
 struct ForeignLine: Codable {
     var ts: Int64
     var sender: String
     var text: String
-    /// The message's id, until its answers are known by number.
-    var id: String?
-    var answers: String?
     /// The number of the message that this one answers, where those of a conversation count from 1.
     var about: UInt64?
     /// When the text was last changed, in Unix milliseconds.
     var edited: Int64?
 }
 
-/// Keeps what a reader finds in an unnamed file, channel by channel, until all of it is known to be good.
-final class ImportSpool: HistorySink {
-    /// Messages of one channel that stand together in the file.
-    fileprivate struct Part {
-        let name: String
-        let range: Range<UInt64>
-        let order: Int
-    }
-
+/// Keeps what a converter prints in an unnamed file, channel by channel, until all of it is known to be good.
+final class ImportSpool {
     struct Channel {
-        var name: String
-        var people: [String]?
-        var count = 0
-        fileprivate var parts: [Part] = []
+        let name: String
+        fileprivate(set) var people: [String]?
+        fileprivate(set) var count: UInt64 = 0
+        /// Messages that stand together in the file.
+        fileprivate var parts: [Range<UInt64>] = []
+        /// The numbers of the messages by their seqs.
+        fileprivate var numbers: [UInt64: UInt64] = [:]
     }
 
     private static let chunkBytes = 256 << 10
@@ -41,39 +48,89 @@ final class ImportSpool: HistorySink {
     private let users: [String: String]
     /// Names of `users` that nobody has had yet.
     private(set) var unseenUsers: Set<String>
-    private(set) var notes: [Phrase] = []
     private let now: Timestamp
     private let takesOld: Bool
-    private let progress: (Int) -> Void
+    private let progress: (UInt64) -> Void
     private var fileBytes: UInt64 = 0
     private var pending: [UInt8] = []
-    private var open: (channel: String, part: String)?
+    private var open: String?
     private var channelsByName: [String: Channel] = [:]
-    private(set) var skipped: [String: Int] = [:]
-    private(set) var count = 0
+    private var count: UInt64 = 0
 
     /// - Parameters:
     ///   - users: new names for senders.
     ///   - takesOld: whether times before 1990 are taken.
     ///   - progress: is called with the number of messages, now and then.
     init(
-        directory: String, users: [String: String], now: Timestamp, takesOld: Bool, progress: @escaping (Int) -> Void
+        directory: String, users: [String: String], now: Timestamp, takesOld: Bool, progress: @escaping (UInt64) -> Void
     ) throws {
         file = try UnnamedFile(directory: directory)
         (self.users, self.now, self.takesOld, self.progress) = (users, now, takesOld, progress)
         unseenUsers = Set(users.keys)
     }
 
-    /// The channels that have messages, by name.
+    /// The channels, by name.
     var channels: [Channel] {
-        channelsByName.values.filter { $0.count > 0 }.sorted { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
+        channelsByName.values.sorted { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
     }
 
     // MARK: Writing
 
-    func settle(_ channel: ForeignChannel) {
-        channelsByName[channel.name, default: Channel(name: channel.name)].people = channel.people.map { people in
-            people.map(renamed)
+    /// Takes all lines of a converter.
+    ///
+    /// - Throws: 65 for a line that can't be imported.
+    func take(_ lines: inout LineReader, of converter: String) throws {
+        do {
+            while let line = try lines.next() {
+                if !line.allSatisfy({ $0 == 0x20 || $0 == 0x09 }) { try take(line) }
+            }
+            try flush()
+        } catch {
+            throw ImportCommand.failure(error, "\(converter), line \(lines.number)")
+        }
+    }
+
+    private func take(_ bytes: [UInt8]) throws {
+        let line = try WireJSON.decode(ConvertedLine.self, from: bytes)
+        guard let milliseconds = line.ts.milliseconds else { throw ImportError.badMessage(.timeWithFraction) }
+        let time = Timestamp(milliseconds: milliseconds)
+        let sender = renamed(line.sender)
+        var channel = channelsByName.removeValue(forKey: line.conversation) ?? Channel(name: line.conversation)
+        defer { channelsByName[line.conversation] = channel }
+        try check(time, sender, line.text)
+        let edited = line.edited.map { Timestamp(milliseconds: $0.value) }.flatMap { $0 > time ? $0 : nil }
+        if let edited, edited > now.advanced(milliseconds: Limits.importAheadMilliseconds) {
+            throw ImportError.badMessage(.timeAhead(edited))
+        }
+        let about = try line.about.map { about in
+            guard let number = channel.numbers[about.value] else {
+                throw ImportError.badMessage(.badAbout(about.value))
+            }
+            return number
+        }
+        if let people = line.people, (1...2).contains(people.count) { channel.people = people.map(renamed) }
+        channel.count += 1
+        if let seq = line.seq?.value { channel.numbers[seq] = channel.count }
+        if open != line.conversation {
+            try flush(into: &channel)
+            open = line.conversation
+        }
+        pending += WireJSON.encode(
+            ForeignLine(
+                ts: milliseconds, sender: sender, text: line.text, about: about, edited: edited?.milliseconds))
+        pending.append(0x0A)
+        if pending.count >= ImportSpool.chunkBytes { try flush(into: &channel) }
+        count += 1
+        if count % 1_000 == 0 { progress(count) }
+    }
+
+    private func check(_ time: Timestamp, _ sender: String, _ text: String) throws {
+        do throws(ImportedMessageError) {
+            try ImportedMessageError.check(
+                time: time, sender: Array(sender.utf8), text: Array(text.utf8), kind: .text, via: nil, now: now,
+                takesOld: takesOld)
+        } catch {
+            throw ImportError.badMessage(error)
         }
     }
 
@@ -83,134 +140,52 @@ final class ImportSpool: HistorySink {
         return user
     }
 
-    func note(_ text: Phrase) { notes.append(text) }
-
-    func skip(_ kind: String, count: Int) {
-        if count > 0 { skipped[kind, default: 0] += count }
-    }
-
-    func take(_ message: ForeignMessage, channel: String, part: String) throws {
-        // The clocks of strangers, as in mail, show anything.
-        guard Timestamp.range.contains(message.time),
-            message.time <= now.advanced(milliseconds: Limits.importAheadMilliseconds)
-        else { return skip("bad_time", count: 1) }
-        // What no message can have is left out, and may have been all of it.
-        if message.text.utf8.first == 0, message.text.utf8.allSatisfy({ $0 == 0 }) {
-            return skip("without_text", count: 1)
-        }
-        // Old exports of Telegram give each message that nobody edited a time long ago.
-        let edited = message.edited.flatMap { $0 > message.time ? $0 : nil }
-        if let edited, edited > now.advanced(milliseconds: Limits.importAheadMilliseconds) {
-            throw CommandFailure(
-                .invalidData, code: "bad_time",
-                "a message of '\(message.sender)' in '\(channel)' was edited at \(edited.rfc3339), which lies ahead; nothing "
-                    + "was imported")
-        }
-        guard takesOld || message.time.milliseconds >= Limits.importOldMilliseconds else {
-            throw CommandFailure(
-                .invalidData, code: "bad_time",
-                "a message of '\(message.sender)' in '\(channel)' has the time \(message.time.rfc3339), before 1990; --old "
-                    + "takes it; nothing was imported")
-        }
-        let isContinued = open.map { $0.channel == channel && $0.part == part } ?? false
-        if !isContinued {
-            try flush()
-            open = (channel, part)
-        }
-        var line = ForeignLine(
-            ts: message.time.milliseconds, sender: ImportSpool.label(renamed(message.sender)), text: "",
-            id: message.id, answers: message.answers, edited: edited?.milliseconds)
-        for text in ImportSpool.pieces(message.text) {
-            line.text = text
-            pending += WireJSON.encode(line)
-            pending.append(0x0A)
-            (line.id, line.answers) = (nil, nil)
-            channelsByName[channel, default: Channel(name: channel)].count += 1
-            count += 1
-        }
-        if pending.count >= ImportSpool.chunkBytes { try flush() }
-        if count % 1_000 == 0 { progress(count) }
-    }
-
-    /// Call after the last message.
-    func finish() throws { try flush() }
-
-    private func flush() throws {
-        guard let (channel, part) = open, !pending.isEmpty else { return }
+    /// Writes what is pending.
+    ///
+    /// - Parameter current: the channel that is not among the others while a line of it is taken.
+    private func flush(into current: inout Channel) throws {
+        guard let open, !pending.isEmpty else { return }
         try file.write(pending, at: fileBytes)
         let range = fileBytes..<fileBytes + UInt64(pending.count)
         fileBytes = range.upperBound
         pending.removeAll(keepingCapacity: true)
-        let order = channelsByName[channel]?.parts.count ?? 0
-        channelsByName[channel, default: Channel(name: channel)].parts.append(
-            Part(name: part, range: range, order: order))
+        if open == current.name { current.parts.append(range) } else { channelsByName[open]?.parts.append(range) }
     }
 
-    /// A sender's name that a message can have.
-    private static func label(_ name: String) -> String {
-        let clean = name.filter { $0 != "\0" }
-        guard clean.utf8.count > NameRule.maximumBytes else { return clean.isEmpty ? "unknown" : clean }
-        return prefix(clean[...], bytes: NameRule.maximumBytes)
-    }
-
-    /// A text in pieces that a message can have, which end with lines where that is possible.
-    private static func pieces(_ text: String) -> [String] {
-        let limit = Limits.textBytes.upperBound
-        let clean = text.utf8.contains(0) ? text.replacing("\0", with: "") : text
-        guard clean.utf8.count > limit else { return [clean] }
-        var pieces: [String] = []
-        var rest = clean[...]
-        while rest.utf8.count > limit {
-            let most = prefix(rest, bytes: limit)
-            let piece = most.utf8.lastIndex(of: 0x0A).map { String(most[...$0]) } ?? most
-            pieces.append(piece)
-            rest = Substring(rest.unicodeScalars.dropFirst(piece.unicodeScalars.count))
-        }
-        if !rest.isEmpty { pieces.append(String(rest)) }
-        return pieces
-    }
-
-    /// As many whole characters of a text as fit.
-    private static func prefix(_ text: Substring, bytes limit: Int) -> String {
-        var result = String.UnicodeScalarView()
-        var count = 0
-        for scalar in text.unicodeScalars {
-            count += UTF8.width(scalar)
-            if count > limit { break }
-            result.append(scalar)
-        }
-        return String(result)
+    private func flush() throws {
+        guard let open, var channel = channelsByName[open] else { return }
+        try flush(into: &channel)
+        channelsByName[open] = channel
     }
 
     // MARK: Reading
 
     /// Reads the messages of some channels, one channel after another, each in order.
-    func lines(of channels: [Channel]) -> ForeignLines {
-        let parts = channels.flatMap { channel in
-            channel.parts.sorted { ($0.name, $0.order) < ($1.name, $1.order) }.map(\.range)
-        }
-        return ForeignLines(file, parts)
-    }
+    func lines(of channels: [Channel]) -> ForeignLines { ForeignLines(file, channels) }
 }
 
 /// The messages of a conversation, numbered, as the data of an operation.
 final class ForeignLines: InputSource {
     private let file: UnnamedFile
-    private var ranges: ArraySlice<Range<UInt64>>
-    private var numbers: [String: UInt64] = [:]
-    private var number: UInt64 = 0
+    /// The parts of the channels, each with the number of messages before its channel.
+    private var parts: ArraySlice<(range: Range<UInt64>, before: UInt64)> = []
     private var ready: ArraySlice<UInt8> = []
-    /// Answers to messages that are not in the file.
-    private(set) var orphans = 0
 
-    fileprivate init(_ file: UnnamedFile, _ ranges: [Range<UInt64>]) { (self.file, self.ranges) = (file, ranges[...]) }
+    fileprivate init(_ file: UnnamedFile, _ channels: [ImportSpool.Channel]) {
+        self.file = file
+        var before: UInt64 = 0
+        for channel in channels {
+            for range in channel.parts { parts.append((range, before)) }
+            before += channel.count
+        }
+    }
 
     func read(into buffer: UnsafeMutableRawBufferPointer) throws(CommandFailure) -> Int {
         while ready.isEmpty {
-            guard let range = ranges.popFirst() else { return 0 }
+            guard let (range, before) = parts.popFirst() else { return 0 }
             do {
                 let bytes = try file.read(count: Int(clamping: range.count), at: range.lowerBound)
-                ready = try translated(bytes)[...]
+                ready = (before == 0 ? bytes : try shifted(bytes, by: before))[...]
             } catch let error as DiskError {
                 throw CommandFailure(error)
             } catch {
@@ -223,18 +198,12 @@ final class ForeignLines: InputSource {
         return count
     }
 
-    /// Replaces ids by numbers. An answer to a message that is not there, or that comes later, becomes a plain message.
-    private func translated(_ bytes: [UInt8]) throws -> [UInt8] {
+    /// Replaces the numbers of a channel by those of the conversation that other channels began.
+    private func shifted(_ bytes: [UInt8], by before: UInt64) throws -> [UInt8] {
         var output: [UInt8] = []
         for part in bytes.split(separator: 0x0A) {
             var line = try WireJSON.decode(ForeignLine.self, from: part)
-            number += 1
-            if let answers = line.answers {
-                line.about = numbers[answers]
-                if line.about == nil { orphans += 1 }
-            }
-            if let id = line.id { numbers[id] = number }
-            (line.id, line.answers) = (nil, nil)
+            line.about = line.about.map { $0 + before }
             output += WireJSON.encode(line)
             output.append(0x0A)
         }

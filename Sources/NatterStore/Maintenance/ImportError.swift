@@ -83,7 +83,7 @@ public enum ImportedMessageError: Error, Equatable, PhraseConvertible {
     }
 
     /// Throws if a message cannot be imported. Unlike a message that a user sends, it may be empty.
-    static func check(
+    public static func check(
         time: Timestamp, sender: [UInt8], text: [UInt8], kind: MessageKind, via: [UInt8]?, now: Timestamp,
         takesOld: Bool
     ) throws(ImportedMessageError) {
