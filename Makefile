@@ -9,7 +9,7 @@ export SWIFT_BACKTRACE = enable=no
 
 programs := .build/release
 pages := $(sort $(wildcard man/*.[1-8] man/*/*.[1-8]))
-shell_scripts := .ci/run $(filter-out scripts/build scripts/check scripts/release scripts/build/extract-phrases, \
+shell_scripts := .ci/run $(filter-out scripts/build scripts/check scripts/release scripts/build/extract-phrases scripts/check/converters, \
     $(wildcard scripts/* scripts/*/*)) packaging/check-inside $(wildcard packaging/*.p*)
 swift_sources := Package.swift Sources $(wildcard Tests) $(wildcard Fuzz)
 
@@ -21,7 +21,7 @@ else
 corpus := $(NATTER_CORPUS)
 endif
 
-.PHONY: build test-build phrases demo test lint mutants fuzz torture check-openapi check-examples check-page check-counts check-growth pictures serve bench install uninstall deb check-deb clean packages compiler help
+.PHONY: build test-build phrases demo test lint mutants fuzz torture check-openapi check-examples check-converters check-page check-counts check-growth pictures serve bench install uninstall deb check-deb clean packages compiler help
 .DEFAULT_GOAL := build
 
 help:
@@ -31,6 +31,7 @@ help:
 	@echo "              file of a large conversation or an xz of it, for those that want one"
 	@echo "make check-openapi, make check-examples"
 	@echo "              of the tests, the API against its description, and the manual's and README's examples"
+	@echo "make check-converters  of the tests, the converters of other programs' histories"
 	@echo "make check-counts, make check-growth"
 	@echo "              of the tests, instructions and system calls of commands and requests against the expected ones, and"
 	@echo "              whether requests cost more in a large store"
@@ -92,13 +93,13 @@ test: packages compiler $(corpus)
 	scripts/check/run-tests $(if $(FILTER),--filter $(FILTER))
 	@$(if $(corpus),,echo "make test: left out the tests of a large conversation; NATTER_CORPUS=FILE names one")
 # The tests of the page wait most of the time, so others run beside them. Each of the counts needs one processor.
-	$(if $(FILTER),,$(MAKE) -j2 --output-sync=line check-page check-openapi check-examples fuzz)
+	$(if $(FILTER),,$(MAKE) -j2 --output-sync=line check-page check-converters check-openapi check-examples fuzz)
 	$(if $(FILTER),,$(MAKE) -j2 --output-sync=line check-counts check-growth)
 
 test-build: packages compiler
 	scripts/check/run-tests build
 
-# 8 seconds for each of the ten in 'make test'; 'FUZZ_SECONDS=600 make fuzz' for a long run.
+# 8 seconds for each of the nine in 'make test'; 'FUZZ_SECONDS=600 make fuzz' for a long run.
 FUZZ_SECONDS ?= 8
 fuzz: packages compiler
 	scripts/check/fuzz $(NAMES) $(FUZZ_SECONDS)
@@ -112,6 +113,10 @@ mutants: packages compiler
 # The API against its description, and the examples of the manual and the README, each with a server of its own.
 check-openapi check-examples: build
 	@scripts/check/$(@:check-%=%) $(programs)
+
+# The converters of other programs' histories. RECORD=1 records anew what they give.
+check-converters:
+	scripts/check/converters
 
 # The web page in a browser, which is installed first.
 check-page: build
