@@ -267,6 +267,7 @@ struct ServeCommand {
                 store.forgetExpiredTokens()
                 store.savePresence()
                 store.eraseDue()
+                store.giveBack()
                 nextSave = MonotonicClock.now() + pause
                 guard MonotonicClock.now() >= nextDrop else { continue }
                 store.dropDueMessages()

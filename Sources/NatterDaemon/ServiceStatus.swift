@@ -88,7 +88,8 @@ struct ServiceStatus: Codable, Sendable, Equatable {
 
     /// Something that keeps the store from working as it should.
     struct Problem: Codable, Sendable, Equatable {
-        /// `disk_full`, `directory`, `database`, `sealer`, `search_index`, `clock`, `logs`, `certificate`, `configuration`, `write_failed`.
+        /// `disk_full`, `low_on_space`, `directory`, `database`, `sealer`, `search_index`, `clock`, `logs`, `certificate`,
+        /// `configuration`, `write_failed`.
         var kind: String
         /// In English.
         var message: String

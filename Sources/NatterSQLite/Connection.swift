@@ -244,7 +244,8 @@ public final class Connection {
 
     /// The size of the write-ahead log as of this connection's last commit, in bytes.
     public var walBytes: Int { walFrames * Connection.frameBytes }
-    private static let frameBytes = 4_096 + 24
+    private static let pageBytes = 4_096
+    private static let frameBytes = pageBytes + 24
 
     /// How far a checkpoint goes.
     public enum Checkpoint: Sendable {
@@ -278,6 +279,7 @@ public final class Connection {
         let code = sqlite3_wal_checkpoint_v2(handle, nil, mode, nil, nil)
         if code != SQLITE_OK, code & 0xFF != SQLITE_BUSY { throw error(code) }
         guard mode == SQLITE_CHECKPOINT_TRUNCATE else { return }
+        if code == SQLITE_OK { walFrames = 0 }
         try syncLog()
     }
 
@@ -289,6 +291,30 @@ public final class Connection {
         else { return }
         let code = methods.pointee.xSync(log, SQLITE_SYNC_NORMAL)
         if code != SQLITE_OK { throw error(code) }
+    }
+
+    /// Gives the file system back the write-ahead log, and free pages, a MiB at most. What a full disk or a reader prevents is left.
+    ///
+    /// - Returns: the bytes of free pages that are left. A file that was made without `auto_vacuum` keeps all of them.
+    public func giveBack() throws(SQLiteError) -> Int {
+        func freePages() throws(SQLiteError) -> Int { try row("PRAGMA freelist_count") { $0.int(0) } ?? 0 }
+        // A commit that found no room has no frames, but may have made the log's file longer.
+        func logBytes() -> UInt64 { (try? disk.information(path + "-wal"))?.size ?? 0 }
+        func emptyLog() throws(SQLiteError) {
+            if logBytes() > 0 { try checkpoint(.truncatingWithin(milliseconds: 20)) }
+        }
+        do throws(SQLiteError) {
+            try emptyLog()
+            // Pages that move need room in the log, so few of them do at a time.
+            for _ in 0..<4 {
+                guard logBytes() == 0, try freePages() > 0 else { break }
+                try execute("PRAGMA incremental_vacuum(64)")
+                try emptyLog()
+            }
+        } catch {
+            guard error.reason == .full else { throw error }
+        }
+        return try freePages() * Connection.pageBytes
     }
 
     /// What SQLite finds wrong in the whole database; empty if nothing is.

@@ -62,14 +62,16 @@ extension Sealer {
             return floors.isEmpty ? nil : floors[floors.count / 2]
         }
         // Without tails, only entries without messages are left.
-        if let middle { clearJournal(upTo: middle, store, writer) } else { _ = trim(store) }
+        if let middle { clearJournal(upTo: middle, store, writer, room: .ordinary) } else { _ = trim(store) }
     }
 
     /// Seals or moves up the tails that need the journal up to a commit, and trims it.
     ///
     /// - Returns: the first failure.
     @discardableResult
-    func clearJournal(upTo commit: Commit, _ store: Store, _ writer: ArchiveWriter) -> StoreError? {
+    func clearJournal(
+        upTo commit: Commit, _ store: Store, _ writer: ArchiveWriter, room: Room = .kept
+    ) -> StoreError? {
         let (large, small) = store.state.withLock { state -> ([Int64], [Int64]) in
             let tails = state.conversations.values.filter { !$0.tail.isEmpty }
             // The oldest first, so that each round lets some of the journal go.
@@ -86,11 +88,11 @@ extension Sealer {
         var failures: [StoreError?] = []
         var rest = large[...]
         while !rest.isEmpty {
-            failures.append(seal(Array(rest.prefix(Sealer.roundSize)), .all, store, writer))
+            failures.append(seal(Array(rest.prefix(Sealer.roundSize)), .all, store, writer, room: room))
             rest = rest.dropFirst(Sealer.roundSize)
         }
         for start in stride(from: 0, to: small.count, by: Sealer.moveSize) {
-            guard let failure = moveUp(Array(small[start...].prefix(Sealer.moveSize)), store) else { continue }
+            guard let failure = moveUp(Array(small[start...].prefix(Sealer.moveSize)), store, room) else { continue }
             failures.append(failure)
             break
         }
@@ -99,8 +101,8 @@ extension Sealer {
     }
 
     /// Writes small tails to the journal's end again, so that its front can be trimmed.
-    private func moveUp(_ conversations: [Int64], _ store: Store) -> StoreError? {
-        let failure = store.record { [store, savedBytes] _ in
+    private func moveUp(_ conversations: [Int64], _ store: Store, _ room: Room) -> StoreError? {
+        let failure = store.record(room: room) { [store, savedBytes] _ in
             let tails = store.state.withLock { state in
                 conversations.compactMap { number in
                     state.conversations[number].map { (number: number, tail: $0.tail) }

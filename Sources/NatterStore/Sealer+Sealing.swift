@@ -13,6 +13,18 @@ extension Sealer {
         /// The log files that the blocks continue.
         let mark: ConversationState.FilesMark
         let isBacklogged: Bool
+
+        /// Leaves parts in the tail that have no room in log files.
+        mutating func fit(in store: Store) throws {
+            let bytes = parts.reduce(0) { $0 + $1.records.estimatedBytes }
+            // Messages take room, too, while many parts are packed.
+            if try parts.count > 1 && store.isRoom(forLogs: 4 * bytes) { return }
+            parts.removeLast(parts.count - 1)
+            // A dictionary and its copy in the database need some, too.
+            guard try store.isRoom(forLogs: parts[0].records.estimatedBytes + 256 << 10) else {
+                throw StoreError.diskFull
+            }
+        }
     }
 
     /// How much of a tail is sealed.
@@ -24,8 +36,10 @@ extension Sealer {
     }
 
     /// Seals tails and records the blocks. After a failure the tails stay as they are, durable in the journal.
+    ///
+    /// - Parameter room: `.kept` only if an erasure or the dropping of old messages needs it.
     func seal(
-        _ conversations: [Int64], _ extent: Extent, _ store: Store, _ writer: ArchiveWriter
+        _ conversations: [Int64], _ extent: Extent, _ store: Store, _ writer: ArchiveWriter, room: Room
     ) -> StoreError? {
         // If nothing can be recorded, each try would write the same blocks into another file.
         guard !store.isFailed else { return .outcomeUnknown }
@@ -41,6 +55,7 @@ extension Sealer {
                 if case .fullBlocks = extent, piece.parts.count > 1, try store.hasFirstFile(piece.identity) {
                     piece.parts.removeLast(piece.parts.count - 1)
                 }
+                if room == .ordinary { try piece.fit(in: store) }
                 let blocks = try store.write(
                     piece.parts, of: piece.identity, effort: piece.isBacklogged ? .brisk : .best, with: writer)
                 written.append((piece, blocks))
@@ -57,7 +72,7 @@ extension Sealer {
         let finished = written
         // Counted here, so that the writer's thread does not visit each message.
         let contents = finished.map { SealedContent($0.piece.parts) }
-        let recorded = store.record(freesRoom: true) { builder in
+        let recorded = store.record(room: .kept) { builder in
             var decision = Decision()
             for ((piece, blocks), content) in zip(finished, contents) {
                 // Another server may have sealed it first, or erased texts that these files or their dictionary hold.

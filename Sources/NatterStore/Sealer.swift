@@ -280,7 +280,7 @@ final class Sealer: Sendable {
     }
 
     private func sealRipe(_ conversations: [Int64], _ store: Store, _ writer: ArchiveWriter) {
-        _ = seal(conversations, .fullBlocks, store, writer)
+        _ = seal(conversations, .fullBlocks, store, writer, room: .ordinary)
         requestRest(of: conversations, store)
     }
 
@@ -306,18 +306,18 @@ final class Sealer: Sendable {
     /// Whether the store is closing, so that long work ends.
     var isStopping: Bool { queue.withLock { $0.isStopping } }
 
-    /// Seals a tail up to its last message. Call on the sealer's thread.
+    /// Seals a tail up to its last message, in the kept room if need be: an erasure asks for it. Call on the sealer's thread.
     func sealWhole(_ conversation: Int64, _ store: Store, _ writer: ArchiveWriter) -> StoreError? {
         var former: Seq?
         while let next = backlog(of: conversation, store), next != former {
             former = next
-            _ = seal([conversation], .fullBlocks, store, writer)
+            _ = seal([conversation], .fullBlocks, store, writer, room: .kept)
         }
-        var failure = seal([conversation], .all, store, writer)
+        var failure = seal([conversation], .all, store, writer, room: .kept)
         // Another server was first, perhaps with a part of the tail.
         for _ in 0..<Sealer.races where failure == .busy && store.isShared {
             pause()
-            failure = seal([conversation], .all, store, writer)
+            failure = seal([conversation], .all, store, writer, room: .kept)
         }
         return failure
     }

@@ -74,7 +74,7 @@ extension Store {
     }
 
     public func revoke(_ token: Digest, by principal: Principal? = nil, _ completion: @escaping Completion<Void>) {
-        change(by: principal, turn: .logouts, answering: completion) { _, _ throws(StoreError) in
+        change(by: principal, turn: .logouts, room: .kept, answering: completion) { _, _ throws(StoreError) in
             (Decision(.tokensRemoved([token])), ())
         }
     }
@@ -82,7 +82,7 @@ extension Store {
     /// Ends all sessions of an account, and robots' tokens that may do everything. Robots' tokens for one conversation
     /// stay.
     public func revokeSessions(by principal: Principal, _ completion: @escaping Completion<Void>) {
-        change(by: principal, answering: completion) { state, _ throws(StoreError) in
+        change(by: principal, room: .kept, answering: completion) { state, _ throws(StoreError) in
             (state.endingSessions(of: principal.account, keeping: nil), ())
         }
     }
@@ -96,7 +96,7 @@ extension Store {
         _ password: PasswordHash, verified: PasswordHash, for principal: Principal,
         _ completion: @escaping Completion<Bool>
     ) {
-        change(by: principal, answering: completion) { state, builder throws(StoreError) in
+        change(by: principal, room: .kept, answering: completion) { state, builder throws(StoreError) in
             guard state.accounts[principal.account]?.passwordHash == verified.text else { return (.nothing, false) }
             var decision = Decision(
                 .accountChanged(principal.account, isDisabled: nil, isAdmin: nil, password: password.text))
@@ -153,7 +153,7 @@ extension Store {
     /// Deletes expired tokens durably. Otherwise they would be valid again after a restart or when the clock is set
     /// back.
     private func forgetExpired(_ tokens: [Digest]) {
-        record { _ in
+        record(room: .kept) { _ in
             Decision(.tokensRemoved(tokens))
         } _: { [self] failure in
             if let failure, failure != .outcomeUnknown { report("cannot forget an expired token: \(failure)") }

@@ -76,7 +76,9 @@ extension Store {
         _ name: String, _ change: AccountChange, by actor: String, asking principal: Principal?,
         _ completion: @escaping Completion<AccountView>
     ) {
-        self.change(answering: viewing(name, completion)) { state, builder throws(StoreError) in
+        let isLockout = change.isDisabled != false && change.isAdmin != true
+        self.change(room: isLockout ? .kept : .ordinary, answering: viewing(name, completion)) {
+            state, builder throws(StoreError) in
             try Authority.checkAdmin(principal, at: builder.now, state)
             guard let account = state.account(named: name) else { throw .noSuchUser(name) }
             guard !account.isErased else {
@@ -179,7 +181,7 @@ extension Store {
     ///
     /// - Returns: through the completion, false if no invitation has this id.
     public func revokeInvite(_ id: String, by principal: Principal, _ completion: @escaping Completion<Bool>) {
-        change(answering: completion) { state, builder throws(StoreError) in
+        change(room: .kept, answering: completion) { state, builder throws(StoreError) in
             try Authority.checkAdmin(principal, at: builder.now, state)
             guard let (digest, invite) = state.invites.first(where: { InviteView.id(of: $0.key) == id }) else {
                 return (.nothing, false)

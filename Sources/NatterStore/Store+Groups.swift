@@ -152,7 +152,7 @@ extension Store {
         _ user: String, from name: String, id: ConversationID? = nil, by principal: Principal,
         _ completion: @escaping Completion<Void>
     ) {
-        change(by: principal, answering: completion) { state, builder throws(StoreError) in
+        change(by: principal, room: .kept, answering: completion) { state, builder throws(StoreError) in
             let isSelf = state.account(named: user)?.id == principal.account
             let group: ConversationState
             do throws(StoreError) { group = try state.groupToSee(name, id: id, principal) } catch {

@@ -58,10 +58,10 @@ extension Store {
 
     /// Opens the store of an engine.
     static func open(_ engine: any StoreEngine, clock: any WallClock, options: Options) throws -> Store {
-        let reserve = DiskReserve(engine.directory, disk: engine.disk, isKept: options.keepsReserve)
+        let reserve = DiskReserve(engine, isKept: options.keepsReserve)
         reserve.makeRoom()
         let loaded = try engine.load()
-        reserve.restore()
+        _ = try? reserve.isRoom()
         try? removeCopies(in: engine.directory, engine.disk)
         let store = Store(engine, loaded, reserve: reserve, clock: clock, options: options)
         try store.start(WriterCore(store, engine, loaded))

@@ -108,7 +108,7 @@ extension Store {
             }
         }
         // Who shortens it wants room.
-        change(freesRoom: true, answering: dropping) { [self] state, builder throws(StoreError) in
+        change(room: .kept, answering: dropping) { [self] state, builder throws(StoreError) in
             guard let conversation = try StoreExporter.find(name, in: state) else {
                 throw .noSuchConversation(name)
             }

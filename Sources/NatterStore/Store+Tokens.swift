@@ -92,7 +92,7 @@ extension Store {
     public func revokeToken(
         _ id: Int64, robots: Bool, by principal: Principal, _ completion: @escaping Completion<Bool>
     ) {
-        change(by: principal, answering: completion) { state, _ throws(StoreError) in
+        change(by: principal, room: .kept, answering: completion) { state, _ throws(StoreError) in
             let found = state.accounts[principal.account]?.tokens.first { digest in
                 state.tokens[digest].map { $0.number == id && $0.isRobot == robots } ?? false
             }
@@ -104,7 +104,7 @@ extension Store {
     ///
     /// - Returns: through the completion, the user's name; nil if no session has this number.
     public func endSession(_ id: Int64, by principal: Principal, _ completion: @escaping Completion<String?>) {
-        change(answering: completion) { state, builder throws(StoreError) in
+        change(room: .kept, answering: completion) { state, builder throws(StoreError) in
             try Authority.checkAdmin(principal, at: builder.now, state)
             guard let (digest, token) = state.tokens.first(where: { $0.value.number == id && !$0.value.isRobot }),
                 let name = state.accounts[token.account]?.name.text

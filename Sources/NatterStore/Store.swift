@@ -180,7 +180,7 @@ public final class Store: Sendable {
     ///   - decide: runs on the writer's thread with the state lock held, and again if other stores were first in the log.
     ///     Its last value is the answer.
     func change<Value: Sendable>(
-        by principal: Principal? = nil, turn: ChangeTurn? = nil, freesRoom: Bool = false,
+        by principal: Principal? = nil, turn: ChangeTurn? = nil, room: Room = .ordinary,
         answering completion: @escaping Completion<Value>,
         _ decide: @escaping @Sendable (StoreState, BatchBuilder) throws(StoreError) -> (Decision, Value)
     ) {
@@ -194,34 +194,34 @@ public final class Store: Sendable {
                 answer.withLock { $0 = .success(value) }
                 return decision
             }, completion: { error in completion(error.map { .failure($0) } ?? answer.withLock { $0 }) },
-            endsBatch: true, turn: turn ?? principal.map { .account($0.account) } ?? .operators, freesRoom: freesRoom)
+            endsBatch: true, turn: turn ?? principal.map { .account($0.account) } ?? .operators, room: room)
         submit(.operation(operation))
     }
 
     /// Makes changes that nothing after them depends on, so that many of them share a batch.
     func record(
-        freesRoom: Bool = false, _ decide: @escaping @Sendable (BatchBuilder) throws -> Decision,
+        room: Room = .ordinary, _ decide: @escaping @Sendable (BatchBuilder) throws -> Decision,
         _ completion: @escaping @Sendable (StoreError?) -> Void
     ) {
-        submit(.operation(StoreWriter.Operation(decide: decide, completion: completion, freesRoom: freesRoom)))
+        submit(.operation(StoreWriter.Operation(decide: decide, completion: completion, room: room)))
     }
 
     /// Does the same and waits. Must not be called on the writer's thread.
     func record(
-        freesRoom: Bool = false, _ decide: @escaping @Sendable (BatchBuilder) throws -> Decision
+        room: Room = .ordinary, _ decide: @escaping @Sendable (BatchBuilder) throws -> Decision
     ) -> StoreError? {
-        waiting { record(freesRoom: freesRoom, decide, $0) }
+        waiting { record(room: room, decide, $0) }
     }
 
     /// Makes changes in a batch of their own, after everything earlier, and waits. Must not be called on the writer's
     /// thread.
     func recordAlone(
-        freesRoom: Bool = false, _ decide: @escaping @Sendable (BatchBuilder) throws -> Decision
+        room: Room = .ordinary, _ decide: @escaping @Sendable (BatchBuilder) throws -> Decision
     ) -> StoreError? {
         waiting { completion in
             let operation = StoreWriter.Operation(
                 decide: decide, completion: completion, endsBatch: true, beginsBatch: true,
-                freesRoom: freesRoom)
+                room: room)
             submit(.operation(operation))
         }
     }

@@ -8,6 +8,8 @@ public enum StoreTrouble: Sendable, Equatable, PhraseConvertible {
     case diskFull
     /// The data directory, which had this path at the start, is elsewhere now.
     case directoryMoved(String)
+    /// Less than `Store.lowSpaceBytes` are free.
+    case lowOnSpace
     /// A shared database does not take messages.
     case databaseAway
     /// Another session of a shared database holds a lock.
@@ -19,7 +21,10 @@ public enum StoreTrouble: Sendable, Equatable, PhraseConvertible {
 
     /// Whether messages can't be taken, or could not be for long.
     public var stopsMessages: Bool {
-        if case .searchStopped = self { false } else { true }
+        switch self {
+        case .lowOnSpace, .searchStopped: false
+        default: true
+        }
     }
 
     /// The label in metrics.
@@ -28,6 +33,7 @@ public enum StoreTrouble: Sendable, Equatable, PhraseConvertible {
         case .writeFailed: "write_failed"
         case .diskFull: "disk_full"
         case .directoryMoved: "directory"
+        case .lowOnSpace: "low_on_space"
         case .databaseAway, .databaseLocked: "database"
         case .cannotSeal: "sealer"
         case .searchStopped: "search_index"
@@ -35,7 +41,9 @@ public enum StoreTrouble: Sendable, Equatable, PhraseConvertible {
     }
 
     /// The names of all kinds.
-    public static let names = ["write_failed", "disk_full", "directory", "database", "sealer", "search_index"]
+    public static let names = [
+        "write_failed", "disk_full", "low_on_space", "directory", "database", "sealer", "search_index",
+    ]
 
     public var phrase: Phrase {
         switch self {
@@ -43,6 +51,8 @@ public enum StoreTrouble: Sendable, Equatable, PhraseConvertible {
         case .diskFull: "the disk is full; messages are refused until there is room"
         case .directoryMoved(let path):
             "the data directory '\(path)' was moved or removed; messages are refused until it is back, or natterd is started where it is now"
+        case .lowOnSpace:
+            "the disk is low on space: less than 256 MiB are free; soon only single messages are taken, and then none"
         case .databaseAway: "the database does not answer; messages are refused until it does"
         case .databaseLocked: "another session holds a lock in the database; messages are refused until it is free"
         case .cannotSeal(let reason): "messages can't be moved to the log files: \(reason)"
@@ -57,10 +67,10 @@ extension Store {
         var found: [StoreTrouble] = []
         if let failure { found.append(.writeFailed(failure)) }
         let database = reserve.databaseTrouble ?? engine.trouble
-        // A disk that can't say how full it is can't be written to, either.
+        // Of a directory that is elsewhere, nothing tells how much room it has.
         if case .directoryMoved? = database {
-        } else if database == .diskFull || (try? reserve.isRoomLeft()) != true {
-            found.append(.diskFull)
+        } else {
+            found += [database == .diskFull ? .diskFull : reserve.trouble].compactMap(\.self)
         }
         if let database, database != .diskFull { found.append(database) }
         if let reason = sealer.trouble { found.append(.cannotSeal(reason)) }

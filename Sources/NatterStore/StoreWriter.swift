@@ -43,8 +43,7 @@ final class StoreWriter: Sendable {
         /// Whether it must see all earlier items as part of the state, including the heads of conversations, but for changes that
         /// wait for their turn.
         var beginsBatch = false
-        /// Whether it records work that makes files smaller, for which the room is kept that a full disk has left.
-        var freesRoom = false
+        var room = Room.ordinary
     }
 
     enum Item: Sendable {
@@ -110,7 +109,7 @@ final class StoreWriter: Sendable {
         }
     }
 
-    /// Bytes that may wait for a commit. Requests beyond it are refused as busy: bulk first, and never work that frees room.
+    /// Bytes that may wait for a commit. Requests beyond it are refused as busy: bulk first, and never what may use the kept room.
     static let queueLimit = 64 << 20
     private static let bulkLimit = queueLimit * 3 / 4
     /// A commit takes no further items once it has this many bytes.
@@ -118,8 +117,6 @@ final class StoreWriter: Sendable {
     /// The most messages of bulk in one commit, how many there are if single messages wait, too, and the bytes from which on it
     /// takes no more of them. A few milliseconds of work.
     static let turn = (messages: 2_048, inCompany: 1_024, bytes: 256 << 10)
-    /// If less disk space is free, a commit is refused, except of sealing, erasing and dropping, so that these can finish.
-    static let reservedBytes: UInt64 = 1 << 20
 
     private let queue = Monitor(Queue())
 
@@ -132,7 +129,7 @@ final class StoreWriter: Sendable {
                 guard queue.cost < StoreWriter.bulkLimit else { return false }
                 queue.bulks.append(Bulk(posting))
             } else {
-                guard queue.cost < StoreWriter.queueLimit || item.freesRoom else { return false }
+                guard queue.cost < StoreWriter.queueLimit || item.room == .kept else { return false }
                 if let turn = item.turn {
                     queue.changes.append(item, turn)
                 } else {
@@ -269,14 +266,13 @@ extension StoreWriter.Item {
         if case .posting(let posting) = self { posting.cost } else { 64 }
     }
 
-    fileprivate var size: Int {
+    var size: Int {
         if case .posting(let posting) = self { posting.size } else { 64 }
     }
 
     var beginsBatch: Bool { has { $0.beginsBatch } }
     var endsBatch: Bool { has { $0.endsBatch } }
-    /// Whether it may use the kept room of a full disk.
-    var freesRoom: Bool { has { $0.freesRoom } }
+    var room: Room { has { $0.room == .kept } ? .kept : .ordinary }
 
     /// Whose turn it takes among changes; nil for what keeps its place.
     fileprivate var turn: ChangeTurn? {

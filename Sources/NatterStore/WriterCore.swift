@@ -61,13 +61,19 @@ final class WriterCore: @unchecked Sendable {
         var items = items
         do {
             if case .directoryMoved? = engine.trouble { throw StoreError.directoryMoved }
-            if try !store.reserve.isRoom() {
-                refuse(items.filter { !$0.freesRoom }, .diskFull)
-                items.removeAll { !$0.freesRoom }
+            if try !store.reserve.isRoom(for: items.reduce(0) { $0 + $1.size }) {
+                refuse(items.filter { $0.room == .ordinary }, .diskFull)
+                items.removeAll { $0.room == .ordinary }
+                if items.contains(where: \.isProposal) { store.reserve.makeRoom() }
             }
-        } catch {
-            refuse(items, StoreError(error))
+        } catch let refusal as StoreError {
+            refuse(items, refusal)
             items = []
+        } catch let error as DiskError {
+            refuse(items, .failed(error.phrase))
+            items = []
+        } catch {
+            return refuse(items, fail(error))
         }
         guard !items.isEmpty else {
             // Others wait for the place in the queue that this store has taken.
@@ -332,8 +338,8 @@ final class WriterCore: @unchecked Sendable {
 
     // MARK: Upkeep
 
-    /// How many keys one step moves.
-    private static let trimmedKeys = 1_000
+    /// How many keys one step moves, and how many on a disk that is nearly full: each may write a page to the write-ahead log.
+    private static let (trimmedKeys, fewKeys) = (1_000, 64)
 
     /// Moves keys out of the log and trims its sealed part. It works in bounded steps, so that no acknowledgement
     /// waits long.
@@ -342,7 +348,9 @@ final class WriterCore: @unchecked Sendable {
     /// - Returns: the commit below which the log was trimmed.
     func trim(below floor: Commit) throws -> Commit {
         var floor = floor
-        if let first = recentOrder.first, let next = recentOrder.dropFirst(WriterCore.trimmedKeys).first {
+        let isAmple = (try? store.reserve.isFree((2 << 20) + engine.logBytes)) == true
+        let count = isAmple ? WriterCore.trimmedKeys : WriterCore.fewKeys
+        if let first = recentOrder.first, let next = recentOrder.dropFirst(count).first {
             // All keys of a commit go together, however many, or a large commit would never go.
             floor = min(floor, max(next.commit, first.commit.next))
         }

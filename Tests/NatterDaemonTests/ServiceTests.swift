@@ -263,6 +263,7 @@ struct ServiceTests {
         #expect(status == 201)
         #expect(service.request("GET", "/healthz")?.status == 200)
         #expect(service.metric("natter_trouble{kind=\"disk_full\"}") == 0)
+        #expect(service.metric("natter_trouble{kind=\"low_on_space\"}") == 1)
         service.send(SIGTERM)
         #expect(service.wait() == 0)
     }

@@ -1,6 +1,7 @@
 import Glibc
 import NatterArchive
 import NatterModel
+import NatterSQLite
 import NatterSystem
 import StoreSupport
 import SystemSupport
@@ -18,7 +19,7 @@ struct FaultTests {
         let store = try TestStore(disk: disk)
         let first = try store.post(["a"], key: "a")
         // When there is no room
-        disk.set(freeBytes: StoreWriter.reservedBytes)
+        disk.set(freeBytes: DiskReserve.keptBytes)
         #expect(try store.post(["b"], key: "b").first?.refusal == .diskFull)
         #expect(!store.store.isFailed)
         // Then existing messages can be read, and later posts continue without a gap
@@ -30,11 +31,11 @@ struct FaultTests {
         #expect(try store.all() == (first + [later].compactMap { $0 }).compactMap(\.message))
     }
 
-    @Test("the room that is kept of a full disk is for sealing, erasing and dropping old messages")
+    @Test("the room that is kept of a full disk is for erasing and dropping old messages, and what is sealed for that")
     func keptRoom() throws {
         let store = try TestStore(disk: disk)
         try store.fill(300, label: "old")
-        disk.set(freeBytes: StoreWriter.reservedBytes)
+        disk.set(freeBytes: DiskReserve.keptBytes)
         // When what is there is sealed on a full disk, then it leaves the journal
         try store.seal()
         #expect(store.store.state.withLock { $0.journalBytes } == 0)
@@ -79,8 +80,10 @@ struct FaultTests {
         let store = try TestStore(disk: disk)
         try store.fill(300)
         #expect(store.store.troubles() == [])
-        disk.set(freeBytes: StoreWriter.reservedBytes)
+        disk.set(freeBytes: DiskReserve.keptBytes)
         #expect(store.store.troubles() == [.diskFull])
+        disk.set(freeBytes: Store.lowSpaceBytes - 1)
+        #expect(store.store.troubles() == [.lowOnSpace])
         disk.set(freeBytes: nil)
         disk.set(failures: [.write: ENOSPC])
         #expect(throws: StoreError.self) { try store.seal() }
@@ -130,12 +133,42 @@ struct FaultTests {
         #expect(store.store.statistics().messages == 1)
         let exporter = try StoreExporter("general", of: store.store)
         #expect(exporter.name == "general")
-        disk.set(freeBytes: StoreWriter.reservedBytes + (1 << 20))
+        disk.set(freeBytes: DiskReserve.keptBytes + (1 << 20))
         #expect(throws: StoreError.diskFull) { _ = try store.post(["b"]) }
         #expect(store.store.troubles() == [.diskFull])
         disk.set(freeBytes: nil)
         #expect(try store.post(["b"]).first?.message?.seq == Seq(2))
         #expect(try disk.information(path + "/reserve")?.size == 1 << 20)
+    }
+
+    @Test("free pages of a database that can't give them back are room for messages", .aboutFiles)
+    func freePages() throws {
+        // Given a database that was made by an earlier version
+        let store = try TestStore(disk: disk)
+        store.store.close()
+        let database = try Connection(path: store.directory + "/store.db", role: .writer)
+        for sql in ["PRAGMA journal_mode=DELETE", "PRAGMA auto_vacuum=NONE", "VACUUM"] { try database.execute(sql) }
+        try store.reopen()
+        disk.set(freeBytes: DiskReserve.keptBytes)
+        #expect(try store.post(["a"]).first?.refusal == .diskFull)
+        // When the journal leaves pages free
+        disk.set(freeBytes: nil)
+        try FaultTests.fillJournal(of: store)
+        // Then they are used
+        disk.set(freeBytes: DiskReserve.keptBytes)
+        #expect(try store.post(["b"]).first?.message != nil)
+        #expect(!store.store.troubles().contains(.diskFull))
+    }
+
+    /// Leaves some MiB of free pages in the database.
+    private static func fillJournal(of store: TestStore) throws {
+        var generator = SeededGenerator(seed: 5)
+        for _ in 0..<40 {
+            var text = ""
+            while text.utf8.count < 60_000 { text += String(generator.next(), radix: 36) }
+            try store.post([text])
+        }
+        try store.seal()
     }
 
     @Test("messages that the disk can't return are told like damaged ones, while all others are served", .aboutFiles)

@@ -39,7 +39,7 @@ struct PostgresOverlapTests {
         }
 
         func record() -> StoreError? {
-            server.store.record(freesRoom: true) { [server, identity, mark, blocks, content] _ in
+            server.store.record(room: .kept) { [server, identity, mark, blocks, content] _ in
                 try server.store.checkFiles(of: identity.number, are: mark)
                 var decision = Decision(.tailSealed(Change.SealedTail(blocks, content)))
                 decision.blocks = [blocks]

@@ -233,7 +233,7 @@ final class BulkPosting: BodySink {
         var inRow = state.refusedInRow
         let batches = state.unanswered.count + 1
         let noRoom: APIError? =
-            if !state.spool.isDiskFree(forBatches: batches) {
+            if !state.spool.isDiskFree() {
                 APIError(StoreError.diskFull)
             } else if !state.spool.hasRoom(forBatches: batches) {
                 APIError(.notTried, "not tried, because the answers to this request take too much room")

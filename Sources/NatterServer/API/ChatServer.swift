@@ -79,7 +79,7 @@ public final class ChatServer: Sendable {
             name: "natter-slow", threads: max(1, Host.processorCount / 2), limit: 256, limitPerOwner: 8, width: 1)
         hashers = try WorkerPool(name: "natter-hasher", threads: Host.processorCount, limit: 256, limitPerOwner: 32)
         waiters = try Waiters()
-        spools = SpoolRoom(options.spools)
+        spools = SpoolRoom(options.spools, store.disk)
         currentRegistration = Monitor(options.registration)
         currentHosts = Monitor(HostNames(given: options.hosts, certified: options.identity?.names ?? []))
         currentIdentity = Monitor(options.identity)

@@ -11,6 +11,8 @@ enum ServiceRoutes {
         var status: String
         /// `stopped`, or absent while the index is kept up.
         var search: String?
+        /// `low`, or absent while there is ample space.
+        var space: String?
     }
 
     /// Reports whether the server runs and can store messages. Anybody may ask, so the reason names no file.
@@ -23,14 +25,19 @@ enum ServiceRoutes {
                 case .databaseAway, .databaseLocked: APIError(.busy, trouble.phrase)
                 case .directoryMoved: APIError(.busy, StoreError.directoryMoved.phrase)
                 case .cannotSeal: APIError(.busy, "messages can't be moved to the log files; the server's log says why")
-                case .writeFailed, .searchStopped:
+                case .writeFailed, .searchStopped, .lowOnSpace:
                     APIError(.outcomeUnknown, "a write has failed; nothing more is written")
                 }
             var reply = error.reply
             reply.status = 503
             return call.respond(reply)
         }
-        call.respond(.json(Health(status: "ok", search: troubles.isEmpty ? nil : "stopped")))
+        let isLow = troubles.contains(.lowOnSpace)
+        call.respond(
+            .json(
+                Health(
+                    status: "ok", search: troubles.count > (isLow ? 1 : 0) ? "stopped" : nil,
+                    space: isLow ? "low" : nil)))
     }
 
     /// Metrics are for admins and this machine only, because they reveal how many users there are and when they write.

@@ -10,7 +10,7 @@ public struct SpoolLimits: Sendable {
     /// The bytes of all spools together.
     public var totalBytes = 4 << 30
     /// The room that spools leave free on their disk, so that messages can be moved to log files at any time.
-    public var freeBytes: UInt64 = 128 << 20
+    public var freeBytes = Store.lowSpaceBytes / 2
 
     public init() {}
 }
@@ -18,6 +18,7 @@ public struct SpoolLimits: Sendable {
 /// Makes spools and counts the bytes of all of them.
 final class SpoolRoom: Sendable {
     fileprivate let limits: SpoolLimits
+    fileprivate let disk: any Disk
     private let used = Monitor(Used())
 
     private struct Used {
@@ -31,7 +32,7 @@ final class SpoolRoom: Sendable {
     /// No batch of lines makes more bytes of answers than about this.
     fileprivate static let batchBytes = 64 << 20
 
-    init(_ limits: SpoolLimits) { self.limits = limits }
+    init(_ limits: SpoolLimits, _ disk: any Disk) { (self.limits, self.disk) = (limits, disk) }
 
     /// How many requests of one account may have a spool. The batches that each has in memory take some MiB.
     private static let accountSpools = 16
@@ -114,11 +115,9 @@ final class Spool {
     /// Whether the answers to so many further batches will have room.
     func hasRoom(forBatches count: Int) -> Bool { room.hasRoom(for: count * SpoolRoom.batchBytes, of: account) }
 
-    /// Whether the disk is free enough for them.
-    func isDiskFree(forBatches count: Int) -> Bool { isDiskFree(for: count * SpoolRoom.batchBytes) }
-
-    private func isDiskFree(for bytes: Int) -> Bool {
-        guard let free = try? PosixDisk().freeBytes(room.limits.directory) else { return false }
+    /// Whether the disk is free enough for the answers to a batch. It is refused only when the server is low on space.
+    func isDiskFree(for bytes: Int = SpoolRoom.batchBytes) -> Bool {
+        guard let free = try? room.disk.freeBytes(room.limits.directory) else { return false }
         return free >= room.limits.freeBytes && free - room.limits.freeBytes >= UInt64(bytes)
     }
 

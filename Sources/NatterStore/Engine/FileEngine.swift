@@ -190,6 +190,10 @@ final class FileEngine: StoreEngine {
         }
     }
 
+    var logBytes: Int { database.withLock { $0?.connection.walBytes ?? 0 } }
+
+    func giveBack() throws -> Int { try withDatabase { try $0.connection.giveBack() } }
+
     /// Runs `body` in a transaction.
     ///
     /// - Parameter isCertain: whether an error thrown by `body` proves that nothing was written.

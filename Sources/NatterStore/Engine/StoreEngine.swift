@@ -103,6 +103,14 @@ protocol StoreEngine: AnyObject, Sendable {
     /// Moves all of the write-ahead log into the database, unless a reader is in the way.
     func emptyWriteAheadLog() throws
 
+    /// How many bytes the write-ahead log has, as far as it was not given back. A checkpoint needs as many beside it at most.
+    var logBytes: Int { get }
+
+    /// Gives back to the disk, on the writer's thread, the write-ahead log and a part of the database's free pages.
+    ///
+    /// - Returns: the bytes of free pages that are left.
+    func giveBack() throws -> Int
+
     /// Does upkeep between two entries, after their requests were answered.
     func checkpointIfDue() throws
 
@@ -124,6 +132,8 @@ extension StoreEngine {
     func sweep(_ conversations: [ConversationID]) throws {}
 
     func emptyWriteAheadLog() throws {}
+    var logBytes: Int { 0 }
+    func giveBack() throws -> Int { 0 }
 }
 
 enum Appended: Sendable {

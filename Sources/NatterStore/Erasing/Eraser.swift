@@ -69,7 +69,7 @@ struct Eraser {
     /// Ends the run of salts on all servers, so that later messages do not need the seed of what is erased, and seals the tail.
     private func prepareTail() throws {
         let number = identity.number
-        let failure = store.recordAlone(freesRoom: true) { _ in Decision(.runEnded(number)) }
+        let failure = store.recordAlone(room: .kept) { _ in Decision(.runEnded(number)) }
         if let failure = failure ?? store.sealer.sealWhole(number, store, writer) { throw failure }
     }
 
@@ -199,7 +199,7 @@ struct Eraser {
         _ audit: (@Sendable (BatchBuilder) -> Change)?
     ) throws {
         let number = identity.number
-        let failure = store.recordAlone(freesRoom: true) { [store] builder in
+        let failure = store.recordAlone(room: .kept) { [store] builder in
             try store.checkFiles(of: number, are: mark)
             var decision = Decision(.erased(messages, in: number))
             if let audit { decision.append(audit(builder)) }

@@ -22,7 +22,7 @@ extension Store {
                 }
                 // What is remembered is erased whatever happens, so a full disk must have been noticed before.
                 let general = state.withLock { $0.general }
-                if let failure = recordAlone(freesRoom: true, { _ in Decision(.runEnded(general)) }) { throw failure }
+                if let failure = recordAlone(room: .kept, { _ in Decision(.runEnded(general)) }) { throw failure }
                 try remember([.account(account)])
                 do {
                     try close(account, isDone: false, by: actor)
@@ -48,7 +48,7 @@ extension Store {
     ) throws(StoreError) {
         // Only an account without one counts as erased.
         let password = isDone ? "" : AccountState.closing
-        let failure = recordAlone(freesRoom: true) { [self] builder in
+        let failure = recordAlone(room: .kept) { [self] builder in
             state.withLock { state in
                 guard let found = state.account(named: account.name.text) else { return .nothing }
                 if found.isErased { return isDone ? Decision(found.closed(password: "")) : .nothing }

@@ -44,9 +44,9 @@ struct RetentionRun {
     }
 
     private func seal(_ target: Target) throws {
-        if let failure = store.sealer.seal([target.identity.number], .until(target.cutoff), store, writer) {
-            throw failure
-        }
+        let number = target.identity.number
+        let failure = store.sealer.seal([number], .until(target.cutoff), store, writer, room: .kept)
+        if let failure { throw failure }
     }
 
     /// - Parameter cleared: up to where the journal was cleared since the last call of `prepare`.
@@ -140,7 +140,7 @@ struct RetentionRun {
         try store.noteRetired(plan.paths)
         let written = try store.withReader { try SegmentRewriter(target.identity, $0, writer).write(plan) }
         let isKept = Monitor(false)
-        let failure = store.record(freesRoom: true) { [store] _ in
+        let failure = store.record(room: .kept) { [store] _ in
             try store.checkFiles(of: target.identity.number, are: target.mark)
             // Writing took a while. Who has asked meanwhile to keep messages for longer, and was told so, keeps these.
             isKept.withLock { $0 = !store.isDue(target.cutoff, in: target.identity.number) }

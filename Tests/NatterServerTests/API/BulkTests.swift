@@ -2,6 +2,7 @@ internal import NatterHTTP
 internal import NatterStore
 internal import NatterWire
 internal import ServerSupport
+internal import SystemSupport
 internal import Testing
 internal import TestSupport
 
@@ -285,7 +286,7 @@ struct BulkTests {
     func spoolShare() throws {
         var limits = SpoolLimits()
         (limits.accountBytes, limits.totalBytes) = (300_000, 1_000_000)
-        let room = SpoolRoom(limits)
+        let room = SpoolRoom(limits, FaultyDisk())
         let (alice, bob) = (AccountID(rawValue: 1), AccountID(rawValue: 2))
         let answers = [UInt8](repeating: 0x78, count: 200_000)
         do {

@@ -23,6 +23,7 @@ package final class TestServer: Sendable {
     package let port: UInt16
     package let events: Monitor<[Event]>
     private let options: ChatServer.Options
+    private let disk: any Disk
     private let running: Monitor<Running>
 
     package var url: String { "http://127.0.0.1:\(port)" }
@@ -37,13 +38,14 @@ package final class TestServer: Sendable {
     /// - Parameter isCopied: whether another server will begin with a copy of the directory, or this one does.
     package init(
         directory: TemporaryDirectory? = nil, isCopied: Bool = false, clock: any WallClock = SystemClock(),
-        options: ChatServer.Options = ChatServer.Options()
+        options: ChatServer.Options = ChatServer.Options(), disk: any Disk = PosixDisk()
     ) throws {
         let directory = try directory ?? TemporaryDirectory()
         let events = Monitor<[Event]>([])
         if isCopied { _ = try PostgresCluster.store(of: directory.path, isDatabase: true) }
-        let first = try TestServer.start(directory, clock: clock, port: 0, options, events)
+        let first = try TestServer.start(directory, disk, clock: clock, port: 0, options, events)
         (self.directory, self.clock, self.options, self.events) = (directory, clock, options, events)
+        self.disk = disk
         port = first.chat.port
         running = Monitor(first)
     }
@@ -54,13 +56,14 @@ package final class TestServer: Sendable {
     }
 
     private static func start(
-        _ directory: TemporaryDirectory, clock: any WallClock, port: UInt16, _ options: ChatServer.Options,
+        _ directory: TemporaryDirectory, _ disk: any Disk, clock: any WallClock, port: UInt16,
+        _ options: ChatServer.Options,
         _ events: Monitor<[Event]>
     ) throws -> Running {
         let store =
             try PostgresCluster.store(of: directory.path).map {
                 try Store.open(SharedStore($0), cache: directory.path, clock: clock)
-            } ?? Store.open(directory.path, clock: clock)
+            } ?? Store.open(directory.path, disk: disk, clock: clock)
         var options = options
         options.spools.directory = directory.path
         let chat = try ChatServer(store: store, address: "127.0.0.1", port: port, options: options) { event in
@@ -71,7 +74,7 @@ package final class TestServer: Sendable {
 
     /// Starts the server again after `stop`.
     package func start() throws {
-        let started = try TestServer.start(directory, clock: clock, port: port, options, events)
+        let started = try TestServer.start(directory, disk, clock: clock, port: port, options, events)
         running.withLock { running in
             close(running.holder)
             running = started
