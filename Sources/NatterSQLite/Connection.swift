@@ -49,7 +49,8 @@ public final class Connection {
         let writing = "PRAGMA wal_autocheckpoint=0; PRAGMA secure_delete=ON; PRAGMA cache_size=-16384"
         let settings =
             switch (role, durability) {
-            case (.writer, .full): "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; " + writing
+            case (.writer, .full):
+                "PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; " + writing
             case (.writer, .normal): "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; " + writing
             case (.reader, _): "PRAGMA query_only=ON; PRAGMA wal_autocheckpoint=0"
             }

@@ -1,4 +1,7 @@
 import FaultSimulation
+import NatterModel
+import NatterStore
+import NatterSystem
 import SystemSupport
 import Testing
 import TestSupport
@@ -135,5 +138,41 @@ struct DiskFaultTests {
         }
         #expect(calls > 40)
         print("starts: seed \(seed), \(calls) failing calls")
+    }
+
+    @Test(
+        "a small disk that was full takes messages again once it has room, and keeps what is for locking out and erasing",
+        arguments: [3_000, 60_000])
+    func roomAgain(textBytes: Int) throws {
+        // Given a disk of 24 MiB with 8 MiB of other files
+        let clock = TestClock(stepMilliseconds: 1)
+        let disk = SimulatedDisk(clock: clock, records: false, capacity: 24 << 20)
+        try disk.open("/other", .create).write([UInt8](repeating: 1, count: 8 << 20), at: 0)
+        let driver = try StoreDriver(disk, clock: clock, isSmall: false)
+        defer { driver.close() }
+        let alice = try driver.register("alice")
+        var generator = SeededGenerator(seed: 31)
+        func fill() throws -> Int {
+            for taken in 0..<10_000 {
+                var text = ""
+                while text.utf8.count < textBytes { text += String(generator.next(), radix: 36) }
+                let message = NewMessage(conversation: "general", text: text, key: nil)
+                guard let refusal = try driver.post([message], by: alice).first?.refusal else { continue }
+                #expect(refusal == .diskFull)
+                return taken * textBytes
+            }
+            throw Violation("the disk does not get full")
+        }
+        // When it was full, the sealer has had its time, and the other files go
+        #expect(try fill() > 4 << 20)
+        #expect(answer { driver.store.settle($0) } as StoreError? == nil)
+        #expect(try disk.freeBytes("/") >= 1 << 20)
+        try disk.remove("/other")
+        // Then messages are taken
+        #expect(try fill() > 2 << 20)
+        _ = answer { driver.store.settle($0) } as StoreError?
+        #expect(try disk.freeBytes("/") >= 1 << 20)
+        #expect(!driver.store.isFailed)
+        #expect(try driver.export(as: alice)["general"]?.allSatisfy { $0.text.utf8.count >= textBytes } == true)
     }
 }

@@ -141,6 +141,20 @@ struct FaultTests {
         #expect(try disk.information(path + "/reserve")?.size == 1 << 20)
     }
 
+    @Test("what the journal took goes back to the disk", .aboutFiles)
+    func givenBack() throws {
+        let store = try TestStore(disk: disk)
+        try FaultTests.fillJournal(of: store)
+        func size() throws -> UInt64 { try store.store.sizes().database }
+        let (before, all) = (try size(), try store.all())
+        for _ in 0..<4 { store.store.giveBack() }
+        let after = try size()
+        #expect(after < before / 4, "\(after) of \(before)")
+        #expect(try store.all() == all)
+        store.store.close()
+        #expect(try store.damages() == [])
+    }
+
     @Test("free pages of a database that can't give them back are room for messages", .aboutFiles)
     func freePages() throws {
         // Given a database that was made by an earlier version

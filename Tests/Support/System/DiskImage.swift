@@ -86,6 +86,13 @@ package struct DiskImage: Sendable {
         return number
     }
 
+    /// The bytes of all files together.
+    package var byteCount: Int {
+        var count = 0
+        walk { count += $1.bytes.count }
+        return count
+    }
+
     /// The content of every file by its path.
     package func files() -> [String: [UInt8]] {
         var found: [String: [UInt8]] = [:]

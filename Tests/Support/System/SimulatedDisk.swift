@@ -19,12 +19,17 @@ package final class SimulatedDisk: Disk {
     private let vfs = Monitor<DiskVFS?>(nil)
     private let clock: any WallClock
     private let records: Bool
+    private let capacity: Int?
     /// The initial content.
     package let start: DiskImage
 
-    /// - Parameter records: whether to record operations.
-    package init(_ image: DiskImage = DiskImage(), clock: any WallClock = TestClock(), records: Bool = true) {
-        (start, self.clock, self.records) = (image, clock, records)
+    /// - Parameters:
+    ///   - records: whether to record operations.
+    ///   - capacity: the most bytes of all files together, or nil for no limit.
+    package init(
+        _ image: DiskImage = DiskImage(), clock: any WallClock = TestClock(), records: Bool = true, capacity: Int? = nil
+    ) {
+        (start, self.clock, self.records, self.capacity) = (image, clock, records, capacity)
         state = Monitor(State(image: image))
     }
 
@@ -186,7 +191,8 @@ package final class SimulatedDisk: Disk {
     }
 
     package func freeBytes(_ path: String) throws(DiskError) -> UInt64 {
-        1 << 40
+        guard let capacity else { return 1 << 40 }
+        return state.withLock { UInt64(max(0, capacity - $0.image.byteCount)) }
     }
 
     package func lock(_ path: String, timeoutMilliseconds: Int) throws(DiskError) -> (any DiskLock)? {
@@ -228,6 +234,10 @@ package final class SimulatedDisk: Disk {
             }
             do throws(DiskError) {
                 try SimulatedDisk.check(.write, file.path, &state)
+                let growth = start + bytes.count - state.image.nodes[file.number].bytes.count
+                if let capacity, growth > 0, state.image.byteCount + growth > capacity {
+                    throw DiskError(code: .noSpace, operation: "write", path: file.path)
+                }
             } catch {
                 if state.fault?.isPartial == true { put(bytes.count / 2) }
                 throw error
