@@ -52,7 +52,7 @@ extension Store {
         var options = options
         options.onlyReads = true
         let engine = try FileEngine(directory, disk: PosixDisk(), clock: clock, options: options)
-        let reserve = DiskReserve(directory, disk: engine.disk, isKept: false)
+        let reserve = DiskReserve(engine, isKept: false)
         return Store(engine, try engine.look(), reserve: reserve, clock: clock, options: options)
     }
 
