@@ -176,7 +176,7 @@ final class RebuiltPeople {
         let insert = try connection.statement("INSERT OR REPLACE INTO membership VALUES (?,?,?,?,?)")
         for (name, member) in history.members.sorted(by: { $0.key < $1.key })
         where name.utf8.first != ErasedAccount.mark {
-            let adder = try member.adder.map { name throws(SQLiteError) in try account(name) }
+            let adder = member.adder.flatMap { accounts[NameRule.caseKey($0)] }
             try insert.run(group, try account(name), member.isAdmin, member.since.rawValue, adder)
         }
     }
