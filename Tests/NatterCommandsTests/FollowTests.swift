@@ -28,39 +28,6 @@ struct FollowTests {
         }
     }
 
-    /// Waits until the first messages are printed.
-    private func waitForFile(_ path: String) throws { try eventually("the cursor file") { Files.text(path) != nil } }
-
-    @Test("prints what comes, counts from the oldest with a cursor file, and moves the file as it goes")
-    func follow() throws {
-        let server = try TestServer()
-        let (alice, bob) = (try server.user("alice"), try server.user("bob"))
-        let file = "\(alice.directory.path)/seen"
-        _ = bob("send", "1")
-        // It ends by itself once it has three
-        let followed = try Background {
-            alice.run(["log", "-f", "-n", "3", "--cursor-file", file, "--format", "%m"])
-        }
-        try waitForFile(file)
-        _ = (bob("send", "2"), bob("pm", "alice", "not here"), bob("send", "3"))
-        let outcome = try followed.result()
-        #expect(outcome.lines == ["1", "2", "3"] && outcome.code == 0)
-        #expect(try alice.texts("log", "--cursor-file", file) == [])
-    }
-
-    @Test("with --all too")
-    func all() throws {
-        let server = try TestServer()
-        let (alice, bob) = (try server.user("alice"), try server.user("bob"))
-        let file = "\(alice.directory.path)/seen"
-        let followed = try Background {
-            alice.run(["log", "-f", "--all", "-n", "2", "--cursor-file", file, "--format", "%c %m"])
-        }
-        try waitForFile(file)
-        _ = (bob("pm", "alice", "1"), bob("send", "2"))
-        #expect(try followed.result().lines == ["@bob 1", "general 2"])
-    }
-
     @Test("a watch takes the first message of somebody new, however wrong the clock here is", arguments: [-1, 1])
     func watch(day: Int64) throws {
         let server = try TestServer()

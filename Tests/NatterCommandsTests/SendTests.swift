@@ -23,16 +23,6 @@ struct SendTests {
         #expect(try alice.texts("log") == ["Hello, everyone"])
     }
 
-    @Test("the same id sends nothing twice; with other content it is refused")
-    func repeated() throws {
-        let server = try TestServer()
-        let alice = try server.user("alice")
-        #expect(alice("send", "--id", "job-1", "done").code == 0)
-        #expect(alice("send", "--id", "job-1", "done").code == 0)
-        #expect(alice("send", "--id", "job-1", "something else").code == 65)
-        #expect(try alice.texts("log") == ["done"])
-    }
-
     private static let refusals: [([String], Int32)] = [
         (["send", "--id", "é", "x"], 65),
         (["send", "--id", "", "x"], 65),

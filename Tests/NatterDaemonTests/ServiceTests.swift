@@ -71,26 +71,6 @@ struct ServiceTests {
 
     private var data: String { directory.path + "/data" }
 
-    @Test("it prints its address, answers, and ends with 0 on a signal", arguments: [SIGTERM, SIGINT])
-    func lifecycle(signal: Int32) throws {
-        let service = try Service(data)
-        #expect(service.address == "http://127.0.0.1:\(service.port)")
-        #expect(service.request("GET", "/healthz")?.status == 200)
-        let token = service.register("alice")
-        #expect(service.post("secret text", key: "k", token: token) == 201)
-        // A second one is refused meanwhile, and the other commands reach the first
-        #expect(try Service(data).wait() == 75)
-        #expect(natterd("export", "general", "--data", data).output.contains("secret text"))
-        service.send(signal)
-        #expect(service.wait() == 0)
-        // Then all is there, and the log has no secret in it
-        #expect(natterd("fsck", "--data", data).code == 0)
-        #expect(natterd("export", "general", "--data", data).output.contains("secret text"))
-        let log = try service.log(data)
-        for secret in ["secret text", "password 1", token] { #expect(!log.contains(secret)) }
-        #expect(log.contains(" info listening ") && log.contains(" info stopped"))
-    }
-
     @Test("SIGHUP reads the settings again, and a bad file changes nothing")
     func reload() throws {
         let service = try Service(data)
@@ -110,32 +90,6 @@ struct ServiceTests {
         try expectLogged(" warning restart_needed options=store")
         service.send(SIGTERM)
         #expect(service.wait() == 0)
-    }
-
-    @Test("a kill at any moment loses nothing that was acknowledged", arguments: UInt64(1)...4)
-    func killed(seed: UInt64) throws {
-        var generator = SeededGenerator(seed: seed)
-        var acknowledged: [String] = []
-        for round in 1...4 {
-            let service = try Service(data)
-            let token = service.register("user\(round)")
-            // Given some messages, and one whose answer is not waited for
-            for number in 0..<Int.random(in: 1...30, using: &generator) {
-                let text =
-                    "\(round)-\(number)-" + String(repeating: "x", count: Int.random(in: 0...20_000, using: &generator))
-                if service.post(text, key: "\(round)-\(number)", token: token) == 201 { acknowledged.append(text) }
-            }
-            service.send(SIGKILL)
-            #expect(service.wait() == 128 + SIGKILL)
-            // Then each is there, once and in order, and no damage
-            #expect(natterd("fsck", "--data", data).bytes == [])
-            let exported = natterd("export", "general", "--data", data)
-            #expect(exported.code == 0)
-            let texts = exported.lines.compactMap {
-                $0.split(separator: "\"text\":\"").last.map { String($0.prefix { $0 != "\"" }) }
-            }
-            #expect(texts == acknowledged)
-        }
     }
 
     @Test("after a failed fsync the outcome is unknown, nothing more is taken, and it ends with 74")

@@ -11,20 +11,6 @@ import TestSupport
 
 @Suite("posting")
 struct PostingTests {
-    @Test("numbers are dense, and acknowledged messages survive a restart")
-    func denseAndDurable() throws {
-        let store = try TestStore()
-        // Given messages of several requests
-        let first = try store.post(["one", "two"]).compactMap(\.message)
-        let second = try store.post(["three"], by: "bob").compactMap(\.message)
-        #expect((first + second).map(\.seq) == [Seq(1), Seq(2), Seq(3)])
-        // When the store is opened again
-        try store.reopen()
-        // Then they are the same, and the next number follows
-        #expect(try store.all() == first + second)
-        #expect(try store.post(["four"]).first?.message?.seq == Seq(4))
-    }
-
     @Test("the thousandth commit is told of as directly as the first")
     func announced() throws {
         let store = try TestStore()

@@ -82,37 +82,6 @@ struct AbuseTests {
         #expect(try world.bob.texts("log") == ["before"])
     }
 
-    @Test("stalled and slow clients are disconnected, and delay nobody else")
-    func standstill() throws {
-        let token = try world.alice.token()
-        try world.alice.sends("one")
-        let before = try peakMemoryAfterStart()
-        // Given 300 of each kind
-        var held: [RawClient] = []
-        for _ in 0..<300 {
-            held.append(try RawClient(world.url, timeoutSeconds: 60))
-            let head = try RawClient(world.url, timeoutSeconds: 60)
-            head.send("GET /v1/whoami HTTP/1.1\r\nHost: localhost\r\n")
-            held.append(head)
-            held.append(try post(token, length: "Content-Length: 100000", "{"))
-            let deaf = try RawClient(world.url, timeoutSeconds: 60, receiveBuffer: 4_096)
-            deaf.send(
-                "GET /v1/sync?wait=60&cursor=now HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(token)\r\n\r\n")
-            held.append(deaf)
-        }
-        // Then others read and write as if they were not there
-        for index in 0..<20 {
-            for connection in held[(index * 8)..<(index * 8 + 8)] { connection.send("X") }
-            let answer = try RawRequest.send(
-                "POST", "/v1/messages", to: world.url, token: token,
-                body: HostileText.object(["conversation": "general", "text": "\(index)"]))
-            #expect(answer.status == 201)
-        }
-        #expect(try world.bob.texts("log").count == 21)
-        #expect(try peakMemory(world.daemon) - before < 96 << 20)
-        #expect(world.stopServing()?.code == 0)
-    }
-
     @Test("200 logins at once: each is answered, with bounded memory, and others do not notice")
     func logins() throws {
         let token = try world.bob.token()

@@ -42,31 +42,6 @@ struct AccountTests {
         #expect(try person.run([command, person.name, "--password-stdin", "--password-file", "x"]).code == 64)
     }
 
-    @Test(
-        "names and passwords that an account can't have are refused with 65, and nothing is kept",
-        arguments: [
-            ("general", "long enough"), ("me", "long enough"), ("ALICE", "long enough"), ("a b", "long enough"),
-            ("@x", "long enough"), ("#x", "long enough"), ("a/b", "long enough"), ("a,b", "long enough"),
-            (".x", "long enough"), ("\u{1B}x", "long enough"), (String(repeating: "x", count: 65), "long enough"),
-            ("dora", "seven77"), ("dora", String(repeating: "x", count: 1_025)),
-        ])
-    func refusedRegistration(name: String, password: String) throws {
-        let dora = stranger()
-        let outcome = try dora.run(
-            ["register", "--password-stdin", "--", name], input: .bytes(Array("\(password)\n".utf8)))
-        #expect(outcome.code == 65)
-        #expect(isOneLine(outcome.errors))
-        #expect(try dora("whoami").code == 77)
-        #expect(try world.alice("users", "dora").code == 1)
-    }
-
-    @Test("names in any script, and of odd marks, are names", arguments: ["|trey|", "[gnubie]", "Маша"])
-    func names(name: String) throws {
-        let outcome = try stranger().run(["register", name, "--password-stdin"], input: .bytes(password))
-        #expect(outcome.code == 0)
-        #expect(try stranger()("whoami").output.hasPrefix("\(name)  \(world.url)  20"))
-    }
-
     @Test("logout ends the session on the server too, --all ends every one; login begins one; a wrong password is 77")
     func sessions() throws {
         let alice = world.alice
@@ -104,14 +79,6 @@ struct AccountTests {
         #expect(outcome.code == 75 && isOneLine(outcome.errors))
         #expect(outcome.errors.contains(/try again in \d+ s/))
         #expect(try world.bob.run(["login", "bob", "--password-stdin"], input: .bytes(password)).code == 0)
-    }
-
-    @Test("logout forgets the local token even if the server is unreachable, and exits with 69")
-    func logoutAlone() throws {
-        world.stopServing()
-        #expect(try world.alice("logout").code == 69)
-        try world.serve()
-        #expect(try world.alice("whoami").code == 77)
     }
 
     @Test("logout with settings that can't be used forgets the token, and says what is wrong with them")
@@ -170,46 +137,6 @@ struct AccountTests {
         #expect(try missing("whoami", "--profile", "x", "--offline").hasSuffix("'x'; 'natter profile' lists them\n"))
         try expect(here("profile", "rm", "default", "--yes"), hasNotes: true)
         #expect(try missing("whoami").contains("choose one of your profiles with --profile NAME"))
-    }
-
-    @Test("a token file stands in for the profile, as an option and in NATTER_TOKEN_FILE")
-    func tokenFile() throws {
-        let token = "\(world.bob.natterSettings)/profiles/default/token"
-        #expect(try world.alice("whoami", "--token-file", token).output.hasPrefix("bob "))
-        #expect(try world.alice.run(["whoami"], environment: ["NATTER_TOKEN_FILE": token]).output.hasPrefix("bob "))
-        try world.bob.sends("for bob alone", to: "@me")
-        #expect(try world.alice.texts("log", "@me", "--token-file", token) == ["for bob alone"])
-        #expect(try world.alice.texts("log", "@me") == [])
-    }
-
-    @Test("a token with wider modes and a link in its place are refused", arguments: ["chmod", "link"])
-    func exposedToken(how: String) throws {
-        let token = "\(world.alice.natterSettings)/profiles/default/token"
-        if how == "chmod" {
-            chmod(token, 0o640)
-        } else {
-            rename(token, world.directory("moved"))
-            symlink(world.directory("moved"), token)
-        }
-        for words in [["whoami"], ["send", "x"], ["log"], ["sync"], ["users"]] {
-            let outcome = try world.alice.run(words)
-            #expect(outcome.code == 77 && isOneLine(outcome.errors), "\(words)")
-        }
-    }
-
-    @Test("password and token never go in the clear to a host that is not loopback, before anything is sent")
-    func insecure() throws {
-        // An address for documentation: with traffic, this would wait for its timeout.
-        let far = "http://192.0.2.1"
-        for command in ["register", "login"] {
-            let outcome = try world.alice.run(
-                [command, "dora", "--password-stdin", "--server", far], input: .bytes(password))
-            #expect(outcome.code == 77 && outcome.errors.contains("--insecure"))
-        }
-        for words in [["whoami"], ["send", "x"], ["sync"], ["users"]] {
-            let outcome = try world.alice.run(words + ["--server", far])
-            #expect(outcome.code == 77 && outcome.errors.contains("--insecure"), "\(words)")
-        }
     }
 
     @Test("whoami --offline prints the remembered account")

@@ -39,25 +39,6 @@ struct AdminTests {
         #expect(try world.carol("whoami").code == 0)
     }
 
-    @Test(
-        "an impossible request is refused in one line",
-        arguments: [
-            (["admin", "user", "disable", "nix"], 67), (["admin", "user", "add", "bob", "--password-stdin"], 65),
-            (["admin", "user", "add", "a b", "--password-stdin"], 65), (["admin", "user", "add", "eve"], 64),
-            (["admin", "user", "passwd", "nix", "--password-stdin"], 67), (["admin", "user", "disable"], 64),
-            (["admin", "user", "demote", "alice"], 77), (["admin", "user", "disable", "alice"], 77),
-            (["admin", "user"], 64), (["admin", "users", "--offline"], 69), (["admin", "log", "-n", "0"], 64),
-            (["admin", "log", "-f", "--audit"], 64), (["admin", "invite", "--expires", "yesterday"], 64),
-            (["admin", "usr"], 64), (["admin", "user", "disabel", "bob"], 64),
-        ] as [([String], Int32)])
-    func wrong(words: [String], code: Int32) throws {
-        let world = try administered()
-        let input = words.last == "--password-stdin" ? Self.password : .nothing
-        let outcome = try world.alice.run(words, input: input)
-        #expect(outcome.code == code && isOneLine(outcome.errors) && outcome.bytes.isEmpty, "\(outcome)")
-        #expect(try world.alice("admin", "users").lines.count == 3)
-    }
-
     @Test("an account is added, gets another password, becomes an admin and stops being one")
     func accounts() throws {
         let world = try administered()

@@ -99,17 +99,4 @@ struct ContactTests {
         try world.bob.sends("again", to: "@alice")
         #expect(try world.alice.texts("log", "@bob") == ["before", "to you", "again"])
     }
-
-    @Test(
-        "an impossible request is refused in one line",
-        arguments: [
-            (["contact", "add", "nix"], 67), (["contact", "remove", "nix"], 67), (["block", "nix"], 67),
-            (["unblock", "nix"], 67), (["block", "alice"], 77), (["contact", "add"], 64), (["unblock"], 64),
-            (["contact", "lst"], 64), (["contact", "ls", "--offline"], 69),
-        ] as [([String], Int32)])
-    func refused(words: [String], code: Int32) throws {
-        let outcome = try world.alice.run(words)
-        #expect(outcome.code == code && isOneLine(outcome.errors) && outcome.bytes.isEmpty, "\(outcome)")
-        #expect(try world.alice("contact", "ls").bytes.isEmpty)
-    }
 }

@@ -116,20 +116,6 @@ struct ConversationsTests {
         #expect(try listed(world.alice) == ["@carol 0 for alice", "general 0 four"])
     }
 
-    @Test(
-        "mark of an unknown or invalid conversation changes nothing",
-        arguments: [
-            (["mark", "nix"], 67), (["mark", "@nix"], 67), (["mark", "nix", "1"], 67), (["mark", "general", "0"], 64),
-            (["mark", "general", "x"], 64), (["mark", "general", "1", "2"], 64), (["mark", "--offline"], 69),
-        ] as [([String], Int32)])
-    func markRefused(words: [String], code: Int32) throws {
-        let world = try spoken()
-        _ = try world.alice("sync")
-        let outcome = try world.alice.run(words)
-        #expect(outcome.code == code && isOneLine(outcome.errors) && outcome.bytes.isEmpty)
-        #expect(try listed(world.alice) == ["@carol 1 for alice", "general 3 four"])
-    }
-
     @Test("mark is 69 if the server is unreachable, 77 without a session")
     func markAlone() throws {
         let world = try spoken()
@@ -260,16 +246,5 @@ struct ConversationsTests {
         #expect(try listed(world.alice) == ["@carol 1 for alice", "general 3 four"])
         #expect(try world.alice.texts("log", "--all", "--mark", "--unread") == ["one", "two", "four", "for alice"])
         #expect(try listed(world.alice) == ["@carol 0 for alice", "general 0 four"])
-    }
-
-    @Test(
-        "options that do not go together are 64",
-        arguments: [
-            ["--mark", "--offline"], ["--mark", "-f"], ["--unread", "-f"], ["--unread", "--after", "1"],
-            ["--unread", "--cursor-file", "f"], ["--all", "--unread", "--reverse", "-n", "1"],
-        ])
-    func usage(words: [String]) throws {
-        let outcome = try World(isServing: false).alice.alone.run(["log"] + words)
-        #expect(outcome.code == 64 && isOneLine(outcome.errors))
     }
 }

@@ -3,7 +3,7 @@ internal import Glibc
 internal import Testing
 internal import TestSupport
 
-@Suite("natterd fsck, and what a server reads from a damaged store")
+@Suite("a store with a damaged log")
 struct DamageTests {
     private static let count = 30_000
 
@@ -19,18 +19,6 @@ struct DamageTests {
         let outcome = try world.natterd("import", "--old", "general", "-", input: .bytes(Array(lines.joined().utf8)))
         guard outcome.code == 0 else { throw Failure(outcome.errors) }
         return world
-    }
-
-    @Test("0 if nothing is damaged; checking changes nothing")
-    func clean() throws {
-        let world = try World()
-        try world.alice.sends("one", "two")
-        try world.alice.sends("three", to: "@bob")
-        world.stopServing()
-        let outcome = try world.natterd("fsck")
-        #expect(outcome.code == 0 && outcome.bytes.isEmpty)
-        #expect(outcome.errors.contains("3 messages"))
-        #expect(try world.natterd("fsck", "--json").code == 0)
     }
 
     @Test(
@@ -110,22 +98,5 @@ struct DamageTests {
         // and every answer is there
         let answers = there.filter { $0[string: "text"]?.hasPrefix("about") == true && $0[string: "kind"] == nil }
         #expect(answers.count == changes.count / 2 && answers.contains { $0[int: "about"] == nil })
-    }
-
-    @Test("a truncated or missing log is reported like other damage", arguments: ["cut", "gone"])
-    func lost(how: String) throws {
-        let world = try sealed()
-        let file = try #require(Files.below("\(world.data)/logs").filter { Files.size($0) > 10_000 }.max())
-        if how == "cut" {
-            truncate(file, Files.size(file) * 2 / 3)
-        } else {
-            try FileManager.default.removeItem(atPath: file)
-        }
-        let check = try world.natterd("fsck")
-        #expect(check.code == 1 && !check.lines.isEmpty)
-        #expect(try world.natterd("export", "general").code == 74)
-        try world.serve()
-        try world.alice.sends("goes on")
-        #expect(try world.bob.texts("log", "-n", "1") == ["goes on"])
     }
 }

@@ -158,25 +158,6 @@ struct ExportTests {
         }
     }
 
-    @Test("verify prints nothing in a pipe if all is well, an object each with --json, a line each with --verbose")
-    func whole() throws {
-        try world.bob.sends("one", "two")
-        try world.bob.sends("three", to: "@alice")
-        #expect(try world.alice("verify", "--offline").code != 0)
-        _ = try world.alice("sync")
-        let quiet = try world.alice("verify")
-        #expect(quiet.code == 0 && quiet.bytes.isEmpty && quiet.errors.isEmpty)
-        let objects = try world.alice("verify", "--json").objects()
-        #expect(Set(objects.map { $0[string: "conversation"] }) == ["general", "@bob"])
-        #expect(objects.allSatisfy { $0[string: "server"] == "same" })
-        #expect(try world.alice("verify", "general", "--verbose").lines.count == 1)
-        #expect(try world.alice("verify", "nix").code == 67)
-        // Without the server, by its last answer, with a note
-        world.stopServing()
-        let alone = try world.alice("verify")
-        #expect(alone.code == 0 && alone.bytes.isEmpty && isOneLine(alone.errors))
-    }
-
     @Test("verify reports damage and exits with 74; export prints the rest, reports it, and exits with 74 too")
     func damaged() throws {
         var generator = SeededGenerator(seed: 11)

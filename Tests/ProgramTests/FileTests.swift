@@ -428,34 +428,6 @@ struct FileTests {
         }
     }
 
-    @Test("a named file that is missing or a directory is 66 and named, whichever option names it")
-    func unreadable() throws {
-        let world = try World()
-        let alice = world.alice
-        for file in [world.directory("missing"), world.directory.path] {
-            for words in [
-                ["login", "alice", "--password-file", file], ["whoami", "--token-file", file],
-                ["whoami", "--server", "https://127.0.0.1:1", "--ca-file", file],
-            ] {
-                let outcome = try alice.run(words)
-                #expect(
-                    outcome.code == 66 && outcome.bytes.isEmpty && isOneLine(outcome.errors), "\(words): \(outcome)")
-                #expect(outcome.errors.contains("'\(file)'"), "\(outcome.errors)")
-            }
-            let added = try world.natterd("user", "passwd", "alice", "--password-file", file)
-            #expect(added.code == 66 && isOneLine(added.errors), "\(added)")
-        }
-        let missing = world.directory("missing")
-        let restored = try Daemon.run(
-            ["--data", world.directory("new"), "restore", missing], home: world.directory.path)
-        #expect(restored.code == 66 && restored.errors.contains("'\(missing)'"), "\(restored)")
-        for words in [["send"], ["send", "--lines"], ["login", "alice", "--password-stdin"]] {
-            let outcome = try alice.run(words, input: .path(world.directory.path))
-            #expect(outcome.code == 66 && isOneLine(outcome.errors), "\(words): \(outcome)")
-        }
-        try alice.sends("still there")
-    }
-
     @Test("output to a full disk is 74 for every command that prints")
     func fullOutput() throws {
         let world = try World()

@@ -101,21 +101,6 @@ struct GroupTests {
         #expect(try members(world.alice) == ["alice admin", "bob member"])
     }
 
-    @Test("a conversation that is not a group is named as such", arguments: ["general", "@bob"])
-    func noGroup(name: String) throws {
-        let world = try grouped()
-        for word in ["members", "leave", "join"] {
-            let outcome = try world.alice("group", word, name)
-            #expect(outcome.code == 67 && outcome.errors.contains("'\(name)' is not a group"), "\(outcome)")
-        }
-    }
-
-    @Test("a misspelt word of a group gets the nearest one")
-    func misspelt() throws {
-        let outcome = try World(isServing: false).alice("group", "ad", "ops", "bob")
-        #expect(outcome.code == 64 && outcome.errors.contains("'add'"))
-    }
-
     @Test("several users at once: those before the refused one are added, and the error says so")
     func several() throws {
         let world = try grouped()

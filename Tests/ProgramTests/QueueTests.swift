@@ -2,25 +2,10 @@ internal import Glibc
 internal import Testing
 internal import TestSupport
 
-/// One or two of each here: the target OutboxTests has cut connections, kills, and many senders at once.
+/// What takes a program. `OutboxTests` and `LineTests` have the rest.
 @Suite("send --lines, --ndjson, --queue, and outbox")
 struct QueueTests {
     private func bytes(_ text: String) -> ChildProcess.Stream { .bytes(Array(text.utf8)) }
-
-    @Test("--lines: each line a message, blank ones skipped; the same key again sends nothing twice")
-    func lines() throws {
-        let world = try World()
-        for _ in 1...2 {
-            let outcome = try world.alice.run(["send", "--lines", "--id", "k"], input: bytes("one\n\n two \nthree"))
-            #expect(outcome.code == 0 && outcome.bytes.isEmpty && outcome.errors.isEmpty)
-        }
-        #expect(try world.bob.texts("log") == ["one", " two ", "three"])
-        // A key must leave room for the line's number
-        let long = try world.alice.run(
-            ["send", "--lines", "--id", String(repeating: "k", count: 53)], input: bytes("x\n"))
-        #expect(long.code == 65 && isOneLine(long.errors))
-        #expect(try world.alice.run(["send", "--lines", "--ndjson"], input: bytes("x\n")).code == 64)
-    }
 
     @Test("while another command delivers the outbox, sync and send are 75, and nothing comes before it")
     func deliveredElsewhere() throws {
@@ -53,23 +38,6 @@ struct QueueTests {
         }
         #expect(try world.alice("outbox", "ls").lines == [])
         #expect(try world.bob.texts("log").count == 204)
-    }
-
-    @Test("--ndjson: each line names its conversation; the first refused line stops it, with its number and 65")
-    func objects() throws {
-        let world = try World()
-        let input = """
-            {"text":"to all"}
-
-            {"conversation":"@bob","text":"to bob","id":"a"}
-            {"text":""}
-            {"text":"never"}
-
-            """
-        let outcome = try world.alice.run(["send", "--ndjson"], input: bytes(input))
-        #expect(outcome.code == 65 && isOneLine(outcome.errors) && outcome.errors.contains("line 4"))
-        #expect(try world.bob.texts("log") == ["to all"])
-        #expect(try world.bob.texts("log", "@alice") == ["to bob"])
     }
 
     @Test("--lines --queue: a line that the outbox refuses stops it, with its number; those before it wait")
@@ -140,29 +108,6 @@ struct QueueTests {
         #expect(try world.alice("outbox", "ls", "--json").bytes == before.bytes)
     }
 
-    @Test("--queue: unsent messages wait in the outbox, and any later command sends them, in order and once")
-    func queue() throws {
-        let world = try World(isServing: false)
-        let alice = world.alice.alone
-        for text in ["one", "two"] {
-            let outcome = try alice("send", "--queue", text)
-            #expect(outcome.code == 0 && outcome.bytes.isEmpty && isOneLine(outcome.errors))
-        }
-        #expect(try alice.run(["send", "--lines", "--queue", "-c", "@bob"], input: bytes("three\nfour\n")).code == 0)
-        #expect(try alice("send", "five").code == 69)
-        #expect(try alice("outbox", "ls").lines.count == 4)
-        let waiting = try alice("outbox", "ls", "--json").objects()
-        #expect(waiting.map { $0[string: "text"] } == ["one", "two", "three", "four"])
-        #expect(waiting.map { $0[string: "conversation"] } == ["general", "general", "@bob", "@bob"])
-        #expect(waiting.allSatisfy { $0[string: "state"] == "waiting" && $0[string: "id"] != nil })
-        try world.serve()
-        try world.alice.sends("six")
-        _ = try world.alice("sync")
-        #expect(try world.bob.texts("log") == ["one", "two", "six"])
-        #expect(try world.bob.texts("log", "@alice") == ["three", "four"])
-        #expect(try world.alice("outbox", "ls").bytes.isEmpty)
-    }
-
     @Test("--queue keeps a message while something else answers in the server's place, not one that natterd refuses")
     func strangeAnswer() throws {
         let world = try World()
@@ -199,29 +144,5 @@ struct QueueTests {
         #expect(lines.count == 2 && lines.first?.contains("  to all") == true, "\(lines)")
         #expect(lines.last?.contains("  [reply to 7] an answer") == true, "\(lines)")
         #expect(try Screen.show(world.alice.alone, ["outbox"]).text.contains(" waiting, reply to 7 "))
-    }
-
-    @Test("a refused message is parked with its reason and blocks no other; retry says why again, drop ends it")
-    func parked() throws {
-        let world = try World(isServing: false)
-        let alice = world.alice.alone
-        #expect(try alice("send", "--queue", "-c", "nix", "to nobody").code == 0)
-        #expect(try alice("send", "--queue", "to all").code == 0)
-        try world.serve()
-        let sync = try world.alice("sync")
-        #expect(sync.errors.contains("nix"))
-        #expect(try world.bob.texts("log") == ["to all"])
-        let parked = try world.alice("outbox", "ls", "--json").objects()
-        #expect(parked.map { $0[string: "text"] } == ["to nobody"] && parked.first?[string: "state"] == "refused")
-        #expect(try world.alice("outbox", "ls").output.contains("no conversation"))
-        #expect(try world.alice("status", "--short").output == "+1\n")
-        #expect(try world.alice("doctor").code == 1)
-        #expect(try world.alice("outbox", "retry").code == 67)
-        #expect(try world.alice("outbox", "drop").code == 64)
-        #expect(try world.alice("outbox", "drop", "99").code == 67)
-        let number = try #require(parked.first?[int: "number"])
-        #expect(try world.alice("outbox", "drop", "\(number)").code == 0)
-        #expect(try world.alice("outbox", "ls").bytes.isEmpty)
-        #expect(try world.alice("outbox", "retry").code == 0)
     }
 }

@@ -93,30 +93,12 @@ struct SearchTests {
         #expect(try world.alice.texts("search", "find") == ["find me\nhere"])
     }
 
-    @Test(
-        "only negative words, no word at all, and bad options are 64",
-        arguments: [
-            ["-full"], ["-full", "-disk"], [], [""], ["  "], ["x", "-n", "y"], ["x", "--since", "soon"], ["x", "-n"],
-        ])
-    func usage(words: [String]) throws {
-        let world = try SearchTests.shared.get()
-        let outcome = try world.alice.run(["search"] + words)
-        #expect(outcome.code == 64 && isOneLine(outcome.errors) && outcome.bytes.isEmpty)
-    }
-
     @Test("a mistyped option is a word of the query, and named where nothing is found")
     func mistyped() throws {
         let world = try SearchTests.shared.get()
         let outcome = try world.alice("search", "disk", "--form", "alice")
         #expect(outcome.code == 1 && outcome.bytes.isEmpty)
         #expect(outcome.errors == "natter: '--form' is no option of 'natter search', so it was searched for\n")
-    }
-
-    @Test("an unknown conversation is 67")
-    func unknown() throws {
-        let world = try SearchTests.shared.get()
-        let outcome = try world.alice("search", "disk", "-c", "nix")
-        #expect(outcome.code == 67 && isOneLine(outcome.errors))
     }
 
     @Test("messages since the last search are found, indexed or not")

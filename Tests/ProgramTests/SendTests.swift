@@ -9,25 +9,6 @@ struct SendTests {
 
     init() throws { world = try World() }
 
-    @Test("words are joined by a space; nothing is printed in a pipe; general unless -c")
-    func words() throws {
-        #expect(try world.alice("send", "two", "words").bytes.isEmpty)
-        #expect(try world.alice("send", "-c", "@bob", "for bob").code == 0)
-        #expect(try world.alice("send", "--conversation=@me", "a note").code == 0)
-        #expect(try world.bob.texts("log") == ["two words"])
-        #expect(try world.bob.texts("log", "@alice") == ["for bob"])
-        #expect(try world.alice.texts("log", "@alice") == ["a note"])
-    }
-
-    @Test(
-        "standard input is one message, without its final newline",
-        arguments: [("a\nb\n", "a\nb"), ("a\n\n", "a\n"), ("a", "a"), (" \t ", " \t ")], [[], ["-"]])
-    func standardInput(text: (String, String), words: [String]) throws {
-        let outcome = try world.alice.run(["send"] + words, input: .bytes(Array(text.0.utf8)))
-        #expect(outcome.code == 0 && outcome.bytes.isEmpty)
-        #expect(try world.alice.texts("log") == [text.1])
-    }
-
     @Test("pm writes to @USER, with and without its @, and to oneself")
     func personal() throws {
         #expect(try world.alice("pm", "bob", "hi", "bob").code == 0)
@@ -70,19 +51,6 @@ struct SendTests {
         #expect(try world.alice.texts("log") == ["once", "bob's"])
     }
 
-    @Test(
-        "invalid messages are refused with 65, in one line, and nothing is sent",
-        arguments: [
-            [], [0x0A], [0xFF, 0x0A], [0x61, 0x00, 0x62], [0xC0, 0x80], [0xED, 0xA0, 0x80],
-            [UInt8](repeating: 0x61, count: 65_537),
-        ] as [[UInt8]])
-    func refused(bytes: [UInt8]) throws {
-        let outcome = try world.alice.run(["send"], input: .bytes(bytes))
-        #expect(outcome.code == 65)
-        #expect(isOneLine(outcome.errors) && outcome.bytes.isEmpty)
-        #expect(try world.alice("log").bytes.isEmpty)
-    }
-
     @Test("the name of an own group as the only word is refused before the first sync, too, and '--' sends it")
     func groupWithoutReplica() throws {
         try expect(world.alice("group", "create", "ops"))
@@ -92,27 +60,6 @@ struct SendTests {
         try world.alice.sends("done")
         try expect(world.alice("send", "--", "ops"))
         #expect(try world.bob.texts("log") == ["done", "ops"])
-    }
-
-    @Test("an empty argument is no message either")
-    func emptyArgument() throws {
-        #expect(try world.alice("send", "").code == 65)
-        #expect(try world.alice("pm", "bob", "").code == 65)
-    }
-
-    @Test("texts and ids may be as long as is said, and no longer")
-    func limits() throws {
-        let text = String(repeating: "ж", count: 32_768)
-        #expect(try world.alice.run(["send"], input: .bytes(Array(text.utf8))).code == 0)
-        #expect(try world.alice.run(["send"], input: .bytes(Array("\(text)\n".utf8))).code == 0)
-        #expect(try world.alice.texts("log") == [text, text])
-        #expect(try world.alice("send", "--id", String(repeating: "k", count: 64), "x").code == 0)
-        for id in [String(repeating: "k", count: 65), "", "é", "a\u{7F}"] {
-            let outcome = try world.alice("send", "--id", id, "never")
-            #expect(outcome.code == 65 || id.isEmpty && outcome.code == 64)
-            #expect(isOneLine(outcome.errors))
-        }
-        #expect(try world.alice.texts("log").count == 3)
     }
 
     @Test("lines beyond the account's limit end at once and say when to go on; with --queue they wait in the outbox")
@@ -158,14 +105,6 @@ struct SendTests {
         #expect(log.contains("target=/v1/conversations/… status=404") && !log.contains("hunter"), "\(log)")
     }
 
-    @Test("a conversation or user that is not there is 67")
-    func unknown() throws {
-        for words in [["send", "-c", "nix", "x"], ["send", "-c", "@nix", "x"], ["pm", "nix", "x"]] {
-            let outcome = try world.alice.run(words)
-            #expect(outcome.code == 67 && isOneLine(outcome.errors) && outcome.errors.contains("nix"))
-        }
-    }
-
     @Test("without a login the status is 77, before standard input is read")
     func notLoggedIn() throws {
         // Nothing ever comes through this pipe.
@@ -194,23 +133,5 @@ struct SendTests {
         #expect(
             outcome.errors
                 == "natter: interrupted; the message may have been sent or not; repeat it with --id 'it'\\''s 7'\n")
-    }
-
-    @Test("if no server answers, the status is 69 and the error names it")
-    func noServer() throws {
-        world.stopServing()
-        let outcome = try world.alice("send", "x")
-        #expect(outcome.code == 69 && isOneLine(outcome.errors) && outcome.errors.contains(world.url))
-        #expect(try world.alice("send", "x", "--offline").code != 0)
-        try world.serve()
-        #expect(try world.alice("log").bytes.isEmpty)
-    }
-
-    @Test("a text may begin with a dash after --, and as an option's value")
-    func dashes() throws {
-        #expect(try world.alice("send", "--", "-n", "--json").code == 0)
-        #expect(try world.alice("send", "--id", "-k", "x").code == 0)
-        #expect(try world.alice("send", "-x").code == 64)
-        #expect(try world.alice.texts("log") == ["-n --json", "x"])
     }
 }

@@ -67,25 +67,6 @@ struct ServeTests {
         #expect(try world.bob.texts("log") == ["one"])
     }
 
-    @Test("an address that is not loopback is 78, with the reason", arguments: ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"])
-    func publicAddress(address: String) throws {
-        let directory = try TemporaryDirectory()
-        let outcome = try Daemon.run(
-            ["serve", "--data", directory("data"), "--listen", address], home: directory.path)
-        #expect(outcome.code == 78 && isOneLine(outcome.errors) && outcome.bytes.isEmpty)
-    }
-
-    @Test(
-        "an address that is none is refused",
-        arguments: ["nonsense", "127.0.0.1", "127.0.0.1:x", "127.0.0.1:70000", "::1:80", ""])
-    func badAddress(address: String) throws {
-        let directory = try TemporaryDirectory()
-        let outcome = try Daemon.run(
-            ["serve", "--data", directory("data"), "--listen", address], home: directory.path)
-        #expect([64, 78].contains(outcome.code) && isOneLine(outcome.errors))
-        #expect(Files.mode(directory("data")) == nil)
-    }
-
     @Test("an occupied port is an error in one line")
     func portTaken() throws {
         let world = try World()
@@ -102,25 +83,6 @@ struct ServeTests {
         #expect(world.url.hasPrefix("http://[::1]:"))
         try world.alice.sends("one")
         #expect(try world.bob.texts("log") == ["one"])
-    }
-
-    @Test("the directory: --data before or after the command, NATTERD_DATA, STATE_DIRECTORY, XDG_DATA_HOME, HOME")
-    func dataDirectory() throws {
-        let directory = try TemporaryDirectory()
-        let file = try directory.write("in", JSON.line(ts: 1, sender: "x", text: "y"))
-        let words = ["import", "--old", "general", file]
-        func imports(into path: String, _ words: [String], _ environment: [String: String] = [:]) throws {
-            let outcome = try Daemon.run(words, home: directory.path, environment: environment)
-            #expect(outcome.code == 0, "\(outcome.errors)")
-            #expect(Files.mode(directory(path)) == 0o700, "\(path)")
-            #expect(Files.mode(directory(path) + "/logs") == 0o700)
-        }
-        try imports(into: "before", ["--data", directory("before")] + words)
-        try imports(into: "after", words + ["--data=" + directory("after")])
-        try imports(into: "variable", words, ["NATTERD_DATA": directory("variable"), "STATE_DIRECTORY": "/nix"])
-        try imports(into: "state", words, ["STATE_DIRECTORY": directory("state"), "XDG_DATA_HOME": "/nix"])
-        try imports(into: "xdg/natterd", words, ["XDG_DATA_HOME": directory("xdg")])
-        try imports(into: ".local/share/natterd", words)
     }
 
     @Test("a data directory that can't be made is 73")
@@ -177,32 +139,6 @@ struct ServeTests {
         }
     }
 
-    @Test("natterd.conf has the same options; the command line overrides it; an unknown option is 78")
-    func configuration() throws {
-        let world = try World(isServing: false)
-        let path = world.directory("data/natterd.conf")
-        try Data("# comment\nlisten = [::1]:0\nlog-format = json\n".utf8).write(to: URL(filePath: path))
-        let daemon = try world.start(["serve"], errors: .path(world.directory("log")))
-        #expect(try daemon.line().hasPrefix("natterd: listening on http://[::1]:"))
-        daemon.signal(SIGTERM)
-        #expect(daemon.finish().code == 0)
-        let events = try #require(Files.text(world.directory("log"))).split(separator: "\n").map {
-            try JSON(parsing: String($0))
-        }
-        #expect(events.contains { $0[string: "event"] == "listening" })
-        try world.serve()
-        #expect(world.url.hasPrefix("http://127.0.0.1:"))
-        world.stopServing()
-        for line in [
-            "nix = 1", "listen", "log-level = loud", "listen = 0.0.0.0:0", "store = db", "store = postgresql://a:b@c/d",
-        ] {
-            try Data("\(line)\n".utf8).write(to: URL(filePath: path))
-            // Without the store that the environment may name.
-            let outcome = try Daemon.run(["serve", "--data", world.data], home: world.directory.path)
-            #expect(outcome.code == 78 && isOneLine(outcome.errors), "\(line)")
-        }
-    }
-
     @Test("its log is a line an event, with no password, token, text or control character")
     func log() throws {
         let world = try World(isServing: false)
@@ -224,18 +160,6 @@ struct ServeTests {
         }
     }
 
-    @Test("SIGHUP reloads the configuration without a restart")
-    func reload() throws {
-        let world = try World(isServing: false)
-        let daemon = try world.start(["serve", "--listen", "127.0.0.1:0"])
-        let url = String(try daemon.line().dropFirst("natterd: listening on ".count))
-        daemon.signal(SIGHUP)
-        try daemon.waitForErrors(" reloaded")
-        #expect(try Person(name: "alice", home: world.alice.home, server: url)("whoami").code == 0)
-        daemon.signal(SIGTERM)
-        #expect(daemon.finish().code == 0)
-    }
-
     @Test("'natter serve' runs the natterd beside it")
     func natterServe() throws {
         let directory = try TemporaryDirectory()
@@ -249,29 +173,6 @@ struct ServeTests {
             Programs.path("natter"), ["serve", "--nix"], environment: ["HOME": directory.path]
         ).finish()
         #expect(misused.code == 64 && isOneLine(misused.errors))
-    }
-
-    @Test("natterd's command line: help, misspelt words, 64")
-    func usage() throws {
-        let directory = try TemporaryDirectory()
-        let alone = try Daemon.run([], home: directory.path)
-        #expect(alone.code == 0 && alone.errors.isEmpty)
-        for command in ["serve", "status", "clients", "user", "import", "export", "fsck"] {
-            #expect(alone.output.contains("\n  \(command) "))
-            let page = try Daemon.run(["help", command], home: directory.path)
-            #expect(page.code == 0 && page.output.contains("usage: natterd \(command)"))
-            #expect(try Daemon.run([command, "--help"], home: directory.path).bytes == page.bytes)
-        }
-        let misspelt = try Daemon.run(["imprt"], home: directory.path)
-        #expect(misspelt.code == 64 && isOneLine(misspelt.errors) && misspelt.errors.contains("'import'"))
-        for words in [
-            ["import", "general"], ["export"], ["fsck", "x"], ["serve", "x"], ["--nix"], ["serve", "--listen"],
-        ] {
-            let outcome = try Daemon.run(words, home: directory.path)
-            #expect(outcome.code == 64 && isOneLine(outcome.errors), "\(words)")
-        }
-        // Nothing of this made a data directory.
-        #expect(Files.mode(directory(".local")) == nil)
     }
 
     @Test("when the server is started with standard output closed for reading, it serves all the same")

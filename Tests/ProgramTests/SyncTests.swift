@@ -138,23 +138,6 @@ struct SyncTests {
         #expect(try world.bob("ls", "--json").objects().first?[int: "unread"] == 0)
     }
 
-    @Test("mark passes over a group that was left on another machine, and marks the rest")
-    func markAfterLeaving() throws {
-        try expect(world.alice("group", "create", "--open", "lunch"), hasNotes: true)
-        try expect(world.bob("group", "join", "lunch"), hasNotes: true)
-        try world.alice.sends("soup", to: "lunch")
-        try world.alice.sends("hello", to: "@bob")
-        try expect(world.bob("sync"), hasNotes: true)
-        let elsewhere = Person(name: "bob", home: world.directory("elsewhere"), server: world.url)
-        try expect(
-            elsewhere.run(["login", "bob", "--password-stdin"], input: .bytes(Array("\(World.password)\n".utf8))),
-            hasNotes: true)
-        try expect(elsewhere("group", "leave", "lunch"), hasNotes: true)
-        try expect(world.bob("mark"), hasNotes: true)
-        let left = try world.bob("ls", "--json").objects().filter { $0[int: "unread"] != 0 }
-        #expect(left.isEmpty, "\(left)")
-    }
-
     @Test("--wait sees the first message of a user")
     func firstOfUser() throws {
         _ = try world.bob("sync")

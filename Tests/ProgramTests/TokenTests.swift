@@ -87,26 +87,6 @@ struct TokenTests {
         #expect(names("replicas", 5) == [replica])
     }
 
-    @Test("a token for reading one conversation does nothing else")
-    func read() throws {
-        try world.bob.sends("for all")
-        try world.bob.sends("for alice", to: "@alice")
-        let file = try token("--scope", "read:@bob")
-        let log = try robot(file, ["log", "@bob", "--json"])
-        #expect(log.code == 0 && log.errors.isEmpty)
-        #expect(try log.objects().map { $0[string: "text"] } == ["for alice"])
-        #expect(try robot(file, ["search", "for"]).lines.count == 1)
-        #expect(try robot(file, ["ls"]).lines.count == 1)
-        for words in [["send", "x"], ["pm", "bob", "x"], ["users"], ["group", "create", "mine"], ["token", "ls"]] {
-            let outcome = try robot(file, words)
-            #expect(outcome.code == 77 && isOneLine(outcome.errors), "\(words)")
-        }
-        for name in ["general", "@me", "@carol", "nix"] {
-            #expect(try robot(file, ["log", name]).code == 77)
-        }
-        #expect(try robot(file, ["log"]).code == 77)
-    }
-
     @Test("whose the token of a file is, natter knows without the server after it was told once")
     func whoseToken() throws {
         let file = try token("--scope", "send:general")
@@ -175,28 +155,6 @@ struct TokenTests {
         let id = try #require(outcome.errors.firstMatch(of: /natter token revoke (\d+)/)?.1)
         #expect(try world.alice("token", "revoke", String(id)).code == 0)
         #expect(try world.alice("token", "ls", "--json").objects().isEmpty)
-    }
-
-    @Test("a token of a group that is gone gets nothing of a new group of that name, and takes nothing from its tokens")
-    func sameName() throws {
-        func secret() throws -> String {
-            let made = try world.alice("token", "create", "--scope", "read:ops", "--json").objects().first
-            return try #require(made?[string: "token"])
-        }
-        func sync(_ token: String) throws -> String {
-            let answer = try RawRequest.send("GET", "/v1/sync", to: world.url, token: token)
-            #expect(answer.status == 200)
-            return answer.text
-        }
-        try expect(world.alice("group", "create", "ops"), hasNotes: true)
-        let old = try secret()
-        try expect(world.alice("group", "delete", "ops", "--yes"), hasNotes: true)
-        try expect(world.alice("group", "create", "ops"), hasNotes: true)
-        let new = try secret()
-        for (text, order) in [("first", [new, old, new]), ("second", [old, new, old])] {
-            try world.alice.sends(text, to: "ops")
-            for token in order { #expect(try sync(token).contains(text) == (token == new), "\(text)") }
-        }
     }
 
     @Test("a token that has expired, or was revoked, is good for nothing; a password changes nothing")

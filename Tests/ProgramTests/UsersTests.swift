@@ -34,27 +34,6 @@ struct UsersTests {
         #expect(names(try world.alice("users", "--recent")).last == "carol")
     }
 
-    @Test(
-        "PATTERN is a case-insensitive substring or a glob; 1 if nobody matches",
-        arguments: [
-            ("a", "alice carol"), ("LIC", "alice"), ("a*", "alice"), ("?ob", "bob"), ("*o*", "bob carol"),
-            ("[bc]*", "bob carol"), ("x", ""), ("a?", ""), ("*", "alice bob carol"),
-        ])
-    func pattern(pattern: String, expected: String) throws {
-        let world = try UsersTests.shared.get()
-        for words in [["users", pattern], ["users", "--offline", pattern]] {
-            let outcome = try world.alice.run(words)
-            #expect(names(outcome).joined(separator: " ") == expected)
-            #expect(outcome.code == (expected.isEmpty ? 1 : 0))
-        }
-    }
-
-    private static let shared = Result { () throws -> World in
-        let world = try World()
-        _ = try world.alice("users")
-        return world
-    }
-
     @Test("the saved list has the order of the server's")
     func order() throws {
         let world = try World()
@@ -66,22 +45,5 @@ struct UsersTests {
         let online = names(try world.alice("users"))
         #expect(online == ["adam", "alice", "Bert", "bob", "carol", "Zoe", "яна", "Ёлка"])
         #expect(names(try world.alice("users", "--offline")) == online)
-    }
-
-    @Test(
-        "--offline or an unreachable server: the last fetched list, with a note of its age",
-        arguments: ["users", "sync"])
-    func offline(fetched command: String) throws {
-        let world = try World()
-        #expect(try world.alice(command).code == 0)
-        world.stopServing()
-        for words in [["users"], ["users", "--offline"]] {
-            let outcome = try world.alice.run(words)
-            #expect(outcome.code == 0)
-            #expect(names(outcome) == ["alice", "bob", "carol"])
-            #expect(isOneLine(outcome.errors) && outcome.errors.contains("as of"))
-        }
-        let never = try world.bob("users", "--offline")
-        #expect(never.code == 69 && isOneLine(never.errors))
     }
 }

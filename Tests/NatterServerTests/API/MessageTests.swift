@@ -205,87 +205,9 @@ struct MessageTests {
         #expect(try alice.page().head == 1)
     }
 
-    @Test("an id is remembered when the server starts again")
-    func idSurvives() throws {
-        let directory = try TemporaryDirectory()
-        let first = try TestServer(directory: directory)
-        let author = try first.account("alice")
-        let sent = try author.say("text", id: "key").json
-        first.stop()
-        let second = try TestServer(directory: directory)
-        let again = try Client(second, token: author.token).say("text", id: "key")
-        #expect(again.status == 200)
-        #expect(try again.json == sent)
-    }
-
     // MARK: Order
 
-    @Test("sixteen who post at once get dense numbers, and each reads what it has written")
-    func dense() throws {
-        let tokens = try (0..<16).map { try server.account("u\($0)").token }
-        let each = 40
-        let seqs = try concurrently(16) { [server] index in
-            let client = Client(server, token: tokens[index])
-            var seqs: [Int] = []
-            for number in 0..<each {
-                let seq = try client.say("\(index)-\(number)").json["seq"]?.int ?? 0
-                seqs.append(seq)
-                // Acknowledged is visible, to this reader and from a later number on.
-                let page = try client.page(["after": String(seq - 1), "limit": "1"])
-                guard page.messages.first?.text == "\(index)-\(number)", page.head >= UInt64(seq) else {
-                    throw Failure("message \(seq) is not what was sent")
-                }
-            }
-            return seqs
-        }
-        for own in seqs { #expect(own == own.sorted()) }
-        #expect(seqs.joined().sorted() == Array(1...16 * each))
-        let stored = try Client(server, token: tokens[0]).page(["after": "0", "limit": "1000"])
-        #expect(stored.messages.map(\.seq) == (1...UInt64(16 * each)).map { $0 })
-        // Time never goes back inside a conversation
-        #expect(zip(stored.messages, stored.messages.dropFirst()).allSatisfy { $0.ts <= $1.ts })
-    }
-
-    @Test("times never decrease, even if the clock does")
-    func clockGoesBack() throws {
-        let clock = TestClock()
-        let author = try TestServer(clock: clock).account("alice")
-        let first = try author.say("one").json["ts"]?.int ?? 0
-        clock.advance(milliseconds: -3_600_000)
-        #expect(try author.say("two").json["ts"]?.int == first)
-        clock.advance(milliseconds: 3_600_005)
-        #expect(try author.say("three").json["ts"]?.int == first + 5)
-    }
-
     // MARK: Where to
-
-    @Test("a personal conversation has a name for each side, and one sequence of numbers")
-    func personal() throws {
-        let bob = try server.account("Bob")
-        let one = try alice.say("one", to: "@bob").json
-        let two = try bob.say("two", to: "@ALICE").json
-        #expect(one["conversation"] == "@Bob")
-        #expect(two["conversation"] == "@alice")
-        #expect(one["conversation_id"] == two["conversation_id"])
-        #expect(two["seq"] == 2)
-        #expect(try alice.page(of: "@Bob").messages.map(\.conversation) == ["@Bob", "@Bob"])
-        #expect(try bob.page(of: "@alice").messages.map(\.text) == ["one", "two"])
-        // Nobody else sees this
-        let carol = try server.account("carol")
-        #expect(try carol.page(of: "@Bob").head == 0)
-        #expect(try carol.get("/v1/sync").lines.map { $0["type"] } == ["end"])
-    }
-
-    @Test("a conversation with yourself is a notebook, and @me is short for it")
-    func notebook() throws {
-        for name in ["@me", "@alice", "@Alice", "@ME"] {
-            #expect(try alice.say("note", to: name).json["conversation"] == "@alice")
-        }
-        #expect(try alice.page(of: "@me").head == 4)
-        let object = try alice.get("/v1/conversations/@me").json
-        #expect(object["name"] == "@alice")
-        #expect(object["kind"] == "personal")
-    }
 
     @Test("a name in a body is found in either form and any case")
     func nameForms() throws {

@@ -1,5 +1,4 @@
 internal import NatterHTTP
-internal import NatterModel
 internal import NatterStore
 internal import NatterWire
 internal import ServerSupport
@@ -33,68 +32,6 @@ struct SyncTests {
         #expect(try types(alice, ofAlice) == ["gone", "end"])
         #expect(try bob.send(.delete, "/v1/groups/hidden").status == 200)
         #expect(try types(bob, ofBob) == ["gone", "end"])
-    }
-
-    /// The fields of a line that a reader goes by; any of them may be missing.
-    private struct Line: Decodable {
-        var type: String
-        var id: String?
-        var conversation_id: String?
-        var head: UInt64?
-        var seq: UInt64?
-        var text: String?
-        var cursor: String?
-        var more: Bool?
-    }
-
-    /// What a reader knows after following a sync: each conversation's messages by number.
-    private struct Reader {
-        var messages: [String: [UInt64: String]] = [:]
-        var heads: [String: UInt64] = [:]
-        var cursor: String?
-
-        /// Takes one complete answer. Fails on a message that is there already, or out of its order, or whose conversation has
-        /// not been named before it.
-        mutating func take(_ answer: Answer) throws -> Bool {
-            guard answer.status == 200 else { throw Failure("sync: \(answer.outcome)") }
-            let lines = try answer.body.split(separator: UInt8(ascii: "\n")).map {
-                try WireJSON.decode(Line.self, from: $0)
-            }
-            var named: Set<String> = []
-            for line in lines.dropLast() {
-                switch line.type {
-                case "conversation":
-                    let id = line.id ?? ""
-                    guard named.insert(id).inserted else { throw Failure("a conversation is named twice") }
-                    heads[id] = line.head
-                case "message":
-                    let id = line.conversation_id ?? ""
-                    let seq = line.seq ?? 0
-                    guard named.contains(id) else { throw Failure("a message comes before its conversation") }
-                    guard seq == UInt64(messages[id, default: [:]].count + 1) else {
-                        throw Failure("message \(seq) after \(messages[id, default: [:]].count)")
-                    }
-                    messages[id, default: [:]][seq] = line.text
-                default: throw Failure("an unknown line: \(line)")
-                }
-            }
-            guard let end = lines.last, end.type == "end", let cursor = end.cursor, let more = end.more,
-                answer.body.last == UInt8(ascii: "\n")
-            else { throw Failure("no end line") }
-            guard answer.header("Natter-Cursor") == cursor else { throw Failure("the cursors differ") }
-            self.cursor = cursor
-            return more
-        }
-
-        /// Follows until there is no more.
-        mutating func catchUp(_ client: Client) throws -> Int {
-            var answers = 0
-            while true {
-                answers += 1
-                let isMore = try take(client.get("/v1/sync", cursor.map { ["cursor": $0] } ?? [:]))
-                if !isMore { return answers }
-            }
-        }
     }
 
     @Test("the lines of a sync, and what they hold")
@@ -178,101 +115,6 @@ struct SyncTests {
         #expect(
             try alice.get("/v1/sync", ["cursor": answer.header("Natter-Cursor") ?? ""]).lines.compactMap { $0["text"] }
                 == ["new"])
-    }
-
-    @Test("a reader at random times misses nothing and sees nothing twice", arguments: UInt64(1)...3)
-    func followed(seed: UInt64) throws {
-        let clients = try ["alice", "bob", "carol"].map { try server.account($0) }
-        var readers = clients.map { _ in Reader() }
-        var generator = SeededGenerator(seed: seed)
-        let names = ["general", "@alice", "@bob", "@carol", "@me"]
-        for _ in 0..<120 {
-            let who = Int.random(in: 0..<3, using: &generator)
-            if Int.random(in: 0..<3, using: &generator) > 0 {
-                let text = String(repeating: "text ", count: Int.random(in: 1...1_000, using: &generator))
-                let messages = (0..<Int.random(in: 1...6, using: &generator)).map { _ in
-                    NewMessage(conversation: names.randomElement(using: &generator) ?? "general", text: text, key: nil)
-                }
-                try server.post(messages, as: clients[who])
-            } else {
-                _ = try readers[who].catchUp(clients[who])
-            }
-        }
-        for (who, client) in clients.enumerated() {
-            _ = try readers[who].catchUp(client)
-            var fresh = Reader()
-            _ = try fresh.catchUp(client)
-            #expect(readers[who].messages == fresh.messages)
-            for object in try client.get("/v1/conversations").decode(ConversationList.self).conversations {
-                #expect(UInt64(fresh.messages[object.id]?.count ?? 0) == object.head)
-                #expect(fresh.heads[object.id] == object.head || object.head == 0)
-            }
-        }
-    }
-
-    @Test("an answer that is too long is continued, while more is being written")
-    func continued() throws {
-        let alice = try server.account("alice")
-        let bob = try server.account("bob")
-        // Given 21 MB, more than one answer holds, which pack to next to nothing, in three conversations
-        let text = String(repeating: "0123456789abcdef", count: 4_096)
-        for round in 0..<36 {
-            for name in ["general", "@bob", "@me"] {
-                try server.post(
-                    (0..<3).map {
-                        NewMessage(conversation: name, text: "\(round) \($0) " + text.dropLast(8), key: nil)
-                    },
-                    as: alice)
-            }
-        }
-        var reader = Reader()
-        var isMore = true
-        var answers = 0
-        while isMore {
-            let answer = try alice.get("/v1/sync", reader.cursor.map { ["cursor": $0] } ?? [:])
-            #expect(answer.body.count < 24 << 20)
-            isMore = try reader.take(answer)
-            answers += 1
-            if answers < 3 { _ = try bob.say("meanwhile \(answers)", to: answers % 2 == 0 ? "general" : "@alice") }
-        }
-        #expect(answers >= 2)
-        _ = try reader.catchUp(alice)
-        for object in try alice.get("/v1/conversations").decode(ConversationList.self).conversations {
-            #expect(UInt64(reader.messages[object.id]?.count ?? 0) == object.head)
-        }
-    }
-
-    @Test("an answer of any size can be continued where it ends, at every place", arguments: [1, 3_000, 100_000])
-    func smallAnswers(limitBytes: Int) throws {
-        let alice = try server.account("alice")
-        let bob = try server.account("bob")
-        let principal = try server.principal(of: alice)
-        for round in 0..<60 {
-            try server.post(
-                ["general", "@bob", "@me"].map {
-                    NewMessage(conversation: $0, text: "\(round) " + String(repeating: "text ", count: 800), key: nil)
-                }, as: alice)
-        }
-        var seen: [ConversationID: [Seq]] = [:]
-        var position = SyncPosition.start
-        for step in 0..<2_000 {
-            let plan = try server.store.planSync(
-                since: position, for: principal, form: .messages, limitBytes: limitBytes)
-            let answer = try #require(try plan.next())
-            while let chunks = try answer.next() {
-                for case .messages(let messages) in chunks {
-                    for message in messages { seen[message.conversationID, default: []].append(message.seq) }
-                }
-            }
-            // The cursor goes through its text, as it does for a client.
-            position = .cursor(try #require(StoreCursor(answer.cursor.description)))
-            if step % 5 == 0, step < 200 { _ = try bob.say("meanwhile", to: "@alice") }
-            if !answer.more, step >= 200 || step % 5 != 0 { break }
-        }
-        #expect(seen.count == 3)
-        for seqs in seen.values { #expect(seqs == (1...UInt64(seqs.count)).map { Seq($0) }) }
-        let heads = try alice.get("/v1/conversations").decode(ConversationList.self).conversations.map(\.head)
-        #expect(heads.sorted() == seen.values.map { UInt64($0.count) }.sorted())
     }
 
     @Test("a truncated body has no end line, so it is recognised")
