@@ -240,7 +240,7 @@ let testTargets = [
         "NatterDaemonTests",
         of: [
             "NatterModel", "NatterSystem", "NatterStore", "NatterWire", "NatterTLS", "NatterHTTP", "NatterServer",
-            "NatterCLI", "NatterDaemon", "TestSupport", "SystemSupport", "natterd",
+            "NatterCLI", "NatterDaemon", "TestSupport", "SystemSupport",
         ]),
     tests(
         "FaultSimulationTests",

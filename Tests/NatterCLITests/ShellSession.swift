@@ -9,8 +9,6 @@ struct ShellSession {
     /// The names of a kind, for a `--home`.
     let names: @Sendable (_ kind: String, _ home: String?) -> [String]
 
-    static func isInstalled(_ shell: Shell) -> Bool { access("/usr/bin/\(shell.rawValue)", X_OK) == 0 }
-
     /// - Parameters:
     ///   - lines: keys as they are pressed; a tab completes. Each line is then entered.
     ///   - files: an empty one is made for each; a directory if it ends with a slash.

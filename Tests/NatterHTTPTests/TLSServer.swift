@@ -21,9 +21,6 @@ final class TLSServer {
     private let directory: TemporaryDirectory
     private let server: ChildProcess
 
-    /// Whether the tests can be run at all.
-    static let isAvailable = (try? run(["version"], in: "/tmp")) != nil
-
     /// - Parameters:
     ///   - key: what `openssl req -newkey` takes for the keys of the authority and of the server.
     ///   - digest: the option for what the authority signs, if not OpenSSL's default.

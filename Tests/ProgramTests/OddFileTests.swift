@@ -40,6 +40,24 @@ struct OddFileTests {
         #expect(try world.bob.texts("log") == ["done"])
     }
 
+    @Test("a replica that may not be opened: the error names the system's reason, and doctor the permission")
+    func unreadableReplica() throws {
+        let world = try World()
+        try world.bob.sends("one")
+        try expect(world.alice("sync"))
+        func run(_ words: String...) throws -> Outcome { try withoutRights(words, of: world.alice, at: world.url) }
+        func file(_ suffix: String) throws -> String {
+            try #require(Files.below("\(world.alice.natterHome)/replicas").first { $0.hasSuffix(suffix) })
+        }
+        let database = try file("/replica.db")
+        chmod(database, 0)
+        #expect(try run("log", "--offline").errors.contains("permission denied"))
+        chmod(database, 0o600)
+        chmod(try file(".lock"), 0o400)
+        let doctor = try run("doctor")
+        #expect(doctor.output.contains("the right to it") && !doctor.output.contains("natter verify"), "\(doctor)")
+    }
+
     enum Kind: String, CaseIterable, Sendable {
         case link, danglingLink, pipe, directory
     }

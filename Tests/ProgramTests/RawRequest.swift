@@ -5,9 +5,9 @@ enum RawRequest {
     /// - Parameter url: of a server on 127.0.0.1.
     static func send(
         _ method: String, _ target: String, to url: String, token: String? = nil, headers: [String] = [],
-        body: [UInt8] = []
+        body: [UInt8] = [], timeoutSeconds: Int? = nil
     ) throws -> Answer {
-        let client = try RawClient(url, timeoutSeconds: ChildProcess.patienceMilliseconds / 1_000)
+        let client = try RawClient(url, timeoutSeconds: timeoutSeconds ?? ChildProcess.patienceMilliseconds / 1_000)
         let authorization = token.map { ["Authorization: Bearer \($0)"] } ?? []
         let hasBody = !body.isEmpty || ["POST", "PUT", "PATCH"].contains(method)
         return try client.request(

@@ -124,17 +124,49 @@ final class World: @unchecked Sendable {
 final class Daemon {
     let process: ChildProcess
     let url: String
+    private let data: String
 
-    init(data: String, options: [String] = [], environment: [String: String] = [:]) throws {
+    /// - Parameter wrapper: the words of a program that runs it.
+    init(
+        data: String, options: [String] = [], environment: [String: String] = [:], wrapper: [String] = []
+    ) throws {
         var variables = ["HOME": data, "PATH": "/usr/bin:/bin", "SWIFT_BACKTRACE": "enable=no"]
         variables.merge(environment) { $1 }
+        self.data = data
+        let words = try [Programs.path("natterd"), "serve", "--data", data, "--listen", "127.0.0.1:0"] + options
         process = try ChildProcess(
-            Programs.path("natterd"), ["serve", "--data", data, "--listen", "127.0.0.1:0"] + options,
-            environment: variables, errors: .path("\(data).log"))
+            "/usr/bin/env", wrapper + words, environment: variables, errors: .path("\(data).log"))
         let line = try process.line()
         let prefix = "natterd: listening on "
         guard line.hasPrefix(prefix) else { throw Failure("natterd wrote '\(line)'") }
         url = String(line.dropFirst(prefix.count))
+    }
+
+    /// What it has written to its log.
+    var log: String { Files.text("\(data).log") ?? "" }
+
+    /// A value of the metrics, by its name and labels.
+    func metric(_ name: String) throws -> Int? {
+        let line = try RawRequest.send("GET", "/metrics", to: url).text.split(separator: "\n").first {
+            $0.hasPrefix(name + " ")
+        }
+        return line.flatMap { Int($0.dropFirst(name.utf8.count + 1)) }
+    }
+
+    /// Registers a user and returns their token.
+    func register(_ name: String) throws -> String {
+        let body = Array("{\"name\":\"\(name)\",\"password\":\"\(World.password)\"}".utf8)
+        let answer = try RawRequest.send("POST", "/v1/register", to: url, body: body)
+        guard let token = try JSON(parsing: answer.text)[string: "token"] else { throw Failure("register: \(answer)") }
+        return token
+    }
+
+    /// Posts to `general`; the status, 0 if there was no answer.
+    func post(_ text: String, id: String, token: String, timeoutSeconds: Int? = nil) -> Int {
+        let body = Array("{\"conversation\":\"general\",\"text\":\"\(text)\",\"id\":\"\(id)\"}".utf8)
+        return
+            (try? RawRequest.send(
+                "POST", "/v1/messages", to: url, token: token, body: body, timeoutSeconds: timeoutSeconds))?.status ?? 0
     }
 
     /// As an administrator would stop it.

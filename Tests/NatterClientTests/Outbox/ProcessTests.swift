@@ -3,7 +3,7 @@ import ServerSupport
 import Testing
 import TestSupport
 
-@Suite("natter as a process", .enabled(if: (try? Programs.path("natter")) != nil && Programs.given != nil), .serialized)
+@Suite("natter as a process", .serialized)
 struct ProcessTests {
     private func start(
         _ person: Person, _ words: [String], input: ChildProcess.Stream = .nothing

@@ -230,17 +230,4 @@ struct ReplicaDamageTests {
         #expect(alice("sync").code == 0)
         #expect(try PosixDisk().information(location.directory + ".removed-18") == nil)
     }
-
-    @Test("an error of the database names the system's reason, and doctor the permission")
-    func reasons() throws {
-        try fill()
-        // Root may read everything.
-        guard geteuid() != 0 else { return }
-        chmod(location.databasePath, 0)
-        #expect(alice("log", "--offline").errors.contains("permission denied"))
-        chmod(location.databasePath, 0o600)
-        chmod(location.lockPath, 0o400)
-        let doctor = alice("doctor")
-        #expect(doctor.output.contains("make sure that") && !doctor.output.contains("natter verify"))
-    }
 }

@@ -1,23 +1,23 @@
 internal import Foundation
 internal import Glibc
 
-/// The programs under test, in `NATTER_BIN` or else in `.build/release`.
+/// The programs under test, in `NATTER_BIN` or else beside the tests, where 'swift test' has built them anew.
 package enum Programs {
     package static func path(_ program: String) throws -> String {
-        let path = "\(given ?? packageRoot + "/.build/release")/\(program)"
+        let path = "\(given ?? besideTests)/\(program)"
         guard access(path, X_OK) == 0 else {
-            throw Failure("there is no program '\(path)'; run 'make build', or set NATTER_BIN to its directory")
+            throw Failure("there is no program '\(path)'; set NATTER_BIN to the directory of the programs")
         }
         return path
     }
 
     /// The directory that `NATTER_BIN` names.
-    package static var given: String? {
+    private static var given: String? {
         ProcessInfo.processInfo.environment["NATTER_BIN"].flatMap { $0.isEmpty ? nil : $0 }
     }
 
     /// The directory of the program that runs the tests.
-    package static var besideTests: String {
+    private static var besideTests: String {
         let program = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
         return URL(filePath: program).deletingLastPathComponent().path
     }
