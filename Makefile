@@ -82,19 +82,27 @@ demo: build
 serve: build
 	$(programs)/natterd serve $(ARGS)
 
-test: export NATTER_BIN = $(CURDIR)/$(programs)
 test: export NATTER_CORPUS := $(corpus)
+ifneq ($(FILTER),)
+# The tests that are named, and the programs as this build has them, beside the tests.
+test: packages compiler $(corpus)
+	swift test --filter '$(FILTER)'
+else
+test: export NATTER_BIN = $(CURDIR)/$(programs)
 test: packages compiler $(corpus)
 # Each of these has times in which it needs one processor.
 	$(MAKE) -j3 lint build test-build
 # 'make lint' has checked the other pages; these are rendered by the programs.
 	mandoc -T lint -W warning .build/man/*
 	scripts/check/hardened $(programs)/natterd
-	scripts/check/run-tests $(if $(FILTER),--filter $(FILTER))
+	scripts/check/run-tests
 	@$(if $(corpus),,echo "make test: left out the tests of a large conversation; NATTER_CORPUS=FILE names one")
 # The tests of the page wait most of the time, so others run beside them. Each of the counts needs one processor.
-	$(if $(FILTER),,$(MAKE) -j2 --output-sync=line check-page check-converters check-openapi check-examples fuzz)
-	$(if $(FILTER),,$(MAKE) -j2 --output-sync=line check-counts check-growth)
+	$(MAKE) -j2 --output-sync=line check-page check-converters check-openapi check-examples fuzz
+	$(MAKE) -j2 --output-sync=line check-counts check-growth
+# The tests' closing line again, behind what came after it.
+	@cat .build/tests.summary
+endif
 
 test-build: packages compiler
 	scripts/check/run-tests build
