@@ -27,18 +27,25 @@ public enum Signals {
         }
     }
 
-    /// What the handlers of SIGINT and SIGTERM print: a text for each. It is allocated in advance, because a signal handler must
-    /// not allocate.
-    nonisolated(unsafe) private static let farewell: UnsafeMutablePointer<UInt8> = {
-        let pointer = UnsafeMutablePointer<UInt8>.allocate(capacity: 2 * farewellBytes)
-        pointer.initialize(repeating: 0, count: 2 * farewellBytes)
-        return pointer
-    }()
-    nonisolated(unsafe) private static let farewellCounts: UnsafeMutablePointer<Int> = {
-        let pointer = UnsafeMutablePointer<Int>.allocate(capacity: 2)
-        pointer.initialize(repeating: 0, count: 2)
-        return pointer
-    }()
+    /// What handlers of signals use. It is allocated in advance and never freed, because a signal handler must not allocate.
+    ///
+    /// Unchecked: what it points to changes only while the handlers' signals are blocked, or in a handler.
+    private struct Memory: @unchecked Sendable {
+        /// What the handlers of SIGINT and SIGTERM print: a text for each.
+        let farewell = UnsafeMutablePointer<UInt8>.allocate(capacity: 2 * farewellBytes)
+        let farewellCounts = UnsafeMutablePointer<Int>.allocate(capacity: 2)
+        let child = UnsafeMutablePointer<Child>.allocate(capacity: 1)
+
+        init() {
+            farewell.initialize(repeating: 0, count: 2 * farewellBytes)
+            farewellCounts.initialize(repeating: 0, count: 2)
+            child.initialize(to: Child())
+        }
+    }
+    private static let memory = Memory()
+    private static var farewell: UnsafeMutablePointer<UInt8> { memory.farewell }
+    private static var farewellCounts: UnsafeMutablePointer<Int> { memory.farewellCounts }
+    private static var child: UnsafeMutablePointer<Child> { memory.child }
     private static let farewellBytes = 1 << 10
 
     /// Makes SIGINT and SIGTERM print a text on standard error before they end the process: how far the work has come.
@@ -106,13 +113,6 @@ public enum Signals {
         /// The end of a pipe from which it reads.
         var input: Int32 = -1
     }
-
-    /// Allocated in advance, because a signal handler must not allocate.
-    nonisolated(unsafe) private static let child: UnsafeMutablePointer<Child> = {
-        let pointer = UnsafeMutablePointer<Child>.allocate(capacity: 1)
-        pointer.initialize(to: Child())
-        return pointer
-    }()
 
     /// What is forwarded to a child process.
     public enum Forwarded {

@@ -34,12 +34,6 @@ final class EventLog: Sendable {
         var isClosing = false
     }
 
-    /// Only the thread uses it.
-    private final class Sink: @unchecked Sendable {
-        let output: Output
-        init(_ output: Output) { self.output = output }
-    }
-
     /// Recent events, for remote admins.
     let recent = ServiceLog()
     private let queue: Monitor<Queue>
@@ -53,9 +47,9 @@ final class EventLog: Sendable {
     ) throws(DiskError) {
         queue = Monitor(Queue(settings: settings))
         (self.clock, self.isJournal) = (clock, isJournal)
-        let sink = Sink(output)
+        let output = Monitor(output)
         try SystemThread(name: "natter-log") { [queue, clock] in
-            EventLog.write(queue, to: sink, clock, isJournal: isJournal)
+            EventLog.write(queue, to: output, clock, isJournal: isJournal)
         }.detach()
     }
 
@@ -92,7 +86,9 @@ final class EventLog: Sendable {
     }
 
     /// The thread's body.
-    private static func write(_ queue: Monitor<Queue>, to sink: Sink, _ clock: any WallClock, isJournal: Bool) {
+    private static func write(
+        _ queue: Monitor<Queue>, to output: Monitor<Output>, _ clock: any WallClock, isJournal: Bool
+    ) {
         while let taken = next(queue) {
             var lines = taken.lines
             if taken.dropped > 0 {
@@ -100,8 +96,10 @@ final class EventLog: Sendable {
                 lines += line(event, at: clock.now(), taken.settings.format, isJournal: isJournal)
             }
             // A closed standard error must not end the service.
-            try? sink.output.write(lines)
-            try? sink.output.flush()
+            output.withLock { output in
+                try? output.write(lines)
+                try? output.flush()
+            }
             queue.signal { $0.isWriting = false }
         }
     }

@@ -14,9 +14,9 @@ enum TLSAlgorithms {
     nonisolated(unsafe) static let context: OpaquePointer? = {
         guard initialize(), let context = newContext() else { return nil }
         let isKnown = OSSL_PROVIDER_add_builtin(context, "natter") { _, _, list, providerContext in
-            guard let defaultProvider else { return 0 }
-            list?.pointee = functions
-            providerContext?.pointee = OSSL_PROVIDER_get0_provider_ctx(defaultProvider)
+            guard let parts else { return 0 }
+            list?.pointee = parts.functions
+            providerContext?.pointee = OSSL_PROVIDER_get0_provider_ctx(parts.original)
             return 1
         }
         return isKnown == 1 && OSSL_PROVIDER_load(context, "natter") != nil ? context : nil
@@ -59,18 +59,25 @@ enum TLSAlgorithms {
 
     // MARK: - The provider
 
-    // OpenSSL's providers may be used by any thread.
-    nonisolated(unsafe) private static let defaultProvider: OpaquePointer? = newContext().flatMap {
-        OSSL_PROVIDER_load($0, "default")
+    /// What the provider passes on. OpenSSL keeps pointers into the tables, which are never freed.
+    ///
+    /// Unchecked: OpenSSL's providers may be used by any thread, and the tables never change.
+    private struct Parts: @unchecked Sendable {
+        /// The default provider.
+        let original: OpaquePointer
+        let tables: [Int32: UnsafePointer<OSSL_ALGORITHM>]
+        let functions: UnsafePointer<OSSL_DISPATCH>?
     }
 
-    /// OpenSSL keeps pointers into these tables.
-    nonisolated(unsafe) private static let tables: [Int32: UnsafePointer<OSSL_ALGORITHM>] = {
-        guard let defaultProvider else { return [:] }
+    private static let parts: Parts? = newContext().flatMap { OSSL_PROVIDER_load($0, "default") }.map {
+        Parts(original: $0, tables: tables(of: $0), functions: functions())
+    }
+
+    private static func tables(of provider: OpaquePointer) -> [Int32: UnsafePointer<OSSL_ALGORITHM>] {
         var tables: [Int32: UnsafePointer<OSSL_ALGORITHM>] = [:]
         for (operation, names) in needed {
             var mayNotKeep: Int32 = 0
-            guard var entry = OSSL_PROVIDER_query_operation(defaultProvider, operation, &mayNotKeep) else { continue }
+            guard var entry = OSSL_PROVIDER_query_operation(provider, operation, &mayNotKeep) else { continue }
             var table: [OSSL_ALGORITHM] = []
             while let name = entry.pointee.algorithm_names {
                 if names.contains(where: { isFirst($0, of: name) }), isForTLS(entry.pointee, operation) {
@@ -81,7 +88,7 @@ enum TLSAlgorithms {
             tables[operation] = kept(table + [OSSL_ALGORITHM()])
         }
         return tables
-    }()
+    }
 
     /// Whether `names`, which have colons between them, begin with a name.
     private static func isFirst(_ name: StaticString, of names: UnsafePointer<CChar>) -> Bool {
@@ -94,12 +101,12 @@ enum TLSAlgorithms {
     }
 
     /// What the provider can do: a list of functions that OpenSSL keeps a pointer into.
-    nonisolated(unsafe) private static let functions: UnsafePointer<OSSL_DISPATCH>? = {
+    private static func functions() -> UnsafePointer<OSSL_DISPATCH>? {
         let query:
             @convention(c) (UnsafeMutableRawPointer?, Int32, UnsafeMutablePointer<Int32>?) ->
                 UnsafePointer<OSSL_ALGORITHM>? = { _, operation, mayNotKeep in
                     mayNotKeep?.pointee = 0
-                    return tables[operation]
+                    return TLSAlgorithms.parts?.tables[operation]
                 }
         // The groups that TLS can agree on.
         let capabilities:
@@ -108,7 +115,7 @@ enum TLSAlgorithms {
                 (@convention(c) (UnsafePointer<OSSL_PARAM>?, UnsafeMutableRawPointer?) -> Int32)?,
                 UnsafeMutableRawPointer?
             ) -> Int32 = { _, name, report, argument in
-                OSSL_PROVIDER_get_capabilities(defaultProvider, name, report, argument)
+                OSSL_PROVIDER_get_capabilities(TLSAlgorithms.parts?.original, name, report, argument)
             }
         return kept([
             OSSL_DISPATCH(
@@ -119,7 +126,7 @@ enum TLSAlgorithms {
                 function: unsafeBitCast(capabilities, to: (@convention(c) () -> Void).self)),
             OSSL_DISPATCH(),
         ])
-    }()
+    }
 
     private static func kept<Entry>(_ entries: [Entry]) -> UnsafePointer<Entry>? {
         let list = UnsafeMutableBufferPointer<Entry>.allocate(capacity: entries.count)

@@ -6,7 +6,7 @@ internal import Glibc
 /// Do not use a function as the value, but put it into a structure. Swift wraps a function again each time it is passed
 /// as a generic `inout` and stores the wrapper, so each access to a bare function would make all later calls deeper.
 ///
-/// `@unchecked Sendable`, because the compiler cannot see that every member takes `mutex` before it accesses `state`.
+/// Sendable is unchecked, because the compiler cannot see that every member takes `mutex` before it accesses `state`.
 public final class Monitor<State>: @unchecked Sendable {
     private var state: State
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>

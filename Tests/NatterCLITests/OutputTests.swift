@@ -39,15 +39,17 @@ struct OutputTests {
         let pipe = try PipePair()
         #expect(fcntl(pipe.writer, F_SETFL, O_NONBLOCK) == 0)
         let bytes = (0..<1_000_000).map { UInt8(truncatingIfNeeded: $0 &* 31) }
-        final class Received: @unchecked Sendable { var bytes: [UInt8] = [] }
-        let received = Received()
+        let received = Monitor<[UInt8]>([])
         let reader = pipe.reader
-        let thread = try SystemThread(name: "reader") { received.bytes = Self.read(reader, bytes.count) }
+        let thread = try SystemThread(name: "reader") {
+            let all = Self.read(reader, bytes.count)
+            received.withLock { $0 = all }
+        }
         let output = Output(descriptor: pipe.writer, name: "pipe")
         try output.write(bytes)
         try output.flush()
         thread.join()
-        #expect(received.bytes == bytes)
+        #expect(received.withLock { $0 } == bytes)
     }
 
     @Test("a closed pipe is its own error, and stays one")

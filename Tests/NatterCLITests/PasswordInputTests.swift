@@ -123,20 +123,19 @@ struct PasswordInputTests {
             // Given a user who waits for each prompt
             let terminal = try PseudoTerminal()
             let person = terminal.person
-            final class Shown: @unchecked Sendable { var text = "" }
-            let shown = Shown()
+            let shown = Monitor("")
             let typist = try SystemThread(name: "typist") {
-                shown.text += PseudoTerminal.screen(of: person, until: "Password: ")
-                _ = write(person, "s3cret\n", 7)
-                shown.text += PseudoTerminal.screen(of: person, until: "Again: ")
-                _ = write(person, second + "\n", second.utf8.count + 1)
-                shown.text += PseudoTerminal.screen(of: person, until: "\n")
+                for (prompt, answer) in [("Password: ", "s3cret\n"), ("Again: ", second + "\n"), ("\n", "")] {
+                    let text = PseudoTerminal.screen(of: person, until: prompt)
+                    shown.withLock { $0 += text }
+                    _ = write(person, answer, answer.utf8.count)
+                }
             }
             // When the password is asked for
             let result = Result { try PasswordInput.ask("Password", again: "Again", on: terminal.program) }
             typist.join()
             // Then only the prompts were shown, and the echo is back
-            #expect(shown.text == "Password: \r\nAgain: \r\n")
+            #expect(shown.withLock { $0 } == "Password: \r\nAgain: \r\n")
             #expect(terminal.echoes)
             #expect((try? result.get()) == (isSame ? "s3cret" : nil))
         }

@@ -4,9 +4,7 @@ internal import SystemSupport
 internal import Testing
 internal import TestSupport
 
-@Suite(
-    "TLS", .serialized, .timeLimit(.minutes(5)),
-    .enabled(if: TLSServer.isAvailable, "the openssl command is needed to serve TLS"))
+@Suite("TLS", .serialized, .timeLimit(.minutes(5)))
 struct TLSTests {
     private func status(of server: TLSServer) throws -> Int {
         try makeClient("https://localhost:\(server.port)", caFile: server.caFile).perform(HTTPRequest(.get, "/")).status
@@ -212,10 +210,11 @@ struct TLSTests {
             "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n",
         ]
-        let script = try SystemThread(name: "script") { [server = Unchecked(server)] in
+        let script = try SystemThread(name: "script") { [server = Monitor(server)] in
+            let server = server.withLock { $0 }
             for answer in answers {
-                guard (try? server.value.waitForRequest()) != nil else { return }
-                server.value.send(answer)
+                guard (try? server.waitForRequest()) != nil else { return }
+                server.send(answer)
             }
         }
         for _ in answers {
@@ -233,9 +232,10 @@ struct TLSTests {
     func cut(wire: String) throws {
         let server = try TLSServer(.good)
         let client = try makeClient("https://localhost:\(server.port)", caFile: server.caFile)
-        let script = try SystemThread(name: "script") { [server = Unchecked(server)] in
-            guard (try? server.value.waitForRequest()) != nil else { return }
-            server.value.send(wire)
+        let script = try SystemThread(name: "script") { [server = Monitor(server)] in
+            let server = server.withLock { $0 }
+            guard (try? server.waitForRequest()) != nil else { return }
+            server.send(wire)
         }
         var body: [UInt8] = []
         let failed = failure { () throws(TransportError) in
@@ -259,10 +259,4 @@ struct TLSTests {
         let response = try client.perform(HTTPRequest(.get, "/large"))
         #expect(response.body == [UInt8](repeating: 7, count: 5_000_000))
     }
-}
-
-/// For one thread at a time: the tests take turns with it.
-struct Unchecked<Value>: @unchecked Sendable {
-    let value: Value
-    init(_ value: Value) { self.value = value }
 }

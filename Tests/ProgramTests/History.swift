@@ -6,17 +6,19 @@ internal import TestSupport
 /// one of them may not see otherwise than another.
 ///
 /// Each asks another server for each request.
-final class History: @unchecked Sendable {
-    // Unchecked: everything is behind the lock.
-    private let lock = NSLock()
-    private var texts: [Int: String] = [:]
-    private var seqs: [String: Int] = [:]
-    private var violations: [String] = []
-    private var currentURLs: [String]
-    private var isWriting = true
-    private var isReading = true
-    private var acknowledged = 0
-    private var endings: [Int] = []
+final class History: Sendable {
+    private struct State: Sendable {
+        var texts: [Int: String] = [:]
+        var seqs: [String: Int] = [:]
+        var violations: [String] = []
+        var urls: [String]
+        var isWriting = true
+        var isReading = true
+        var acknowledged = 0
+        var endings: [Int] = []
+    }
+
+    private let state: Shared<State>
     private let tokens: [String]
     private let writers = DispatchGroup()
     private let readers = DispatchGroup()
@@ -24,34 +26,28 @@ final class History: @unchecked Sendable {
     /// - Parameters:
     ///   - urls: the servers.
     ///   - tokens: sessions of the users who write and read.
-    init(_ urls: [String], tokens: [String]) { (currentURLs, self.tokens) = (urls, tokens) }
+    init(_ urls: [String], tokens: [String]) { (state, self.tokens) = (Shared(State(urls: urls)), tokens) }
 
-    private func locked<Result>(_ body: () -> Result) -> Result {
-        lock.lock()
-        defer { lock.unlock() }
-        return body()
-    }
-
-    private func url(_ step: Int) -> String { locked { currentURLs[step % currentURLs.count] } }
-    func move(_ server: Int, to url: String) { locked { currentURLs[server] = url } }
-    private var mayWrite: Bool { locked { isWriting } }
-    private var mayRead: Bool { locked { isReading } }
+    private func url(_ step: Int) -> String { state.withLock { $0.urls[step % $0.urls.count] } }
+    func move(_ server: Int, to url: String) { state.withLock { $0.urls[server] = url } }
+    private var mayWrite: Bool { state.withLock { $0.isWriting } }
+    private var mayRead: Bool { state.withLock { $0.isReading } }
 
     /// How many messages were acknowledged.
-    var count: Int { locked { acknowledged } }
+    var count: Int { state.withLock { $0.acknowledged } }
     /// What should not have happened.
-    var found: [String] { locked { violations } }
-    private func report(_ violation: String) { locked { violations.append(violation) } }
+    var found: [String] { state.withLock { $0.violations } }
+    private func report(_ violation: String) { state.withLock { $0.violations.append(violation) } }
 
     /// Records a message's seq, as its writer or a reader sees it.
     private func note(_ seq: Int, _ text: String, isAcknowledgement: Bool = false) {
-        locked {
-            if isAcknowledgement { acknowledged += 1 }
-            if let other = texts.updateValue(text, forKey: seq), other != text {
-                violations.append("\(seq) is '\(other)' and '\(text)'")
+        state.withLock { state in
+            if isAcknowledgement { state.acknowledged += 1 }
+            if let other = state.texts.updateValue(text, forKey: seq), other != text {
+                state.violations.append("\(seq) is '\(other)' and '\(text)'")
             }
-            if let other = seqs.updateValue(seq, forKey: text), other != seq {
-                violations.append("'\(text)' is \(other) and \(seq)")
+            if let other = state.seqs.updateValue(seq, forKey: text), other != seq {
+                state.violations.append("'\(text)' is \(other) and \(seq)")
             }
         }
     }
@@ -82,21 +78,21 @@ final class History: @unchecked Sendable {
 
     /// Ends the writers, then the readers when they have everything.
     func finish() {
-        locked { isWriting = false }
+        state.withLock { $0.isWriting = false }
         writers.wait()
-        locked { isReading = false }
+        state.withLock { $0.isReading = false }
         readers.wait()
     }
 
     /// What an export must be: all that anybody saw, under its number, and nothing twice.
     func judge(_ exported: [String]) -> [String] {
-        locked {
-            var wrong = violations
+        state.withLock { state in
+            var wrong = state.violations
             if Set(exported).count != exported.count { wrong.append("a message is there twice") }
-            for (seq, text) in texts where seq > exported.count || exported[seq - 1] != text {
+            for (seq, text) in state.texts where seq > exported.count || exported[seq - 1] != text {
                 wrong.append("\(seq) was '\(text)'")
             }
-            for last in endings where last != exported.count { wrong.append("a reader ended at \(last)") }
+            for last in state.endings where last != exported.count { wrong.append("a reader ended at \(last)") }
             return wrong
         }
     }
@@ -156,7 +152,7 @@ final class History: @unchecked Sendable {
             head = page.head
             return take(page.messages, &last)
         }
-        locked { endings.append(last) }
+        state.withLock { $0.endings.append(last) }
     }
 
     private func sync(_ number: Int) {
@@ -173,7 +169,7 @@ final class History: @unchecked Sendable {
             return take(objects.filter { $0[string: "type"] == "message" }.map(History.message), &last)
                 && end[bool: "more"] == false
         }
-        locked { endings.append(last) }
+        state.withLock { $0.endings.append(last) }
     }
 
     /// Reads on until the writers have ended and there is nothing more.

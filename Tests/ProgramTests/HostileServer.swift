@@ -6,30 +6,35 @@ internal import TestSupport
 /// stalls.
 ///
 /// Answers are kept by method and path, so that the server is asked only a few times for each.
-final class HostileServer: @unchecked Sendable {
+final class HostileServer: Sendable {
     /// How many answers of one kind are kept.
     private static let variants = 6
 
     let port: UInt16
     private let listener: Int32
-    private let lock = NSLock()
-    private var sockets: Set<Int32> = []
-    private var kept: [String: [[UInt8]]] = [:]
-    private var server: UInt16
-    private var generator = SeededGenerator(seed: 0)
-    private var isHostile = false
-    private var fixed: [UInt8]?
-    private var fixedAnswers = 0
-    private var asked: Set<String> = []
-    private(set) var answers = 0
-    private(set) var spoiled: [String] = []
+    private let state: Shared<State>
 
+    private struct State: Sendable {
+        var server: UInt16
+        var sockets: Set<Int32> = []
+        var kept: [String: [[UInt8]]] = [:]
+        var generator = SeededGenerator(seed: 0)
+        var isHostile = false
+        var fixed: [UInt8]?
+        var fixedAnswers = 0
+        var asked: Set<String> = []
+        var answers = 0
+        var spoiled: [String] = []
+    }
+
+    var answers: Int { locked { $0.answers } }
+    var spoiled: [String] { locked { $0.spoiled } }
     var url: String { "http://127.0.0.1:\(port)" }
 
     /// - Parameter url: of the real server.
     init(for url: String) throws {
         guard let port = UInt16(url.split(separator: ":").last ?? "") else { throw Failure("no port in \(url)") }
-        server = port
+        state = Shared(State(server: port))
         (listener, self.port) = try Loopback.listen()
         Thread.detachNewThread { [weak self, listener] in
             while true {
@@ -78,11 +83,7 @@ final class HostileServer: @unchecked Sendable {
     /// Whether that answer was given.
     var hasAnswered: Bool { locked { $0.fixedAnswers > 0 } }
 
-    private func locked<Result>(_ body: (HostileServer) -> Result) -> Result {
-        lock.lock()
-        defer { lock.unlock() }
-        return body(self)
-    }
+    private func locked<Result: Sendable>(_ body: (inout State) -> Result) -> Result { state.withLock(body) }
 
     /// Carries one request and its answer.
     ///
@@ -143,7 +144,7 @@ final class HostileServer: @unchecked Sendable {
             return known.randomElement(using: &own.generator)
         }
         if let known { return known }
-        guard let socket = Loopback.connect(to: server) else { return nil }
+        guard let socket = Loopback.connect(to: locked { $0.server }) else { return nil }
         defer { close(socket) }
         guard Loopback.send(request, to: socket), let answer = Loopback.message(from: socket) else { return nil }
         locked { $0.kept[key, default: []].append(answer) }

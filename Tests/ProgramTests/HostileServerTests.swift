@@ -28,17 +28,7 @@ struct HostileServerTests {
     private static let codes: Set<Int32> = [0, 1, 64, 65, 66, 67, 69, 73, 74, 75, 76, 77, 78]
 
     /// What several threads found.
-    private final class Findings: @unchecked Sendable {
-        // Unchecked: everything is behind the lock.
-        private let lock = NSLock()
-        private var found: [String] = []
-        private var count = 0
-
-        func report(_ finding: String) { lock.withLock { found.append(finding) } }
-        func add(answers: Int) { lock.withLock { count += answers } }
-        var all: [String] { lock.withLock { found } }
-        var answers: Int { lock.withLock { count } }
-    }
+    private typealias Findings = Shared<(found: [String], answers: Int)>
 
     /// How many seeds are tried at once.
     private static let lanes: UInt64 = 32
@@ -57,7 +47,7 @@ struct HostileServerTests {
 
         let first: UInt64 = number(inEnvironment: "NATTER_HOSTILE_SEED") ?? 1
         let count: UInt64 = number(inEnvironment: "NATTER_HOSTILE_RUNS") ?? 40
-        let findings = Findings()
+        let findings = Findings(([], 0))
         let lanes = min(HostileServerTests.lanes, max(1, count / 40))
         let group = DispatchGroup()
         for lane in 0..<lanes {
@@ -70,15 +60,16 @@ struct HostileServerTests {
                     for seed in stride(from: first + lane, to: first + count, by: Int(lanes)) {
                         try tryOut(seed, hostile, world, lane, findings)
                     }
-                    findings.add(answers: hostile.answers)
+                    findings.withLock { $0.answers += hostile.answers }
                 } catch {
-                    findings.report("the test itself: \(error)")
+                    findings.withLock { $0.found.append("the test itself: \(error)") }
                 }
             }
         }
         group.wait()
-        #expect(findings.all.isEmpty, "\(findings.all.joined(separator: "\n"))")
-        print("hostile: \(findings.answers) answers, seeds \(first)..<\(first + count)")
+        let (found, answers) = findings.withLock { $0 }
+        #expect(found.isEmpty, "\(found.joined(separator: "\n"))")
+        print("hostile: \(answers) answers, seeds \(first)..<\(first + count)")
         // And the server itself has noticed nothing
         #expect(try world.alice.run(["log", "--json"]).output.hasPrefix(honest))
     }
@@ -101,18 +92,23 @@ struct HostileServerTests {
             if let index = words.firstIndex(of: "F") { words[index] = home + "/cursor" }
             let outcome = try run(words, home, hostile.url)
             guard !HostileServerTests.codes.contains(outcome.code) else { continue }
-            findings.report(
-                "seed \(seed): natter \(words.joined(separator: " ")), answers \(hostile.spoiled): \(outcome.code) \(outcome.errors.prefix(400))"
-            )
+            let spoiled = hostile.spoiled
+            findings.withLock {
+                $0.found.append(
+                    "seed \(seed): natter \(words.joined(separator: " ")), answers \(spoiled): \(outcome.code) "
+                        + outcome.errors.prefix(400))
+            }
         }
         // Then no later command dies of what they left
         hostile.use(seed: nil)
         for words in [["sync"], ["log", "--offline"], ["log", "--json"]] {
             let outcome = try run(words, home, hostile.url)
             guard !HostileServerTests.codes.contains(outcome.code) else { continue }
-            findings.report(
-                "seed \(seed), later: natter \(words.joined(separator: " ")): \(outcome.code) \(outcome.errors.prefix(400))"
-            )
+            findings.withLock {
+                $0.found.append(
+                    "seed \(seed), later: natter \(words.joined(separator: " ")): \(outcome.code) "
+                        + outcome.errors.prefix(400))
+            }
         }
     }
 

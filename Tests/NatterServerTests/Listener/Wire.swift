@@ -1,6 +1,7 @@
 import CEvent
 import Glibc
 import NatterModel
+import NatterSystem
 import NatterTLS
 import TestSupport
 
@@ -56,12 +57,13 @@ extension RawClient {
 final class TLSClient: SecureStream {
     private let handle: OpaquePointer
 
-    private nonisolated(unsafe) static let context: OpaquePointer? = {
+    private static let shared = {
         let context = SSL_CTX_new(TLS_client_method())
         // Who it is does not matter here; natter's own client is tried on that elsewhere.
         if let context { SSL_CTX_set_verify(context, SSL_VERIFY_NONE, nil) }
-        return context
+        return Monitor(context)
     }()
+    private static var context: OpaquePointer? { shared.withLock { $0 } }
 
     init(_ descriptor: Int32) throws {
         guard let context = Self.context, let made = SSL_new(context) else {

@@ -9,20 +9,24 @@ package final class PostgresCluster: @unchecked Sendable {
     private let programs: String
     private var server: ChildProcess?
     private var frozen: [pid_t] = []
-    private static let all = NSLock()
-    nonisolated(unsafe) private static var common: PostgresCluster?
-    nonisolated(unsafe) private static var databases = 0
-    /// The schemas of the shared cluster that no test has taken yet.
-    nonisolated(unsafe) private static var schemas: [String] = []
+
+    private struct Common: Sendable {
+        var cluster: PostgresCluster?
+        var databases = 0
+        /// The schemas of the shared cluster that no test has taken yet.
+        var schemas: [String] = []
+    }
+
+    private static let common = Shared(Common())
 
     /// The cluster that the tests of this process share.
     package static func shared() throws -> PostgresCluster {
-        all.lock()
-        defer { all.unlock() }
-        if let common { return common }
-        let made = try PostgresCluster()
-        common = made
-        return made
+        try common.withLock { common in
+            if let cluster = common.cluster { return cluster }
+            let made = try PostgresCluster()
+            common.cluster = made
+            return made
+        }
     }
 
     package convenience init() throws {
@@ -126,10 +130,10 @@ package final class PostgresCluster: @unchecked Sendable {
     /// A new database, empty or a copy of one that nobody uses.
     /// - Returns: its URI.
     package func makeDatabase(copying original: String? = nil) throws -> String {
-        PostgresCluster.all.lock()
-        PostgresCluster.databases += 1
-        let name = "store\(PostgresCluster.databases)"
-        PostgresCluster.all.unlock()
+        let name = PostgresCluster.common.withLock { common in
+            common.databases += 1
+            return "store\(common.databases)"
+        }
         // The name in the URI stands between '///' and '?'.
         let template = original?.split(separator: "/").dropFirst().first?.split(separator: "?").first.map(String.init)
         try run("createdb", ["-h", directory.path, "-U", "natter", "-T", template ?? "template0", name])
@@ -140,16 +144,18 @@ package final class PostgresCluster: @unchecked Sendable {
     /// - Returns: a URI whose search path is the schema.
     package static func makeSchema() throws -> String {
         let cluster = try shared()
-        all.lock()
-        defer { all.unlock() }
-        if schemas.isEmpty {
-            // Many at once, because the start of psql costs more than a schema.
-            let first = databases + 1
-            databases += 200
-            schemas = (first...databases).map { "store\($0)" }
-            try cluster.query(schemas.map { "CREATE SCHEMA \($0)" }.joined(separator: ";"), in: cluster.uri("postgres"))
+        let schema = try common.withLock { common in
+            if common.schemas.isEmpty {
+                // Many at once, because the start of psql costs more than a schema.
+                let first = common.databases + 1
+                common.databases += 200
+                common.schemas = (first...common.databases).map { "store\($0)" }
+                let sql = common.schemas.map { "CREATE SCHEMA \($0)" }.joined(separator: ";")
+                try cluster.query(sql, in: cluster.uri("postgres"))
+            }
+            return common.schemas.removeLast()
         }
-        return cluster.uri("postgres") + "&options=-csearch_path%3D\(schemas.removeLast())"
+        return cluster.uri("postgres") + "&options=-csearch_path%3D\(schema)"
     }
 
     /// Whether the servers of tests keep their stores in PostgreSQL this time.

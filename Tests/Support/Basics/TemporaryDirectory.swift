@@ -143,24 +143,24 @@ package enum Files {
 
 /// Processes and directories that still exist when the test run ends, because static values are never deallocated.
 package enum Leftovers {
-    private struct State {
+    private struct State: Sendable {
         var processes: Set<pid_t> = []
         var directories: Set<String> = []
         var isWatching = false
     }
 
-    private static let lock = NSLock()
-    nonisolated(unsafe) private static var state = State()
+    private static let state = Shared(State())
 
     private static func change(_ body: (inout State) -> Void) {
-        lock.lock()
-        defer { lock.unlock() }
-        body(&state)
-        guard !state.isWatching else { return }
-        state.isWatching = true
+        let isFirst = state.withLock { state in
+            body(&state)
+            defer { state.isWatching = true }
+            return !state.isWatching
+        }
+        guard isFirst else { return }
         atexit {
             // Threads that no test has waited for still run.
-            let left = Leftovers.lock.withLock { Leftovers.state }
+            let left = Leftovers.state.withLock { $0 }
             for id in left.processes { kill(id, SIGKILL) }
             // A dead process writes no file, and nothing that waits for any child is woken over and over.
             for id in left.processes { waitpid(id, nil, 0) }

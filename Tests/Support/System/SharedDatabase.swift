@@ -20,13 +20,7 @@ final class SharedDatabase: Sendable {
         var isReplaced = false
     }
 
-    // The lock protects pointers that only this class uses.
-    private final class Box: @unchecked Sendable {
-        let state = Monitor(State())
-    }
-
-    private let box = Box()
-    private var state: Monitor<State> { box.state }
+    private let state = Monitor(State())
 
     deinit { state.withLock { for region in $0.regions { region.deallocate() } } }
 
