@@ -153,7 +153,8 @@ struct SessionTests {
         let alice = try server.user("alice")
         let password = try alice.directory.write("pw", "one good password")
         for words in [
-            ["send", "x"], ["login", "alice", "--password-file", password], ["register", "x", "--password-file", password],
+            ["send", "x"], ["login", "alice", "--password-file", password],
+            ["register", "x", "--password-file", password],
             ["sync"], ["whoami"], ["users"],
         ] {
             let outcome = alice.run(words + ["--server", "http://192.0.2.1"])

@@ -76,21 +76,6 @@ struct PostgresTests {
         #expect(two.store.principal(of: token, address: "127.0.0.1") == nil)
     }
 
-    @Test("a repeated id is the same message at every server, in the log, sealed, and after a start")
-    func repeatedIDs() throws {
-        let servers = try servers(2)
-        let first = try #require(try servers[0].post(["one"], key: "k").first?.message)
-        for step in ["in the log", "sealed", "after a start"] {
-            for server in servers {
-                let again = try #require(try server.post(["one"], key: "k").first)
-                #expect(again.isRepeated && again.message?.seq == first.seq, "\(step)")
-            }
-            if step == "in the log" { try servers[1].seal() } else { try servers[0].reopen() }
-        }
-        #expect(try servers[1].post(["other"], key: "k").first?.refusal == .idReused("k"))
-        #expect(try servers[0].all().count == 1)
-    }
-
     @Test("a server that loads the store anew after a restore has read no more than is there")
     func readAnew() throws {
         let server = try servers(1)[0]

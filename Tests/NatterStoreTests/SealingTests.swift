@@ -10,26 +10,6 @@ import TestSupport
 
 @Suite("sealing")
 struct SealingTests {
-    @Test("reads are the same before and after sealing, and after a restart")
-    func sameEverywhere() throws {
-        let store = try TestStore()
-        // Given a conversation that is worth many blocks
-        try store.fill(5_000)
-        let before = try store.all()
-        #expect(before.map(\.text) == (1...5_000).map { TestStore.text($0) })
-        #expect(before.map(\.seq) == (1...5_000).map { Seq($0) })
-        // When all of it is sealed, more comes, and the store is opened again
-        try store.seal()
-        #expect(try store.all() == before)
-        let more = try store.post(["one more", "and another"]).compactMap(\.message)
-        #expect(try store.all() == before + more)
-        try store.reopen()
-        #expect(try store.all() == before + more)
-        // Then each page is the same, whatever its limit
-        #expect(try store.all(limit: 77) == before + more)
-        #expect(store.reports.lines == [])
-    }
-
     @Test("large tails are sealed by themselves, and the journal is cut", .aboutFiles)
     func byItself() throws {
         let store = try TestStore()

@@ -275,23 +275,6 @@ struct SyncTests {
         }
     }
 
-    @Test("a reader without a cursor gets all, and then nothing")
-    func fromStart() throws {
-        let store = try TestStore()
-        try store.fill(3_000)
-        try store.seal()
-        try store.post(["tail"])
-        for form in [SyncAnswer.Form.messages, .blocks] {
-            var model = SyncModel()
-            try model.sync(store, as: "alice", form: form, limitBytes: 16 << 20)
-            #expect(try model.messages.values.first == store.all())
-            // Again there is nothing
-            let answer = try store.store.changes(
-                since: .cursor(#require(model.cursor)), for: store.user("alice"), form: form, limitBytes: 1 << 20)
-            #expect(answer.isEmpty && !answer.more)
-        }
-    }
-
     @Test(
         "readers with small answers see everything once while others post and the sealer seals",
         arguments: UInt64(1)...12)
@@ -336,24 +319,6 @@ struct SyncTests {
             #expect(Set(model.messages.keys) == known)
         }
         #expect(store.reports.lines == [])
-    }
-
-    @Test("messages during a continued answer wait for the next sync")
-    func continuation() throws {
-        let store = try TestStore()
-        try store.fill(3_000)
-        try store.post(["x"], to: "@me")
-        let alice = try store.user("alice")
-        // Given the first of several answers
-        let first = try store.store.changes(since: .start, for: alice, form: .messages, limitBytes: 10_000)
-        #expect(first.more && first.cursor.continuation != nil)
-        // When more is posted and sealed
-        try store.fill(500, label: "later")
-        try store.seal()
-        // Then reading continues to the end, first of the requested part, then of the rest
-        var model = SyncModel()
-        try model.sync(store, as: "alice", limitBytes: 10_000)
-        #expect(model.messages.values.reduce(0) { $0 + $1.count } == 3_501)
     }
 
     @Test("a member who was removed and added again is not told that the group is gone, and gets all of it")

@@ -20,25 +20,6 @@ struct AdminTests {
         try person.run(["login", name, "--password-stdin"], input: password).code
     }
 
-    @Test(
-        "only an admin may: everybody else is refused with 77, and nothing is changed",
-        arguments: [
-            ["admin", "users"], ["admin", "sessions"], ["admin", "stats"], ["admin", "invite"], ["admin", "log"],
-            ["admin", "log", "-f"], ["admin", "log", "--audit"], ["admin", "user", "disable", "carol"],
-            ["admin", "user", "enable", "carol"], ["admin", "user", "promote", "bob"],
-            ["admin", "user", "demote", "alice"], ["admin", "user", "passwd", "carol", "--password-stdin"],
-            ["admin", "user", "add", "eve", "--password-stdin"],
-        ])
-    func refused(words: [String]) throws {
-        let world = try administered()
-        let outcome = try world.bob.run(words, input: Self.password)
-        #expect(outcome.code == 77 && isOneLine(outcome.errors) && outcome.bytes.isEmpty)
-        let users = try world.alice("admin", "users", "--json").objects()
-        #expect(users.filter { $0[bool: "admin"] == true }.map { $0[string: "name"] } == ["alice"])
-        #expect(users.count == 3 && users.allSatisfy { $0[bool: "disabled"] == false })
-        #expect(try world.carol("whoami").code == 0)
-    }
-
     @Test("an account is added, gets another password, becomes an admin and stops being one")
     func accounts() throws {
         let world = try administered()
@@ -67,34 +48,6 @@ struct AdminTests {
         try expect(world.alice.run(words, input: Self.password))
         #expect(try login("root", as: world.person("root")) == 0)
         #expect(try world.person("root")("admin", "users").lines.count == 5)
-    }
-
-    @Test("a disabled account's sessions and tokens end at once, requests that wait too; enabling brings none back")
-    func disabled() throws {
-        let world = try administered()
-        let token = try world.bob("token", "create", "--scope", "send:general", "--quiet").lines.last ?? ""
-        _ = try world.bob("sync")
-        let following = try world.bob.start(["log", "-f", "-n", "1", "--format", "%m"])
-        try world.alice.sends("before")
-        #expect(try following.line() == "before")
-        let waiting = try world.bob.start(["sync", "--wait", "60"])
-        try expect(world.alice("admin", "user", "disable", "bob"))
-        for process in [waiting, following] {
-            let end = process.finish()
-            #expect(end.code == 77 && isOneLine(end.errors))
-        }
-        #expect(try world.bob("whoami").code == 77)
-        #expect(try world.bob("send", "x").code == 77)
-        let robot = try RawRequest.send("GET", "/v1/whoami", to: world.url, token: token)
-        #expect(robot.status == 401)
-        #expect(try login("bob", as: world.bob) == 77)
-        let listed = try world.alice("admin", "users").lines.first { $0.hasPrefix("bob ") }
-        #expect(listed?.contains(" disabled ") == true)
-        // Enabled, only a new login helps
-        try expect(world.alice("admin", "user", "enable", "bob"))
-        #expect(try world.bob("whoami").code == 77)
-        #expect(try login("bob", as: world.bob) == 0)
-        #expect(try world.bob("whoami").code == 0)
     }
 
     @Test("all accounts, most recently seen first, with last visit and address; and everybody's sessions")

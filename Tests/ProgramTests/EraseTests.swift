@@ -150,20 +150,6 @@ struct EraseTests {
         #expect(try !world.alice("ls").output.contains(":  (erased)"))
     }
 
-    @Test("a message whose only edit was erased is not edited, in every form of the log")
-    func erasedEdit() throws {
-        try world.alice.sends("one")
-        try expect(world.alice("edit", "1", "two"))
-        #expect(try world.natterd("erase", "general", "2").code == 0)
-        for words in [[], ["--raw"], ["--unread"], ["--cursor-file", world.directory("seen")]] {
-            for _ in 0..<2 {
-                let messages = try world.bob.run(["log", "--json"] + words).objects().filter { $0[int: "seq"] == 1 }
-                #expect(messages.allSatisfy { $0[string: "text"] == "one" && $0[string: "edited"] == nil }, "\(words)")
-            }
-        }
-        #expect(try world.bob("log", "--raw").lines.first?.hasSuffix("alice: one") == true)
-    }
-
     @Test("a deleted message shows as deleted, erased or not")
     func deletedAndErased() throws {
         let world = try World()

@@ -176,18 +176,6 @@ struct FirstDayTests {
 
     // MARK: - On a terminal and with --json
 
-    @Test("tables fit into 30 columns")
-    func narrow() throws {
-        try world.bob.sends(String(repeating: "a long message ", count: 10))
-        try world.bob.sends("short", to: "@alice")
-        for words in [["ls"], ["users"], ["group"], ["token", "ls", "--sessions"]] {
-            let shown = try Screen.show(world.alice, words + ["--color", "never"], columns: 30)
-            #expect(shown.code == 0)
-            for line in shown.text.split(separator: "\n") { #expect(line.count <= 30, "\(line)") }
-        }
-        #expect(try Screen.show(world.alice, ["ls"], columns: 100).text.contains("a long message a long message"))
-    }
-
     @Test("an empty log says so on a terminal, and nothing in a pipe")
     func empty() throws {
         try expect(world.alice("log"))
@@ -196,18 +184,6 @@ struct FirstDayTests {
         let cat = ["NATTER_PAGER": "cat"]
         #expect(try Screen.show(world.alice, ["log", "--from", "bob"], environment: cat).text == "no messages match\n")
         #expect(try Screen.show(world.alice, ["log", "--unread"], environment: cat).text == "nothing new\n")
-    }
-
-    @Test("with --json an error is one object and nothing beside it")
-    func nothingBeside() throws {
-        try world.alice.sends("one")
-        try expect(world.alice("sync"))
-        let outcome = try world.alice.alone("log", "nix", "--json")
-        #expect(outcome.code == 67 && outcome.errors.split(separator: "\n").count == 1)
-        #expect(try JSON(parsing: outcome.errors)[object: "error"]?[string: "code"] == "no_such_conversation")
-        // A note about what was done stays
-        let good = try world.alice.alone("log", "--json")
-        #expect(good.code == 0 && good.errors.hasPrefix("natter: "))
     }
 
     @Test("an interrupted send --lines says how far it came, and how to continue")

@@ -66,7 +66,8 @@ struct LogTests {
             (["--since", "-2h"], "five six"), (["--until", "-2h"], "one two three four"),
             (["--since=-1d", "--from", "alice"], "five"), (["--since", "now"], ""),
             (["--around", "3", "-n", "3"], "two three four"), (["--around", "6", "-n", "3"], "four five six"),
-            (["--around", "1", "-n", "3"], "one two three"), (["--around", "3", "-n", "9"], "one two three four five six"),
+            (["--around", "1", "-n", "3"], "one two three"),
+            (["--around", "3", "-n", "9"], "one two three four five six"),
             (["--reverse", "--after", "2", "-n", "2"], "four three"), (["--before", "5", "-n", "2"], "three four"),
             (["--since", "@4000000000"], ""), (["--until", "@0"], ""),
         ] as [([String], String)])

@@ -227,29 +227,23 @@ struct SharedServeTests {
         }
         // What is right does not count.
         for number in 0..<11 { #expect(try login(World.password, number % 2).status == 200) }
-        let answers = Answers()
+        let answers = Shared<[Int]>([])
+        func count(_ status: Int) -> Int { answers.withLock { $0.count { $0 == status } } }
         DispatchQueue.concurrentPerform(iterations: 24) { number in
-            answers.add((try? login("wrong password", number % 2))?.status ?? 0)
+            let status = (try? login("wrong password", number % 2))?.status ?? 0
+            answers.withLock { $0.append(status) }
         }
-        for _ in 0..<100 where answers.count(401) < 10 {
-            answers.add(try login("wrong password", answers.count(401) % 2).status)
+        for _ in 0..<100 where count(401) < 10 {
+            let status = try login("wrong password", count(401) % 2).status
+            answers.withLock { $0.append(status) }
         }
-        #expect(answers.count(401) == 10 && answers.count(0) == 0)
+        #expect(count(401) == 10 && count(0) == 0)
         for number in 0..<2 {
             let refused = try login(World.password, number)
             let seconds = refused.header("retry-after").flatMap { Int($0) } ?? 0
             #expect(refused.status == 429 && seconds > 60 && seconds <= 300, "\(refused)")
             #expect(try login("wrong password", number, as: "bob").status == 401)
         }
-    }
-
-    private final class Answers: @unchecked Sendable {
-        // Unchecked: behind the lock.
-        private let lock = NSLock()
-        private var statuses: [Int] = []
-
-        func add(_ status: Int) { lock.withLock { statuses.append(status) } }
-        func count(_ status: Int) -> Int { lock.withLock { statuses.count { $0 == status } } }
     }
 
     private func copy(_ from: String, _ to: String) throws -> Outcome {
@@ -300,53 +294,6 @@ struct SharedServeTests {
         #expect(difference.code == 0, "\(difference.output)\(difference.errors)")
         let compared = try FileManager.default.subpathsOfDirectory(atPath: directory("back") + "/logs")
         #expect(compared.contains { $0.hasSuffix(".log") })
-    }
-
-    @Test("a copy into a database and at once out of it has the same files of logs, and the mark of the last run")
-    func copyThereAndBack() throws {
-        let world = try World()
-        try world.importGeneral(JSON.line(ts: 1_600_000_000_000, sender: "old", text: "in a log file"))
-        try world.alice.sends("one")
-        world.stopServing()
-        for (from, to) in [(world.data, uri), (uri, directory("back"))] {
-            let copied = try copy(from, to)
-            #expect(copied.code == 0, "\(copied.errors)")
-        }
-        let difference = try ChildProcess(
-            "/usr/bin/diff", ["-r", world.data + "/logs", directory("back") + "/logs"], environment: [:]
-        ).finish()
-        #expect(difference.code == 0, "\(difference.output)\(difference.errors)")
-        #expect(try #require(Files.bytes(directory("back") + "/logs/epoch")).count == 17)
-    }
-
-    @Test("what is erased, or not kept any more after a reload, goes at every server and in replicas")
-    func erasing() throws {
-        let (one, two) = (try serve("one"), try serve("two"))
-        let alice = try register("alice", at: one)
-        let bob = try register("bob", at: two)
-        let old = JSON.line(ts: 1_600_000_000_000, sender: "old", text: "long ago")
-        try old.write(toFile: directory("old.ndjson"), atomically: true, encoding: .utf8)
-        let imported = try command(["import", "--old", "general", directory("old.ndjson")], beside: "one")
-        #expect(imported.code == 0, "\(imported.errors)")
-        try alice.sends("first", "Xylophonkonzert", "third")
-        #expect(try bob.texts("log") == ["long ago", "first", "Xylophonkonzert", "third"])
-        let erased = try command(["erase", "general", "3", "--json"], beside: "one")
-        #expect(try erased.objects().first?[int: "erased"] == 1, "\(erased.errors)")
-        let log = try bob.run(["log", "--raw", "--json"]).objects()
-        #expect(log.map { $0[string: "text"] } == ["long ago", "first", "", "third"])
-        #expect(try bob.run(["verify"]).code == 0)
-        // Only one of them is told to keep less.
-        try "retain = 365d\n".write(toFile: directory("one/natterd.conf"), atomically: true, encoding: .utf8)
-        one.process.signal(SIGHUP)
-        try eventually("old messages are gone at the other server") {
-            try command(["export", "general"], beside: "two").lines.count == 3
-        }
-        for server in [one, two] { #expect(server.stop().code == 0) }
-        // Without a server, too
-        let user = try command(["user", "erase", "alice", "--json"], beside: "two")
-        #expect(try user.objects().first?[int: "erased"] == 2, "\(user.errors)")
-        let fsck = try command(["fsck"], beside: "one")
-        #expect(fsck.code == 0 && fsck.output.isEmpty, "\(fsck.output)\(fsck.errors)")
     }
 
     @Test(
@@ -403,44 +350,6 @@ struct SharedServeTests {
         #expect(try Daemon.run(["fsck"] + place, home: directory.path).code == 0)
     }
 
-    @Test("a copy that ended in the middle is not served, and can be repeated", arguments: [true, false])
-    func unfinished(isToDatabase: Bool) throws {
-        let world = try World()
-        let lines = (1...1_500).map { JSON.line(ts: 1_600_000_000_000 + $0, sender: "old", text: "message \($0)") }
-        try world.importGeneral(lines.joined())
-        world.stopServing()
-        #expect(try world.natterd("erase", "general", "7").code == 0)
-        if !isToDatabase { #expect(try copy(world.data, uri).code == 0) }
-        // The log files come last, and one of them is hidden.
-        let logs = try FileManager.default.subpathsOfDirectory(atPath: world.data + "/logs")
-        let log = world.data + "/logs/" + (try #require(logs.first { $0.hasSuffix(".log") }))
-        func hide(_ isHidden: Bool) throws {
-            if isToDatabase {
-                try FileManager.default.moveItem(
-                    atPath: isHidden ? log : log + "x", toPath: isHidden ? log + "x" : log)
-            } else {
-                let path = isHidden ? "path||'x'" : "rtrim(path,'x')"
-                try PostgresCluster.shared().query("UPDATE log_file SET path=\(path)", in: uri)
-            }
-        }
-        let (from, to) = isToDatabase ? (world.data, uri) : (uri, directory("back"))
-        let place = isToDatabase ? ["--data", directory("cache"), "--store", uri] : ["--data", to]
-
-        try hide(true)
-        #expect(try copy(from, to).code == 74)
-        for command in [["serve", "--listen", "127.0.0.1:0"], ["user", "list"]] {
-            let refused = try Daemon.run(command + place, home: directory.path)
-            #expect(refused.code == 74 && refused.errors.contains("'natterd copy'"), "\(refused.errors)")
-        }
-        try hide(false)
-        let copied = try copy(from, to)
-        #expect(copied.code == 0, "\(copied.errors)")
-        let fsck = try Daemon.run(["fsck"] + place, home: directory.path)
-        #expect(fsck.code == 0, "\(fsck.output)\(fsck.errors)")
-        let export = try Daemon.run(["export", "general"] + place, home: directory.path)
-        #expect(export.lines.count == 1_500 && !export.output.contains("\"message 7\""), "\(export.errors)")
-    }
-
     @Test(
         "a server that runs says so and ends with 78 when a newer natterd has changed the tables, or written what it does not know",
         arguments: [
@@ -480,17 +389,5 @@ struct SharedServeTests {
         #expect(one.process.finish().code == 78)
         let log = Files.text("\(directory("one")).log") ?? ""
         #expect(log.contains("write_failed") && log.contains("another store"), "\(log)")
-    }
-
-    @Test("a database that can't be reached ends with 69, a password in the URI with 64")
-    func refused() throws {
-        for (uri, code) in [
-            ("postgresql:///natter?host=\(directory.path)", Int32(69)), ("postgresql://natterd:secret@db/natter", 64),
-            ("postgresql://db/natter?sslpassword=secret", 64),
-        ] {
-            let end = try Daemon.run(
-                ["serve", "--data", directory("none"), "--store", uri, "--listen", "127.0.0.1:0"], home: directory.path)
-            #expect(end.code == code && !end.errors.contains("secret"), "\(end.errors)")
-        }
     }
 }

@@ -56,34 +56,6 @@ struct TLSTests {
         #expect(daemon.finish().code == 0)
     }
 
-    @Test("a certificate for another name, and an expired one, are refused: 69")
-    func refused() throws {
-        let world = try secureWorld()
-        let port = try #require(world.url.split(separator: ":").last)
-        // 127.0.0.2 is this machine, too, but no name of it.
-        world.stopServing()
-        try world.serve(["--listen", "127.0.0.2:0", "--tls-cert", world.certificate, "--tls-key", world.key])
-        #expect(world.url.hasPrefix("https://127.0.0.2:") && port != "0")
-        let other = try world.alice("whoami", "--ca-file", world.certificate)
-        #expect(other.code == 69 && other.errors.contains("mismatch") && isOneLine(other.errors))
-        world.stopServing()
-        // Made again by its key, to end before it begins.
-        let request = world.directory("request")
-        let names = try world.directory.write("names", "subjectAltName=IP:127.0.0.1")
-        try Self.openssl(["req", "-new", "-key", world.key, "-subj", "/CN=x", "-out", request])
-        try Self.openssl(
-            ["x509", "-req", "-in", request, "-signkey", world.key, "-days", "-1", "-extfile", names]
-                + ["-out", world.certificate])
-        try world.serve(["--tls-cert", world.certificate, "--tls-key", world.key])
-        let expired = try world.alice("whoami", "--ca-file", world.certificate)
-        #expect(expired.code == 69 && expired.errors.contains("expired") && isOneLine(expired.errors))
-        #expect(try #require(Files.text(world.data + ".log")).contains(" warning certificate_expires "))
-        let metrics = try ChildProcess("/usr/bin/curl", ["-fsSk", "\(world.url)/metrics"], environment: [:]).finish()
-        let end = try #require(metrics.lines.first { $0.hasPrefix("natter_certificate_expires_seconds ") })
-        let seconds = try #require(Double(end.split(separator: " ")[1]))
-        #expect(seconds > 1_500_000_000 && seconds < Date().timeIntervalSince1970)
-    }
-
     @Test("what --queue and wrap keep waits while the certificate is not verified, and goes out once it is")
     func waiting() throws {
         let world = try secureWorld()
@@ -265,44 +237,6 @@ struct TLSTests {
         #expect(try !offers("-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA256"))
     }
 
-    @Test("two hundred readers wait over TLS, and each gets the message")
-    func readers() throws {
-        let world = try secureWorld()
-        let token = try world.bob.token()
-        let script = """
-            import socket, ssl, sys
-            port, token, ca = int(sys.argv[1]), sys.argv[2], sys.argv[3]
-            context = ssl.create_default_context(cafile=ca)
-            def get(connection, target):
-                connection.sendall(f"GET {target} HTTP/1.1\\r\\nHost: localhost\\r\\nAuthorization: Bearer {token}\\r\\n\\r\\n".encode())
-            def answer(connection):
-                data = b""
-                while b'"type":"end"' not in data:
-                    piece = connection.recv(65536)
-                    if not piece: sys.exit("cut: %r" % data)
-                    data += piece
-                return data
-            readers = []
-            for _ in range(200):
-                raw = socket.create_connection(("127.0.0.1", port))
-                raw.settimeout(60)
-                readers.append(context.wrap_socket(raw, server_hostname="127.0.0.1"))
-            get(readers[0], "/v1/sync?cursor=now")
-            cursor = answer(readers[0]).decode().split("Natter-Cursor: ")[1].split("\\r\\n")[0]
-            for reader in readers: get(reader, f"/v1/sync?cursor={cursor}&wait=60")
-            print("waiting", flush=True)
-            print(sum(b"the news" in answer(reader) for reader in readers))
-            """
-        let file = try world.directory.write("readers.py", script)
-        let port = try #require(world.url.split(separator: ":").last)
-        let readers = try ChildProcess(
-            "/usr/bin/python3", [file, String(port), token, world.certificate], environment: [:])
-        #expect(try readers.line() == "waiting")
-        #expect(try world.alice("send", "the news", "--ca-file", world.certificate).code == 0)
-        #expect(try readers.line() == "200")
-        #expect(readers.finish().code == 0)
-    }
-
     @Test("the doctor tells of a certificate that ends soon")
     func doctor() throws {
         let world = try World(isServing: false)
@@ -316,39 +250,9 @@ struct TLSTests {
             world.stopServing()
         }
     }
-
-    @Test("the log has connections, requests, and messages by conversation and number, but no secret")
-    func log() throws {
-        let world = try secureWorld(["--log-level", "debug"])
-        let trusting = ["--ca-file", world.certificate]
-        #expect(try world.alice.run(["send", "a very private text"] + trusting).code == 0)
-        #expect(try world.alice.run(["pm", "bob", "psst, another"] + trusting).code == 0)
-        let lines = World.Input.bytes(Array("first of many\nsecond of many\n".utf8))
-        #expect(try world.alice.run(["send", "--lines"] + trusting, input: lines).code == 0)
-        #expect(try world.bob.run(["log", "--verbose"] + trusting).code == 0)
-        #expect(try world.bob.run(["search", "xyzzy", "--verbose"] + trusting).code == 1)
-        let token = try world.bob.token()
-        // Plain HTTP gets no answer there, and its token stands in no log.
-        #expect(throws: Failure.self) {
-            try RawRequest.send("GET", "/v1/whoami", to: world.url, token: token)
-        }
-        world.stopServing()
-        let log = try #require(Files.text(world.data + ".log"))
-        for secret in ["private", "psst", "of many", "xyzzy", World.password, token, try world.alice.token()] {
-            #expect(!log.contains(secret), "\(secret)")
-        }
-        for wanted in [
-            " debug connected address=127.0.0.1", " debug disconnected address=127.0.0.1 requests=",
-            "method=POST target=/v1/messages status=201", "accepted=general/1", "accepted=@bob/1",
-            "accepted=general/2-3", "sent=", "general/1-3", "note=alice", " info certificate file=",
-            "reason=\"no TLS handshake\"",
-        ] { #expect(log.contains(wanted), "\(wanted)") }
-    }
 }
 
 extension World {
-    typealias Input = ChildProcess.Stream
-
     var certificate: String { directory("data/tls-cert.pem") }
     var key: String { directory("data/tls-key.pem") }
 }

@@ -157,45 +157,6 @@ struct TokenTests {
         #expect(try world.alice("token", "ls", "--json").objects().isEmpty)
     }
 
-    @Test("a token that has expired, or was revoked, is good for nothing; a password changes nothing")
-    func ends() throws {
-        let brief = try token("--scope", "send:general", "--expires", "3s")
-        var outcome = try robot(brief, ["send", "early"])
-        try eventually("the token's expiry") {
-            outcome = try robot(brief, ["send", "late"])
-            return outcome.code != 0
-        }
-        #expect(outcome.code == 77 && isOneLine(outcome.errors))
-        let lasting = try token("--scope", "send:general")
-        let passwords = Array("\(World.password)\nanother good one\n".utf8)
-        #expect(try world.alice.run(["passwd", "--password-stdin"], input: .bytes(passwords)).code == 0)
-        #expect(try robot(lasting, ["send", "still"]).code == 0)
-        let id = try #require(try tokens().last?[string: "id"])
-        // Others cannot
-        #expect(try world.bob("token", "revoke", id).code == 67)
-        #expect(try robot(lasting, ["send", "yet"]).code == 0)
-        try expect(world.alice("token", "revoke", id))
-        let revoked = try robot(lasting, ["send", "no more"])
-        #expect(revoked.code == 77 && isOneLine(revoked.errors))
-        #expect(try world.alice.texts("log").suffix(2) == ["still", "yet"])
-    }
-
-    @Test("sessions are listed, and ended one by one")
-    func sessions() throws {
-        let elsewhere = world.person("elsewhere")
-        let password = Array("\(World.password)\n".utf8)
-        #expect(try elsewhere.run(["login", "alice", "--password-stdin"], input: .bytes(password)).code == 0)
-        let sessions = try tokens("--sessions")
-        #expect(sessions.count == 2 && sessions.first?[bool: "current"] == true)
-        let other = try #require(sessions.last?[string: "id"])
-        #expect(try elsewhere("whoami").code == 0)
-        // A session is no token
-        #expect(try world.alice("token", "revoke", other).code == 67)
-        try expect(world.alice("token", "revoke", "--session", other))
-        #expect(try elsewhere("whoami").code == 77)
-        #expect(try world.alice("token", "ls", "--sessions").lines.count == 1)
-    }
-
     @Test(
         "an impossible request is refused in one line",
         arguments: [

@@ -12,57 +12,6 @@ import TestSupport
 
 @Suite("What may happen to a replica")
 struct FaultTests {
-    @Test("a crash at any call to the disk loses and repeats nothing", arguments: 0..<4)
-    func crash(part: Int) throws {
-        // Given a server with messages that go to log files and to tails
-        let server = try TestStore(users: ["alice", "bob"])
-        let filling = String(repeating: "some text to fill a block with, ", count: 20)
-        func grow(_ round: Int) throws {
-            try server.mustPost((0..<140).map { "\(round) \($0) \(filling)\($0 &* 7_919)" }, to: "general", by: "alice")
-            try server.seal("general", as: "alice")
-            try server.mustPost((0..<70).map { "\(round) \($0) \(filling)\($0 &* 104_729)" }, to: "@bob", by: "alice")
-            try server.mustPost(["\(round)"], to: "general", by: "alice")
-        }
-        try grow(0)
-        let first = try server.answer(nil, for: "alice")
-        try grow(1)
-        var limit = part
-        var isCrashing = true
-        while isCrashing {
-            // When a process dies in its first sync, another in the one after, and a third comes through
-            let disk = SimulatedDisk(clock: SystemClock(), records: false)
-            let location = ReplicaLocation(home: "/home", store: server.store.id, user: "alice")
-            var count = 0
-            for attempt in 0..<2 {
-                disk.set(fault: DiskFault(DiskFault.changes, number: limit + 1, code: 5, lasts: true))
-                let writer = ReplicaWriter(location, disk: disk, portionBytes: 30_000)
-                do {
-                    let start = try writer.start()
-                    writer.begin(from: start)
-                    let frames =
-                        try attempt == 0 && start.cursor == nil ? first : server.answer(start.cursor, for: "alice")
-                    for frame in frames { try writer.apply(frame) }
-                } catch let error as ReplicaError {
-                    guard disk.hasFailed else { throw error }
-                }
-                count += writer.report.messageCount
-                isCrashing = disk.hasFailed
-            }
-            disk.set(fault: nil)
-            func number(_ all: [String: [Message]]) -> Int { all.values.reduce(0) { $0 + $1.count } }
-            let isThere = try Replica.open(at: location, disk: disk) != nil
-            let before = isThere ? number(try contents(location, disk: disk)) : 0
-            let news = try server.sync("alice", location, disk: disk).messageCount
-            // Then every message is there once, and was new once, unless its process died as it committed
-            let expected = try server.export(for: "alice")
-            #expect(try contents(location, disk: disk) == expected, "after \(limit) calls")
-            #expect(count <= before && news == number(expected) - before, "after \(limit) calls")
-            // And it continues
-            limit += 4
-        }
-        #expect(limit > 40)
-    }
-
     @Test(
         "a server restored from a backup: differing messages are set aside, and fetched again",
         arguments: [false, true])

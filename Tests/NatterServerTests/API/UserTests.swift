@@ -130,26 +130,6 @@ struct UserTests {
         #expect(try Set(names(client.get("/v1/users", ["q": query]))) == Set(expected))
     }
 
-    @Test("the list goes by name; one goes on after any of them, page by page", arguments: [1, 2, 3, 7, 1_000])
-    func pages(limit: Int) throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
-        for name in ["Bob", "carol", "\u{E9}ve", "Маша", "1st", "Zoe"] { try server.account(name) }
-        let all = try names(alice.get("/v1/users"))
-        #expect(all.count == 7)
-        var found: [String] = []
-        var after = ""
-        while true {
-            let page = try alice.get("/v1/users", ["limit": String(limit), "after": after]).decode(UserList.self)
-            #expect(page.users.count <= limit)
-            found += page.users.map(\.name)
-            guard page.more else { break }
-            after = try #require(page.next)
-        }
-        #expect(found == all)
-        #expect(try names(alice.get("/v1/users", ["after": all[2].uppercased()])) == Array(all[3...]))
-    }
-
     @Test("online is 1 or 0", arguments: [("1", "200"), ("0", "200"), ("true", "200"), ("yes", "400 bad_request")])
     func flag(value: String, outcome: String) throws {
         let server = try TestServer()

@@ -346,26 +346,6 @@ struct WaitTests {
         #expect(later.dropFirst().first?["unread"] == 0)
     }
 
-    @Test("one message answers two hundred who wait")
-    func manyWaiters() throws {
-        let server = try TestServer()
-        let alice = try server.account("alice")
-        let connections = try (0..<200).map { _ in try RawClient(port: server.port) }
-        for connection in connections {
-            connection.send(
-                "GET \(WaitTests.page)?after=0&wait=60 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(alice.token ?? "")\r\n\r\n"
-            )
-        }
-        try server.untilWaiting(200)
-        let time = try ContinuousClock().measure { () throws in
-            _ = try alice.say("wake up")
-            for connection in connections {
-                #expect(try connection.answer().decode(MessageList.self).messages.map(\.text) == ["wake up"])
-            }
-        }
-        #expect(time < .seconds(40))
-    }
-
     @Test(
         "the time to wait is a number of seconds from 0; above 60 it counts as 60",
         arguments: [
