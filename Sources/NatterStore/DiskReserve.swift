@@ -140,5 +140,5 @@ extension Store {
     }
 
     /// Gives a part of what the database does not use back to the disk. Call it from time to time.
-    public func giveBack() { try? upkeep { _ = try $0.engine.giveBack() } }
+    public func giveBack() { if !isShared { try? upkeep { _ = try $0.engine.giveBack() } } }
 }

@@ -157,7 +157,7 @@ struct DiskFaultTests {
                 var text = ""
                 while text.utf8.count < textBytes { text += String(generator.next(), radix: 36) }
                 let message = NewMessage(conversation: "general", text: text, key: nil)
-                guard let refusal = try driver.post([message], by: alice).first?.refusal else { continue }
+                guard case .refused(let refusal)? = try driver.post([message], by: alice).first else { continue }
                 #expect(refusal == .diskFull)
                 return taken * textBytes
             }

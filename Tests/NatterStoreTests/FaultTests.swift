@@ -163,6 +163,7 @@ struct FaultTests {
         let database = try Connection(path: store.directory + "/store.db", role: .writer)
         for sql in ["PRAGMA journal_mode=DELETE", "PRAGMA auto_vacuum=NONE", "VACUUM"] { try database.execute(sql) }
         try store.reopen()
+        _ = try store.user("alice")
         disk.set(freeBytes: DiskReserve.keptBytes)
         #expect(try store.post(["a"]).first?.refusal == .diskFull)
         // When the journal leaves pages free
