@@ -159,17 +159,6 @@ struct ForeignImportTests {
         #expect(try world.natterd("export", "new").code == 67)
     }
 
-    @Test("telegram: a chat that names nobody is settled, and a time beyond all clocks is counted")
-    func strangeTelegram() throws {
-        let export = """
-            {"type": "personal_chat", "id": 7, "messages": [{"id": 1, "type": "service"},
-            {"id": 2, "type": "message", "text": "when?", "date_unixtime": "\(Int64.min)"}]}
-            """
-        let outcome = try take("telegram", "-", input: .bytes(Array(export.utf8)))
-        #expect(outcome.code == 0, "\(outcome.errors)")
-        #expect(try skipped(outcome) == ["service": 1, "without_time": 1])
-    }
-
     @Test("mbox: names, subjects, character sets, parts, answers; and our own mail comes back as it was")
     func mail() throws {
         let outcome = try take("mbox", sample("mbox/mail.mbox"))
@@ -217,65 +206,6 @@ struct ForeignImportTests {
         #expect(try skipped(weechat) == ["events": 3])
     }
 
-    /// Makes a zip file of these members, in this order.
-    private func zip(_ members: [(name: String, text: String)], _ name: String = "some.zip") throws -> String {
-        let path = world.directory(name)
-        let script =
-            "import sys, zipfile\nwith zipfile.ZipFile(sys.argv[1], 'w') as z:\n"
-            + " for m in sys.stdin.buffer.read().split(b'\\x1e'):\n  z.writestr(*m.decode().split('\\x1f'))"
-        let input = members.map { "\($0.name)\u{1F}\($0.text)" }.joined(separator: "\u{1E}")
-        let made = try ChildProcess(
-            "/usr/bin/python3", ["-c", script, path], environment: [:], input: .bytes(Array(input.utf8))
-        ).finish()
-        #expect(made.code == 0, "\(made.errors)")
-        return path
-    }
-
-    @Test("a text that begins with a combining mark is kept, and so is one with an escape before a mark")
-    func leadingMarks() throws {
-        let log = try world.directory.write(
-            "marks.log", "--- Log opened Tue Nov 14 22:12:00 2023\n22:13 < alice> \u{308}a\n22:13 < alice> b\n")
-        #expect(try take("irssi", log).code == 0)
-        #expect(
-            try history("marks") == ["1699999980000 alice: \u{308}a", "1699999980000 alice: b"])
-        // 64 KB of letters of flags, which took 0.5 s.
-        let flags = String(repeating: "\u{1F1E6}", count: 16_000)
-        let texts = [
-            "&lt;\u{308} &amp;lt; &gt;&x;&", "<https://example.org|a>\u{308}", "<@U1> " + flags, "<!\(flags)>",
-        ]
-        let items = texts.enumerated().map {
-            #"{"type":"message","user":"U1","ts":"170000000\#($0).0","text":"\#($1)"}"#
-        }
-        let slack = try zip([
-            ("users.json", #"[{"id":"U1","name":"al"}]"#),
-            ("slack/2023-11-14.json", "[\(items.joined(separator: ","))]"),
-        ])
-        #expect(try take("slack", slack).code == 0)
-        #expect(
-            try history("slack") == [
-                "1700000000000 al: <\u{308} &lt; >&x;&", "1700000001000 al: a (https://example.org)\u{308}",
-                "1700000002000 al: @al " + flags, "1700000003000 al: @" + flags,
-            ])
-    }
-
-    @Test(
-        "whatsapp: days before months or after them, clocks of 12 and 24 hours, lines that go on",
-        arguments: [
-            "14/11/2023, 22:13 - ", "11/14/23, 10:13 PM - ", "[14.11.23, 22:13:00] ", "\u{200E}[2023-11-14, 22:13:00] ",
-            "11/14/23, 10:13\u{202F}PM - ", "14/11/2023, 10:13 p. m. - ", "14/11/2023, 10:13\u{A0}p.\u{A0}m. - ",
-            "[14/11/23, 10:13:00\u{202F}p.\u{202F}m.] ",
-        ])
-    func whatsApp(start: String) throws {
-        let text =
-            "\(start)Alice: one\ntwo\n\n\(start)Bob B: three: four\n\(start)Bob B: <Media omitted>\n\(start)Alice left\n"
-        let file = try world.directory.write("WhatsApp Chat with Us.txt", text)
-        let outcome = try take("whatsapp", file)
-        #expect(outcome.code == 0, "\(outcome.errors)")
-        #expect(
-            try history("Us") == ["1699999980000 Alice: one\ntwo\n", "1699999980000 Bob B: three: four"])
-        #expect(try skipped(outcome) == ["files": 1, "events": 1])
-    }
-
     @Test("a line full of combining marks takes no minutes, and keeps each of them", arguments: ["whatsapp", "mbox"])
     func marks(format: String) throws {
         let run = String(repeating: "\u{301}\u{316}", count: 15_000)
@@ -298,89 +228,6 @@ struct ForeignImportTests {
         #expect(outcome.code == 0, "\(outcome.code) \(outcome.errors.prefix(300))")
         let kept = try history("Us").first ?? ""
         #expect(kept.unicodeScalars.filter { $0 == "\u{301}" }.count == 15_000)
-    }
-
-    @Test(
-        "a mail full of beginnings without an end takes no minutes",
-        arguments: [
-            // In parts, because each argument is printed.
-            ("Subject: ", "=?a ", 75_000, "\n\nend"),
-            ("Content-Type: text/html\n\nbegin<br>", "<style>\n<script>", 20_000, "<!-- -->end"),
-            ("Content-Type: text/html\n\nx", "<", 300_000, "end"), ("\nend", "\n", 900_000, ""),
-            ("Content-Type: text/html\n\nx", "< ", 300_000, "> end"), ("From: ", "=?a ", 75_000, "\n\nend"),
-        ])
-    func unclosed(beginning: String, piece: String, count: Int, rest: String) throws {
-        let mail = beginning + String(repeating: piece, count: count) + rest
-        let text =
-            "From a@b Tue Nov 14 22:13:00 2023\nDate: Tue, 14 Nov 2023 22:13:00 +0000\nFrom: Alice <a@b>\n\(mail)\n"
-        let file = try world.directory.write("Us.mbox", text)
-        // The command is given 8 s of processor time. 50 KB of such headers took 36 s.
-        let outcome = try ChildProcess(
-            "/bin/sh",
-            [
-                "-c", "ulimit -t 8; exec \"$0\" \"$@\"", Programs.path("natterd"), "--data", world.data, "import",
-                "--json", "--from", "mbox", file,
-            ], environment: World.store(of: world.data).merging(["HOME": world.directory.path, "TZ": "UTC"]) { $1 }
-        ).finish()
-        #expect(outcome.code == 0, "\(outcome.code) \(outcome.errors.prefix(300))")
-        #expect(try history("Us").last?.hasSuffix("end") == true)
-    }
-
-    @Test("the text of HTML: without tags, styles and scripts, and with what stands behind the last tag")
-    func html() throws {
-        let mail = """
-            From a@b Tue Nov 14 22:13:00 2023
-            Date: Tue, 14 Nov 2023 22:13:00 +0000
-            From: =?UTF-8?Q?J=C3=B6rg?= <a@b>
-            Subject: =?utf-8?b?0J/RgNC4?=  =?utf-8?q?_x?= =?odd =?
-            Content-Type: text/html; charset=utf-8
-
-            <STYLE>p { }</STYLE><p>one &lt; two &#252;&#xFC;&#39; &amp;lt; &x; &#x110000; &</p><script>x</script><b>three</b> four
-            """
-        let file = try world.directory.write("h.mbox", mail + "\n")
-        #expect(try take("mbox", file).code == 0)
-        #expect(
-            try history("h") == [
-                "1699999980000 Jörg: При x =?odd =?\n\none < two üü' &lt; &x; \u{FFFD} &\nthree four"
-            ])
-    }
-
-    @Test(
-        "whatsapp: the chat in a zip file is found among texts that were sent in it",
-        arguments: ["_chat.txt", "WhatsApp Chat with Us.txt", "Chat de WhatsApp con Us.txt", "x/us.txt"])
-    func whatsAppZip(member: String) throws {
-        let chat = "14/11/2023, 22:13 - Alice: one\n14/11/2023, 22:14 - Bob: two\n"
-        let attached = member.hasPrefix("x/") ? [] : [("00000001-notes.txt", "14/11/2023, 22:13 - Mallory: no\n")]
-        let file = try zip(attached + [(member, chat), ("zzz.txt", "nothing\n")], "WhatsApp Chat - Us.zip")
-        #expect(try take("whatsapp", "ours", file).code == 0)
-        #expect(try history("ours") == ["1699999980000 Alice: one", "1700000040000 Bob: two"])
-    }
-
-    @Test("of several exports in one zip file the first is taken, and the others are counted")
-    func severalExports() throws {
-        func export(_ name: String) -> String {
-            #"{"name":"\#(name)","type":"private_group","id":1,"messages":[{"id":1,"type":"message","#
-                + #""date":"2023-11-14T22:13:00","date_unixtime":"1699999980","from":"al","text":"of \#(name)"}]}"#
-        }
-        let telegram = try zip(
-            [("files/my-result.json", "{}"), ("a/result.json", export("A")), ("b/result.json", export("B"))], "two.zip")
-        let taken = try take("telegram", telegram)
-        #expect(try taken.code == 0 && history("A") == ["1699999980000 al: of A"], "\(taken)")
-        #expect(try skipped(taken) == ["further_exports": 1])
-        let line = "14/11/2023, 22:13 - Alice: one\n"
-        let chats = try zip([("WhatsApp Chat with X.txt", line), ("WhatsApp Chat with Y.txt", line)], "chats.zip")
-        let first = try take("whatsapp", "X", chats)
-        #expect(try first.code == 0 && history("X").count == 1 && skipped(first) == ["further_exports": 1], "\(first)")
-    }
-
-    @Test("the sample of whatsapp")
-    func whatsAppSample() throws {
-        #expect(try take("whatsapp", sample("whatsapp/WhatsApp Chat with Family.txt")).code == 0)
-        #expect(
-            try history("Family") == [
-                "1699999980000 Alice: Hello all", "1700000040000 Маша: first line\nsecond: line\n\nfourth line",
-                "1700035320000 Bob Baker: see you at 10:30 - or later",
-            ])
     }
 
     @Test(

@@ -81,11 +81,13 @@ def codec(label):
     elif match := re.fullmatch(r'(?:x-)?(?:cs)?(?:cp|ibm|windows|win|dos|ms)[-_]?(\d+)', name):
         name = OTHERS.get('cp' + match[1], 'cp' + match[1])
     try:
+        # Refuses what is no character set, such as base64.
+        b'-'.decode(name, 'replace')
         found = codecs.lookup(name)
     except (LookupError, ValueError):
         return None
-    # Not base64 and the like, and none whose work grows faster than the text.
-    return found if found._is_text_encoding and found.name not in ('idna', 'punycode', 'unicode_escape') else None
+    # Their work grows faster than the text, or they undo what was never done.
+    return None if found.name in ('punycode', 'unicode_escape', 'raw_unicode_escape') else found
 
 
 def is_single_byte(found):
