@@ -12,12 +12,17 @@ struct ConverterTests {
     private let line =
         #"{"conversation":"ops","seq":7,"ts":1700000000000,"sender":"al","text":"one"}"# + "\n"
 
+    /// Copies a program by another process: this one starts others meanwhile, and they would hold it open for a moment, so that
+    /// nobody could run it.
+    private func install(_ source: String, as path: String) throws {
+        let outcome = try ChildProcess("/usr/bin/install", ["-D", "-m", "755", source, path], environment: [:]).finish()
+        #expect(outcome.code == 0, "\(outcome)")
+    }
+
     /// Makes a converter on `PATH` of this script.
     private func converter(_ script: String, _ format: String = "test", in place: String = "bin") throws {
-        try FileManager.default.createDirectory(
-            atPath: world.directory(place), withIntermediateDirectories: true)
-        let path = try world.directory.write("\(place)/natter-import-\(format)", script)
-        #expect(chmod(path, 0o755) == 0)
+        try install(
+            world.directory.write("script", script), as: world.directory("\(place)/natter-import-\(format)"))
     }
 
     private func take(
@@ -60,12 +65,9 @@ struct ConverterTests {
     @Test("it is found beside the program, whose links are resolved, then on PATH; a format is a word")
     func places() throws {
         let (prefix, own) = (world.directory("prefix"), world.directory("own"))
-        for place in [prefix + "/bin", own] {
-            try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: true)
-        }
         let program = prefix + "/bin/natterd"
-        try FileManager.default.copyItem(
-            atPath: URL(filePath: Programs.path("natterd")).resolvingSymlinksInPath().path, toPath: program)
+        try install(Programs.path("natterd"), as: program)
+        try FileManager.default.createDirectory(atPath: own, withIntermediateDirectories: true)
         try FileManager.default.createSymbolicLink(atPath: own + "/natterd", withDestinationPath: program)
         func script(_ text: String) -> String {
             "#!/bin/sh\necho '\(line.replacing("one", with: text).dropLast())'\n"
