@@ -96,7 +96,6 @@ test: packages compiler $(corpus)
 	mandoc -T lint -W warning .build/man/*
 	scripts/check/hardened $(programs)/natterd
 	scripts/check/run-tests
-	@$(if $(corpus),,echo "make test: left out the tests of a large conversation; NATTER_CORPUS=FILE names one")
 # The tests of the page wait most of the time, so others run beside them. Each of the counts needs one processor.
 	$(MAKE) -j2 --output-sync=line check-page check-converters check-openapi check-examples fuzz
 	$(MAKE) -j2 --output-sync=line check-counts check-growth

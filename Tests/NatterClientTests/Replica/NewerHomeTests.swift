@@ -42,7 +42,7 @@ struct NewerHomeTests {
         try take(1, in: "outbox.db")
         for words in [["send", "--queue", "two"], ["send", "--queue", "--offline", "two"], ["outbox", "ls"]] {
             let outcome = alice.run(words)
-            #expect(outcome.code == 78 && outcome.output.isEmpty, "\(words): \(outcome)")
+            #expect(outcome.code == 74 && outcome.output.isEmpty, "\(words): \(outcome)")
             #expect(outcome.errors.contains("was made by a newer natter"), "\(words): \(outcome)")
         }
         try take(-1, in: "outbox.db")
