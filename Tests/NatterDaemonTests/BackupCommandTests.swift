@@ -1,7 +1,9 @@
 import Testing
 import TestSupport
 
-@Suite("natterd backup, restore and fsck", .enabled(if: !PostgresCluster.servesTests))
+@Suite(
+    "natterd backup, restore and fsck",
+    .enabled(if: !PostgresCluster.servesTests, "a store in PostgreSQL has no such files"))
 struct BackupCommandTests {
     /// A store with one message, and `natterd` for it.
     private func store() throws -> (directory: TemporaryDirectory, data: String) {

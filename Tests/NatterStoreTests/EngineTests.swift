@@ -41,7 +41,9 @@ enum TestEngine: String, CustomTestStringConvertible, CaseIterable {
 
 extension Trait where Self == ConditionTrait {
     /// For a test that looks into files, which a store in PostgreSQL does not have.
-    static var aboutFiles: Self { .enabled(if: !PostgresCluster.servesTests) }
+    static var aboutFiles: Self {
+        .enabled(if: !PostgresCluster.servesTests, "a store in PostgreSQL has no such files")
+    }
 }
 
 @Suite("every engine")

@@ -282,7 +282,9 @@ struct FileTests {
         }
     }
 
-    @Test("a database that can't be opened: what the system says", .enabled(if: !PostgresCluster.servesTests))
+    @Test(
+        "a database that can't be opened: what the system says",
+        .enabled(if: !PostgresCluster.servesTests, "a store in PostgreSQL has no such files"))
     func unopenedDatabase() throws {
         let world = try World()
         world.stopServing()
@@ -293,7 +295,9 @@ struct FileTests {
         #expect(outcome.code == 74 && outcome.errors.contains("symbolic links"), "\(outcome)")
     }
 
-    @Test("a database that a repair may not open is not replaced", .enabled(if: !PostgresCluster.servesTests))
+    @Test(
+        "a database that a repair may not open is not replaced",
+        .enabled(if: !PostgresCluster.servesTests, "a store in PostgreSQL has no such files"))
     func foreignDatabase() throws {
         let world = try World()
         try world.alice.sends("one")

@@ -10,7 +10,7 @@ internal import ServerSupport
 internal import Testing
 internal import TestSupport
 
-@Suite("damaged blocks", .enabled(if: !PostgresCluster.servesTests))
+@Suite("damaged blocks", .enabled(if: !PostgresCluster.servesTests, "a store in PostgreSQL has no such files"))
 struct DamageTests {
     /// A store with long conversations `general` and `@bob`, the second block of `general` damaged.
     private struct Damaged {
