@@ -304,7 +304,7 @@ struct BulkTests {
 
     @Test("an account sends so many bulks at a time; a further one is told to come again, and others are not concerned")
     func sixteen() throws {
-        let room = SpoolRoom(SpoolLimits())
+        let room = SpoolRoom(SpoolLimits(), FaultyDisk())
         let (alice, bob) = (AccountID(rawValue: 1), AccountID(rawValue: 2))
         var spools = try (0..<16).map { _ in try room.makeSpool(for: alice) }
         let refusal = #expect(throws: APIError.self) { try room.makeSpool(for: alice) }
