@@ -111,9 +111,8 @@ final class RebuiltDatabase {
     private func salvage(_ path: String, _ target: Connection) throws {
         do {
             let source = try Connection(path: path, role: .reader, disk: disk)
-            // Rows of an earlier schema lack the columns that later steps add.
             let version = try StoreSchema.current.check(source)
-            try Schema(steps: Array(StoreSchema.current.steps.prefix(version))).migrate(target)
+            try StoreSchema.current.migrate(target)
             for table in KeyTables.names(in: (try? RebuiltDatabase.tables(of: source)) ?? []) {
                 try target.execute(KeyTables.creation(of: table))
             }
@@ -134,7 +133,7 @@ final class RebuiltDatabase {
             // Without these tables, nothing says which messages the journal held behind the end of a log.
             hasUnknownLoss =
                 version == 0 || !incomplete.isDisjoint(with: JournalTables.names + ["conversation"])
-        } catch let error as SQLiteError where error.path == path && error.reason != .newerSchema && error.isOfContent {
+        } catch let error as SQLiteError where error.path == path && !error.isOfOtherVersion && error.isOfContent {
             report("no table of '\(path)' can be read: \(error.message)")
             (hasUnknownLoss, hasLostRows, hasLostAccounts, hasLostMembers) = (true, true, true, true)
         }

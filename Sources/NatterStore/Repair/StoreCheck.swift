@@ -124,7 +124,7 @@ public final class StoreCheck {
                 // A first start that was killed leaves an empty database. Messages come later.
                 report(StoreDamage(file: database, problem: "the database is empty"))
             }
-        } catch let error as SQLiteError where error.reason == .newerSchema {
+        } catch let error as SQLiteError where error.isOfOtherVersion {
             throw StoreOpenError.newer(error.phrase)
         } catch let error as SQLiteError where error.reason == .corrupt {
             // Nothing tells which log files belong to it.
@@ -146,9 +146,7 @@ public final class StoreCheck {
         isClean = try connection.hasMeta(.clean)
         losses = try LossRows.all(on: connection)
         // The next start removes them.
-        if try Schema.version(of: connection) >= StoreSchema.retiredStep {
-            knownFiles.formUnion(try RetiredFiles.all(on: connection).map { directory + "/" + $0 })
-        }
+        knownFiles.formUnion(try RetiredFiles.all(on: connection).map { directory + "/" + $0 })
         let tails = try journal(connection)
         for conversation in conversations {
             summary.conversations += 1
@@ -180,8 +178,7 @@ public final class StoreCheck {
         // What was found may be the reason.
         guard summary.damages == 0 else { return }
         do { _ = try StateLoader(connection).loadRows(StoreID(high: 0, low: 0)) } catch let error as SQLiteError {
-            // The next start makes columns that an earlier version had not.
-            if error.reason == .corrupt { report(StoreDamage(file: database, problem: error.message)) }
+            report(StoreDamage(file: database, problem: error.message))
         } catch StoreOpenError.damaged(let problem) {
             report(StoreDamage(file: database, problem: problem))
         }
