@@ -2,7 +2,7 @@ internal import NatterLanguage
 internal import NatterModel
 internal import NatterSystem
 
-/// What one account may use of the server. A limit that is nil is no limit.
+/// How much of the server one account may use. A limit that is nil is no limit.
 public struct AccountLimits: Sendable, Equatable {
     public var tokens: Int? = 100
     /// A further session ends the one that was unused for longest.
@@ -105,7 +105,7 @@ final class Quotas: Sendable {
 
     private static let minute: Int64 = 60_000
     private static let day: Int64 = 86_400_000
-    /// What to wait if only deleting something helps.
+    /// How long to wait if only deleting something helps.
     private static let longWaitSeconds = 3_600
 
     private let state = Monitor(State())
@@ -166,7 +166,7 @@ final class Quotas: Sendable {
         }
     }
 
-    /// What something counts as for the limits of the account that does it.
+    /// The amounts that an action counts for the limits of its account.
     struct Amounts {
         let account: AccountID
         var messages = 1

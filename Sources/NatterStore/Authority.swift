@@ -58,8 +58,8 @@ enum Authority {
         }
     }
 
-    /// Throws if nobody will ever read a new text, because the account of the other user was erased. What was sent to it
-    /// can still be edited and deleted.
+    /// Throws if nobody will ever read a new text, because the account of the other user was erased. Messages that were sent
+    /// to it can still be edited and deleted.
     static func checkRecipient(
         of message: NewMessage, by account: AccountID, in conversation: ConversationState, _ state: StoreState
     ) throws(StoreError) {

@@ -120,7 +120,7 @@ struct Batch {
         return seqs
     }
 
-    /// What an entry takes from those before it.
+    /// The values that an entry takes from those before it.
     private struct Context {
         var time: Int64 = 0
         var sender: [UInt8] = []

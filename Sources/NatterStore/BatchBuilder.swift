@@ -39,9 +39,9 @@ final class BatchBuilder {
         var head: Seq
         var hash: Digest
         var lastServerTime: Timestamp
-        /// What salts the next record; nil begins a run.
+        /// The salt of the next record; nil begins a run.
         var nextSalt: SaltSource?
-        /// What salts the newest record of this batch.
+        /// The salt of the newest record of this batch.
         var newestSalt: SaltSource?
         var records: [(record: Record, hash: Digest)] = []
 
@@ -83,7 +83,7 @@ final class BatchBuilder {
         let seq: Seq
     }
 
-    /// What the messages of one posting share.
+    /// The values that the messages of one posting share.
     private struct Poster {
         let principal: Principal
         let name: [UInt8]
@@ -308,7 +308,7 @@ final class BatchBuilder {
 
         // Last of all checks, because only what is stored counts.
         if !isCounted { try spend(Quotas.Amounts(account: principal.account, bytes: bytes.count)) }
-        // Who takes a message back has not written to anybody.
+        // A user who takes a message back has not written to anybody.
         if message.kind == .text, let peer = Authority.peer(of: principal.account, in: conversation) {
             addContact(principal.account, to: peer, state)
         }

@@ -1,6 +1,6 @@
 internal import NatterSQLite
 
-/// What a store's database says of itself as a whole, in its table `meta`.
+/// The keys of the table `meta`, whose values describe the store as a whole.
 enum MetaKey: String {
     case storeID = "store_id"
     /// The secret of the short hashes of messages' ids.

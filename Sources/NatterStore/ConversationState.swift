@@ -43,7 +43,7 @@ final class ConversationState {
     /// The newest message and the chain after it. Without a tail it is kept if it is short, so that a list of
     /// conversations unpacks no blocks.
     private(set) var newest: NewestMessage?
-    /// What salts the next message; nil if a new run begins with it.
+    /// The salt of the next message; nil if a new run begins with it.
     var nextSalt: SaltSource?
     /// The highest time that the server itself assigned here.
     var lastServerTime: Timestamp
@@ -79,7 +79,7 @@ final class ConversationState {
         tail = TailParts(firstSeq: sealedSeq.next, hashBefore: sealedHash)
     }
 
-    /// What the log files look like. Who writes some on a server that shares its store compares it before they are recorded,
+    /// The state of the log files. A server that shares its store compares it before it records files that it has written,
     /// because another server may have been faster.
     struct FilesMark: Equatable, Sendable {
         let sealedSeq: Seq

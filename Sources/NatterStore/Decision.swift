@@ -14,7 +14,7 @@ struct Decision: Sendable {
         let text: String
         let conversation: Int64
         let actor: Principal
-        /// What it counts as for the limits of the actor.
+        /// The cost of the event for the limits of the actor.
         let cost: GroupEvent.Cost
     }
 

@@ -80,7 +80,7 @@ final class DiskReserve: Sendable {
 
     private func freeBytes() throws(DiskError) -> UInt64 { try engine.disk.freeBytes(engine.directory) }
 
-    /// What is wrong with the room, as far as that can be told without a change.
+    /// The trouble with the space on the disk, as far as that can be told without a change.
     var trouble: StoreTrouble? {
         // A disk that can't say how full it is can't be written to, either.
         guard (try? isFree(DiskReserve.messageBytes, beside: sparePageBytes.withLock { $0 })) == true else {

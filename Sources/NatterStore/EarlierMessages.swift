@@ -54,7 +54,7 @@ struct EarlierMessageReader {
             }
             let message = Message(
                 last.block.records[index], hash: last.block.hash(after: index), of: conversation.id, named: name)
-            // What an erased message said nobody knows, but the log still has what it was.
+            // The text of an erased message is gone, but the log still has its kind and the message that it is about.
             if message.isErased, message.kind != given.kind || message.about != given.about, let key = given.key {
                 return .refused(.idReused(key.text))
             }

@@ -35,7 +35,7 @@ enum GroupEvent {
         }
     }
 
-    /// What the audit log says of it, done to this group; nil if it needs no right.
+    /// The entry of the audit log for the event, done to this group; nil if it needs no right.
     func audited(in group: ConversationState, by actor: Principal) -> (action: String, subject: String)? {
         switch self {
         case .created, .left: nil
@@ -52,7 +52,7 @@ enum GroupEvent {
         }
     }
 
-    /// What something counts as for the limits of the one who does it.
+    /// The kind of cost that an action has for the limits of its account.
     enum Cost {
         case message
         /// A user who is added to a group.

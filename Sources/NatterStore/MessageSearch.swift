@@ -34,8 +34,8 @@ struct SearchedLog: Sendable {
 /// One search in all conversations that a user sees. It asks the index once, newest first, and merges what is not
 /// indexed yet: tails, and blocks that the index lacks.
 ///
-/// Its cost has a bound. What the budget does not reach is left to the next page: everything newer than the place where
-/// the search ended has been looked at.
+/// Its cost has a bound. The search leaves messages beyond its budget to the next page: it has looked at everything newer than
+/// the place where it ended.
 final class MessageSearch {
     private let request: SearchRequest
     private let query: SearchQuery
@@ -50,7 +50,7 @@ final class MessageSearch {
     private let filter: MessageFilter
     private let work: WorkBudget
     private let blockBudget: Int
-    /// What was read, in sixteenths of a block.
+    /// How much was read, in sixteenths of a block.
     private var spent = 0
     private var scan: SearchScan?
     private var last: (conversation: ConversationID, place: MessagePlace, block: OpenBlock?)?
@@ -161,7 +161,7 @@ final class MessageSearch {
                     return try look(indexed == nil ? nil : index, indexed?.withoutShortestPrefix)
                 }
                 end = max(end ?? reached, reached)
-                // What the index lacks and is newer belongs to this page, too.
+                // Newer messages that the index lacks belong to this page, too.
                 while next < runs.count, runs[next].highTime > reached, !isComplete(before: runs[next].highTime) {
                     next = try read(runs, from: next, newerThan: reached)
                 }
@@ -358,7 +358,7 @@ final class MessageSearch {
 
     private func page() throws -> SearchPage {
         var wanted = found.prefix(request.limit)
-        // What is not newer than the end may lack a message that belongs before it.
+        // Messages up to the end are left out: the search may have missed others that belong before them.
         if let end { wanted = wanted.prefix { $0.place.time > end } }
         var bytes = 0
         let fitting = wanted.prefix { message in
@@ -373,7 +373,7 @@ final class MessageSearch {
         return SearchPage(messages: messages, more: !hasAll, next: fitting.last?.place ?? request.before)
     }
 
-    /// What a folded answer has for a message that was found: for an edit, the message that was edited; nil if that can't be read.
+    /// The message that a folded answer has for one that was found: for an edit, the edited message; nil if that can't be read.
     private func folded(_ message: Message, _ reader: LogReader) throws -> Message? {
         guard message.kind == .edit, let about = message.about else { return message }
         do {

@@ -30,7 +30,7 @@ public enum Scope: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// The same for a conversation that has another name now.
+    /// The scope for a conversation that has another name now.
     func renamed(_ name: String) -> Scope {
         switch self {
         case .all: .all

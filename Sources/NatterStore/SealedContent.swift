@@ -6,8 +6,8 @@ internal import NatterModel
 struct SealedContent: Sendable {
     /// The highest time that the server itself assigned; nil if all messages were imported.
     private(set) var serverTime: Timestamp?
-    /// How many texts each user has written. What was imported or sent by a program does not count. Under the empty name: how
-    /// many messages are no texts.
+    /// How many texts each user has written, apart from imported ones and those sent by a program. The empty name has the
+    /// number of messages that are no texts.
     private(set) var sent: [String: Int] = [:]
     /// The records that are about others. Their rows were written when they were posted, except for a rebuilt index.
     private(set) var relations: [Relation] = []

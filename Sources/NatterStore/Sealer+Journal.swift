@@ -18,7 +18,7 @@ extension Sealer {
             let reached = Monitor(floor)
             do {
                 try store.upkeep { [savedBytes] core in
-                    // Of a log that went back meanwhile, this floor says nothing.
+                    // This floor says nothing about a log that went back meanwhile.
                     guard store.state.withLock({ $0.history }) == history else { throw StoreError.busy }
                     let former = store.state.withLock { $0.journalBytes }
                     let floor = try core.trim(below: floor)

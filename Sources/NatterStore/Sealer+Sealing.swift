@@ -51,7 +51,7 @@ extension Sealer {
                 continue
             }
             do {
-                // What has no dictionary to come takes more room, so the rest of a backlog is for the next file.
+                // Blocks of the first file have no dictionary and are larger, so the rest of a backlog is for the next file.
                 if case .fullBlocks = extent, piece.parts.count > 1, try store.hasFirstFile(piece.identity) {
                     piece.parts.removeLast(piece.parts.count - 1)
                 }

@@ -29,7 +29,7 @@ final class Sealer: Sendable {
         /// Those that became ripe since then. They wait for the end of the burst, and come behind other work, or that would wait as
         /// long as somebody sends much.
         var ripeLater: Set<Int64> = []
-        /// Of requests for these.
+        /// The burst of requests for these.
         var burst = Burst()
         /// Whether the journal is so long that bursts are not waited for.
         var isLong = false
@@ -71,7 +71,7 @@ final class Sealer: Sendable {
             (ripeLater, burst) = ([], Burst())
         }
 
-        /// What comes next; nil if nothing is to be done now.
+        /// Takes the next work; nil if nothing is to be done now.
         fileprivate mutating func take() -> Work? {
             if ripe.isEmpty {
                 // It goes before what is asked for from now on.
@@ -111,7 +111,7 @@ final class Sealer: Sendable {
 
     let queue = Monitor(Queue())
     let journalBytes: Int
-    /// By how many bytes the sealer has made the journal smaller. What others write meanwhile does not count.
+    /// By how many bytes the sealer has made the journal smaller. Writes of others meanwhile do not count.
     let savedBytes = Monitor(0)
 
     init(journalBytes: Int) { self.journalBytes = journalBytes }
@@ -270,7 +270,7 @@ final class Sealer: Sendable {
             case .sweeping: store.finishErasing([])
             }
         }
-        // Somebody may wait for these. What is long ends as soon as it sees that the store is closing.
+        // Somebody may wait for these. A long one ends as soon as it sees that the store is closing.
         let now = MonotonicClock.now()
         let due = queue.withLock { queue in
             defer { queue.errands = [] }

@@ -105,7 +105,7 @@ extension Store {
         }
     }
 
-    /// What a token is good for.
+    /// The result of looking up a token.
     public enum Authenticated: Sendable {
         case good(Principal)
         /// Nobody has it, or nobody has it any more.
@@ -253,7 +253,7 @@ extension StoreState {
         guard let known = invites[invite.digest], known.expires > now else { throw .badInvite }
     }
 
-    /// What revokes the invitations that an account has made.
+    /// The changes that revoke the invitations that an account has made.
     func endingInvites(of maker: UserName) -> [Change] {
         invites.filter { $0.value.maker == maker.text }.map { .inviteRemoved($0.key) }
     }

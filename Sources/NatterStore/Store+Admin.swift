@@ -84,7 +84,7 @@ extension Store {
             guard !account.isErased else {
                 throw .forbidden("the account '\(account.name.text)' was erased for good; nothing brings it back")
             }
-            // What is so already is neither stored nor audited again.
+            // A value that is set already is neither stored nor audited again.
             var change = change
             if change.isDisabled == account.isDisabled { change.isDisabled = nil }
             if change.isAdmin == account.isAdmin { change.isAdmin = nil }

@@ -13,7 +13,7 @@ extension Store {
             try Authority.checkScope(.read, of: principal, on: conversation)
             guard let known = state.conversation(conversation),
                 Authority.sees(principal.account, known)
-                    // Whoever may see that it is there is told that it is not theirs.
+                    // A user who may see that it is there is told that it is not theirs.
                     || known.identity.kind == .group && Authority.lists(principal.account, known)
             else { return nil }
             try Authority.check(.read, of: principal.account, in: known, named: name, state)

@@ -117,7 +117,7 @@ extension Store {
             guard let account = state.account(named: user) else { throw .noSuchUser(user) }
             let number = group.identity.number
             let old = group.members[account.id.rawValue]
-            // Who can't sign in stays a member, and can be demoted.
+            // A member who can't sign in stays one, and can be demoted.
             if account.isDisabled, old == nil || isAdmin == true { throw .noSuchUser(user) }
             if old == nil {
                 guard mayAdd else { throw .notInGroup(account.name.text, group: group.name) }

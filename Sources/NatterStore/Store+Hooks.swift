@@ -2,7 +2,7 @@ internal import NatterArchive
 public import NatterModel
 internal import NatterSystem
 
-/// What a hook of the operator reads. It reads any conversation and has no account.
+/// Reading for a hook of the operator. A hook reads any conversation and has no account.
 extension Store {
     public struct HookPage: Sendable {
         public let messages: [Message]

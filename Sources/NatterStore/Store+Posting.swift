@@ -39,7 +39,7 @@ extension Store {
                 guard let index = records.index(of: seq) else { return nil }
                 var original = OriginalMessage(records, index)
                 guard records.isErased(at: index) else { return original }
-                // Who has the text that people see instead of an erased one may edit it again.
+                // The author of the text that people see instead of an erased one may edit it again.
                 let connection = reader.archive.connection
                 if let author = try ErasedTexts.author(of: seq, in: snapshot.identity.number, connection) {
                     original.author = author

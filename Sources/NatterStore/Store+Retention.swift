@@ -107,7 +107,7 @@ extension Store {
                 completion(view.map { .success($0) } ?? .failure(.noSuchConversation(name)))
             }
         }
-        // Who shortens it wants room.
+        // Somebody who shortens the time may need space on the disk.
         change(room: .kept, answering: dropping) { [self] state, builder throws(StoreError) in
             guard let conversation = try StoreExporter.find(name, in: state) else {
                 throw .noSuchConversation(name)

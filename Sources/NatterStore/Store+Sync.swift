@@ -36,9 +36,9 @@ extension Store {
         return changes.reversed().filter(isNew).reversed() + steps
     }
 
-    /// What an answer may have, as far as memory knows it.
+    /// The extent of an answer, as far as memory knows it.
     fileprivate struct Extent {
-        /// What the reader has, apart from the part of an earlier answer that this one continues.
+        /// The commit up to which the reader has all, apart from the part of an earlier answer that this one continues.
         let from: Commit
         let continuation: StoreCursor.Continuation?
         /// The cursor after the whole answer.
@@ -197,13 +197,13 @@ extension Store {
             // Erasures come first. A continuation at a seq that the reader had before continues them.
             let hasErasures = snapshot.erasedCommit > from && earliest == nil
             let known = start == nil || hasErasures ? try lastSeq(upTo: from) : .zero
-            // What is not kept any more a reader may have of an answer whose end it did not get, or from before its cursor
-            // expired. So even the first answer tells of it.
+            // A reader may hold dropped messages from an answer whose end it did not get, or from before its cursor expired. So
+            // even the first answer tells of them.
             let reach = max(known, snapshot.tail.first.previous)
             if hasErasures, start ?? .zero < reach, let reached = try takeErasures(after: start ?? .zero, upTo: reach) {
                 return reached
             }
-            // The same in each answer of one sync, or its reader would take what it got before for dropped.
+            // All answers of one sync have the same begin, or the reader would take earlier messages for dropped.
             let begin = max(snapshot.tail.first, try earliest.map { try firstSeq(from: $0) } ?? .zero)
             let first = max(max(start ?? .zero, known).next, begin)
             let last = try lastSeq(upTo: target)
@@ -233,10 +233,10 @@ extension Store {
         private mutating func takeErasures(after start: Seq, upTo reach: Seq) throws -> Seq? {
             var next = start
             while next < reach {
-                // What is not kept any more is in no block.
+                // Dropped messages are in no block.
                 let isDropped = next.next < snapshot.tail.first
                 let end = isDropped ? min(reach, snapshot.tail.first.previous) : reach
-                // Of a block only its first one. The block comes whole, with all others in it.
+                // Takes only the first one of a block. The block comes whole, with all others in it.
                 let limit = form == .blocks && !isDropped ? 1 : Walk.erasedSeqs
                 let seqs = try erased(after: next, upTo: end, limit: limit)
                 guard let last = seqs.last else {

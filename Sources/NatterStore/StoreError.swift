@@ -119,7 +119,7 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
     /// Whether a shared database can't be used at the moment.
     var isOfDatabase: Bool { self == .databaseAway || self == .databaseLocked }
 
-    /// Converts an error of the rooms below.
+    /// Converts an error of the targets below.
     public init(_ error: any Error) {
         if let error = error as? StoreError {
             self = error

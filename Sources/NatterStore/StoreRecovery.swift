@@ -222,8 +222,8 @@ struct StoreRecovery {
         return Epoch(rawValue: value)
     }
 
-    /// What may be lost because a later run of the server than the last that the database knows has written here: somebody has put
-    /// an older database in place, or what that run has written to it is gone. nil if there is none.
+    /// A warning if a later run of the server has written here than the last one that the database knows. Data may be lost:
+    /// somebody has put an older database in place, or the writes of that run to it are gone. nil if there is no such run.
     static func lossOfLaterRuns(than last: Epoch?, _ mark: Epoch?, in directory: String) -> Phrase? {
         guard let mark, let last, mark.run > last.run,
             // Where the rest is the same, a bit of the mark was flipped.
@@ -234,8 +234,8 @@ struct StoreRecovery {
     }
 }
 
-/// What the journal holds of each conversation: everything acknowledged that is not sealed. Read only if a file has more
-/// than is recorded, because most starts do not need it.
+/// The records of each conversation in the journal: all that are acknowledged but not sealed. They are read only if a file
+/// has more than is recorded, because most starts do not need them.
 private final class AcknowledgedRecords {
     private let read: () throws -> [Int64: [Record]]
     private var found: [Int64: [Record]]?

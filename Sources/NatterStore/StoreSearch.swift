@@ -47,7 +47,7 @@ final class StoreSearch: Sendable {
 
     /// How long the thread waits after a failure, unless a block is sealed earlier.
     private static let retryMilliseconds = 60_000
-    /// The same if the database of a shared store can't be reached. To try costs little then.
+    /// How long it waits if the database of a shared store can't be reached. To try costs little then.
     private static let awayMilliseconds = 1_000
 
     /// How many blocks of one conversation a step reads at most, and after how many bytes of text it ends. It writes about twice
@@ -143,7 +143,7 @@ final class StoreSearch: Sendable {
     /// Waits until the next block is sealed, because the disk may have room again by then. Meanwhile searches scan.
     private func pause(for error: any Error, _ store: Store) {
         let isAway = StoreError(error).isOfDatabase
-        // What the database says changes from try to try.
+        // The database's message changes from try to try.
         let trouble = isAway ? "the store can't be reached" : "\(error)"
         let isNew = queue.signal { queue in
             defer { queue.trouble = trouble }
@@ -151,7 +151,7 @@ final class StoreSearch: Sendable {
         }
         if isNew, isAway { store.report("the search index waits until the store can be reached again: \(error)") }
         if isNew, !isAway { store.report("the search index can't be written: \(error)") }
-        // What the index holds can be made again, so a bad spot under it must not end the server at each start.
+        // The index can be made again, so a bad spot under it must not end the server at each start.
         if !(error is SearchIndexError) { store.stopIfDiskFailed(error) }
         guard !store.isFailed else { return }
         let milliseconds = isAway ? StoreSearch.awayMilliseconds : StoreSearch.retryMilliseconds

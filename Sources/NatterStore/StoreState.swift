@@ -7,8 +7,8 @@ internal import NatterModel
 struct StoreState {
     var store = StoreID(high: 0, low: 0)
     var commit: Commit = .zero
-    /// How often the log of a shared store went back to an earlier state. What was written into files before holds a history
-    /// that is lost, perhaps.
+    /// How often the log of a shared store went back to an earlier state. Files that were written before may hold a lost
+    /// history.
     var history = 0
     /// The first commit of each epoch, oldest first.
     var epochs: [(epoch: Epoch, firstCommit: Commit)] = []
@@ -47,7 +47,7 @@ struct StoreState {
     var place = LogPlace.start
     /// The bytes of batches that are not trimmed yet.
     var journalBytes = 0
-    /// What an entry takes of them at least: in a shared log even one without messages is a row, which a start reads.
+    /// The least bytes of an entry: in a shared log even one without messages is a row, which a start reads.
     var leastEntryBytes = 0
     /// Set after a write failed so that the disk's content is unknown.
     var failure: String?
@@ -158,7 +158,7 @@ struct StoreState {
         openGroups = ConversationListing(
             groups.values.compactMap { conversations[$0] }.filter(\.isOpen).map(\.groupEntry))
         let newest = accounts.values.lazy.compactMap(\.lastSeen).max() ?? .zero
-        // Whoever was seen long before the last visitor of the former run is not online.
+        // A user who was seen long before the last visitor of the former run is not online.
         for account in accounts.values where account.isOnline(at: newest) { active.insert(account.id) }
     }
 

@@ -67,7 +67,7 @@ extension Store {
         var found: [StoreTrouble] = []
         if let failure { found.append(.writeFailed(failure)) }
         let database = reserve.databaseTrouble ?? engine.trouble
-        // Of a directory that is elsewhere, nothing tells how much room it has.
+        // Nothing tells how much space a directory has that is elsewhere.
         if case .directoryMoved? = database {
         } else {
             found += [database == .diskFull ? .diskFull : reserve.trouble].compactMap(\.self)

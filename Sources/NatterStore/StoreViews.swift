@@ -38,7 +38,7 @@ public struct NewMessage: Sendable {
     }
 }
 
-/// What decides who may answer, edit or delete a message.
+/// The fields of a message that decide who may answer, edit or delete it.
 struct OriginalMessage: Sendable, Equatable {
     /// The account's name or, of an imported message, a label.
     var sender: [UInt8]
@@ -89,7 +89,7 @@ public struct News: Sendable {
         (self.groups, self.isAnew) = (groups, isAnew)
     }
 
-    /// What those wait for who have news. It takes as many steps as there are values or members, whichever are fewer.
+    /// The values of waiting accounts with news. It takes as many steps as there are values or members, whichever are fewer.
     public func values<Value>(of waiting: [AccountID: Value]) -> [Value] {
         if waiting.isEmpty { return [] }
         if isForAll { return Array(waiting.values) }

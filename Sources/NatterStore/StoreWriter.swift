@@ -38,7 +38,7 @@ final class StoreWriter: Sendable {
         let completion: @Sendable (StoreError?) -> Void
         /// Whether what comes after it must see its changes, for example of who may write. It is the last of its batch.
         var endsBatch = false
-        /// Whose turn it takes among those that end a batch.
+        /// The turn that it takes among those that end a batch.
         var turn = ChangeTurn.operators
         /// Whether it must see all earlier items as part of the state, including the heads of conversations, but for changes that
         /// wait for their turn.
@@ -246,7 +246,7 @@ final class StoreWriter: Sendable {
     }
 }
 
-/// Who takes turns with changes. Logins, logouts and registrations of many must not wait for each other's, nor for the operator's.
+/// The turns that changes take. Logins, logouts and registrations of many must not wait for each other's, nor the operator's.
 enum ChangeTurn: Hashable {
     case operators
     case account(AccountID)
@@ -274,7 +274,7 @@ extension StoreWriter.Item {
     var endsBatch: Bool { has { $0.endsBatch } }
     var room: Room { has { $0.room == .kept } ? .kept : .ordinary }
 
-    /// Whose turn it takes among changes; nil for what keeps its place.
+    /// The turn that it takes among changes; nil for an item that keeps its place.
     fileprivate var turn: ChangeTurn? {
         guard case .operation(let operation) = self, operation.endsBatch, !operation.beginsBatch else { return nil }
         return operation.turn

@@ -41,7 +41,7 @@ final class WriterCore: @unchecked Sendable {
     /// numbered twice.
     func lineUp() {
         guard !store.isFailed else { return }
-        // What is wrong is found again by the proposal, which can refuse the items.
+        // The proposal meets the same error again, and can refuse the items.
         do { try takeOver(try engine.lineUp(behind: place)) } catch {}
     }
 
@@ -119,7 +119,7 @@ final class WriterCore: @unchecked Sendable {
             }
             if let failure = builder.failure { throw failure }
             if !isNewest, builder.mayBeOutdated {
-                // What another server has just acknowledged may be what is missing here, or have changed what was sent before.
+                // Another server may have just acknowledged the data that is missing here, or changed earlier messages.
                 let former = place
                 try followAll()
                 isNewest = true

@@ -15,8 +15,8 @@ public import NatterSystem
 ///
 /// A later backup into the same directory copies only what is new. The former backup stays valid until the last step:
 /// new bytes of a log lie behind the length in its manifest, other files are staged, and what is not needed any more is
-/// removed at the end. What the former backup has of the logs is compared with the store, because nobody else may look at it
-/// for years, and a repair would let go of it. If the store has another history than the former backup, everything is copied
+/// removed at the end. The logs of the former backup are compared with the store, because nobody else may look at them for
+/// years, and a repair would let go of them. If the store has another history than the former backup, everything is copied
 /// again; see `BackupHistory`.
 public final class StoreBackup {
     /// The result of a backup.
@@ -127,7 +127,7 @@ public final class StoreBackup {
     /// Creates the target unless it is there, and locks it.
     private func lockTarget() throws -> any DiskLock {
         do throws(StoreOpenError) { return try Store.takeLock(target, disk: disk) } catch {
-            // Not the errors of a store that can't be opened.
+            // Reports errors of a backup, not those of a store that can't be opened.
             switch error {
             case .cannotCreate(let problem): throw BackupError.cannotCreate(problem)
             case .locked: throw BackupError.inUse(target)
@@ -319,7 +319,7 @@ public final class StoreBackup {
         var files: [BackupManifest.File] = []
         for name in try disk.list("\(source)/\(directory)") where !others.contains(where: { name.hasSuffix($0) }) {
             let path = directory + name
-            // What a check has left of the database, too, is a file of its own. A start makes the reserve.
+            // The rest of a copy that a check made of the database matches, too. A start makes the reserve.
             if [RememberedErasures.name, DiskReserve.name].contains(path) || path.hasPrefix("store.db")
                 || path.hasPrefix("search.db")
             {
@@ -365,8 +365,8 @@ public final class StoreBackup {
         let inner = try ["logs", "hooks"].flatMap { try StoreCheck.files(below: target + "/" + $0, disk) }
             .map { String($0.dropFirst(target.count + 1)) }
         let staged = try disk.list(target).filter { $0.hasSuffix(".new") }
-        // Of what a manifest may say, nothing below a directory, which may be a link, and nothing that the server still has, such
-        // as a link to a certificate that is just being renewed. A backup needs no reserve.
+        // `removed` has no path below a directory, which may be a link, and none that the server still has, such as a link to a
+        // certificate that is just being renewed. A backup needs no reserve.
         let removed = try (former?.files.map(\.path) ?? []).filter {
             try !$0.contains("/") && ($0 == DiskReserve.name || disk.information(source + "/" + $0) == nil)
         }

@@ -63,7 +63,7 @@ public enum StoreRestore {
     static func checkEmpty(_ directory: String, _ disk: any Disk, mark: String) throws {
         guard try disk.information(directory) != nil else { return }
         if try disk.information(directory + "/" + mark) != nil { return }
-        // What was erased after the backup is erased again.
+        // The restore erases again the messages that were erased after the backup.
         let allowed = [RememberedErasures.name, RememberedErasures.name + ".new", mark + ".new"]
         let names: [String]
         do throws(DiskError) { names = try disk.list(directory) } catch {
@@ -84,8 +84,8 @@ public enum StoreRestore {
         }
     }
 
-    /// - Returns: files that differ from what the backup wrote. They are restored as they are. Not the logs: the check of the store
-    ///   tells which messages are lost.
+    /// - Returns: files, except logs, that differ from what the backup wrote. They are restored as they are. For the logs, the
+    ///   check of the store tells which messages are lost.
     private static func copy(
         _ manifest: BackupManifest, _ source: String, _ directory: String, _ disk: any Disk,
         _ report: @escaping (StoreProgress) throws -> Void
@@ -139,7 +139,7 @@ public enum StoreRestore {
         return damages
     }
 
-    /// What can't be read of the backup's list of what was erased. It is restored all the same, without those lines.
+    /// The damage in the backup's list of erasures. The backup is restored all the same, without those lines.
     private static func damages(
         of manifest: BackupManifest, _ source: String, _ disk: any Disk
     ) throws -> [StoreDamage] {

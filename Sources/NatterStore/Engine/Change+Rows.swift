@@ -153,7 +153,7 @@ extension Change {
                 UPDATE import_key SET content=$1 WHERE conversation=$2 AND seq IN
                 (SELECT seq FROM erasure WHERE conversation=$2 AND commit_number=$3)
                 """, FoundKey.erasedContent, conversation, commit.rawValue)
-            // Who knows the rest of an imported file could test a guess by its hash.
+            // With the hash, anyone who knows the rest of an imported file could test a guess of an erased text.
             try rows.run("DELETE FROM import_file WHERE conversation=$1", conversation)
         case .runEnded: break
         case .conversationAdded(let new):

@@ -37,7 +37,7 @@ enum Change: Sendable {
     case tailSealed(SealedTail)
     /// An import appended messages to a conversation.
     case importSettled(SettledImport)
-    /// What an import leaves behind to be recognized.
+    /// An import was remembered, so that a later one recognizes its file and its messages.
     case importRemembered(RememberedImport)
     /// Tails up to these seqs were written to the end of the log again.
     case tailsMoved([MovedTail])
@@ -200,7 +200,7 @@ enum Change: Sendable {
             if let isDisabled { state.accounts[account]?.isDisabled = isDisabled }
             if let isAdmin { state.accounts[account]?.isAdmin = isAdmin }
             if let password { state.accounts[account]?.passwordHash = password }
-            // What this server has not saved yet of a visit must not come back later.
+            // A visit that this server has not saved yet must not come back later.
             if state.accounts[account]?.isErased == true {
                 state.accounts[account]?.lastAddress = nil
                 state.dirtyAccounts.remove(account)

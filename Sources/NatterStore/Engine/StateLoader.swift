@@ -232,7 +232,7 @@ struct StateLoader {
 
     /// Reads the journal and fills each tail with the records behind the sealed end. Throws if there is a gap.
     mutating func loadJournal(_ state: inout StoreState) throws {
-        // What a tail that was written again has behind newer messages.
+        // Records of a tail that was written again, which the journal has behind newer messages.
         var early: [Int64: [(record: Record, digest: Digest)]] = [:]
         try JournalReader.visit(connection) { row in
             state.commit = max(state.commit, row.commit)

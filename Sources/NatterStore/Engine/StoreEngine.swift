@@ -16,7 +16,7 @@ protocol StoreEngine: AnyObject, Sendable {
     var disk: any Disk { get }
     /// Whether other stores append to the same log.
     var isShared: Bool { get }
-    /// Whether this store seals tails. Of several servers, any one may.
+    /// Whether this store seals tails. Any one of several servers may.
     var sealsTails: Bool { get }
 
     /// Recovers from a crash if necessary, and loads the whole state.

@@ -78,7 +78,7 @@ extension Store {
             while let number = rest.first {
                 rest = rest.dropFirst()
                 guard let identity = state.withLock({ $0.conversations[number]?.identity }) else { continue }
-                // What changes from now on is noted again.
+                // Edits and deletions from now on are noted again.
                 state.withLock { _ = $0.pendingErasures?.removeValue(forKey: number) }
                 do {
                     let (due, next) = try withReader { try Store.due(before: cutoff, in: number, on: $0.connection) }

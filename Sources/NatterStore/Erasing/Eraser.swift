@@ -111,7 +111,7 @@ struct Eraser {
             do {
                 try store.noteRetired(plan.paths)
                 let written = try rewriter.write(plan)
-                // What is remembered is erased whatever happens, so a full disk should have been noticed before.
+                // A remembered message is erased whatever happens, so a full disk should have been noticed before.
                 do {
                     try store.remember(
                         messages.filter { !events.contains($0.seq) && $0.digest != .zero }.map {
@@ -131,7 +131,7 @@ struct Eraser {
         }
     }
 
-    /// Of an account that is erased itself, nothing is kept.
+    /// The number of an author; nil if the account itself is erased, because nothing of it is kept.
     private func number(of author: String) -> Int64? {
         guard account == nil else { return nil }
         return store.state.withLock { $0.account(named: author)?.id.rawValue }
@@ -226,7 +226,7 @@ extension Store {
         return try body()
     }
 
-    /// Runs `body` again after another server was faster. What `body` wrote then goes with the next sweep.
+    /// Runs `body` again after another server was faster. The next sweep removes what `body` wrote then.
     func tryingAgain<Result>(_ body: () throws -> Result) throws -> Result {
         for _ in 0..<Sealer.races where isShared {
             do { return try body() } catch let error where error as? StoreError == .busy || Sealer.isRace(error) {
@@ -327,8 +327,8 @@ extension Store {
         }
     }
 
-    /// Removes what erased and dropped messages have left where several servers share the store. What one of them still reads
-    /// goes later: each sweeps after it has read of an erasure, and regularly.
+    /// Removes what erased and dropped messages have left where several servers share the store. Files that one of them still
+    /// reads go later: each server sweeps after it has read of an erasure, and regularly.
     private func sweep(_ conversations: [ConversationID]) throws {
         if let failure = sealer.trim(self) { throw failure }
         try engine.sweep(conversations)

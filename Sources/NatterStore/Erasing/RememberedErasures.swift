@@ -214,7 +214,7 @@ final class RememberedErasures: Sendable {
         lastEnd.withLock { $0 = nil }
         let isNew = try disk.information(path) == nil
         let file = try disk.open(path, isNew ? .create : .readWrite)
-        // What a crash has cut short would be confirmed as well.
+        // The new mark would also confirm lines that a crash has cut short.
         if try file.size() > end.offset { try file.truncate(to: end.offset) }
         var start = end.offset
         if !end.hasMark {

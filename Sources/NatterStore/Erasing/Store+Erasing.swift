@@ -10,8 +10,8 @@ extension Store {
     /// The most messages of one request.
     public static let erasureLimit = 1_000_000
 
-    /// Erases messages and their edits: text and sender leave the logs, the journal, dictionaries and the search index. What is
-    /// erased already stays so.
+    /// Erases messages and their edits: text and sender leave the logs, the journal, dictionaries and the search index.
+    /// Messages that are erased already stay so.
     ///
     /// - Parameters:
     ///   - name: `general`, a group, also one that was deleted, or `@alice,@bob`.
@@ -235,7 +235,7 @@ extension Store {
 }
 
 extension StoreState {
-    /// What `DIR/erased` has of a change that was applied.
+    /// The entries that `DIR/erased` has of a change that was applied.
     func remembered(_ change: Change) -> [RememberedErasures.Entry] {
         switch change {
         case .erased(let messages, let number):

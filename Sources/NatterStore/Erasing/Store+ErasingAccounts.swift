@@ -20,7 +20,7 @@ extension Store {
                 guard let account = state.withLock({ $0.account(named: name)?.remembered }) else {
                     throw StoreError.noSuchUser(name)
                 }
-                // What is remembered is erased whatever happens, so a full disk must have been noticed before.
+                // A remembered account is erased whatever happens, so a full disk must have been noticed before.
                 let general = state.withLock { $0.general }
                 if let failure = recordAlone(room: .kept, { _ in Decision(.runEnded(general)) }) { throw failure }
                 try remember([.account(account)])
@@ -128,7 +128,7 @@ extension Store {
         return failure.map { .failure($0) } ?? .success(count)
     }
 
-    /// - Parameter failure: set if a block can't be read. What the others hold can be erased all the same.
+    /// - Parameter failure: set if a block can't be read. Messages in the others can be erased all the same.
     private func seqs(
         of account: ErasedAccount, in identity: ConversationIdentity, _ failure: inout StoreError?
     ) throws -> Set<Seq> {

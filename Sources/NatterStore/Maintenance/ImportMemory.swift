@@ -44,7 +44,7 @@ struct ImportMemory {
             added[hash] = (place, content)
             return nil
         }
-        // Of an erased message, nobody knows what it said.
+        // The text of an erased message is not known.
         guard found.content == content || found.content == FoundKey.erasedContent else {
             throw .badMessage(.reusedID(id.text))
         }
@@ -109,7 +109,7 @@ struct ImportMemory {
         return false
     }
 
-    /// What the commit of the import records; nil if there is nothing to remember.
+    /// The change that the commit of the import records; nil if there is nothing to remember.
     ///
     /// - Parameter first: the seq of the first message.
     func change(in conversation: Int64, first: Seq, at time: Timestamp) -> Change? {

@@ -20,8 +20,8 @@ final class ImportRecord: Sendable {
     private let seq: Seq?
     private let progress = Monitor(Progress())
 
-    /// What an import compares its input with. If an erasure or an import on another server has changed it, something would be
-    /// brought back, or brought twice.
+    /// The history that an import compares its input with. If an erasure or an import on another server has changed it, the
+    /// import would bring messages back, or bring them twice.
     struct History {
         private let erasedCommit: Commit
         private let importedCommit: Commit
@@ -148,7 +148,7 @@ final class ImportRecord: Sendable {
                         conversation: number, lastSeq: last.lastSeq, hashAfter: last.hashAfter,
                         uncounted: files.uncounted)))
             for relation in files.relations(at: place) {
-                // What was imported counts for everyone.
+                // An imported deletion counts for everyone.
                 let author = relation.kind == .delete ? RelationRows.nobody : nil
                 decision.append(.related(relation, in: number, author: author))
             }

@@ -1,7 +1,7 @@
 internal import NatterCrypto
 public import NatterModel
 
-/// What a message of a later import is.
+/// Whether a message of a later import is new.
 public enum ImportStanding: Equatable, Sendable {
     case new
     /// An earlier import has brought it, as this message if that is certain.
@@ -79,13 +79,13 @@ struct KnownMessages {
     init(of name: String, in store: Store) throws(StoreError) {
         let exporter: StoreExporter
         do throws(StoreError) { exporter = try StoreExporter(name, of: store) } catch .noSuchConversation { return }
-        // Of each message; the text is nil if it is erased.
+        // The origin and the text of each message; the text is nil if it is erased.
         var (origins, texts): ([Origin], [UInt64?]) = ([], [])
         // Times of erased messages, whose senders only an edit can tell.
         var nameless: [Seq: Timestamp] = [:]
         var newest: [Seq: Edit] = [:]
         while let piece = try exporter.next() {
-            // Of damaged messages nobody knows what they were. What is imported once more can be seen.
+            // The content of damaged messages is not known. Users can see which ones are imported once more.
             guard case .messages(let messages) = piece else { continue }
             messages.forEachImported { seq, time, sender, text, edited, isErased in
                 switch (edited, isErased) {
@@ -189,7 +189,7 @@ struct KnownMessages {
         Digest(of: text).withUnsafeBytes { $0.loadUnaligned(as: UInt64.self) }
     }
 
-    /// What makes a message the same as another one.
+    /// The bytes by which a message is the same as another one.
     static func content(_ time: Timestamp, _ sender: [UInt8], _ text: some Collection<UInt8>) -> [UInt8] {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(text.count + sender.count + 16)

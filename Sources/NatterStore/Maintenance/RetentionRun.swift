@@ -123,7 +123,7 @@ struct RetentionRun {
         let (cut, sent, plan) = try store.withReader { reader in
             var counts = SealedContent()
             for row in due {
-                // Who wrote messages that can't be read is not known any more.
+                // The senders of messages that can't be read are unknown.
                 if let block = try? reader.open(row, of: target.identity) { counts.add(block.records) }
             }
             let next = try ArchiveRows.blocks(
@@ -142,7 +142,7 @@ struct RetentionRun {
         let isKept = Monitor(false)
         let failure = store.record(room: .kept) { [store] _ in
             try store.checkFiles(of: target.identity.number, are: target.mark)
-            // Writing took a while. Who has asked meanwhile to keep messages for longer, and was told so, keeps these.
+            // Writing took a while. Somebody may have asked meanwhile to keep messages for longer, and keeps these.
             isKept.withLock { $0 = !store.isDue(target.cutoff, in: target.identity.number) }
             if isKept.withLock({ $0 }) { return .nothing }
             var decision = Decision(

@@ -28,7 +28,7 @@ public final class StoreExporter {
     private let isFolded: Bool
     private let form: Form
 
-    /// What becomes of edits and deletions.
+    /// How edits and deletions are exported.
     public enum Form: Sendable {
         /// Each record as the log has it, with deleted texts.
         case stored
@@ -160,7 +160,7 @@ public struct ExportedMessages {
 
     public var count: Int { records.count - start }
 
-    /// What only some messages have.
+    /// Fields that only some messages have.
     public struct Fields {
         public let about: Seq?
         public let via: [UInt8]?

@@ -35,7 +35,7 @@ public final class StoreImporter {
     /// Messages of earlier imports, to be left out; nil to leave nothing out.
     private var known: KnownMessages?
     private var memory: ImportMemory
-    /// What must not have changed when the import is recorded; nil for a new conversation.
+    /// The history that must not have changed when the import is recorded; nil for a new conversation.
     private let history: ImportRecord.History?
     /// Whether times before 1990 are taken as they are.
     private let takesOld: Bool
@@ -71,7 +71,7 @@ public final class StoreImporter {
     ) throws(ImportError) {
         (self.store, self.takesOld) = (store, takesOld)
         staging = ImportStaging(root: store.directory, disk: store.disk)
-        // What is known is known of all imports before.
+        // The known messages include those of all imports before this one.
         try StoreImporter.begin(store)
         do {
             try store.catchUp()
@@ -156,7 +156,7 @@ public final class StoreImporter {
 
     private static func end(_ store: Store) { store.isImporting.signal { $0 = false } }
 
-    /// What the next message of the other program is: call it once for each, in order.
+    /// Whether the next message of the other program is new. Call it once for each, in order.
     ///
     /// - Parameter edited: when its text was last changed, if it was.
     public func standing(time: Timestamp, sender: [UInt8], text: [UInt8], edited: Timestamp?) -> ImportStanding {

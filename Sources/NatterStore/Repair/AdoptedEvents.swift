@@ -29,7 +29,7 @@ final class AdoptedEvents {
         }
     }
 
-    /// What an event changes. An account that the database does not know can't be a member.
+    /// The changes of an event. An account that the database does not know can't be a member.
     private func changes(
         _ event: GroupHistory.Event, of group: ConversationState, _ state: StoreState
     ) -> [Change] {

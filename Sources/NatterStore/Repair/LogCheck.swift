@@ -20,7 +20,7 @@ struct LogCheck {
     init(_ check: StoreCheck, _ conversation: CheckedConversation, _ connection: Connection) {
         (self.check, self.conversation, self.connection) = (check, conversation, connection)
         nextSeq = conversation.first
-        // What was before the first message is gone, so only the end of the chain is known.
+        // Messages before the first one are gone, so only the end of the chain is known.
         hash = nextSeq == Seq(1) ? HashChain.start(of: conversation.identity.id) : nil
     }
 

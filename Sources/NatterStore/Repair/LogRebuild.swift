@@ -243,7 +243,7 @@ struct LogRebuild {
         log.dictionaries.append(open.segment.dictionary)
     }
 
-    // MARK: What no block holds
+    // MARK: Holes between blocks
 
     /// Writes the journal's records of a hole to the log. The rest of the hole is lost.
     private func fill(_ hole: ClosedRange<Seq>, after chain: LogChain, _ log: inout RebuiltLog) throws {

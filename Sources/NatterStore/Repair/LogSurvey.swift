@@ -81,7 +81,7 @@ struct LogSurvey {
             files.compactMap { $0.isPlaced && $0.header?.isBeginning == true ? $0.conversation : nil })
     }
 
-    /// What the headers say of files of a conversation.
+    /// The headers of the files of a conversation.
     func headers(of id: ConversationID) -> [SegmentHeader] {
         (filesOf[id] ?? []).lazy.map { files[$0] }.filter { !$0.isForeign }.compactMap(\.header)
     }

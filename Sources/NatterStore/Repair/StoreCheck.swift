@@ -27,7 +27,7 @@ public final class StoreCheck {
     private let visit: (StoreDamage) -> Void
     private let report: (StoreProgress) throws -> Void
     private var progress = StoreProgress()
-    /// What people call a path.
+    /// Converts a path to the name that people use.
     private(set) var name: (String) -> String = { $0 }
     var summary = Summary()
     /// Paths of segment files that rows name.
@@ -98,7 +98,7 @@ public final class StoreCheck {
     private func run() throws {
         for damage in try RememberedErasures(directory, disk).damages() { report(damage) }
         let found = try disk.information(database)
-        // Of a database of 0 bytes, SQLite would remove the WAL, which may hold all of it.
+        // SQLite would remove the WAL of a database of 0 bytes, although it may hold all data.
         if (found?.size ?? 0) == 0 {
             // A new directory has neither. If there are only logs, the record of which messages count is lost.
             try checkUnknownFiles()
@@ -175,7 +175,7 @@ public final class StoreCheck {
 
     /// Reads the rows as a start does, which refuses numbers that no row can have.
     private func checkLoading(_ connection: Connection) throws {
-        // What was found may be the reason.
+        // Damages that were found already may be the reason.
         guard summary.damages == 0 else { return }
         do { _ = try StateLoader(connection).loadRows(StoreID(high: 0, low: 0)) } catch let error as SQLiteError {
             report(StoreDamage(file: database, problem: error.message))
@@ -311,7 +311,7 @@ extension Store {
     public func check(
         progress: @escaping (StoreProgress) throws -> Void = { _ in }, _ visit: @escaping (StoreDamage) -> Void
     ) throws -> StoreCheck.Summary {
-        // What a server keeps of PostgreSQL is a copy as of its start.
+        // The copy that a server has of PostgreSQL is as of its start.
         if let shared = sharedStore {
             do { return try shared.check(in: directory, progress: progress, visit) } catch StoreOpenError.locked {
                 // Another check.
@@ -321,10 +321,10 @@ extension Store {
         return try copying { try checkCopy(progress, visit) }
     }
 
-    /// What copies of the database are called that a check makes.
+    /// The prefix of the names of copies that a check makes of the database.
     private static let copyPrefix = "store.db.check-"
 
-    /// Removes what a check has left that was killed: a whole database, with texts that are erased since.
+    /// Removes the copy that a killed check has left: a whole database, with texts that are erased since.
     static func removeCopies(in directory: String, _ disk: any Disk) throws(DiskError) {
         for name in try disk.list(directory) where name.hasPrefix(copyPrefix) {
             try disk.remove(directory + "/" + name)

@@ -411,7 +411,7 @@ public final class StoreRebuild {
         return obsolete
     }
 
-    /// What the other lines named is erased again only if the database knows it.
+    /// Keeps the lines that can be read. Erasures of the others are repeated only if the database knows them.
     private func keepReadableErasures() throws {
         let remembered = RememberedErasures(root, disk)
         guard purpose == .repair, try !remembered.damages().isEmpty else { return }

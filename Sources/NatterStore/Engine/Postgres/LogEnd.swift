@@ -10,7 +10,7 @@ enum LogEnd {
         "SELECT max(commit_number) FROM erasure",
     ]
 
-    /// What is missing; nil if nothing is known to be.
+    /// Tells which entries are missing; nil if none are known to be.
     static func missing(_ connection: PostgresConnection) throws(PostgresError) -> Phrase? {
         let rows = try connection.run(
             """

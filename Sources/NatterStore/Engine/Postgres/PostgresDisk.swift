@@ -8,7 +8,7 @@ internal import NatterSystem
 /// pieces can't begin at the same place. So the slower one fails, and takes back nothing but its own.
 struct PostgresDisk: Disk {
     let pool: PostgresPool
-    /// What the paths of log files begin with: `DIR/logs/`.
+    /// The prefix of the paths of log files: `DIR/logs/`.
     let prefix: String
     /// This server's number.
     let node: Int64
@@ -76,7 +76,7 @@ struct PostgresDisk: Disk {
 
     func rename(_ path: String, to target: String) throws(DiskError) {
         if logPath(path) == nil, logPath(target) == nil { return try local.rename(path, to: target) }
-        // What was staged here, or is set aside here. No file in PostgreSQL gets another name.
+        // The file was staged here, or is set aside here. No file in PostgreSQL gets another name.
         try copy(path, to: target)
         try remove(path)
     }
@@ -104,8 +104,8 @@ struct PostgresDisk: Disk {
         }
     }
 
-    /// Removes this server's pieces, and the file unless another server has pieces of it. What a segment names stays: while this
-    /// server counted as dead, another one may have made the file anew and recorded it.
+    /// Removes this server's pieces, and the file unless another server has pieces of it. A file that a segment names stays:
+    /// while this server counted as dead, another one may have made the file anew and recorded it.
     ///
     /// - Returns: whether there is such a file.
     private func remove(_ name: String, _ connection: PostgresConnection) throws(PostgresError) -> Bool {
@@ -224,7 +224,7 @@ final class PostgresFile: DiskFile {
 
     func sync() throws(DiskError) {}
 
-    /// Removes this server's pieces from there on. What is recorded stays.
+    /// Removes this server's pieces from there on. The recorded part stays.
     func truncate(to size: UInt64) throws(DiskError) {
         _ = try disk.run(
             "truncate", path,

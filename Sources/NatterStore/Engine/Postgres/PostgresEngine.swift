@@ -332,7 +332,7 @@ final class PostgresEngine: StoreEngine {
                 author: LogEntry.Author(node: UInt64(bitPattern: node), attempt: engine.attempts), commit: first,
                 changes: changes)
             let answer: Appended
-            // What this server has not read was trimmed before it said that it is alive.
+            // Entries that this server had not read were trimmed before it said that it is alive.
             do { answer = try append(entry, with: [], &engine) } catch is HistoryWentBack { return false }
             switch answer {
             case .done(let reached):

@@ -23,7 +23,7 @@ struct PostgresLog {
     /// Whether the log may have an entry that no synchronous standby has: the answer to one of this server was lost, or one of
     /// another was read, which a restart of PostgreSQL makes visible before a standby has it.
     private var isUnconfirmed = true
-    /// What the connection leads to; nil before the first one.
+    /// The database that the connection leads to; nil before the first one.
     private var origin: String?
     /// Whether it leads elsewhere now, where entries may be missing that others have read, and no epoch has begun since.
     private var isElsewhere = false
@@ -103,8 +103,8 @@ struct PostgresLog {
 
     // MARK: Appending
 
-    /// See `StoreEngine.append`. After `.behind`, the lock is held for the next proposal, until `release`. Of tables that
-    /// are not as they should be, it throws the `PostgresError`.
+    /// See `StoreEngine.append`. After `.behind`, the lock is held for the next proposal, until `release`. If tables are
+    /// not as they should be, it throws the `PostgresError`.
     mutating func append(_ entry: LogEntry, with blocks: [WrittenBlocks]) throws -> Appended {
         turn.begin()
         if uncertain == entry.author, !turn.mayRepeat {
@@ -178,7 +178,7 @@ struct PostgresLog {
             if try append(PostgresLog.insertIfFree, values, rows, blocks, connection) { return .done(reached) }
             queued = PostgresLog.queueLength
         }
-        // Whoever holds the lock since the last proposal has read everything.
+        // A server that holds the lock since the last proposal has read everything.
         for _ in 0..<2 {
             // The connection's limit is new, because the first attempt may have waited, too.
             let connection = try holdsLock ? connection : connected()

@@ -86,7 +86,7 @@ enum PostgresSchema {
             PRIMARY KEY (conversation, first_seq));
         CREATE TABLE dictionary (id bytea PRIMARY KEY, record bytea NOT NULL);
         """,
-        // What was erased, and which messages are kept.
+        // Erased messages, and which messages are kept.
         """
         CREATE TABLE retired (path text PRIMARY KEY);
         CREATE TABLE erasure (
@@ -119,7 +119,7 @@ enum PostgresSchema {
         "ALTER TABLE store ADD log_start bigint; ALTER TABLE node ADD step bigint NOT NULL DEFAULT 0;",
         // An erasure finds what was imported by its seq.
         "CREATE INDEX import_key_seq ON import_key (conversation, seq);",
-        // Who added a member to a group.
+        // The account that added a member to a group.
         "ALTER TABLE membership ADD adder bigint;",
     ]
     /// Servers that know so many steps note where the log begins.

@@ -4,8 +4,8 @@ internal import NatterPostgres
 
 /// Removes from PostgreSQL what messages that were erased or dropped have left.
 ///
-/// A log file that was replaced stays until all servers that are alive have read of it. What a dead server wrote and never
-/// recorded goes, too: the messages are in the log until their blocks are recorded, so it is never the only copy.
+/// A log file that was replaced stays until all servers that are alive have read of it. A file that a dead server wrote and
+/// never recorded goes, too: messages are in the log until their blocks are recorded, so it is never the only copy.
 struct PostgresSweeper {
     let connection: PostgresConnection
     /// This server.
@@ -13,7 +13,7 @@ struct PostgresSweeper {
 
     /// A server that says nothing for so long counts as dead. If it wakes, it finds out when it records its blocks.
     private static let alive = "SELECT id FROM node WHERE \(isAlive)"
-    /// What was seen in the future was seen while PostgreSQL's clock was wrong.
+    /// A server that was seen in the future was seen while PostgreSQL's clock was wrong.
     static let isAlive = "abs(extract(epoch FROM clock_timestamp()-seen))<60"
     /// The files that go. One that the index has never does, whatever the table says.
     private static let gone = """

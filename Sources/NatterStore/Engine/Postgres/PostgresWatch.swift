@@ -58,8 +58,8 @@ final class PostgresWatch: Sendable {
         if let outdated = state.withLock({ $0.outdated }) { throw outdated }
     }
 
-    /// Says now that this server is alive, so that nothing behind its place is trimmed. What it had read before may be of a
-    /// history that is gone.
+    /// Says now that this server is alive, so that nothing behind its place is trimmed. The entries that it had read before may
+    /// be of a history that is gone.
     func sayAlive(_ connection: PostgresConnection) throws(PostgresError) {
         guard let read = state.withLock({ $0.read }) else { return try sayNothing(connection) }
         try connection.run(

@@ -23,7 +23,7 @@ struct RowCopy {
     /// Changes that a checkpoint waits for.
     private static let checkpointChanges = 20_000
     private static let fetchedRows = 2_000
-    /// The same where a row may have megabytes, because all of an answer are in memory.
+    /// How many rows are fetched where one may have megabytes, because all rows of an answer are in memory.
     private static let fetchedLargeRows = 32
 
     /// Creates an empty database in place of the last one.

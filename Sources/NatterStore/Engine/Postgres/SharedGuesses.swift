@@ -95,6 +95,6 @@ public struct SharedGuesses: Sendable {
 }
 
 extension Store {
-    /// What counts wrong passwords at all servers; nil if there is only one.
+    /// Counts wrong passwords at all servers; nil if there is only one.
     public var guesses: SharedGuesses? { (engine as? PostgresEngine)?.guesses }
 }

@@ -49,7 +49,7 @@ public struct SharedStore: Sendable, Equatable {
             visit(StoreDamage(file: "log", problem: problem))
             return StoreCheck.Summary(damages: 1)
         }
-        // What it read is gone after the check, and was never anything but a copy.
+        // The check reads a copy that is gone afterwards, so damages name PostgreSQL instead.
         let (copy, above) = (Store.databasePath(engine.directory), engine.directory + "/")
         func name(_ path: String) -> String {
             path == copy ? "PostgreSQL" : path.hasPrefix(above + "logs/") ? String(path.dropFirst(above.count)) : path
@@ -72,7 +72,7 @@ extension Store {
     ) throws -> Store {
         let store = try open(
             PostgresEngine(shared.target, cache: cache, options: options), clock: clock, options: options)
-        // What a check and a server that were killed have left.
+        // Removes the files that a killed check or server has left.
         SharedStore.removeCopy(ofCheckIn: store.directory)
         store.sealer.requestSweep()
         return store
@@ -87,7 +87,7 @@ extension Store {
         return try PosixDisk().information(databasePath(PostgresEngine.cache(in: directory))) != nil
     }
 
-    /// - Throws: `StoreOpenError.unfit` for such a directory. What was meant for its server would be in no chat.
+    /// - Throws: `StoreOpenError.unfit` for such a directory. Messages meant for its server would be in no chat.
     public static func requireNoCache(_ directory: String) throws {
         guard try isCache(directory) else { return }
         throw StoreOpenError.unfit(
