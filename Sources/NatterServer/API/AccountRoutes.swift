@@ -38,7 +38,7 @@ enum AccountRoutes {
 
     /// Reads the invitation that a registration needs. Returns nil if the server needs none.
     ///
-    /// Whoever has none must not make the server hash a password.
+    /// A client that has none must not make the server hash a password.
     private static func invitation(_ code: String?, _ call: Call) throws(APIError) -> Token? {
         switch call.server.registration {
         case .open: return nil

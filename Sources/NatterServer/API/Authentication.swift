@@ -48,7 +48,7 @@ struct Authentication: Sendable {
 
     private static let unknownToken = APIError(.unauthorized, "the session has ended, or the token was revoked")
 
-    /// The same without waiting.
+    /// The holder of the token, without waiting.
     ///
     /// - Returns: nil if only another server can know the token.
     func knownPrincipal() throws(APIError) -> Principal? {

@@ -62,7 +62,7 @@ final class BulkPosting: BodySink {
         let isLast: Bool
     }
 
-    /// What became of a batch.
+    /// A batch with the answers to its lines.
     private struct SettledBatch {
         let answers: [Answer]
         let exchange: Exchange

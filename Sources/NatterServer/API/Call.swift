@@ -16,9 +16,9 @@ struct Call: Sendable {
     var user: String?
     /// The account, once the request is authorized.
     var account: AccountID?
-    /// Whose token the request carries, if it was looked up just now.
+    /// The holder of the request's token, if it was looked up just now.
     var known: Principal?
-    /// What the request needs of its token's scope, for asking again after a wait.
+    /// The scope that the request needs of its token, for asking again after a wait.
     var need = ScopeNeed.valid
 
     var store: Store { server.store }

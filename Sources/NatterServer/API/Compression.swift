@@ -8,7 +8,7 @@ extension Reply {
     /// A smaller body hardly costs less on the wire. A larger one would keep a worker from others for longer than 10 ms.
     private static let compressedBytes = 1 << 10...512 << 10
 
-    /// The same, compressed if the client takes that and the body is whole.
+    /// The reply, compressed if the client takes that and the body is whole.
     ///
     /// Use it only for a body whose every reader may know all of it. The length of a compressed body tells how similar its
     /// parts are: if one part is a secret, a client that writes another part could find it by trying (BREACH).

@@ -1,10 +1,10 @@
 internal import NatterModel
 internal import NatterStore
 
-/// Whose time a job takes.
+/// The owner of the time that a job takes.
 enum JobOwner: Hashable, Sendable {
     case account(AccountID)
-    /// Of somebody who is to show yet who they are. See ``PeerAddress/networkText``.
+    /// The network of a client that is not authenticated yet. See ``PeerAddress/networkText``.
     case network(String)
 }
 
@@ -72,7 +72,7 @@ struct FairQueue<Job> {
     private var lines: [JobOwner: Line] = [:]
     private var turns = Heap<Turn> { $0.isBefore($1) }
     private var turnNumber: UInt64 = 0
-    /// The time that owners have had, in nanoseconds. Who is not here has had no more than `reached`.
+    /// The time that owners have had, in nanoseconds. An owner that is not here has had no more than `reached`.
     private var used: [JobOwner: Int64] = [:]
     private var usedLimit = 1_024
     /// The time of the owner whose turn was last. Nobody begins with less, so that waiting for a while saves nothing up.

@@ -7,9 +7,9 @@ internal import NatterTLS
 /// for a moment (DNS rebinding). The browser then sends the site's name as `Host`, so such requests are refused. An IP
 /// address can't be rebound, so every address is admitted.
 struct HostNames: Sendable {
-    /// Given by the operator.
+    /// Names given by the operator.
     var given: [SubjectName]
-    /// Of the certificate.
+    /// Names of the certificate.
     var certified: [SubjectName]
 
     func admit(_ host: RequestedHost) -> Bool {

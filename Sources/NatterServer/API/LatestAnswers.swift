@@ -5,7 +5,7 @@ internal import Synchronization
 /// The newest small answers of sync. All devices of an account that waited at the same place get the same answer, which is made
 /// once.
 final class LatestAnswers: Sendable {
-    /// What an answer depends on.
+    /// Everything that an answer depends on.
     struct Place: Equatable {
         let account: AccountID
         let scope: Scope

@@ -139,7 +139,7 @@ final class WholeList<Item: Sendable, Object: Encodable & Sendable>: Sendable {
     }
 }
 
-/// What follows the objects of a list.
+/// The fields that follow the objects of a list.
 struct ListEnd: Encodable, Sendable {
     var more: Bool
     @OrNull var next: String?

@@ -33,7 +33,7 @@ struct RequestHandler: HTTPHandler {
         return { plan(read) }
     }
 
-    /// What a head says, whoever its token is of by now.
+    /// The parts of a head that do not depend on who holds its token by now.
     private struct ReadHead: Sendable {
         let head: RequestHead
         let host: RequestedHost
@@ -95,7 +95,7 @@ struct RequestHandler: HTTPHandler {
             }
         } catch {
             let answer = { @Sendable [isLate] (exchange: Exchange) in
-                // Who has no token must not be told anything about the body.
+                // A client without a token must not be told anything about the body.
                 if isLate { refuseLate(error, exchange) } else { exchange.respond(error.reply) }
             }
             // A bulk body is not read: its lines would be taken for one body.

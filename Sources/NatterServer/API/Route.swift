@@ -152,7 +152,7 @@ extension Access where Asker == Principal {
     }
 }
 
-/// What a route takes for its body.
+/// The types that a route takes for its body.
 enum BodyType: Sendable {
     /// JSON, also without a type. One line of NDJSON is JSON, too.
     case json
@@ -174,7 +174,7 @@ enum BodyType: Sendable {
     }
 }
 
-/// What a request must look like: reads the query and the body, before anyone is asked what their token is good for.
+/// The form of a request. It reads the query and the body before the token is checked.
 struct Form<Input>: Sendable {
     var takesBulk = false
     var bodyLimit = Limits.smallBodyBytes

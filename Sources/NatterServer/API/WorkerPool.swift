@@ -13,7 +13,7 @@ final class WorkerPool: Sendable {
         let run: Job
         /// Whether it must be done even if the asker may not ask for anything more.
         var isSettled = false
-        /// What is done instead if the work is not.
+        /// Runs instead if the work does not.
         var undo: Job?
 
         func perform() {

@@ -327,7 +327,7 @@ final class Connection {
         switch stage {
         case .head:
             if now > headDeadline {
-                // A request that has just arrived is read in the next turn. Who sends it byte by byte gains this time once.
+                // A request that has just arrived is read in the next turn. Sending it byte by byte gains this time once.
                 if !hasBegun, !isShakingHands, SocketStatistics.unreadBytes(descriptor) > 0 {
                     (headDeadline, hasBegun) = (now + limits.headMilliseconds, true)
                     return

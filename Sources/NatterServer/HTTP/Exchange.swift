@@ -2,7 +2,7 @@ internal import Synchronization
 
 /// One request and its reply, as handlers see them. All members are thread-safe.
 final class Exchange: Sendable {
-    /// Whose request it is.
+    /// The client that sent the request.
     struct Asker: Sendable {
         let owner: JobOwner
         /// The reply if they may have no answer any more, because their session or token has ended; nil while they may.
@@ -49,7 +49,7 @@ final class Exchange: Sendable {
     /// no bytes ready.
     func resume() { mailbox.post(.resume(self)) }
 
-    // MARK: Whose it is, and whether it goes on
+    // MARK: The asker, and whether work goes on
 
     /// Notes who asks, when that is known.
     func note(_ asker: Asker) { self.asker.withLock { $0 = asker } }

@@ -22,7 +22,7 @@ final class KnownHead {
         self.bytes = bytes.count <= KnownHead.longest ? Array(bytes) : []
     }
 
-    /// Whether the next request may share it. Of a proxy's requests, each is of another client, who is counted.
+    /// Whether the next request may share it. Each request of a proxy is of another client, who is counted.
     var mayComeAgain: Bool { !bytes.isEmpty && !head.isProxied && target.authority == nil }
 
     /// Whether a request with the same target has this head.

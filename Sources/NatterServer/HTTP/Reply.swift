@@ -10,7 +10,7 @@ struct Reply: Sendable {
     var body: ReplyBody
     /// A note for the log.
     var note: String?
-    /// Who asked, for the limit of each one's answers; nil for strangers.
+    /// The account that asked, whose answers are limited; nil for strangers.
     var reader: Int64?
 
     init(
