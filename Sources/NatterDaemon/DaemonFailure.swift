@@ -6,7 +6,7 @@ internal import NatterSystem
 internal import NatterTLS
 internal import NatterWire
 
-/// Exit codes for the errors of the lower rooms.
+/// Exit codes for the errors of the lower targets.
 enum DaemonFailure {
     /// Maps any error, including those that all programs share.
     static func failure(_ error: any Error) -> CommandFailure {

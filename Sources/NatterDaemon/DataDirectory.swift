@@ -93,7 +93,7 @@ enum DataDirectory {
             .noInput, code: "no_store", "no store in '\(directory)'; name the directory of the store with \(option)")
     }
 
-    /// What `--store` or `NATTERD_STORE` says.
+    /// The value of `--store` or `NATTERD_STORE`.
     static func namedStore(_ arguments: Arguments, _ console: Console) -> String? {
         arguments.value("store") ?? console.environment["NATTERD_STORE"]
     }
@@ -102,7 +102,7 @@ enum DataDirectory {
     /// store is in the directory itself.
     static func sharedStore(_ arguments: Arguments, _ console: Console) throws -> SharedStore? {
         if let given = namedStore(arguments, console) { return try SharedStore(given) }
-        // What needs the other settings, too, reads them with their mistakes.
+        // A caller that needs the other settings, too, reads them itself and reports their mistakes.
         guard let file = try ServeSettings.file(in: try path(arguments, console), skipsMalformed: true),
             let entry = file.entries.last(where: { $0.key == "store" })
         else { return nil }

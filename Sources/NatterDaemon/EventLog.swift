@@ -104,7 +104,7 @@ final class EventLog: Sendable {
         }
     }
 
-    /// What to write next; nil at the end.
+    /// Takes the lines to write next; nil at the end.
     private static func next(_ queue: Monitor<Queue>) -> Queue? {
         func take(_ queue: inout Queue) -> Queue? {
             guard !queue.lines.isEmpty || queue.dropped > 0 else { return nil }

@@ -65,7 +65,7 @@ enum ImportCommand {
         let last: UInt64
     }
 
-    /// What may be imported, and whether anything is.
+    /// Which input an import accepts, and whether it imports anything.
     struct Options: Codable, Sendable, Equatable {
         /// Takes times before 1990.
         var takesOld = false

@@ -71,8 +71,8 @@ extension CommandSpec {
 struct ServeCommand {
     /// How often the last visits of users are saved.
     private static let presenceMilliseconds: Int64 = 60_000
-    /// The same if other servers share the store, because they learn by it who is here. It must be short against the minute
-    /// for which they believe it.
+    /// How often visits are saved if other servers share the store, which learn from them who is online. It must be short
+    /// against the minute for which they believe it.
     private static let sharedPresenceMilliseconds: Int64 = 15_000
     /// How often messages that are due are dropped.
     private static let retentionMilliseconds: Int64 = 3_600_000
@@ -80,7 +80,7 @@ struct ServeCommand {
     private let arguments: Arguments
     private let console: Console
     private let directory: String
-    /// What the service was started with.
+    /// The settings that the service was started with.
     private let settings: ServeSettings
     private let log: EventLog
     /// Why the settings were not reloaded, because the next start would fail with it.
@@ -186,7 +186,7 @@ struct ServeCommand {
         store.dropDueMessages()
     }
 
-    /// What to tell about a system's clock that is not followed.
+    /// The warning about a system's clock that is not followed.
     static func jumped(by milliseconds: Int64) -> Phrase {
         milliseconds > 0
             ? "the system's clock has jumped \(milliseconds / 1_000) s ahead and is not followed; correct it, or restart natterd if it is right"

@@ -21,7 +21,7 @@ struct ServeSettings: Equatable {
     var servesPage = true
     /// Names by which clients may call the server.
     var hosts: [SubjectName] = []
-    /// What one account may use.
+    /// The limits of each account.
     var limits = AccountLimits()
     /// After how many days deleted messages are erased; nil for never.
     var eraseDeletedDays: Int? = 30
@@ -70,8 +70,8 @@ struct ServeSettings: Equatable {
 
     private init() {}
 
-    /// What the file says, for a command that opens the store while no server runs. What concerns a server alone, such as its
-    /// certificate, is not checked, because the command line of 'serve' may add to it.
+    /// The settings of the file, for a command that opens the store while no server runs. Settings of a server alone, such as
+    /// its certificate, are not checked, because the command line of 'serve' may add to them.
     static func ofStore(in directory: String) throws -> ServeSettings {
         var settings = ServeSettings()
         guard let file = try file(in: directory),
@@ -97,13 +97,13 @@ struct ServeSettings: Equatable {
         } catch {
             return error
         }
-        // Of several lines with the same key, the last one counts.
+        // The last of several lines with the same key counts.
         let entries = file.entries.filter { entry in file.entries.last { $0.key == entry.key } == entry }
         for entry in entries {
             guard let filled = try? arguments.filled(from: file.only(entry)) else { continue }
             do throws(UsageError) { try alone.read(filled) } catch { return file.error(entry, error.message) }
         }
-        // What is left is half of a certificate and its key.
+        // The only error left is a certificate without its key, or a key without its certificate.
         guard let entry = entries.last(where: { $0.key == "tls-cert" || $0.key == "tls-key" }) else { return error }
         return file.error(entry, error.message)
     }

@@ -17,8 +17,8 @@ struct ServiceStatus: Codable, Sendable, Equatable {
     var epoch: String
     /// Why the server has stopped writing. It is null if it has not stopped.
     @OrNull var failure: String?
-    /// What keeps the server from working as it should: a full disk, a sealer or a search index that has stopped, a clock
-    /// that has jumped, a certificate that ends soon, settings that could not be reloaded. A server of an earlier version does not say.
+    /// The problems that keep the server from working as it should: a full disk, a sealer or a search index that has stopped, a
+    /// clock that has jumped, a certificate that ends soon, settings that could not be reloaded. nil from an earlier version.
     var problems: [Problem]?
     /// The servers that share the store; null for a store of files, and while the database can't be read.
     var nodes: [Node]?

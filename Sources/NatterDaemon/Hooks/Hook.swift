@@ -148,8 +148,8 @@ struct Hook: Codable, Sendable, Equatable {
             headers.append(("Title", Hook.header(message.conversation)))
         }
         headers.append(("Natter-Hook", id))
-        // The same for each attempt, so that a receiver can tell that it has the message. After a restore, other messages get the
-        // numbers again, but not the hashes.
+        // Each attempt has the same value, so that a receiver can tell that it has the message. After a restore, other messages
+        // get the numbers again, but not the hashes.
         headers.append(("Natter-Delivery", "\(conversationID)-\(message.seq)-\(Hex.encode(message.cursor.hashPrefix))"))
         headers.append(("Natter-Signature", "sha256=" + Hex.encode(HMAC(key: Array(secret.utf8)).sha256(body))))
         return HTTPRequest(.post, address.target, headers: headers, body: body)

@@ -127,7 +127,7 @@ enum HookCommand {
     }
 }
 
-/// What the process does that has the store open.
+/// The process that has the store open runs these operations.
 extension OperationRunner {
     /// - Parameter changed: tells a running server that a hook was added or changed.
     func run(

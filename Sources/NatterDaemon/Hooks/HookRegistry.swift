@@ -16,7 +16,7 @@ final class HookRegistry: Sendable {
     private let directory: String
     private let disk: any Disk
     private let hooks: Monitor<[String: Hook]>
-    /// What is wrong with files that are no hooks, by their names without the extension. The server runs without them.
+    /// The errors of files that are no hooks, by their names without the extension. The server runs without them.
     private let damaged: Monitor<[String: CommandFailure]>
 
     /// - Throws: `DiskError`.
@@ -66,14 +66,14 @@ final class HookRegistry: Sendable {
         json + Array("\n\(Hex.encode(Checksum.crc32c(json)))\n".utf8)
     }
 
-    /// What is wrong with files that are no hooks, for a check.
+    /// The files that are no hooks, as damage for a check.
     var damages: [StoreDamage] {
         damaged.withLock { $0.sorted { $0.key < $1.key } }.map {
             StoreDamage(file: path($0.key), problem: $0.value.message)
         }
     }
 
-    /// What is wrong with files that are no hooks.
+    /// The errors of files that are no hooks.
     var failures: [CommandFailure] { damaged.withLock { $0.sorted { $0.key < $1.key } }.map(\.value) }
 
     var all: [Hook] { hooks.withLock { $0.values.sorted { $0.id < $1.id } } }

@@ -130,7 +130,7 @@ final class HookService: Sendable {
         let address = try HookAddress(hook.url)
         var isFirst = true
         for message in page.messages where hook.wants(message) {
-            // What was deleted or erased while a message was delivered is not sent any more.
+            // The page is read again after news, so that messages deleted or erased meanwhile are not sent.
             if state.withLock({ $0.isStopping || (!isFirst && $0.news != seen.news) }) { return true }
             isFirst = false
             let connection = client ?? HookService.client(address, hook)

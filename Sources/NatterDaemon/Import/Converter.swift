@@ -6,14 +6,14 @@ internal import NatterSystem
 
 /// A program that reads the history of another one and prints it as lines of NDJSON: `natter-import-FORMAT`.
 ///
-/// It is called with `FILE`, or with `-` and the name of the file that is its standard input. What it says on standard error is
+/// It is called with `FILE`, or with `-` and the name of the file that is its standard input. Its lines on standard error are
 /// passed on. `not taken: 3 reactions` there is counted instead, and the last line before a status that is not 0 is the
 /// reason of the failure.
 ///
 /// - SeeAlso: natter-formats(5), "Converters".
 struct Converter {
     private static let memory = 1 << 30
-    /// What a converter may know of the environment: where programs are, the time zone, and the language of dates.
+    /// The environment variables that a converter gets: where programs are, the time zone, and the language of dates.
     private static let variables = ["PATH", "TZ", "TZDIR", "LANG", "LC_ALL", "LC_CTYPE", "LC_TIME"]
 
     let path: String
@@ -180,7 +180,7 @@ final class ConverterInput {
     deinit { if isOwn { close(descriptor) } }
 }
 
-/// What a converter says on standard error.
+/// The lines that a converter writes to standard error.
 private final class ConverterErrors {
     private let descriptor: Int32
     private let console: Console

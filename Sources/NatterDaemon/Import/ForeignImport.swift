@@ -12,7 +12,7 @@ internal import NatterWire
 /// all of it was read and found good, each conversation is imported, as a whole. If that is interrupted, the same command does
 /// the rest.
 enum ForeignImport {
-    /// What was done with one conversation, as `--json` prints it.
+    /// The result for one conversation, as `--json` prints it.
     struct Report: Codable, Sendable {
         /// The channels of the file that went there.
         var channels: [String] = []
@@ -32,7 +32,7 @@ enum ForeignImport {
         }
     }
 
-    /// What was not taken, by kind.
+    /// How many things were not taken, by kind.
     private struct Skipped: Encodable {
         let skipped: [String: Int]
     }

@@ -13,7 +13,7 @@ struct ImportLine: Decodable {
     let erased: Bool?
     let deleted: LineMark?
 
-    /// The seq of a line. What other programs write there says nothing, so it is no error.
+    /// The seq of a line. Other values, which other programs write there, are ignored and no error.
     struct LineSeq: Decodable {
         let value: UInt64?
 
@@ -22,7 +22,7 @@ struct ImportLine: Decodable {
         }
     }
 
-    /// Whether a line says `true`. What other programs write there says nothing, so it is no error.
+    /// Whether a line says `true`. Other values, which other programs write there, are ignored and no error.
     struct LineMark: Decodable {
         let isSet: Bool
 

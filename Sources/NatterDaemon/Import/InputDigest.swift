@@ -17,7 +17,7 @@ struct InputDigest {
         }
     }
 
-    /// Of everything. Call once.
+    /// Returns the hash of the whole input. Call once.
     mutating func finish() -> Digest {
         endPiece()
         return digest

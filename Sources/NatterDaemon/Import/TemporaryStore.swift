@@ -11,7 +11,7 @@ enum TemporaryStore {
         let directory = try Path.temporary("natterd", in: parent) { mkdtemp($0) != nil }
         let isEnding = Monitor(false)
         defer {
-            // What fails because the directory is gone must not end the process before the signal does.
+            // An error because the directory is gone must not end the process before the signal does.
             if isEnding.withLock({ $0 }) { _ = isEnding.wait { _ in nil as Bool? } }
             remove(directory)
         }
@@ -27,7 +27,7 @@ enum TemporaryStore {
         return try body(store)
     }
 
-    /// Removes a directory and everything in it. What can't be removed stays.
+    /// Removes a directory and everything in it. Files that can't be removed stay.
     private static func remove(_ directory: String) {
         let disk = PosixDisk()
         for name in (try? disk.list(directory)) ?? [] {

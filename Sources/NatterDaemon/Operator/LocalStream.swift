@@ -48,7 +48,7 @@ final class LocalStream: Sendable {
     /// Limits how long a read waits for the next byte. 0 means no limit.
     func limitReading(toMilliseconds milliseconds: Int) { limit(SO_RCVTIMEO, milliseconds) }
 
-    /// The same for a write, and for a connection to a socket that accepts none because its queue is full.
+    /// Limits how long a write waits, and a connection to a socket whose queue is full. 0 means no limit.
     func limitWriting(toMilliseconds milliseconds: Int) { limit(SO_SNDTIMEO, milliseconds) }
 
     private func limit(_ option: Int32, _ milliseconds: Int) {

@@ -99,7 +99,7 @@ enum OperationReply: Codable, Sendable {
 }
 
 extension OperationReply {
-    /// The same without what an erasure has left. A store that the command itself has opened has said that already.
+    /// The reply without the remains of an erasure. A store that the command itself opened has reported them already.
     var withoutRemains: OperationReply {
         switch self {
         case .erased(var report):
@@ -125,8 +125,8 @@ protocol OperationChannel {
 }
 
 extension OperationChannel {
-    /// What tells the command how far the work is, not more often than it can show it. It throws if the command has gone, or
-    /// the server ends, so that the work ends as well.
+    /// Returns a function that tells the command how far the work is, not more often than it can show it. The function throws
+    /// if the command has gone, or the server ends, so that the work ends as well.
     func progress() -> (StoreProgress) throws -> Void {
         var next = MonotonicClock.now()
         return { progress in

@@ -15,7 +15,7 @@ struct OperationRunner {
     var service: () -> ServiceStatus.Service? = { nil }
     /// The problems of that server that its store does not know.
     var problems: () -> [ServiceStatus.Problem] = { [] }
-    /// What sends to the hooks, if a server runs in this process.
+    /// The service that sends to the hooks, if a server runs in this process.
     var hooks: HookService?
 
     /// The name of the user in the audit trail.

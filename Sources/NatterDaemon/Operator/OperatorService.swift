@@ -74,7 +74,7 @@ final class OperatorService: Sendable {
         // that does not read must not delay the stop forever.
         for stream in state.withLock({ Array($0.streams.values) }) { stream.shutDown(Int(SHUT_RD)) }
         if !haveEnded() {
-            // What takes long on log files ends after its next commit, and answers so.
+            // Long work on log files ends after its next commit, and answers so.
             store.endErrands()
             _ = haveEnded()
         }
