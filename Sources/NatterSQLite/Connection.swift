@@ -50,7 +50,9 @@ public final class Connection {
         let settings =
             switch (role, durability) {
             case (.writer, .full):
-                "PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; " + writing
+                // In a file that has pages, it would write its header anew each time.
+                ((try? disk.information(path)?.size ?? 0) == 0 ? "PRAGMA auto_vacuum=INCREMENTAL; " : "")
+                    + "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; " + writing
             case (.writer, .normal): "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; " + writing
             case (.reader, _): "PRAGMA query_only=ON; PRAGMA wal_autocheckpoint=0"
             }
