@@ -25,7 +25,8 @@ public enum SearchIndexError: Error, Equatable, PhraseConvertible {
     init(_ error: SQLiteError) {
         switch error.reason {
         case .full, .inputOutput, .busy, .cannotOpen, .overBudget: self = .database(error)
-        case .corrupt, .constraint, .newerSchema, .earlierSchema, .other: self = .corrupt(path: error.path, message: error.message)
+        case .corrupt, .constraint, .newerSchema, .earlierSchema, .other:
+            self = .corrupt(path: error.path, message: error.message)
         }
     }
 

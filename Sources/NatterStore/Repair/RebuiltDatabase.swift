@@ -111,6 +111,8 @@ final class RebuiltDatabase {
     private func salvage(_ path: String, _ target: Connection) throws {
         do {
             let source = try Connection(path: path, role: .reader, disk: disk)
+            // Otherwise SQLite refuses all of a file that is shorter than its header says.
+            try source.execute("PRAGMA writable_schema=ON")
             let version = try StoreSchema.current.check(source)
             try StoreSchema.current.migrate(target)
             for table in KeyTables.names(in: (try? RebuiltDatabase.tables(of: source)) ?? []) {
