@@ -44,7 +44,7 @@ enum LoginCommand {
         operands: [.required("NAME", "the name of the account")],
         description: [
             "Log in. natter remembers the server and the session for later commands, instead of the former session of "
-                + "this profile. What another account has synced stays where it is and is not shown."
+                + "this profile. Messages that another account has synced stay on the disk and are not shown."
         ],
         examples: [
             Example("natter login alice --server https://chat.example.org", "log in to another server"),

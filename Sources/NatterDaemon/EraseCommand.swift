@@ -13,8 +13,8 @@ extension CommandSpec {
             "Remove text and sender of each message, and of its edits, from the log files, the database and the search "
                 + "index. With its next sync, each replica removes them too. The numbers, times and hashes of all messages stay, "
                 + "so cursors and 'verify' stay right.",
-            "It works with and without a running server. What was erased before is left as it is. Copies that others "
-                + "made, backups, and blocks that a drive keeps for itself can't be reached: take a new backup into the same directory, "
+            "It works with and without a running server. Messages that are already erased stay as they are. Copies that "
+                + "others made, backups, and blocks that a drive keeps for itself can't be reached: take a new backup into the same directory, "
                 + "which erases there, too.",
         ],
         examples: [

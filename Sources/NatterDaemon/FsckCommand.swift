@@ -15,9 +15,8 @@ extension CommandSpec {
                 + "also that logs and database agree. Without --repair it changes nothing.",
             "Print a line for each damage, with file, offset and the range of messages lost. The status is 1 if there is "
                 + "any, otherwise 0.",
-            "--repair needs the server stopped. It flips single flipped bits back, which the checksums tell. Otherwise it "
-                + "copies whole blocks out of damaged files and rebuilds the index from them. Bytes that might be a message "
-                + "but have no place are moved to 'quarantine/', never deleted. "
+            "--repair needs the server stopped. It copies whole blocks out of damaged files and rebuilds the index from "
+                + "them. Bytes that might be a message but have no place are moved to 'quarantine/', never deleted. "
                 + "Standard error says what was done. The status is 1 if messages are lost, whose ranges are named, if a part "
                 + "of the database is lost that no log has, such as accounts or sessions, or if something could not be "
                 + "repaired; otherwise 0. A loss that was recorded before is no longer damage: it "

@@ -38,10 +38,10 @@ extension CommandSpec {
                 + "imported into CONV before is refused without --again.",
             "All of FILE is read and checked before the first number is given. At a bad line, which is named by its "
                 + "number, the status is 65 and nothing is kept. When the command ends, everything is sealed.",
-            "With --from, the converter natter-import-FORMAT reads FILE, and what it prints is imported. natter comes with "
-                + "converters for slack, telegram, mbox, irssi, weechat and whatsapp, and natter-formats(5) says how to write "
-                + "another. What can't be taken is counted by kind. What was imported before is left out, so you can import "
-                + "a later export into the same conversations.",
+            "With --from, the converter natter-import-FORMAT reads FILE, and natterd imports the messages that it "
+                + "prints. natter comes with converters for slack, telegram, mbox, irssi, weechat and whatsapp, and "
+                + "natter-formats(5) says how to write another. Parts that can't be imported are counted by kind. Messages that an earlier "
+                + "import brought are left out, so you can import a later export into the same conversations.",
         ],
         examples: [
             Example("natterd import general old.ndjson", "bring a history along"),

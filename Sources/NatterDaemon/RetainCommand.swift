@@ -14,8 +14,8 @@ extension CommandSpec {
             "Messages that are older go for good, with their place on the disk: at once, and then once an hour while a "
                 + "server runs. Whole blocks go, so a message may stay until its neighbours in the log are due, too. The "
                 + "numbers of messages do not change.",
-            "No conversation is kept longer than 'natterd serve --retain' says; 'forever' means as long as that. What "
-                + "clients have synced stays with them unless 'natter config set retention follow' is set there.",
+            "No conversation is kept longer than 'natterd serve --retain' says; 'forever' means as long as that. "
+                + "Messages that clients have synced stay with them unless 'natter config set retention follow' is set there.",
         ],
         examples: [Example("natterd retain general 365d", "keep a year of 'general'")],
         run: RetainCommand.run)

@@ -91,6 +91,8 @@ export const phrases = {
   'Go to…': 'Перейти…',
   'Group · {count}': 'Группа · {count}',
   'Groups made by an account, at most': 'Групп, созданных одной учётной записью, не больше',
+  'Groups that one account adds another to, at most': 'Групп, куда один пользователь добавил другого, не больше',
+  'Groups that others add an account to, at most': 'Групп, куда учётную запись добавили другие, не больше',
   Health: 'Состояние',
   'Host and port': 'Узел и порт',
   'How others see you. It cannot be changed.': 'Так вас видят другие. Имя нельзя изменить.',

@@ -90,8 +90,8 @@ enum AdminCommand {
         description: [
             "Remove text and sender of each message, and of its edits, from the server, and with the next sync from each "
                 + "replica. With --json: how many were erased.",
-            "A request erases 500 messages, and more take several. What was erased before is left as it is, so the "
-                + "command can be repeated.",
+            "One request erases up to 500 messages, and more take several. Messages that are already erased stay as "
+                + "they are, so you can repeat the command.",
         ],
         run: inContext { context in
             let name = context.arguments.required("CONV")

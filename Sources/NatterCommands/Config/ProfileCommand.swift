@@ -52,8 +52,8 @@ enum ProfileCommand {
         "set", "change a profile's settings",
         operands: [knownName, .required("KEY=VALUE", isRepeating: true, pairsHelp)],
         description: [
-            "Change settings. After a new server, the session goes on if the server there has the same store; otherwise the "
-                + "status is 77 and nothing changes, because a token is never sent to another server."
+            "Change settings. If you give another server, the session continues if that server has the same store. "
+                + "Otherwise the status is 77 and nothing changes, because a token is never sent to another server."
         ],
         run: inContext { context in
             let name = context.arguments.required("NAME")
@@ -66,7 +66,7 @@ enum ProfileCommand {
 
     private static let remove = CommandSpec(
         "rm", aliases: ["remove"], "remove a profile", operands: [knownName],
-        description: ["Remove a profile and end its session. What it has synced stays."],
+        description: ["Remove a profile and end its session. Messages that it has synced stay."],
         run: inContext { context in
             let name = context.arguments.required("NAME")
             let home = try context.home()

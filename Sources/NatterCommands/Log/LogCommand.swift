@@ -23,7 +23,7 @@ enum LogCommand {
                 + "it starts from the beginning.",
             "A message shows its newest text and '(edited)', a deleted one '(deleted)', one whose text was removed from the "
                 + "log '(erased)' unless it is deleted, too. Edits and deletions have no line of their own. A reply is 'TIME bob (re 123): text'. "
-                + "What a token sent has its label: 'alice/backup: text'.",
+                + "A message that a token sent has its label: 'alice/backup: text'.",
             "Where you ask for what is new (-f, --cursor-file, --unread), an edit or a deletion of a message before that "
                 + "is a line: 'TIME bob (edits 123): text' or 'TIME bob (deletes 123)'. With --json you get the record.",
             "For TIME: \(TimeExpression.forms).",

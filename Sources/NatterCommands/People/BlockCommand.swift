@@ -34,7 +34,7 @@ enum BlockCommand {
         "unblock", "accept a user's personal messages again", group: NatterProgram.Group.people,
         operands: [.required("USER", isRepeating: true, "the users")],
         description: [
-            "Accept USER's personal messages again. What they tried to send in the meantime does not arrive."
+            "Accept USER's personal messages again. Messages that they tried to send in the meantime do not arrive."
         ],
         examples: [Example("natter unblock mallory", "accept mallory's personal messages again")],
         run: inContext { context in

@@ -149,7 +149,7 @@ enum GroupCommand {
         options: [.flag("blocked", "leave all groups that users whom you block have added you to")],
         operands: [.optional("GROUP", "the group")],
         description: [
-            "Leave a group. What you have synced stays. If you are the last admin, promote another member "
+            "Leave a group. Messages that you have synced stay. If you are the last admin, promote another member "
                 + "first."
         ],
         examples: [Example("natter group leave --blocked", "leave the groups that blocked users have added you to")],
@@ -185,8 +185,8 @@ enum GroupCommand {
         description: [
             "Messages that are older go from the server for good; their numbers do not come back. Only admins of the "
                 + "group may set it, and never to longer than the server keeps messages; 'forever' means as long as that. "
-                + "What you have synced stays in your replica unless 'natter config set retention follow' is set. With "
-                + "--json: the conversation, whose 'first' is the lowest number that is kept."
+                + "Messages that you have synced stay in your replica unless 'natter config set retention follow' is set. "
+                + "With --json: the conversation, whose 'first' is the lowest number that is kept."
         ],
         examples: [Example("natter group retain ops 90d", "keep three months")],
         run: inContext { context in

@@ -28,9 +28,9 @@ enum WatchCommand {
         ],
         description: [
             "Run CMD for each message of others that arrives after this watch was first started; with --own, for your own "
-                + "messages, too. A watch is its --name, or else its conversations, so that another CMD goes on where "
-                + "the former one has stopped. CMD gets the text on standard input, without a newline added. NATTER_CONVERSATION, "
-                + "NATTER_SEQ, NATTER_SENDER, NATTER_TIME (RFC 3339), NATTER_TS (Unix milliseconds), NATTER_CURSOR "
+                + "messages, too. A watch is known by its --name, or else by its conversations, so another CMD continues "
+                + "where the former one stopped. CMD gets the text on standard input, without a newline added. "
+                + "NATTER_CONVERSATION, NATTER_SEQ, NATTER_SENDER, NATTER_TIME (RFC 3339), NATTER_TS (Unix milliseconds), NATTER_CURSOR "
                 + "and NATTER_KIND describe the message; NATTER_ABOUT is the number that it answers, edits or deletes, and "
                 + "NATTER_VIA the label of the token that sent it.",
             "A message is done when CMD exits with status 0. Otherwise natter retries it after a second, then two, and "
