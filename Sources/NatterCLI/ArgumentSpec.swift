@@ -6,7 +6,7 @@ public struct OptionSpec: Sendable, Equatable {
     public let name: String
     /// A second, one-letter spelling.
     public let short: Character?
-    /// What the value is, such as `SEQ`, or nil for a flag.
+    /// The placeholder of the value, such as `SEQ`, or nil for a flag.
     private let valueName: String?
     /// The allowed values. If it is empty, any value is allowed.
     public let choices: [String]

@@ -14,7 +14,7 @@ public struct CommandFailure: Error, Equatable, PhraseConvertible {
         (self.exitCode, self.code, self.message) = (exitCode, code, message)
     }
 
-    /// What an error means in both programs; nil for one that only one of them has.
+    /// Translates an error that both programs have; nil for one that only one of them has.
     public init?(of error: any Error) {
         switch error {
         case let failure as CommandFailure: self = failure
@@ -26,7 +26,7 @@ public struct CommandFailure: Error, Equatable, PhraseConvertible {
         }
     }
 
-    /// The same failure in other words.
+    /// This failure in other words.
     public func saying(_ message: Phrase) -> CommandFailure { CommandFailure(exitCode, code: code, message) }
 
     public init(_ error: UsageError) {
@@ -52,7 +52,7 @@ public struct CommandFailure: Error, Equatable, PhraseConvertible {
         }
     }
 
-    /// What went wrong, and what to do where the right to a file or a disk that can be written is missing.
+    /// The failure, and the remedy where the right to a file or a disk that can be written is missing.
     public static func remedied(_ error: DiskError) -> Phrase {
         switch error.code {
         case .permissionDenied: "\(error.phrase); run this as the user who owns it, or give that user the right to it"
@@ -69,7 +69,7 @@ public struct CommandFailure: Error, Equatable, PhraseConvertible {
     /// A file that the user named and that can't be read: 66, or 74 if the disk could not return what it holds.
     public init(unreadable error: DiskError) { self.init(unreadable: error.code, error.phrase) }
 
-    /// The same with a message of its own.
+    /// A file that can't be read, with a message of the caller's.
     public init(unreadable code: Errno, _ message: Phrase) {
         if code == .ioError {
             self.init(.inputOutput, code: "io_error", message)

@@ -1,5 +1,5 @@
 internal import Glibc
-// This room's interface takes phrases, so importing it also imports them.
+// This target's interface takes phrases, so importing it also imports them.
 @_exported public import NatterLanguage
 public import NatterSystem
 

@@ -32,7 +32,7 @@ public enum HiddenTerminal {
         try hiding(descriptor, 0, TCSADRAIN, body)
     }
 
-    /// Runs `body` with the echo of a terminal off. What was typed before is forgotten.
+    /// Runs `body` with the echo of a terminal off. The terminal forgets what was typed before.
     ///
     /// - Returns: nil if its settings can't be changed.
     static func hiding<Result, Failure>(
@@ -60,7 +60,7 @@ public enum HiddenTerminal {
                 if sigaction(signal, &action, &old) == 0 { former.append((signal, old)) }
             }
             for signal in deadlySignals { handle(signal, endFromHandler) }
-            // Who ignores stops could not make the process go on.
+            // A caller that ignores stops could not continue a stopped process.
             guard !Signals.isIgnored(SIGTSTP) else { return }
             handle(SIGTSTP, stopFromHandler)
             // After a stop by SIGSTOP, the shell may have changed the terminal.

@@ -189,7 +189,7 @@ extension CommandSpec {
 }
 
 extension CommandPath {
-    /// The head of its description in a list: the command and its operands. What options it has stands in the SYNOPSIS.
+    /// The head of its description in a list: the command and its operands. The SYNOPSIS shows the options.
     fileprivate var itemMdoc: String {
         let optional = command.operands.firstIndex(where: \.isOptional) ?? command.operands.endIndex
         let words =

@@ -9,7 +9,7 @@ public enum Program {
     /// - Parameters:
     ///   - words: without the program's name.
     ///   - bytes: of the words that are not UTF-8, by their index, each ended by 0.
-    ///   - translate: turns an error that this room does not know into a failure.
+    ///   - translate: turns an error that this target does not know into a failure.
     ///   - language: the language in the settings, if no option chooses one. Called only to translate a message.
     public static func run(
         _ program: ProgramSpec, words: [String], bytes: [Int: [CChar]] = [:], console: Console,

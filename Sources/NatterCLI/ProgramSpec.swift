@@ -15,8 +15,8 @@ public struct ProgramSpec: Sendable {
     public typealias Names =
         @Sendable (_ kind: WordKind.Names, _ start: String, Arguments, Console) throws -> [String]
     public var names: Names
-    /// What to use instead of words that other programs have: `natter log -f` for `tail`, `natterd user erase NAME` for
-    /// `user delete`, `--listen` for `serve --port`.
+    /// Replacements for words of other programs: `natter log -f` for `tail`, `natterd user erase NAME` for `user delete`,
+    /// `--listen` for `serve --port`.
     let instead: @Sendable (String) -> String?
     let makeExamples: @Sendable () -> [Example]
     /// Pages of the manual that are about no command, for `help -g`.

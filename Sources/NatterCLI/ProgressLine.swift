@@ -26,7 +26,7 @@ public final class ProgressLine {
         guard isShown, now >= next else { return }
         next = now + ProgressLine.stepMilliseconds
         isOnScreen = true
-        // In the last column, some terminals wrap. What was wrapped could not be cleared.
+        // In the last column, some terminals wrap. A wrapped line could not be cleared.
         let width = max(1, Terminal.columns(STDERR_FILENO, environment: environment) - 1)
         // Return to the start of the line and clear it.
         write("\r\u{1B}[K\(DisplayWidth.cut(TerminalText.escaped(text().text, .name), to: width))")

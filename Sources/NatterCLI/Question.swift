@@ -48,7 +48,7 @@ public enum Question {
         return retention
     }
 
-    /// What is said when they are.
+    /// The report that messages were erased.
     public static func erased(_ count: Int, of conversation: String) -> Phrase {
         .plural(
             UInt64(max(0, count)), "erased \(count) message of '\(conversation)'",

@@ -27,11 +27,11 @@ public enum Signals {
         }
     }
 
-    /// What handlers of signals use. It is allocated in advance and never freed, because a signal handler must not allocate.
+    /// Memory for signal handlers. It is allocated in advance and never freed, because a signal handler must not allocate.
     ///
-    /// Unchecked: what it points to changes only while the handlers' signals are blocked, or in a handler.
+    /// Unchecked: the memory changes only while the handlers' signals are blocked, or in a handler.
     private struct Memory: @unchecked Sendable {
-        /// What the handlers of SIGINT and SIGTERM print: a text for each.
+        /// The text that each of the handlers of SIGINT and SIGTERM prints.
         let farewell = UnsafeMutablePointer<UInt8>.allocate(capacity: 2 * farewellBytes)
         let farewellCounts = UnsafeMutablePointer<Int>.allocate(capacity: 2)
         let child = UnsafeMutablePointer<Child>.allocate(capacity: 1)
@@ -114,7 +114,7 @@ public enum Signals {
         var input: Int32 = -1
     }
 
-    /// What is forwarded to a child process.
+    /// The signals that are forwarded to a child process.
     public enum Forwarded {
         /// SIGTERM and SIGHUP, because they may be sent to this process alone.
         case endings
@@ -151,7 +151,7 @@ public enum Signals {
                 })
     }
 
-    /// What is stopped, as by reading from the terminal, would get the signal only once it goes on.
+    /// A stopped receiver, as after reading from the terminal, would get the signal only when it continues.
     private static func forward(_ number: Int32, to receiver: Int32) {
         kill(receiver, number)
         kill(receiver, SIGCONT)

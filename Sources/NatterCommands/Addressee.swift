@@ -76,7 +76,7 @@ struct Addressee {
         }
     }
 
-    /// What the replica does not know and the server can't be asked. A text that is meant for one user must not go to everyone.
+    /// Refuses a name that may be a user's, because the server can't be asked. A text for one user must not go to everyone.
     private func guess(_ name: String) throws -> Bool {
         guard name.hasPrefix("@") else { return false }
         throw context.arguments.error(

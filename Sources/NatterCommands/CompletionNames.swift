@@ -17,7 +17,7 @@ enum CompletionNames {
         }
     }
 
-    /// What the account in use knows.
+    /// The names that the account in use knows.
     private static func known(_ kind: WordKind.Names, from start: String, _ context: Context) throws -> [String] {
         let account = try context.offlineAccount()
         guard let location = try context.home().replica(of: account) else { return [] }

@@ -7,7 +7,7 @@ internal import NatterModel
 internal import NatterSystem
 internal import NatterWire
 
-/// What a command runs that needs a context.
+/// Runs a command that needs a context.
 func inContext(_ body: @escaping @Sendable (Context) throws -> ExitCode) -> CommandBody {
     { arguments, console in
         let context = Context(arguments, console)
@@ -29,7 +29,7 @@ struct Context {
     let arguments: Arguments
     let console: Console
 
-    /// What was read once. All copies share it.
+    /// Values that were read once. All copies share them.
     private final class Known {
         var home: ClientHome?
         var settings: ConfigFile?
@@ -100,7 +100,7 @@ struct Context {
     /// A setting of the file `config`, which is read once.
     func setting(_ setting: Setting) throws -> String? {
         let settings = try settingsFile()
-        // Whoever reads these two passes over an error.
+        // A caller that reads these two passes over an error.
         for one in [Setting.color, .lang] where !arguments.has(one.rawValue) { _ = try one.value(in: settings) }
         return try setting.value(in: settings)
     }

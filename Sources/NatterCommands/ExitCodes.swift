@@ -95,7 +95,7 @@ enum ExitCodes {
         }
     }
 
-    /// What shows whether the server carried out a change.
+    /// How to find out whether the server carried out a change.
     ///
     /// - Parameter path: of the request.
     private static func look(afterLosing path: String) -> Phrase {

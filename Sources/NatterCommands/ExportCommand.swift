@@ -41,7 +41,7 @@ enum ExportCommand {
         var writer = format.writer(for: conversation.name, conversation.id)
         try put(to: console) { writer?.begin(&$0) }
         var missing: [Phrase] = []
-        // What retention has removed is nowhere any more, so an export without it is whole.
+        // Messages that retention has removed are nowhere any more, so an export without them is whole.
         if conversation.first > conversation.serverFirst {
             let (from, to) = (conversation.serverFirst, conversation.first.previous)
             missing.append("messages \(from) to \(to) of '\(name)' are not in the replica, which begins later")

@@ -12,7 +12,7 @@ extension Context {
         knownGroup(name).flatMap { $0.isGone ? nil : $0.groupID }
     }
 
-    /// The same for a message that is about a number, which the user has from the replica.
+    /// The id of the group for a message that is about a number, which the user has from the replica.
     ///
     /// - Throws: 67 if the user is not in that group any more.
     func groupID(ofNumbersIn name: String) throws(CommandFailure) -> ConversationID? {
@@ -43,7 +43,7 @@ extension ReplicaConversation {
 /// The groups that the lines of one command name. A name means the same group until the command ends.
 final class NamedGroups {
     private let context: Context
-    /// What is known about a name; nil if no id is needed, or none was found.
+    /// The known id of each name; nil if no id is needed, or none was found.
     private var ids: [String: ConversationID?] = [:]
 
     init(_ context: Context) { self.context = context }

@@ -50,7 +50,7 @@ final class Pager {
         Signals.exitOnInterrupt()
     }
 
-    /// The same, for what counts as seen afterwards.
+    /// Finishes before the shown messages count as seen.
     ///
     /// - Throws: 74 if the pager has failed.
     func finishShowing() throws(CommandFailure) {

@@ -44,7 +44,7 @@ extension SyncedReplica {
         }
     }
 
-    /// What a name that is no conversation's was probably meant to be.
+    /// Suggests what the user probably meant by a name that is no conversation's.
     private func hint(for name: String, _ replica: Replica) throws -> Phrase {
         let key = NameRule.caseKey(name)
         if let slash = name.lastIndex(where: { $0 == "/" || $0 == "#" || $0 == ":" }), slash > name.startIndex,

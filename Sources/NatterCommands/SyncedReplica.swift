@@ -124,7 +124,7 @@ final class SyncedReplica {
         return opened
     }
 
-    /// The same for a command that runs on: opened again if it was removed or made anew meanwhile.
+    /// The replica for a command that runs on: opened again if it was removed or made anew meanwhile.
     func currentReplica() throws -> Replica? {
         if opened?.isReplaced == true { opened = nil }
         return try replica()
@@ -138,7 +138,7 @@ final class SyncedReplica {
         return replica
     }
 
-    /// The same without a sync before it.
+    /// The replica without a sync before it.
     ///
     /// - Parameter needsSync: false for what is fetched without a sync, such as the list of users.
     func unsyncedReplica(needsSync: Bool = true) throws -> Replica? {
@@ -152,7 +152,7 @@ final class SyncedReplica {
 
     // MARK: - Syncing
 
-    /// Where the replica is now. Who looks at its conversations after this, and then waits at it, misses nothing.
+    /// Where the replica is now. A command that looks at its conversations after this, and then waits at it, misses nothing.
     func cursor() throws -> String? { try currentReplica()?.cursor() }
 
     /// Syncs once.
@@ -189,7 +189,7 @@ final class SyncedReplica {
         var report: SyncReport
         do {
             do {
-                // Who gives a time wants to wait that long, even for a server that takes its time.
+                // A user who gives a time wants to wait that long, even for a server that takes its time.
                 let given = try context.arguments.seconds("timeout", in: Setting.timeoutSeconds).map { Int($0) }
                 report = try pull(
                     milliseconds: given ?? SyncedReplica.quickMilliseconds, bytes: SyncedReplica.quickBytes)
@@ -248,7 +248,7 @@ final class SyncedReplica {
         context.note("the replica is not complete yet: 'natter sync' fetches the rest")
     }
 
-    /// Whether the replica cannot take what is new, because its disk is full or read-only. What is there can be read.
+    /// Whether the replica cannot take what is new, because its disk is full or read-only. Its messages can still be read.
     private static func isUnwritable(_ error: any Error) -> Bool {
         guard case SyncError.replica(.storage(let cause)) = error else { return false }
         if cause.isFull { return true }
@@ -329,8 +329,8 @@ final class SyncedReplica {
 
     /// True if a retry may succeed.
     ///
-    /// - Parameter hasSpoken: whether the server has answered before. What answers in its place now, such as a network's login
-    ///   page, will pass.
+    /// - Parameter hasSpoken: whether the server has answered before. Then something else that answers in its place, such as a
+    ///   network's login page, will pass.
     static func isTransient(_ error: any Error, hasSpoken: Bool = false) -> Bool {
         switch error {
         case SyncError.api(let error): isTransient(error, hasSpoken: hasSpoken)

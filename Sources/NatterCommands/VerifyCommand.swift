@@ -94,7 +94,7 @@ private struct ServerHeads {
         if synced.context.isOffline { stop("offline") }
     }
 
-    /// What the server says of a conversation.
+    /// The server's answer about a conversation.
     mutating func answer(of conversation: ReplicaConversation) throws -> VerifyReport.Answer {
         guard !conversation.isGone else { return .hidden }
         guard isReached else { return .none }
@@ -137,7 +137,7 @@ struct VerifyReport: Encodable {
         case unknown
     }
 
-    /// What the server says of a conversation.
+    /// The server's answer about a conversation.
     enum Answer {
         case state(ConversationObject)
         /// It does not show it to this user.

@@ -1,11 +1,11 @@
 internal import CLineEdit
 internal import Glibc
 
-/// What a line editor asks for while a line is typed.
+/// The owner answers a line editor while a line is typed.
 public protocol LineEditorOwner: AnyObject {
     /// It stands before the line. The editor asks again whenever it draws.
     var prompt: String { get }
-    /// What the editor waits for besides the keyboard, and for how many milliseconds at most; -1 has no end.
+    /// The descriptor that the editor waits for besides the keyboard, and for how many milliseconds at most; -1 has no end.
     var attention: (descriptor: Int32, milliseconds: Int32) { get }
     /// The descriptor can be read, or the time is over.
     func attend()
@@ -21,7 +21,7 @@ public protocol LineEditorOwner: AnyObject {
 
 /// The lower line of a terminal, by libedit. Other output stands above it and does not disturb what is being typed.
 ///
-/// Only one editor may exist, and all of it runs on one thread. Who runs it restores the terminal when a signal stops or ends
+/// Only one editor may exist, and all of it runs on one thread. Its caller restores the terminal when a signal stops or ends
 /// the program: libedit would do so for the first signal of a line only, because it does not read the keys itself.
 public final class LineEditor {
     /// It holds the editor, so it outlives it.
@@ -38,7 +38,7 @@ public final class LineEditor {
     private var pushedBack: UInt8?
     /// The rest of a key of several characters, for libedit.
     private var key: ArraySlice<UInt8> = []
-    /// What stands in the next line when it begins.
+    /// The text in the next line when it begins.
     private var prefilled: String?
 
     /// - Returns: nil if the terminal can't be used.

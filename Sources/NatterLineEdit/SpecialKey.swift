@@ -3,7 +3,7 @@
 /// libedit takes such a sequence only as far as it has a command for it, and the rest for text. So it gets those that it knows,
 /// and no others.
 struct SpecialKey {
-    /// What became of a sequence with one more byte.
+    /// The state of a sequence after one more byte.
     enum Progress { case more, whole, broken }
 
     static let escape: UInt8 = 0x1B

@@ -36,7 +36,7 @@ public struct HistoryMessage: Sendable {
     public let kind: MessageKind
     /// The message that this one answers.
     public let about: Seq?
-    /// What became of the text since it was written, in one word, such as `edited`; nil for nothing.
+    /// The state of the text since it was written, in one word, such as `edited`; nil if nothing changed.
     public let state: String?
 
     public init(

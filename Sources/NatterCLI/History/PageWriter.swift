@@ -87,7 +87,7 @@ struct PageWriter: HistoryWriter {
         while let colon = PageWriter.firstScheme(in: rest) {
             output += rest[..<colon.lowerBound]
             var address = rest[colon.lowerBound...].prefix { $0 > 0x20 && $0 != 0x7F }
-            // What escaping has made of '<', '>' and '"' ends an address, and so does punctuation behind it.
+            // An escaped '<', '>' or '"' ends an address, and so does punctuation behind it.
             for mark in ["&lt;", "&gt;", "&quot;"] {
                 if let end = address.firstRange(of: mark.utf8) { address = address[..<end.lowerBound] }
             }

@@ -119,7 +119,7 @@ public final class BatchSender {
             switch error {
             case .refused(let refusal):
                 wasReached = true
-                // The same as that of a line. A request without a good token is refused as a whole.
+                // This is the refusal of the only line. A request without a good token is refused as a whole.
                 if sendsSingly, refusal.status != 401, !BatchSender.isAboutServer(refusal) { return refusal }
             case .transport(.aborted(let malformed as BatchAnswers.Malformed), _): throw api.foreign(malformed.reason)
             default: wasReached = wasReached || answers.takenCount > 0

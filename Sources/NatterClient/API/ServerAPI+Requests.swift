@@ -37,7 +37,7 @@ extension ServerAPI {
 
     // MARK: - Any request
 
-    /// A name as a part of a path. What can't be one is no name of anything, so the server is not asked.
+    /// A name as a part of a path. A text that can't be one names nothing, so the server is not asked.
     ///
     /// - Parameter missing: the server's answer to a name that it does not know.
     static func segment(_ name: String, _ missing: ErrorCode) throws(APIError) -> String {

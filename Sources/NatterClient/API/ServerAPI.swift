@@ -116,7 +116,7 @@ public final class ServerAPI {
     public func send(_ message: SendRequest, timeoutMilliseconds: Int? = nil) throws(APIError) -> SentMessage {
         let body = WireJSON.encode(message)
         let answer = try send(.post, "/v1/messages", body, deadlineMilliseconds: timeoutMilliseconds)
-        // What else answers with success has stored nothing.
+        // Any other answer with success has stored nothing.
         if !WireJSON.isFlatObject(answer.body, withNumber: "seq") { let _: Stored = try decode(answer) }
         return SentMessage(
             object: answer.body, isRecipientAway: answer.header(RecipientHeader.name) == RecipientHeader.offline)
@@ -361,7 +361,7 @@ public final class ServerAPI {
     }
 }
 
-/// What each stored message has.
+/// The fields that each stored message has.
 private struct Stored: Decodable { let seq: UInt64 }
 
 /// A server's answer to an accepted message.

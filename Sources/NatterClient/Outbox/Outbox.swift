@@ -97,7 +97,7 @@ public struct Outbox {
     private func read<Result>(_ body: (Connection) throws -> Result) throws(OutboxError) -> Result? {
         do {
             guard let connection = try reader() else { return nil }
-            // What a killed process has queued must not go with the power after it was shown or sent.
+            // A power loss must not take entries of a killed process after they were shown or sent.
             let log = location.databasePath + "-wal"
             if try disk.information(log)?.size ?? 0 > 0 { try disk.open(log, .readWrite).sync() }
             return try body(connection)

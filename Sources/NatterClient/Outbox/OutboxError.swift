@@ -35,7 +35,7 @@ public enum OutboxError: Error, Equatable, PhraseConvertible {
         }
     }
 
-    /// Converts errors of the rooms below.
+    /// Converts errors of the targets below.
     init(_ error: any Error) {
         self =
             switch error {

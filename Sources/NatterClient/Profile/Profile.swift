@@ -152,7 +152,7 @@ public struct Profile: Sendable {
         try withLock { try PrivateFile.replace(accountPath, with: Array(try change(try account()).text.utf8)) }
     }
 
-    /// Removes the profile with its session. What it has synced stays.
+    /// Removes the profile with its session. The replica stays.
     public func removeAll() throws {
         try withLock {
             try disk.removeIfThere(accountPath)
@@ -205,7 +205,7 @@ public struct Account: Equatable, Sendable {
     /// The fingerprint of the session's token, so that the token never goes to the server of another login; nil if an
     /// earlier natter has logged in.
     var session: String?
-    /// What a token from a file is good for; nil for a session, which can do all.
+    /// The scope of a token from a file; nil for a session, which can do all.
     public var scope: String?
     /// The fingerprint of what a token is good for that can't do all. Such tokens sync only what they may see, so they have
     /// their own replica: in that of the login, their cursor would pass what they do not get. It is the same for the next token
@@ -273,7 +273,7 @@ public enum ProfileError: Error, Equatable, PhraseConvertible {
     case malformed(path: String, problem: Phrase, remedy: Phrase)
     /// A file of the home that this user may not open, or a token file that the user has named.
     case unreadable(DiskError)
-    /// The same, without a token.
+    /// A token file that holds no token.
     case noToken(path: String)
     /// Another command holds the profile for longer than one that goes well.
     case locked(path: String)

@@ -144,7 +144,7 @@ extension Replica {
         try ReplicaError.translate { try reader(of: conversation).window(around: seq, count: count, filter) }
     }
 
-    /// The same for the newest messages of several conversations; see `LogMerge.starts`.
+    /// The seqs before the newest `count` messages of several conversations; see `LogMerge.starts`.
     public func starts(
         ofNewest count: Int, _ conversations: [ReplicaConversation], _ filter: MessageFilter
     ) throws(ReplicaError) -> [ConversationID: Seq] {

@@ -62,8 +62,8 @@ public final class Replica {
         try ReplicaConversation(row, path: connection.path)
     }
 
-    /// The conversation of that name, in any case; `@me` is the user's notebook. Of several with the same name (a group that
-    /// was deleted and created again) it is the one that the user belongs to, or else the latest.
+    /// The conversation of that name, in any case; `@me` is the user's notebook. If several have the same name (a group that
+    /// was deleted and created again), it is the one that the user belongs to, or else the latest.
     public func conversation(named name: String) throws(ReplicaError) -> ReplicaConversation? {
         let wanted = NameRule.caseKey(name) == "@me" ? "@" + location.user : name
         return try ReplicaError.translate {

@@ -39,7 +39,7 @@ extension ReplicaSession {
         try erase(Set(own), of: conversation)
     }
 
-    /// The messages stored together with one that the replica has. What is damaged stays as it is, and 'verify' reports it.
+    /// The messages stored together with one that the replica has. A damaged message stays as it is, and 'verify' reports it.
     ///
     /// - Throws: if it can't be read now. The cursor must not move over it, because nothing would erase it later.
     private func readable(_ seq: Seq, of stored: ReplicaConversation, _ reader: LogReader) throws -> Records? {

@@ -46,7 +46,7 @@ public enum ReplicaError: Error, Equatable, PhraseConvertible {
         do { return try body() } catch { throw ReplicaError(error) }
     }
 
-    /// Converts the errors of the rooms below.
+    /// Converts the errors of the targets below.
     init(_ error: any Error) {
         switch error {
         case let error as ReplicaError: self = error

@@ -101,8 +101,8 @@ public enum ReplicaIndexing {
 }
 
 extension Replica {
-    /// What an index has of the replica's present history. A file of another history, as of a home that was restored in part,
-    /// would hide messages: the hash at its newest message shows all before it.
+    /// The part of the replica's present history that an index has. A file of another history, as of a home that was restored
+    /// in part, would hide messages: the hash at its newest message shows all before it.
     ///
     /// - Parameter one: the only conversation to look at; nil for all.
     func coverage(

@@ -83,7 +83,7 @@ struct ReplicaRebuild {
         conversation.gone = PortionWriter.missing
         conversation.first = header.firstSeq
         try takeMessages(of: conversation)
-        // No message could be read. What the files have is in quarantine now.
+        // No message could be read. The content of the files is in quarantine now.
         if conversation.head < conversation.first { session.forget(id) }
     }
 
@@ -99,7 +99,7 @@ struct ReplicaRebuild {
         let header: SegmentHeader
     }
 
-    /// The readable log files of a conversation in order. Of several with the same first message the newest comes first.
+    /// The readable log files of a conversation in order. If several have the same first message, the newest comes first.
     private func files(of id: ConversationID) throws -> [File] {
         let directory = location.directory + "/" + Segment.directory(of: id)
         guard try disk.information(directory)?.isDirectory == true else { return [] }

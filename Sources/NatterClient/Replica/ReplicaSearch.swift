@@ -25,7 +25,7 @@ public final class ReplicaSearch {
     private let visit: (MessageRun) throws -> Void
     private var readers: [ConversationID: LogReader] = [:]
     private var scan: SearchScan?
-    /// What is taken from the index. Everything else is read.
+    /// The messages that are taken from the index. Everything else is read.
     private var coverage: [ConversationID: SearchIndex.Coverage] = [:]
     /// How many results were visited, and how many to skip because they were visited before.
     private var visitedCount = 0

@@ -12,7 +12,7 @@ public struct ReplicaSurplus: Sendable {
     /// A message that the user may want to send again.
     public struct Lost: Sendable {
         public let text: String
-        /// The same on all machines of the user, so that the message is sent once.
+        /// All machines of the user have the same id, so that the message is sent once.
         public let id: String
         /// The message that it answers, if the server still has that.
         public let about: Seq?
@@ -57,7 +57,7 @@ public struct ReplicaSurplus: Sendable {
     ///
     /// Two messages are the same if sender, time and text are equal, even if their numbers differ. One that the server has
     /// erased has only its H left to compare, and its edits are erased, too. A lost message has its newest text, and none if it
-    /// was deleted. What stands before the first message of the conversation is not lost: the server has dropped it by its age.
+    /// was deleted. A message before the first one of the conversation is not lost: the server has dropped it by its age.
     ///
     /// - Parameter keep: gets the user's own messages that are lost, in order. Afterwards all that are not in the conversation
     ///   are written to `messages.ndjson`.
@@ -134,7 +134,7 @@ public struct ReplicaSurplus: Sendable {
 
     // MARK: Reading
 
-    /// What edits and deletions did to the messages that were set aside.
+    /// How edits and deletions have changed the messages that were set aside.
     private struct Changes {
         private var edits: [Seq: Record] = [:]
         private var deleted: Set<Seq> = []

@@ -156,7 +156,7 @@ extension ReplicaVerification {
             guard let change = try session.conversation(conversation.id) else { return false }
             let connection = session.connection
             let asked = ranges.filter { range in
-                // What the server does not keep would only vanish.
+                // Messages that the server does not keep would only vanish.
                 range.upperBound <= change.sealedSeq && range.lowerBound >= max(change.first, change.serverFirst)
             }
             // Another process may have dropped the tail since.

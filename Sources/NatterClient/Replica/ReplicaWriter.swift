@@ -51,7 +51,7 @@ public final class ReplicaWriter {
         opened = replica
     }
 
-    /// What is recorded; nil if nothing was ever synced.
+    /// The recorded replica; nil if nothing was ever synced.
     func replica() throws(ReplicaError) -> Replica? {
         if opened == nil { opened = try Replica.open(at: location, disk: disk) }
         return opened

@@ -271,7 +271,7 @@ struct GapRequests {
         var gaps = try replica.conversationsWithGaps().filter { !$0.isGone }.flatMap { conversation in
             try replica.gaps(of: conversation).map { (conversation: conversation, seqs: $0) }
         }
-        // What the server does not have must not keep the rest from being asked for.
+        // Messages that the server does not have must not keep the rest from being asked for.
         if gaps.count > GapRequests.vainLimit { gaps.shuffle() }
         for (conversation, gap) in gaps {
             var first = gap.lowerBound
@@ -281,7 +281,7 @@ struct GapRequests {
                     (count, obstacle) = try ask(for: first...gap.upperBound, of: conversation, until: deadline)
                 }
                 let isInTime = MonotonicClock.now() < deadline
-                // Who keeps a place must not go on behind what was not asked for to the end, or was not answered.
+                // A client that keeps its place must not pass messages that were not asked for to the end, or not answered.
                 guard obstacle == nil, count > 0 || isInTime else {
                     return writer.note { ($0.isComplete, $0.interruption) = (false, isInTime ? obstacle : nil) }
                 }

@@ -16,7 +16,7 @@ final class Chat: LineEditorOwner {
     private static let recallReach = 200
 
     private let context: Context
-    /// What the conversation is called now. A group may get another name while the window is open.
+    /// The conversation's present name. A group may get another name while the window is open.
     private var conversation: String
     /// nil until the replica knows the conversation.
     private var id: ConversationID?
@@ -32,7 +32,7 @@ final class Chat: LineEditorOwner {
     private var marksNothing = false
     /// The message that is being edited, and its text before.
     private var edited: (seq: Seq, text: String)?
-    /// What ends the chat although the user goes on typing.
+    /// The error that ends the chat although the user goes on typing.
     private var failure: (any Error)?
 
     init(_ context: Context, conversation: String) throws {
@@ -85,7 +85,7 @@ final class Chat: LineEditorOwner {
         return .success
     }
 
-    /// Sets the position before the newest messages, all that are unread among them. What the chat marks as read was shown.
+    /// Sets the position before the newest messages, all that are unread among them. The chat marks only shown ones as read.
     private func begin(with found: ReplicaConversation) throws {
         try walk.placeBeforeNewest(Chat.firstCount, [found])
         guard found.unread > 0, let place = walk.positions[found.id] else { return }
@@ -232,7 +232,7 @@ final class Chat: LineEditorOwner {
         let (reason, told) = (ExitCodes.translate(error).message, ExitCodes.translate(failure).message)
         let isRefused =
             switch error {
-            // Of an ended session, the outbox waits for the next login.
+            // If the session has ended, the outbox waits for the next login.
             case APIError.refused(let refusal): refusal.status != 401
             default: error is TextError
             }
@@ -308,7 +308,7 @@ final class Chat: LineEditorOwner {
     /// Tells the server what was shown. A failure costs nothing but the mark.
     private func markRead() {
         guard !isOffline, !marksNothing, let found = try? current(), var seq = walk.shown[found.id] else { return }
-        // What could not be read was not shown.
+        // A message that could not be read was not shown.
         if let missing = walk.firstMissing(behind: found.read, of: found) { seq = min(seq, missing.previous) }
         guard seq > found.read else { return }
         _ = try? synced.api().markRead(found.name, id: found.groupID, upTo: seq)

@@ -9,7 +9,7 @@ final class ChatFeed {
     private static let shortestMilliseconds: Int32 = 250
     private static let longestMilliseconds: Int32 = 30_000
 
-    /// What has changed.
+    /// A change that the chat must show.
     enum News {
         /// The replica may have new messages.
         case synced
@@ -25,7 +25,7 @@ final class ChatFeed {
     private var process: pid_t = 0
     private var descriptor: Int32 = -1
     private var errors: [UInt8] = []
-    /// What the sync that has just ended said, without its error.
+    /// The notes of the sync that has just ended, without its error.
     private(set) var notes: [String] = []
     private var pauseMilliseconds = ChatFeed.shortestMilliseconds
     /// When the next try is due after a failure; nil if a sync is running.

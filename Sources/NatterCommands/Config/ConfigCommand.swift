@@ -88,7 +88,7 @@ enum Setting: String, CaseIterable {
 
     static var names: [String] { allCases.map(\.rawValue) }
 
-    /// What a replica does with messages that the server does not keep any more.
+    /// How a replica treats messages that the server does not keep any more.
     private static let retentions = [followingRetention, "keep"]
     static let followingRetention = "follow"
 

@@ -108,7 +108,7 @@ extension HealthCheck {
     }
 }
 
-/// What `GET /healthz` answers.
+/// The answer of `GET /healthz`.
 private struct ServerHealth: Decodable {
     var search: String?
 }

@@ -33,7 +33,7 @@ struct CursorFile {
     private static let allMarker = "all"
 
     let path: String
-    /// What to do if natter did not write the file.
+    /// The remedy if natter did not write the file.
     var remedy: Phrase = "empty it to start from the beginning"
 
     /// - Throws: 65 for a file that natter did not write; 66 if it can't be read; 73 if it could not be replaced.

@@ -75,7 +75,7 @@ struct LogFollow {
             let found = Set(try places.place(&walk, unplaced, of: walk.replica, isCurrent: isCurrent).map(\.id))
             conversations.removeAll { walk.positions[$0.id] == nil && !found.contains($0.id) }
         }
-        // What is printed from now on is new.
+        // All messages that are printed from now on are new.
         if walk.mode == .history { walk.mode = context.wantsJSON ? .records : .news }
         conversations.removeAll { $0.head <= walk.positions[$0.id] ?? .zero }
         guard !conversations.isEmpty else { return }

@@ -78,7 +78,7 @@ struct LogWalk {
 
     /// Prints the messages after each conversation's position, oldest first.
     ///
-    /// - Parameter limit: the maximum number of messages. Of several conversations, the oldest messages of all are
+    /// - Parameter limit: the maximum number of messages. If there are several conversations, the oldest messages of all are
     ///   printed.
     mutating func forward(_ conversations: [ReplicaConversation], limit: Int = .max) throws {
         stopped.withLock { $0 = [] }
@@ -86,7 +86,7 @@ struct LogWalk {
         if let only = conversations.first, conversations.count == 1 {
             try replica.forward(only, filter(for: only), limit: limit) { try visit($0, &left) }
         } else {
-            // What is behind the stop of one conversation must not take the place of another one's messages.
+            // Messages behind the stop of one conversation must not take the place of another one's.
             try replica.merged(
                 conversations, filter(for: conversations), after: positions, limit: limit,
                 isWanted: { [stopped] id in !stopped.withLock { $0.contains(id) } }

@@ -210,8 +210,8 @@ struct MessagePrinter {
         TerminalText.append(escaping: text[start...], .message, to: &bytes)
     }
 
-    /// Appends `bob: `, or `* bob ` for an event of the conversation. No name can look like an event. What a message is about,
-    /// and when it was written, comes before the colon: `bob (re 123): `. An erased message has no sender.
+    /// Appends `bob: `, or `* bob ` for an event of the conversation. No name can look like an event. The message it is about,
+    /// and the time it was written, come before the colon: `bob (re 123): `. An erased message has no sender.
     private func appendSender(_ fields: MessageFields, to bytes: inout [UInt8]) {
         let isEvent = fields.kind == .event
         if paint.isOn {

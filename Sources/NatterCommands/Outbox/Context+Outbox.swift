@@ -73,7 +73,7 @@ extension Context {
             confirm(
                 .plural(count, "\(count) message sent from the outbox", "\(count) messages sent from the outbox"))
         }
-        // Of hundreds to a group that is gone, one says as much.
+        // If hundreds go to a group that is gone, one refusal says as much as all.
         let told = report.refused.count > 5 ? 3 : report.refused.count
         for (entry, refusal) in report.refused.prefix(told) {
             note(

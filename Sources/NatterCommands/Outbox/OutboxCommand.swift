@@ -107,7 +107,7 @@ enum OutboxCommand {
         return ["\(entry.number)", queued, what, request.conversation, request.id ?? "", text, reason]
     }
 
-    /// What the message is about; nil if it is a new one.
+    /// How a request refers to another message; nil if it is a new one.
     private static func kind(of request: SendRequest) -> Phrase? {
         guard let about = request.about else { return nil }
         return switch request.kind {

@@ -114,8 +114,8 @@ enum QueueRule {
     static func allows(_ error: APIError) -> Bool {
         switch error {
         case .refused(let refusal): [429, 503, 507].contains(refusal.status)
-        // What answers in the server's place, such as a network's login page, has not refused the message. Each later delivery
-        // verifies the certificate again.
+        // Something that answers in the server's place, such as a network's login page, has not refused the message. Each
+        // later delivery verifies the certificate again.
         case .transport(.certificate, _), .transport(.protocolError, _), .foreign: true
         default: error.isNotReached || error.isOutcomeUnknown
         }

@@ -75,7 +75,7 @@ struct ChildProcess {
     /// A stream of the program's output, and where it goes.
     private typealias Stream = (source: Int32, sink: Int32)
 
-    /// What became of the program's output.
+    /// The result of passing on the program's output.
     private struct Passed {
         var kept: [UInt8] = []
         var open: [Stream] = []

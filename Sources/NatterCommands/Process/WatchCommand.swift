@@ -219,7 +219,7 @@ enum WatchCommand {
         }
 
         private mutating func watched(_ replica: Replica) throws -> [ReplicaConversation] {
-            // What came before the user was removed from a group is still to be handled.
+            // Messages from before the user was removed from a group are still to be handled.
             if named.isEmpty { return try replica.conversations(includingGone: true) }
             return try named.indices.compactMap { try named[$0].find(in: replica, context) }
         }
@@ -313,7 +313,7 @@ enum WatchCommand {
 
         private func isWanted(_ message: Message) -> Bool {
             guard takesEvents || message.kind == .text && !message.isDeleted && !message.isErased else { return false }
-            // What an operator imports is never news, and its senders are names that somebody wrote.
+            // A message that an operator imports is never news, and its sender is a name that somebody wrote.
             if message.isImported { return false }
             // Without a label of a token, the user has typed it. A bot that answers itself never ends.
             if !takesOwn, message.via == nil, message.sender == synced.location.user { return false }

@@ -26,7 +26,7 @@ struct WatchList {
         let arguments = context.arguments
         let words = arguments.operands("CONV")
         let isFailed = arguments.flag("failed")
-        // What chooses messages or names a watch would be ignored here.
+        // Options that choose messages or name a watch would be ignored here.
         for option in ["from", "personal", "own", "events", "mentions", "tries"] + (isFailed ? [] : ["name"])
         where arguments.has(option) {
             throw arguments.error("--\(option) needs --exec CMD")
@@ -57,7 +57,7 @@ struct WatchList {
         }
         let wanted = WatchPlace(directory, name: name, words: words, conversations: conversations)
         var places = try wanted.existing().map { [$0] } ?? []
-        // Who names no watch, and has none of all conversations, means every watch.
+        // A user who names no watch, and has none of all conversations, means every watch.
         if places.isEmpty, words.isEmpty, name == nil { places = try WatchPlace.all(in: directory).map(\.place) }
         guard !places.isEmpty else {
             if let name { throw noSuchWatch(name) }

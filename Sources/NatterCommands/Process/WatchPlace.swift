@@ -21,13 +21,13 @@ struct WatchPlace {
     /// Where an older natter, which knew the conversations by their names, kept a watch without a name.
     private let formerPath: String?
 
-    /// What to do if the positions are lost: nobody knows which messages were handled.
+    /// The remedy if the positions are lost: nobody knows which messages were handled.
     static let restart: Phrase =
         "'natter watch drop' forgets the watch, and the next start begins with the messages that come then; 'natter log --since' shows earlier ones"
 
     static func directory(of location: ReplicaLocation) -> String { location.directory + "/watches" }
 
-    /// The same name, or else the same conversations, identify the same watch, in whichever directory it is started.
+    /// A watch is identified by its name, or else by its conversations, in whichever directory it is started.
     ///
     /// - Parameter words: the names of the conversations, as the user wrote them.
     init(_ directory: String, name: String?, words: [String], conversations: [NamedConversation]) {

@@ -102,7 +102,7 @@ enum WrapCommand {
                 if refusal.has(.forbidden), try mayOnlySend(api) { return }
                 throw error
             }
-            // Who may look need not be allowed to write.
+            // A user who may look need not be allowed to write.
             if let scope = try? api.whoami().scope, scope.hasPrefix("read:") {
                 throw CommandFailure(
                     .refused, code: ErrorCode.forbidden.rawValue,
