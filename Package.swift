@@ -1,10 +1,10 @@
 // swift-tools-version: 6.2
-// The map of the project. A room is a target. It imports only rooms above it, and only one room imports each C library.
+// The map of the project. A target imports only targets above it, and only one target imports each C library.
 // SwiftPM refuses a cycle, and 'scripts/check/imports' (part of 'make lint') refuses an import that is not declared here.
 import PackageDescription
 
-/// How the rooms are optimized in a build for tests: `TESTS=-Onone`, as scripts/check/run-tests has it. Such a build is one with
-/// `-c release`, because that compiles a room as a whole: a sixth less work than a debug build of everything.
+/// How the targets are optimized in a build for tests: `TESTS=-Onone`, as scripts/check/run-tests has it. Such a build is one
+/// with `-c release`, because that compiles a target as a whole: a sixth less work than a debug build of everything.
 let testing = Context.environment["TESTS"].flatMap { $0.isEmpty ? nil : $0 }
 
 let strict: [SwiftSetting] =
@@ -48,8 +48,8 @@ func library(_ name: String, headers package: String...) -> Target {
     .systemLibrary(name: name, providers: package.isEmpty ? nil : [.apt(package)])
 }
 
-/// For rooms in which the tests that simulate disks and read files spend most of their time: optimized in builds for tests, too.
-/// Assertions stay on, the standard library's as well.
+/// For targets in which the tests that simulate disks and read files spend most of their time: optimized in builds for tests,
+/// too. Assertions stay on, the standard library's as well.
 let optimized: [SwiftSetting] = [
     .unsafeFlags(["-O", "-assert-config", "Debug"], testing == nil ? .when(configuration: .debug) : nil)
 ]
@@ -72,7 +72,7 @@ func tests(_ name: String, of imports: [Target.Dependency]) -> Target {
     .testTarget(name: name, dependencies: imports, swiftSettings: strict)
 }
 
-/// What nearly every room needs: phrases for people, values, and the operating system.
+/// Nearly every target needs these: phrases for people, values, and the operating system.
 let basics: [Target.Dependency] = ["NatterLanguage", "NatterModel", "NatterSystem"]
 
 let libraries = [
@@ -142,7 +142,7 @@ let rooms = [
             "NatterCrypto", "NatterLog", "NatterSQLite", "NatterSearch", "NatterArchive", "NatterPattern", "NatterWire",
             "NatterHTTP",
         ]),
-    // What both command lines share: the table of commands, parser, help, escaping, exit codes.
+    // Both command lines share it: the table of commands, parser, help, escaping, exit codes.
     room("NatterCLI", imports: basics),
     // The line at the bottom of a terminal that 'natter chat' edits.
     room("NatterLineEdit", imports: ["CLineEdit"]),
@@ -165,7 +165,7 @@ let rooms = [
 ]
 
 let testTargets = [
-    // For tests of programs and of rooms alike: random numbers, directories, processes, a raw HTTP client. No room.
+    // For tests of programs and targets: random numbers, directories, processes, a raw HTTP client. It imports no target.
     room("TestSupport", imports: [], path: "Tests/Support/Basics"),
     // Disks that fail, a clock that a test moves, waiting.
     room(
@@ -252,9 +252,9 @@ let testTargets = [
     tests("ProgramTests", of: ["TestSupport"]),
 ]
 
-/// Declares what the rooms below a target import, too. A value can hold one of a room that its user does not import, and SwiftPM
-/// compiles a user anew only if a room that it declares looks different: without this, a build after a change could leave code
-/// that takes the new value for one of the former shape. With `DECLARED=1`, targets have only what stands above.
+/// Declares what the targets below a target import, too. A value can hold one of a target that its user does not import, and
+/// SwiftPM compiles a user anew only if a target that it declares looks different. Without this, a build after a change could
+/// leave code that takes the new value for one of the former shape.
 func declareAll(of targets: [Target]) {
     var below: [String: Set<String>] = [:]
     for target in targets {

@@ -24,7 +24,7 @@ public enum ArchiveError: Error, Equatable, PhraseConvertible {
         }
     }
 
-    /// What a reader can't get, for whatever reason, while other messages can be read.
+    /// The messages that a reader can't get, for whatever reason, while it can read others.
     public var withheld: (from: Seq, to: Seq, detail: Phrase)? {
         switch self {
         case .damaged(let from, let to, let detail): (from, to, detail)
@@ -33,7 +33,7 @@ public enum ArchiveError: Error, Equatable, PhraseConvertible {
         }
     }
 
-    /// The same, told of one message that its reader can't get because of it; nil if nothing is withheld.
+    /// This error for one message that its reader can't get because of it; nil if nothing is withheld.
     func withholding(_ seq: Seq) -> ArchiveError? {
         switch self {
         case .damaged(_, _, let detail): .damaged(from: seq, to: seq, detail: detail)
@@ -70,7 +70,7 @@ public enum ArchiveError: Error, Equatable, PhraseConvertible {
         do { return try body() } catch { throw ArchiveError(error) }
     }
 
-    /// Converts the errors of the rooms below.
+    /// Converts the errors of the targets below.
     public init(_ error: any Error) {
         switch error {
         case let error as ArchiveError: self = error

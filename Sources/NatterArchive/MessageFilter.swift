@@ -54,7 +54,7 @@ public struct MessageFilter: Sendable {
 /// A filter prepared for checking many messages. It ignores the filter's seqs.
 public struct MessageMatcher {
     let filter: MessageFilter
-    /// What a block must have.
+    /// The wish that a block must fulfil.
     let wish: BlockWish
     private let sender: CaselessSenderMatch?
     private let excluded: SenderMatch?
@@ -135,7 +135,7 @@ public struct MessageMatcher {
     }
 }
 
-/// What people see now of messages, for a condition. It looks up the changes of one block at a time.
+/// The present state of messages, as people see it, for a condition. It looks up the changes of one block at a time.
 private final class CurrentMessages {
     private let reader: LogReader
     private let folder: MessageFolder

@@ -66,7 +66,7 @@ public struct MessageRun: Sendable {
 
     public var records: Records { block.records }
 
-    /// The same run with fewer positions.
+    /// This run with fewer positions.
     public func only(_ positions: [Int]) -> MessageRun { MessageRun(conversation, block, positions: positions) }
 
     /// The chain after each of the messages at `positions`.

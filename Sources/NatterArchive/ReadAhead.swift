@@ -23,7 +23,7 @@ final class ReadAhead {
 
     private struct State {
         var waiting: [Job] = []
-        /// What the thread opens now.
+        /// The block that the thread opens now.
         var current: BlockRow?
         var done: [(row: BlockRow, outcome: Outcome)] = []
         /// The last row that was queued.

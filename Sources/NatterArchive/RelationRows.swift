@@ -62,8 +62,8 @@ public enum RelationRows {
         for relation in Relation.all(of: records) { try insert(relation, of: conversation, on: connection) }
     }
 
-    /// What happened to the messages of a range: the newest edit and the deletion of each. It steps from message to message, so
-    /// that the number of edits costs nothing.
+    /// The newest edit and the deletion of each message of a range. It steps from message to message, so that the number of
+    /// edits costs nothing.
     static func changes(
         _ range: ClosedRange<Seq>, of conversation: Int64, on connection: Connection
     ) throws(SQLiteError) -> [Seq: MessageChanges] {
@@ -172,7 +172,7 @@ public enum RelationRows {
     }
 }
 
-/// What happened to a message after it was sent.
+/// The changes of a message after it was sent.
 struct MessageChanges {
     var newestEdit: (seq: Seq, time: Timestamp)?
     var isDeleted = false

@@ -24,7 +24,7 @@ public struct RetiredFiles {
         try connection.run("DELETE FROM retired WHERE path=?", path)
     }
 
-    /// What a log file is called (`Segment.name`), for GLOB.
+    /// The name of a log file (`Segment.name`), for GLOB.
     private static let logName = {
         func digits(_ count: Int) -> String { String(repeating: "[0-9a-f]", count: count) }
         return "logs/\(digits(2))/\(digits(32))/\(digits(16))-\(digits(4)).log"

@@ -18,7 +18,7 @@ public struct ReplacedSegment: Sendable {
     }
 }
 
-/// What an erasure, or the end of the time for which messages are kept, does to the log files of one conversation.
+/// How an erasure, or the end of the time for which messages are kept, changes the log files of one conversation.
 public struct RewritePlan: Sendable {
     /// A segment to be written.
     struct Output {
@@ -185,7 +185,7 @@ public struct SegmentRewriter {
                 return written
             }
         } catch {
-            // What was in vain must not take the last room of a disk.
+            // Files of a failed attempt must not take the last room of a disk.
             if error.isFull { remove(made) }
             throw error
         }

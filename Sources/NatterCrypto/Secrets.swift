@@ -96,8 +96,8 @@ public struct PasswordHash: Sendable, Equatable {
         return crypto_pwhash_str_verify(text, password, UInt64(password.utf8.count)) == 0
     }
 
-    /// What passwords of unknown names are checked against, so that they take as long as those of known ones. Its salt and hash are
-    /// zeros, and nobody knows a password that has them.
+    /// Passwords of unknown names are checked against this hash, so that they take as long as those of known ones. Its salt and
+    /// hash are zeros, and nobody knows a password that has them.
     public static let decoy = PasswordHash(
         stored:
             "$argon2id$v=19$m=65536,t=2,p=1$\(String(repeating: "A", count: 22))$\(String(repeating: "A", count: 43))")
@@ -107,7 +107,7 @@ public struct PasswordHash: Sendable, Equatable {
 enum Sodium {
     static let isReady: Bool = sodium_init() >= 0
 
-    /// Every public function of this room calls it. libsodium fails to start only if the system has no random bytes; nothing
+    /// Every public function of this target calls it. libsodium fails to start only if the system has no random bytes; nothing
     /// that needs a secret may continue then.
     static func start() {
         precondition(isReady, "libsodium found no source of random bytes")

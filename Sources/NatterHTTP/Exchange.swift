@@ -22,7 +22,7 @@ final class Exchange {
     /// The longest body in bytes.
     let bodyLimit: Int
     private let onBody: ((UnsafeRawBufferPointer) throws -> Void)?
-    /// Whether a status of 2xx is all that is wanted. What goes wrong behind it does not matter then.
+    /// Whether a status of 2xx is all that is wanted. An error behind it does not matter then.
     private let statusSuffices: Bool
 
     /// Whether the connection is established, including TLS.

@@ -260,7 +260,7 @@ final class HTTPConnection {
                 if ERR_GET_LIB(code) != 0 { unnamed = unnamed ?? code }
                 continue
             }
-            // What OpenSSL says about the first bytes of an HTTP server, depending on its version.
+            // OpenSSL says one of these about the first bytes of an HTTP server, depending on its version.
             if ["wrong version number", "http request", "packet length too long"].contains(reason) {
                 return .notReached("it does not speak TLS on this port; its address may begin with 'http://'")
             }

@@ -1,7 +1,7 @@
 internal import CEvent
 internal import Glibc
 
-/// What OpenSSL needs for TLS 1.2 and 1.3 with forward secrecy and authenticated encryption, and nothing else.
+/// The algorithms that OpenSSL needs for TLS 1.2 and 1.3 with forward secrecy and authenticated encryption, and nothing else.
 ///
 /// For its first connection, OpenSSL 3 prepares every algorithm that its default provider has, and that is half of the
 /// instructions of a whole command. Here it gets a provider that passes on a few of them, as provider(7) describes.
@@ -59,7 +59,7 @@ enum TLSAlgorithms {
 
     // MARK: - The provider
 
-    /// What the provider passes on. OpenSSL keeps pointers into the tables, which are never freed.
+    /// The algorithms that the provider passes on. OpenSSL keeps pointers into the tables, which are never freed.
     ///
     /// Unchecked: OpenSSL's providers may be used by any thread, and the tables never change.
     private struct Parts: @unchecked Sendable {
@@ -95,12 +95,12 @@ enum TLSAlgorithms {
         strcspn(names, ":") == name.utf8CodeUnitCount && memcmp(names, name.utf8Start, name.utf8CodeUnitCount) == 0
     }
 
-    /// Of the decoders, only those for the public keys of certificates are for TLS.
+    /// TLS needs no decoders but those for the public keys of certificates.
     private static func isForTLS(_ algorithm: OSSL_ALGORITHM, _ operation: Int32) -> Bool {
         operation != OSSL_OP_DECODER || strstr(algorithm.property_definition, "structure=SubjectPublicKeyInfo") != nil
     }
 
-    /// What the provider can do: a list of functions that OpenSSL keeps a pointer into.
+    /// The provider's functions: a list that OpenSSL keeps a pointer into.
     private static func functions() -> UnsafePointer<OSSL_DISPATCH>? {
         let query:
             @convention(c) (UnsafeMutableRawPointer?, Int32, UnsafeMutablePointer<Int32>?) ->

@@ -377,7 +377,7 @@ enum BlockPayload {
         var rest = bytes[...]
         while !rest.isEmpty {
             var piece = rest.prefix(512)
-            // It ends between two characters. What goes on for longer than a character is not UTF-8.
+            // It ends between two characters. A run that goes on for longer than a character is not UTF-8.
             for _ in 0..<3 where piece.count < rest.count && rest[piece.endIndex] & 0xC0 == 0x80 { piece.removeLast() }
             let span = UnsafeRawBufferPointer(rebasing: piece).bindMemory(to: UInt8.self).span
             guard (try? UTF8Span(validating: span)) != nil else { return false }

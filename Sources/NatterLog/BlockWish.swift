@@ -1,6 +1,6 @@
 internal import NatterModel
 
-/// What a reader wants of a block, as far as columns tell it without the others. A block without it is not decoded.
+/// The part of a block that a reader wants, as far as columns tell it without the others. A block without it is not decoded.
 public struct BlockWish: Sendable {
     /// Accepts the name of a sender.
     public var sender: (@Sendable ([UInt8]) -> Bool)?
@@ -35,7 +35,7 @@ extension Block {
         }
         let raw = try unpack(with: dictionary, in: room)
         guard let isWanted = wish.text else { return try decode(raw) }
-        // What is not UTF-8 is damage, which is not passed over.
+        // A text that is not UTF-8 is damage, which is not passed over.
         let verdict = raw.withUnsafeBytes { raw in
             BlockPayload.text(of: raw).flatMap { BlockPayload.isUTF8($0) ? isWanted($0) : nil }
         }

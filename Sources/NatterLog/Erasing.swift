@@ -29,7 +29,7 @@ extension Records {
         salts.runs.contains { if case .seed(let seed, _) = $0.content { seeds.contains(seed) } else { false } }
     }
 
-    /// The same messages with those of `seqs` erased. Each other message whose seed is withdrawn keeps its salt alone.
+    /// These messages with those of `seqs` erased. Each other message whose seed is withdrawn keeps its salt alone.
     ///
     /// - Parameters:
     ///   - seeds: the `seeds(of:)` of all messages that are erased, in this block or in others.

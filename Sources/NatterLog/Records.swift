@@ -20,7 +20,7 @@ public struct Record: Equatable, Sendable {
     public var isErased: Bool
     /// The commit that made it durable; zero if unknown.
     public var commit: Commit
-    /// What its hash needs besides these fields.
+    /// The salt that its hash needs besides these fields.
     public var salt: SaltSource
 
     public init(
@@ -252,7 +252,7 @@ public struct Records: Sendable {
     }
 
     private static func answerBytes(of text: UnsafeRawBufferPointer) -> Int {
-        /// What an answer has for a message besides its text.
+        /// The bytes that an answer has for a message besides its text.
         let overhead = 320
         var bytes = overhead + text.count
         var place = text.endOfJSONRun(from: 0)
@@ -288,7 +288,7 @@ public struct Records: Sendable {
         hasRoom(textBytes: record.text.count, sender: record.sender, via: record.via)
     }
 
-    /// The same for a record that is not made yet.
+    /// Whether one block has room for these records and one that is not made yet.
     public func hasRoom(textBytes: Int, sender: [UInt8], via: [UInt8]?) -> Bool {
         let least = estimatedBytes + textBytes + Records.estimatedRowBytes
         guard count < BlockHeader.maximumCount, least <= Block.targetRawBytes else { return false }
@@ -322,7 +322,7 @@ public struct Records: Sendable {
         rows.indices.partitionPoint { rows[$0].commit > commit.rawValue }
     }
 
-    /// Whose count of unread messages the record at a position does not raise.
+    /// The users whose count of unread messages the record at a position does not raise.
     public enum Uncounted: Sendable, Equatable {
         /// A text, which counts for everyone: imported, or sent by a program.
         case nobody
@@ -344,7 +344,7 @@ public struct Records: Sendable {
     }
 
     /// The number of messages in `range` that do not raise this user's count of unread messages: those that are no texts, and
-    /// texts that the user wrote. What a program sent for the user counts.
+    /// texts that the user wrote. A text that a program sent for the user counts.
     public func uncounted(for user: [UInt8], _ range: ClosedRange<Seq>) -> Int {
         let number = senders.firstIndex(of: user).map { UInt32($0) }
         let lower = range.lowerBound.distance(after: firstSeq)

@@ -30,7 +30,7 @@ public struct Salt: Identifier128 {
     public init(high: UInt64, low: UInt64) { (self.high, self.low) = (high, low) }
 }
 
-/// What the hash of one message needs besides the message.
+/// The source of the salt that the hash of one message needs besides the message.
 public enum SaltSource: Equatable, Sendable {
     /// The seed of its run, and its place in the run.
     case seed(SaltSeed, place: UInt8)

@@ -33,7 +33,7 @@ public final class Segment: Sendable {
         return try disk.information(path)?.size ?? 0 <= UInt64(longest)
     }
 
-    /// What `name(of:firstSeq:generation:)` was made of; nil for another name.
+    /// The arguments of `name(of:firstSeq:generation:)` that made this name; nil for another name.
     public static func parts(
         ofName name: String
     ) -> (conversation: ConversationID, firstSeq: Seq, generation: Int)? {

@@ -35,7 +35,7 @@ public struct MessageCursor: Hashable, Sendable, CustomStringConvertible {
 
     public var description: String { Base64URL.encode(bytes) }
 
-    /// What its text is the base64url of: at most 31 bytes.
+    /// The bytes whose base64url is its text: at most 31.
     public var bytes: [UInt8] {
         var fields = CursorText.begin(CursorText.message)
         fields.append(littleEndian: conversationPrefix)

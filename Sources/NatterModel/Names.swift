@@ -20,7 +20,7 @@ public enum NameError: Error, Equatable, PhraseConvertible {
 }
 
 extension String {
-    /// What to compare with known words: the text, or, if it is longer than any of them, one that is none of them.
+    /// The word to compare with known words: the text, or, if it is longer than any of them, one that is none of them.
     ///
     /// To compare two texts, Swift normalizes them, which takes time with the square of a run of combining marks.
     public var asWord: String { utf8.count <= 128 ? self : "…" }

@@ -6,14 +6,14 @@ public enum Normalization {
     /// Normalizes a name that comes from outside.
     ///
     /// The time grows with the square of a run of combining marks, in comparing and hashing a `String`, too. So a text that
-    /// is too long for any name is cut. What is left is too long as well, and ends with a space, so it matches no name.
+    /// is too long for any name is cut. The rest is too long as well, and ends with a space, so it matches no name.
     public static func formC(_ text: String) -> String {
         guard text.utf8.count > NameRule.maximumBytesAsSent else { return normalized(text) }
         let beginning = text.utf8.prefix(NameRule.maximumBytesAsSent)
         return normalized(String(decoding: beginning, as: UTF8.self)) + " …"
     }
 
-    /// The same for a text that is known to be short.
+    /// Normalizes a text that is known to be short.
     static func normalized(_ text: String) -> String {
         if text.utf8.allSatisfy({ $0 < 0x80 }) { return text }
         var normal = String.UnicodeScalarView()

@@ -5,7 +5,7 @@ internal import NatterCrypto
 public struct PageFile: Sendable {
     public let type: String
     public let bytes: [UInt8]
-    /// The same, compressed by gzip. Empty if zlib had no memory.
+    /// `bytes`, compressed by gzip. Empty if zlib had no memory.
     public let compressed: [UInt8]
     /// Names the content. The compressed form has a tag of its own, because a strong tag stands for bytes.
     public let tag: String
@@ -32,7 +32,7 @@ public struct Page: Sendable {
     private let files: [String: PageFile]
 
     private static let documentName = "index.html"
-    /// What the document has in the place of the release.
+    /// The word in the document that stands for the release.
     private static let placeholder = "RELEASE"
 
     private init() {

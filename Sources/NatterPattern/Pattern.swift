@@ -23,7 +23,7 @@ public final class Pattern {
     private let source: String
     private let code: OpaquePointer
     private let context: OpaquePointer
-    /// The same limits without a stack, which only one thread may use.
+    /// The limits of `context` without a stack, which only one thread may use.
     private let sharedContext: OpaquePointer
     private let data: OpaquePointer
     /// nil: the library's own stack, which is small.

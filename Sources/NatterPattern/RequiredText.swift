@@ -18,7 +18,7 @@ enum RequiredText {
             index += 1
             switch byte {
             case UInt8(ascii: "("):
-                // Of what begins so, only '(?:' has no other meaning than a group.
+                // Among '(*' and '(?…', only '(?:' has no other meaning than a group.
                 if at(index) == UInt8(ascii: "*") { return nil }
                 if at(index) == UInt8(ascii: "?") {
                     guard at(index + 1) == UInt8(ascii: ":") else { return nil }

@@ -1,10 +1,10 @@
-/// What stands before and behind a text.
+/// The texts before and behind a text.
 enum Surroundings {
     /// Whether a regular expression that matches at a place of a text matches there, too, if other texts stand before and behind
     /// it, perhaps more of them. So joined texts can be searched at once.
     ///
     /// It must not look at what surrounds a match (`^`, `\b`, `(?=`), and it must be free to match less than it could: with
-    /// `(?:abc|a)++b` the text `ab` has a match, but before a `c` it has none. What this does not know gives false.
+    /// `(?:abc|a)++b` the text `ab` has a match, but before a `c` it has none. An unknown expression gives false.
     static func areIgnored(by regex: String) -> Bool {
         let bytes = Array(regex.utf8)
         var index = 0
@@ -16,7 +16,7 @@ enum Surroundings {
             var isQuantifier = false
             switch byte {
             case UInt8(ascii: "("):
-                // Of what begins so, only '(?:' has no other meaning than a group.
+                // Among '(*' and '(?…', only '(?:' has no other meaning than a group.
                 if at(index) == UInt8(ascii: "*") { return false }
                 if at(index) == UInt8(ascii: "?") {
                     guard at(index + 1) == UInt8(ascii: ":") else { return false }

@@ -17,7 +17,7 @@ public struct PostgresError: Error, Equatable, PhraseConvertible {
     }
     /// Another session held a lock for longer than this one waits.
     public var isLocked: Bool { state == "55P03" }
-    /// The same, or an administrator has cancelled the statement.
+    /// Another session held a lock for too long, or an administrator has cancelled the statement.
     public var isHeldUp: Bool { isLocked || state == "57014" }
     /// A table is not there, as before a restore has made it.
     public var lacksTable: Bool { state == "42P01" }

@@ -6,7 +6,7 @@ extension Connection {
         return statement
     }
 
-    /// What `read` makes of each row of a query.
+    /// The values that `read` makes of the rows of a query.
     ///
     /// - Parameters:
     ///   - sql: of the program, never from input.
@@ -21,7 +21,7 @@ extension Connection {
         return rows
     }
 
-    /// What `read` makes of the first row of a query; nil if it has no rows.
+    /// The value that `read` makes of the first row of a query; nil if it has no rows.
     @inlinable
     public func row<Row>(
         _ sql: String, _ values: any SQLValue..., read: (borrowing Statement) throws(SQLiteError) -> Row

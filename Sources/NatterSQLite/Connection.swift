@@ -106,8 +106,8 @@ public final class Connection {
         if !isReader { countFrames() }
     }
 
-    /// What SQLite is to open for reading. Where nothing can be written, it can't create the files that it wants beside a database,
-    /// and needs none of them without a write-ahead log.
+    /// The name that SQLite opens for reading. Where nothing can be written, SQLite can't create the files that it wants beside
+    /// a database, and needs none of them without a write-ahead log.
     ///
     /// - Throws: `cannotOpen` if that log holds commits and lacks its index, so that SQLite can't read it there. Without them, an
     ///   earlier state would pass for the present one.
@@ -259,7 +259,7 @@ public final class Connection {
         case restarting(milliseconds: Int32)
         /// Also truncates the log, durably. Afterwards nothing of a deleted row is left, unless a reader was in the way.
         case truncating
-        /// The same, but waits for readers only for so long.
+        /// Also truncates the log, but waits for readers only for so long.
         case truncatingWithin(milliseconds: Int32)
     }
 
@@ -296,7 +296,7 @@ public final class Connection {
         if code != SQLITE_OK { throw error(code) }
     }
 
-    /// Gives the file system back the write-ahead log, and free pages, a MiB at most. What a full disk or a reader prevents is left.
+    /// Gives the file system back the write-ahead log, and free pages, a MiB at most. A full disk or a reader may leave a part.
     ///
     /// - Returns: the bytes of free pages that are left. A file that was made without `auto_vacuum` keeps all of them.
     public func giveBack() throws(SQLiteError) -> Int {
@@ -320,7 +320,7 @@ public final class Connection {
         return try freePages() * Connection.pageBytes
     }
 
-    /// What SQLite finds wrong in the whole database; empty if nothing is.
+    /// The problems that SQLite finds in the whole database; empty if there are none.
     public func problems() throws(SQLiteError) -> [Phrase] {
         try rows("PRAGMA quick_check(100)") { $0.text(0) }.filter { $0 != "ok" }.map { Phrase(verbatim: $0) }
     }
@@ -434,7 +434,7 @@ extension Connection {
 }
 
 extension Disk {
-    /// Removes a database, and the files that SQLite has beside it, as far as they are there. Who has it open reads on.
+    /// Removes a database, and the files that SQLite has beside it, as far as they are there. A process with it open reads on.
     public func removeDatabase(_ path: String) throws(DiskError) {
         // Without the database, the others are ignored.
         try removeIfThere(path)

@@ -31,7 +31,7 @@ public struct SQLiteError: Error, Equatable, PhraseConvertible {
     public let code: Int32
     public let message: Phrase
     public let path: String
-    /// Of the system's call that failed; nil if none did, or SQLite does not say.
+    /// The error of the system's call that failed; nil if none did, or SQLite does not say.
     public let systemError: Errno?
 
     public init(reason: Reason, code: Int32 = 0, message: Phrase, path: String, systemError: Errno? = nil) {
@@ -50,7 +50,7 @@ public struct SQLiteError: Error, Equatable, PhraseConvertible {
     public var isOfContent: Bool {
         switch reason {
         case .busy, .full, .cannotOpen, .overBudget: false
-        // Of a failed read, only the error of a disk; a short one has none.
+        // A failed read counts only with the error of a disk; a short one has none.
         case .inputOutput: SQLiteError.readCodes.contains(code) && (systemError == nil || systemError == .ioError)
         case .corrupt, .constraint, .newerSchema, .earlierSchema: !isOfProcess
         case .other: !isOfProcess && ![SQLITE_NOMEM, SQLITE_PROTOCOL].contains(code & 0xFF)

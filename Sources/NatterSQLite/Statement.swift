@@ -121,7 +121,7 @@ public struct Parameter {
 /// A type whose values can be bound to a parameter.
 public protocol SQLValue {
     func bind(to parameter: Parameter) -> Int32
-    /// What is bound, for a database other than SQLite.
+    /// The value that is bound, for a database other than SQLite.
     var datum: SQLDatum { get }
 }
 

@@ -104,7 +104,7 @@ private final class Search {
     /// each FTS5 query is costly, there should be few.
     private var groups: (firstRows: Int64, growth: Int64) { query.isCostlyToStart ? (32_768, 64) : (512, 4) }
     /// The part of a budget's pages that one query with a prefix may read. FTS5 merges the lists of all its words before the
-    /// first hit: 30 ms for those of 150,000 messages, which 160 pages hold. What is more frequent than that is found faster
+    /// first hit: 30 ms for those of 150,000 messages, which 160 pages hold. A more frequent word is found faster
     /// by reading the newest messages.
     private static let prefixShare = 256
     /// A group that consists of more pieces than this is queried as one piece, and hits between the pieces are skipped.

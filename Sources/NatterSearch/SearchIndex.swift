@@ -79,7 +79,7 @@ public final class SearchIndex {
         try SearchIndexError.translate { try entry(of: conversation)?.head ?? .zero }
     }
 
-    /// What shows that a conversation's messages here are those of a log.
+    /// Shows that a conversation's messages here are those of a log.
     public struct Mark: Sendable, Equatable {
         public let seq: Seq
         /// The first eight bytes of the hash chain after that message.

@@ -86,7 +86,7 @@ public struct SearchQuery: Sendable, Equatable {
         wantedExpression + (unwantedExpression.map { " NOT \($0)" } ?? "")
     }
 
-    /// The same without the terms that exclude messages.
+    /// The expression without the terms that exclude messages.
     var wantedExpression: String {
         "(" + zip(terms, literals).filter { !$0.0.isNegative }.map(\.1).joined(by: " AND ") + ")"
     }

@@ -82,7 +82,7 @@ struct SearchRanges {
         return among?.contains(range.conversation) ?? true
     }
 
-    /// The same order as in `inOrder`.
+    /// Compares in the order of `inOrder`.
     func comesFirst(_ one: SearchRange, _ other: SearchRange) -> Bool {
         (one.maxTime, one.firstRow) > (other.maxTime, other.firstRow)
     }

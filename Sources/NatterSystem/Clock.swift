@@ -52,7 +52,7 @@ public final class SteadyClock: WallClock {
     private let wall: any WallClock
     private let elapsed: @Sendable () -> Int64
     private let onJump: @Sendable (Int64) -> Void
-    /// What the wall clock shows when the other shows 0.
+    /// The time of the wall clock when the other shows 0.
     private let base: Atomic<Int64>
     /// How far the system's clock is ahead; 0 while it is followed.
     private let ahead = Atomic<Int64>(0)
@@ -90,7 +90,7 @@ public final class SteadyClock: WallClock {
 
 extension CivilTime {
     /// The moment of this local time, in the C library's time zone: `TZ`, else the system's. A time that a clock change
-    /// skips is counted from before the change. Of a time that occurs twice, it is the first. `day` may be 0, which is the last day
+    /// skips is counted from before the change. If a time occurs twice, it is the first. `day` may be 0, which is the last day
     /// of the previous month.
     ///
     /// It is nil outside the years 0 to 9999.

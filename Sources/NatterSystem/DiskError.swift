@@ -50,7 +50,7 @@ public struct DiskError: Error, Equatable, PhraseConvertible {
     /// The attempted operation as a verb: `open`, `write`, `sync` …
     public let operation: String
     public let path: String
-    /// What the storage says instead of the number's description; nil for nothing.
+    /// The storage's own words instead of the number's description; nil for none.
     public let reason: Phrase?
 
     public init(code: Errno = .current, operation: String, path: String, reason: Phrase? = nil) {

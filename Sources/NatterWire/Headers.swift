@@ -29,8 +29,8 @@ public enum MediaType {
         return matched == type.count
     }
 
-    /// True if an Accept or Accept-Encoding header names this type or coding. Of the quality values only 0 counts, which means
-    /// "not acceptable", because the API offers two types at most.
+    /// True if an Accept or Accept-Encoding header names this type or coding. Among the quality values only 0 counts, which
+    /// means "not acceptable", because the API offers two types at most.
     public static func accepts(_ header: String?, _ type: String) -> Bool {
         guard let header else { return false }
         return header.utf8.split(separator: UInt8(ascii: ",")).contains { names($0.span, type) && !isRefused($0) }
