@@ -33,7 +33,7 @@ struct BackupCommandTests {
         #expect(natterd("fsck", "--data", data).code == 0)
         #expect(natterd("fsck", "--repair", "--data", data).code == 0)
         #expect(natterd("backup", directory("copy"), "--data", data).code == 0)
-        // What would do as a server does needs its settings.
+        // A command that would act as a server does needs its settings.
         let status = natterd("user", "list", "--data", data)
         #expect(status.code == 78 && status.errors.contains("line 1"), "\(status.errors)")
     }

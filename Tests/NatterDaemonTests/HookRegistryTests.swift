@@ -76,7 +76,7 @@ struct HookRegistryTests {
             let registry = try HookRegistry(of: "/data", disk: disk)
             #expect(registry.all.isEmpty && registry.damages.map(\.file) == [path], "bit \(bit)")
         }
-        // Who writes one by hand need not know the checksum
+        // A person who writes one by hand need not know the checksum
         for end in [[], [0x0A]] as [[UInt8]] {
             try disk.replaceContents(of: path, with: whole.prefix { $0 != 0x0A } + end)
             #expect(try HookRegistry(of: "/data", disk: disk).all == [HookRegistryTests.hook])

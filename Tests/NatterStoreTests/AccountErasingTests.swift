@@ -122,7 +122,7 @@ struct AccountErasingTests {
         #expect(
             Dictionary(uniqueKeysWithValues: views.map { ($0.name, $0.isDisabled) }) == ["alice": true, "bob": false])
         #expect(rebuilt.store.credentials(of: "alice") == nil)
-        // What is remembered takes no words of an event that is erased already
+        // The remembered erasure takes no words of an event that is erased already
         #expect(
             try rebuilt.all("team", as: "bob").prefix(4).map { $0.sender + ":" + $0.text }
                 == ["#1:created", "#1:added bob", "#1:promoted bob", "bob:demoted #1"])

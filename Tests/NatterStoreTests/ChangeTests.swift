@@ -179,7 +179,7 @@ struct ChangeTests {
         #expect(store.store.state.withLock { ChangeTests.description($0) } == before)
     }
 
-    /// What must be the same before and after a start.
+    /// The state that must be the same before and after a start.
     static func description(_ state: StoreState) -> [String] {
         var lines: [String] = []
         for (id, account) in state.accounts {

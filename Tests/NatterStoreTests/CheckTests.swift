@@ -134,7 +134,7 @@ struct CheckTests {
         try restore()
         try disk.open(path, .readWrite).write([0], at: UInt64(log.value.count))
         #expect(try store.damages().map(\.offset) == [UInt64(log.value.count)])
-        // Of another name
+        // Under another name
         try restore()
         try disk.rename(path, to: path + ".old")
         #expect(try store.damages().map(\.file) == [path, path + ".old"])

@@ -10,7 +10,7 @@ import Testing
 /// An edit in a block that can't be read: nobody knows what its message says now.
 @Suite("damaged edits", .aboutFiles)
 struct DamagedEditTests {
-    /// What became of a block.
+    /// The fault of a block.
     enum Fault: CaseIterable {
         case flippedBit
         case badSector

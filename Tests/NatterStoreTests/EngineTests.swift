@@ -11,7 +11,7 @@ import Testing
 enum TestEngine: String, CustomTestStringConvertible, CaseIterable {
     /// Files and SQLite in a directory.
     case files
-    /// The same on a disk in memory.
+    /// Like `files`, on a disk in memory.
     case memory
     /// A log that others could share, with proposals and answers that get lost.
     case sharedLog

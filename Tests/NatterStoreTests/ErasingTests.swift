@@ -63,7 +63,7 @@ struct StoreErasingTests {
         #expect(after.map(\.isErased) == [false, true, false])
         #expect(after.map(\.cursor) == before.map(\.cursor) && after.map(\.time) == before.map(\.time))
         #expect(Files.holding(piecesOf: Self.secret, below: store.directory) == [])
-        // The same id answers the erased message, whatever it says now.
+        // A retry with the id answers the erased message, whatever it says now.
         for text in [Self.secret, "something else"] {
             let again = try store.post([text], by: "bob", key: "b").first
             #expect(again?.isRepeated == true && again?.message?.isErased == true && again?.message?.seq == Seq(2))
@@ -424,7 +424,7 @@ struct StoreErasingTests {
         #expect(try store.all().filter(\.isErased).map(\.seq.rawValue) == [2, 3, 4, 5, 8, 10])
         let folded = try store.page { $0.isFolded = true }.messages
         #expect(folded.map(\.text) == ["stays", "", "newer", "newest", ""])
-        // What changes later is found, too, by the same server and by the next.
+        // Later changes are found, too, by the same server and by the next.
         change(.edit, 3, "newest")  // 12
         store.store.eraseDue()
         store.store.waitForErasures()

@@ -11,7 +11,7 @@ import TestSupport
 
 @testable import NatterStore
 
-/// What the store keeps so that nothing costs more in a large store, against the plain thing that it stands for.
+/// Compares the counts and lists that keep a large store fast with the plain things that they stand for.
 @Suite("what does not grow")
 struct GrowthTests {
     @Test("those who are online are counted among those seen lately, by the next server too")
@@ -204,7 +204,7 @@ struct GrowthTests {
         }
         #expect(names(alice) == (0..<6).map { "Team-\($0)" })
         #expect(names(bob) == ["Team-0", "Team-2", "Team-4"])
-        // Of these, bob is in an open and in a private one
+        // Bob is in an open one of these and in a private one
         for name in ["Team-2", "Team-3"] {
             _ = try waitFor {
                 store.store.putMember("bob", in: name, isAdmin: nil, mayAdd: true, by: alice, $0)

@@ -7,7 +7,7 @@ import TestSupport
 
 @testable import NatterStore
 
-/// What an administrator may do to a data directory and mean no harm.
+/// An administrator may do these things to a data directory and mean no harm.
 @Suite("innocent acts of an administrator", .aboutFiles)
 struct InnocentActTests {
     private let home: TemporaryDirectory

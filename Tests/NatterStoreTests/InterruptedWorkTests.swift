@@ -9,7 +9,7 @@ import Testing
 
 @testable import NatterStore
 
-/// What users, operators and imports change while another thread is at work on log files for seconds.
+/// Users, operators and imports change things while another thread is at work on log files for seconds.
 @Suite("changes beside long work", .aboutFiles)
 struct InterruptedWorkTests {
     private static let secret = "Xylophonkonzert-7731"

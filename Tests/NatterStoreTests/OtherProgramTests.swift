@@ -7,7 +7,7 @@ import TestSupport
 
 @testable import NatterStore
 
-/// What an admin does in innocence with the files of a store, by `sqlite3` and `cp`, is harmless.
+/// An admin can use `sqlite3` and `cp` on the files of a store in innocence, and it is harmless.
 @Suite("a store whose files another program has used")
 struct OtherProgramTests {
     private let disk = PosixDisk()

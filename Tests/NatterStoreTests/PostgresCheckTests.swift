@@ -7,7 +7,7 @@ import Testing
 
 @testable import NatterStore
 
-/// What a check finds in a store in PostgreSQL.
+/// The findings of a check of a store in PostgreSQL.
 @Suite("the check of a store in PostgreSQL")
 struct PostgresCheckTests {
     let cluster: PostgresCluster

@@ -12,7 +12,7 @@ import TestSupport
 @testable import NatterPostgres
 @testable import NatterStore
 
-/// What servers of one store do while PostgreSQL can't do all that they need.
+/// Servers of one store run while PostgreSQL can't do all that they need.
 @Suite("servers of one store whose PostgreSQL fails")
 struct PostgresFaultTests {
     let cluster: PostgresCluster
@@ -143,7 +143,7 @@ struct PostgresFaultTests {
             #expect(try server.post(["away"], key: "k").first?.refusal == reason)
             #expect(server.store.troubles() == [absence == .locked ? .databaseLocked : .databaseAway])
             #expect(throws: reason) { try server.store.catchUp() }
-            // What it knows is there; a route asks `catchUp` first.
+            // The messages that it knows are there; a route asks `catchUp` first.
             #expect(try server.all().map(\.text) == ["before"])
         }
         switch absence {
@@ -196,7 +196,7 @@ struct PostgresFaultTests {
 
     @Test("a read that waits while another one fails fails with it")
     func sharedFailure() throws {
-        // Whoever comes when the look is over has one of its own, so it is tried until nobody comes as late.
+        // A read that comes when the look is over has one of its own, so it is tried until nobody comes as late.
         try eventually("all have one look") {
             let (barrier, looks) = (ReadBarrier(), Monitor(0))
             @Sendable func look() throws -> LogPlace {

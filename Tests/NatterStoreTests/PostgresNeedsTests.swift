@@ -8,7 +8,7 @@ import Testing
 @testable import NatterPostgres
 @testable import NatterStore
 
-/// What a server needs of PostgreSQL, and what it refuses.
+/// The requirements of a server for its PostgreSQL, and its refusals.
 @Suite("what servers need of PostgreSQL")
 struct PostgresNeedsTests {
     let cluster: PostgresCluster

@@ -18,7 +18,7 @@ struct PostgresOverlapTests {
         uri = try cluster.makeDatabase()
     }
 
-    /// What a server has written of the tail of `general`, and not recorded yet.
+    /// A part of the tail of `general` that a server has written, and not recorded yet.
     private struct Written {
         let server: TestStore
         let identity: ConversationIdentity

@@ -224,7 +224,7 @@ struct PostgresTests {
         try server.post(["kept", "secret"])
         try server.post(["behind it"])
         let epoch = server.store.statistics().epoch
-        // What is written into files now may hold messages that will be lost, under numbers that others will have.
+        // Files written now may hold messages that will be lost, under numbers that others will have.
         let (number, mark) = server.store.state.withLock { state in
             (state.general, state.conversations[state.general].map(state.filesMark(of:)))
         }
@@ -303,7 +303,7 @@ struct PostgresTests {
             // If nothing is lost, one begins with the next entry.
             #expect(hasAll || server.store.statistics().epoch != epoch)
         }
-        // What a client repeats under its id is there once, whether it was lost or not.
+        // A message that a client repeats under its id is there once, whether it was lost or not.
         #expect(try servers[1].post(["late"], key: "late").first?.message?.seq == Seq(2))
         try servers[0].store.catchUp()
         #expect(try servers[0].all().map(\.text) == ["kept", "late"])
@@ -349,7 +349,7 @@ struct PostgresTests {
     func largeEntries() throws {
         let servers = try servers(2)
         let goOn = try pause(servers[1])
-        // Of bytes that can't be compressed: two that fit together, one that fits alone, larger ones, a small one
+        // Texts that can't be compressed: two that fit together, one that fits alone, larger ones, a small one
         var random = SystemRandomNumberGenerator()
         let texts = [20_000, 20_000, 50_000, 60_000, 10].map { count in
             String((0..<count).map { _ in Character(Unicode.Scalar(UInt8.random(in: 33...126, using: &random))) })

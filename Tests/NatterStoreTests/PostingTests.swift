@@ -202,7 +202,7 @@ struct PostingTests {
         #expect(try put("carol", isAdmin: nil) == .noSuchUser("carol"))
         #expect(try put("bob", isAdmin: nil) == nil && put("bob", isAdmin: false) == nil)
         #expect(try put("bob", isAdmin: true) == .noSuchUser("bob"))
-        // What is so already is not audited again
+        // A change that changes nothing is not audited again
         let before = try store.store.audit(limit: 100).count
         _ = try waitFor {
             store.store.change("bob", AccountChange(isDisabled: true), by: "operator", asking: nil, $0)
@@ -378,7 +378,7 @@ struct TurnTests {
 
 @Suite("idempotency keys")
 struct KeyTests {
-    /// The same key again: the same content gives the earlier message, other content is refused.
+    /// Repeats the key: the same content gives the earlier message, other content is refused.
     private func check(_ store: TestStore, _ posted: Message, sourceLocation: SourceLocation = #_sourceLocation) throws
     {
         let again = try #require(try store.post(["content"], key: "key").first, sourceLocation: sourceLocation)

@@ -229,7 +229,7 @@ extension RepairTests {
         var found: [StoreDamage] = []
         #expect(try StoreCheck.run(store.directory) { found.append($0) }.damages == 1)
         #expect(found.first?.problem.english == "the database is missing")
-        // Who wants to begin anew can, and is told what that means
+        // An operator who wants to begin anew can, and is told what that means
         var lines: [String] = []
         #expect(try StoreRebuild.run(store.directory, .reindex) { lines.append("\($0)") }.hasUnknownLoss)
         #expect(lines.contains { $0.contains("may be lost") })

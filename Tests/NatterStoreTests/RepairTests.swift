@@ -38,7 +38,7 @@ struct RepairTests {
         return summary
     }
 
-    /// What is served after a repair: everything but `lost`, and that stated.
+    /// Expects that the store serves everything but `lost` after a repair, and says that this is lost.
     func expectServed(
         _ all: [Message], but lost: [ClosedRange<Seq>], _ directory: String,
         _ location: SourceLocation = #_sourceLocation

@@ -5,7 +5,7 @@ import Testing
 
 @testable import NatterStore
 
-/// What is still known of messages that are not kept.
+/// The store still knows these things of messages that are not kept.
 extension RetentionTests {
     @Test("a number below the first message begins with it; a cursor there is 410, the one just before it is good")
     func cursors() throws {
@@ -25,7 +25,7 @@ extension RetentionTests {
         #expect(throws: StoreError.noSuchMessage(Seq(7), conversation: "general")) {
             try store.store.message(Seq(7), in: "general", isFolded: false, for: alice)
         }
-        // What is gone can't be answered, edited or deleted
+        // A message that is gone can't be answered, edited or deleted
         let reply = NewMessage(conversation: "general", text: "re", key: nil, about: Seq(7))
         guard case .badAbout? = store.post([reply], by: alice).first?.refusal else {
             Issue.record("a reply to a message that is gone was taken")
@@ -68,7 +68,7 @@ extension RetentionTests {
             #expect(try store.store.conversation("general", for: store.user("bob")).unread == 1)
             try store.reopen()
         }
-        // What is due to be erased is the edit, and then nothing
+        // First the edit is due to be erased, and then nothing
         store.store.eraseDeleted(after: 0)
         for _ in 1...2 {
             store.store.eraseDue()

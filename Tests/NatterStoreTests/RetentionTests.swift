@@ -313,7 +313,7 @@ struct RetentionTests {
             try store.reopen()
         }
         let again = try store.user("alice")
-        // What is gone counts as read, so a mark among it changes nothing; one behind it counts
+        // A message that is gone counts as read, so a mark among these changes nothing; one behind them counts
         #expect(try waitFor { store.store.markRead(Seq(500), in: "general", for: again, $0) }.get() == Seq(1_200))
         #expect(try store.store.conversation("general", for: again).unread == 2)
         #expect(try waitFor { store.store.markRead(Seq(1_202), in: "general", for: again, $0) }.get() == Seq(1_202))

@@ -435,7 +435,7 @@ struct SharedErasingTests {
         }
         let server = try server("one")
         try check(server)
-        // What is erased there is erased in the next copy, too.
+        // A message that is erased there is erased in the next copy, too.
         try Self.erase(2_003, at: server)
         server.store.close()
         let back = directory("back")

@@ -104,7 +104,7 @@ private final class SharedRun {
         #expect(try other.store.conversation("general", for: try other.user("alice")).read >= reached)
     }
 
-    /// What must hold at the end.
+    /// Expects what must hold at the end.
     func judge() throws {
         log.set(.none)
         var hashes: Set<[Digest]> = []
@@ -330,7 +330,7 @@ struct SharedLogTests {
         engine.setFull(true)
         #expect(throws: StoreError.diskFull) { try one.seal() }
         #expect(one.store.sealer.trouble != nil)
-        // What has nothing to do with it does not end it
+        // Work that has nothing to do with it does not end the trouble
         #expect(try waitFor({ one.store.settle($0) }) == nil)
         #expect(one.store.sealer.trouble != nil)
         engine.setFull(false)

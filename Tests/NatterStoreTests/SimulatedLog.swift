@@ -105,7 +105,7 @@ final class SimulatedLog: Sendable {
 
     func append(_ entry: LogEntry, with blocks: [WrittenBlocks]) throws -> Appended {
         let (answer, number, hints) = try state.withLock { state -> (Appended, UInt64?, [Hint]) in
-            // What was under way may come into effect now, or later.
+            // An entry that was under way may come into effect now, or later.
             while !state.late.isEmpty, Bool.random(using: &state.generator) {
                 let late = state.late.removeFirst()
                 _ = try SimulatedLog.insert(late.entry, late.blocks, &state)
@@ -138,7 +138,7 @@ final class SimulatedLog: Sendable {
         guard (state.rows.last?.place ?? .start) == entry.before else { return nil }
         let data = entry.encode()
         let place = entry.before.after(data)
-        // What others will read must be all that its author meant.
+        // The entry that others will read must be all that its author meant.
         let read = try LogEntry(decoding: data, before: entry.before, author: entry.author)
         _ = try state.database.append(read, with: blocks)
         state.rows.append(Row(data: data, author: entry.author, before: entry.before, place: place))

@@ -11,7 +11,7 @@ import TestSupport
 
 @testable import NatterStore
 
-/// What a client knows that does no more than apply the answers of sync.
+/// The knowledge of a client that does no more than apply the answers of sync.
 struct SyncModel {
     var cursor: StoreCursor?
     var messages: [ConversationID: [Message]] = [:]

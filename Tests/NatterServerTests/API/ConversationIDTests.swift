@@ -44,7 +44,7 @@ struct ConversationIDTests {
         let one = try scene.bob.post("/v1/messages", .object(scene.fields(["text": "one", "id": "k"])))
         #expect(one.status == 201)
         #expect(try one.json["conversation"] == "crew" && one.json["conversation_id"] == .string(scene.id))
-        // The same again, without any name
+        // A retry without any name
         let again = try scene.bob.post(
             "/v1/messages", ["conversation_id": .string(scene.id), "text": "one", "id": "k"])
         #expect(again.status == 200)
@@ -102,7 +102,7 @@ struct ConversationIDTests {
         }
         #expect(try scene.alice.send(.delete, "/v1/groups/ops/members/bob\(id)").status == 200)
         #expect(try members("crew") == ["alice"] && members("ops") == ["alice", "bob"])
-        // Whoever does not see the group learns nothing by its id
+        // A user who does not see the group learns nothing by its id
         #expect(try scene.bob.send(.delete, "/v1/groups/ops\(id)").outcome == "404 no_such_conversation")
         #expect(try scene.alice.send(.put, "/v1/groups/ops/members/bob\(id)").status == 200)
         #expect(try members("crew") == ["alice", "bob"])

@@ -93,7 +93,7 @@ struct ConversationTests {
         #expect(try page.json["head"] == 0)
         #expect(try page.json["messages"] == [])
         #expect(try alice.get("/v1/conversations").json["conversations"]?.items.count == 1)
-        // What it is called does not change when it is written to
+        // Its id and name do not change when somebody writes to it
         _ = try bob.say("hi", to: "@alice")
         let written = try alice.get("/v1/conversations/@bob").json
         #expect(written["id"] == object["id"])

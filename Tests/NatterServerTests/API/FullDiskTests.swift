@@ -11,7 +11,7 @@ internal import TestSupport
 struct FullDiskTests {
     private let disk = FaultyDisk()
 
-    /// Who asks, what they ask for, and whether the kept room is for it. `<…>` stands for what the server has named.
+    /// The user, the request, and whether the kept room is for it. `<…>` stands for what the server has named.
     private static let requests: [(user: String, request: String, isKept: Bool)] = [
         // All writes but those below are refused
         ("bob", #"POST v1/messages {"conversation":"general","text":"more"}"#, false),
@@ -32,7 +32,7 @@ struct FullDiskTests {
         ("root", #"PATCH v1/admin/users/bob {"admin":true}"#, false),
         ("root", #"PATCH v1/admin/users/fay {"disabled":false,"password":"<password>"}"#, false),
         ("root", "POST v1/admin/invites", false),
-        // What takes a right away is done
+        // A request that takes a right away is done
         ("root", #"PATCH v1/admin/users/hal {"admin":false}"#, true),
         ("root", #"PATCH v1/admin/users/hal {"password":"<password>"}"#, true),
         ("root", #"PATCH v1/admin/users/hal {"disabled":true}"#, true),

@@ -76,7 +76,7 @@ struct LifeTests {
         let deletion = try alice.change("delete", of: 1, id: "k3")
         #expect(deletion.status == 201)
         #expect(try deletion.json["text"] == "")
-        // The same id is the same deletion, although its message is deleted by now
+        // A retry with the id is the same deletion, although its message is deleted by now
         #expect(try alice.change("delete", of: 1, id: "k3").status == 200)
         #expect(try alice.change("delete", of: 1).outcome == "422 bad_about")
         let head = try bob.page().head
@@ -296,10 +296,10 @@ struct LifeTests {
             server.stop()
             try server.start()
         }
-        // What it said nobody knows, so any text counts as the same.
+        // Nobody knows the erased text, so any text counts as the same.
         #expect(try alice.change("edit", of: 1, "eins", id: "edit").json["seq"] == 4)
         #expect(try alice.say("drei", id: "text").json["seq"] == 3)
-        // What it was about is known.
+        // The message that it was about is known.
         #expect(try alice.change("edit", of: 2, "dos", id: "edit").outcome == "409 id_reused")
         #expect(try alice.change("text", of: 1, "re", id: "edit").outcome == "409 id_reused")
         #expect(try alice.change("delete", of: 1, id: "edit").outcome == "409 id_reused")

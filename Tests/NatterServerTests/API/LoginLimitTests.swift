@@ -32,7 +32,7 @@ struct LoginLimitTests {
             #expect((1...300).contains(seconds))
         }
         #expect(try login(stranger, "bob").outcome == "200")
-        // Who is logged in stays so.
+        // A logged-in user stays logged in.
         #expect(try alice.get("/v1/whoami").status == 200)
     }
 

@@ -9,8 +9,7 @@ internal import SystemSupport
 internal import Testing
 internal import TestSupport
 
-/// Who may do what: every request of the API by every role, with the status that the table
-/// `Tests/AuthorityMatrix.txt` has for it.
+/// Permissions: every request of the API by every role, with the status that the table `Tests/AuthorityMatrix.txt` has for it.
 ///
 /// With `NATTER_MATRIX=write` the table is written anew from what the server does, to be read line by line before it is
 /// committed.
@@ -34,7 +33,7 @@ struct MatrixTests {
         case disabled
         /// Tokens that mia made: for everything, to send to 'ops', to read 'ops'.
         case all, send, read
-        /// Of mia's for everything, past its time; and one that she revoked.
+        /// A token that mia made for everything, past its time; and one that she revoked.
         case expired, revoked
     }
 
@@ -54,7 +53,7 @@ struct MatrixTests {
         var tokens: [Role: String] = [:]
         /// Tokens for everything that end in an hour.
         var ending: [Role: String] = [:]
-        /// What `<…>` in a row stands for.
+        /// The values for `<…>` in a row.
         var names: [String: String] = [:]
         static let start = Timestamp(milliseconds: 1_795_000_000_000)
 
@@ -172,7 +171,7 @@ struct MatrixTests {
                     #expect(answer.status == expected, "\(row.request) by \(role): \(answer.outcome)")
                 }
                 row.statuses[role] = answer.status
-                // What was refused has changed nothing, but for the count of wrong passwords
+                // A refused request has changed nothing, but for the count of wrong passwords
                 own = answer.status < 300 || row.target == "/v1/login" ? nil : server
                 let text = String(decoding: answer.body, as: UTF8.self)
                 let readsGroup: Set<Role> = [.member, .admin, .all, .read]

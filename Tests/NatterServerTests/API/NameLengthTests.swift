@@ -59,7 +59,7 @@ struct NameLengthTests {
         try expect(alice.post("/v1/login", ["name": .string(short), "password": "x"]), "401 bad_credentials")
     }
 
-    // MARK: What is compared before anybody is asked who they are
+    // MARK: Names that are compared before anybody is authenticated
 
     private func cost(_ body: () -> Void) -> Int {
         ThreadTime.of { for _ in 0..<3 { body() } }

@@ -56,7 +56,7 @@ struct PageTests {
         #expect(numbers(newest) == [8, 9] && newest["more"] == true && newest["next"] == 8 && newest["head"] == 9)
         let fitting = try alice.get("/v1/conversations/general/messages", ["limit": "2"]).json
         #expect(numbers(fitting) == [8, 9] && fitting["more"] == false && fitting["next"] == 9)
-        // What stands around one
+        // The messages around one
         for seq in 1...9 {
             let around = try alice.get("/v1/conversations/general/messages", ["around": "\(seq)"])
             #expect(numbers(try around.json).contains(seq) && around.body.count < 3 << 19, "\(seq)")

@@ -284,7 +284,7 @@ struct PeopleTests {
         #expect(try json(.patch, "/v1/groups/ops", ["name": "crew"], by: alice).status == 200)
         #expect(try bob.get("/v1/conversations/crew").json["id"] == id)
         #expect(try bob.get("/v1/conversations/ops").status == 404)
-        // Who is removed is told once, and reads nothing more
+        // A removed member is told once, and reads nothing more
         let cursor = try bob.get("/v1/sync", ["cursor": "now"]).lines.last?["cursor"]?.text ?? ""
         #expect(try json(.delete, "/v1/groups/crew/members/bob", by: alice).status == 200)
         _ = try alice.say("without bob", to: "crew")
@@ -390,7 +390,7 @@ struct PeopleTests {
             server.stop()
             try server.start()
         }
-        // Who is a member again may know it.
+        // A user who is a member again may know it.
         #expect(try json(.put, "/v1/groups/layoffs/members/bob", [:], by: alice).status == 200)
         #expect(try scopes() == ["read:layoffs", "read:layoffs"])
         #expect(try statuses("layoffs") == [200, 201] && statuses("ops") == [403, 403])
@@ -419,7 +419,7 @@ struct PeopleTests {
         #expect(try alice.get("/v1/contacts").json["users"]?.items == [])
         #expect(try json(.put, "/v1/contacts/eve", by: bob).outcome == "404 no_such_user")
         #expect(try bob.say("hello?", to: "@eve").outcome == "404 no_such_user")
-        // What was written stays
+        // Earlier messages stay
         #expect(try alice.get("/v1/conversations/@eve").json["head"] == 1)
     }
 

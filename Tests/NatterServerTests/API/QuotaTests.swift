@@ -285,7 +285,7 @@ struct QuotaTests {
         #expect(answers.first?.status == 201)
         #expect(UInt64(answers.count { $0.status == 429 }) == refused(.requestsPerSecond, on: server))
         #expect(try bob.get("/v1/whoami").status == 200)
-        // Who has no token has no account to count
+        // A client without a token has no account to count
         #expect(try server.stranger().get("/healthz").status == 200)
     }
 

@@ -120,7 +120,7 @@ struct RequestFormTests {
         }
     }
 
-    // MARK: What it carries
+    // MARK: The body
 
     private static func utf16(_ text: String, bigEndian: Bool = false) -> [UInt8] {
         var bytes: [UInt8] = []
@@ -274,7 +274,7 @@ struct RequestFormTests {
         #expect(answer.outcome == "400 bad_request")
     }
 
-    // MARK: What comes first
+    // MARK: The order of checks
 
     /// Requests with several faults at once, and the one that is told.
     @Test(

@@ -29,7 +29,7 @@ struct WaitersTests {
         #expect(waiters.count == 1 && woken.withLock { $0 } == 1)
         news(41)
         #expect(waiters.count == 0 && woken.withLock { $0 } == 2)
-        // Who asked before the last commit must ask again.
+        // A client that asked before the last commit must ask again.
         try wait(seen: 40)
         #expect(woken.withLock { $0 } == 3)
     }

@@ -192,7 +192,7 @@ struct DeadlineTests {
         let second = try ask("/big/2")
         #expect(server.handler.hasBegun(3))
         #expect(try status("/big/3") == 503)
-        // What is small, and what changes something, is answered
+        // A small answer is sent, and a request that changes something is answered
         #expect(try RawClient(server).request("POST", "/echo", body: [0x78]).status == 200)
         #expect(try first.answer().body.count == 16 << 20)
         #expect(try second.answer().body.count == 16 << 20)

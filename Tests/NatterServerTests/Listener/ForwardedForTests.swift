@@ -19,7 +19,7 @@ struct ForwardedForTests {
             (["[2001:db8:1::9]"], "2001:db8:1::9"),
             (["[2001:db8:1::9]:443"], "2001:db8:1::9"),
             (["::ffff:203.0.113.7"], "203.0.113.7"),
-            // What the client itself has put before it says nothing.
+            // An address that the client itself has put before it says nothing.
             (["198.51.100.1, 203.0.113.7"], "203.0.113.7"),
             (["nonsense, 203.0.113.7"], "203.0.113.7"),
             (["\u{600}, 203.0.113.7"], "203.0.113.7"),
@@ -32,7 +32,7 @@ struct ForwardedForTests {
             (["203.0.113.7, ::ffff:10.0.0.1"], "203.0.113.7"),
             (["203.0.113.7,2001:DB8::1 , 10.0.0.1"], "203.0.113.7"),
             (["10.0.0.1, 127.0.0.1"], "10.0.0.1"),
-            // What must be read and is no address leaves only the peer.
+            // A text that must be read and is no address leaves only the peer.
             (["unknown"], "127.0.0.1"),
             (["203.0.113.7, nonsense"], "127.0.0.1"),
             (["203.0.113.7, nonsense, 10.0.0.1"], "127.0.0.1"),

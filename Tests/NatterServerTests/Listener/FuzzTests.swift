@@ -66,7 +66,7 @@ struct FuzzTests {
         for request in reading.requests {
             let before = answers
             guard var answer = answers.next(toHead: request.method == "HEAD") else { break }
-            // What the listener did not understand was no HEAD to it, and the refusal has a body.
+            // A request that the listener did not understand was no HEAD to it, and the refusal has a body.
             if answer.status >= 400, answer.isLast, !answers.isAtEnd {
                 answers = before
                 answer = answers.next() ?? answer
@@ -81,7 +81,7 @@ struct FuzzTests {
                 return
             }
         }
-        // What is none may still begin with HEAD, and then its refusal has no body.
+        // Bytes that are no request may still begin with HEAD, and then their refusal has no body.
         if let refusal = answers.next() ?? answers.next(toHead: true) {
             #expect((400...505).contains(refusal.status), "\(refusal) is one answer too many for \(text())")
             #expect(refusal.isLast, "the connection is not closed for \(text())")
@@ -89,7 +89,7 @@ struct FuzzTests {
         #expect(answers.isAtEnd, "something follows the last answer for \(text())")
     }
 
-    /// What the handler of the tests answers to a request that is like a model, as far as that is plain.
+    /// The test handler's answer to a request that is like a model, as far as that is plain.
     private func expected(_ request: StrictReading.Request) -> [UInt8]? {
         if request.method == "HEAD" { return [] }
         switch request.target {

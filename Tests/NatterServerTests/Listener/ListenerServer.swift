@@ -56,7 +56,7 @@ final class ListenerServer: Sendable {
     }
 }
 
-/// What the handler of the tests does goes by the first segment of the path.
+/// The test handler acts by the first segment of the path.
 ///
 /// - `echo` gives the body back, at once; `later` does so from another thread; `small` takes 10 bytes at most.
 /// - `hang` answers only when the server stops.
@@ -82,7 +82,7 @@ final class TestHandler: HTTPHandler {
 
     private let state = Monitor(State())
     private let worker = try? Worker()
-    /// What `call` calls, with the last segment of the path.
+    /// The function that `call` calls, with the last segment of the path.
     let called = Monitor<(@Sendable (String) -> Void)?>(nil)
 
     init() throws {}

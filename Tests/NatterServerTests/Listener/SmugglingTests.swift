@@ -169,7 +169,7 @@ struct SmugglingTests {
         #expect(statuses == statuses.sorted())
     }
 
-    /// What fills the head of a request.
+    /// The part that fills the head of a request.
     enum Filling {
         case header, cookie, secondCookie, cookies, target, fields
 

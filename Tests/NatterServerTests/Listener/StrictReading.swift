@@ -1,5 +1,5 @@
-/// What a reader of requests who takes nothing that RFC 9112 leaves in doubt would make of a run of bytes: the judge of the
-/// fuzzed requests, written without a look at how the listener does it.
+/// Reads a run of bytes as requests, and takes nothing that RFC 9112 leaves in doubt. It is the judge of the fuzzed requests,
+/// written without a look at how the listener does it.
 struct StrictReading {
     struct Request: Equatable {
         let method: String

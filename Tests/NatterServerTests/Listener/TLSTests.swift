@@ -29,7 +29,7 @@ struct TLSTests {
         #expect(try waiting.request("GET", "/after").status == 200)
     }
 
-    /// What a client may have said when it falls silent.
+    /// The part of a handshake after which a client falls silent.
     enum Silence: CaseIterable {
         case inRecordHeader, inHello, afterHello
     }
@@ -112,7 +112,7 @@ struct TLSTests {
         for client in clients { #expect(try client.request("GET", "/again").text == "<again>") }
     }
 
-    /// What the loop's thread has cost so far.
+    /// The processor time of the loop's thread so far.
     private func cpuMilliseconds(_ client: RawClient) throws -> Int {
         try Int(client.request("GET", "/cpu").text) ?? 0
     }

@@ -5,7 +5,7 @@ import NatterSystem
 import NatterTLS
 import TestSupport
 
-/// What a test speaks HTTP over. All that holds over plain TCP must hold over TLS.
+/// A test speaks HTTP over this. All that holds over plain TCP must hold over TLS.
 enum Wire: CaseIterable, Sendable {
     case plain
     case tls
@@ -59,7 +59,7 @@ final class TLSClient: SecureStream {
 
     private static let shared = {
         let context = SSL_CTX_new(TLS_client_method())
-        // Who it is does not matter here; natter's own client is tried on that elsewhere.
+        // The server's identity does not matter here; natter's own client is tried on that elsewhere.
         if let context { SSL_CTX_set_verify(context, SSL_VERIFY_NONE, nil) }
         return Monitor(context)
     }()
