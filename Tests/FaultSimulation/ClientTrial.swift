@@ -76,7 +76,7 @@ package struct ClientTrial: Sendable {
         return run.disk.matchingCalls
     }
 
-    /// The same trial for an outbox.
+    /// Runs the trial for an outbox.
     package func outbox(_ end: RestartTrial.End, at number: Int) throws -> Int {
         do {
             let run = OutboxRun(seed: seed)

@@ -80,7 +80,7 @@ package struct Promises: Sendable {
         return earlier
     }
 
-    /// What holds after a restore of a backup: of what was promised since, only erasures.
+    /// The promises after a restore from a backup: of the later ones, only erasures hold.
     package func restored(with later: Promises) -> Promises {
         var all = self
         all.begunRemovals = later.begunRemovals

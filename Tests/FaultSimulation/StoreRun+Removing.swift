@@ -58,7 +58,7 @@ extension StoreRun {
         }
     }
 
-    /// What the next start erases: the lines of `erased` that an empty one confirms.
+    /// The lines of `erased` that an empty one confirms. The next start erases their messages.
     private func rememberedErasures() throws -> ArraySlice<UInt8> {
         let path = StoreDriver.directory + "/erased"
         guard try disk.information(path) != nil else { return [] }

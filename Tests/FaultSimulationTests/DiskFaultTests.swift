@@ -104,7 +104,7 @@ struct DiskFaultTests {
         let outbox = try other.outboxCalls()
         for number in stride(from: 1, through: outbox, by: 9) { states += try other.outbox(end, at: number) }
         if end == .errors {
-            // What follows in the log is of a process whose sync failed.
+            // The later frames in the log are of a process whose sync failed.
             let log = ClientTrial(seed: seed, calls: [.sync], in: "-wal")
             for number in stride(from: 1, through: try log.outboxCalls(), by: 3) {
                 states += try log.outbox(end, at: number)

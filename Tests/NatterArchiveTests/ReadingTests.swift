@@ -6,7 +6,7 @@ import NatterSearch
 import TestSupport
 import Testing
 
-/// What a walk has visited.
+/// The messages and gaps that a walk has visited.
 private struct Visited {
     var messages: [Message] = []
     var absent: [ClosedRange<Seq>] = []

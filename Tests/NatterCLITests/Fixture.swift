@@ -93,7 +93,7 @@ enum Fixture {
         return arguments
     }
 
-    /// What is wrong with a line; nil if nothing is.
+    /// The error of a line; nil if nothing is wrong.
     static func error(_ words: [String], program: ProgramSpec = program) -> UsageError? {
         failure { () throws(UsageError) in _ = try ArgumentParser.parse(words, for: program) }
     }

@@ -6,7 +6,7 @@ import Testing
 final class PseudoTerminal {
     /// Where a person would sit.
     let person: Int32
-    /// What the program takes for its terminal.
+    /// The end that the program takes for its terminal.
     let program: Int32
     let path: String
 
@@ -33,7 +33,7 @@ final class PseudoTerminal {
         return tcgetattr(program, &settings) == 0 && settings.c_lflag & tcflag_t(ECHO) != 0
     }
 
-    /// What the screen shows next, up to and with `end`.
+    /// The next text of the screen, up to and with `end`.
     static func screen(of person: Int32, until end: String) -> String {
         var shown: [UInt8] = []
         var byte: UInt8 = 0

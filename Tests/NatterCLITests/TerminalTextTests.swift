@@ -26,7 +26,7 @@ struct TerminalTextTests {
         #expect(TerminalText.escaped(text, .line) == "a\\x0a\\x09b👩‍👧 می‌خواهم")
         #expect(TerminalText.escaped(text, .name) == "a\\x0a\\x09b👩\\u{200d}👧 می\\u{200c}خواهم")
         #expect(TerminalText.escaped("so\u{AD}ft\u{3164}", .name) == "so\\xadft\\u{3164}")
-        // What no new name may have is escaped in older ones, but not in texts
+        // Characters that no new name may have are escaped in older ones, but not in texts
         let old = "a\u{34F}\u{2800}\u{E000}\u{378}"
         #expect(TerminalText.escaped(old, .name) == "a\\u{034f}\\u{2800}\\u{e000}\\u{0378}")
         #expect(TerminalText.escaped(old, .text) == old)

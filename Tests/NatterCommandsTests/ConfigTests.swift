@@ -117,7 +117,7 @@ struct ConfigCommandTests {
         #expect(alice("sync", "--timeout", "5").code == 0)
         #expect(alice("config", "set", "timeout", "5").code == 0)
         #expect(alice("sync").code == 0)
-        // What others could have changed may lead a password anywhere
+        // A file that others could have changed may lead a password anywhere
         try alice.directory.write("home/config", "timeout = 5\n", mode: 0o666)
         #expect(alice("sync").code == 77)
     }

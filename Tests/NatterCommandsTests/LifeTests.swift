@@ -142,11 +142,11 @@ struct LifeCommandTests {
             lines(alice("search", "walrus", "-C", context)).map { $0.split(separator: " ").last.map(String.init) ?? "" }
         }
         #expect(numbers("0") == ["(edited)", "12", "6", "3"])
-        // What stands before the older of two hits is there, too.
+        // The message before the older of two hits is there, too.
         #expect(
             lines(alice("search", "--regex", "text 1[01]", "-C", "1")).map { $0.suffix(2) } == [" 9", "10", "11", "12"])
         #expect(lines(alice("search", "--regex", "text (8|10)", "-C", "2")).count == 7)
-        // 7 is found by its edit, the newest message. What stands around 3 and 6 touches, between 4 and 5.
+        // 7 is found by its edit, the newest message. The messages around 3 and 6 touch, between 4 and 5.
         #expect(
             numbers("1")
                 == ["6", "(edited)", "8", "", "11", "12", "13", "", "2", "3", "4", "5", "6", "(edited)"])
@@ -195,7 +195,7 @@ struct LifeCommandTests {
     @Test("a text full of combining marks costs what any text of its size costs")
     func marks() throws {
         let alice = try server.user("alice")
-        /// What it takes to look for mentions in a text, and to show its first line.
+        /// The time to look for mentions in a text, and to show its first line.
         func cost(_ run: String) throws -> Int {
             let name = "bob\(run.unicodeScalars.count)"
             let bob = try server.user(name)

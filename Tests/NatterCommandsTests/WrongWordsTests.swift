@@ -6,8 +6,8 @@ import TestSupport
 @testable import NatterCommands
 @testable import NatterDaemon
 
-/// What the parser refuses, for every row of both tables of commands. What only the server or the disk can refuse is in
-/// ProgramTests.
+/// The parser's refusals, for every row of both tables of commands. ProgramTests has those that only the server or the disk can
+/// make.
 @Suite("wrong words, for every command of the tables")
 struct WrongWordsTests {
     /// A command that runs, and the words that name it.

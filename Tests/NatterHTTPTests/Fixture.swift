@@ -29,7 +29,7 @@ enum Kind: Equatable {
     }
 }
 
-/// What `body` throws, as its kind and its words; nil if it throws nothing.
+/// The error that `body` throws, as its kind and its words; nil if it throws nothing.
 func failure(_ body: () throws(TransportError) -> HTTPResponse) -> (kind: Kind, text: String)? {
     do {
         _ = try body()
@@ -41,7 +41,7 @@ func failure(_ body: () throws(TransportError) -> HTTPResponse) -> (kind: Kind, 
 
 func text(_ response: HTTPResponse) -> String { String(decoding: response.body, as: UTF8.self) }
 
-/// The same, for addresses that a test has made itself and where only a transport error may be thrown.
+/// Makes a client for an address that a test has made itself, where only a transport error may be thrown.
 func makeClientUnchecked(_ url: String, timeoutMilliseconds: Int = 60_000, caFile: String? = nil)
     throws(TransportError) -> HTTPClient
 {

@@ -3,15 +3,15 @@ internal import TestSupport
 
 /// An authority, certificates of its making and the `openssl s_server` that shows them, in a directory of their own.
 ///
-/// What is written to the server goes out through TLS as it is, so an answer can be cut or odd there too.
+/// The server sends its input through TLS as it is, so an answer can be cut or odd there too.
 final class TLSServer {
-    /// What the server shows.
+    /// The certificate that the server shows.
     enum Certificate: String, CaseIterable {
         /// For `localhost` and 127.0.0.1, by the authority.
         case good
-        /// The same, by an authority that another one has certified.
+        /// Like `good`, but by an authority that another one has certified.
         case intermediate
-        /// The same, but for another name.
+        /// Like `good`, but for another name.
         case otherName
         case expired
         case selfSigned

@@ -96,7 +96,7 @@ struct BlockTests {
         let long = try Block(sealing: records, of: Fixture.conversation, hashBefore: .zero, dictionary: .none)
         #expect(long.header.codec == .lz4 && long.stored.count < 200)
         #expect(try long.verify(with: .none).all == records.all)
-        // What the dictionary has need not be in the block.
+        // The dictionary's content need not be in the block.
         let text = Fixture.text(3_000, using: &generator)
         var known = Records(firstSeq: Seq(1))
         known.append(time: .zero, sender: Array("bob".utf8), text: text, commit: Commit(1))

@@ -46,7 +46,7 @@ struct FuzzTests {
         return try Block(header: header, stored: Array(bytes[BlockHeader.byteCount...])).verify(with: dictionary)
     }
 
-    /// What every reader of records relies on.
+    /// Every reader of records relies on this.
     private func checkWellFormed(_ records: Records, _ header: BlockHeader) throws {
         #expect(records.count == header.count && records.firstSeq == header.firstSeq)
         for record in records.all {

@@ -175,7 +175,7 @@ struct PayloadTests {
         for id in [6, 7, 8, 128] as [UInt8] {
             #expect(valid.with(id, [0, 0]).violation != nil)
             #expect(valid.with(id, [0, 0, 0, 0]).violation != nil)
-            // Of the commits there may be none: then the header's is that of all.
+            // There may be no commits: then the header's is that of all.
             #expect((valid.with(id, []).violation == nil) == (id == 128))
             #expect(valid.with(id, [0, 0, 0]).violation == nil)
         }

@@ -115,7 +115,7 @@ struct ScanTests {
                 Issue.record("bit \(bit): \(finding.end)")
                 continue
             }
-            // What lies before the damage is served.
+            // The records before the damage are served.
             #expect(finding.places.count == block && finding.isVerified && all.starts(with: finding.records))
         }
     }

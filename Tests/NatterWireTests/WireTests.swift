@@ -116,7 +116,7 @@ struct WireTests {
             return try WireJSON.decode(answer: Array(body.utf8))
         }
         let run = String(repeating: "\u{301}\u{316}", count: 1_000)
-        // The same as escapes, and where a letter comes before and after
+        // Also as escapes, and where a letter comes before and after
         let forms = [run, run.unicodeScalars.map { "\\u0\(String($0.value, radix: 16))" }.joined(), "a\(run)b"]
         for form in forms {
             #expect(throws: WireJSON.Failure.malformed) { _ = try users("alice", form) }
@@ -166,7 +166,7 @@ struct WireTests {
         #expect(WireJSON.encode(list) == (try encoded(list)), "seed \(seed)")
     }
 
-    /// The same shape as a `SendRequest`, and so read by the decoder.
+    /// It has the shape of a `SendRequest`, and so is read by the decoder.
     private struct Twin: Decodable, Equatable {
         let fields: [String?]
 

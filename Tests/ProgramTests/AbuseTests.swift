@@ -180,7 +180,7 @@ struct AbuseTests {
         try world.alice.sends("one")
         _ = try following.line()
         #expect(limit(following.id).first == "0")
-        // What others run through natter is none of its business.
+        // natter does not limit programs that others run through it.
         let report = world.directory("limit")
         let script = "ulimit -c unlimited; exec \"$0\" wrap -c general -- sh -c \"ulimit -c >'\(report)'\""
         let outcome = try ChildProcess(
@@ -194,7 +194,7 @@ struct AbuseTests {
     func childEnvironment() throws {
         try world.alice.sends("one")
         let report = world.directory("report")
-        // Of its own process and those that it came from. Beside them, other tests have these secrets in theirs.
+        // It looks at its own process and those that it came from. Beside them, other tests have these secrets in theirs.
         let script = """
             { env; p=$$; while [ "$p" -gt 1 ]; do tr '\\0' ' ' </proc/$p/cmdline; p=$(sed -n 's/^PPid:.//p' /proc/$p/status); done; } \
             >'\(report)' 2>/dev/null

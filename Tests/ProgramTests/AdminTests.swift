@@ -113,7 +113,7 @@ struct AdminTests {
         #expect(!info.isEmpty && info.allSatisfy { $0[string: "level"] != "debug" })
         #expect(info.first?.names == ["event", "fields", "level", "number", "time"])
         #expect(try world.alice("admin", "log", "-n", "2").lines.count == 2)
-        // What admins did is kept over a restart
+        // The record of what admins did is kept over a restart
         try expect(world.alice("admin", "user", "disable", "carol"))
         world.stopServing()
         try world.serve()

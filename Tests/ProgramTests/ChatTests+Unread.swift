@@ -2,7 +2,7 @@ internal import Foundation
 internal import Testing
 internal import TestSupport
 
-/// What a chat prints of the messages that are unread or new, and what it marks as read.
+/// How a chat prints unread and new messages, and which it marks as read.
 extension ChatTests {
     @Test("begins with all that is unread, or says that it is too much and marks nothing")
     func unread() throws {
@@ -50,7 +50,7 @@ extension ChatTests {
     @Test("begins in the same way with more than it can fetch at once")
     func unreadBehindSlowLink() throws {
         _ = try world.bob("sync")
-        // What a quick sync takes, and more. Random text is hardly compressed
+        // More than a quick sync takes. Random text is hardly compressed
         let random = try #require(FileHandle(forReadingAtPath: "/dev/urandom"))
         let long = try (1...200).map { _ in
             try #require(try random.read(upToCount: 45_000)).base64EncodedString() + "\n"

@@ -134,7 +134,7 @@ struct ChatTests {
         chat.type("later\n")
         try chat.output(until: "queued as message 1 of the outbox")
         try chat.output(until: "[offline] general> ")
-        // What waits is newer than anything that Up could bring back
+        // The waiting message is newer than anything that Up could bring back
         chat.type(ChatTests.up)
         try chat.output(until: "'natter outbox drop 1' drops it")
         chat.type(ChatTests.end)
@@ -163,7 +163,7 @@ struct ChatTests {
         try crew.output(until: "there is no conversation 'crew'")
         try crew.output(until: "crew> ")
         try crew.output(until: "anybody here?")
-        // Ctrl-U clears the line. Of pasted lines, the last comes back, as it was: a Tab completes nothing
+        // Ctrl-U clears the line. The last of several pasted lines comes back, as it was: a Tab completes nothing
         crew.type("\u{15}one\n\tt\two\n")
         try crew.output(until: "there is no conversation")
         try crew.output(until: "there is no conversation 'crew'")

@@ -89,7 +89,7 @@ struct ContactTests {
         #expect(refused.code == 77 && refused.errors == "natter: '@alice' does not take messages from you\n")
         let told = try JSON(parsing: world.bob("pm", "alice", "x", "--json").errors)
         #expect(told[object: "error"]?[string: "code"] == "blocked")
-        // What was written stays, general is for all, and alice can write
+        // Earlier messages stay, general is for all, and alice can write
         try world.bob.sends("for all")
         try world.alice.sends("to you", to: "@bob")
         #expect(try world.alice.texts("log", "--all") == ["before", "for all", "to you"])

@@ -190,7 +190,7 @@ struct ConversationsTests {
         try expect(world.alice.run(["log"] + words), isSilent: false)
         let rest = try world.alice("log", "--unread", "--exit-code")
         #expect(rest.code == 1 && rest.output == "", "\(rest)")
-        // What comes later is news.
+        // A later edit is news.
         try expect(world.bob("edit", "1", "one v2"))
         #expect(try world.alice("log", "--unread").output.hasSuffix("bob (edits 1): one v2\n"))
     }
@@ -211,7 +211,7 @@ struct ConversationsTests {
         #expect(
             damaged.errors.contains("only before message \(firstMissing), which was not printed"), "\(damaged.errors)")
         #expect(try world.bob("ls", "--json", "--offline").objects().first?[int: "unread"] == 9_501 - firstMissing)
-        // Whoever has read that far may mark what is behind it
+        // A user who has read that far may mark what is behind it
         #expect(try world.bob("verify").code == 74)
         let repaired = try world.bob.run(words)
         #expect(repaired.code == 0 && repaired.lines == Array(texts[(firstMissing - 1)...]), "\(repaired.errors)")

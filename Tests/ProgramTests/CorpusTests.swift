@@ -61,13 +61,13 @@ extension CorpusTests {
     }
 }
 
-/// What of a line of NDJSON must survive.
+/// The fields of a line of NDJSON that must survive.
 private struct Fields: Decodable, Hashable {
     let ts: Int
     let sender: String
     let text: String
 
-    /// Of each line; texts themselves would take a gigabyte of objects.
+    /// The digest of each line; texts themselves would take a gigabyte of objects.
     static func digests(of bytes: [UInt8]) throws -> [Int] {
         let decoder = JSONDecoder()
         return try bytes.split(separator: 0x0A).map { line in

@@ -284,7 +284,7 @@ struct CursorFileTests {
         following.signal(SIGINT)
         #expect(following.finish().code == 130)
         try world.alice.sends("three")
-        // What was printed last may come again, where the interrupt came before the file was replaced; nothing is missed.
+        // The last printed message may come again, if the interrupt came before the file was replaced; nothing is missed.
         let rest = try world.bob.texts("log", "--cursor-file", file)
         #expect(rest == ["three"] || rest == ["two", "three"])
     }

@@ -107,7 +107,7 @@ struct ExchangeTests {
         let directory = try TemporaryDirectory()
         let daemon = try Daemon(data: directory("data"))
         let port = try #require(UInt16(daemon.url.split(separator: ":").last ?? ""))
-        /// What is another text at each run: tokens, ids and cursors.
+        /// Texts that differ at each run: tokens, ids and cursors.
         var replaced: [String: String] = [:]
         for step in try read(path) {
             for exchange in step.exchanges {

@@ -69,7 +69,7 @@ struct ExportTests {
         #expect(try world.carol("export", "general", "--offline").code == 69)
     }
 
-    /// What mail and browsers could misread.
+    /// Texts that mail and browsers could misread.
     private static let oddTexts = [
         "plain", "two\nlines", "a\nFrom here\n>From there", "ends\n", "  spaces \t", "Маша 🙂 é", "tab\t\u{1B}\u{7}",
         "cr\r\nlf", "=?UTF-8?B?4pyT?= =41", "From ", String(repeating: "long é ", count: 400),

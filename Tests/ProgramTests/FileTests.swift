@@ -104,7 +104,7 @@ struct FileTests {
         truncate -s -65536 "$0/ballast" && cd / && exec "$@"
         """)
 
-    /// The same without any room.
+    /// In place of the home is a copy of it, on a disk without any room.
     private static let withoutRoom = mounting(
         """
         cd "$0" && mount -t tmpfs -o size=16m,mode=700 tmpfs "$0" && cp -a . "$0" || exit 99

@@ -3,7 +3,7 @@ internal import Glibc
 internal import Testing
 internal import TestSupport
 
-/// What a newcomer gets wrong on the first day, and what happens then.
+/// The mistakes of a newcomer on the first day, and what happens then.
 @Suite("the first day")
 struct FirstDayTests {
     private let world: World
@@ -50,7 +50,7 @@ struct FirstDayTests {
                 #expect(outcome.code == 64 && outcome.errors.contains("did you mean '-c \(name)'?"), "\(outcome)")
             }
         }
-        // What is text, is sent
+        // A text is sent
         try expect(world.alice("send", "general", "is", "no", "group"))
         try expect(world.alice("send", "--", "@bob", "the password"))
         try expect(world.alice("send", "@bob: lunch?"))
@@ -349,7 +349,7 @@ struct FirstDayTests {
         other.stop()
         let log = Files.text(world.directory("other") + ".log")
         #expect(log?.contains("status=200") == true && log?.contains("status=401") == false)
-        // The same store at another address is the same server
+        // The store at another address is the same server
         world.stopServing()
         try world.serve()
         try expect(world.alice("send", "at a new port"))

@@ -72,7 +72,7 @@ struct ForeignImportTests {
         let later = try take("irssi", "ops", "-", input: .bytes(Array(log([1, 2, 2, 2, 3]).utf8)))
         #expect(try later.objects().first?[int: "count"] == 2)
         #expect(try history("ops").map { $0.suffix(2) } == [" 1", " 2", " 2", " 2", " 3"])
-        // What users write meanwhile is no message of an import
+        // A message that users write meanwhile is none of an import
         try world.alice.sends("hello")
         for _ in 0..<2 {
             #expect(try take("slack", "--map", "random=general", sample("slack/slack.zip")).code == 65)

@@ -12,7 +12,7 @@ struct GroupTests {
         return world
     }
 
-    /// What the log of a group says, without times.
+    /// The lines of a group's log, without times.
     private func said(_ person: Person, in group: String = "ops") throws -> [String] {
         try person("log", group).lines.map { String($0.drop { $0 != " " }.dropFirst()) }
     }
@@ -216,7 +216,7 @@ struct GroupTests {
         }
         following.signal(SIGINT)
         #expect(following.finish().bytes.isEmpty)
-        // What it is called later is no business of bob's
+        // Its later name is no business of bob's
         try expect(world.alice("group", "rename", "ops", "without-bob"))
         let later = world.person("later")
         let again = try later.run(
@@ -241,7 +241,7 @@ struct GroupTests {
         #expect(synced.code == 0)
         #expect(synced.errors == "natter: 'ops' was deleted; the messages that you have synced stay\n")
         #expect(try world.bob("ls").lines.allSatisfy { !$0.hasPrefix("ops") })
-        // What was synced stays readable until the name means something else
+        // Synced messages stay readable until the name means something else
         #expect(try world.bob.texts("log", "ops") == ["created", "added bob", "one"])
         #expect(try world.bob("send", "-c", "ops", "x").code == 67)
         // Carol's group of that name
@@ -253,7 +253,7 @@ struct GroupTests {
         #expect(stale.code == 65 && isOneLine(stale.errors) && stale.bytes.isEmpty)
         let fresh = try world.bob.texts("log", "--all", "--cursor-file", all)
         #expect(fresh == ["created", "added bob"])
-        // Whoever was in the former one alone is not in this one
+        // A user who was in the former one alone is not in this one
         #expect(try world.alice("log", "ops").code == 67)
         #expect(try world.alice("send", "-c", "ops", "x").code == 67)
     }

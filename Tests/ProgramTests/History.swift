@@ -35,7 +35,7 @@ final class History: Sendable {
 
     /// How many messages were acknowledged.
     var count: Int { state.withLock { $0.acknowledged } }
-    /// What should not have happened.
+    /// Events that should not have happened.
     var found: [String] { state.withLock { $0.violations } }
     private func report(_ violation: String) { state.withLock { $0.violations.append(violation) } }
 
@@ -84,7 +84,7 @@ final class History: Sendable {
         readers.wait()
     }
 
-    /// What an export must be: all that anybody saw, under its number, and nothing twice.
+    /// An export must have all that anybody saw, under its number, and nothing twice.
     func judge(_ exported: [String]) -> [String] {
         state.withLock { state in
             var wrong = state.violations

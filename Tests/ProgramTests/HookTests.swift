@@ -109,7 +109,7 @@ struct HookTests {
             "import hashlib,hmac,sys;print('sha256='+hmac.new(sys.argv[1].encode(),sys.argv[2].encode(),hashlib.sha256).hexdigest())"
         let signed = try ChildProcess("/usr/bin/python3", ["-c", script, secret, first.body], environment: [:]).finish()
         #expect(signed.lines == [header("Natter-Signature", first.head)])
-        // What was sent while no server ran, and what is not a text
+        // Messages that were sent while no server ran, and one that is not a text
         try eventually("the cursor is kept") {
             try world.natterd("hook", "ls", "--json").objects().first?[int: "seq"] == 3
         }

@@ -315,7 +315,7 @@ struct Spoiler {
                 guard let range = tokens.keys.randomElement(using: &generator) else { break }
                 text.replaceSubrange(range, with: "\"x\"".utf8)
             case 7:
-                // The same element many times.
+                // One element many times.
                 guard let range = tokens.values.randomElement(using: &generator) else { break }
                 let element = Array(text[range]) + [0x2C]
                 let count = min(generator.int(1...20_000), max(1, (4 << 20) / element.count))

@@ -27,7 +27,7 @@ struct HostileServerTests {
     /// The codes that natter(1) documents.
     private static let codes: Set<Int32> = [0, 1, 64, 65, 66, 67, 69, 73, 74, 75, 76, 77, 78]
 
-    /// What several threads found.
+    /// The findings of several threads.
     private typealias Findings = Shared<(found: [String], answers: Int)>
 
     /// How many seeds are tried at once.

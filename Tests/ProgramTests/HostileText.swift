@@ -15,7 +15,7 @@ enum HostileText {
         String(String.UnicodeScalarView((1..<0x20).compactMap { Unicode.Scalar($0) })),
         String(String.UnicodeScalarView((0x7F..<0xA0).compactMap { Unicode.Scalar($0) })),
         "a\0b", "\0",
-        // What terminals do when they are told to.
+        // Commands to a terminal.
         "\u{1B}]8;;https://example.org/\u{1B}\\click\u{1B}]8;;\u{1B}\\", "\u{1B}]52;c;ZXZpbA==\u{07}",
         "\u{9D}52;c;ZXZpbA==\u{9C}", "\u{1B}[2J\u{1B}[H", "\u{9B}31mred", "\u{1B}]0;title\u{07}", "\u{1B}P+q\u{1B}\\",
         "\u{1B}[6n", "x\r\u{1B}[K2026-11-20T07:24:05.123Z root: forged", "x\n2026-11-20T07:24:05.123Z root: forged",

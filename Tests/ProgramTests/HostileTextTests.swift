@@ -153,7 +153,7 @@ struct HostileTextTests {
         #expect(HostileText.dangers(in: Array(shown.utf8)).isEmpty)
     }
 
-    /// Whatever was made lies below the directories of the world, by names that the programs give.
+    /// All files that were made lie below the directories of the world, by names that the programs give.
     private func expectNothingOutside(_ world: World) throws {
         let known: Set = ["data", "data.log", "alice", "bob", "carol"]
         let made = try FileManager.default.contentsOfDirectory(atPath: world.directory.path)

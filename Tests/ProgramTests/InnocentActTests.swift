@@ -2,7 +2,7 @@ internal import Glibc
 internal import Testing
 internal import TestSupport
 
-/// What an administrator may do to a data directory and mean no harm, as far as it takes a server or a mount.
+/// An administrator may do these things to a data directory and mean no harm. Here are those that need a server or a mount.
 @Suite("innocent acts of an administrator", .enabled(if: !PostgresCluster.servesTests))
 struct InnocentActTests {
     @Test("the directory moved under a server: posts are 503 and say so, and a server at the new place has everything")
@@ -60,7 +60,7 @@ struct InnocentActTests {
             #expect(outcome.errors.contains("write-ahead log") && outcome.errors.contains("copy the whole directory"))
         }
         try Files.write(bytes, to: index)
-        // What writes is refused
+        // A command that writes is refused
         #expect(try look("user disable alice").code == 74)
         // Closed: there is no log
         #expect(try world.natterd("status").code == 0)

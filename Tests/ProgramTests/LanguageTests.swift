@@ -312,7 +312,7 @@ struct LanguageTests {
         #expect(outcome.code != 0 && isRussian(text), "\(text)")
         #expect(english(in: text).isEmpty, "\(text)")
         #expect(try person.run(words).code == outcome.code)
-        // The same for a logged-in user, without the server.
+        // A logged-in user gets the same without the server.
         let alice = try LanguageTests.nobody.get().alice.alone
         let second = try alice.run(words, environment: try variables())
         #expect(english(in: second.errors).isEmpty, "\(second.errors)")

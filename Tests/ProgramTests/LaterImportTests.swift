@@ -41,7 +41,7 @@ struct LaterImportTests {
         return [report?[int: "count"], report?[int: "known"]]
     }
 
-    /// What people see of the group.
+    /// The texts of the group that people see.
     private func texts() throws -> [String] {
         try world.natterd("export", "ops").objects().map { $0[string: "text"] ?? "" }
     }
@@ -77,7 +77,7 @@ struct LaterImportTests {
         #expect(try take(Line(text: "first")) == [1, 0])
         #expect(try take(Line(text: "first"), Line(text: "second", edited: 10)) == [2, 1])
         #expect(try texts() == ["first", "second"])
-        // Of two that may be meant, none is changed
+        // If two may be meant, none is changed
         #expect(try take(Line(text: "first, edited", edited: 20), Line(text: "second", edited: 10)) == [0, 2])
         #expect(try texts() == ["first", "second"])
         #expect(

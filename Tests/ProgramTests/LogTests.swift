@@ -206,7 +206,7 @@ struct LogTests {
         let shown = try world.bob("show", "general", "2")
         #expect(shown.lines.contains { $0.hasPrefix("replies: 3 4 ") && $0.hasSuffix(" 1002") })
         #expect(isOneLine(shown.errors) && shown.errors.contains("'natter log general --raw --after 2'"), "\(shown)")
-        // What is complete has no note
+        // A complete list has no note
         for words in [["log", "--thread", "1"], ["show", "general", "3"], ["log", "--thread", "7", "--quiet"]] {
             try expect(world.bob.run(words), isSilent: false)
         }

@@ -128,7 +128,7 @@ struct NetworkTests {
         daemon.signal(SIGHUP)
         try daemon.waitForErrors("restart_needed options=id-retention,no-web")
         #expect(try register("dora").code == 0)
-        // What needs a restart has not changed.
+        // A setting that needs a restart has not changed.
         #expect(try RawRequest.send("GET", "/", to: url).status == 404)
         try Data("registration = perhaps\n".utf8).write(to: URL(filePath: configuration))
         daemon.signal(SIGHUP)

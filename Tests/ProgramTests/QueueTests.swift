@@ -2,7 +2,7 @@ internal import Glibc
 internal import Testing
 internal import TestSupport
 
-/// What takes a program. `OutboxTests` and `LineTests` have the rest.
+/// These tests need a program. `OutboxTests` and `LineTests` have the rest.
 @Suite("send --lines, --ndjson, --queue, and outbox")
 struct QueueTests {
     private func bytes(_ text: String) -> ChildProcess.Stream { .bytes(Array(text.utf8)) }

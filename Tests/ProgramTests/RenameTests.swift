@@ -2,7 +2,7 @@ internal import Foundation
 internal import Testing
 internal import TestSupport
 
-/// Alice's group 'ops' gets another name while bob's messages are on their way, and another group takes its name. What he sends
+/// Alice's group 'ops' gets another name while bob's messages are on their way, and another group takes its name. His messages
 /// must stay in the group that he began with, because carol is in the other one.
 @Suite("a group is renamed, and another one takes its name")
 struct RenameTests {

@@ -225,7 +225,7 @@ struct SharedServeTests {
                 "POST", "/v1/login", to: urls[server], headers: ["Content-Type: application/json"],
                 body: Array("{\"name\":\"\(name)\",\"password\":\"\(password)\"}".utf8))
         }
-        // What is right does not count.
+        // A correct password does not count.
         for number in 0..<11 { #expect(try login(World.password, number % 2).status == 200) }
         let answers = Shared<[Int]>([])
         func count(_ status: Int) -> Int { answers.withLock { $0.count { $0 == status } } }

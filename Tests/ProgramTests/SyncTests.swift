@@ -191,7 +191,7 @@ struct SyncTests {
         let here = texts(all.output).count
         let more = try world.bob("log", "-n", "\(here + 1)")
         #expect(more.errors.isEmpty && texts(more.output).count == here + 1)
-        // What the server cannot choose comes from the replica, with the note
+        // Messages that the server cannot choose come from the replica, with the note
         for words in [["--grep", "no such"], ["--mentions"], ["--since", "2030-01-01"]] {
             let none = try world.bob.run(["log", "-n", "2", "--exit-code"] + words)
             #expect(none.code == 1 && none.output.isEmpty, "\(words): \(none)")
@@ -218,7 +218,7 @@ struct SyncTests {
     @Test("it is interrupted with 130, whether it begins or waits", arguments: [0, 20_000, 400_000] as [UInt32])
     func interrupted(afterMicroseconds: UInt32) throws {
         let syncing = try world.bob.start(["sync", "--wait", "60"])
-        // What it does by then does not show from outside, and makes no difference.
+        // Its work by then does not show from outside, and makes no difference.
         usleep(afterMicroseconds)
         syncing.signal(SIGINT)
         let end = syncing.finish()
@@ -287,7 +287,7 @@ struct SyncTests {
     }
 }
 
-/// What must survive any way of a message.
+/// The fields that must survive any way of a message.
 struct Line: Equatable {
     let seq: Int?
     let ts: Int?

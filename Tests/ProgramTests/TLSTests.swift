@@ -140,7 +140,7 @@ struct TLSTests {
         #expect(outcome.code == 66 && isOneLine(outcome.errors), "\(outcome)")
         let problem = "natterd: '\(configuration)', line 2: cannot read '\(world.data)/nosuch.pem': "
         #expect(outcome.errors.hasPrefix(problem), "\(outcome)")
-        // What the command line names has no line.
+        // A file that the command line names has no line.
         let given = try world.natterd("serve", "--tls-cert", "/nosuch.pem")
         #expect(given.code == 66 && given.errors.hasPrefix("natterd: cannot read '/nosuch.pem': "), "\(given)")
         let unit = URL(filePath: #filePath).appending(path: "../../../systemd/natterd.service").standardized.path

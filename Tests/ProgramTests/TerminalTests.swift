@@ -5,7 +5,7 @@ internal import TestSupport
 
 /// A terminal, which script(1) makes.
 enum Screen {
-    /// What a person would see after a command, and its exit code.
+    /// The screen that a person would see after a command, and its exit code.
     ///
     /// - Parameters:
     ///   - typed: what the person types, at once. Without it the terminal's input is at its end.

@@ -115,7 +115,7 @@ struct TokenTests {
         #expect(try world.alice.texts("log", "@bob") == ["for alice"])
         #expect(try world.alice.texts("log") == ["one", "two"])
         #expect(try world.alice("verify").code == 0)
-        // Who forgets all that was synced keeps nothing of it
+        // A user who forgets all that was synced keeps nothing of it
         try expect(world.alice("logout", "--forget"), hasNotes: true)
         let replicas = world.alice.home + "/replicas"
         #expect(Files.below(replicas) == [replicas])

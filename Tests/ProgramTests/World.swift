@@ -142,7 +142,7 @@ final class Daemon {
         url = String(line.dropFirst(prefix.count))
     }
 
-    /// What it has written to its log.
+    /// The log that it has written.
     var log: String { Files.text("\(data).log") ?? "" }
 
     /// A value of the metrics, by its name and labels.
@@ -195,7 +195,7 @@ struct Person: Sendable {
 
     /// Where natter keeps everything unless told otherwise.
     var natterHome: String { "\(home)/.local/share/natter" }
-    /// The same for settings and profiles.
+    /// Where natter keeps settings and profiles.
     var natterSettings: String { "\(home)/.config/natter" }
 
     /// A copy of both in one directory, as `--home` and earlier versions keep them.

@@ -330,7 +330,7 @@ struct ReplicaErasingTests {
 
     // MARK: Two devices
 
-    /// What people read of each conversation.
+    /// The messages of each conversation, as people read them.
     private static func read(_ location: ReplicaLocation) throws -> [String: [Message]] {
         let replica = try #require(try Replica.open(at: location))
         var filter = MessageFilter()

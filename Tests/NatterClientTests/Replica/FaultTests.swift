@@ -183,7 +183,7 @@ struct FaultTests {
         let rest = half.upperBound.next...damage.range.upperBound
         general = try #require(try replica.conversation(named: "general"))
         #expect(try replica.gaps(of: general) == [rest])
-        // What is not of this history is not taken
+        // Blocks of another history are not taken
         let first = try #require(try blocks(rest).first)
         var forged = Records(firstSeq: first.header.firstSeq)
         let genuine = try first.open(with: .none)

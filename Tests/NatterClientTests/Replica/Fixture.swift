@@ -22,7 +22,7 @@ extension TestStore {
         ReplicaLocation(home: home.path, store: store.id, user: user)
     }
 
-    /// The same in a home beside the store's data.
+    /// The replica's location in a home beside the store's data.
     func location(of user: String) -> ReplicaLocation {
         ReplicaLocation(home: Path.directory(of: directory) + "/home", store: store.id, user: user)
     }

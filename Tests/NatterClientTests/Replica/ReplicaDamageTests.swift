@@ -80,7 +80,7 @@ struct ReplicaDamageTests {
     func corrupt(isVerified: Bool) throws {
         try fill()
         try checkpoint()
-        // Of 'team', which is gone, no server sends again what was in no log file.
+        // 'team' is gone, so no server sends again those of its messages that were in no log file.
         func served() -> [String] {
             alice("log", "--all", "--offline", "--json").lines.filter { !$0.contains("\"conversation\":\"team\"") }
         }

@@ -50,7 +50,7 @@ struct ManualSource {
         return Array(rest.prefix { !$0.hasPrefix(".Sh ") })
     }
 
-    /// What the NAME section says of it.
+    /// The description in the NAME section.
     var summary: String? {
         section("NAME").first { $0.hasPrefix(".Nd ") }.map { String($0.dropFirst(4)) }
     }
@@ -69,7 +69,7 @@ struct ManualSource {
         return found
     }
 
-    /// What it refers to, as `natter-log(1)`.
+    /// The pages that it refers to, as `natter-log(1)`.
     var references: Set<String> {
         var found: Set<String> = []
         for line in lines {

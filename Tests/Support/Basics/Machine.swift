@@ -1,8 +1,8 @@
 internal import Foundation
 internal import Glibc
 
-/// What this machine allows, tried once. It is a condition of the tests that need it, so that a run says which tests were
-/// left out and why. A test that has begun never passes because something does not start.
+/// The abilities of this machine, tried once. They are conditions of the tests that need them, so that a run says which tests
+/// were left out and why. A test that has begun never passes because something does not start.
 package enum Machine {
     /// Whether strace may watch another process. A container can forbid it.
     package static let traces = runs("/usr/bin/strace", ["-f", "-o", "/dev/null", "/bin/true"])

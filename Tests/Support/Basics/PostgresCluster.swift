@@ -65,7 +65,7 @@ package final class PostgresCluster: @unchecked Sendable {
     }
 
     /// In memory if there is room: hundreds of stores have tens of thousands of files, and every checkpoint would sync them.
-    /// What a killed server has written stays there.
+    /// Files that a killed server has written stay there.
     private static var parent: String {
         var room = statvfs()
         let isRoomy = statvfs("/dev/shm", &room) == 0 && room.f_bavail >= (2 << 30) / room.f_frsize

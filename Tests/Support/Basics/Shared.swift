@@ -1,6 +1,6 @@
 internal import Synchronization
 
-/// A value that several threads of a test use, where no room is imported: rooms have `Monitor`.
+/// A value that several threads of a test use, where no target is imported: targets have `Monitor`.
 package final class Shared<Value: Sendable>: Sendable {
     private let mutex: Mutex<Value>
 

@@ -9,7 +9,7 @@ package enum ThreadTime {
         return time.tv_sec * 1_000_000_000 + time.tv_nsec
     }
 
-    /// What a piece of work takes, in nanoseconds.
+    /// The time that a piece of work takes, in nanoseconds.
     package static func of(_ work: () throws -> Void) rethrows -> Int {
         let start = now()
         try work()

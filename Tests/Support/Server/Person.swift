@@ -24,7 +24,7 @@ package struct Person: Sendable {
         (self.directory, self.server, self.name, self.store) = (directory, server, name, store)
     }
 
-    /// The same user with another home directory, or another address of the server.
+    /// This user with another home directory, or another address of the server.
     package func with(directory: TemporaryDirectory? = nil, server: String? = nil) -> Person {
         Person(directory: directory ?? self.directory, server: server ?? self.server, name: name, store: store)
     }

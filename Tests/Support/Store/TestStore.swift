@@ -178,7 +178,7 @@ package final class TestStore: Sendable {
         }
     }
 
-    /// What imports have left behind.
+    /// The files that imports have left behind.
     package func staged() throws -> [String] {
         try PosixDisk().list(directory + (store.isShared ? "/shared/import" : "/import"))
     }
