@@ -326,23 +326,6 @@ struct WatchTests {
         #expect(try world.bob("watch", "--failed", "--name", "many").lines.count == 12_000)
     }
 
-    @Test("texts that an older natter kept of what failed go when the watch starts again")
-    func failedTexts() throws {
-        let watching = try watch(world.bob, "exit 3", "--tries", "1")
-        try world.alice.sends("bad")
-        try watching.waitForErrors("message 1 of 'general' has failed")
-        watching.signal(SIGINT)
-        _ = watching.finish()
-        let path = try #require(Files.below(world.bob.natterHome).first { $0.hasSuffix(".failed") })
-        try Data(world.bob("log", "--json").bytes).write(to: URL(fileURLWithPath: path))
-        #expect(try world.bob("watch", "--failed").output.hasSuffix(" general alice: bad\n"))
-        let again = try world.bob.start(["watch", "--exec", "echo ran"])
-        try world.alice.sends("good")
-        _ = try again.line()
-        #expect(try !String(contentsOfFile: path, encoding: .utf8).contains("bad"))
-        #expect(try world.bob("watch", "--failed").output.hasSuffix(" general alice: bad\n"))
-    }
-
     @Test("a watch of everything gets what came before its user was removed from a group, and so does log --all")
     func beforeRemoval() throws {
         try expect(world.alice("group", "create", "ops"), hasNotes: true)
@@ -379,7 +362,7 @@ struct WatchTests {
     }
 
     @Test(
-        "a renamed group is watched further, also by a later start with its new name; an older natter's place is kept")
+        "a renamed group is watched further, also by a later start with its new name")
     func renamed() throws {
         for words in [["create", "ops"], ["add", "ops", "bob"]] {
             try expect(world.alice.run(["group"] + words), hasNotes: true)
@@ -406,27 +389,10 @@ struct WatchTests {
         #expect(line == "ops2 three")
         again.signal(SIGINT)
         _ = again.finish()
-        let listed = try world.bob("watch", "ls", "--json").objects()
-        #expect(listed.count == 1)
         #expect(try world.bob("watch", "ls").lines.map { $0.hasSuffix(" ops2") } == [true])
         #expect(try world.bob("watch", "--failed", "ops2").code == 0)
         #expect(try world.bob("watch", "--failed", "ops").code == 67)
-        // An older natter knew 'ops2' by its name
-        let key = try #require(listed.first?[string: "name"])
-        for path in Files.below(world.bob.natterHome) where path.contains("/watches/\(key)") {
-            try FileManager.default.moveItem(
-                atPath: path, toPath: path.replacingOccurrences(of: key, with: Self.formerKey))
-        }
-        try world.alice.sends("four", to: "ops2")
-        let late = try world.bob.start(["watch", "ops2", "--exec", command])
-        line = try late.line()
-        if line == "ops2 three" { line = try late.line() }
-        #expect(line == "ops2 four")
-        #expect(try world.bob("watch", "ls").lines.count == 1)
     }
-
-    /// The name of the file in which natter once kept a watch of the conversation 'ops2'.
-    private static let formerKey = "23562e89a2f0e2fa"
 
     @Test("each run has the fields of its own message, and none of another or of natter's environment")
     func ownFields() throws {

@@ -5,7 +5,7 @@ internal import NatterSystem
 /// The file that says when a watch was first started and what it is. It is next to the file with the watch's positions.
 ///
 /// One line with Unix milliseconds, one with the name of the watch or nothing, then a line for each conversation: its name
-/// and its id, which an older natter left out.
+/// and its id.
 struct StartFile {
     /// More than the words of a command can have.
     private static let limitBytes = 4 << 20

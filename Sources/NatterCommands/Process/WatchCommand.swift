@@ -136,9 +136,6 @@ enum WatchCommand {
             place = WatchPlace(
                 directory, name: name, words: words, conversations: found)
             lock = try place.lock()
-            try place.takeOver(words: words, command: command)
-            let failed = try place.failed()
-            if failed.hasTexts { try place.keep(failed: failed.messages) }
             file = CursorFile(path: place.path, remedy: WatchPlace.restart)
             try begin(
                 replica, isCurrent: state.isCurrent, at: synced.firstAnswered?.advanced(milliseconds: -1_000) ?? here)
@@ -270,7 +267,7 @@ enum WatchCommand {
                                 failed = true
                                 return false
                             }
-                            try self.place.keep(failed: self.place.failed().messages + [message.cursor])
+                            try self.place.keep(failed: self.place.failed() + [message.cursor])
                             let command = self.place.failedCommand
                             context.note(
                                 .plural(

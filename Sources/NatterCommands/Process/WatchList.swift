@@ -56,7 +56,7 @@ struct WatchList {
             try replica?.conversation(named: word).map { NamedConversation($0) } ?? NamedConversation(name: word)
         }
         let wanted = WatchPlace(directory, name: name, words: words, conversations: conversations)
-        var places = try wanted.existing().map { [$0] } ?? []
+        var places = try wanted.exists() ? [wanted] : []
         // A user who names no watch, and has none of all conversations, means every watch.
         if places.isEmpty, words.isEmpty, name == nil { places = try WatchPlace.all(in: directory).map(\.place) }
         guard !places.isEmpty else {
@@ -72,7 +72,7 @@ struct WatchList {
         let known = Dictionary(
             try replica?.conversations(includingGone: true).map { ($0.id.high, $0) } ?? [],
             uniquingKeysWith: { first, _ in first })
-        var rest = try places.flatMap { try $0.failed().messages }[...]
+        var rest = try places.flatMap { try $0.failed() }[...]
         while let first = rest.first {
             // Together, because each block takes time to open.
             let cursors = rest.prefix { $0.conversationPrefix == first.conversationPrefix }
@@ -114,7 +114,7 @@ struct WatchList {
             }
             return WatchObject(
                 name: place.title, conversations: names, started: start.time.rfc3339,
-                failed: try place.failed().messages.count)
+                failed: try place.failed().count)
         }
         .sorted { $0.name < $1.name }
         let isTerminal = context.console.output.isTerminal

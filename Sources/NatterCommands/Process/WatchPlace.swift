@@ -3,7 +3,6 @@ internal import NatterClient
 internal import NatterCrypto
 internal import NatterModel
 internal import NatterSystem
-internal import NatterWire
 
 /// The files of one watch, in the directory of its replica: its positions, when it began, and what has failed.
 struct WatchPlace {
@@ -18,8 +17,6 @@ struct WatchPlace {
     let description: String
     /// Prints what has failed.
     let failedCommand: String
-    /// Where an older natter, which knew the conversations by their names, kept a watch without a name.
-    private let formerPath: String?
 
     /// The remedy if the positions are lost: nobody knows which messages were handled.
     static let restart: Phrase =
@@ -38,12 +35,10 @@ struct WatchPlace {
         description = "\(name ?? "")\n" + lines.joined()
         let selection = name.map { ["--name", $0] } ?? words
         failedCommand = (["natter", "watch", "--failed"] + selection.map { Delivery.quoted($0) }).joined(separator: " ")
-        let formerKey = WatchPlace.key(["conversations"] + words.map(NameRule.caseKey).sorted())
-        formerPath = name == nil && formerKey != key ? "\(directory)/\(formerKey)" : nil
     }
 
     private init(path: String, title: String) {
-        (self.path, self.title, description, failedCommand, formerPath) = (path, title, "", "", nil)
+        (self.path, self.title, description, failedCommand) = (path, title, "", "")
     }
 
     private static func key(_ words: [String]) -> String {
@@ -62,13 +57,8 @@ struct WatchPlace {
         }
     }
 
-    /// The files of a watch that was started; nil if there is none.
-    func existing() throws -> WatchPlace? {
-        let paths = [path] + (formerPath.map { [$0] } ?? [])
-        let disk = PosixDisk()
-        let found = try paths.first { try disk.information($0 + ".start") != nil }
-        return found.map { WatchPlace(path: $0, title: title) }
-    }
+    /// Whether the watch was started.
+    func exists() throws(DiskError) -> Bool { try PosixDisk().information(path + ".start") != nil }
 
     /// Takes the watch for this process alone.
     ///
@@ -79,26 +69,6 @@ struct WatchPlace {
                 .temporary, code: "locked", "the watch '\(title)' is running already; give this one another --name")
         }
         return lock
-    }
-
-    /// Continues a watch of an older natter, which was the names of its conversations, or these and its command. Call it
-    /// with the lock held.
-    ///
-    /// - Throws: 75 if that one is running.
-    func takeOver(words: [String], command: String) throws {
-        let disk = PosixDisk()
-        guard try disk.information(path) == nil else { return }
-        let oldest = "\(Path.directory(of: path))/\(WatchPlace.key(words.sorted() + [command]))"
-        let candidates = (formerPath.map { [$0] } ?? []) + [oldest]
-        guard let formerPath = try candidates.first(where: { try disk.information($0) != nil }) else { return }
-        let lock = try WatchPlace(path: formerPath, title: title).lock()
-        defer { withExtendedLifetime(lock) {} }
-        // The positions come last: a crash before that begins again here.
-        for suffix in [".start", ".failed", ""] where try disk.information(formerPath + suffix) != nil {
-            try disk.rename(formerPath + suffix, to: path + suffix)
-        }
-        try disk.remove(formerPath + ".lock")
-        try disk.syncDirectory(Path.directory(of: path))
     }
 
     /// Removes the files.
@@ -121,16 +91,11 @@ struct WatchPlace {
         try PrivateFile.replace(path + ".failed", with: Array(lines.joined().utf8))
     }
 
-    /// The messages that have failed, oldest first, and whether the file has texts: an older natter kept whole messages.
-    func failed() throws -> (messages: [MessageCursor], hasTexts: Bool) {
+    /// The messages that have failed, oldest first.
+    func failed() throws(DiskError) -> [MessageCursor] {
         let disk = PosixDisk()
-        guard try disk.information(path + ".failed") != nil else { return ([], false) }
-        let lines = try disk.contents(of: path + ".failed", limit: WatchPlace.failedBytes)
-            .split(separator: UInt8(ascii: "\n"))
-        let messages = lines.compactMap { line in
-            let object: MessageObject? = try? WireJSON.decode(from: line)
-            return object?.cursor ?? MessageCursor(String(decoding: line, as: UTF8.self))
-        }
-        return (messages, lines.first?.first == UInt8(ascii: "{"))
+        guard try disk.information(path + ".failed") != nil else { return [] }
+        return try disk.contents(of: path + ".failed", limit: WatchPlace.failedBytes)
+            .split(separator: UInt8(ascii: "\n")).compactMap { MessageCursor(String(decoding: $0, as: UTF8.self)) }
     }
 }

@@ -211,7 +211,6 @@ enum Change: Sendable {
             for visit in accounts {
                 let account = AccountID(rawValue: visit.number)
                 state.noteUse(of: account, used)
-                // A server of an older release still sends visits of erased accounts.
                 guard let known = state.accounts[account], !known.isErased, known.lastSeen ?? .zero < visit.time else {
                     continue
                 }

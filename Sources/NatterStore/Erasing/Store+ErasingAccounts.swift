@@ -39,8 +39,7 @@ extension Store {
         if !isTaken { completion(.failure(.busy)) }
     }
 
-    /// Closes an account. For one that is closed, only its last address goes, which a server of an older release may have
-    /// brought back.
+    /// Closes an account.
     ///
     /// - Parameter isDone: false if the next start is to look for its messages again.
     private func close(
@@ -51,7 +50,7 @@ extension Store {
         let failure = recordAlone(room: .kept) { [self] builder in
             state.withLock { state in
                 guard let found = state.account(named: account.name.text) else { return .nothing }
-                if found.isErased { return isDone ? Decision(found.closed(password: "")) : .nothing }
+                if found.isErased { return .nothing }
                 if found.isDisabled, found.passwordHash == AccountState.closing {
                     return isDone ? Decision(found.closed(password: "")) : .nothing
                 }
@@ -176,11 +175,6 @@ extension StoreState {
     ) -> Decision {
         let id = account.id
         var decision = Decision(account.closed(password: password), .sessionsEnded(id, keeping: nil, robots: true))
-        // A server of an older release removes the last address only with this.
-        if let seen = account.lastSeen {
-            let visit = Change.Visit(number: id.rawValue, time: seen.advanced(milliseconds: 1), address: nil)
-            decision.append(.visitsNoted(accounts: [visit], tokens: []))
-        }
         for peer in account.contacts { decision.append(.contactSet(id, peer: peer, isContact: false)) }
         for peer in account.blocked { decision.append(.blockSet(id, peer: peer, isBlocked: false)) }
         for group in conversations.values where group.members[id.rawValue] != nil {
