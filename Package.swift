@@ -245,8 +245,8 @@ let testTargets = [
     tests(
         "FaultSimulationTests",
         of: [
-            "NatterModel", "NatterSystem", "NatterCrypto", "NatterSearch", "NatterArchive", "NatterStore",
-            "NatterClient", "TestSupport", "SystemSupport", "StoreSupport", "FaultSimulation",
+            "NatterModel", "NatterSystem", "NatterCrypto", "NatterSearch", "NatterStore",
+            "TestSupport", "SystemSupport", "StoreSupport", "FaultSimulation",
         ]),
     // These run the programs and import none of their code, so that one mistake cannot be on both sides.
     tests("ProgramTests", of: ["TestSupport"]),

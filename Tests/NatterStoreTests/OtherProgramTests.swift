@@ -70,7 +70,8 @@ struct OtherProgramTests {
     }
 
     @Test(
-        "beside a running server, it costs nothing that was acknowledged", arguments: [Act.select, .checkpoint, .vacuum, .copy])
+        "beside a running server, it costs nothing that was acknowledged",
+        arguments: [Act.select, .checkpoint, .vacuum, .copy])
     func running(act: Act) throws {
         let (store, killed) = (try filled(), try TemporaryDirectory())
         try act.run(in: store.directory)
