@@ -416,22 +416,6 @@ struct FileTests {
         #expect(try world.alice("whoami").code == 77)
     }
 
-    @Test(
-        "a store on a read-only disk can't be opened: 74, because no file was to be created",
-        .enabled(if: FileTests.withReadOnly != nil && !PostgresCluster.servesTests, "nobody may mount anything here"))
-    func readOnlyData() throws {
-        let world = try World(isServing: false)
-        let namespace = try #require(FileTests.withReadOnly)
-        for words in [
-            ["status"], ["user", "list"], ["fsck"], ["export", "general"], ["backup", world.directory("copy")],
-        ] {
-            let outcome = try natterd(words, world, in: namespace)
-            #expect(outcome.code == 74 && isOneLine(outcome.errors), "\(words): \(outcome)")
-            #expect(outcome.errors.contains("read-only"), "\(words): \(outcome)")
-            #expect(outcome.errors.contains("copy its directory"), "\(words) names no remedy: \(outcome)")
-        }
-    }
-
     @Test("output to a full disk is 74 for every command that prints")
     func fullOutput() throws {
         let world = try World()

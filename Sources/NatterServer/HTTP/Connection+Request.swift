@@ -129,10 +129,11 @@ extension Connection {
         isDispatching = true
         run(exchange)
         isDispatching = false
-        return sendReplyOrWait()
+        return sendReplyOrWait(isImmediate: true)
     }
 
-    func sendReplyOrWait() -> Bool {
+    /// - Parameter isImmediate: whether the handler made the reply just now, and asked for its authority.
+    func sendReplyOrWait(isImmediate: Bool = false) -> Bool {
         guard let reply else {
             awaitReply()
             return true
@@ -141,7 +142,8 @@ extension Connection {
         loop.hasWork = true
         endPolling()
         // The connection is not reused after a chunked body, because the library is too lax about where the body ends.
-        return send(reply, closing: loop.isStopping || exchange?.head.isChunked == true)
+        return send(
+            reply, closing: loop.isStopping || exchange?.head.isChunked == true, isImmediate: isImmediate)
     }
 
     private func refuse(_ violation: HTTPViolation) -> Bool { refuse(loop.handler.reply(to: violation)) }
@@ -151,10 +153,10 @@ extension Connection {
         return send(reply, closing: true)
     }
 
-    private func send(_ given: Reply, closing: Bool) -> Bool {
+    private func send(_ given: Reply, closing: Bool, isImmediate: Bool = false) -> Bool {
         var reply = given
         // Only what changed nothing may be refused now.
-        if isReading, let refusal = exchange?.refusal { reply = refusal }
+        if isReading, !isImmediate, let refusal = exchange?.refusal { reply = refusal }
         if method == "GET", reply.status != 304,
             let violation = loop.violation(sending: reply.heldBytes, to: reply.reader)
         {
