@@ -42,9 +42,9 @@ public enum ArchiveError: Error, Equatable, PhraseConvertible {
         }
     }
 
-    /// Whether another version of natter has made the database.
-    public var isOfOtherVersion: Bool {
-        if case .index(let error) = self { error.isOfOtherVersion } else { false }
+    /// Whether a newer natter has made the database.
+    public var isNewer: Bool {
+        if case .index(let error) = self { error.reason == .newerSchema } else { false }
     }
 
     /// Whether the disk is full and nothing else is wrong.

@@ -6,7 +6,7 @@ public import NatterSystem
 /// Log files that must go: those that a rewriting has replaced, and until it is recorded, the new ones that it writes. Each is
 /// overwritten with zeros and then removed. A start finishes what a crash has left.
 public struct RetiredFiles {
-    /// Of the schemas of store and replica.
+    /// A step of the schemas of store and replica.
     public static let table = "CREATE TABLE retired (path TEXT PRIMARY KEY) WITHOUT ROWID;"
     private static let pieceBytes = 1 << 20
 

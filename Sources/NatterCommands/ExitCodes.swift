@@ -73,7 +73,7 @@ enum ExitCodes {
             CommandFailure(.temporary, code: "locked", "\(error); try again later")
         case .storage where error.isDamage:
             CommandFailure(.inputOutput, code: "io_error", "\(error); run 'natter verify', then 'natter sync'")
-        case .storage(let archive) where archive.isOfOtherVersion:
+        case .storage(let archive) where archive.isNewer:
             CommandFailure(.configuration, code: "newer_format", "\(error)")
         case .storage: CommandFailure(.inputOutput, code: "io_error", "\(error)")
         case .malformedAnswer, .hole: CommandFailure(.badProtocol, code: "bad_protocol", "\(error)")

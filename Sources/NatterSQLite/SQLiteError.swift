@@ -19,8 +19,6 @@ public struct SQLiteError: Error, Equatable, PhraseConvertible {
         case cannotOpen
         /// A newer natter made the file.
         case newerSchema
-        /// A natter before the first release made the file.
-        case earlierSchema
         /// A ``WorkBudget`` is used up. Nothing was changed.
         case overBudget
         case other
@@ -39,9 +37,6 @@ public struct SQLiteError: Error, Equatable, PhraseConvertible {
         self.systemError = systemError
     }
 
-    /// Whether another version of natter made the file, which this one can't use.
-    public var isOfOtherVersion: Bool { reason == .newerSchema || reason == .earlierSchema }
-
     /// Whether this process could not open a file, which says nothing about what is in it.
     public var isOfProcess: Bool { systemError?.isOfProcess ?? false }
 
@@ -52,7 +47,7 @@ public struct SQLiteError: Error, Equatable, PhraseConvertible {
         case .busy, .full, .cannotOpen, .overBudget: false
         // A failed read counts only with the error of a disk; a short one has none.
         case .inputOutput: SQLiteError.readCodes.contains(code) && (systemError == nil || systemError == .ioError)
-        case .corrupt, .constraint, .newerSchema, .earlierSchema: !isOfProcess
+        case .corrupt, .constraint, .newerSchema: !isOfProcess
         case .other: !isOfProcess && ![SQLITE_NOMEM, SQLITE_PROTOCOL].contains(code & 0xFF)
         }
     }
@@ -94,8 +89,6 @@ public struct SQLiteError: Error, Equatable, PhraseConvertible {
         case .corrupt: "the database '\(path)' is damaged: \(message)"
         case .busy: "the database '\(path)' is locked by another process"
         case .newerSchema: "the database '\(path)' was made by a newer natter: \(message); use that one"
-        case .earlierSchema:
-            "the database '\(path)' was made by a natter before its first release: \(message); begin with a new one"
         case .cannotOpen: "cannot open the database '\(path)': \(message)"
         default: "database '\(path)': \(message)"
         }

@@ -3,41 +3,38 @@ internal import NatterLanguage
 /// A database's schema as numbered steps. `PRAGMA user_version` counts the steps that were applied to a file. The
 /// missing steps are applied in one transaction, so a file is never between two steps.
 public struct Schema: Sendable {
-    private let steps: [String]
-    /// The highest `user_version` of files that were made before the first release. They are refused.
-    private let unreleased: Int
-    /// The `user_version` of a file that has all steps.
-    public var version: Int { unreleased + steps.count }
+    public let steps: [String]
 
-    /// - Parameters:
-    ///   - steps: SQL, oldest first. Append steps, but never change a published one.
-    ///   - unreleased: how many steps versions before the first release had.
-    public init(steps: [String], after unreleased: Int = 0) { (self.steps, self.unreleased) = (steps, unreleased) }
+    /// - Parameter steps: SQL, oldest first. Append steps, but never change a published one.
+    public init(steps: [String]) { self.steps = steps }
 
     /// Applies the missing steps to the file.
     ///
-    /// - Throws: `newerSchema` if a newer natter migrated the file; `earlierSchema`.
+    /// - Throws: `newerSchema` if a newer natter migrated the file.
     public func migrate(_ connection: Connection) throws {
-        let known = try check(connection)
-        guard known < version else { return }
+        let version = try Schema.version(of: connection)
+        guard version < steps.count else {
+            try check(connection)
+            return
+        }
         try connection.transaction {
-            for step in steps.dropFirst(max(0, known - unreleased)) { try connection.execute(step) }
-            try connection.execute("PRAGMA user_version=\(version)")
+            for step in steps[version...] { try connection.execute(step) }
+            try connection.execute("PRAGMA user_version=\(steps.count)")
         }
     }
 
     /// Checks the schema for connections that only read. This program must know it.
     ///
-    /// - Returns: the file's `user_version`; 0 if no step was applied yet.
+    /// - Returns: how many steps were applied to the file.
     @discardableResult
     public func check(_ connection: Connection) throws -> Int {
-        let found = try Schema.version(of: connection)
-        guard found == 0 || found > unreleased, found <= version else {
+        let version = try Schema.version(of: connection)
+        guard version <= steps.count else {
             throw SQLiteError(
-                reason: found > version ? .newerSchema : .earlierSchema,
-                message: "schema \(found), this program knows \(version)", path: connection.path)
+                reason: .newerSchema, message: "schema \(version), this program knows \(steps.count)",
+                path: connection.path)
         }
-        return found
+        return version
     }
 
     public static func version(of connection: Connection) throws(SQLiteError) -> Int {

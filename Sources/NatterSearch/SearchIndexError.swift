@@ -25,8 +25,7 @@ public enum SearchIndexError: Error, Equatable, PhraseConvertible {
     init(_ error: SQLiteError) {
         switch error.reason {
         case .full, .inputOutput, .busy, .cannotOpen, .overBudget: self = .database(error)
-        case .corrupt, .constraint, .newerSchema, .earlierSchema, .other:
-            self = .corrupt(path: error.path, message: error.message)
+        case .corrupt, .constraint, .newerSchema, .other: self = .corrupt(path: error.path, message: error.message)
         }
     }
 

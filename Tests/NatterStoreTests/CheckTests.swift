@@ -171,4 +171,14 @@ struct CheckTests {
         // Then the chain tells
         #expect(try !store.damages().isEmpty)
     }
+
+    @Test("a database of any earlier version is checked", .aboutFiles, arguments: 1...StoreSchema.current.steps.count)
+    func earlierVersion(steps: Int) throws {
+        let directory = try TemporaryDirectory()
+        do {
+            let connection = try Connection(path: directory.path + "/store.db", role: .writer)
+            try Schema(steps: Array(StoreSchema.current.steps.prefix(steps))).migrate(connection)
+        }
+        #expect(try StoreCheck.run(directory.path) { Issue.record("\($0)") }.damages == 0)
+    }
 }

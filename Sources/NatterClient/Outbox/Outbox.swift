@@ -11,28 +11,29 @@ public import NatterWire
 public struct Outbox {
     private static let columns = "number,queued,conversation,id,text,code,reason,about,tried,conversation_id,kind"
 
-    /// `code` is NULL while an entry waits, otherwise the reason why the server refused it. `about` is the message of a reply, and
-    /// `kind` 'edit' for an edit and NULL for a text. `tried` is when a server may have taken the message without an answer, and
-    /// NULL if none has. `conversation_id` has the digits of the conversation's id, and is NULL if only its name was known.
-    static let schema = Schema(
-        steps: [
-            """
-            CREATE TABLE entry (
-                number INTEGER PRIMARY KEY AUTOINCREMENT,
-                queued INTEGER NOT NULL,
-                conversation TEXT NOT NULL,
-                id TEXT NOT NULL UNIQUE,
-                text TEXT NOT NULL,
-                code TEXT,
-                reason TEXT,
-                about INTEGER,
-                tried INTEGER,
-                conversation_id TEXT,
-                kind TEXT
-            );
-            CREATE INDEX entry_waiting ON entry (number) WHERE code IS NULL;
-            """
-        ], after: 5)
+    /// `code` is NULL while an entry waits, otherwise the reason why the server refused it.
+    static let schema = Schema(steps: [
+        """
+        CREATE TABLE entry (
+            number INTEGER PRIMARY KEY AUTOINCREMENT,
+            queued INTEGER NOT NULL,
+            conversation TEXT NOT NULL,
+            id TEXT NOT NULL UNIQUE,
+            text TEXT NOT NULL,
+            code TEXT,
+            reason TEXT
+        );
+        CREATE INDEX entry_waiting ON entry (number) WHERE code IS NULL;
+        """,
+        // The message that a reply is about.
+        "ALTER TABLE entry ADD COLUMN about INTEGER;",
+        // When a server may have taken the message without an answer; NULL if none has.
+        "ALTER TABLE entry ADD COLUMN tried INTEGER;",
+        // The digits of the conversation's id; NULL if only its name was known.
+        "ALTER TABLE entry ADD COLUMN conversation_id TEXT;",
+        // 'edit' for an edit; NULL for a text.
+        "ALTER TABLE entry ADD COLUMN kind TEXT;",
+    ])
 
     public let location: OutboxLocation
     let disk: any Disk
@@ -109,7 +110,10 @@ public struct Outbox {
     private func reader() throws -> Connection? {
         guard try disk.information(location.databasePath) != nil else { return nil }
         let connection = try Connection(path: location.databasePath, role: .reader, disk: disk)
-        return try Outbox.schema.check(connection) > 0 ? connection : nil
+        let version = try Outbox.schema.check(connection)
+        // A file that an earlier natter wrote gets the columns that it lacks.
+        if version > 0, version < Outbox.schema.steps.count { try write { _ in } }
+        return version > 0 ? connection : nil
     }
 
     // MARK: - Changing

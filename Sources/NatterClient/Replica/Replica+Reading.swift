@@ -110,6 +110,8 @@ extension Replica {
         of conversations: [ReplicaConversation]
     ) throws(ReplicaError) -> [ConversationID: Set<Seq>] {
         try ReplicaError.translate {
+            // A replica of an older natter that was not synced since.
+            guard try Schema.version(of: connection) >= ReplicaSchema.ownErasedStep else { return [:] }
             var found: [ConversationID: Set<Seq>] = [:]
             for conversation in conversations {
                 let seqs = try connection.rows(

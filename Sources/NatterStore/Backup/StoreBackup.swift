@@ -94,7 +94,7 @@ public final class StoreBackup {
     private func run(_ connection: Connection, _ visit: @escaping (StoreDamage) -> Void) throws -> Summary {
         // An earlier backup must not end for one that could not be checked.
         do { try StoreSchema.current.check(connection) } catch let error as SQLiteError
-            where error.isOfOtherVersion
+            where error.reason == .newerSchema
         {
             throw StoreOpenError.newer(error.phrase)
         }

@@ -291,7 +291,11 @@ final class FileEngine: StoreEngine {
         try Store.requireDatabase(in: directory, disk)
         return try explaining {
             let connection = try Connection(path: Store.databasePath(directory), role: .reader, disk: disk)
-            try StoreSchema.current.check(connection)
+            guard try StoreSchema.current.check(connection) == StoreSchema.current.steps.count else {
+                throw StoreOpenError.incomplete(
+                    "the store in '\(directory)' is of an earlier natterd; copy it to where it can be written to, and this one adapts it"
+                )
+            }
             let (id, secret) = try FileEngine.identity(connection)
             var loader = StateLoader(connection)
             var state = try loader.loadRows(id)
@@ -303,7 +307,7 @@ final class FileEngine: StoreEngine {
     }
 
     private func explaining<Result>(_ body: () throws -> Result) throws -> Result {
-        do { return try body() } catch let error as SQLiteError where error.isOfOtherVersion {
+        do { return try body() } catch let error as SQLiteError where error.reason == .newerSchema {
             throw StoreOpenError.newer(error.phrase)
         } catch let error as SQLiteError where error.reason == .corrupt {
             throw StoreOpenError.damaged("\(error.phrase); restore a backup, or run 'natterd reindex'")

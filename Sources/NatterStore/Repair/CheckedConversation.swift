@@ -30,10 +30,10 @@ struct CheckedConversation {
         while try accounts.step() { names[accounts.int64(0)] = accounts.text(1) }
 
         var found: [CheckedConversation] = []
+        // A database of an earlier version keeps everything.
+        let first = try Schema.version(of: connection) >= StoreSchema.firstSeqStep ? "first_seq" : "1"
         let rows = try connection.statement(
-            """
-            SELECT number,id,kind,name,user_a,user_b,sealed_seq,sealed_hash,sealed_commit,first_seq FROM conversation
-            """)
+            "SELECT number,id,kind,name,user_a,user_b,sealed_seq,sealed_hash,sealed_commit,\(first) FROM conversation")
         while try rows.step() {
             guard let id = ConversationID(bytes: rows.blob(1)), let hash = Digest(bytes: rows.blob(7)),
                 let kind = ConversationKind(rawValue: UInt8(truncatingIfNeeded: rows.int64(2)))

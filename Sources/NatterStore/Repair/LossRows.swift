@@ -5,6 +5,7 @@ internal import NatterModel
 enum LossRows {
     /// By conversation, in the order of their seqs.
     static func all(on connection: Connection) throws(SQLiteError) -> [Int64: [ClosedRange<Seq>]] {
+        guard try Schema.version(of: connection) >= StoreSchema.lossStep else { return [:] }
         var found: [Int64: [ClosedRange<Seq>]] = [:]
         let rows = try connection.statement(
             "SELECT conversation,first_seq,last_seq FROM loss WHERE first_seq<=last_seq ORDER BY conversation,first_seq"

@@ -113,8 +113,9 @@ final class RebuiltDatabase {
             let source = try Connection(path: path, role: .reader, disk: disk)
             // Otherwise SQLite refuses all of a file that is shorter than its header says.
             try source.execute("PRAGMA writable_schema=ON")
+            // Rows of an earlier schema lack the columns that later steps add.
             let version = try StoreSchema.current.check(source)
-            try StoreSchema.current.migrate(target)
+            try Schema(steps: Array(StoreSchema.current.steps.prefix(version))).migrate(target)
             for table in KeyTables.names(in: (try? RebuiltDatabase.tables(of: source)) ?? []) {
                 try target.execute(KeyTables.creation(of: table))
             }
@@ -135,7 +136,7 @@ final class RebuiltDatabase {
             // Without these tables, nothing says which messages the journal held behind the end of a log.
             hasUnknownLoss =
                 version == 0 || !incomplete.isDisjoint(with: JournalTables.names + ["conversation"])
-        } catch let error as SQLiteError where error.path == path && !error.isOfOtherVersion && error.isOfContent {
+        } catch let error as SQLiteError where error.path == path && error.reason != .newerSchema && error.isOfContent {
             report("no table of '\(path)' can be read: \(error.message)")
             (hasUnknownLoss, hasLostRows, hasLostAccounts, hasLostMembers) = (true, true, true, true)
         }

@@ -124,7 +124,7 @@ public final class StoreCheck {
                 // A first start that was killed leaves an empty database. Messages come later.
                 report(StoreDamage(file: database, problem: "the database is empty"))
             }
-        } catch let error as SQLiteError where error.isOfOtherVersion {
+        } catch let error as SQLiteError where error.reason == .newerSchema {
             throw StoreOpenError.newer(error.phrase)
         } catch let error as SQLiteError where error.reason == .corrupt {
             // Nothing tells which log files belong to it.
@@ -146,7 +146,9 @@ public final class StoreCheck {
         isClean = try connection.hasMeta(.clean)
         losses = try LossRows.all(on: connection)
         // The next start removes them.
-        knownFiles.formUnion(try RetiredFiles.all(on: connection).map { directory + "/" + $0 })
+        if try Schema.version(of: connection) >= StoreSchema.retiredStep {
+            knownFiles.formUnion(try RetiredFiles.all(on: connection).map { directory + "/" + $0 })
+        }
         let tails = try journal(connection)
         for conversation in conversations {
             summary.conversations += 1
@@ -178,7 +180,8 @@ public final class StoreCheck {
         // Damages that were found already may be the reason.
         guard summary.damages == 0 else { return }
         do { _ = try StateLoader(connection).loadRows(StoreID(high: 0, low: 0)) } catch let error as SQLiteError {
-            report(StoreDamage(file: database, problem: error.message))
+            // The next start makes columns that an earlier version had not.
+            if error.reason == .corrupt { report(StoreDamage(file: database, problem: error.message)) }
         } catch StoreOpenError.damaged(let problem) {
             report(StoreDamage(file: database, problem: problem))
         }

@@ -78,7 +78,7 @@ public final class StoreRebuild {
         let rebuild = StoreRebuild(directory, purpose, disk: disk, clock: clock, report: report)
         do {
             try rebuild.run()
-        } catch let error as SQLiteError where error.isOfOtherVersion {
+        } catch let error as SQLiteError where error.reason == .newerSchema {
             throw StoreOpenError.newer(error.phrase)
         }
         return rebuild.summary
