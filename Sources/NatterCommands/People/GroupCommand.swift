@@ -29,20 +29,21 @@ enum GroupCommand {
     private static let list = CommandSpec(
         "ls", aliases: ["list"], "list your groups and those that you can join",
         description: [
-            "Print each group's name, 'admin', 'member' or '-', 'open' or 'private', the number of its members, and who added "
-                + "you to it, or '-' if you joined or created it. With --json: the objects."
+            "Print each group's name, 'admin', 'member' or '-', 'open' or 'private', and the number of its members. On a "
+                + "terminal, also who added you to it, or '-' if you joined or created it. With --json: the objects."
         ],
         run: inContext { context in
             let groups = try context.api().groups()
             let output = context.console.output
-            try context.list(
-                groups,
-                [
-                    Column("NAME") { $0.name },
-                    Column("ROLE") { $0.admin ? output.word("admin") : $0.member ? output.word("member") : "-" },
-                    Column("ACCESS") { output.word($0.open ? "open" : "private") },
-                    Column("MEMBERS", .right) { "\($0.members)" }, Column("ADDED BY") { $0.addedBy ?? "-" },
-                ])
+            var columns = [
+                Column<GroupObject>("NAME") { $0.name },
+                Column("ROLE") { $0.admin ? output.word("admin") : $0.member ? output.word("member") : "-" },
+                Column("ACCESS") { output.word($0.open ? "open" : "private") },
+                Column("MEMBERS", .right) { "\($0.members)" },
+            ]
+            // Programs that read the table from a pipe know four columns.
+            if output.isTerminal { columns.append(Column("ADDED BY") { $0.addedBy ?? "-" }) }
+            try context.list(groups, columns)
             return .success
         })
 
