@@ -60,13 +60,9 @@ struct AccountErasingTests {
         let (alice, bob) = (try store.user("alice"), try store.user("bob"))
         _ = try waitFor { store.store.createGroup("team", isOpen: false, by: alice, $0) }.get()
         for isAdmin in [nil, true] {
-            _ = try waitFor {
-                store.store.putMember("bob", in: "team", isAdmin: isAdmin, mayAdd: true, by: alice, $0)
-            }.get()
+            try store.put("bob", in: "team", isAdmin: isAdmin, by: alice)
         }
-        _ = try waitFor {
-            store.store.putMember("alice", in: "team", isAdmin: false, mayAdd: true, by: bob, $0)
-        }.get()
+        try store.put("alice", in: "team", isAdmin: false, by: bob)
         for conversation in ["general", "team"] {
             try store.post([secret, "of alice"], to: conversation)
             try store.post(["of bob"], to: conversation, by: "bob")
@@ -183,9 +179,7 @@ struct AccountErasingTests {
         let store = try Self.storeOfTwo(directory.path)
         let bob = try store.user("bob")
         _ = try store.user("carol")
-        _ = try waitFor {
-            store.store.putMember("carol", in: "team", isAdmin: nil, mayAdd: true, by: bob, $0)
-        }.get()
+        try store.put("carol", in: "team", by: bob)
         _ = try Self.eraseAlice(store)
         _ = try waitFor { store.store.eraseAccount("bob", by: "operator", $0) }.get()
         #expect(try waitFor { store.store.eraseAccount("bob", by: "operator", $0) }.get() == 0)

@@ -152,9 +152,7 @@ struct ChangeTests {
         let store = try engine.open()
         let (alice, bob) = (try store.user("alice"), try store.user("bob"))
         _ = try waitFor { store.store.createGroup("team", isOpen: true, by: alice, $0) }.get()
-        _ = try waitFor {
-            store.store.putMember("bob", in: "team", isAdmin: true, mayAdd: true, by: alice, $0)
-        }.get()
+        try store.put("bob", in: "team", isAdmin: true, by: alice)
         _ = try waitFor {
             store.store.changeGroup("team", newName: "crew", isOpen: false, by: bob, $0)
         }.get()

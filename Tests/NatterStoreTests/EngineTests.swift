@@ -101,9 +101,7 @@ struct EngineTests {
         let (alice, bob) = (try store.user("alice"), try store.user("bob"))
         _ = try waitFor { store.store.createGroup("team", isOpen: false, by: alice, $0) }.get()
         #expect(throws: StoreError.noSuchConversation("team")) { try store.store.conversation("team", for: bob) }
-        _ = try waitFor {
-            store.store.putMember("bob", in: "team", isAdmin: nil, mayAdd: true, by: alice, $0)
-        }.get()
+        try store.put("bob", in: "team", by: alice)
         try store.post(["hello"], to: "team", by: "bob")
         #expect(throws: StoreError.lastAdmin("team")) {
             try waitFor { store.store.removeMember("alice", from: "team", by: alice, $0) }.get()

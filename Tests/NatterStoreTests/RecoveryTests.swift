@@ -105,8 +105,7 @@ struct RecoveryTests {
         let store = try TestStore(directory.path, users: ["alice", "bob", "carol"])
         let alice = try store.user("alice")
         func put(_ name: String, isAdmin: Bool? = nil) throws {
-            _ = try waitFor { store.store.putMember(name, in: "team", isAdmin: isAdmin, mayAdd: true, by: alice, $0) }
-                .get()
+            try store.put(name, in: "team", isAdmin: isAdmin, by: alice)
         }
         _ = try waitFor { store.store.createGroup("team", isOpen: false, by: alice, $0) }.get()
         try put("bob")
@@ -118,7 +117,7 @@ struct RecoveryTests {
         try store.reopen()
         let again = try store.user("alice")
         _ = try waitFor { store.store.removeMember("bob", from: "team", by: again, $0) }.get()
-        _ = try waitFor { store.store.putMember("carol", in: "team", isAdmin: true, mayAdd: true, by: again, $0) }.get()
+        try store.put("carol", in: "team", isAdmin: true, by: again)
         try store.post(["after that"], to: "team")
         try store.seal("team")
         if way == "start that must rebuild" {

@@ -21,9 +21,7 @@ struct ReindexTests {
         _ = try store.user("carol")
         let alice = try store.user("alice")
         _ = try waitFor { store.store.createGroup("team", isOpen: false, by: alice, $0) }.get()
-        _ = try waitFor {
-            store.store.putMember("carol", in: "team", isAdmin: nil, mayAdd: true, by: alice, $0)
-        }.get()
+        try store.put("carol", in: "team", by: alice)
         for label in ["a", "b"] {
             for conversation in ["general", "@bob", "team"] {
                 try store.fill(1_200, in: conversation, label: "\(label) \(conversation)")

@@ -65,7 +65,7 @@ extension RepairTests {
         let alice = try store.user("alice")
         _ = try waitFor { store.store.createGroup("team", isOpen: false, by: alice, $0) }.get()
         for name in ["bob", "carol"] {
-            _ = try waitFor { store.store.putMember(name, in: "team", isAdmin: nil, mayAdd: true, by: alice, $0) }.get()
+            try store.put(name, in: "team", by: alice)
         }
         try store.post(["one"], to: "team")
         try store.seal("team")

@@ -232,7 +232,7 @@ struct SharedLogTests {
         )
         let (alice, bob) = (try one.user("alice"), try one.user("bob"))
         _ = try waitFor { one.store.createGroup("crew", isOpen: false, by: alice, $0) }.get()
-        _ = try waitFor { one.store.putMember("bob", in: "crew", isAdmin: nil, mayAdd: true, by: alice, $0) }.get()
+        try one.put("bob", in: "crew", by: alice)
         let message = NewMessage(conversation: "crew", text: "said", key: IdempotencyKey("key"))
         let first = try #require(one.post([message], by: bob).first?.message)
         try other.store.catchUp()

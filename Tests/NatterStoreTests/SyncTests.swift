@@ -109,9 +109,7 @@ struct SyncTests {
             guard number % 20 == 5 else { continue }
             let group = "g\(number)"
             _ = try waitFor { store.store.createGroup(group, isOpen: false, by: alice, $0) }.get()
-            _ = try waitFor {
-                store.store.putMember("bob", in: group, isAdmin: nil, mayAdd: true, by: alice, $0)
-            }.get()
+            try store.put("bob", in: group, by: alice)
             try waitFor { store.store.removeMember("bob", from: group, by: alice, $0) }.get()
         }
         // 500 conversations were deleted at each commit. Their rows are enough here.
@@ -326,9 +324,7 @@ struct SyncTests {
         let store = try TestStore(users: ["alice", "bob"])
         let alice = try store.user("alice")
         func add() throws {
-            _ = try waitFor {
-                store.store.putMember("bob", in: "team", isAdmin: nil, mayAdd: true, by: alice, $0)
-            }.get()
+            try store.put("bob", in: "team", by: alice)
         }
         _ = try waitFor { store.store.createGroup("team", isOpen: false, by: alice, $0) }.get()
         let cursor = try store.store.changes(since: .now, for: store.user("bob"), form: .messages, limitBytes: 1).cursor

@@ -61,9 +61,8 @@ struct AbuseTests {
         }
         // A line of bulk that does not end, longer by far than one may be, and than a hash is large.
         let endless = try RawClient(world.url, timeoutSeconds: 60)
-        endless.send(
-            "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(token)\r\n"
-                + "Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n")
+        let bulk = "Content-Type: application/x-ndjson"
+        endless.sendRequest("POST", "/v1/messages", headers: [bulk, "Transfer-Encoding: chunked"], token: token)
         let piece = Array("10000\r\n".utf8) + [UInt8](repeating: 0x78, count: 0x10000) + Array("\r\n".utf8)
         for _ in 0..<2_048 where !endless.send(piece) { break }
         endless.send("0\r\n\r\n")
@@ -72,9 +71,7 @@ struct AbuseTests {
         let lines = String(repeating: "x\n", count: 150_000)
         let refused = try (0..<12).map { _ in
             let connection = try RawClient(world.url, timeoutSeconds: 60)
-            connection.send(
-                "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(token)\r\n"
-                    + "Content-Type: application/x-ndjson\r\nContent-Length: 300000\r\n\r\n" + lines)
+            connection.sendRequest("POST", "/v1/messages", headers: [bulk], token: token, body: Array(lines.utf8))
             return connection
         }
         for connection in refused { #expect(try connection.status() == 200) }
@@ -96,8 +93,7 @@ struct AbuseTests {
             held.append(head)
             held.append(try post(token, length: "Content-Length: 100000", "{"))
             let deaf = try RawClient(world.url, timeoutSeconds: 60, receiveBuffer: 4_096)
-            deaf.send(
-                "GET /v1/sync?wait=60&cursor=now HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(token)\r\n\r\n")
+            deaf.sendRequest("GET", "/v1/sync?wait=60&cursor=now", token: token)
             held.append(deaf)
         }
         // Then others read and write as if they were not there

@@ -61,9 +61,7 @@ struct FileTests {
     func badHome() throws {
         let world = try World()
         let file = try world.directory.write("file", "a file")
-        let outcome = try world.alice.run(
-            ["login", "alice", "--password-stdin", "--home", "\(file)/home"],
-            input: .bytes(Array("\(World.password)\n".utf8)))
+        let outcome = try world.alice.enter("login", "alice", "--home", "\(file)/home")
         #expect(outcome.code == 73 && isOneLine(outcome.errors))
         #expect(Files.text(file) == "a file")
         let token = "\(world.alice.natterSettings)/profiles/default/token"

@@ -76,8 +76,7 @@ struct HistoryTests {
         func history() throws -> History {
             let tokens = try ["alice", "bob"].map { name in
                 let person = Person(name: name, home: directory(name), server: servers[0].url)
-                let outcome = try person.run(
-                    ["register", name, "--password-stdin"], input: .bytes(Array("\(World.password)\n".utf8)))
+                let outcome = try person.enter("register", name)
                 guard outcome.code == 0 else { throw Failure("register: \(outcome)") }
                 return try person.token()
             }

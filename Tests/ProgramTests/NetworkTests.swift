@@ -119,8 +119,7 @@ struct NetworkTests {
         let daemon = try world.start(["serve", "--listen", "127.0.0.1:0"])
         let url = String(try daemon.line().dropFirst("natterd: listening on ".count))
         func register(_ name: String) throws -> Outcome {
-            try Person(name: name, home: world.directory(name), server: url).run(
-                ["register", name, "--password-stdin"], input: .bytes(Array("\(World.password)\n".utf8)))
+            try Person(name: name, home: world.directory(name), server: url).enter("register", name)
         }
         let refused = try register("dora")
         #expect(refused.code == 77 && refused.errors.contains("no new accounts"), "\(refused)")

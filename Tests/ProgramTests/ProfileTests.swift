@@ -41,7 +41,7 @@ struct ProfileTests {
     @Test("a login that is killed leaves the former session or the new one, and the next login is whole")
     func killed() throws {
         let former = try text("token")
-        try expect(world.alice.run(["login", "bob", "--password-stdin", "--profile", "second"], input: input))
+        try expect(world.alice.enter("login", "bob", "--profile", "second"))
         let second = world.alice.natterSettings + "/profiles/second"
         // Given what a login has written when it ends after its first step: the former one counts
         let new = try #require(Files.text(second + "/token"))
@@ -53,13 +53,13 @@ struct ProfileTests {
         // Then a next login that ends early does not lose it
         #expect(try natter(["login", "alice", "--password-stdin"], by: "ulimit -f 0; exec \"$0\" \"$@\"").code == 75)
         #expect(try world.alice("whoami").output.hasPrefix("bob "))
-        try expect(world.alice.run(["login", "bob", "--password-stdin"], input: input))
+        try expect(world.alice.enter("login", "bob"))
         #expect(Files.text("\(directory)/token.next") == nil)
         // And a token is never used for the account of another login
         try write("token", former)
         let mixed = try world.alice("whoami")
         #expect(mixed.code == 77 && mixed.errors.contains("not logged in"), "\(mixed)")
-        try expect(world.alice.run(["login", "alice", "--password-stdin"], input: input))
+        try expect(world.alice.enter("login", "alice"))
         #expect(try world.alice("whoami").output.hasPrefix("alice "))
     }
 
@@ -89,7 +89,7 @@ struct ProfileTests {
         #expect(!Files.isDirectory(directory))
         try world.serve()
         #expect(try world.alice("profile", "--json").objects().isEmpty)
-        try expect(world.alice.run(["login", "alice", "--password-stdin"], input: input))
+        try expect(world.alice.enter("login", "alice"))
         let offline = try world.alice("profile", "rm", "default", "--yes", "--offline")
         #expect(offline.code == 0 && offline.errors.contains("could not be ended"), "\(offline)")
     }
@@ -123,7 +123,7 @@ struct ProfileTests {
         let outcome = try world.alice("logout")
         #expect(outcome.code == 0 && outcome.errors.contains("2 messages wait in the outbox"), "\(outcome)")
         #expect(try world.bob.texts("log") == [])
-        try expect(world.alice.run(["login", "alice", "--password-stdin"], input: input))
+        try expect(world.alice.enter("login", "alice"))
         try expect(world.alice("sync"))
         #expect(try world.bob.texts("log") == ["one", "two"])
         try expect(world.alice.run(["send", "--offline", "--queue", "three"]), hasNotes: true)

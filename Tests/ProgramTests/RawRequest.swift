@@ -8,10 +8,9 @@ enum RawRequest {
         body: [UInt8] = [], timeoutSeconds: Int? = nil
     ) throws -> Answer {
         let client = try RawClient(url, timeoutSeconds: timeoutSeconds ?? ChildProcess.patienceMilliseconds / 1_000)
-        let authorization = token.map { ["Authorization: Bearer \($0)"] } ?? []
         let hasBody = !body.isEmpty || ["POST", "PUT", "PATCH"].contains(method)
         return try client.request(
-            method, target, headers: ["Connection: close"] + headers + authorization, body: hasBody ? body : nil)
+            method, target, headers: ["Connection: close"] + headers, token: token, body: hasBody ? body : nil)
     }
 }
 

@@ -19,9 +19,7 @@ struct SharedServeTests {
 
     func register(_ name: String, at server: Daemon) throws -> Person {
         let person = Person(name: name, home: directory(name), server: server.url)
-        let outcome = try person.run(
-            ["register", name, "--password-stdin"], input: .bytes(Array("\(World.password)\n".utf8)))
-        #expect(outcome.code == 0, "\(outcome.errors)")
+        try expect(person.enter("register", name))
         return person
     }
 

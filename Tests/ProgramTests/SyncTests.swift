@@ -46,9 +46,7 @@ struct SyncTests {
     func fetchedByAnother() throws {
         _ = try world.bob("sync")
         let waiting = try world.bob.start(["sync", "--wait", "20", "--exit-code", "--json"])
-        try eventually("it waits") {
-            try RawRequest.send("GET", "/metrics", to: world.url).text.contains("\nnatter_waiting_requests 1\n")
-        }
+        try eventually("it waits") { try world.daemon?.metric("natter_waiting_requests") == 1 }
         // Then it can't take its answer
         waiting.freeze()
         try world.alice.sends("one")
@@ -141,9 +139,7 @@ struct SyncTests {
     func firstOfUser() throws {
         _ = try world.bob("sync")
         let waiting = try world.bob.start(["sync", "--wait", "30", "--exit-code", "@carol"])
-        try eventually("it waits") {
-            try RawRequest.send("GET", "/metrics", to: world.url).text.contains("\nnatter_waiting_requests 1\n")
-        }
+        try eventually("it waits") { try world.daemon?.metric("natter_waiting_requests") == 1 }
         try world.alice.sends("of no interest")
         try world.carol.sends("first", to: "@bob")
         #expect(waiting.finish().code == 0)

@@ -38,9 +38,7 @@ struct UsersTests {
     func order() throws {
         let world = try World()
         for name in ["Zoe", "adam", "Bert", "Ёлка", "яна"] {
-            let outcome = try world.person(name).run(
-                ["register", name, "--password-stdin"], input: .bytes(Array("\(World.password)\n".utf8)))
-            #expect(outcome.code == 0, "\(outcome)")
+            try expect(world.person(name).enter("register", name))
         }
         let online = names(try world.alice("users"))
         #expect(online == ["adam", "alice", "Bert", "bob", "carol", "Zoe", "яна", "Ёлка"])

@@ -30,8 +30,7 @@ final class World: @unchecked Sendable {
             atPath: data, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
         let daemon = try Daemon(data: data, environment: try World.store(of: data))
         for name in ["alice", "bob", "carol"] {
-            let outcome = try Person(name: name, home: directory(name), server: daemon.url).run(
-                ["register", name, "--password-stdin"], input: .bytes(Array("\(password)\n".utf8)))
+            let outcome = try Person(name: name, home: directory(name), server: daemon.url).enter("register", name)
             guard outcome.code == 0 else { throw Failure("register: \(outcome.errors)") }
         }
         let end = daemon.stop()
@@ -234,6 +233,11 @@ struct Person: Sendable {
     }
 
     func callAsFunction(_ words: String...) throws -> Outcome { try run(words) }
+
+    /// Logs in or registers, with the password of every user.
+    func enter(_ words: String...) throws -> Outcome {
+        try run(words + ["--password-stdin"], input: .bytes(Array("\(World.password)\n".utf8)))
+    }
 
     /// Sends each text, without notes about offline recipients.
     func sends(_ texts: String..., to conversation: String = "general") throws {

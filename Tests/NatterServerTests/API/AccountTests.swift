@@ -308,9 +308,7 @@ struct AccountTests {
         let outcomes = try race(
             [("eve", change), ("mallory", AccountChange(isDisabled: true, isAdmin: false))],
             { client in
-                try client.send(
-                    .patch, "/v1/admin/users/mallory", body: WireJSON.encode(body),
-                    headers: [("Content-Type", "application/json")])
+                try client.json(.patch, "/v1/admin/users/mallory", body)
             }, as: eve)
         let refusal = change.isDisabled == true ? "401 unauthorized" : "403 forbidden"
         #expect(outcomes.isSubset(of: ["200", refusal]), "\(outcomes)")
@@ -325,9 +323,7 @@ struct AccountTests {
         try server.makeAdmin("root")
         try server.makeAdmin("alice")
         func patch(_ name: String, _ body: JSONValue) throws -> Answer {
-            try root.send(
-                .patch, "/v1/admin/users/\(name)", body: WireJSON.encode(body),
-                headers: [("Content-Type", "application/json")])
+            try root.json(.patch, "/v1/admin/users/\(name)", body)
         }
         // A disabled admin is not another one
         #expect(try patch("alice", ["disabled": true]).status == 200)

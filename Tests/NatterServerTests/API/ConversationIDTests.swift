@@ -18,15 +18,10 @@ struct ConversationIDTests {
             id = try #require(try alice.post("/v1/groups", ["name": "ops"]).json["id"]?.text)
             try #require(try alice.send(.put, "/v1/groups/ops/members/bob").status == 200)
             try #require(try alice.say("old", to: "ops").status == 201)
-            try #require(try json(.patch, "/v1/groups/ops", ["name": "crew"], by: alice).status == 200)
+            try #require(try alice.json(.patch, "/v1/groups/ops", ["name": "crew"]).status == 200)
             try #require(try alice.post("/v1/groups", ["name": "ops"]).status == 201)
             try #require(try alice.send(.put, "/v1/groups/ops/members/bob").status == 200)
             try #require(try alice.say("new", to: "ops").status == 201)
-        }
-
-        func json(_ method: HTTPMethod, _ path: String, _ body: JSONValue, by client: Client) throws -> Answer {
-            try client.send(
-                method, path, body: WireJSON.encode(body), headers: [("Content-Type", "application/json")])
         }
 
         func texts(_ name: String) throws -> [String] {
@@ -77,8 +72,8 @@ struct ConversationIDTests {
         let deletion = scene.fields(["kind": "delete", "about": .number(Double(seq))])
         #expect(try scene.alice.post("/v1/messages", .object(deletion)).status == 201)
         #expect(try scene.texts("crew") == [""] && scene.texts("ops") == ["new"])
-        let mark = try scene.json(
-            .put, "/v1/conversations/ops/read", ["seq": 3, "conversation_id": .string(scene.id)], by: scene.bob)
+        let mark = try scene.bob.json(
+            .put, "/v1/conversations/ops/read", ["seq": 3, "conversation_id": .string(scene.id)])
         #expect(try mark.json["read"] == 3)
         #expect(try scene.bob.get("/v1/conversations/crew").json["read"] == 3)
         #expect(try scene.bob.get("/v1/conversations/ops").json["read"] == before)
@@ -106,7 +101,7 @@ struct ConversationIDTests {
         #expect(try scene.bob.send(.delete, "/v1/groups/ops\(id)").outcome == "404 no_such_conversation")
         #expect(try scene.alice.send(.put, "/v1/groups/ops/members/bob\(id)").status == 200)
         #expect(try members("crew") == ["alice", "bob"])
-        let renamed = try scene.json(.patch, "/v1/groups/ops\(id)", ["name": "band"], by: scene.alice)
+        let renamed = try scene.alice.json(.patch, "/v1/groups/ops\(id)", ["name": "band"])
         #expect(try renamed.json["name"] == "band" && renamed.json["id"] == .string(scene.id))
         for id in ["", "x"] {
             #expect(try scene.alice.send(.delete, "/v1/groups/ops?conversation_id=\(id)").status == 400)
@@ -131,8 +126,8 @@ struct ConversationIDTests {
                 scene.bob.send(
                     .post, "/v1/conversations/general/messages?conversation_id=\(id)", body: Array("x".utf8)
                 ).outcome,
-                scene.json(
-                    .put, "/v1/conversations/general/read", ["seq": 1, "conversation_id": .string(id)], by: scene.bob
+                scene.bob.json(
+                    .put, "/v1/conversations/general/read", ["seq": 1, "conversation_id": .string(id)]
                 ).outcome,
                 "\(bulk.lines.first?["error"]?["code"] == "bad_request" ? 400 : 404) "
                     + (bulk.lines.first?["error"]?["code"]?.text ?? ""),

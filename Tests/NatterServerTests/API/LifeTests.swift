@@ -357,9 +357,8 @@ struct LifeTests {
         }
         func unread(_ person: Client, readTo seq: UInt64? = nil) throws -> Int? {
             if let seq {
-                let answer = try person.send(
-                    .put, "/v1/conversations/general/read", body: Array("{\"seq\":\(seq)}".utf8),
-                    headers: [("Content-Type", "application/json")])
+                let body: JSONValue = ["seq": .number(Double(seq))]
+                let answer = try person.json(.put, "/v1/conversations/general/read", body)
                 #expect(answer.status == 200)
             }
             return try person.get("/v1/conversations/general").json["unread"]?.int

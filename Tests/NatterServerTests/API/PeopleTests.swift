@@ -17,21 +17,14 @@ struct PeopleTests {
 
     init() throws { server = try TestServer() }
 
-    private func json(_ method: HTTPMethod, _ path: String, _ body: JSONValue = .object([:]), by client: Client) throws
-        -> Answer
-    {
-        try client.send(
-            method, path, body: WireJSON.encode(body), headers: [("Content-Type", "application/json")])
-    }
-
     @Test("a first personal message that is refused leaves nothing that breaks the next")
     func refusedFirstMessage() throws {
         let (alice, bob) = (try server.account("alice"), try server.account("bob"))
-        #expect(try json(.put, "/v1/blocks/alice", by: bob).status == 200)
+        #expect(try bob.json(.put, "/v1/blocks/alice").status == 200)
         // Given two refusals with nothing else between them
         #expect(try alice.say("one", to: "@bob").outcome == "403 blocked")
         #expect(try alice.say("two", to: "@bob").outcome == "403 blocked")
-        #expect(try json(.delete, "/v1/blocks/alice", by: bob).status == 200)
+        #expect(try bob.json(.delete, "/v1/blocks/alice").status == 200)
         // Then messages go through, both ways
         #expect(try alice.say("three", to: "@bob").status == 201)
         #expect(try bob.say("four", to: "@alice").json["seq"] == 2)
@@ -41,7 +34,7 @@ struct PeopleTests {
     func repeatedAfterBlock() throws {
         let (alice, bob) = (try server.account("alice"), try server.account("bob"))
         let first = try alice.say("one", to: "@bob", id: "k")
-        #expect(try json(.put, "/v1/blocks/alice", by: bob).status == 200)
+        #expect(try bob.json(.put, "/v1/blocks/alice").status == 200)
         let again = try alice.say("one", to: "@bob", id: "k")
         #expect(try first.status == 201 && again.status == 200 && again.json == first.json)
         #expect(try alice.say("two", to: "@bob", id: "k").outcome == "409 id_reused")
@@ -93,7 +86,7 @@ struct PeopleTests {
         for name in ["root", "alice"] { try inviting.makeAdmin(name) }
         let codes = try [root, alice].map { try $0.post("/v1/admin/invites", [:]).json["invite"]?.text ?? "" }
         func change(_ fields: JSONValue) throws {
-            #expect(try json(.patch, "/v1/admin/users/alice", fields, by: root).status == 200)
+            #expect(try root.json(.patch, "/v1/admin/users/alice", fields).status == 200)
         }
         try change(fields)
         func makers() throws -> [String?]? {
@@ -139,7 +132,7 @@ struct PeopleTests {
         #expect(try server.store.messages(query, for: reader).messages.count == 1)
         // When the names are swapped meanwhile
         for (old, new) in [("ops", "x"), ("board", "ops"), ("x", "board")] {
-            #expect(try json(.patch, "/v1/groups/\(old)", ["name": .string(new)], by: alice).status == 200)
+            #expect(try alice.json(.patch, "/v1/groups/\(old)", ["name": .string(new)]).status == 200)
         }
         // Then they reach nothing
         #expect {
@@ -178,7 +171,7 @@ struct PeopleTests {
         #expect(try alice.get("/v1/whoami").status == 200)
         // An admin who sets the password ends them, too
         let second = try robot("all")
-        #expect(try json(.patch, "/v1/admin/users/alice", ["password": "a third long one"], by: root).status == 200)
+        #expect(try root.json(.patch, "/v1/admin/users/alice", ["password": "a third long one"]).status == 200)
         #expect(try second.get("/v1/whoami").outcome == "401 unauthorized")
         #expect(try one.get("/v1/whoami").status == 200)
         let account = try #require(server.store.credentials(of: "alice")?.account)
@@ -201,10 +194,10 @@ struct PeopleTests {
         let robot = Client(server, token: try made.json["token"]?.text)
         // Given changes that concern its owner elsewhere
         #expect(try bob.post("/v1/groups", ["name": "board"]).status == 201)
-        #expect(try json(.put, "/v1/groups/board/members/alice", by: bob).status == 200)
+        #expect(try bob.json(.put, "/v1/groups/board/members/alice").status == 200)
         _ = try bob.say("a secret", to: "board")
         _ = try bob.say("another", to: "@alice")
-        #expect(try json(.put, "/v1/conversations/@bob/read", ["seq": 1], by: alice).status == 200)
+        #expect(try alice.json(.put, "/v1/conversations/@bob/read", ["seq": 1]).status == 200)
         // Then sync says nothing of them
         let sync = try robot.get("/v1/sync")
         #expect(sync.status == 200)
@@ -237,7 +230,7 @@ struct PeopleTests {
         #expect(lines.last?["error"]?["code"] == "forbidden")
         // And it ends when it is revoked
         let id = try alice.get("/v1/tokens").json["tokens"]?.items.first?["id"]?.text ?? ""
-        #expect(try json(.delete, "/v1/tokens/\(id)", by: alice).status == 200)
+        #expect(try alice.json(.delete, "/v1/tokens/\(id)").status == 200)
         #expect(try robot.say("more").outcome == "401 unauthorized")
     }
 
@@ -267,38 +260,38 @@ struct PeopleTests {
         // A stranger does not learn that it is there
         #expect(try bob.get("/v1/conversations/ops").outcome == "404 no_such_conversation")
         #expect(try bob.say("hi", to: "ops").outcome == "404 no_such_conversation")
-        #expect(try json(.put, "/v1/groups/ops/members/bob", by: bob).outcome == "404 no_such_conversation")
+        #expect(try bob.json(.put, "/v1/groups/ops/members/bob").outcome == "404 no_such_conversation")
         // A member reads all of its history, and changes nothing
         _ = try alice.say("before bob", to: "ops")
-        #expect(try json(.put, "/v1/groups/ops/members/bob", by: alice).status == 200)
+        #expect(try alice.json(.put, "/v1/groups/ops/members/bob").status == 200)
         let texts = try bob.page(of: "ops").messages.map(\.text)
         #expect(texts == ["created", "before bob", "added bob"])
-        #expect(try json(.put, "/v1/groups/ops/members/carol", by: bob).outcome == "403 forbidden")
-        #expect(try json(.delete, "/v1/groups/ops/members/alice", by: bob).outcome == "403 forbidden")
+        #expect(try bob.json(.put, "/v1/groups/ops/members/carol").outcome == "403 forbidden")
+        #expect(try bob.json(.delete, "/v1/groups/ops/members/alice").outcome == "403 forbidden")
         // The last admin stays
-        #expect(try json(.delete, "/v1/groups/ops/members/alice", by: alice).outcome == "409 last_admin")
+        #expect(try alice.json(.delete, "/v1/groups/ops/members/alice").outcome == "409 last_admin")
         #expect(
-            try json(.put, "/v1/groups/ops/members/alice", ["admin": false], by: alice).outcome == "409 last_admin")
+            try alice.json(.put, "/v1/groups/ops/members/alice", ["admin": false]).outcome == "409 last_admin")
         // Renamed, it is the same conversation
         let id = try bob.get("/v1/conversations/ops").json["id"]
-        #expect(try json(.patch, "/v1/groups/ops", ["name": "crew"], by: alice).status == 200)
+        #expect(try alice.json(.patch, "/v1/groups/ops", ["name": "crew"]).status == 200)
         #expect(try bob.get("/v1/conversations/crew").json["id"] == id)
         #expect(try bob.get("/v1/conversations/ops").status == 404)
         // A removed member is told once, and reads nothing more
         let cursor = try bob.get("/v1/sync", ["cursor": "now"]).lines.last?["cursor"]?.text ?? ""
-        #expect(try json(.delete, "/v1/groups/crew/members/bob", by: alice).status == 200)
+        #expect(try alice.json(.delete, "/v1/groups/crew/members/bob").status == 200)
         _ = try alice.say("without bob", to: "crew")
         let lines = try bob.get("/v1/sync", ["cursor": cursor]).lines
         #expect(lines.compactMap { $0["type"]?.text } == ["gone", "end"])
         #expect(lines.first?["reason"] == "removed")
         #expect(try bob.get("/v1/conversations/crew/messages").outcome == "404 no_such_conversation")
         // An open one is joined by oneself
-        #expect(try json(.patch, "/v1/groups/crew", ["open": true], by: alice).status == 200)
+        #expect(try alice.json(.patch, "/v1/groups/crew", ["open": true]).status == 200)
         #expect(try carol.get("/v1/conversations/crew").outcome == "403 not_a_member")
-        #expect(try json(.put, "/v1/groups/crew/members/carol", by: carol).status == 200)
+        #expect(try carol.json(.put, "/v1/groups/crew/members/carol").status == 200)
         #expect(try carol.say("here I am", to: "crew").status == 201)
         // Deleted, its name is free, and a new one of that name is another
-        #expect(try json(.delete, "/v1/groups/crew", by: alice).status == 200)
+        #expect(try alice.json(.delete, "/v1/groups/crew").status == 200)
         #expect(try carol.get("/v1/conversations/crew").status == 404)
         #expect(try carol.post("/v1/groups", ["name": "crew"]).json["head"] == 1)
         #expect(try carol.get("/v1/conversations/crew").json["id"] != id)
@@ -307,13 +300,13 @@ struct PeopleTests {
     @Test("disabling an account ends its sessions at once, and enabling does not bring them back")
     func disabling() throws {
         let (root, alice) = (try server.account("root"), try server.account("alice"))
-        #expect(try json(.patch, "/v1/admin/users/alice", ["disabled": true], by: root).outcome == "403 forbidden")
+        #expect(try root.json(.patch, "/v1/admin/users/alice", ["disabled": true]).outcome == "403 forbidden")
         try server.makeAdmin("root")
         let made = try alice.post("/v1/tokens", ["label": "robot", "scope": "send:general"]).json
         let robot = Client(server, token: try #require(made["token"]?.text))
-        #expect(try json(.patch, "/v1/admin/users/alice", ["disabled": true], by: root).status == 200)
+        #expect(try root.json(.patch, "/v1/admin/users/alice", ["disabled": true]).status == 200)
         #expect(try alice.say("still here").outcome == "401 unauthorized")
-        #expect(try json(.patch, "/v1/admin/users/alice", ["disabled": false], by: root).status == 200)
+        #expect(try root.json(.patch, "/v1/admin/users/alice", ["disabled": false]).status == 200)
         for client in [alice, robot] { #expect(try client.say("again").outcome == "401 unauthorized") }
         let stranger = Client(server, token: nil)
         let login = try stranger.post(
@@ -327,23 +320,23 @@ struct PeopleTests {
         let (root, alice, bob) = (try server.account("root"), try server.account("alice"), try server.account("bob"))
         try server.makeAdmin("root")
         _ = try alice.post("/v1/groups", ["name": "crew"])
-        #expect(try json(.put, "/v1/groups/crew/members/bob", by: alice).status == 200)
-        #expect(try json(.put, "/v1/groups/crew/members/root", by: root).status == 404)
-        #expect(try json(.patch, "/v1/admin/users/alice", ["disabled": true], by: root).status == 200)
+        #expect(try alice.json(.put, "/v1/groups/crew/members/bob").status == 200)
+        #expect(try root.json(.put, "/v1/groups/crew/members/root").status == 404)
+        #expect(try root.json(.patch, "/v1/admin/users/alice", ["disabled": true]).status == 200)
         _ = try bob.say("a secret", to: "crew")
-        let opened = try json(.patch, "/v1/groups/crew", ["open": true], by: root)
+        let opened = try root.json(.patch, "/v1/groups/crew", ["open": true])
         #expect(opened.status == 200 && !opened.text.contains("secret"))
         // Anybody may do so
-        #expect(try json(.put, "/v1/groups/crew/members/root", by: root).status == 200)
+        #expect(try root.json(.put, "/v1/groups/crew/members/root").status == 200)
         #expect(
-            try json(.patch, "/v1/groups/crew", ["open": false, "name": "club", "retain": "9d"], by: root).status == 200
+            try root.json(.patch, "/v1/groups/crew", ["open": false, "name": "club", "retain": "9d"]).status == 200
         )
-        #expect(try json(.delete, "/v1/groups/club/members/bob", by: root).status == 200)
-        #expect(try json(.delete, "/v1/groups/club/members/root", by: root).status == 200)
-        #expect(try json(.put, "/v1/groups/club/members/root", by: root).status == 200)
-        #expect(try json(.put, "/v1/groups/club/members/bob", ["admin": true], by: root).status == 200)
+        #expect(try root.json(.delete, "/v1/groups/club/members/bob").status == 200)
+        #expect(try root.json(.delete, "/v1/groups/club/members/root").status == 200)
+        #expect(try root.json(.put, "/v1/groups/club/members/root").status == 200)
+        #expect(try root.json(.put, "/v1/groups/club/members/bob", ["admin": true]).status == 200)
         // It has an admin again
-        #expect(try json(.delete, "/v1/groups/club", by: bob).status == 200)
+        #expect(try bob.json(.delete, "/v1/groups/club").status == 200)
         let entries = try root.get("/v1/admin/audit").lines.prefix { $0["action"] != "user_disabled" }
         #expect(entries.allSatisfy { $0["actor"] == "root" })
         #expect(
@@ -358,14 +351,14 @@ struct PeopleTests {
     func scopeOfRemovedMember() throws {
         let (alice, bob) = (try server.account("alice"), try server.account("bob"))
         #expect(try alice.post("/v1/groups", ["name": "ops"]).status == 201)
-        #expect(try json(.put, "/v1/groups/ops/members/bob", [:], by: alice).status == 200)
+        #expect(try alice.json(.put, "/v1/groups/ops/members/bob", [:]).status == 200)
         func token(_ scope: JSONValue) throws -> Client {
             let made = try bob.post("/v1/tokens", ["label": "robot", "scope": scope]).json
             return Client(server, token: try #require(made["token"]?.text))
         }
         let (robot, sender) = (try token("read:ops"), try token("send:ops"))
-        #expect(try json(.delete, "/v1/groups/ops/members/bob", by: alice).status == 200)
-        #expect(try json(.patch, "/v1/groups/ops", ["name": "layoffs"], by: alice).status == 200)
+        #expect(try alice.json(.delete, "/v1/groups/ops/members/bob").status == 200)
+        #expect(try alice.json(.patch, "/v1/groups/ops", ["name": "layoffs"]).status == 200)
         func scopes() throws -> [String?] {
             try [
                 robot.get("/v1/whoami").json["scope"]?.text,
@@ -391,7 +384,7 @@ struct PeopleTests {
             try server.start()
         }
         // A user who is a member again may know it.
-        #expect(try json(.put, "/v1/groups/layoffs/members/bob", [:], by: alice).status == 200)
+        #expect(try alice.json(.put, "/v1/groups/layoffs/members/bob", [:]).status == 200)
         #expect(try scopes() == ["read:layoffs", "read:layoffs"])
         #expect(try statuses("layoffs") == [200, 201] && statuses("ops") == [403, 403])
     }
@@ -401,12 +394,12 @@ struct PeopleTests {
         let alice = try server.account("alice")
         try server.account("bob")
         #expect(try alice.post("/v1/groups", ["name": "ops"]).status == 201)
-        #expect(try json(.put, "/v1/groups/ops/members/bob", ["admin": true], by: alice).status == 200)
+        #expect(try alice.json(.put, "/v1/groups/ops/members/bob", ["admin": true]).status == 200)
         let store = server.store
         _ = try waitFor { store.change("bob", AccountChange(isDisabled: true), by: "test", asking: nil, $0) }.get()
-        #expect(try json(.delete, "/v1/groups/ops/members/alice", by: alice).outcome == "409 last_admin")
+        #expect(try alice.json(.delete, "/v1/groups/ops/members/alice").outcome == "409 last_admin")
         _ = try waitFor { store.change("bob", AccountChange(isDisabled: false), by: "test", asking: nil, $0) }.get()
-        #expect(try json(.delete, "/v1/groups/ops/members/alice", by: alice).status == 200)
+        #expect(try alice.json(.delete, "/v1/groups/ops/members/alice").status == 200)
     }
 
     @Test("an erased account is no contact and not online, and nobody begins to write to it")
@@ -417,7 +410,7 @@ struct PeopleTests {
         let store = server.store
         _ = try waitFor { store.eraseAccount("eve", by: "test", $0) }.get()
         #expect(try alice.get("/v1/contacts").json["users"]?.items == [])
-        #expect(try json(.put, "/v1/contacts/eve", by: bob).outcome == "404 no_such_user")
+        #expect(try bob.json(.put, "/v1/contacts/eve").outcome == "404 no_such_user")
         #expect(try bob.say("hello?", to: "@eve").outcome == "404 no_such_user")
         // Earlier messages stay
         #expect(try alice.get("/v1/conversations/@eve").json["head"] == 1)

@@ -168,11 +168,7 @@ struct QuotaTests {
         #expect(try add(to: "c2", by: carol) == "403 quota")
         #expect(refused(.groupsByOne, on: server) == 1 && refused(.groupsByOthers, on: server) == 1)
         // A restart forgets nobody who added, and to make somebody admin changes nothing
-        #expect(
-            try alice.send(
-                .put, "/v1/groups/a1/members/bob", body: WireJSON.encode(["admin": true] as JSONValue),
-                headers: [("Content-Type", "application/json")]
-            ).status == 200)
+        #expect(try alice.json(.put, "/v1/groups/a1/members/bob", ["admin": true]).status == 200)
         server.stop()
         try server.start()
         use()
@@ -182,11 +178,7 @@ struct QuotaTests {
         #expect(try alice.send(.put, "/v1/groups/a3/members/bob").outcome == "403 quota")
         // Written, read, left: alice may add bob to as many others
         #expect(try bob.say("hi", to: "a1").status == 201)
-        #expect(
-            try bob.send(
-                .put, "/v1/conversations/a2/read", body: WireJSON.encode(["seq": 1] as JSONValue),
-                headers: [("Content-Type", "application/json")]
-            ).status == 200)
+        #expect(try bob.json(.put, "/v1/conversations/a2/read", ["seq": 1]).status == 200)
         for group in ["a4", "a5"] { #expect(try add(to: group, by: alice) == "200") }
         #expect(try add(to: "a6", by: alice) == "403 quota")
         #expect(try bob.send(.delete, "/v1/groups/a4/members/bob").status == 200)
@@ -224,11 +216,7 @@ struct QuotaTests {
         let (alice, bob) = (try server.account("alice"), try server.account("bob"))
         #expect(try alice.post("/v1/groups", ["name": "ops"]).status == 201)
         server.store.use(limits { $0.messagesPerMinute = 2 })
-        func change(_ method: HTTPMethod, _ path: String, _ body: JSONValue) throws -> Answer {
-            try alice.send(
-                method, path, body: WireJSON.encode(body), headers: [("Content-Type", "application/json")])
-        }
-        func open(_ isOpen: Bool) throws -> Answer { try change(.patch, "/v1/groups/ops", ["open": .bool(isOpen)]) }
+        func open(_ isOpen: Bool) throws -> Answer { try alice.json(.patch, "/v1/groups/ops", ["open": .bool(isOpen)]) }
         #expect(try open(true).status == 200)
         // Nothing changes, so nothing counts
         #expect(try open(true).status == 200)
@@ -236,7 +224,7 @@ struct QuotaTests {
         #expect(try open(false).outcome == "429 slow_down")
         #expect(try alice.get("/v1/groups").json["groups"]?.items.first?["open"] == .bool(true))
         #expect(try bob.send(.put, "/v1/groups/ops/members/bob").status == 200)
-        #expect(try change(.put, "/v1/groups/ops/members/bob", ["admin": true]).outcome == "429 slow_down")
+        #expect(try alice.json(.put, "/v1/groups/ops/members/bob", ["admin": true]).outcome == "429 slow_down")
         for text in ["one", "two"] { #expect(try bob.say(text).status == 201) }
         #expect(try bob.send(.delete, "/v1/groups/ops/members/bob").status == 200)
         clock.set(QuotaTests.start.advanced(milliseconds: 60_000))

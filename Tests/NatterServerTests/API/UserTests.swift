@@ -57,8 +57,7 @@ struct UserTests {
         let alice = try server.account("alice")
         let bob = try server.account("bob")
         let connection = try RawClient(port: server.port)
-        connection.send(
-            "GET /v1/sync?wait=60 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(bob.token ?? "")\r\n\r\n")
+        connection.sendRequest("GET", "/v1/sync?wait=60", token: bob.token)
         try server.untilWaiting(1)
         clock.advance(milliseconds: 300_000)
         #expect(try names(alice.get("/v1/users", ["online": "1"])) == ["alice", "bob"])
@@ -79,8 +78,7 @@ struct UserTests {
         }
         #expect(try seen() == "2026-11-20T07:24:05.123Z")
         let connection = try RawClient(port: server.port)
-        connection.send(
-            "GET /v1/sync?wait=60 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(bob.token ?? "")\r\n\r\n")
+        connection.sendRequest("GET", "/v1/sync?wait=60", token: bob.token)
         try server.untilWaiting(1)
         clock.advance(milliseconds: 3_000)
         #expect(try seen() == "2026-11-20T07:24:08.123Z")

@@ -139,10 +139,7 @@ struct WaitTests {
             server, token: alice.token, "/v1/conversations/team/messages", ["after": "1", "wait": "60"])
         try server.untilWaiting(1)
         for (name, new) in [("team", "former"), ("other", "team")] {
-            let answer = try alice.send(
-                .patch, "/v1/groups/\(name)", body: Array(#"{"name":"\#(new)"}"#.utf8),
-                headers: [("Content-Type", "application/json")])
-            #expect(answer.status == 200)
+            #expect(try alice.json(.patch, "/v1/groups/\(name)", ["name": .string(new)]).status == 200)
         }
         let answer = try waiting.answer().decode(MessageList.self).messages
         #expect(answer.map(\.conversation) == ["former"] && answer.map(\.kind) == ["event"], "\(answer)")
@@ -298,9 +295,7 @@ struct WaitTests {
         let cursor = try alice.get("/v1/sync", ["cursor": "now"]).header("Natter-Cursor") ?? ""
         let query = path == "/v1/sync" ? "cursor=\(cursor)&wait=60" : "after=\(Int64.max)&wait=60"
         let client = try RawClient(port: server.port)
-        client.send(
-            "GET \(path)?\(query) HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(alice.token ?? "")\r\n"
-                + "Natter-Presence: away\r\n\r\n")
+        client.sendRequest("GET", "\(path)?\(query)", headers: ["Natter-Presence: away"], token: alice.token)
         try server.untilWaiting(1)
         let store = server.store
         #expect(store.state.withLock { $0.accounts.values.allSatisfy { $0.waiting == 0 } })

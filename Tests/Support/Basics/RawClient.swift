@@ -68,15 +68,18 @@ package final class RawClient {
 
     /// Sends a request and reads its answer.
     package func request(
-        _ method: String, _ target: String, headers: [String] = [], body: [UInt8]? = nil
+        _ method: String, _ target: String, headers: [String] = [], token: String? = nil, body: [UInt8]? = nil
     ) throws -> Answer {
-        sendRequest(method, target, headers: headers, body: body)
+        sendRequest(method, target, headers: headers, token: token, body: body)
         return try answer(toHead: method == "HEAD")
     }
 
     /// Sends a request with `Host`. It adds `Content-Length` if there is a body and no header gives its length.
-    package func sendRequest(_ method: String, _ target: String, headers: [String] = [], body: [UInt8]? = nil) {
+    package func sendRequest(
+        _ method: String, _ target: String, headers: [String] = [], token: String? = nil, body: [UInt8]? = nil
+    ) {
         var head = "\(method) \(target) HTTP/1.1\r\nHost: localhost\r\n"
+        if let token { head += "Authorization: Bearer \(token)\r\n" }
         for header in headers { head += header + "\r\n" }
         let saysLength = headers.contains { $0.hasPrefix("Content-Length") || $0.hasPrefix("Transfer-Encoding") }
         if let body, !saysLength { head += "Content-Length: \(body.count)\r\n" }

@@ -60,11 +60,16 @@ package final class Client {
             headers: accept.map { [("Accept", $0)] } ?? [])
     }
 
+    package func json(
+        _ method: HTTPMethod, _ path: String, _ body: JSONValue = [:], headers: [(name: String, value: String)] = []
+    ) throws -> Answer {
+        try send(method, path, body: WireJSON.encode(body), headers: [("Content-Type", "application/json")] + headers)
+    }
+
     package func post(
         _ path: String, _ body: JSONValue, headers: [(name: String, value: String)] = []
     ) throws -> Answer {
-        try send(
-            .post, path, body: WireJSON.encode(body), headers: [("Content-Type", "application/json")] + headers)
+        try json(.post, path, body, headers: headers)
     }
 
     /// Sends a message.

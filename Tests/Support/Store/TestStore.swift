@@ -130,6 +130,11 @@ package final class TestStore: Sendable {
         (try? waitFor { store.post(messages, by: principal, stopAtRefusal: false, $0) }) ?? []
     }
 
+    /// Adds a member of a group, or changes one.
+    package func put(_ name: String, in group: String, isAdmin: Bool? = nil, by principal: Principal) throws {
+        _ = try waitFor { store.putMember(name, in: group, isAdmin: isAdmin, mayAdd: true, by: principal, $0) }.get()
+    }
+
     /// Posts texts of about 100 bytes, 1,000 at a time.
     package func fill(
         _ count: Int, in conversation: String = "general", by name: String = "alice", label: String = "message"
