@@ -10,73 +10,15 @@ struct HelpTests {
     }
 
     @Test("the overview groups the commands")
-    func overview() {
-        #expect(
-            Help(Fixture.program).overview == """
-                natter: chat
-
-                usage: natter [OPTION...] COMMAND [ARGUMENT...]
-
-                Reading
-                  log         print messages, oldest first
-                  ls          list the conversations
-                  search      search the replica
-                  mark        mark as read
-
-                Writing
-                  send        send a message
-                  watch       run a command for each message
-                  outbox      look after what waits
-
-                Server
-                  serve       run natterd
-                  completion  print a completion script
-                  admin       administer the server
-
-                Options of every command
-                      --home DIR   where the replica lies
-                      --color auto|always|never
-                                   when to write colours
-                      --timeout S  seconds to wait for the server
-                      --json       one JSON object a line
-                      --offline    don't ask the server
-                  -V, --version    print the version and exit
-                  -h, --help       print help, for a command if you name one, and exit
-
-                Run 'natter help COMMAND' for more about a command.
-
-                """)
+    func overview() throws {
+        let text = Help(Fixture.program).overview
+        #expect(try text == Files.kept("help/overview.txt", recording: text))
     }
 
     @Test("a command's page has all of its row")
     func page() throws {
-        #expect(
-            Help(Fixture.program).page(of: try path("log")) == """
-                natter log: print messages, oldest first
-
-                usage: natter log [-n N] [-f] [--after SEQ] [--since TIME] [--from USER]...
-                    [CONV]
-
-                Prints the messages of a conversation from the replica, after a quick sync with
-                the server. What the replica lacks is fetched.
-
-                Operands
-                  CONV  the conversation; 'general' unless named
-
-                Options
-                  -n, --limit N     no more than N messages
-                  -f, --follow      go on with new ones as they come
-                      --after SEQ   only messages after SEQ
-                      --since TIME  only messages from TIME on
-                      --from USER   only messages of USER (may be repeated)
-
-                Examples
-                  natter log -n 5
-                      the five newest messages of 'general'
-
-                Run 'natter help' for the options that work with every command.
-
-                """)
+        let text = Help(Fixture.program).page(of: try path("log"))
+        #expect(try text == Files.kept("help/log.txt", recording: text))
     }
 
     @Test("a page of a command with subcommands lists them with their usage")

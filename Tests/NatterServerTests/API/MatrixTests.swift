@@ -11,8 +11,7 @@ internal import TestSupport
 
 /// Permissions: every request of the API by every role, with the status that the table `Tests/AuthorityMatrix.txt` has for it.
 ///
-/// With `NATTER_MATRIX=write` the table is written anew from what the server does, to be read line by line before it is
-/// committed.
+/// With `RECORD=1` the test writes the table anew from what the server does. Read it line by line before you commit it.
 @Suite("the matrix of who may do what")
 struct MatrixTests {
     /// The columns of the table.
@@ -98,9 +97,7 @@ struct MatrixTests {
             }
             names["session"] = try by("mia").get("/v1/sessions").json["sessions"]?.items.first?["id"]?.text
             names["invite"] = try by("root").post("/v1/admin/invites", [:]).json["id"]?.text
-            let disabled = try by("root").send(
-                .patch, "/v1/admin/users/dan", body: Array(#"{"disabled":true}"#.utf8),
-                headers: [("Content-Type", "application/json")])
+            let disabled = try by("root").json(.patch, "/v1/admin/users/dan", ["disabled": true])
             try #require(disabled.status == 200)
             try Scene.waitForBlock(names["ops-id"], by: try by("ada"))
             server.stop()
@@ -184,7 +181,7 @@ struct MatrixTests {
             }
             found.append(row)
         }
-        if getenv("NATTER_MATRIX") != nil { try MatrixTests.write(preface, found) }
+        if Files.isRecording { try MatrixTests.write(preface, found) }
     }
 
     @Test("a request that waits when its token ends gets 401 and does nothing, whichever it is")

@@ -55,6 +55,18 @@ package enum Files {
         FileManager.default.contents(atPath: path).map { Array($0) }
     }
 
+    /// Whether tests write the files anew that keep what they expect.
+    package static var isRecording: Bool { ProcessInfo.processInfo.environment["RECORD"] == "1" }
+
+    /// The text of a file of `fixtures`, which keeps what a test expects.
+    ///
+    /// - Parameter text: what the file has from now on, if tests record.
+    package static func kept(_ name: String, recording text: String) throws -> String? {
+        let path = "\(Programs.packageRoot)/fixtures/\(name)"
+        if isRecording { try write(Array(text.utf8), to: path, mode: 0o644) }
+        return Files.text(path)
+    }
+
     package static func write(_ bytes: [UInt8], to path: String, mode: mode_t = 0o600) throws {
         let url = URL(filePath: path)
         try FileManager.default.createDirectory(
