@@ -19,10 +19,9 @@ struct WriteAheadLogTests {
         init(_ path: String) throws {
             let count = 3
             for number in 0..<count {
-                let connection = try Connection(path: path, role: .reader)
-                nonisolated(unsafe) let reader = connection
                 threads.append(
                     try SystemThread(name: "reader") { [turn] in
+                        guard let reader = try? Connection(path: path, role: .reader) else { return }
                         var own = number
                         while turn.wait(until: { $0.isOver || $0.begun >= own ? $0.isOver : nil }) == false {
                             try? reader.snapshot {
@@ -33,6 +32,9 @@ struct WriteAheadLogTests {
                             own += count
                         }
                     })
+            }
+            guard turn.wait(timeoutMilliseconds: 60_000, for: { $0.begun >= count }) else {
+                throw Failure("not every reader reads")
             }
         }
 
