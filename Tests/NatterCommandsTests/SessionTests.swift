@@ -22,6 +22,12 @@ struct SessionTests {
         let old = try person.directory.write("old-token", first ?? "")
         #expect(person("whoami", "--token-file", old).code == 77)
         #expect(person("whoami").code == 0)
+        // A name counts in any case, and one that nobody has is a wrong password
+        let elsewhere = try Person(server: server.url)
+        #expect(elsewhere("login", "nobody", "--password-file", password).code == 77)
+        #expect(elsewhere("login", "Alice", "--password-file", password).code == 0)
+        #expect(elsewhere("whoami").output.hasPrefix("alice  "))
+        #expect(person("logout", "--all").code == 0 && elsewhere("whoami").code == 77)
     }
 
     @Test("logout ends the session on both sides")
@@ -80,6 +86,7 @@ struct SessionTests {
         }
         let outcome = alice("logout")
         #expect(outcome.code == 77 && outcome.errors.hasPrefix("natter: logged out here, but "), "\(outcome)")
+        #expect(outcome.errors.contains("not ended on the server") && outcome.errors.contains("another server"))
         #expect(anew.requests.count == 1 && alice("whoami", "--offline").code == 77)
     }
 

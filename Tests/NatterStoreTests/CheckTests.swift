@@ -92,23 +92,6 @@ struct CheckTests {
         #expect(found == [])
     }
 
-    @Test("a flipped bit in any log file is found", arguments: UInt64(1)...10)
-    func flippedBit(seed: UInt64) throws {
-        let (directory, _) = try sample()
-        var generator = SeededGenerator(seed: seed)
-        let files = try Files.contents(directory.path).filter { $0.key.hasSuffix(".log") }
-        for _ in 0..<10 {
-            let (name, bytes) = try #require(files.sorted { $0.key < $1.key }.randomElement(using: &generator))
-            let place = Int.random(in: 0..<bytes.count, using: &generator)
-            let file = try disk.open(directory.path + "/" + name, .readWrite)
-            try file.write([bytes[place] ^ 1 << UInt8.random(in: 0..<8, using: &generator)], at: UInt64(place))
-            var found: [StoreDamage] = []
-            _ = try StoreCheck.run(directory.path) { found.append($0) }
-            #expect(found.contains { $0.file == directory.path + "/" + name }, "\(name) at \(place)")
-            try file.write([bytes[place]], at: UInt64(place))
-        }
-    }
-
     @Test("missing, short, long and unknown files are found")
     func files() throws {
         let (directory, store) = try sample()

@@ -14,23 +14,6 @@ import TestSupport
 struct FaultTests {
     private let disk = FaultyDisk()
 
-    @Test("a full disk refuses messages and nothing else, until there is room again")
-    func diskFull() throws {
-        let store = try TestStore(disk: disk)
-        let first = try store.post(["a"], key: "a")
-        // When there is no room
-        disk.set(freeBytes: DiskReserve.keptBytes)
-        #expect(try store.post(["b"], key: "b").first?.refusal == .diskFull)
-        #expect(!store.store.isFailed)
-        // Then existing messages can be read, and later posts continue without a gap
-        #expect(try store.all().map(\.text) == ["a"])
-        disk.set(freeBytes: nil)
-        let later = try store.post(["b"], key: "b").first
-        #expect(later?.isRepeated == false && later?.message?.seq == Seq(2))
-        try store.reopen()
-        #expect(try store.all() == (first + [later].compactMap { $0 }).compactMap(\.message))
-    }
-
     @Test("the room that is kept of a full disk is for erasing and dropping old messages, and what is sealed for that")
     func keptRoom() throws {
         let store = try TestStore(disk: disk)

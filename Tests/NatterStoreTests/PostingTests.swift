@@ -63,9 +63,7 @@ struct PostingTests {
         func change() throws {
             _ = try waitFor { store.store.setContact("bob", true, for: alice, $0) }.get()
             _ = try waitFor { store.store.setBlocked("bob", true, for: alice, $0) }.get()
-            _ = try waitFor {
-                store.store.putMember("bob", in: "team", isAdmin: nil, mayAdd: true, by: bob, $0)
-            }.get()
+            try store.put("bob", in: "team", by: bob)
         }
         try change()
         let before = store.store.state.withLock { $0.commit }
@@ -142,7 +140,7 @@ struct PostingTests {
         var seq = Seq.zero
         for (group, sender) in [("one", "bob"), ("other", "alice")] {
             _ = try waitFor { store.store.createGroup(group, isOpen: true, by: alice, $0) }.get()
-            _ = try waitFor { store.store.putMember("bob", in: group, isAdmin: nil, mayAdd: true, by: alice, $0) }.get()
+            try store.put("bob", in: group, by: alice)
             try store.post(["hello"], to: group, by: sender)
             seq = try #require(try store.all(group).last?.seq)
             if isSealed { try store.seal(group) }
@@ -378,44 +376,6 @@ struct TurnTests {
 
 @Suite("idempotency keys")
 struct KeyTests {
-    /// Repeats the key: the same content gives the earlier message, other content is refused.
-    private func check(_ store: TestStore, _ posted: Message, sourceLocation: SourceLocation = #_sourceLocation) throws
-    {
-        let again = try #require(try store.post(["content"], key: "key").first, sourceLocation: sourceLocation)
-        #expect(again.isRepeated, sourceLocation: sourceLocation)
-        #expect(again.message == posted, sourceLocation: sourceLocation)
-        let other = try store.post(["other content"], key: "key").first?.refusal
-        #expect(other == .idReused("key"), sourceLocation: sourceLocation)
-        let elsewhere = try store.post(["content"], to: "@me", key: "key").first?.refusal
-        #expect(elsewhere == .idReused("key"), sourceLocation: sourceLocation)
-    }
-
-    @Test("a key is known from the journal, after a start, and from the tables")
-    func everywhere() throws {
-        let store = try TestStore()
-        let posted = try #require(try store.post(["content"], key: "key").first?.message)
-        // In the journal
-        try check(store, posted)
-        // After a start
-        try store.reopen()
-        try check(store, posted)
-        // In the tables, once its message is sealed and the journal cut
-        try store.seal()
-        try store.seal("@alice")
-        #expect(store.store.state.withLock { $0.journalBytes } == 0)
-        try check(store, posted)
-        try store.reopen()
-        try check(store, posted)
-        #expect(try store.all().map(\.text) == ["content"])
-    }
-
-    @Test("the same key of another user is another key")
-    func perUser() throws {
-        let store = try TestStore()
-        try store.post(["content"], key: "key")
-        #expect(try store.post(["content"], by: "bob", key: "key").first?.message?.seq == Seq(2))
-    }
-
     @Test("a key twice in one request counts once")
     func twiceInOne() throws {
         let store = try TestStore()

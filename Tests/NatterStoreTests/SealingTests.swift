@@ -84,17 +84,6 @@ struct SealingTests {
         try store.seal()
     }
 
-    @Test("the hash of a conversation does not depend on how it was cut into blocks")
-    func hashIsOfContent() throws {
-        let store = try TestStore()
-        try store.fill(300)
-        let hash = try store.store.conversation("general", for: store.user("alice")).hash
-        try store.seal()
-        #expect(try store.store.conversation("general", for: store.user("alice")).hash == hash)
-        try store.reopen()
-        #expect(try store.store.conversation("general", for: store.user("alice")).hash == hash)
-    }
-
     /// The journal's bound in these tests.
     private static let bound = 1 << 20
 

@@ -17,8 +17,7 @@ struct AccountTests {
         let file = try world.directory.write("pw", "\(World.password)\r\nanother line\n")
         let dora = try stranger().run(["register", "dora", "--password-file", file])
         #expect(dora.code == 0 && dora.bytes.isEmpty && dora.errors.isEmpty)
-        let eve = try world.person("eve").run(
-            ["register", "eve", "--password-stdin", "--json"], input: .bytes(password))
+        let eve = try world.person("eve").enter("register", "eve", "--json")
         #expect(eve.code == 0)
         #expect(try eve.objects().map { $0[string: "name"] } == ["eve"])
         // The token is in a file of its own and nowhere else.
@@ -42,45 +41,6 @@ struct AccountTests {
         #expect(try person.run([command, person.name, "--password-stdin", "--password-file", "x"]).code == 64)
     }
 
-    @Test("logout ends the session on the server too, --all ends every one; login begins one; a wrong password is 77")
-    func sessions() throws {
-        let alice = world.alice
-        let token = try #require(Files.text("\(alice.natterSettings)/profiles/default/token"))
-        let kept = try world.directory.write("kept", token)
-        #expect(try alice("logout").code == 0)
-        // Then the token is worth nothing any more
-        #expect(try alice("whoami", "--token-file", kept).code == 77)
-        #expect(try alice("whoami").code == 77)
-        #expect(try alice("send", "x").code == 77)
-        #expect(try alice("logout").code == 77)
-        // When the password is wrong, or the name is unknown
-        for name in ["alice", "nobody"] {
-            let outcome = try alice.run(["login", name, "--password-stdin"], input: .bytes(Array("wrong one\n".utf8)))
-            #expect(outcome.code == 77 && isOneLine(outcome.errors))
-        }
-        // When it is right
-        #expect(try alice.run(["login", "Alice", "--password-stdin"], input: .bytes(password)).code == 0)
-        #expect(try alice("whoami").output.hasPrefix("alice  "))
-        // When all sessions end, so does one elsewhere
-        let elsewhere = stranger()
-        #expect(try elsewhere.run(["login", "alice", "--password-stdin"], input: .bytes(password)).code == 0)
-        #expect(try alice("logout", "--all").code == 0)
-        #expect(try elsewhere("whoami").code == 77)
-    }
-
-    @Test("too many wrong passwords: 75 and when to try again, for the right password too; others are not affected")
-    func slowDown() throws {
-        for _ in 1...10 {
-            let wrong = try world.alice.run(
-                ["login", "alice", "--password-stdin"], input: .bytes(Array("wrong one\n".utf8)))
-            #expect(wrong.code == 77)
-        }
-        let outcome = try world.alice.run(["login", "alice", "--password-stdin"], input: .bytes(password))
-        #expect(outcome.code == 75 && isOneLine(outcome.errors))
-        #expect(outcome.errors.contains(/try again in \d+ s/))
-        #expect(try world.bob.run(["login", "bob", "--password-stdin"], input: .bytes(password)).code == 0)
-    }
-
     @Test("logout with settings that can't be used forgets the token, and says what is wrong with them")
     func logoutUnconfigured() throws {
         try world.directory.write("alice/.config/natter/config", "timeout = soon\n")
@@ -90,38 +50,25 @@ struct AccountTests {
         #expect(try world.alice("whoami").code == 77)
     }
 
-    @Test("logout at another store forgets the token, and says that the session lives on")
-    func logoutElsewhere() throws {
-        let token = try world.alice.token()
-        let other = try Daemon(data: world.directory("other"))
-        let outcome = try Person(name: "alice", home: world.alice.home, server: other.url)("logout")
-        #expect(outcome.code == 77 && isOneLine(outcome.errors), "\(outcome)")
-        #expect(outcome.errors.contains("not ended on the server") && outcome.errors.contains("another server"))
-        #expect(try world.alice("whoami").code == 77)
-        #expect(try RawRequest.send("GET", "/v1/whoami", to: world.url, token: token).text.contains("alice"))
-    }
-
     @Test("another account's login never sees earlier synced messages")
     func anotherLogin() throws {
         try world.alice.sends("a secret", to: "@me")
         #expect(try world.alice.texts("log", "@me") == ["a secret"])
-        #expect(try world.alice.run(["login", "bob", "--password-stdin"], input: .bytes(password)).code == 0)
+        try expect(world.alice.enter("login", "bob"), hasNotes: true)
         let here = world.alice
         #expect(try here("whoami").output.hasPrefix("bob  "))
         for words in [["log", "@me"], ["log", "--all", "--offline"], ["search", "secret"]] {
             #expect(try !here.run(words).output.contains("secret"))
         }
         // And alice finds hers again
-        #expect(try here.run(["login", "alice", "--password-stdin"], input: .bytes(password)).code == 0)
+        try expect(here.enter("login", "alice"))
         #expect(try here.texts("log", "@me", "--offline") == ["a secret"])
     }
 
     @Test("profiles keep several accounts apart, by --profile and by NATTER_PROFILE")
     func profiles() throws {
         let here = world.alice
-        let outcome = try here.run(
-            ["login", "bob", "--password-stdin", "--profile", "second"], input: .bytes(password))
-        #expect(outcome.code == 0)
+        try expect(here.enter("login", "bob", "--profile", "second"))
         #expect(try here("whoami").output.hasPrefix("alice "))
         #expect(try here("whoami", "--profile=second").output.hasPrefix("bob "))
         #expect(try here.run(["whoami"], environment: ["NATTER_PROFILE": "second"]).output.hasPrefix("bob "))

@@ -73,9 +73,7 @@ struct ConversationsTests {
         #expect(outcome.code == 0 && outcome.bytes.isEmpty && outcome.errors.isEmpty)
         #expect(try listed(world.alice) == ["general 1 later", "@carol 0 for alice"])
         let elsewhere = world.person("elsewhere")
-        let login = try elsewhere.run(
-            ["login", "alice", "--password-stdin"], input: .bytes(Array("\(World.password)\n".utf8)))
-        #expect(login.code == 0)
+        try expect(elsewhere.enter("login", "alice"))
         // Where nothing was synced, nothing can be marked.
         let nothing = try elsewhere("mark")
         #expect(nothing.code == 0 && nothing.errors.contains("nothing has been synced yet"), "\(nothing)")
@@ -100,20 +98,6 @@ struct ConversationsTests {
         let outcome = try world.alice("mark", "--json")
         #expect(outcome.code == 0 && outcome.errors.isEmpty, "\(outcome)")
         #expect(try outcome.objects().map { $0[string: "conversation"] } == ["ops"])
-    }
-
-    @Test("mark CONV SEQ: the mark only rises, and stops at the head; --json prints it")
-    func markOne() throws {
-        let world = try spoken()
-        _ = try world.alice("sync")
-        for (seq, read) in [("1", 1), ("2", 2), ("1", 2), ("99", 4), ("3", 4)] {
-            let outcome = try world.alice("mark", "general", seq, "--json")
-            let mark = try #require(try outcome.objects().first)
-            #expect(outcome.code == 0 && mark.names == ["conversation", "read"])
-            #expect(mark[string: "conversation"] == "general" && mark[int: "read"] == read)
-        }
-        #expect(try world.alice("mark", "@carol").code == 0)
-        #expect(try listed(world.alice) == ["@carol 0 for alice", "general 0 four"])
     }
 
     @Test("mark is 69 if the server is unreachable, 77 without a session")

@@ -267,13 +267,6 @@ struct CursorFileTests {
         #expect(Files.text(target)?.isEmpty == true)
     }
 
-    @Test("a directory that cannot hold the file is 73")
-    func cannotCreate() throws {
-        try world.alice.sends("one")
-        let outcome = try world.bob("log", "--cursor-file", world.directory("nix/cursor"))
-        #expect(outcome.code == 73 && isOneLine(outcome.errors) && outcome.bytes.isEmpty)
-    }
-
     @Test("with -f the file follows")
     func follow() throws {
         try world.alice.sends("one")

@@ -98,15 +98,6 @@ struct FollowTests {
         #expect(end.code == 130 && isOneLine(end.errors))
     }
 
-    @Test("it ends silently when its reader closes the pipe")
-    func closedPipe() throws {
-        let world = try World()
-        let following = try world.bob.start(["log", "-f"], output: .closedPipe)
-        try world.alice.sends("one")
-        let end = following.finish()
-        #expect(end.code != 0 && end.errors.isEmpty)
-    }
-
     @Test(
         "it ends as soon as its reader closes the pipe, although nothing comes",
         arguments: [["log"], ["admin", "log"]])

@@ -27,8 +27,7 @@ struct GroupTests {
     /// Waits until so many requests wait at the server.
     private func untilSomebodyWaits(_ count: Int, at world: World) throws {
         try eventually("\(count) waiting requests") {
-            try RawRequest.send("GET", "/metrics", to: world.url).text
-                .contains("\nnatter_waiting_requests \(count)\n")
+            try world.daemon?.metric("natter_waiting_requests") == count
         }
     }
 
@@ -62,32 +61,16 @@ struct GroupTests {
     @Test(
         "only admins change a group, and a refusal says why",
         arguments: [
-            (["group", "create", "OPS"], "alice", 65, "name_taken"),
             (["group", "create", "general"], "alice", 65, "bad_name"),
             (["group", "create", "a b"], "alice", 65, "bad_name"),
             (["group", "rename", "ops", "a/b"], "alice", 65, "bad_name"),
             (["group", "add", "ops", "carol"], "bob", 77, "forbidden"),
-            (["group", "remove", "ops", "alice"], "bob", 77, "forbidden"),
-            (["group", "promote", "ops", "bob"], "bob", 77, "forbidden"),
-            (["group", "demote", "ops", "alice"], "bob", 77, "forbidden"),
-            (["group", "rename", "ops", "mine"], "bob", 77, "forbidden"),
-            (["group", "delete", "ops"], "bob", 77, "forbidden"),
             (["group", "leave", "ops"], "alice", 77, "last_admin"),
-            (["group", "demote", "ops", "alice"], "alice", 77, "last_admin"),
-            (["group", "remove", "ops", "alice"], "alice", 77, "last_admin"),
             (["group", "add", "ops", "nix"], "alice", 67, "no_such_user"),
-            (["group", "remove", "ops", "nix"], "alice", 67, "no_such_user"),
-            (["group", "remove", "ops", "carol"], "alice", 67, "no_such_user"),
             (["group", "promote", "ops", "carol"], "alice", 67, "no_such_user"),
             (["group", "demote", "ops", "carol"], "alice", 67, "no_such_user"),
-            (["group", "add", "nix", "bob"], "alice", 67, "no_such_conversation"),
-            (["group", "delete", "nix"], "alice", 67, "no_such_conversation"),
-            (["group", "delete", "general"], "alice", 67, "no_such_conversation"),
             (["group", "leave", "ops"], "carol", 67, "no_such_conversation"),
-            (["group", "add", "ops"], "alice", 64, "usage"), (["group", "create"], "alice", 64, "usage"),
-            (["group", "crate", "x"], "alice", 64, "usage"),
             (["group", "members", "ops", "--offline"], "alice", 69, "offline"),
-            (["group", "members", "general"], "alice", 67, "no_such_conversation"),
         ] as [([String], String, Int32, String)])
     func refused(words: [String], name: String, code: Int32, error: String) throws {
         let world = try grouped()
@@ -191,8 +174,7 @@ struct GroupTests {
         _ = try world.bob("sync")
         // Given two machines of bob's on which something waits for news
         let elsewhere = world.person("elsewhere")
-        let login = try elsewhere.run(
-            ["login", "bob", "--password-stdin"], input: .bytes(Array("\(World.password)\n".utf8)))
+        let login = try elsewhere.enter("login", "bob")
         #expect(login.code == 0)
         _ = try elsewhere("sync")
         let following = try world.bob.start(["log", "-f", "ops", "--after", "3", "--format", "%m"])
@@ -219,9 +201,7 @@ struct GroupTests {
         // Its later name is no business of bob's
         try expect(world.alice("group", "rename", "ops", "without-bob"))
         let later = world.person("later")
-        let again = try later.run(
-            ["login", "bob", "--password-stdin"], input: .bytes(Array("\(World.password)\n".utf8)))
-        #expect(again.code == 0)
+        try expect(later.enter("login", "bob"))
         #expect(try later("log", "--all").lines.allSatisfy { !$0.contains("secret") })
         for name in ["ops", "without-bob"] { #expect(try later("log", name).code == 67) }
         let token = try #require(Files.text(world.bob.natterSettings + "/profiles/default/token")).dropLast()

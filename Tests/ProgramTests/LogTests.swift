@@ -106,40 +106,6 @@ struct LogTests {
             ])
     }
 
-    @Test("control characters are escaped for people and exact in --json and --format")
-    func controlCharacters() throws {
-        let world = try World()
-        let text = "a\u{1B}[2Jb\rc\u{7F}d\u{9B}e\u{202E}f\u{2028}g"
-        try world.alice.sends(text)
-        let shown = try world.bob("log").output
-        #expect(shown.contains(#"a\x1b[2Jb\x0dc\x7fd"#))
-        for scalar in shown.unicodeScalars.dropLast() {
-            #expect(!["\u{1B}", "\r", "\u{7F}", "\u{9B}", "\u{202E}", "\n"].contains(scalar))
-        }
-        let found = try world.bob("search", "b").output + world.bob("search", "-c", "general", "g").output
-        #expect(!found.contains("\u{1B}"))
-        #expect(try world.bob.texts("log") == [text])
-        #expect(try Array(world.bob("log", "--format", "%m").bytes) == Array("\(text)\n".utf8))
-    }
-
-    @Test("--format has each field and the escapes; a newline is added")
-    func format() throws {
-        let world = try World()
-        let message = try #require(try world.alice("send", "x y", "--json").objects().first)
-        let time = try #require(message[string: "time"])
-        let unix = try #require(message[int: "ts"])
-        let outcome = try world.alice("log", "--format", #"%t|%u|%c|%n|%s|%m|%%|\t|\n."#)
-        #expect(outcome.output == "\(time)|\(unix)|general|1|alice|x y|%|\t|\n.\n")
-    }
-
-    @Test("--json is one message a line, as send --json gave it")
-    func json() throws {
-        let world = try World()
-        let sent = try world.alice("send", "multi\nline \u{1}", "--json").bytes
-        #expect(try world.bob("log", "--json").bytes == sent)
-        #expect(try world.bob("--json", "--offline", "log").bytes == sent)
-    }
-
     @Test("imported messages say so")
     func importedFlag() throws {
         let world = try LogTests.shared.get()

@@ -101,16 +101,6 @@ struct SearchTests {
         #expect(outcome.errors == "natter: '--form' is no option of 'natter search', so it was searched for\n")
     }
 
-    @Test("messages since the last search are found, indexed or not")
-    func fresh() throws {
-        let world = try World()
-        for round in 1...4 {
-            try world.alice.sends("needle \(round)")
-            _ = try world.bob("log")
-            #expect(try world.bob.texts("search", "needle") == (1...round).reversed().map { "needle \($0)" })
-        }
-    }
-
     @Test("nothing found is 74, not 1, where messages are damaged; what is found elsewhere is 0, with a note")
     func damaged() throws {
         let world = try World()

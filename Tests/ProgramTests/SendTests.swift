@@ -31,24 +31,9 @@ struct SendTests {
         #expect(message[string: "sender"] == "alice" && message[string: "text"] == "hi")
         // And a log shows the same, to the byte
         #expect(try world.alice("log", "@bob", "--json").bytes == outcome.bytes)
-    }
-
-    @Test("the same --id sends nothing twice; with other content it is 65")
-    func identity() throws {
-        let first = try world.alice("send", "--id", "k1", "once", "--json")
-        let second = try world.alice("send", "--id", "k1", "once", "--json")
-        #expect(first.code == 0 && second.code == 0)
-        #expect(first.bytes == second.bytes)
-        for words in [["send", "--id", "k1", "other"], ["pm", "bob", "--id", "k1", "once"]] {
-            let outcome = try world.alice.run(words)
-            #expect(outcome.code == 65 && isOneLine(outcome.errors))
-        }
-        // Another user has keys of their own, and a restart forgets none.
-        #expect(try world.bob("send", "--id", "k1", "bob's").code == 0)
-        world.stopServing()
-        try world.serve()
-        #expect(try world.alice("send", "--id", "k1", "once").code == 0)
-        #expect(try world.alice.texts("log") == ["once", "bob's"])
+        let sent = try world.alice("send", "multi\nline \u{1}\u{1B}[2J\r\u{202E}", "--json").bytes
+        #expect(try world.bob("log", "--json").bytes == sent)
+        #expect(try world.bob("--json", "--offline", "log").bytes == sent)
     }
 
     @Test("the name of an own group as the only word is refused before the first sync, too, and '--' sends it")

@@ -125,19 +125,6 @@ struct TerminalTests {
         #expect(try world.bob("ls").output.contains(" 2 "))
     }
 
-    @Test("NO_COLOR, --color never and TERM=dumb: no colours")
-    func plain() throws {
-        let world = try World()
-        try world.alice.sends("one")
-        for (words, environment) in [
-            (["log"], ["NO_COLOR": "1"]), (["log", "--color", "never"], [:]), (["log"], ["TERM": "dumb"]),
-        ] {
-            let shown = try screen(
-                world.bob, words, environment: environment.merging(["NATTER_PAGER": "cat"]) { $1 })
-            #expect(shown.code == 0 && shown.text.contains("alice: one") && !shown.text.contains("\u{1B}"))
-        }
-    }
-
     @Test("--color always in a pipe: the line of a pipe, with colours on it")
     func always() throws {
         let world = try World()

@@ -12,6 +12,7 @@ internal import TestSupport
 struct BulkTests {
     private let server: TestServer
     private let alice: Client
+    private static let ndjson = "Content-Type: application/x-ndjson"
 
     init() throws {
         server = try TestServer()
@@ -112,11 +113,8 @@ struct BulkTests {
         let start = line("exact").dropLast() + ",\"x\":\""
         let exact = start + String(repeating: "y", count: (1 << 20) - start.utf8.count - 2) + "\"}\r"
         let connection = try RawClient(port: server.port)
-        connection.send(
-            """
-            POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(alice.token ?? "")\r\n\
-            Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n
-            """)
+        connection.sendRequest(
+            "POST", "/v1/messages", headers: [Self.ndjson, "Transfer-Encoding: chunked"], token: alice.token)
         // The library passes on each chunk by itself.
         for chunk in [exact, "\n{\r\n"] {
             connection.send("\(String(chunk.utf8.count, radix: 16))\r\n\(chunk)\r\n")
@@ -132,11 +130,8 @@ struct BulkTests {
         var generator = SeededGenerator(seed: seed)
         let body = Array((1...400).map { line("text \($0)") + "\n" }.joined().utf8)
         let connection = try RawClient(port: server.port)
-        connection.send(
-            """
-            POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(alice.token ?? "")\r\n\
-            Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n
-            """)
+        connection.sendRequest(
+            "POST", "/v1/messages", headers: [Self.ndjson, "Transfer-Encoding: chunked"], token: alice.token)
         var start = 0
         while start < body.count {
             let count = min(body.count - start, Int.random(in: 1...3_000, using: &generator))
@@ -156,24 +151,14 @@ struct BulkTests {
         let body = Array(lines.map { $0 + "\n" }.joined().utf8)
         do {
             let connection = try RawClient(port: server.port)
-            connection.send(
-                """
-                POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(alice.token ?? "")\r\n\
-                Content-Type: application/x-ndjson\r\nContent-Length: \(body.count)\r\n\r\n
-                """)
+            connection.sendRequest(
+                "POST", "/v1/messages", headers: [Self.ndjson, "Content-Length: \(body.count)"], token: alice.token)
             connection.send(Array(body.prefix(body.count * 2 / 3)))
         }
         let answer = try alice.send(
             .post, "/v1/messages", body: body, headers: [("Content-Type", "application/x-ndjson")])
         #expect(try answer.lines.map { $0["text"]?.text } == (1...1_500).map { "text \($0)" })
         #expect(try alice.page().head == 1_500)
-    }
-
-    @Test("one line of NDJSON is bulk too")
-    func single() throws {
-        let answer = try alice.bulk([line("one")])
-        #expect(answer.status == 200)
-        #expect(try answer.lines.count == 1)
     }
 
     @Test("thousands of short lines, which make several batches, are answered in order")
@@ -194,11 +179,8 @@ struct BulkTests {
         let body = Array((1...3_000).map { line("\($0)") + "\n" }.joined().utf8)
         #expect(body.count < 256 << 10)
         let connection = try RawClient(port: server.port)
-        connection.send(
-            """
-            POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(alice.token ?? "")\r\n\
-            Content-Type: application/x-ndjson\r\nContent-Length: \(10 * body.count)\r\n\r\n
-            """)
+        connection.sendRequest(
+            "POST", "/v1/messages", headers: [Self.ndjson, "Content-Length: \(10 * body.count)"], token: alice.token)
         connection.send(body)
         // Then somebody who waits for the last of 2,048 gets it
         #expect(try alice.page(["after": "2047", "wait": "50"]).messages.first?.text == "2048")
@@ -219,11 +201,7 @@ struct BulkTests {
         let made = try alice.post("/v1/tokens", ["label": "reader", "scope": "read:general"])
         let token = try #require(made.json["token"]?.text)
         let connection = try RawClient(port: server.port)
-        connection.send(
-            """
-            POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(token)\r\n\
-            Content-Type: application/x-ndjson\r\nContent-Length: 1000000\r\n\r\n
-            """)
+        connection.sendRequest("POST", "/v1/messages", headers: [Self.ndjson, "Content-Length: 1000000"], token: token)
         let answer = try connection.answer()
         #expect(answer.status == 403)
     }
