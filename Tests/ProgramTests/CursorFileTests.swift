@@ -250,23 +250,6 @@ struct CursorFileTests {
         #expect(try world.bob.run(words).bytes.isEmpty)
     }
 
-    @Test("what is no regular file is 66, and stays")
-    func odd() throws {
-        try world.alice.sends("one")
-        let target = try world.directory.write("target", "")
-        let paths = ["directory", "link", "pipe"].map { world.directory($0) }
-        guard mkdir(paths[0], 0o700) == 0, symlink(target, paths[1]) == 0, mkfifo(paths[2], 0o600) == 0 else {
-            throw Failure("cannot make the files: \(errno)")
-        }
-        for path in paths + ["/dev/null"] {
-            let outcome = try world.bob("log", "--cursor-file", path)
-            // Only root may put a file into /dev
-            #expect(outcome.code == 66 || path == "/dev/null" && outcome.code == 73, "\(path): \(outcome)")
-            #expect(isOneLine(outcome.errors) && outcome.bytes.isEmpty, "\(path): \(outcome)")
-        }
-        #expect(Files.text(target)?.isEmpty == true)
-    }
-
     @Test("with -f the file follows")
     func follow() throws {
         try world.alice.sends("one")

@@ -129,10 +129,5 @@ struct StatusTests {
             #expect(offered.lines == ["words", "work"])
         }
         #expect(try world.person("nobody").alone("completion", "tcsh").code == 64)
-        // And bash takes its own
-        if shell == "bash" {
-            let check = try ChildProcess("/bin/bash", ["-n"], environment: [:], input: .bytes(outcome.bytes)).finish()
-            #expect(check.code == 0 && check.errors.isEmpty)
-        }
     }
 }
