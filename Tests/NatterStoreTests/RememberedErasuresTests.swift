@@ -154,7 +154,7 @@ struct RememberedErasuresTests {
         }
         try remembered.add(entries)
         let whole = try disk.contents(of: path, limit: 1 << 20)
-        let length = (whole.count - 1) / 3
+        let length = (whole.count - 2) / 3
         // Given what is cut at any byte, so that it lacks at least its confirmation
         for size in stride(from: 1, to: whole.count, by: 7) {
             try disk.replaceContents(of: path, with: Array(whole.prefix(size)))
@@ -163,19 +163,24 @@ struct RememberedErasuresTests {
             #expect(try disk.contents(of: path, limit: 1 << 20) == whole)
         }
         // When a bit flips in the second line, or bytes of it become zero
-        for offset in stride(from: length, to: 2 * length, by: 5) {
+        for offset in stride(from: 1 + length, to: 1 + 2 * length, by: 5) {
             try disk.replaceContents(of: path, with: whole)
             try flip(path, at: UInt64(offset))
-            #expect(try remembered.damages().map(\.offset) == [UInt64(length)], "byte \(offset)")
+            #expect(try remembered.damages().map(\.offset) == [UInt64(1 + length)], "byte \(offset)")
             #expect(try remembered.entries().first == entries[0])
         }
         var zeroed = whole
-        zeroed.replaceSubrange(length..<7 + length, with: [UInt8](repeating: 0, count: 7))
+        zeroed.replaceSubrange(1 + length..<8 + length, with: [UInt8](repeating: 0, count: 7))
         try disk.replaceContents(of: path, with: zeroed)
-        #expect(try remembered.damages().map(\.offset) == [UInt64(length)])
+        #expect(try remembered.damages().map(\.offset) == [UInt64(1 + length)])
         #expect(try remembered.entries() == [entries[0], entries[2]])
         try remembered.add(entries)
         #expect(try Set(remembered.entries()) == Set(entries) && remembered.damages().count == 1)
+        // In a file of an earlier version, nothing is confirmed
+        try disk.replaceContents(of: path, with: whole.dropFirst().dropLast(9))
+        #expect(try remembered.entries() == Array(entries.prefix(2)) && remembered.damages().isEmpty)
+        try remembered.add(entries)
+        #expect(try remembered.entries() == entries && remembered.damages().isEmpty)
     }
 
     @Test("a list of any size is read in pieces, and what is added by the one who added last needs no look at it")
@@ -228,10 +233,10 @@ struct RememberedErasuresTests {
         try flip(path, at: 10)
         var found: [StoreDamage] = []
         #expect(try StoreCheck.run(store.directory) { found.append($0) }.damages == 1)
-        #expect(found.map(\.file) == [path] && found.map(\.offset) == [0])
+        #expect(found.map(\.file) == [path] && found.map(\.offset) == [1])
         for _ in 1...2 {
             let next = try TestStore(store.directory)
-            #expect(next.reports.contains("line 1 can't be read"))
+            #expect(next.reports.contains("line 2 can't be read"))
             next.store.close()
         }
         // When it is repaired

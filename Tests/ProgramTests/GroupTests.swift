@@ -136,8 +136,8 @@ struct GroupTests {
         try expect(world.alice("group", "join", "lunch"))
         try expect(world.carol("group", "create", "ops"))
         try expect(world.carol("group", "add", "ops", "alice"))
-        let adders = try world.alice("group", "ls").lines.map { $0.split(separator: " ").last.map(String.init) }
-        #expect(adders == ["-", "carol", "bob", "bob"])
+        let groups = try world.alice("group", "ls", "--json").objects()
+        #expect(groups.map { $0[string: "added_by"] } == [nil, "carol", "bob", "bob"])
         try expect(world.alice("block", "bob"))
         let left = try world.alice("group", "leave", "--blocked")
         #expect(left.code == 0 && left.errors.isEmpty)

@@ -93,20 +93,33 @@ final class RememberedErasures: Sendable {
         case entry(Entry)
         /// One that can't be read, and where it begins.
         case damaged(number: Int, offset: UInt64)
+
+        var isDamaged: Bool { if case .damaged = self { true } else { false } }
+    }
+
+    private struct End {
+        /// Where the next line goes.
+        var offset: UInt64 = 0
+        /// Whether an empty line stands before it, or anywhere.
+        var hasMark = false
     }
 
     /// Calls `take` with each line that was confirmed by an empty one.
     ///
-    /// Lines behind the last empty one say nothing: a crash or a full disk came between, and what they name was not erased.
-    ///
-    /// - Returns: where the next line goes.
+    /// Lines behind the last empty one say nothing: a crash or a full disk came between, and what they name was not erased. In a
+    /// file without an empty line, which an earlier version made, that is so only for the last lines, if they can't be read.
     @discardableResult
-    private func scan(_ take: (Line) throws -> Void) throws -> UInt64 {
-        var end: UInt64 = 0
+    private func scan(_ take: (Line) throws -> Void) throws -> End {
+        var end = End()
         guard try disk.information(path) != nil else { return end }
         let file = try disk.open(path, .read)
         var (line, number, position, start) = ([UInt8](), 0, UInt64(0), UInt64(0))
-        var unconfirmed: [Line] = []
+        var unconfirmed: [(line: Line, end: UInt64)] = []
+        func confirm(_ count: Int, upTo offset: UInt64) throws {
+            for confirmed in unconfirmed.prefix(count) { try take(confirmed.line) }
+            unconfirmed.removeFirst(count)
+            end.offset = offset
+        }
         while case let piece = try file.read(count: RememberedErasures.pieceBytes, at: position), !piece.isEmpty {
             var rest = piece[...]
             while !rest.isEmpty {
@@ -118,19 +131,21 @@ final class RememberedErasures: Sendable {
                 position += 1
                 number += 1
                 if let entry = Entry(line) {
-                    unconfirmed.append(.entry(entry))
+                    unconfirmed.append((.entry(entry), position))
                 } else if !line.isEmpty {
-                    unconfirmed.append(.damaged(number: number, offset: start))
+                    unconfirmed.append((.damaged(number: number, offset: start), position))
                 }
+                end.hasMark = end.hasMark || line.isEmpty
                 // No write has more lines.
                 if line.isEmpty || unconfirmed.count > RememberedErasures.partCount {
-                    for confirmed in unconfirmed { try take(confirmed) }
-                    unconfirmed = []
-                    end = position
+                    try confirm(unconfirmed.count, upTo: position)
                 }
                 line.removeAll(keepingCapacity: true)
                 start = position
             }
+        }
+        if !end.hasMark, let last = unconfirmed.lastIndex(where: { !$0.line.isDamaged }) {
+            try confirm(last + 1, upTo: unconfirmed[last].end)
         }
         return end
     }
@@ -159,7 +174,7 @@ final class RememberedErasures: Sendable {
     }
 
     /// Leaves out the lines that can't be read.
-    func keepReadable() throws { try disk.replaceContents(of: path, with: entries().flatMap(\.line) + [0x0A]) }
+    func keepReadable() throws { try disk.replaceContents(of: path, with: [0x0A] + entries().flatMap(\.line) + [0x0A]) }
 
     func accounts() throws -> [Account] {
         var accounts: [Account] = []
@@ -191,22 +206,28 @@ final class RememberedErasures: Sendable {
         guard let end = lastEnd.withLock({ $0 }), try disk.information(path)?.size == end else {
             return try add(entries)
         }
-        try write(entries, at: end)
+        try write(entries, at: End(offset: end, hasMark: true))
     }
 
-    private func write(_ entries: [Entry], at end: UInt64) throws(DiskError) {
+    private func write(_ entries: [Entry], at end: End) throws(DiskError) {
         guard !entries.isEmpty else { return }
         lastEnd.withLock { $0 = nil }
         let isNew = try disk.information(path) == nil
         let file = try disk.open(path, isNew ? .create : .readWrite)
         // The new mark would also confirm lines that a crash has cut short.
-        if try file.size() > end { try file.truncate(to: end) }
+        if try file.size() > end.offset { try file.truncate(to: end.offset) }
+        var start = end.offset
+        if !end.hasMark {
+            try file.write([0x0A], at: start)
+            try file.sync()
+            start += 1
+        }
         let lines = entries.flatMap(\.line)
-        try file.write(lines, at: end)
+        try file.write(lines, at: start)
         try file.sync()
-        try file.write([0x0A], at: end + UInt64(lines.count))
+        try file.write([0x0A], at: start + UInt64(lines.count))
         try file.sync()
         if isNew { try disk.syncDirectory(Path.directory(of: path)) }
-        lastEnd.withLock { $0 = end + UInt64(lines.count) + 1 }
+        lastEnd.withLock { $0 = start + UInt64(lines.count) + 1 }
     }
 }
