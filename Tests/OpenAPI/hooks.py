@@ -3,6 +3,8 @@
 import json
 import os
 
+import uuid
+
 import requests
 import schemathesis
 
@@ -27,7 +29,8 @@ def current_maker(base):
     a new account: the generated wrong passwords have used up the attempts of the old one."""
     global maker
     if requests.get(base + "/v1/whoami", headers={"Authorization": "Bearer " + maker}, timeout=20).status_code == 401:
-        name = f"maker-{len(PROTECTED_ACCOUNTS)}"
+        # Each phase is a process of its own, and a name is never given twice.
+        name = f"maker-{uuid.uuid4().hex[:12]}"
         account = {"name": name, "password": f"a password of {name}"}
         answer = requests.post(base + "/v1/register", json=account, timeout=20)
         answer.raise_for_status()
