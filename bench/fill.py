@@ -1,8 +1,8 @@
-"""Puts rows into a store's database, with its checksums of pages: the server would hash 100,000 passwords for them.
+"""Puts rows into a store's database: the server would hash 100,000 passwords for them.
 
     fill.py STORE.DB ACCOUNTS TOKENS TEAMS CREWS    accounts, sessions of some, groups of alice's, groups of others
 """
-import hashlib, os, sqlite3, struct, sys
+import hashlib, os, sqlite3, sys
 path, (accounts, tokens, teams, crews) = sys.argv[1], map(int, sys.argv[2:])
 db = sqlite3.connect(path)
 (alice,) = db.execute("SELECT number FROM account WHERE name='alice'").fetchone()
@@ -20,17 +20,3 @@ for n in range(teams): group(2 * n, alice, f"team{n:06}")
 for n in range(crews): group(2 * n + 1, 1002, f"crew{n:06}")
 db.commit()
 db.close()
-table = []
-for value in range(256):
-    for _ in range(8): value = value >> 1 ^ (0x82f63b78 if value & 1 else 0)
-    table.append(value)
-with open(path, "r+b") as file:
-    data = bytearray(file.read())
-    size = int.from_bytes(data[16:18], "big")
-    for page in range(len(data) // size):
-        crc = 0xffffffff
-        for byte in bytes(data[page * size:page * size + size - 4]) + struct.pack("<Q", page):
-            crc = table[(crc ^ byte) & 255] ^ crc >> 8
-        data[page * size + size - 4:page * size + size] = struct.pack("<I", crc ^ 0xffffffff)
-    file.seek(0)
-    file.write(data)
