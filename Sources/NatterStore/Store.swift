@@ -277,7 +277,7 @@ public final class Store: Sendable {
 
     /// Calls back after the sealer, and then the writer, have done what was ripe or asked for.
     package func settle(_ completion: @escaping @Sendable (StoreError?) -> Void) {
-        sealer.requestWhole(nil, of: self) { [self] _ in record({ _ in .nothing }, completion) }
+        sealer.requestWhole(nil, of: self) { [self] _ in record(room: .kept, { _ in .nothing }, completion) }
     }
 
     func announce(_ news: News) { self.news.withLock { $0 }.receive?(news) }
