@@ -72,9 +72,10 @@ build: packages compiler
 	@scripts/build/make-manual $(programs) .build/man
 
 phrases: packages
-	scripts/build/extract-phrases
+	@mkdir -p .build
+	scripts/build/extract-phrases >.build/natter.pot
 	for catalogue in po/*.po; do \
-	    msgmerge --quiet --update --backup=none --no-wrap --no-location --no-fuzzy-matching $$catalogue po/natter.pot; done
+	    msgmerge --quiet --update --backup=none --no-wrap --no-location --no-fuzzy-matching $$catalogue .build/natter.pot; done
 
 demo: build
 	@scripts/demo $(programs)
