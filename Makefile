@@ -64,10 +64,16 @@ compiler:
 
 # Package.swift has how each program is linked. The directory is not that of the tests, so that both can be built at once.
 build_program := swift build -c release --scratch-path .build/programs --static-swift-stdlib --disable-local-rpath --product
+# scripts/build/record-order says what the order is for. It is recorded once, because it changes little.
+order := .build/natter.order
+ordered := $(if $(SHARED),,-Xlinker --symbol-ordering-file=$(CURDIR)/$(order) -Xlinker --no-warn-symbol-ordering)
 build: packages compiler
 	$(build_program) natterd
-	$(build_program) natter
 	@rm -rf $(programs) && ln -s programs/release $(programs)
+ifneq ($(ordered),)
+	@[ -s $(order) ] || { $(build_program) natter && scripts/build/record-order $(order); } || : >$(order)
+endif
+	$(build_program) natter $(ordered)
 	@scripts/build/compile-catalogues $(programs)/../share/locale
 	@scripts/build/make-manual $(programs) .build/man
 

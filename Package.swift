@@ -29,8 +29,8 @@ func linker(_ words: String...) -> [String] { words.flatMap { ["-Xlinker", $0] }
 /// Whether the environment says so.
 func isSet(_ variable: String) -> Bool { Context.environment[variable]?.isEmpty == false }
 
-/// natter needs no shared library, so it starts in a millisecond. Half of a short command is page faults, so what commands use
-/// stands side by side, as bench/record-order has found it, and the kernel can map the program in pages of 2 MiB.
+/// natter needs no shared library, so it starts in a millisecond. Half of a short command is page faults, so the kernel can map
+/// the program in pages of 2 MiB, and 'make build' lets the linker put side by side what commands use.
 ///
 /// With `SHARED=1` packagers link it to shared libraries. With `PIE=1` it loads at a random address, as our own packages have
 /// it. That costs a command 0.7 ms, so what you build for yourself does not. Only lld can link it so, and only without an rpath,
@@ -39,7 +39,6 @@ let clientLink: [String] =
     testing != nil || isSet("SHARED")
     ? []
     : ["-static-executable", "-use-ld=lld"]
-        + linker("--symbol-ordering-file=\(Context.packageDirectory)/bench/natter.order", "--no-warn-symbol-ordering")
         + linker("-z", "max-page-size=0x200000", "-z", "separate-loadable-segments")
         + (isSet("PIE")
             ? ["-Xclang-linker", "-static-pie"] + linker("--pack-dyn-relocs=relr", "-z", "now") : [])
