@@ -15,31 +15,37 @@ public struct OptionSpec: Sendable, Equatable {
     private var names: WordKind.Names?
     /// One line for help: lower case, no full stop.
     public let help: Phrase
+    /// Sentences for the manual, which follow `help` there: what is more than `help` says. `ManualPage` tells the markup.
+    public let long: String
 
     /// An option without a value.
-    public static func flag(_ name: String, short: Character? = nil, _ help: Phrase) -> OptionSpec {
-        OptionSpec(name: name, short: short, valueName: nil, choices: [], isRepeatable: false, help: help)
+    public static func flag(_ name: String, short: Character? = nil, _ help: Phrase, long: String = "") -> OptionSpec {
+        OptionSpec(name: name, short: short, valueName: nil, choices: [], isRepeatable: false, help: help, long: long)
     }
 
     /// An option with a value. If it is given several times, the last value counts.
     /// `Arguments.values` has all of them.
     public static func option(
         _ name: String, short: Character? = nil, value placeholder: String, isRepeatable: Bool = false,
-        names: WordKind.Names? = nil, _ help: Phrase
+        names: WordKind.Names? = nil, _ help: Phrase, long: String = ""
     ) -> OptionSpec {
         OptionSpec(
             name: name, short: short, valueName: placeholder, choices: [], isRepeatable: isRepeatable, names: names,
-            help: help)
+            help: help, long: long)
     }
 
     /// An option whose value is one of a few words.
-    public static func option(_ name: String, oneOf choices: [String], _ help: Phrase) -> OptionSpec {
-        OptionSpec(name: name, short: nil, valueName: "", choices: choices, isRepeatable: false, help: help)
+    public static func option(
+        _ name: String, oneOf choices: [String], _ help: Phrase, long: String = ""
+    ) -> OptionSpec {
+        OptionSpec(
+            name: name, short: nil, valueName: "", choices: choices, isRepeatable: false, help: help, long: long)
     }
 
     /// Every program has these two, without a row in its table.
     public static let help = OptionSpec.flag("help", short: "h", "print help, for a command if you name one, and exit")
-    public static let version = OptionSpec.flag("version", short: "V", "print the version and exit")
+    public static let version = OptionSpec.flag(
+        "version", short: "V", "print the version and exit", long: "The libraries inside have a line each.")
 
     public var takesValue: Bool { valueName != nil }
 

@@ -6,7 +6,10 @@ public import NatterModel
 /// what it says.
 public enum Question {
     /// Both programs have it.
-    public static let option = OptionSpec.flag("yes", "ask no questions before what cannot be undone")
+    public static let option = OptionSpec.flag(
+        "yes", "ask no questions before what cannot be undone",
+        long: "On a terminal, a command asks first, and anything but 'yes' or 'y' ends it with status 1: nothing is "
+            + "done. Without a terminal it asks nothing.")
 
     private static let longestAnswer = 100
 

@@ -123,7 +123,9 @@ enum LogoutCommand {
         "logout", "log out", group: NatterProgram.Group.account,
         options: [
             .flag("all", "end every session of the account, on all machines, and tokens with the scope 'all'"),
-            .flag("forget", "delete the replica too, and those of limited tokens"),
+            .flag(
+                "forget", "delete the replica too, and those of limited tokens",
+                long: "If you have logged out already, log in again first."),
         ],
         description: [
             "End the session here and on the server. If the server cannot be reached, natter still forgets the token "

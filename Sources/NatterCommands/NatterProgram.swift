@@ -29,18 +29,50 @@ public enum NatterProgram {
     static var globalOptions: [OptionSpec] {
         [
             .option("home", value: "DIR", "the directory of profiles and replicas"),
-            .option("server", value: "URL", "the server's address, such as http://127.0.0.1:7117"),
-            .option("profile", value: "NAME", names: .profiles, "which of several accounts to use"),
-            .option("token-file", value: "F", "use the token in F instead of the profile's"),
-            .option("ca-file", value: "F", "trust only the certificate authorities in F, in PEM"),
-            .flag("insecure", "allow passwords and tokens over plain HTTP to another host"),
-            .flag("offline", "do not connect; use only the replica"),
-            .option("timeout", value: "S", "seconds to wait for the server (default 30)"),
-            .option("lang", value: "LANG", "the language, en or ru (default: from the environment)"),
+            .option(
+                "server", value: "URL", "the server's address, such as http://127.0.0.1:7117",
+                long:
+                    "Without it, natter uses the profile's address, which 'register' and 'login' remember, the setting of "
+                    + "natter-config(1), or else http://127.0.0.1:7117. Over https, natter speaks TLS 1.2 and 1.3 with "
+                    + "forward secrecy and authenticated encryption. It sends the profile's token to another address than "
+                    + "that of the login only if the server there has the same store."),
+            .option(
+                "profile", value: "NAME", names: .profiles, "which of several accounts to use",
+                long: "The default is 'default'."),
+            .option(
+                "token-file", value: "F", "use the token in F instead of the profile's",
+                long:
+                    "natter remembers the store that the token belongs to and its server. If the profile is of the same "
+                    + "store, or not logged in, the profile's server and its 'ca-file' count. At another address, the token "
+                    + "goes only to a server of that store."),
+            .option(
+                "ca-file", value: "F", "trust only the certificate authorities in F, in PEM",
+                long: "Without it, the profile's 'ca-file' counts, and then that of natter-config(1)."),
+            .flag(
+                "insecure", "allow passwords and tokens over plain HTTP to another host",
+                long: "Without it, natter refuses with status 77."),
+            .flag(
+                "offline", "do not connect; use only the replica",
+                long: "A command that needs the server exits with status 69."),
+            .option(
+                "timeout", value: "S", "seconds to wait for the server (default 30)",
+                long: "It takes 0.1 to 86,400, and natter-config(1) can set another default. It limits each wait for "
+                    + "progress, not a whole command: a slow exchange may take ten times as long, and a second more for each "
+                    + "KiB."),
+            .option(
+                "lang", value: "LANG", "the language, en or ru (default: from the environment)",
+                long: "See LANGUAGE below."),
             Question.option,
-            .flag("json", "print one JSON object per line"),
-            .option("color", oneOf: ColorChoice.allCases.map(\.rawValue), "when to print colours"),
-            .flag("quiet", short: "q", "print no notes, only results and errors"),
+            .flag("json", "print one JSON object per line", long: "Errors are objects, too; see natter-formats(5)."),
+            .option(
+                "color", oneOf: ColorChoice.allCases.map(\.rawValue), "when to print colours",
+                long:
+                    "'auto' means on a terminal, unless NO_COLOR is set or TERM is unset or 'dumb'. The default is the "
+                    + "setting 'color' of the profile, see natter-profile(1), then that of natter-config(1), or else 'auto'."
+            ),
+            .flag(
+                "quiet", short: "q", "print no notes, only results and errors",
+                long: "It still says which messages of a history are missing."),
             .flag("verbose", "report each request on standard error"),
         ]
     }

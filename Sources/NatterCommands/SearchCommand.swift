@@ -15,12 +15,17 @@ enum SearchCommand {
             .option("number", short: "n", value: "N", "print at most N messages"),
             .option(
                 "context", short: "C", value: "N",
-                "also print N messages before and after each hit; what touches is printed as one"),
+                "also print N messages before and after each hit; what touches is printed as one",
+                long: "A line '--' stands between the groups."),
             .option("from", value: "USER", "find only messages of USER; 'me' is yourself"),
-            .option("since", value: "TIME", "find only messages from TIME on"),
+            .option("since", value: "TIME", "find only messages from TIME on", long: "See TIMES in natter(1)."),
             .option("until", value: "TIME", "find only messages before TIME"),
             .option("regex", value: "RE", "find messages that match a regular expression, instead of QUERY"),
-            .option("substring", value: "S", "find messages that contain this string, instead of QUERY"),
+            .option(
+                "substring", value: "S", "find messages that contain this string, instead of QUERY",
+                long:
+                    "Case and accents of Latin letters are ignored. All else must be the same, even blanks and punctuation."
+            ),
         ],
         operands: [.optional("QUERY", isRepeating: true, "words, \"a phrase\", pre* and -word")],
         description: [

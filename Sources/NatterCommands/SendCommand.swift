@@ -61,12 +61,31 @@ enum SendCommand {
 
     private static var options: [OptionSpec] {
         [
-            .flag("editor", short: "e", "write the text in $VISUAL or $EDITOR; TEXT is its beginning"),
-            .option("re", value: "SEQ", "reply to the message with this number"),
-            .option("id", value: "KEY", "the message's id; repeating an id sends nothing twice"),
-            .flag("lines", "send each line of standard input as a message"),
+            .flag(
+                "editor", short: "e", "write the text in $VISUAL or $EDITOR; TEXT is its beginning",
+                long:
+                    "Without these variables, the editor is vi(1). It needs a terminal. An empty text is not sent, and a "
+                    + "text that could not be sent stays in its file."),
+            .option(
+                "re", value: "SEQ", "reply to the message with this number",
+                long: "'natter log --numbers' prints the numbers."),
+            .option(
+                "id", value: "KEY", "the message's id; repeating an id sends nothing twice",
+                long:
+                    "The server keeps one message for each KEY of a user, 1 to 64 printable ASCII characters, for at least "
+                    + "30 days. The same key with other content is refused with status 65. With --lines and --ndjson, KEY has "
+                    + "at most 52 characters."),
+            .flag(
+                "lines", "send each line of standard input as a message",
+                long:
+                    "Lines of spaces and tabs are blank, too. A carriage return before the newline is dropped, and so is a "
+                    + "byte order mark at the beginning."),
             .flag("ndjson", "send the message of each JSON line of standard input"),
-            .flag("queue", "if the server cannot be reached, keep the message and send it later"),
+            .flag(
+                "queue", "if the server cannot be reached, keep the message and send it later",
+                long:
+                    "natter also keeps it if the certificate is not verified or something else answers in the server's "
+                    + "place."),
         ]
     }
 

@@ -7,7 +7,13 @@ internal import NatterModel
 enum StatusCommand {
     static let spec = CommandSpec(
         "status", "show unread and unsent messages", group: NatterProgram.Group.account,
-        options: [.flag("short", "print a short line for a prompt, or nothing if nothing waits")],
+        options: [
+            .flag(
+                "short", "print a short line for a prompt, or nothing if nothing waits",
+                long:
+                    "The '@' is about the newest 1,000 messages of each conversation. It prints nothing if you are not "
+                    + "logged in.")
+        ],
         description: [
             "Print your account, the server, the age of the last sync, the number of unread messages and what waits in "
                 + "the outbox. It does not contact the server: everything is as of the last sync.",

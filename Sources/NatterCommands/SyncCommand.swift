@@ -10,8 +10,15 @@ enum SyncCommand {
     static let spec = CommandSpec(
         "sync", "fetch what is new", group: NatterProgram.Group.reading,
         options: [
-            .option("wait", value: "S", "if there is nothing new, wait for it up to S seconds"),
-            .option("since", value: "TIME", "let a new replica begin at TIME: older messages stay on the server"),
+            .option(
+                "wait", value: "S", "if there is nothing new, wait for it up to S seconds",
+                long: "It takes 0 to 86,400."),
+            .option(
+                "since", value: "TIME", "let a new replica begin at TIME: older messages stay on the server",
+                long:
+                    "See TIMES in natter(1). The replica keeps this beginning: natter-status(1) prints it, natter-log(1) "
+                    + "and natter-search(1) name what they lack on standard error, and 'natter log -n' asks the server if the "
+                    + "replica has too few messages."),
             .flag("exit-code", "exit with status 1 if there was nothing new"),
         ],
         operands: [.optional("CONV", isRepeating: true, "report and wait for these conversations only")],

@@ -19,10 +19,18 @@ public enum DaemonProgram {
         },
         instead: instead(of:), hasOnePage: true,
         options: [
-            .option("data", value: "DIR", "the data directory (NATTERD_DATA; else below the XDG data directory)"),
+            .option(
+                "data", value: "DIR", "the data directory (NATTERD_DATA; else below the XDG data directory)",
+                long:
+                    "'serve', 'import', 'restore', 'user add', 'copy --to' and 'tls-self-signed' make it, with mode 0700. "
+                    + "Other commands end with status 66 if it holds no store. Without the option and a store below the XDG "
+                    + "data directory, root uses /var/lib/natterd if that holds one."),
             .option(
                 "store", value: "URI",
-                "keep the store in this PostgreSQL database, which several servers may share (NATTERD_STORE)"),
+                "keep the store in this PostgreSQL database, which several servers may share (NATTERD_STORE)",
+                long:
+                    "An example is postgresql://db.example.org/natter; it holds no password. The data directory is then a "
+                    + "cache of this server. See natter-postgresql(7)."),
             Question.option,
         ],
         commands: [

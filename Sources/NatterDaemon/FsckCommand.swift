@@ -8,7 +8,9 @@ extension CommandSpec {
         "fsck", "check all data, down to each byte", group: "Maintenance",
         options: [
             .flag("repair", "repair what can be repaired, and record what is lost"),
-            .flag("json", "print each damage as a JSON object"),
+            .flag(
+                "json", "print each damage as a JSON object",
+                long: "It has 'file', 'offset', 'conversation', 'from', 'to' and 'problem'."),
         ],
         description: [
             "Read everything: the database; headers, checksums and messages of all log files; the hash chain. Check "
@@ -26,7 +28,11 @@ extension CommandSpec {
 
     static let reindex = CommandSpec(
         "reindex", "rebuild the index from the logs", group: "Maintenance",
-        options: [.flag("json", "print what was done as one JSON object")],
+        options: [
+            .flag(
+                "json", "print what was done as one JSON object",
+                long: "It has 'conversations', 'messages', 'files' and 'lost' (messages).")
+        ],
         description: [
             "Read all log files and rebuild what the database knows of them. As far as the database can be read, "
                 + "accounts, memberships, read marks and messages that are in no log yet stay as they are. The rest, or "

@@ -8,8 +8,10 @@ extension CommandSpec {
     static let selfSigned = CommandSpec(
         "tls-self-signed", "make a TLS certificate to give to clients yourself", group: "Service",
         options: [
-            .option("days", value: "DAYS", "how long it is valid, 3650 by default"),
-            .flag("json", "print what was made as a JSON object"),
+            .option("days", value: "DAYS", "how long it is valid, 3650 by default", long: "It takes 1 to 36,500."),
+            .flag(
+                "json", "print what was made as a JSON object",
+                long: "It has 'certificate', 'key', 'names', 'expires' and 'fingerprint'."),
         ],
         operands: [
             .optional(
@@ -19,7 +21,7 @@ extension CommandSpec {
         description: [
             "Make a private key and a self-signed certificate, 'tls-key.pem' and 'tls-cert.pem' in the data directory. "
                 + "Print how to serve with them and what to give to clients. It overwrites nothing.",
-            "Clients that get the certificate with --ca-file trust this server, and no other server.",
+            "Clients that get the certificate with 'natter --ca-file' trust this server, and no other server.",
         ],
         examples: [
             Example("natterd tls-self-signed", "for all names and addresses of this machine"),

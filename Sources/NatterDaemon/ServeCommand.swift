@@ -10,48 +10,104 @@ extension CommandSpec {
         "serve", "keep conversations and serve them over HTTP", group: "Service",
         options: [
             .option(
-                "listen", value: "ADDR:PORT", "where to listen, 127.0.0.1:7117 by default; port 0 takes a free one"),
+                "listen", value: "ADDR:PORT", "where to listen, 127.0.0.1:7117 by default; port 0 takes a free one",
+                long: "Write an IPv6 address in brackets. ADDR may be 'localhost', as in 'localhost:0'."),
             .option(
                 "registration", oneOf: ChatServer.Registration.allCases.map(\.rawValue),
-                "who may create an account, open by default; 'invite' needs a code from an admin"),
+                "who may create an account, open by default; 'invite' needs a code from an admin",
+                long:
+                    "With 'closed', only 'natterd user add' and admins create accounts. A code of 'natter admin invite' is "
+                    + "valid for one account."),
             .option(
-                "tls-cert", value: "F", "serve TLS with this certificate and its chain, as PEM"),
-            .option("tls-key", value: "F", "the certificate's private key as PEM; only its owner may read it"),
+                "tls-cert", value: "F", "serve TLS with this certificate and its chain, as PEM",
+                long: "The server's certificate comes first. natterd speaks TLS 1.2 and 1.3."),
+            .option(
+                "tls-key", value: "F", "the certificate's private key as PEM; only its owner may read it",
+                long:
+                    "It has no passphrase, and the groups root and ssl-cert may read it, too. In DIR/natterd.conf a path "
+                    + "that does not begin with '/' is relative to DIR."),
             .option(
                 "behind-proxy", value: "ADDR[,ADDR]",
-                "trust X-Forwarded-For from these proxies, which serve TLS to the network, and let nobody else connect"),
+                "trust X-Forwarded-For from these proxies, which serve TLS to the network, and let nobody else connect",
+                long:
+                    "The client is the rightmost address in that header that is not one of these. Limits, last visits and "
+                    + "the log use it. Without the header, or if it has something that is not an address, the client is the "
+                    + "proxy itself. The proxy must append to the header instead of passing on what it received. Processes on "
+                    + "this machine may connect, too, and their header is ignored.\n\nConnections that the proxy keeps for "
+                    + "later should end before natterd ends them, after 28 seconds without a request. For browsers, the proxy "
+                    + "must map the root of a host name to natterd: the page does not work below a path such as "
+                    + "https://example.org/chat/, but the client does. If the proxy passes on the name by which it was "
+                    + "called, name it with --host, too."),
             .option(
                 "host", value: "NAME,…",
-                "names by which clients may call the server, besides those of its certificate and localhost"),
-            .flag("no-web", "no page for browsers at /"),
+                "names by which clients may call the server, besides those of its certificate and localhost",
+                long:
+                    "Every IP address is allowed, too. A request for any other name is 421 'misdirected', so that a web "
+                    + "page of another site cannot reach a server on this machine through a browser. '*' as the first label "
+                    + "of a name with at least two others stands for any label."),
+            .flag(
+                "no-web", "no page for browsers at /",
+                long:
+                    "Otherwise a browser gets a page that reads and writes messages and, for admins, administrates the "
+                    + "server; see natter-http(7)."),
             .option(
-                "session-idle", value: "90d|never", "end sessions that are unused for so long, 90 days by default"),
+                "session-idle", value: "90d|never", "end sessions that are unused for so long, 90 days by default",
+                long: "It takes '1d' to '36500d'. Tokens for programs stay."),
             .option(
                 "erase-deleted", value: "30d|0|never",
-                "erase messages so long after they are deleted, and texts so long after an edit, 30 days by default"),
-            .option("max-tokens", value: "N", "tokens for programs that an account may have, 100 by default"),
+                "erase messages so long after they are deleted, and texts so long after an edit, 30 days by default",
+                long:
+                    "The server looks for them every hour; with '0' every minute, without a delay. An edit that was erased "
+                    + "itself replaces nothing."),
+            .option(
+                "max-tokens", value: "N", "tokens for programs that an account may have, 100 by default",
+                long:
+                    "This limit and the next five are 1 to 1,000,000,000. Beyond one the answer is 429 'slow_down', or 403 "
+                    + "'quota' for adding a user to one group too many."),
             .option(
                 "max-sessions", value: "N",
                 "sessions that an account may have, 100 by default; a further one ends the oldest unused"),
-            .option("max-groups", value: "N", "groups that an account may create, 1,000 by default"),
+            .option(
+                "max-groups", value: "N", "groups that an account may create, 1,000 by default",
+                long: "A deleted one does not count."),
             .option(
                 "max-groups-by-others", value: "N",
-                "groups that others may add an account to, as long as it does not use them, 2,000 by default"),
+                "groups that others may add an account to, as long as it does not use them, 2,000 by default",
+                long: "An account uses a group in which it has read or written."),
             .option(
                 "max-groups-by-one", value: "N",
                 "the same for each account that adds it, 200 by default"),
             .option(
                 "max-members-per-day", value: "N",
-                "users that an account may add to groups in a day, 10,000 by default"),
-            .option("messages-per-minute", value: "N", "messages that an account may send in a minute"),
-            .option("bytes-per-day", value: "N", "bytes of text that an account may send in a day"),
+                "users that an account may add to groups in a day, 10,000 by default",
+                long: "A new group counts as one."),
+            .option(
+                "messages-per-minute", value: "N", "messages that an account may send in a minute",
+                long:
+                    "There is no limit unless you set one, 1 to 1,000,000,000, and so with the next two. Beyond it the "
+                    + "answer is 429 with 'Retry-After', and a restart begins to count anew. A change of a group's name or "
+                    + "rights counts as a message.\n\nOn a server where everyone may register, 60 messages a minute, "
+                    + "10000000 bytes a day and 50 requests a second leave room for people and their programs. 'natterd "
+                    + "status' shows all limits and how often each refused something."),
+            .option(
+                "bytes-per-day", value: "N", "bytes of text that an account may send in a day",
+                long: "It takes 65,536, so that the longest text fits, to 1,000,000,000,000,000."),
             .option("requests-per-second", value: "N", "requests that an account may make in a second"),
             .option(
                 "retain", value: "365d|forever",
-                "how long messages are kept at most, for ever by default; older ones go for good"),
-            .option("id-retention", value: "DAYS", "how many days message ids are remembered, 30 by default"),
-            .option("log-level", oneOf: Event.Level.allCases.map(\.name), "what to log, info by default"),
-            .option("log-format", oneOf: EventLog.Format.allCases.map(\.rawValue), "how to log, text by default"),
+                "how long messages are kept at most, for ever by default; older ones go for good",
+                long: "It takes '1d' to '36500d'; see 'retain' above."),
+            .option(
+                "id-retention", value: "DAYS", "how many days message ids are remembered, 30 by default",
+                long: "It takes 30 to 3,650."),
+            .option(
+                "log-level", oneOf: Event.Level.allCases.map(\.name), "what to log, info by default",
+                long: "'debug' logs each request. 'natter admin log' shows no more than this, either."),
+            .option(
+                "log-format", oneOf: EventLog.Format.allCases.map(\.rawValue), "how to log, text by default",
+                long:
+                    "A line of text or a JSON object for each event. Under systemd each line has its priority, so that "
+                    + "'journalctl -p warning -u natterd' finds what needs a look."),
         ],
         description: [
             "natterd prints 'natterd: listening on http://127.0.0.1:7117' when it is ready, and logs to standard error, one "

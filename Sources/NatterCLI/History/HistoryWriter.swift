@@ -10,7 +10,10 @@ public enum HistoryFormat: String, CaseIterable, Sendable, Codable {
     case html
 
     public static let option = OptionSpec.option(
-        "format", oneOf: allCases.map(\.rawValue), "JSON lines (the default), mail, or one page to read in a browser")
+        "format", oneOf: allCases.map(\.rawValue), "JSON lines (the default), mail, or one page to read in a browser",
+        long: "'mbox' is for mail programs: the subject is the beginning of the text, and an answer refers to the "
+            + "message that it answers. 'html' needs no other file; each message can be linked to by its seq, as in "
+            + "'ops.html#12', and times are UTC.")
 
     /// The format that the arguments ask for. The parser has refused all other words.
     public init(_ arguments: Arguments) {

@@ -41,33 +41,80 @@ enum LogCommand {
 
     private static var options: [OptionSpec] {
         [
-            .option("number", short: "n", value: "N", "print at most N messages"),
-            .flag("follow", short: "f", "keep printing new messages as they arrive"),
-            .option("since", value: "TIME", "print only messages from TIME on"),
+            .option(
+                "number", short: "n", value: "N", "print at most N messages",
+                long:
+                    "0 means none. With --since and --unread it is unlimited by default, too; --unread takes the oldest."
+            ),
+            .flag(
+                "follow", short: "f", "keep printing new messages as they arrive",
+                long:
+                    "A group that is renamed is followed further, with a note on standard error. If you are removed from a "
+                    + "group, a note says so, and nothing more comes unless you are added again. With -n and one of "
+                    + "--cursor-file and --after, it ends with status 0 after N messages, because these count from the "
+                    + "oldest."),
+            .option("since", value: "TIME", "print only messages from TIME on", long: "See TIMES in natter(1)."),
             .option("until", value: "TIME", "print only messages before TIME"),
             .option("from", value: "USER", "print only messages of USER; 'me' is yourself"),
             .option("after", value: "SEQ", "print only messages after this number"),
             .option("before", value: "SEQ", "print only messages before this number"),
-            .option("around", value: "SEQ", "print the messages around this number"),
+            .option(
+                "around", value: "SEQ", "print the messages around this number",
+                long: "They are 20, unless you give -n."),
             .flag("unread", "print only unread messages of others"),
-            .flag("mark", "mark what was printed as read"),
-            .flag("reverse", "print the newest first"),
-            .flag("all", "print every conversation, by time"),
-            .option("cursor-file", value: "F", "print only messages after the position in F, then update F"),
+            .flag(
+                "mark", "mark what was printed as read",
+                long:
+                    "This includes what a filter or -n left out, because the server keeps one number for each conversation, "
+                    + "and edits and deletions that follow directly. The mark stays before the first unread message that "
+                    + "could not be printed, because it is damaged or not in the replica. Without --mark, 'log' marks "
+                    + "nothing."),
+            .flag(
+                "reverse", "print the newest first", long: "It cannot be combined with --all, --unread and -n together."
+            ),
+            .flag(
+                "all", "print every conversation, by time",
+                long:
+                    "The conversation stands before the name. Messages of one conversation stay in their order, even where "
+                    + "imported ones are older than those before them."),
+            .option(
+                "cursor-file", value: "F", "print only messages after the position in F, then update F",
+                long:
+                    "F is replaced atomically after the output was written, even if that is empty; with -f, after each "
+                    + "piece of output. The new content is first in a hidden file beside it, '.F.' and a number. If the "
+                    + "command is killed, that may stay; a later command removes it.\n\nMessages that a filter leaves out "
+                    + "count as seen. With --until, the position stays before the first message that is too new. With --all, "
+                    + "F holds a position for every conversation; see natter-formats(5). Every one counts, even a group that "
+                    + "you have left, but not for --unread, because nothing could mark its messages.\n\nIf F holds no "
+                    + "cursor, or one of another conversation or store, the status is 65. If F is not a regular file, or "
+                    + "cannot be read, it is 66. Either way, F stays as it is. Two commands that overlap may print the same "
+                    + "messages, but neither moves a position in F backwards."),
             .flag(
                 "from-first",
                 "if the position in the cursor file is of a message that is not kept any more, begin with the first one"
             ),
             .flag("exit-code", "exit with status 1 if there is nothing to print"),
-            .option("thread", value: "SEQ", "print the message with this number, and all that answers it"),
-            .flag("mentions", "print only messages with '@' and your name"),
-            .option("grep", value: "RE", "print only messages that match a regular expression"),
-            .flag("numbers", "print the number of each message"),
-            .flag("raw", "print every record as it was sent, edits and deletions too"),
+            .option(
+                "thread", value: "SEQ", "print the message with this number, and all that answers it",
+                long:
+                    "It also prints what the message answers, at most 10,000 messages. If there are more, a note names the "
+                    + "command that prints the others."),
+            .flag(
+                "mentions", "print only messages with '@' and your name",
+                long: "The name may be in any case; the end, white space or punctuation follows it."),
+            .option(
+                "grep", value: "RE", "print only messages that match a regular expression",
+                long: "RE is matched with the newest text, as by 'search --regex'."),
+            .flag("numbers", "print the number of each message", long: "It follows the time."),
+            .flag(
+                "raw", "print every record as it was sent, edits and deletions too",
+                long: "Texts are not replaced by newer ones. That of a deleted message is not printed."),
             .option(
                 "format", value: "FORMAT",
                 "%t time, %u Unix ms, %c conversation, %n number, %s sender, %m text, %k kind, %a number of the message "
-                    + "that it is about"),
+                    + "that it is about",
+                long: "FORMAT, such as '%t %s: %m', is printed for each message, with a newline; see natter-formats(5)."
+            ),
         ]
     }
 }

@@ -147,7 +147,11 @@ enum GroupCommand {
 
     private static let leave = CommandSpec(
         "leave", "leave a group",
-        options: [.flag("blocked", "leave all groups that users whom you block have added you to")],
+        options: [
+            .flag(
+                "blocked", "leave all groups that users whom you block have added you to",
+                long: "Nobody whom you block can add you to another one.")
+        ],
         operands: [.optional("GROUP", "the group")],
         description: [
             "Leave a group. Messages that you have synced stay. If you are the last admin, promote another member "

@@ -11,8 +11,8 @@ enum TokenCommand {
         description: [
             "A token lets a program act in your name without logging in, within its scope, until it expires or you "
                 + "revoke it. A send: or read: token outlives your sessions and your password; one with the scope all "
-                + "ends when you change your password or log out with --all. Put it into a file that only the program can "
-                + "read, and pass that with --token-file."
+                + "ends when you change your password or run 'natter logout --all'. Put it into a file that only the "
+                + "program can read, and pass that with --token-file."
         ],
         examples: [
             Example(
@@ -24,8 +24,14 @@ enum TokenCommand {
     private static let create = CommandSpec(
         "create", "create a token",
         options: [
-            .option("label", value: "L", "what it is for, so that you recognize it"),
-            .option("scope", value: "SCOPE", "what it may do: send:CONV, read:CONV or all (the default)"),
+            .option(
+                "label", value: "L", "what it is for, so that you recognize it",
+                long: "It has 1 to 200 bytes; the default is 'unnamed'."),
+            .option(
+                "scope", value: "SCOPE", "what it may do: send:CONV, read:CONV or all (the default)",
+                long:
+                    "A read: token has a replica of its own. Whatever its scope, a token can show its owner and revoke "
+                    + "itself, with natter-whoami(1) and natter-logout(1)."),
             .option("expires", value: "WHEN", "how long it is valid, such as 90d, or until when (default: forever)"),
         ],
         description: [

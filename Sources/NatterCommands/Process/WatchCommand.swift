@@ -15,8 +15,15 @@ enum WatchCommand {
             .option(
                 "name", value: "NAME", names: .watches, "the name of the watch, for several with the same conversations"
             ),
-            .option("tries", value: "N", "how often to run CMD for a message that fails (default 5)"),
-            .flag("failed", "print the messages for which CMD failed, instead of watching"),
+            .option(
+                "tries", value: "N", "how often to run CMD for a message that fails (default 5)",
+                long: "It takes 1 to 1,000,000."),
+            .flag(
+                "failed", "print the messages for which CMD failed, instead of watching",
+                long:
+                    "They are of the watch with this --name or these conversations. With neither, they are of the watch of "
+                    + "all conversations or, if there is none, of every watch. natter prints them as natter-log(1) does."
+            ),
             .option("from", value: "USER", "run it only for messages of USER"),
             .flag("personal", "run it only for messages of personal conversations"),
             .flag("own", "run it for your own messages, too"),

@@ -47,7 +47,11 @@ struct HookObject: Codable, Sendable {
 }
 
 enum HookCommand {
-    private static let json = OptionSpec.flag("json", "print JSON objects")
+    private static let json = OptionSpec.flag(
+        "json", "print JSON objects",
+        long: "A hook has 'id', 'conversation', 'url', 'format', 'events', 'allow_private', 'seq' (the last message "
+            + "that was delivered), 'failures', 'parked' (the reason) and, if it is new, 'secret'. An attempt of "
+            + "'hook log' has 'time', 'seq', 'status' and 'error'.")
     private static let id = OperandSpec.required("ID", "a hook, by its id in 'hook ls'")
 
     static var all: [CommandSpec] {

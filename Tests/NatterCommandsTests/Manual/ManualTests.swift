@@ -39,17 +39,63 @@ struct ManualTests {
         #expect(outcome.code == 0 && outcome.bytes.isEmpty, "\(outcome.output)")
     }
 
-    @Test("prose about an option that the table does not have is refused, and so is prose that leaves one out")
-    func prose() throws {
-        let command = try #require(NatterProgram.spec.commands.first { $0.name == "logout" })
-        for items in ["all", "all\n.It forget\n.It none"] {
-            #expect(throws: CommandFailure.self) {
-                try ManualPage(NatterProgram.spec, command: command, prose: ".Sh OPTIONS\n.It \(items)\n")
-            }
+    @Test(
+        "prose about options, or about a command that the table does not have, is refused",
+        arguments: [
+            ".Sh OPTIONS\n.It all\n", ".Sh EXIT STATUS\n.Sh DESCRIPTION\n",
+            ".Sh COMMANDS\n.Ss user add\n.Ss user none\n",
+        ])
+    func prose(text: String) {
+        #expect(throws: CommandFailure.self) { try ManualPage(DaemonProgram.spec, prose: ".Nd a server\n" + text) }
+    }
+
+    @Test("the table's words become mdoc: options, placeholders, quotations, pages and paragraphs")
+    func words() throws {
+        // When a page has only what the table says
+        let option = OptionSpec.option(
+            "limit", short: "n", value: "N", isRepeatable: true, "at most N",
+            long: "It beats -n (--limit), a 'first word'; see CONV's natter-log(1).\n\n'.x' and a\\b remain -word.")
+        let text = try Self.page(of: option).text
+        // Then each has its macro, and the text's own characters are escaped
+        #expect(
+            text.contains(
+                ".Sh DESCRIPTION\nSend words.\n.Sh OPERANDS\n.Bl -tag -width Ds\n.It Ar CONV\nThe place.\n.El\n"))
+        #expect(
+            text.hasSuffix(
+                """
+                .It Fl n Ar N , Fl -limit Ar N
+                At most
+                .Ar N .
+                You can repeat the option.
+                It beats
+                .Fl n
+                .Fl ( -limit ) ,
+                a
+                .Ql first word ;
+                see
+                .Ar CONV Ns 's
+                .Xr natter-log 1 .
+                .Pp
+                .Ql .x
+                and a\\eb remain -word.
+                .El
+
+                """))
+    }
+
+    @Test("words of the table that name no option of the page, or a quotation without an end, are refused")
+    func badWords() {
+        for long in ["See --none.", "See -x.", "An 'open one."] {
+            #expect(throws: CommandFailure.self) { try Self.page(of: .flag("limit", "no more", long: long)) }
         }
-        #expect(throws: CommandFailure.self) {
-            try ManualPage(DaemonProgram.spec, prose: ".Nd a server\n.Sh COMMANDS\n.It user add\n.It user none\n")
-        }
+    }
+
+    private static func page(of option: OptionSpec) throws -> ManualPage {
+        let command = CommandSpec(
+            "send", "send words", options: [option], operands: [.required("CONV", "the place")],
+            run: { _, _ in .success })
+        let program = ProgramSpec(name: "natter", tagline: "chat", version: "1", commands: [command])
+        return try ManualPage(program, command: command, prose: "")
     }
 
     @Test("natter(1) leads to all pages and has the options that work everywhere")
