@@ -30,14 +30,9 @@ extension CommandSpec {
                 "behind-proxy", value: "ADDR[,ADDR]",
                 "trust X-Forwarded-For from these proxies, which serve TLS to the network, and let nobody else connect",
                 long:
-                    "The client is the rightmost address in that header that is not one of these. Limits, last visits and "
-                    + "the log use it. Without the header, or if it has something that is not an address, the client is the "
-                    + "proxy itself. The proxy must append to the header instead of passing on what it received. Processes on "
-                    + "this machine may connect, too, and their header is ignored.\n\nConnections that the proxy keeps for "
-                    + "later should end before natterd ends them, after 28 seconds without a request. For browsers, the proxy "
-                    + "must map the root of a host name to natterd: the page does not work below a path such as "
-                    + "https://example.org/chat/, but the client does. If the proxy passes on the name by which it was "
-                    + "called, name it with --host, too."),
+                    "The client is the rightmost address in that header that is not one of these, or the proxy itself if "
+                    + "there is none or it is malformed. Limits, last visits and the log use it. Processes on this machine "
+                    + "may connect, too, and their header is ignored."),
             .option(
                 "host", value: "NAME,…",
                 "names by which clients may call the server, besides those of its certificate and localhost",
@@ -84,11 +79,8 @@ extension CommandSpec {
             .option(
                 "messages-per-minute", value: "N", "messages that an account may send in a minute",
                 long:
-                    "There is no limit unless you set one, 1 to 1,000,000,000, and so with the next two. Beyond it the "
-                    + "answer is 429 with 'Retry-After', and a restart begins to count anew. A change of a group's name or "
-                    + "rights counts as a message.\n\nOn a server where everyone may register, 60 messages a minute, "
-                    + "10000000 bytes a day and 50 requests a second leave room for people and their programs. 'natterd "
-                    + "status' shows all limits and how often each refused something."),
+                    "There is no limit unless you set one, 1 to 1,000,000,000, and so with the next two. A change of a "
+                    + "group's name or rights counts as a message. Beyond it the answer is 429 with 'Retry-After'."),
             .option(
                 "bytes-per-day", value: "N", "bytes of text that an account may send in a day",
                 long: "It takes 65,536, so that the longest text fits, to 1,000,000,000,000,000."),

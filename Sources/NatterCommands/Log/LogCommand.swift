@@ -49,9 +49,8 @@ enum LogCommand {
             .flag(
                 "follow", short: "f", "keep printing new messages as they arrive",
                 long:
-                    "A group that is renamed is followed further, with a note on standard error. If you are removed from a "
-                    + "group, a note says so, and nothing more comes unless you are added again. With -n and one of "
-                    + "--cursor-file and --after, it ends with status 0 after N messages, because these count from the "
+                    "A group that is renamed is followed further, and a note says if you are removed from one. With -n and "
+                    + "one of --cursor-file and --after, it ends with status 0 after N messages, because these count from the "
                     + "oldest."),
             .option("since", value: "TIME", "print only messages from TIME on", long: "See TIMES in natter(1)."),
             .option("until", value: "TIME", "print only messages before TIME"),
@@ -81,14 +80,8 @@ enum LogCommand {
                 "cursor-file", value: "F", "print only messages after the position in F, then update F",
                 long:
                     "F is replaced atomically after the output was written, even if that is empty; with -f, after each "
-                    + "piece of output. The new content is first in a hidden file beside it, '.F.' and a number. If the "
-                    + "command is killed, that may stay; a later command removes it.\n\nMessages that a filter leaves out "
-                    + "count as seen. With --until, the position stays before the first message that is too new. With --all, "
-                    + "F holds a position for every conversation; see natter-formats(5). Every one counts, even a group that "
-                    + "you have left, but not for --unread, because nothing could mark its messages.\n\nIf F holds no "
-                    + "cursor, or one of another conversation or store, the status is 65. If F is not a regular file, or "
-                    + "cannot be read, it is 66. Either way, F stays as it is. Two commands that overlap may print the same "
-                    + "messages, but neither moves a position in F backwards."),
+                    + "piece of output. A command that is killed may leave a hidden file beside it, '.F.' and a number; a "
+                    + "later one removes it."),
             .flag(
                 "from-first",
                 "if the position in the cursor file is of a message that is not kept any more, begin with the first one"
