@@ -269,7 +269,7 @@ enum PasswdCommand {
         }
         let old = try input.read(prompt: "Old password")
         let new = try input.read(prompt: "New password", again: "Repeat it")
-        let remaining = try api.changePassword(old: old, new: new)
+        let remaining = try api.perform(API.changePassword, body: PasswordRequest(old: old, new: new)).tokens ?? []
         context.confirm("changed the password and ended all other sessions")
         context.noteRemaining(remaining)
         return .success

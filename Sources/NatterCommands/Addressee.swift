@@ -1,6 +1,7 @@
 internal import NatterCLI
 internal import NatterClient
 internal import NatterModel
+internal import NatterWire
 
 /// Keeps a message from going to everyone because its sender left out `-c`: `natter send @bob the password is …`.
 struct Addressee {
@@ -66,7 +67,7 @@ struct Addressee {
     private func isOnServer(_ name: String) throws -> Bool {
         guard let api else { return try guess(name) }
         do throws(APIError) {
-            _ = try api.conversation(name)
+            _ = try api.perform(API.conversation, name)
             return true
         } catch {
             // There is no such conversation, or the token may not know of it.

@@ -30,7 +30,7 @@ enum MarkCommand {
         let api = try synced.api()
         if let name = context.arguments.operand("CONV") {
             guard let known = try synced.replica()?.conversation(named: name) else {
-                let found = try api.conversation(name)
+                let found = try api.perform(API.conversation, name)
                 let read = try seq.map { try api.markRead(name, id: nil, upTo: $0) } ?? Seq(found.read)
                 try report(found.name, read, context)
                 return .success

@@ -107,7 +107,8 @@ enum SyncCommand {
             {
                 return
             }
-            try Replica.keep(synced.api().users(), at: synced.location, clock: context.console.clock)
+            try Replica.keep(
+                synced.api().everything(API.users, \.name), at: synced.location, clock: context.console.clock)
         }
 
         private func left(until deadline: Int64) -> (seconds: Int, milliseconds: UInt32) {

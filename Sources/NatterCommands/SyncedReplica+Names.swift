@@ -55,7 +55,9 @@ extension SyncedReplica {
         if try replica.users()?.users.contains(where: { NameRule.caseKey($0.name) == key }) == true {
             return "; did you mean '@\(name)'?"
         }
-        if !context.isOffline, (try? NameRule.checkForm(name)) != nil, (try? api().conversation("@" + name)) != nil {
+        if !context.isOffline, (try? NameRule.checkForm(name)) != nil,
+            (try? api().perform(API.conversation, "@" + name)) != nil
+        {
             return "; did you mean '@\(name)'?"
         }
         let names = try [NameRule.general] + replica.conversations().map(\.name).filter { !NameRule.isGeneral($0) }

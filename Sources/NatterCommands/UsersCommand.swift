@@ -44,7 +44,7 @@ enum UsersCommand {
         var reason: Phrase?
         if !context.isOffline {
             do {
-                return (try synced.api().users(), true)
+                return (try synced.api().everything(API.users, \.name), true)
             } catch  where SyncedReplica.isNotReached(error) {
                 guard try synced.unsyncedReplica(needsSync: false)?.usersFetched() != nil else { throw error }
                 reason = SyncedReplica.reason(of: error)

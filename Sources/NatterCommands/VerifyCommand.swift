@@ -99,7 +99,7 @@ private struct ServerHeads {
         guard !conversation.isGone else { return .hidden }
         guard isReached else { return .none }
         do {
-            let answer = try synced.api().conversation(conversation.name)
+            let answer = try synced.api().perform(API.conversation, conversation.name)
             // The name may now belong to another conversation.
             return answer.id == conversation.id.description ? .state(answer) : .hidden
         } catch {

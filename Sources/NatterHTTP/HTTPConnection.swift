@@ -1,6 +1,7 @@
 internal import CEvent
 internal import Glibc
 internal import NatterLanguage
+internal import NatterModel
 internal import NatterSystem
 
 /// One evhttp connection to a numeric address, with TLS if the scheme needs it.

@@ -1,12 +1,4 @@
-internal import NatterModel
-
-public enum HTTPMethod: String, Sendable {
-    case get = "GET"
-    case post = "POST"
-    case put = "PUT"
-    case patch = "PATCH"
-    case delete = "DELETE"
-}
+public import NatterModel
 
 /// One request. `Host`, `User-Agent` and `Content-Length` are added when it is sent.
 public struct HTTPRequest: Sendable {

@@ -31,6 +31,18 @@ public struct ReadAnswer: Codable, Sendable {
     public init(read: UInt64) { self.read = read }
 }
 
+public struct HealthAnswer: Codable, Sendable {
+    public var status: String
+    /// `stopped`, or absent while the index is kept up.
+    public var search: String?
+    /// `low`, or absent while there is ample space.
+    public var space: String?
+
+    public init(status: String, search: String?, space: String?) {
+        (self.status, self.search, self.space) = (status, search, space)
+    }
+}
+
 /// A user in the API.
 public struct UserObject: Codable, Sendable, Equatable {
     public var name: String
@@ -45,16 +57,6 @@ public struct UserObject: Codable, Sendable, Equatable {
 
     public init(name: String, online: Bool, lastSeen: Timestamp?) {
         (self.name, self.online, self.lastSeen) = (name, online, lastSeen?.rfc3339)
-    }
-}
-
-public struct UserList: Codable, Sendable {
-    public var users: [UserObject]
-    public var more: Bool
-    @OrNull public var next: String?
-
-    public init(users: [UserObject], more: Bool, next: String?) {
-        (self.users, self.more, self.next) = (users, more, next)
     }
 }
 
@@ -87,16 +89,6 @@ public struct GroupObject: Codable, Sendable, Equatable {
     }
 }
 
-public struct GroupList: Codable, Sendable {
-    public var groups: [GroupObject]
-    public var more: Bool
-    @OrNull public var next: String?
-
-    public init(groups: [GroupObject], more: Bool, next: String?) {
-        (self.groups, self.more, self.next) = (groups, more, next)
-    }
-}
-
 /// A member of a group.
 public struct MemberObject: Codable, Sendable, Equatable {
     public var name: String
@@ -112,8 +104,4 @@ public struct MemberObject: Codable, Sendable, Equatable {
     public init(name: String, admin: Bool, online: Bool, lastSeen: String?) {
         (self.name, self.admin, self.online, self.lastSeen) = (name, admin, online, lastSeen)
     }
-}
-
-public struct MemberList: Decodable, Sendable {
-    public var users: [MemberObject]
 }

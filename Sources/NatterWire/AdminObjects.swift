@@ -40,11 +40,6 @@ public struct RemainingTokens: Codable, Sendable {
     public init(tokens: [TokenObject]) { self.tokens = tokens }
 }
 
-public struct TokenList: Decodable, Sendable {
-    public var tokens: [TokenObject]?
-    public var sessions: [TokenObject]?
-}
-
 /// An account in answers to an admin.
 public struct AdminUserObject: Codable, Sendable, Equatable {
     public var name: String
@@ -66,10 +61,6 @@ public struct AdminUserObject: Codable, Sendable, Equatable {
         (self.name, self.admin, self.disabled, self.online) = (name, admin, disabled, online)
         (self.created, self.lastSeen, self.address) = (created, lastSeen, address)
     }
-}
-
-public struct AdminUserList: Decodable, Sendable {
-    public var users: [AdminUserObject]
 }
 
 /// A server's parameters, counts and sizes.

@@ -64,10 +64,11 @@ extension MessageList: JSONWritable {
     }
 }
 
-extension ConversationList: JSONWritable {
+/// For fields whose names come before `more` in the alphabet.
+extension ListAnswer: JSONWritable where Item: JSONWritable {
     public func write(to bytes: inout [UInt8]) {
         bytes.beginObject()
-        bytes.appendField("conversations", conversations)
+        bytes.appendField(Field.name, items)
         bytes.appendField("more", more)
         bytes.appendFieldName("next")
         if let next { bytes.appendJSON(next) } else { bytes.append(contentsOf: "null".utf8) }

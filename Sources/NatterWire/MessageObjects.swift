@@ -118,16 +118,6 @@ public struct MessageList: Codable, Sendable {
     }
 }
 
-public struct ConversationList: Codable, Sendable {
-    public var conversations: [ConversationObject]
-    public var more: Bool
-    @OrNull public var next: String?
-
-    public init(conversations: [ConversationObject], more: Bool, next: String?) {
-        (self.conversations, self.more, self.next) = (conversations, more, next)
-    }
-}
-
 /// A line that `export` writes and `import` reads. `import` ignores `seq`.
 public struct ExportLine: Codable, Sendable, Equatable {
     public var seq: UInt64?

@@ -31,6 +31,7 @@ public struct LoginRequest: Codable, Sendable {
 
 public struct LogoutRequest: Codable, Sendable {
     public var all: Bool?
+    public init(all: Bool?) { self.all = all }
 }
 
 public struct PasswordRequest: Codable, Sendable {
@@ -143,10 +144,17 @@ public struct ReadRequest: Codable, Sendable {
     }
 }
 
-/// Creates a group or changes one. A change may omit any field.
+public struct NewGroupRequest: Codable, Sendable {
+    public var name: String
+    /// Whether anyone may join.
+    public var open: Bool?
+
+    public init(name: String, open: Bool?) { (self.name, self.open) = (name, open) }
+}
+
+/// Changes a group. Absent fields stay unchanged.
 public struct GroupRequest: Codable, Sendable {
     public var name: String?
-    /// Whether anyone may join.
     public var open: Bool?
     /// How long its messages are kept: `90d` or `forever`.
     public var retain: String?

@@ -1,5 +1,6 @@
 internal import Glibc
 internal import NatterHTTP
+internal import NatterModel
 internal import NatterSystem
 internal import SystemSupport
 internal import Testing

@@ -1,4 +1,5 @@
 internal import NatterHTTP
+internal import NatterModel
 internal import NatterSystem
 internal import SystemSupport
 internal import Testing

@@ -133,7 +133,7 @@ struct WireTests {
         }
         // But not where a string is long without such a run
         let letters = String(repeating: "e\u{301}\u{316}", count: 10_000)
-        #expect(try users(letters, "").users.first?.name == letters)
+        #expect(try users(letters, "").items.first?.name == letters)
     }
 
     @Test("hand-written JSON has the same bytes as the encoder's", arguments: UInt64(1)...200)
@@ -161,8 +161,7 @@ struct WireTests {
         let isMore = Bool.random(using: &generator)
         let page = MessageList(messages: messages, head: generator.next(), more: isMore, next: generator.next())
         #expect(WireJSON.encode(page) == (try encoded(page)), "seed \(seed)")
-        let list = ConversationList(
-            conversations: conversations, more: isMore, next: isMore ? text(5, &generator) : nil)
+        let list = ConversationList(conversations, more: isMore, next: isMore ? text(5, &generator) : nil)
         #expect(WireJSON.encode(list) == (try encoded(list)), "seed \(seed)")
     }
 

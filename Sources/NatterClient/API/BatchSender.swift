@@ -105,11 +105,8 @@ public final class BatchSender {
         defer { batch.removeFirst(answers.takenCount) }
         let request =
             sendsSingly
-            ? HTTPRequest(
-                .post, "/v1/messages", headers: [("Content-Type", "application/json")], body: batch.firstLine)
-            : HTTPRequest(
-                .post, "/v1/messages?stop=1", headers: [("Content-Type", "application/x-ndjson")],
-                body: batch.lines(count))
+            ? try HTTPRequest(API.send, body: batch.firstLine)
+            : try HTTPRequest(API.send, query: [("stop", "1")], type: "application/x-ndjson", body: batch.lines(count))
         do throws(APIError) {
             _ = try api.perform(
                 request, deadlineMilliseconds: Int(clamping: max(1, limit - MonotonicClock.now()))

@@ -1,6 +1,6 @@
 public import NatterCrypto
 public import NatterHTTP
-internal import NatterLanguage
+public import NatterLanguage
 internal import NatterLog
 public import NatterModel
 internal import NatterSystem
@@ -66,27 +66,25 @@ public final class ServerAPI {
     public func register(name: String, password: String, invite: String?) throws(APIError) -> (String, Token) {
         var body = RegisterRequest(name: name, password: password, invite: invite)
         (body.host, body.program) = (Host.name, program)
-        return try session(from: try send(.post, "/v1/register", WireJSON.encode(body)))
+        return try session(from: try perform(API.register, body: body))
     }
 
     /// Begins a session. The answer has the name as it was registered, which may be spelled differently.
     public func login(name: String, password: String) throws(APIError) -> (String, Token) {
         var body = LoginRequest(name: name, password: password)
         (body.host, body.program) = (Host.name, program)
-        return try session(from: try send(.post, "/v1/login", WireJSON.encode(body)))
+        return try session(from: try perform(API.login, body: body))
     }
 
     /// Ends this session, or all sessions of the user.
     /// - Returns: with `all`, the tokens for programs that are still good.
     @discardableResult
     public func logout(all: Bool) throws(APIError) -> [TokenObject] {
-        let answer: RemainingTokens = try decode(
-            try send(.post, "/v1/logout", Array((all ? #"{"all":true}"# : "{}").utf8)))
-        return answer.tokens ?? []
+        try perform(API.logout, body: LogoutRequest(all: all ? true : nil)).tokens ?? []
     }
 
     public func whoami() throws(APIError) -> WhoamiAnswer {
-        let answer: WhoamiAnswer = try get("/v1/whoami")
+        let answer = try perform(API.whoami)
         try checkLine(answer.name, "name")
         try checkLine(answer.scope, "scope")
         return answer
@@ -97,8 +95,7 @@ public final class ServerAPI {
         guard value.utf8.allSatisfy({ $0 >= 0x20 }) else { throw foreign("its answer lacks a valid '\(field)'") }
     }
 
-    private func session(from response: HTTPResponse) throws(APIError) -> (String, Token) {
-        let answer: SessionAnswer = try decode(response)
+    private func session(from answer: SessionAnswer) throws(APIError) -> (String, Token) {
         guard let token = answer.token.flatMap({ Token($0) }) else {
             throw foreign("its answer has no token")
         }
@@ -114,8 +111,8 @@ public final class ServerAPI {
     /// - Parameter timeoutMilliseconds: the time for the whole request.
     /// - Throws: `APIError.foreign` for an answer that is no message.
     public func send(_ message: SendRequest, timeoutMilliseconds: Int? = nil) throws(APIError) -> SentMessage {
-        let body = WireJSON.encode(message)
-        let answer = try send(.post, "/v1/messages", body, deadlineMilliseconds: timeoutMilliseconds)
+        let request = try HTTPRequest(API.send, body: WireJSON.encode(message))
+        let answer = try perform(request, deadlineMilliseconds: timeoutMilliseconds)
         // Any other answer with success has stored nothing.
         if !WireJSON.isFlatObject(answer.body, withNumber: "seq") { let _: Stored = try decode(answer) }
         return SentMessage(
@@ -128,18 +125,16 @@ public final class ServerAPI {
     public func messages(
         of conversation: String, query: [(name: String, value: String)]
     ) throws(APIError) -> MessageList {
-        try get(ServerAPI.path(ofConversation: conversation) + "/messages" + HTTPRequest.encodeQuery(query))
+        try perform(API.messages, conversation, query: query)
     }
 
     /// Messages as provisional blocks, with everything that their hash chain needs.
     func blocks(
         of conversation: String, after: Seq, before: Seq, deadlineMilliseconds: Int? = nil
     ) throws(APIError) -> [Block] {
-        let path = try ServerAPI.path(ofConversation: conversation) + "/messages"
         let query = [("after", "\(after)"), ("before", "\(before)"), ("limit", "\(Limits.pageLimit)")]
         let response = try perform(
-            HTTPRequest(
-                .get, path + HTTPRequest.encodeQuery(query), headers: [(name: "Accept", value: SyncFrame.mediaType)]),
+            HTTPRequest(API.messages, [conversation], query: query, headers: [("Accept", SyncFrame.mediaType)]),
             deadlineMilliseconds: deadlineMilliseconds)
         var frames = SyncFrameReader()
         response.body.withUnsafeBytes { frames.feed($0) }
@@ -152,9 +147,50 @@ public final class ServerAPI {
         return blocks
     }
 
-    /// All users, in the server's order.
-    public func users() throws(APIError) -> [UserObject] {
-        try everything("/v1/users", \.name) { (page: UserList) in (page.users, page.more ? .some(page.next) : nil) }
+    /// Marks a conversation as read up to a seq.
+    /// - Parameter id: decides which conversation is meant, if it is given.
+    /// - Returns: the mark after that; it never goes back.
+    public func markRead(_ conversation: String, id: ConversationID?, upTo seq: Seq) throws(APIError) -> Seq {
+        let answer = try perform(
+            API.markRead, conversation, body: ReadRequest(seq: seq.rawValue, conversationID: id))
+        guard answer.read <= Limits.seqs.upperBound.rawValue else {
+            throw foreign("its answer lacks a valid '\("read")'")
+        }
+        return Seq(answer.read)
+    }
+
+    // MARK: - Lists
+
+    /// The newest events of the service, oldest first, or the events after a number.
+    ///
+    /// - Parameter waitSeconds: how long to wait if there are no events after that number yet.
+    public func serviceLog(
+        after number: UInt64?, limit: Int, level: String?, waitSeconds: Int = 0
+    ) throws(APIError) -> [LogObject] {
+        var query = [(name: "limit", value: "\(limit)")]
+        if let number { query.append(("after", "\(number)")) }
+        if let level { query.append(("level", level)) }
+        if waitSeconds > 0 { query.append(("wait", "\(waitSeconds)")) }
+        return try lines(
+            of: API.log, query: query, timeoutMilliseconds: waitSeconds > 0 ? (waitSeconds + 15) * 1_000 : nil)
+    }
+
+    /// The objects of an answer with one object in each line.
+    public func lines<Value>(
+        of endpoint: Endpoint<Void, Lines<Value>>, query: [(name: String, value: String)],
+        timeoutMilliseconds: Int? = nil
+    ) throws(APIError) -> [Value] {
+        let request = try HTTPRequest(endpoint, query: query)
+        let response = try perform(request, timeoutMilliseconds: timeoutMilliseconds)
+        var values: [Value] = []
+        for line in response.body.split(separator: UInt8(ascii: "\n")) {
+            do throws(WireJSON.Failure) {
+                values.append(try WireJSON.decode(answer: line))
+            } catch {
+                throw foreign("a line of its answer is not as it should be")
+            }
+        }
+        return values
     }
 
     /// How many pages a list may have: a million entries. A list of a server's making may never end.
@@ -164,12 +200,9 @@ public final class ServerAPI {
 
     /// All entries of a list that comes in pages.
     ///
-    /// - Parameters:
-    ///   - name: the name of an entry.
-    ///   - read: returns the entries of a page; and if there are more, the `next` of the page, which a foreign server may
-    ///     leave out.
-    func everything<Page: Decodable, Entry>(
-        _ path: String, _ name: (Entry) -> String, _ read: (Page) -> ([Entry], next: String??)
+    /// - Parameter name: the name of an entry.
+    public func everything<Entry, Field>(
+        _ endpoint: Endpoint<Void, ListAnswer<Entry, Field>>, _ name: (Entry) -> String
     ) throws(APIError) -> [Entry] {
         var entries: [Entry] = []
         var after: String?
@@ -177,17 +210,17 @@ public final class ServerAPI {
         for _ in 0..<ServerAPI.pageCount {
             var query = [(name: "limit", value: "\(Limits.pageLimit)")]
             if let after { query.append(("after", after)) }
-            let answer = try perform(HTTPRequest(.get, path + HTTPRequest.encodeQuery(query)))
+            let answer = try perform(HTTPRequest(endpoint, query: query))
             bytes += answer.body.count
             guard bytes <= ServerAPI.listBytes else { throw foreign("its list does not end") }
-            let (found, next) = read(try decode(answer))
-            guard found.allSatisfy({ name($0).utf8.count <= NameRule.maximumBytesAsSent }) else {
+            let page: ListAnswer<Entry, Field> = try decode(answer)
+            guard page.items.allSatisfy({ name($0).utf8.count <= NameRule.maximumBytesAsSent }) else {
                 throw foreign("its answer lacks a valid '\("name")'")
             }
-            entries += found
-            guard let next else { return entries }
-            guard let next, next.utf8.count <= NameRule.maximumBytesAsSent, next != after,
-                found.count <= Limits.pageLimit
+            entries += page.items
+            guard page.more else { return entries }
+            guard let next = page.next, next.utf8.count <= NameRule.maximumBytesAsSent, next != after,
+                page.items.count <= Limits.pageLimit
             else {
                 throw foreign("its list does not go on")
             }
@@ -257,20 +290,32 @@ public final class ServerAPI {
         return response
     }
 
-    func get<Value: Decodable>(_ path: String) throws(APIError) -> Value {
-        try decode(try perform(HTTPRequest(.get, path)))
+    /// Sends a request without a body.
+    ///
+    /// - Parameter names: one for each `{…}` of the path.
+    public func perform<Answer: Decodable>(
+        _ endpoint: Endpoint<Void, Answer>, _ names: String..., query: [(name: String, value: String)] = []
+    ) throws(APIError) -> Answer {
+        try decode(try perform(HTTPRequest(endpoint, names, query: query)))
     }
 
-    /// Sends a change: a request with a JSON body.
-    func send(
-        _ method: HTTPMethod, _ path: String, _ body: [UInt8] = Array("{}".utf8), deadlineMilliseconds: Int? = nil
-    ) throws(APIError) -> HTTPResponse {
-        let headers = [(name: "Content-Type", value: "application/json")]
-        return try perform(
-            HTTPRequest(method, path, headers: headers, body: body), deadlineMilliseconds: deadlineMilliseconds)
+    public func perform<Body: Encodable, Answer: Decodable>(
+        _ endpoint: Endpoint<Body, Answer>, _ names: String..., body: Body
+    ) throws(APIError) -> Answer {
+        try decode(try perform(HTTPRequest(endpoint, names, body: WireJSON.encode(body))))
     }
 
-    func delete(_ path: String) throws(APIError) { _ = try perform(HTTPRequest(.delete, path)) }
+    /// Sends a change whose answer says nothing.
+    public func perform<Body: Encodable>(
+        _ endpoint: Endpoint<Body, Void>, _ names: String..., body: Body
+    ) throws(APIError) {
+        _ = try perform(HTTPRequest(endpoint, names, body: WireJSON.encode(body)))
+    }
+
+    public func perform(_ endpoint: Endpoint<Void, Void>, _ names: String...) throws(APIError) {
+        let body = endpoint.method == .put ? Array("{}".utf8) : nil
+        _ = try perform(HTTPRequest(endpoint, names, body: body))
+    }
 
     func decode<Value: Decodable>(_ response: HTTPResponse) throws(APIError) -> Value {
         do throws(WireJSON.Failure) {
@@ -288,17 +333,17 @@ public final class ServerAPI {
     /// it.
     private static func pause(_ text: String) -> Int? { Int(text).map { min(max(0, $0), 86_400) } }
 
-    func foreign(_ reason: Phrase) -> APIError {
+    public func foreign(_ reason: Phrase) -> APIError {
         .foreign("'\(address)' does not speak as a natter server does: \(reason); check --server")
     }
 
     /// Asks the server for its store without the token, in the time that the request itself may take.
     private func prove(_ timeoutMilliseconds: Int?, _ deadlineMilliseconds: Int?) throws(APIError) {
+        let request = try HTTPRequest(API.health)
         let response: HTTPResponse
         do {
             response = try client.perform(
-                HTTPRequest(.get, "/healthz"), timeoutMilliseconds: timeoutMilliseconds,
-                deadlineMilliseconds: deadlineMilliseconds)
+                request, timeoutMilliseconds: timeoutMilliseconds, deadlineMilliseconds: deadlineMilliseconds)
         } catch {
             throw .transport(error, server: address)
         }
@@ -322,7 +367,7 @@ public final class ServerAPI {
 
     /// The error of a request to which no answer of the server came.
     private func unanswered(_ request: HTTPRequest, _ error: APIError) -> APIError {
-        guard request.method != .get, !request.path.hasPrefix("/v1/messages"), error.isOutcomeUnknown,
+        guard request.method != .get, !request.path.hasPrefix(API.send.path), error.isOutcomeUnknown,
             case .transport(let cause, _) = error
         else { return error }
         return .unanswered(cause, server: address, path: request.path)

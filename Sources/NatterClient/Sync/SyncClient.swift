@@ -217,8 +217,7 @@ public final class SyncClient {
             onBody: @escaping (UnsafeRawBufferPointer) throws -> Void
         ) throws(APIError) -> HTTPResponse {
             try api.perform(
-                HTTPRequest(
-                    .get, "/v1/sync" + HTTPRequest.encodeQuery(query), headers: [("Accept", SyncFrame.mediaType)]),
+                HTTPRequest(API.sync, query: query, headers: [("Accept", SyncFrame.mediaType)]),
                 timeoutMilliseconds: waitSeconds > 0 ? waitSeconds * 1_000 + SyncClient.answerMilliseconds : nil,
                 deadlineMilliseconds: SyncClient.left(until: deadline), onBody: onBody)
         }

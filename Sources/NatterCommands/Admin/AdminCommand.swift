@@ -25,7 +25,7 @@ enum AdminCommand {
                 + "address, most recent first. With --json: the objects."
         ],
         run: inContext { context in
-            let accounts = try context.api().accounts()
+            let accounts = try context.api().perform(API.accounts).items
             let output = context.console.output
             try context.list(
                 accounts,
@@ -44,7 +44,7 @@ enum AdminCommand {
                 + "it was last used, and from which address. With --json: the objects."
         ],
         run: inContext { context in
-            let sessions = try context.api().allSessions()
+            let sessions = try context.api().perform(API.allSessions).items
             try context.list(sessions: sessions, withUsers: true)
             return .success
         })
@@ -55,7 +55,7 @@ enum AdminCommand {
             "Print one name and value per line; of the limits of each account, those that are set. With --json: one object."
         ],
         run: inContext { context in
-            let found = try context.api().statistics()
+            let found = try context.api().perform(API.statistics)
             if try context.writeJSON(found) { return .success }
             var table = Table([.left, .right])
             for (name, value) in [
@@ -103,7 +103,7 @@ enum AdminCommand {
                 // From the end, because a message that is not there is above all others. Then nothing is erased.
                 while !seqs.isEmpty {
                     let request = EraseRequest(conversation: name, seqs: Array(seqs.suffix(erasedAtOnce)))
-                    done.erased += try api.erase(request).erased
+                    done.erased += try api.perform(API.erase, body: request).erased
                     seqs = seqs.dropLast(erasedAtOnce)
                 }
             } catch {
@@ -147,7 +147,7 @@ enum AdminCommand {
         ],
         run: inContext { context in
             let expires = try TokenCommand.expiry(context)
-            let made = try context.api().createInvite(expires: expires?.rfc3339)
+            let made = try context.api().perform(API.createInvite, body: InviteRequest(expires: expires?.rfc3339))
             context.confirm("the code works once, until \(made.expires)")
             try context.printOnce(
                 made, made.invite, orSay: "invitation \(made.id ?? "?") was made, but could not be printed")

@@ -34,7 +34,7 @@ enum AdminLogCommand {
         })
 
     private static func audit(_ context: Context, limit: Int) throws {
-        let entries = try context.api().audit(limit: limit).reversed()
+        let entries = try context.api().lines(of: API.audit, query: [("limit", "\(limit)")]).reversed()
         for entry in entries {
             if try context.writeJSON(entry) { continue }
             try context.console.output.writeLine(

@@ -26,7 +26,7 @@ enum AdminUserCommand {
             let password = try input.read(prompt: "Password of \(name)", again: "Repeat it")
             let isAdmin = context.arguments.flag("admin")
             let request = AccountRequest(name: name, password: password, admin: isAdmin ? true : nil)
-            try context.writeJSON(try api.addAccount(request))
+            try context.writeJSON(try api.perform(API.addAccount, body: request))
             context.confirm("created the account '\(name)'")
             return .success
         })
@@ -39,7 +39,8 @@ enum AdminUserCommand {
             let api = try context.api()
             let name = Context.user(context.arguments.required("USER"))
             let password = try input.read(prompt: "New password of \(name)", again: "Repeat it")
-            try context.writeJSON(try api.changeAccount(name, AccountChangeRequest(password: password)))
+            let change = AccountChangeRequest(password: password)
+            try context.writeJSON(try api.perform(API.changeAccount, name, body: change))
             context.confirm("changed the password of '\(name)' and ended all of its sessions")
             return .success
         })
@@ -68,8 +69,8 @@ enum AdminUserCommand {
         CommandSpec(
             command, summary, operands: [userOperand],
             run: inContext { context in
-                let account = try context.api().changeAccount(
-                    Context.user(context.arguments.required("USER")), change)
+                let user = Context.user(context.arguments.required("USER"))
+                let account = try context.api().perform(API.changeAccount, user, body: change)
                 try context.writeJSON(account)
                 context.confirm(done(account.name))
                 return .success

@@ -36,8 +36,8 @@ extension HealthCheck {
         let client: ServerAPI
         do {
             client = try context.api(at: address, token: nil, isSecret: false)
-            let answer = try client.perform(HTTPRequest(.get, "/healthz"))
-            if let health: ServerHealth = try? WireJSON.decode(answer: answer.body), health.search != nil {
+            let answer = try client.perform(HTTPRequest(API.health))
+            if let health: HealthAnswer = try? WireJSON.decode(answer: answer.body), health.search != nil {
                 add(
                     .server, "the search index of '\(address)' has stopped, so that searches there are slow",
                     "ask the administrator to check 'natterd status'")
@@ -106,9 +106,4 @@ extension HealthCheck {
                 : "the clock here is \(-difference / 1_000) s behind the server's",
             "correct the wrong one, preferably by NTP")
     }
-}
-
-/// The answer of `GET /healthz`.
-private struct ServerHealth: Decodable {
-    var search: String?
 }

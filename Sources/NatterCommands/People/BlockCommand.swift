@@ -1,5 +1,6 @@
 internal import NatterCLI
 internal import NatterClient
+internal import NatterWire
 
 /// `block` and `unblock`: refuse and accept personal messages of users.
 enum BlockCommand {
@@ -20,11 +21,11 @@ enum BlockCommand {
         run: inContext { context in
             let api = try context.api()
             guard !context.arguments.operands("USER").isEmpty else {
-                try context.list(try api.blocked())
+                try context.list(try api.perform(API.blocked).items)
                 return .success
             }
             try context.forEachUser { user in
-                try api.block(user)
+                try api.perform(API.block, user)
                 context.confirm("blocked '\(user)'; 'natter unblock \(user)' undoes this")
             }
             return .success
@@ -40,7 +41,7 @@ enum BlockCommand {
         run: inContext { context in
             let api = try context.api()
             try context.forEachUser { user in
-                try api.unblock(user)
+                try api.perform(API.unblock, user)
                 context.confirm("you accept personal messages from '\(user)' again")
             }
             return .success

@@ -1,5 +1,6 @@
 internal import NatterCLI
 internal import NatterClient
+internal import NatterWire
 
 /// `contact add|remove|ls`: manages the list of contacts.
 enum ContactCommand {
@@ -20,7 +21,7 @@ enum ContactCommand {
         operands: [.required("USER", isRepeating: true, "the users")],
         run: inContext { context in
             let api = try context.api()
-            try context.forEachUser { try api.addContact($0) }
+            try context.forEachUser { try api.perform(API.addContact, $0) }
             context.confirm("changed your contacts")
             return .success
         })
@@ -31,7 +32,7 @@ enum ContactCommand {
         description: ["Remove users from the list; messages stay. It is no error if a user is not in the list."],
         run: inContext { context in
             let api = try context.api()
-            try context.forEachUser { try api.removeContact($0) }
+            try context.forEachUser { try api.perform(API.removeContact, $0) }
             context.confirm("changed your contacts")
             return .success
         })
@@ -40,7 +41,7 @@ enum ContactCommand {
         "ls", aliases: ["list"], "list the contacts",
         description: ["Print each contact's name, whether online, and when last seen. With --json: the users."],
         run: inContext { context in
-            try context.list(try context.api().contacts())
+            try context.list(try context.api().perform(API.contacts).items)
             return .success
         })
 }

@@ -33,7 +33,7 @@ enum GroupCommand {
                 + "terminal, also who added you to it, or '-' if you joined or created it. With --json: the objects."
         ],
         run: inContext { context in
-            let groups = try context.api().groups()
+            let groups = try context.api().everything(API.groups, \.name)
             let output = context.console.output
             var columns = [
                 Column<GroupObject>("NAME") { $0.name },
@@ -54,8 +54,9 @@ enum GroupCommand {
         description: ["Create a group. You are its first member and admin. With --json: the conversation."],
         examples: [Example("natter group create lunch --open", "create a group that anyone can join")],
         run: inContext { context in
-            let isOpen = context.arguments.flag("open")
-            let group = try context.api().createGroup(context.arguments.required("NAME"), isOpen: isOpen)
+            let (name, isOpen) = (context.arguments.required("NAME"), context.arguments.flag("open"))
+            let request = NewGroupRequest(name: name, open: isOpen ? true : nil)
+            let group = try context.api().perform(API.createGroup, body: request)
             context.forgetGroups()
             try context.writeJSON(group)
             context.confirm("created the group '\(group.name)'; add members with 'natter group add'")
@@ -71,7 +72,7 @@ enum GroupCommand {
         run: inContext { context in
             let group = context.arguments.required("GROUP")
             try Question.confirm("delete the group '\(group)' for all its members?", context.arguments, context.console)
-            try context.api().deleteGroup(group)
+            try context.api().perform(API.deleteGroup, group)
             context.forgetGroups()
             context.confirm("deleted the group '\(group)'")
             return .success
@@ -83,7 +84,8 @@ enum GroupCommand {
         description: ["Rename a group; its history and members stay. With --json: the conversation."],
         run: inContext { context in
             let old = context.arguments.required("GROUP")
-            let group = try context.api().renameGroup(old, to: context.arguments.required("NAME"))
+            let request = GroupRequest(name: context.arguments.required("NAME"))
+            let group = try context.api().perform(API.changeGroup, old, body: request)
             context.forgetGroups()
             try context.writeJSON(group)
             context.confirm("renamed the group '\(old)' to '\(group.name)'")
@@ -94,7 +96,7 @@ enum GroupCommand {
         "add", "add members to a group",
         operands: [groupOperand, usersOperand],
         description: ["Add users to a group. They can read its whole history."],
-        run: change { try $0.addMember($1, toGroup: $2) })
+        run: change { try $0.perform(API.putMember, $2, $1, body: MemberRequest()) })
 
     private static let remove = CommandSpec(
         "remove", "remove members from a group",
@@ -102,17 +104,17 @@ enum GroupCommand {
         description: [
             "Remove users from a group. They can read nothing new but keep what they have synced."
         ],
-        run: change { try $0.removeMember($1, fromGroup: $2) })
+        run: change { try $0.perform(API.removeMember, $2, $1) })
 
     private static let promote = CommandSpec(
         "promote", "make members admins",
         operands: [groupOperand, usersOperand],
-        run: change { try $0.setAdmin(true, $1, ofGroup: $2) })
+        run: change { try $0.perform(API.putMember, $2, $1, body: MemberRequest(admin: true, existing: true)) })
 
     private static let demote = CommandSpec(
         "demote", "make admins plain members again",
         operands: [groupOperand, usersOperand],
-        run: change { try $0.setAdmin(false, $1, ofGroup: $2) })
+        run: change { try $0.perform(API.putMember, $2, $1, body: MemberRequest(admin: false, existing: true)) })
 
     private static let members = CommandSpec(
         "members", "list the members of a group",
@@ -122,7 +124,7 @@ enum GroupCommand {
                 + "with 'admin'."
         ],
         run: inContext { context in
-            let members = try context.api().members(ofGroup: context.arguments.required("GROUP"))
+            let members = try context.api().perform(API.members, context.arguments.required("GROUP")).items
             try context.list(
                 members,
                 [
@@ -139,7 +141,7 @@ enum GroupCommand {
         run: inContext { context in
             let group = context.arguments.required("GROUP")
             let api = try context.api()
-            try api.addMember(try context.ownName(api), toGroup: group)
+            try api.perform(API.putMember, group, try context.ownName(api), body: MemberRequest())
             context.forgetGroups()
             context.confirm("joined '\(group)'")
             return .success
@@ -167,15 +169,17 @@ enum GroupCommand {
             let own = try context.ownName(api)
             defer { context.forgetGroups() }
             func leave(_ group: String) throws {
-                try api.removeMember(own, fromGroup: group)
+                try api.perform(API.removeMember, group, own)
                 context.confirm("left '\(group)'")
             }
             if let group {
                 try leave(group)
                 return .success
             }
-            let blocked = Set(try api.blocked().map(\.name))
-            let groups = try api.groups().filter { $0.member && $0.addedBy.map(blocked.contains) == true }
+            let blocked = Set(try api.perform(API.blocked).items.map(\.name))
+            let groups = try api.everything(API.groups, \.name).filter {
+                $0.member && $0.addedBy.map(blocked.contains) == true
+            }
             var failure: (any Error)?
             // A group of which one is the last admin keeps nobody in the others.
             for group in groups { do { try leave(group.name) } catch { failure = failure ?? error } }
@@ -197,7 +201,8 @@ enum GroupCommand {
         run: inContext { context in
             let name = context.arguments.required("GROUP")
             let retention = try Question.retention(of: name, context.arguments, context.console)
-            let group = try context.api().retainGroup(name, retention)
+            let group = try context.api().perform(
+                API.changeGroup, name, body: GroupRequest(retain: retention.description))
             try context.writeJSON(group)
             context.confirm(
                 retention == .forever
@@ -208,7 +213,7 @@ enum GroupCommand {
 
     /// Makes a change for each user.
     ///
-    /// - Parameter body: receives the API, the user and the group.
+    /// - Parameter body: receives the server, the user and the group.
     private static func change(
         _ body: @escaping @Sendable (ServerAPI, String, String) throws -> Void
     ) -> CommandBody {

@@ -23,7 +23,7 @@ enum SessionCommand {
                 + "last used, from which address, the host and the program. With --json: the objects."
         ],
         run: inContext { context in
-            try context.list(sessions: try context.api().tokens(sessions: true))
+            try context.list(sessions: try context.api().perform(API.sessions).items)
             return .success
         })
 
@@ -38,11 +38,11 @@ enum SessionCommand {
             let api = try context.api()
             for id in context.arguments.operands("ID") {
                 do throws(APIError) {
-                    try api.revokeToken(id, session: true)
+                    try api.perform(API.endSession, id)
                 } catch {
                     guard case .refused(let refusal) = error, refusal.has(.notFound) else { throw error }
                     do throws(APIError) {
-                        try api.endSession(id)
+                        try api.perform(API.endAnySession, id)
                     } catch {
                         guard case .refused = error else { throw error }
                         throw CommandFailure(

@@ -69,13 +69,15 @@ enum TokenCommand {
         let expires = try expiry(context)
         let request = TokenRequest(
             label: arguments.value("label") ?? "unnamed", scope: scope, expires: expires?.rfc3339)
-        let made = try context.api().createToken(request)
+        let api = try context.api()
+        let made = try api.perform(API.createToken, body: request)
+        guard let token = made.token else { throw api.foreign("its answer has no token") }
         context.confirm("token \(made.id) is valid for '\(made.scope)'; you cannot see it again")
         if scope == "all", !arguments.has("scope"), !context.wantsJSON {
             context.note("the token can do everything that you can; limit it with --scope")
         }
         try context.printOnce(
-            made, made.token ?? "",
+            made, token,
             orSay: "token \(made.id) was made, but could not be printed; 'natter token revoke \(made.id)' ends it")
         return .success
     }
@@ -95,9 +97,12 @@ enum TokenCommand {
     }
 
     private static func list(_ context: Context) throws -> ExitCode {
-        let isSessions = context.arguments.flag("sessions")
-        let tokens = try context.api().tokens(sessions: isSessions)
-        if isSessions { try context.list(sessions: tokens) } else { try context.list(tokens: tokens) }
+        let api = try context.api()
+        if context.arguments.flag("sessions") {
+            try context.list(sessions: api.perform(API.sessions).items)
+        } else {
+            try context.list(tokens: api.perform(API.tokens).items)
+        }
         return .success
     }
 
@@ -106,7 +111,7 @@ enum TokenCommand {
         let api = try context.api()
         for (index, id) in context.arguments.operands("ID").enumerated() {
             do throws(APIError) {
-                try api.revokeToken(id, session: isSession)
+                try api.perform(isSession ? API.endSession : API.revokeToken, id)
             } catch {
                 var failure = ExitCodes.translate(error)
                 if case .refused(let refusal) = error, refusal.has(.notFound) {

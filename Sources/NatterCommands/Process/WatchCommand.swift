@@ -156,7 +156,7 @@ enum WatchCommand {
         ) throws -> NamedConversation {
             if let found = try synced.conversation(named: word, in: replica, state) { return NamedConversation(found) }
             // A personal conversation has its id even before its first message.
-            let object = state.isReached ? try? synced.api().conversation(word) : nil
+            let object = state.isReached ? try? synced.api().perform(API.conversation, word) : nil
             return NamedConversation(name: object?.name ?? word, id: object.flatMap { ConversationID(hex: $0.id) })
         }
 

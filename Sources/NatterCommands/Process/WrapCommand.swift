@@ -92,7 +92,7 @@ enum WrapCommand {
         mutating func check() throws {
             guard let api else { return conversationID = context.groupID(named: conversation) }
             do throws(APIError) {
-                let found = try api.conversation(conversation)
+                let found = try api.perform(API.conversation, conversation)
                 if NameRule.isGroup(conversation) { conversationID = ConversationID(hex: found.id) }
             } catch {
                 guard case .refused(let refusal) = error, [400, 401, 403, 404, 422].contains(refusal.status) else {

@@ -6,7 +6,7 @@ internal import NatterWire
 
 /// Accounts and sessions.
 enum AccountRoutes {
-    static func register(_ call: Call, _: Void, _ request: RegisterRequest) throws(APIError) {
+    static func register(_ call: TypedCall<SessionAnswer>, _: Void, _ request: RegisterRequest) throws(APIError) {
         let origin = try origin(host: request.host, program: request.program, call)
         let name = try userName(request.name)
         try checkLength(request.password)
@@ -39,7 +39,7 @@ enum AccountRoutes {
     /// Reads the invitation that a registration needs. Returns nil if the server needs none.
     ///
     /// A client that has none must not make the server hash a password.
-    private static func invitation(_ code: String?, _ call: Call) throws(APIError) -> Token? {
+    private static func invitation(_ code: String?, _ call: TypedCall<some Sendable>) throws(APIError) -> Token? {
         switch call.server.registration {
         case .open: return nil
         case .closed: throw APIError(.registrationClosed, "this server takes no new accounts; ask its admin for one")
@@ -59,7 +59,7 @@ enum AccountRoutes {
     /// Hashes a password on a hashing thread, then calls `body`. The reply is 503 if too many hashes wait or memory is
     /// short.
     static func hash(
-        _ password: String, _ call: Call, _ body: @escaping @Sendable (PasswordHash) -> Void
+        _ password: String, _ call: TypedCall<some Sendable>, _ body: @escaping @Sendable (PasswordHash) -> Void
     ) throws(APIError) {
         try call.server.hashers.begin(call.exchange, for: call.exchange.network) {
             guard let hash = PasswordHash(of: password) else { return call.respond(APIError(StoreError.busy)) }
@@ -73,14 +73,14 @@ enum AccountRoutes {
     }
 
     /// Only whoever may register may ask. Others would learn who has an account.
-    static func isFree(_ call: Call, _: Void, _ name: String) throws(APIError) {
+    static func isFree(_ call: TypedCall<NameAnswer>, _: Void, _ name: String) throws(APIError) {
         _ = try invitation(call.query.given("invite"), call)
-        call.respond(.json(NameAnswer(name: name, free: try translate(call.store.isNameFree(name)))))
+        call.respond(call.reply(NameAnswer(name: name, free: try translate(call.store.isNameFree(name)))))
     }
 
     // MARK: Passwords
 
-    static func login(_ call: Call, _: Void, _ request: LoginRequest) throws(APIError) {
+    static func login(_ call: TypedCall<SessionAnswer>, _: Void, _ request: LoginRequest) throws(APIError) {
         let origin = try origin(host: request.host, program: request.program, call)
         try checkSite(of: call, asksForCookie: request.cookie)
         // Cut before the limiter and the store compare it: comparing, too, takes time that grows with the square.
@@ -100,7 +100,9 @@ enum AccountRoutes {
 
     /// Asks for the old password and counts a wrong one as a failed login. A stolen token alone must not be enough to
     /// lock its owner out.
-    static func changePassword(_ call: Call, _ principal: Principal, _ request: PasswordRequest) throws(APIError) {
+    static func changePassword(_ call: TypedCall<RemainingTokens>, _ principal: Principal, _ request: PasswordRequest)
+        throws(APIError)
+    {
         try checkLength(request.new)
         let wrong = APIError(.badCredentials, "the old password is wrong")
         try verify(request.old, of: principal.name.text, call) { known in
@@ -121,8 +123,8 @@ enum AccountRoutes {
     ///
     /// - Throws: 429 after too many wrong passwords, or as ``WorkerPool/begin(_:for:orElse:_:)``.
     private static func verify(
-        _ password: String, of name: String, _ call: Call, then succeed: @escaping @Sendable (Credentials) -> Void,
-        orElse fail: @escaping @Sendable () -> Void
+        _ password: String, of name: String, _ call: TypedCall<some Sendable>,
+        then succeed: @escaping @Sendable (Credentials) -> Void, orElse fail: @escaping @Sendable () -> Void
     ) throws(APIError) {
         let logins = call.server.logins
         let attempt = try logins.begin(name: name, address: call.head.remoteAddress)
@@ -153,7 +155,9 @@ enum AccountRoutes {
     private static let originBytes = 255
 
     /// The host and the program that the client names. A client that names no program is known by its `User-Agent`.
-    private static func origin(host: String?, program: String?, _ call: Call) throws(APIError) -> SessionOrigin {
+    private static func origin(
+        host: String?, program: String?, _ call: TypedCall<some Sendable>
+    ) throws(APIError) -> SessionOrigin {
         for case (let field, let value?) in [("host", host), ("program", program)] {
             guard value.utf8.count <= originBytes else {
                 throw APIError(.badRequest, "'\(field)' has at most \(originBytes) bytes")
@@ -175,38 +179,38 @@ enum AccountRoutes {
 
     /// The reply that gives a new session's token to its user.
     private static func sessionReply(
-        _ token: Token, of name: UserName, _ call: Call, status: Int, inCookie: Bool
+        _ token: Token, of name: UserName, _ call: TypedCall<SessionAnswer>, status: Int, inCookie: Bool
     ) -> Reply {
         call.log("session_begun", [("user", name.text), ("address", call.head.remoteAddress)])
         // A session begins with a visit, even if its token is never used.
         _ = call.store.authenticate(token, address: call.head.remoteAddress)
-        var reply = Reply.json(SessionAnswer(name: name.text, token: inCookie ? nil : token.text), status: status)
+        var reply = call.reply(SessionAnswer(name: name.text, token: inCookie ? nil : token.text), status: status)
         reply.note = name.text
         if inCookie { reply.headers.append(("Set-Cookie", cookie(token.text, seconds: 31_536_000, call))) }
         return reply
     }
 
     /// - Throws: 403 if a page of another site asks for a cookie. It would log its reader in as somebody else.
-    private static func checkSite(of call: Call, asksForCookie: Bool?) throws(APIError) {
+    private static func checkSite(of call: TypedCall<some Sendable>, asksForCookie: Bool?) throws(APIError) {
         guard asksForCookie == true, let site = call.head.header("sec-fetch-site"),
             site != "same-origin", site != "none"
         else { return }
         throw APIError(.forbidden, "a page of another site cannot begin a session by cookie")
     }
 
-    private static func cookie(_ token: String, seconds: Int, _ call: Call) -> String {
+    private static func cookie(_ token: String, seconds: Int, _ call: TypedCall<some Sendable>) -> String {
         let name = Authentication.cookieName(of: call.store.id)
         let secure = isOverTLS(call) ? "; Secure" : ""
         return "\(name)=\(token); Path=/; HttpOnly; SameSite=Strict; Max-Age=\(seconds)\(secure)"
     }
 
     /// Whether the browser reached the server over TLS, its own or that of a proxy.
-    private static func isOverTLS(_ call: Call) -> Bool {
+    private static func isOverTLS(_ call: TypedCall<some Sendable>) -> Bool {
         if call.server.options.identity != nil { return true }
         return call.head.isProxied && call.head.header("x-forwarded-proto")?.lowercased() != "http"
     }
 
-    static func logout(_ call: Call, _ principal: Principal, _ request: LogoutRequest) {
+    static func logout(_ call: TypedCall<RemainingTokens>, _ principal: Principal, _ request: LogoutRequest) {
         let isAll = request.all ?? false
         let completion: Completion<Void> = call.completion {
             var reply = isAll ? remainingTokens(of: principal, call) : Reply.empty
@@ -227,15 +231,15 @@ enum AccountRoutes {
 
     /// The other tokens for programs that are still good, so that their owner does not forget them. An empty object if there
     /// is none.
-    private static func remainingTokens(of principal: Principal, _ call: Call) -> Reply {
+    private static func remainingTokens(of principal: Principal, _ call: TypedCall<RemainingTokens>) -> Reply {
         let tokens = call.store.tokens(of: principal.account, robots: true, current: principal.token)
             .filter { !$0.isCurrent }.map { TokenObject($0) }
-        return tokens.isEmpty ? .empty : .json(RemainingTokens(tokens: tokens))
+        return tokens.isEmpty ? .empty : call.reply(RemainingTokens(tokens: tokens))
     }
 
-    static func whoami(_ call: Call, _ principal: Principal) {
+    static func whoami(_ call: TypedCall<WhoamiAnswer>, _ principal: Principal) {
         call.respond(
-            .json(
+            call.reply(
                 WhoamiAnswer(
                     name: principal.name.text, admin: principal.isAdmin, scope: principal.scope.description,
                     created: principal.created.rfc3339, expires: principal.expires?.rfc3339)))

@@ -8,13 +8,15 @@ public import NatterWire
 enum AdminRoutes {
     private static let inviteMilliseconds: Int64 = 7 * 86_400_000
 
-    static func users(_ call: Call, _: Principal, _ part: ListPart) throws(APIError) {
-        try call.respond(part, of: call.store.accountViews(), as: "users", by: .other, \.name) {
+    static func users(_ call: TypedCall<AccountList>, _: Principal, _ part: ListPart) throws(APIError) {
+        try call.respond(part, of: call.store.accountViews(), by: .other, \.name) {
             $0.map { AdminUserObject($0) }
         }
     }
 
-    static func add(_ call: Call, _ principal: Principal, _ request: AccountRequest) throws(APIError) {
+    static func add(_ call: TypedCall<AdminUserObject>, _ principal: Principal, _ request: AccountRequest)
+        throws(APIError)
+    {
         let name = try AccountRoutes.userName(request.name)
         try AccountRoutes.checkLength(request.password)
         try AccountRoutes.hash(request.password, call) { hash in
@@ -22,19 +24,22 @@ enum AdminRoutes {
                 name, password: hash, isAdmin: request.admin ?? false, by: principal.name.text, asking: principal,
                 call.completion { account in
                     call.log("user_added", [("admin", principal.name.text), ("user", account.name)])
-                    return .json(AdminUserObject(account), status: 201)
+                    return call.reply(AdminUserObject(account), status: 201)
                 })
         }
     }
 
-    static func change(_ call: Call, _ principal: Principal, _ request: AccountChangeRequest) throws(APIError) {
+    static func change(
+        _ call: TypedCall<AdminUserObject>, _ principal: Principal, _ request: AccountChangeRequest
+    ) throws(APIError) {
         guard let password = request.password else { return change(call, principal, request, password: nil) }
         try AccountRoutes.checkLength(password)
         try AccountRoutes.hash(password, call) { change(call, principal, request, password: $0) }
     }
 
     private static func change(
-        _ call: Call, _ principal: Principal, _ request: AccountChangeRequest, password: PasswordHash?
+        _ call: TypedCall<AdminUserObject>, _ principal: Principal, _ request: AccountChangeRequest,
+        password: PasswordHash?
     ) {
         var words: [String] = []
         if let isDisabled = request.disabled { words.append(isDisabled ? "disabled" : "enabled") }
@@ -47,13 +52,13 @@ enum AdminRoutes {
                 var fields = [(key: "admin", value: principal.name.text), ("user", account.name)]
                 if !words.isEmpty { fields.append(("change", words.joined(separator: ","))) }
                 call.log("user_changed", fields)
-                return .json(AdminUserObject(account))
+                return call.reply(AdminUserObject(account))
             })
     }
 
-    static func sessions(_ call: Call, _ principal: Principal, _ part: ListPart) throws(APIError) {
+    static func sessions(_ call: TypedCall<SessionList>, _ principal: Principal, _ part: ListPart) throws(APIError) {
         let sessions = call.store.tokens(of: nil, robots: false, current: principal.token)
-        try call.respond(part, of: sessions, as: "sessions", by: .numbers, { String($0.id) }) {
+        try call.respond(part, of: sessions, by: .numbers, { String($0.id) }) {
             $0.map { TokenObject($0, withUser: true) }
         }
     }
@@ -70,7 +75,7 @@ enum AdminRoutes {
             })
     }
 
-    static func erase(_ call: Call, _ principal: Principal, _ request: EraseRequest) {
+    static func erase(_ call: TypedCall<EraseAnswer>, _ principal: Principal, _ request: EraseRequest) {
         let name = request.conversation
         let isOwn = name.hasPrefix("@") && !name.contains(",")
         let peer = NameRule.isMe(String(name.dropFirst())) ? "@\(principal.name.text)" : name
@@ -79,14 +84,14 @@ enum AdminRoutes {
             id: request.conversationID, by: principal.name.text, asking: principal,
             call.completion { count in
                 call.log("messages_erased", [("admin", principal.name.text), ("count", "\(count)")])
-                return .json(EraseAnswer(erased: count))
+                return call.reply(EraseAnswer(erased: count))
             })
     }
 
-    static func statistics(_ call: Call, _: Principal) {
+    static func statistics(_ call: TypedCall<StatisticsObject>, _: Principal) {
         let counts = call.store.statistics()
         call.respond(
-            .json(
+            call.reply(
                 StatisticsObject(
                     accounts: counts.accounts, online: counts.online, sessions: counts.sessions,
                     conversations: counts.conversations, messages: counts.messages,
@@ -100,10 +105,10 @@ enum AdminRoutes {
     static func limit(_ call: Call) throws(APIError) -> Int { try call.query.limit() }
 
     /// The audit trail: actions of admins, newest first.
-    static func audit(_ call: Call, _: Principal, _ limit: Int) throws(APIError) {
+    static func audit(_ call: TypedCall<Lines<AuditObject>>, _: Principal, _ limit: Int) throws(APIError) {
         let entries = try translate(call.store.audit(limit: limit))
         call.respond(
-            .lines(
+            call.reply(
                 entries.map {
                     AuditObject(time: $0.time.rfc3339, actor: $0.actor, action: $0.action, subject: $0.subject)
                 }))
@@ -111,24 +116,23 @@ enum AdminRoutes {
 
     // MARK: Invitations
 
-    static func inviteExpiry(_ call: Call) throws(APIError) -> Timestamp {
-        let request = try Form.optionalJSON(InviteRequest.self).read(call)
+    static func inviteExpiry(_ call: Call, _ request: InviteRequest) throws(APIError) -> Timestamp {
         // A time that has passed is taken: whoever runs a server tries so what a late code does.
         return try request.expires.map(TokenRoutes.expiry) ?? call.store.now.advanced(milliseconds: inviteMilliseconds)
     }
 
-    static func invite(_ call: Call, _ principal: Principal, _ expires: Timestamp) {
+    static func invite(_ call: TypedCall<InviteAnswer>, _ principal: Principal, _ expires: Timestamp) {
         call.store.addInvite(
             by: principal, expires: expires,
             call.completion { made in
                 call.log("invite_made", [("admin", principal.name.text)])
-                return .json(
+                return call.reply(
                     InviteAnswer(id: made.view.id, invite: made.code.text, expires: expires.rfc3339), status: 201)
             })
     }
 
-    static func invites(_ call: Call, _: Principal, _ part: ListPart) throws(APIError) {
-        try call.respond(part, of: call.store.invites(), as: "invites", by: .other, \.id) { invites in
+    static func invites(_ call: TypedCall<InviteList>, _: Principal, _ part: ListPart) throws(APIError) {
+        try call.respond(part, of: call.store.invites(), by: .other, \.id) { invites in
             invites.map {
                 InviteObject(id: $0.id, maker: $0.maker, created: $0.created.rfc3339, expires: $0.expires.rfc3339)
             }

@@ -20,7 +20,7 @@ enum BlockRoutes {
         return Address(conversation: id, first: Seq(first), revision: revision)
     }
 
-    static func block(_ call: Call, _ principal: Principal, _ address: Address) throws(APIError) {
+    static func block(_ call: TypedCall<[UInt8]>, _ principal: Principal, _ address: Address) throws(APIError) {
         let found = try translate(
             call.store.block(
                 of: address.conversation, firstSeq: address.first, revision: address.revision, for: principal))

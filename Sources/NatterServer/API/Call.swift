@@ -4,12 +4,15 @@ internal import NatterStore
 internal import NatterSystem
 internal import NatterWire
 
-/// A request while its route answers it.
-struct Call: Sendable {
+/// A request before its route answers it.
+typealias Call = TypedCall<Void>
+
+/// A request while its route answers it with an `Answer`, as its endpoint says.
+struct TypedCall<Answer: Sendable>: Sendable {
     let head: RequestHead
-    /// The segments of the path that match the route's `*`.
+    /// The segments of the path that match those in braces.
     let parameters: [String]
-    let body: [UInt8]
+    var body: [UInt8]
     let exchange: Exchange
     let server: ChatServer
     /// The user's name for the log. It is nil until the request is authorized.
@@ -28,10 +31,8 @@ struct Call: Sendable {
     func name(_ index: Int) -> String { Normalization.formC(parameters[index]) }
 
     /// Decodes the body as a JSON object of the given type.
-    func json<Value: Decodable>(_: Value.Type) throws(APIError) -> Value { try Call.json(Value.self, from: body) }
-
-    static func json<Value: Decodable>(_: Value.Type, from bytes: [UInt8]) throws(APIError) -> Value {
-        do throws(WireJSON.Failure) { return try WireJSON.decode(Value.self, from: bytes) } catch {
+    func json<Value: Decodable>(_: Value.Type) throws(APIError) -> Value {
+        do throws(WireJSON.Failure) { return try WireJSON.decode(Value.self, from: body) } catch {
             throw APIError(error)
         }
     }
@@ -74,41 +75,23 @@ struct Call: Sendable {
         }
     }
 
-    /// A completion for a change that returns nothing.
-    func done<Value>() -> Completion<Value> { completion { _ in .empty } }
-
-    /// Responds with a list. A client that accepts NDJSON gets one object a line, others get one JSON object.
-    ///
     /// - Parameter isShared: whether all of it is of one conversation, or known to every account. Then it is compressed.
-    func respond(
-        list objects: [some Encodable], _ list: @autoclosure () -> some Encodable, isShared: Bool = false
-    ) {
-        respond(wantsLines ? .lines(objects) : .json(list()), isShared: isShared)
-    }
-
-    func respond(
-        list objects: [some JSONWritable], _ list: @autoclosure () -> some JSONWritable, isShared: Bool = false
-    ) {
-        respond(wantsLines ? .lines(objects) : .json(list()), isShared: isShared)
-    }
-
     func respond(_ reply: Reply, isShared: Bool) { respond(isShared ? reply.compressed(for: head) : reply) }
 
     /// Responds with a list of any length, or with a part of it, which is made piece by piece while it is sent.
     ///
     /// - Parameters:
-    ///   - field: the list's name in the JSON object.
     ///   - order: the order that the items have.
     ///   - place: an item's value for `next`.
     ///   - objects: the objects of some items.
-    func respond<Item: Sendable, Object: Encodable & Sendable>(
-        _ part: ListPart, of items: [Item], as field: String, by order: ListPart.Order, _ place: (Item) -> String,
+    func respond<Item: Sendable, Object, Field>(
+        _ part: ListPart, of items: [Item], by order: ListPart.Order, _ place: (Item) -> String,
         _ objects: @escaping @Sendable (ArraySlice<Item>) -> [Object]
-    ) throws(APIError) {
+    ) throws(APIError) where Answer == ListAnswer<Object, Field> {
         let rest = try part.behind(items, order, place)
         let given = rest.prefix(part.limit ?? .max)
         let end = ListEnd(more: given.count < rest.count, next: given.last.map(place) ?? part.after)
-        let list = WholeList(Array(given), field, isLines: wantsLines, end, objects)
+        let list = WholeList(Array(given), "\(Field.name)", isLines: wantsLines, end, objects)
         var reply = Reply(status: 200, headers: [("Content-Type", wantsLines ? MediaType.ndjson : MediaType.json)])
         reply.body = PieceProducer(server.workers, exchange, sourceBytes: list.heldBytes) { list.next() }.body()
         respond(reply)
@@ -173,6 +156,40 @@ struct Call: Sendable {
             wake(reason)
         }
     }
+}
+
+extension TypedCall {
+    /// The call of a route with this answer.
+    init(_ call: Call) {
+        (head, parameters, body, exchange, server) = (call.head, call.parameters, call.body, call.exchange, call.server)
+        (user, account, known, need) = (call.user, call.account, call.known, call.need)
+    }
+}
+
+extension TypedCall<Void> {
+    /// A completion for a change whose answer is `{}`.
+    func done<Value>() -> Completion<Value> { completion { _ in .empty } }
+}
+
+extension TypedCall where Answer: Encodable {
+    func reply(_ answer: Answer, status: Int = 200) -> Reply { .json(answer, status: status) }
+
+    /// The reply of a list. A client that accepts NDJSON gets one object a line, others get one JSON object.
+    func reply<Item, Field>(list: Answer) -> Reply where Answer == ListAnswer<Item, Field> {
+        wantsLines ? .lines(list.items) : .json(list)
+    }
+}
+
+extension TypedCall where Answer: JSONWritable {
+    func reply(_ answer: Answer, status: Int = 200) -> Reply { .json(answer, status: status) }
+
+    func reply<Item: JSONWritable, Field>(list: Answer) -> Reply where Answer == ListAnswer<Item, Field> {
+        wantsLines ? .lines(list.items) : .json(list)
+    }
+}
+
+extension TypedCall {
+    func reply<Object>(_ lines: [Object]) -> Reply where Answer == Lines<Object> { .lines(lines) }
 }
 
 extension Reply {

@@ -7,20 +7,21 @@ internal import NatterWire
 
 /// Conversations, pages of their messages, and search.
 enum ConversationRoutes {
-    static func list(_ call: Call, _ principal: Principal, _ query: ListQuery) throws(APIError) {
+    static func list(_ call: TypedCall<ConversationList>, _ principal: Principal, _ query: ListQuery) throws(APIError) {
         let page = try translate(call.store.conversations(of: principal, after: query.after, limit: query.limit))
         let objects = page.conversations.map { ConversationObject($0) }
-        call.respond(list: objects, ConversationList(conversations: objects, more: page.more, next: page.next))
+        call.respond(call.reply(list: ConversationList(objects, more: page.more, next: page.next)))
     }
 
-    static func one(_ call: Call, _ principal: Principal) throws(APIError) {
-        call.respond(.json(ConversationObject(try translate(call.store.conversation(call.name(0), for: principal)))))
+    static func one(_ call: TypedCall<ConversationObject>, _ principal: Principal) throws(APIError) {
+        let view = try translate(call.store.conversation(call.name(0), for: principal))
+        call.respond(call.reply(ConversationObject(view)))
     }
 
-    static func markRead(_ call: Call, _ principal: Principal, _ request: ReadRequest) {
+    static func markRead(_ call: TypedCall<ReadAnswer>, _ principal: Principal, _ request: ReadRequest) {
         call.store.markRead(
             Seq(min(request.seq, UInt64(Int64.max))), in: call.name(0), id: request.conversationID, for: principal,
-            call.completion { .json(ReadAnswer(read: $0.rawValue)) })
+            call.completion { call.reply(ReadAnswer(read: $0.rawValue)) })
     }
 
     // MARK: Pages of messages
@@ -46,7 +47,7 @@ enum ConversationRoutes {
         return Page(page: page, waitSeconds: try call.query.wait())
     }
 
-    static func messages(_ call: Call, _ principal: Principal, _ query: Page) throws(APIError) {
+    static func messages(_ call: TypedCall<MessageList>, _ principal: Principal, _ query: Page) throws(APIError) {
         var page = query.page
         page.after = try place("after", call, principal, page.conversation)
         page.before = try place("before", call, principal, page.conversation)
@@ -63,7 +64,7 @@ enum ConversationRoutes {
 
     /// A seq, given as a number or as a cursor.
     private static func place(
-        _ field: String, _ call: Call, _ principal: Principal, _ conversation: String
+        _ field: String, _ call: TypedCall<MessageList>, _ principal: Principal, _ conversation: String
     ) throws(APIError) -> Seq? {
         guard let text = call.query[field] else { return nil }
         if let seq = Query.number(text) { return Seq(UInt64(seq)) }
@@ -71,7 +72,9 @@ enum ConversationRoutes {
     }
 
     /// Responds with a page, or waits for one. Only a request for messages after the newest one waits.
-    private static func answer(_ query: PageQuery, _ call: Call, _ principal: Principal, deadline: Int64) {
+    private static func answer(
+        _ query: PageQuery, _ call: TypedCall<MessageList>, _ principal: Principal, deadline: Int64
+    ) {
         let page: MessagePage
         do throws(StoreError) { page = try call.store.messages(query, for: principal) } catch {
             return call.respond(APIError(error))
@@ -88,14 +91,14 @@ enum ConversationRoutes {
         }
     }
 
-    private static func respond(_ page: MessagePage, _ call: Call) {
+    private static func respond(_ page: MessagePage, _ call: TypedCall<MessageList>) {
         var sent = MessageTally()
         for message in page.messages { sent.add(message.conversation, message.seq.rawValue, message.seq.rawValue) }
         call.addFact("sent", sent)
         let objects = page.messages.map { MessageObject($0) }
         let list = MessageList(messages: objects, head: page.head.rawValue, more: page.more, next: page.next.rawValue)
         let next = page.more ? "\(page.next)" : nil
-        call.respond(call.wantsLines ? .lines(objects, next: next) : .json(list), isShared: true)
+        call.respond(call.wantsLines ? .lines(objects, next: next) : call.reply(list), isShared: true)
     }
 
     // MARK: One message
@@ -114,7 +117,9 @@ enum ConversationRoutes {
             conversation: call.name(0), seq: Seq(UInt64(seq)), isFolded: try call.query.flag("fold"))
     }
 
-    static func message(_ call: Call, _ principal: Principal, _ query: MessageQuery) throws(APIError) {
+    static func message(_ call: TypedCall<MessageObject>, _ principal: Principal, _ query: MessageQuery)
+        throws(APIError)
+    {
         let view = try translate(
             call.store.message(query.seq, in: query.conversation, isFolded: query.isFolded, for: principal))
         var object = MessageObject(view.message)
@@ -124,16 +129,10 @@ enum ConversationRoutes {
         var sent = MessageTally()
         sent.add(view.message.conversation, view.message.seq.rawValue, view.message.seq.rawValue)
         call.addFact("sent", sent)
-        call.respond(.json(object))
+        call.respond(call.reply(object))
     }
 
     // MARK: Search
-
-    private struct SearchList: Encodable {
-        var messages: [MessageObject]
-        var more: Bool
-        @OrNull var next: String?
-    }
 
     static func searchQuery(_ call: Call) throws(APIError) -> SearchRequest {
         guard let query = call.query["q"] else { throw APIError(.badRequest, "'q' is missing: what to search for") }
@@ -153,12 +152,13 @@ enum ConversationRoutes {
     }
 
     /// Searches for clients that keep no replica.
-    static func search(_ call: Call, _ principal: Principal, _ request: SearchRequest) throws(APIError) {
+    static func search(_ call: TypedCall<SearchList>, _ principal: Principal, _ request: SearchRequest) throws(APIError)
+    {
         let page = try translate(call.store.search(request, for: principal))
         let objects = page.messages.map { MessageObject($0) }
         let next = page.next?.description
         if call.wantsLines { return call.respond(.lines(objects, next: page.more ? next : nil)) }
-        call.respond(.json(SearchList(messages: objects, more: page.more, next: next)))
+        call.respond(call.reply(SearchList(objects, more: page.more, next: next)))
     }
 }
 

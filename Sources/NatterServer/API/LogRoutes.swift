@@ -6,8 +6,6 @@ internal import NatterWire
 
 /// The service log for remote admins: recent events, and new ones as they happen.
 enum LogRoutes {
-    static let path = "/v1/admin/log"
-
     struct LogQuery {
         /// nil for the newest events.
         let after: UInt64?
@@ -34,17 +32,19 @@ enum LogRoutes {
         return LogQuery(after: after, limit: limit, level: level, waitSeconds: wait)
     }
 
-    static func log(_ call: Call, _ principal: Principal, _ query: LogQuery) {
+    static func log(_ call: TypedCall<Lines<LogObject>>, _ principal: Principal, _ query: LogQuery) {
         answer(query, call, principal, deadline: MonotonicClock.now() + Int64(query.waitSeconds) * 1_000)
     }
 
-    private static func answer(_ query: LogQuery, _ call: Call, _ principal: Principal, deadline: Int64) {
+    private static func answer(
+        _ query: LogQuery, _ call: TypedCall<Lines<LogObject>>, _ principal: Principal, deadline: Int64
+    ) {
         let (entries, last) = call.server.recent.entries(after: query.after, limit: query.limit, level: query.level)
         if entries.isEmpty, query.after != nil, MonotonicClock.now() < deadline {
             return wait(query, call, principal, seen: last, deadline: deadline)
         }
         call.respond(
-            .lines(
+            call.reply(
                 entries.map { entry in
                     LogObject(
                         number: entry.number, time: entry.time.rfc3339, level: entry.event.level.name,
@@ -54,7 +54,9 @@ enum LogRoutes {
     }
 
     /// Suspends the request until an event is logged, then looks the user up again, who may no longer be an admin.
-    private static func wait(_ query: LogQuery, _ call: Call, _ principal: Principal, seen: UInt64, deadline: Int64) {
+    private static func wait(
+        _ query: LogQuery, _ call: TypedCall<Lines<LogObject>>, _ principal: Principal, seen: UInt64, deadline: Int64
+    ) {
         let server = call.server
         server.recent.beginFollowing()
         call.suspend(principal, and: [ServiceLog.reader], seen: Commit(rawValue: .max), deadline: deadline) { wake in

@@ -5,7 +5,8 @@ internal import NatterWire
 
 /// Sends one message. ``BulkPosting`` takes streams of many messages.
 enum MessageRoutes {
-    static func post(_ call: Call, _ principal: Principal, _ request: SendRequest) throws(APIError) {
+    static func post(_ call: TypedCall<MessageObject>, _ principal: Principal, _ request: SendRequest) throws(APIError)
+    {
         let message = try newMessage(request)
         guard message.about == nil else {
             // The store reads the message that it is about, which may be on disk.
@@ -14,7 +15,7 @@ enum MessageRoutes {
         post(message, call, principal)
     }
 
-    private static func post(_ message: NewMessage, _ call: Call, _ principal: Principal) {
+    private static func post(_ message: NewMessage, _ call: TypedCall<MessageObject>, _ principal: Principal) {
         call.store.post([message], by: principal, stopAtRefusal: false) { outcomes in
             switch outcomes.first {
             case .posted(let message):
@@ -29,8 +30,10 @@ enum MessageRoutes {
 
     /// The reply to a message. For a personal message it also says whether the recipient is online, so that the sender
     /// need not ask.
-    private static func reply(_ message: Message, status: Int, _ call: Call, _ principal: Principal) -> Reply {
-        var reply = Reply.json(MessageObject(message), status: status)
+    private static func reply(
+        _ message: Message, status: Int, _ call: TypedCall<MessageObject>, _ principal: Principal
+    ) -> Reply {
+        var reply = call.reply(MessageObject(message), status: status)
         guard message.conversation.utf8.first == UInt8(ascii: "@") else { return reply }
         let peer = String(message.conversation.dropFirst())
         if peer != principal.name.text, let isOnline = call.store.isOnline(peer) {

@@ -13,24 +13,24 @@ enum PeopleRoutes {
             after: try call.query.name("after"), limit: try call.query.limit())
     }
 
-    static func users(_ call: Call, _: Principal, _ query: UserQuery) {
+    static func users(_ call: TypedCall<UserList>, _: Principal, _ query: UserQuery) {
         let page = call.store.users(query)
-        let objects = page.users.map { UserObject($0) }
-        call.respond(list: objects, UserList(users: objects, more: page.more, next: page.next), isShared: true)
+        let list = UserList(page.users.map { UserObject($0) }, more: page.more, next: page.next)
+        call.respond(call.reply(list: list), isShared: true)
     }
 
     // MARK: Contacts and blocked users
 
-    static func contacts(_ call: Call, _ principal: Principal, _ part: ListPart) throws(APIError) {
+    static func contacts(_ call: TypedCall<UserList>, _ principal: Principal, _ part: ListPart) throws(APIError) {
         try respond(call, part, call.store.contacts(of: principal))
     }
 
-    static func blocked(_ call: Call, _ principal: Principal, _ part: ListPart) throws(APIError) {
+    static func blocked(_ call: TypedCall<UserList>, _ principal: Principal, _ part: ListPart) throws(APIError) {
         try respond(call, part, call.store.blocked(by: principal))
     }
 
-    private static func respond(_ call: Call, _ part: ListPart, _ users: [UserView]) throws(APIError) {
-        try call.respond(part, of: users, as: "users", by: .names, \.name) { $0.map { UserObject($0) } }
+    private static func respond(_ call: TypedCall<UserList>, _ part: ListPart, _ users: [UserView]) throws(APIError) {
+        try call.respond(part, of: users, by: .names, \.name) { $0.map { UserObject($0) } }
     }
 
     static func addContact(_ call: Call, _ principal: Principal) {
@@ -51,7 +51,7 @@ enum PeopleRoutes {
 
     // MARK: Groups
 
-    static func groups(_ call: Call, _ principal: Principal, _ query: ListQuery) {
+    static func groups(_ call: TypedCall<GroupList>, _ principal: Principal, _ query: ListQuery) {
         let page = call.store.groups(of: principal, after: query.after, limit: query.limit)
         let objects = page.groups.map {
             GroupObject(
@@ -59,21 +59,18 @@ enum PeopleRoutes {
                 addedBy: $0.addedBy, members: $0.memberCount,
                 retain: $0.retention.days == nil ? nil : $0.retention.description)
         }
-        call.respond(list: objects, GroupList(groups: objects, more: page.more, next: page.next))
+        call.respond(call.reply(list: GroupList(objects, more: page.more, next: page.next)))
     }
 
-    struct NewGroup: Decodable {
-        var name: String
-        var open: Bool?
-    }
-
-    static func createGroup(_ call: Call, _ principal: Principal, _ request: NewGroup) {
+    static func createGroup(_ call: TypedCall<ConversationObject>, _ principal: Principal, _ request: NewGroupRequest) {
         call.store.createGroup(
             Normalization.formC(request.name), isOpen: request.open ?? false, by: principal,
-            call.completion { .json(ConversationObject($0), status: 201) })
+            call.completion { call.reply(ConversationObject($0), status: 201) })
     }
 
-    static func changeGroup(_ call: Call, _ principal: Principal, _ request: GroupRequest) throws(APIError) {
+    static func changeGroup(_ call: TypedCall<ConversationObject>, _ principal: Principal, _ request: GroupRequest)
+        throws(APIError)
+    {
         let retention = try request.retain.map { text throws(APIError) in
             guard let retention = Retention(text) else {
                 throw APIError(.badRequest, "'retain' takes days from '1d' to '36500d', or 'forever', not '\(text)'")
@@ -83,16 +80,16 @@ enum PeopleRoutes {
         call.store.changeGroup(
             call.name(0), id: try call.query.conversationID(), newName: request.name.map(Normalization.formC),
             isOpen: request.open, retention: retention, by: principal,
-            call.completion { .json(ConversationObject($0)) })
+            call.completion { call.reply(ConversationObject($0)) })
     }
 
     static func deleteGroup(_ call: Call, _ principal: Principal) throws(APIError) {
         call.store.deleteGroup(call.name(0), id: try call.query.conversationID(), by: principal, call.done())
     }
 
-    static func members(_ call: Call, _ principal: Principal, _ part: ListPart) throws(APIError) {
+    static func members(_ call: TypedCall<MemberList>, _ principal: Principal, _ part: ListPart) throws(APIError) {
         let members = try translate(call.store.members(of: call.name(0), for: principal))
-        try call.respond(part, of: members, as: "users", by: .names, \.user.name) { members in
+        try call.respond(part, of: members, by: .names, \.user.name) { members in
             members.map {
                 MemberObject(
                     name: $0.user.name, admin: $0.isAdmin, online: $0.user.isOnline,

@@ -3,7 +3,7 @@ internal import NatterModel
 internal import NatterStore
 internal import NatterWire
 
-/// One row of the API. It says which requests it matches, and which function answers them.
+/// An ``Endpoint`` with the function that answers its requests.
 ///
 /// It is a class, because each request is compared with many, and a copy counts a reference of each closure and array.
 final class Route: Sendable {
@@ -18,7 +18,7 @@ final class Route: Sendable {
     }
 
     let method: String
-    /// The path's segments. `*` matches any one segment.
+    /// The path's segments. One in braces matches any one segment.
     let path: [String]
     let place: Place
     /// True if the route also accepts a stream of messages as NDJSON.
@@ -32,17 +32,16 @@ final class Route: Sendable {
     let answer: @Sendable (Call) throws(APIError) -> Void
 
     /// - Parameters:
-    ///   - path: the path without its first slash.
     ///   - access: decides who may ask.
     ///   - form: reads and checks the query and the body.
     ///   - answer: receives the call, the asker, and the input that `form` read.
-    init<Asker, Input>(
-        _ method: String, _ path: String, _ access: Access<Asker, Input>, _ form: Form<Input>,
+    init<Body, Answer, Asker, Input>(
+        _ endpoint: Endpoint<Body, Answer>, _ access: Access<Asker, Input>, _ form: Form<Body, Input>,
         on place: Place = .worker,
-        _ answer: @escaping @Sendable (Call, Asker, Input) throws(APIError) -> Void
+        _ answer: @escaping @Sendable (TypedCall<Answer>, Asker, Input) throws(APIError) -> Void
     ) {
-        self.method = method
-        self.path = path.split(separator: "/").map(String.init)
+        method = endpoint.method.rawValue
+        path = endpoint.path.split(separator: "/").map(String.init)
         (self.place, takesBulk, bodyLimit, bodyType) = (place, form.takesBulk, form.bodyLimit, form.bodyType)
         needsToken = access.needsToken
         self.answer = { given throws(APIError) in
@@ -52,23 +51,24 @@ final class Route: Sendable {
             let asker = try access.admit(&call, input)
             // A request that waits asks for its token again.
             call.known = nil
+            let typed = TypedCall<Answer>(call)
             // Respond here and not in the caller, because the caller's call has no user for the log.
-            do throws(APIError) { try answer(call, asker, input) } catch { call.respond(error) }
+            do throws(APIError) { try answer(typed, asker, input) } catch { call.respond(error) }
         }
     }
 
     /// A route that reads neither query nor body.
-    convenience init<Asker>(
-        _ method: String, _ path: String, _ access: Access<Asker, Void>, on place: Place = .worker,
-        _ answer: @escaping @Sendable (Call, Asker) throws(APIError) -> Void
+    convenience init<Answer, Asker>(
+        _ endpoint: Endpoint<Void, Answer>, _ access: Access<Asker, Void>, on place: Place = .worker,
+        _ answer: @escaping @Sendable (TypedCall<Answer>, Asker) throws(APIError) -> Void
     ) {
-        self.init(method, path, access, .nothing, on: place) { call, asker, _ throws(APIError) in
+        self.init(endpoint, access, .nothing, on: place) { call, asker, _ throws(APIError) in
             try answer(call, asker)
         }
     }
 
     /// Whether the route belongs to the web page.
-    var isOfPage: Bool { path.first.map { $0 == WebPage.directory } ?? true }
+    var isOfPage: Bool { path.first.map { $0 == "page" } ?? true }
 
     /// Whether the route posts messages. The writer's thread checks everything about them again.
     var isPosting: Bool { method == "POST" && path.last == "messages" }
@@ -82,14 +82,14 @@ final class Route: Sendable {
     /// A body of GET is ignored, but not of any length.
     var takesBody: Bool { method != "GET" }
 
-    /// The segments that match this route's `*`; nil if the path does not match. Compares bytes, because comparing a `String`
+    /// The segments that match those in braces; nil if the path does not match. Compares bytes, because comparing a `String`
     /// costs the square of a run of combining marks.
     ///
     /// - Parameter path: has as many segments as this route's.
-    fileprivate func parameters(of path: [String]) -> [String]? {
+    func parameters(of path: [String]) -> [String]? {
         var parameters: [String] = []
         for (segment, pattern) in zip(path, self.path) {
-            if pattern == "*" {
+            if pattern.utf8.first == UInt8(ascii: "{") {
                 guard !segment.isEmpty else { return nil }
                 parameters.append(segment)
             } else if !segment.utf8.elementsEqual(pattern.utf8) {
@@ -174,19 +174,21 @@ enum BodyType: Sendable {
     }
 }
 
-/// The form of a request. It reads the query and the body before the token is checked.
-struct Form<Input>: Sendable {
+/// The form of a request. It reads the query and a body of the endpoint's type before the token is checked.
+struct Form<Body, Input>: Sendable {
     var takesBulk = false
     var bodyLimit = Limits.smallBodyBytes
     var bodyType = BodyType.json
     /// - Throws: 400.
     let read: @Sendable (Call) throws(APIError) -> Input
-
-    /// A form that calls `read`.
-    static func read(_ read: @escaping @Sendable (Call) throws(APIError) -> Input) -> Form { Form(read: read) }
 }
 
-extension Form where Input == Void {
+extension Form where Body == Void {
+    /// A request that says all in its path and its query.
+    static func query(_ read: @escaping @Sendable (Call) throws(APIError) -> Input) -> Form { Form(read: read) }
+}
+
+extension Form where Body == Void, Input == Void {
     /// A request that says all in its path. The body may be missing, and whatever fields a JSON object has are ignored.
     static var nothing: Form {
         Form { call throws(APIError) in
@@ -202,24 +204,33 @@ private struct NoFields: Decodable {
     init(from decoder: any Decoder) throws { _ = try decoder.container(keyedBy: CodingKeys.self) }
 }
 
-extension Form where Input == ListPart {
+extension Form where Body == Void, Input == ListPart {
     /// A list, which comes whole unless the query says `limit`.
     static var list: Form { Form { call throws(APIError) in try ListPart.read(call) } }
 }
 
-extension Form where Input: Decodable & Sendable {
-    /// A JSON object.
-    static func json(_: Input.Type) -> Form { Form { call throws(APIError) in try call.json(Input.self) } }
+extension Form where Body: Decodable & Sendable {
+    /// A JSON object, and what `check` makes of it.
+    static func json(_ check: @escaping @Sendable (Call, Body) throws(APIError) -> Input) -> Form {
+        Form { call throws(APIError) in try check(call, call.json(Body.self)) }
+    }
 
     /// A JSON object whose fields are all optional. The body may be missing.
-    static func optionalJSON(_: Input.Type) -> Form {
-        Form { call throws(APIError) in
-            try call.body.isEmpty ? Call.json(Input.self, from: Array("{}".utf8)) : call.json(Input.self)
+    static func optionalJSON(_ check: @escaping @Sendable (Call, Body) throws(APIError) -> Input) -> Form {
+        Form { given throws(APIError) in
+            var call = given
+            if call.body.isEmpty { call.body = Array("{}".utf8) }
+            return try check(call, call.json(Body.self))
         }
     }
 }
 
-extension Form where Input == SendRequest {
+extension Form where Body: Decodable & Sendable, Input == Body {
+    static var json: Form { json { _, body in body } }
+    static var optionalJSON: Form { optionalJSON { _, body in body } }
+}
+
+extension Form where Body == SendRequest, Input == SendRequest {
     /// A message to send, or a stream of them.
     static var message: Form {
         Form(takesBulk: true, bodyLimit: Limits.bodyBytes) { call throws(APIError) in
@@ -228,7 +239,9 @@ extension Form where Input == SendRequest {
             return try MessageRoutes.request(from: call.body)
         }
     }
+}
 
+extension Form where Body == String, Input == SendRequest {
     /// A message whose text is the body. The path names its conversation.
     static var text: Form {
         Form(bodyLimit: Limits.bodyBytes, bodyType: .text) { call throws(APIError) in

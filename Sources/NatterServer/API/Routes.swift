@@ -1,103 +1,88 @@
 internal import NatterStore
 internal import NatterWire
 
-/// The API. Each row has a method, a path, who may ask, the form of the request, and the function that answers it.
-/// `man/natter.openapi.json` lists the same routes.
+/// The API: for each request who may ask, the form of its query and body, and the function that answers it.
 enum Routes {
     /// The router searches in this order, so the most frequent requests come first.
     static let all = messages + accounts + people + tokens + administration + service
 
     private static let accounts: [Route] = [
-        Route("POST", "v1/register", .anyone, .json(RegisterRequest.self), on: .loop, AccountRoutes.register),
-        Route("GET", "v1/register", .anyone, .read(AccountRoutes.name), on: .loop, AccountRoutes.isFree),
-        Route("POST", "v1/login", .anyone, .json(LoginRequest.self), on: .loop, AccountRoutes.login),
+        Route(API.register, .anyone, .json, on: .loop, AccountRoutes.register),
+        Route(API.isNameFree, .anyone, .query(AccountRoutes.name), on: .loop, AccountRoutes.isFree),
+        Route(API.login, .anyone, .json, on: .loop, AccountRoutes.login),
         Route(
-            "POST", "v1/logout", .token { $1.all == true ? .all : .valid }, .optionalJSON(LogoutRequest.self),
-            on: .loop,
-            AccountRoutes.logout),
-        Route("GET", "v1/whoami", .token(.valid), on: .loop, AccountRoutes.whoami),
-        Route(
-            "POST", "v1/password", .token(.all), .json(PasswordRequest.self), on: .loop, AccountRoutes.changePassword),
+            API.logout, .token { $1.all == true ? .all : .valid }, .optionalJSON, on: .loop, AccountRoutes.logout),
+        Route(API.whoami, .token(.valid), on: .loop, AccountRoutes.whoami),
+        Route(API.changePassword, .token(.all), .json, on: .loop, AccountRoutes.changePassword),
     ]
 
     private static let messages: [Route] = [
         Route(
-            "POST", "v1/messages", .token { .send(conversation: $1.conversation, id: $1.conversationID) }, .message,
-            on: .loop, MessageRoutes.post),
+            API.send, .token { .send(conversation: $1.conversation, id: $1.conversationID) }, .message, on: .loop,
+            MessageRoutes.post),
+        Route(API.conversations, .token(.readAny), .query(ListQuery.read), ConversationRoutes.list),
+        Route(API.conversation, .token { call, _ in .read(conversation: call.name(0)) }, ConversationRoutes.one),
         Route(
-            "GET", "v1/conversations", .token(.readAny), .read(ListQuery.read), ConversationRoutes.list),
+            API.messages, .token { .read(conversation: $1.page.conversation) }, .query(ConversationRoutes.pageQuery),
+            ConversationRoutes.messages),
         Route(
-            "GET", "v1/conversations/*", .token { call, _ in .read(conversation: call.name(0)) }, ConversationRoutes.one
-        ),
-        Route(
-            "GET", "v1/conversations/*/messages", .token { .read(conversation: $1.page.conversation) },
-            .read(ConversationRoutes.pageQuery), ConversationRoutes.messages),
-        Route(
-            "POST", "v1/conversations/*/messages",
-            .token { .send(conversation: $1.conversation, id: $1.conversationID) }, .text, on: .loop,
+            API.sendText, .token { .send(conversation: $1.conversation, id: $1.conversationID) }, .text, on: .loop,
             MessageRoutes.post),
         Route(
-            "GET", "v1/conversations/*/messages/*", .token { .read(conversation: $1.conversation) },
-            .read(ConversationRoutes.messageQuery), ConversationRoutes.message),
-        Route("PUT", "v1/conversations/*/read", .token(.all), .json(ReadRequest.self), ConversationRoutes.markRead),
-        Route("GET", "v1/sync", .token(.readAny), .read(SyncRoutes.query), SyncRoutes.sync),
-        Route("GET", "v1/blocks/*/*", .token(.readAny), .read(BlockRoutes.address), BlockRoutes.block),
+            API.message, .token { .read(conversation: $1.conversation) }, .query(ConversationRoutes.messageQuery),
+            ConversationRoutes.message),
+        Route(API.markRead, .token(.all), .json, ConversationRoutes.markRead),
+        Route(API.sync, .token(.readAny), .query(SyncRoutes.query), SyncRoutes.sync),
+        Route(API.sealedBlock, .token(.readAny), .query(BlockRoutes.address), BlockRoutes.block),
         Route(
-            "GET", "v1/search", .token { $1.conversation.map { .read(conversation: $0) } ?? .all },
-            .read(ConversationRoutes.searchQuery), on: .searcher, ConversationRoutes.search),
+            API.search, .token { $1.conversation.map { .read(conversation: $0) } ?? .all },
+            .query(ConversationRoutes.searchQuery), on: .searcher, ConversationRoutes.search),
     ]
 
     private static let people: [Route] = [
-        Route("GET", "v1/users", .token(.all), .read(PeopleRoutes.userQuery), PeopleRoutes.users),
-        Route("GET", "v1/contacts", .token(.all), .list, PeopleRoutes.contacts),
-        Route("PUT", "v1/contacts/*", .token(.all), on: .loop, PeopleRoutes.addContact),
-        Route("DELETE", "v1/contacts/*", .token(.all), on: .loop, PeopleRoutes.removeContact),
-        // Blocked users. A block of messages has a longer path: v1/blocks/ID/FIRST-REVISION.
-        Route("GET", "v1/blocks", .token(.all), .list, PeopleRoutes.blocked),
-        Route("PUT", "v1/blocks/*", .token(.all), on: .loop, PeopleRoutes.block),
-        Route("DELETE", "v1/blocks/*", .token(.all), on: .loop, PeopleRoutes.unblock),
-        Route("GET", "v1/groups", .token(.all), .read(ListQuery.read), PeopleRoutes.groups),
-        Route(
-            "POST", "v1/groups", .token(.all), .json(PeopleRoutes.NewGroup.self), on: .loop, PeopleRoutes.createGroup),
-        Route(
-            "PATCH", "v1/groups/*", .token(.all), .optionalJSON(GroupRequest.self), on: .loop, PeopleRoutes.changeGroup),
-        Route("DELETE", "v1/groups/*", .token(.all), on: .loop, PeopleRoutes.deleteGroup),
-        Route("GET", "v1/groups/*/members", .token(.all), .list, PeopleRoutes.members),
-        Route(
-            "PUT", "v1/groups/*/members/*", .token(.all), .optionalJSON(MemberRequest.self), on: .loop,
-            PeopleRoutes.putMember),
-        Route("DELETE", "v1/groups/*/members/*", .token(.all), on: .loop, PeopleRoutes.removeMember),
+        Route(API.users, .token(.all), .query(PeopleRoutes.userQuery), PeopleRoutes.users),
+        Route(API.contacts, .token(.all), .list, PeopleRoutes.contacts),
+        Route(API.addContact, .token(.all), on: .loop, PeopleRoutes.addContact),
+        Route(API.removeContact, .token(.all), on: .loop, PeopleRoutes.removeContact),
+        Route(API.blocked, .token(.all), .list, PeopleRoutes.blocked),
+        Route(API.block, .token(.all), on: .loop, PeopleRoutes.block),
+        Route(API.unblock, .token(.all), on: .loop, PeopleRoutes.unblock),
+        Route(API.groups, .token(.all), .query(ListQuery.read), PeopleRoutes.groups),
+        Route(API.createGroup, .token(.all), .json, on: .loop, PeopleRoutes.createGroup),
+        Route(API.changeGroup, .token(.all), .optionalJSON, on: .loop, PeopleRoutes.changeGroup),
+        Route(API.deleteGroup, .token(.all), on: .loop, PeopleRoutes.deleteGroup),
+        Route(API.members, .token(.all), .list, PeopleRoutes.members),
+        Route(API.putMember, .token(.all), .optionalJSON, on: .loop, PeopleRoutes.putMember),
+        Route(API.removeMember, .token(.all), on: .loop, PeopleRoutes.removeMember),
     ]
 
     private static let tokens: [Route] = [
-        Route("GET", "v1/tokens", .token(.all), .list, TokenRoutes.tokens),
-        Route("POST", "v1/tokens", .token(.all), .read(TokenRoutes.newToken), TokenRoutes.create),
-        Route("DELETE", "v1/tokens/*", .token(.all), on: .loop, TokenRoutes.revokeToken),
-        Route("GET", "v1/sessions", .token(.all), .list, TokenRoutes.sessions),
-        Route("DELETE", "v1/sessions/*", .token(.all), on: .loop, TokenRoutes.endSession),
+        Route(API.tokens, .token(.all), .list, TokenRoutes.tokens),
+        Route(API.createToken, .token(.all), .json(TokenRoutes.newToken), TokenRoutes.create),
+        Route(API.revokeToken, .token(.all), on: .loop, TokenRoutes.revokeToken),
+        Route(API.sessions, .token(.all), .list, TokenRoutes.sessions),
+        Route(API.endSession, .token(.all), on: .loop, TokenRoutes.endSession),
     ]
 
     private static let administration: [Route] = [
-        Route("GET", "v1/admin/users", .admin, .list, AdminRoutes.users),
-        Route("POST", "v1/admin/users", .admin, .json(AccountRequest.self), on: .loop, AdminRoutes.add),
-        Route(
-            "PATCH", "v1/admin/users/*", .admin, .optionalJSON(AccountChangeRequest.self), on: .loop, AdminRoutes.change
-        ),
-        Route("GET", "v1/admin/sessions", .admin, .list, AdminRoutes.sessions),
-        Route("DELETE", "v1/admin/sessions/*", .admin, on: .loop, AdminRoutes.endSession),
-        Route("POST", "v1/admin/erase", .admin, .json(EraseRequest.self), on: .loop, AdminRoutes.erase),
-        Route("GET", "v1/admin/stats", .admin, AdminRoutes.statistics),
-        Route("GET", "v1/admin/log", .admin, .read(LogRoutes.query), on: .loop, LogRoutes.log),
-        Route("GET", "v1/admin/audit", .admin, .read(AdminRoutes.limit), AdminRoutes.audit),
-        Route("GET", "v1/admin/invites", .admin, .list, on: .loop, AdminRoutes.invites),
-        Route("POST", "v1/admin/invites", .admin, .read(AdminRoutes.inviteExpiry), on: .loop, AdminRoutes.invite),
-        Route("DELETE", "v1/admin/invites/*", .admin, on: .loop, AdminRoutes.revokeInvite),
+        Route(API.accounts, .admin, .list, AdminRoutes.users),
+        Route(API.addAccount, .admin, .json, on: .loop, AdminRoutes.add),
+        Route(API.changeAccount, .admin, .optionalJSON, on: .loop, AdminRoutes.change),
+        Route(API.allSessions, .admin, .list, AdminRoutes.sessions),
+        Route(API.endAnySession, .admin, on: .loop, AdminRoutes.endSession),
+        Route(API.erase, .admin, .json, on: .loop, AdminRoutes.erase),
+        Route(API.statistics, .admin, AdminRoutes.statistics),
+        Route(API.log, .admin, .query(LogRoutes.query), on: .loop, LogRoutes.log),
+        Route(API.audit, .admin, .query(AdminRoutes.limit), AdminRoutes.audit),
+        Route(API.invites, .admin, .list, on: .loop, AdminRoutes.invites),
+        Route(API.createInvite, .admin, .optionalJSON(AdminRoutes.inviteExpiry), on: .loop, AdminRoutes.invite),
+        Route(API.revokeInvite, .admin, on: .loop, AdminRoutes.revokeInvite),
     ]
 
     private static let service: [Route] = [
-        Route("GET", "healthz", .anyone, on: .loop, ServiceRoutes.health),
-        Route("GET", "metrics", .adminOrThisMachine, on: .loop, ServiceRoutes.metrics),
-        Route("GET", "", .anyone, on: .loop, WebPage.show),
-        Route("GET", "\(WebPage.directory)/*/*", .anyone, on: .loop, WebPage.showFile),
+        Route(API.health, .anyone, on: .loop, ServiceRoutes.health),
+        Route(API.metrics, .adminOrThisMachine, on: .loop, ServiceRoutes.metrics),
+        Route(API.page, .anyone, on: .loop, WebPage.show),
+        Route(API.pageFile, .anyone, on: .loop, WebPage.showFile),
     ]
 }

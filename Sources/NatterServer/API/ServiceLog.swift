@@ -1,6 +1,7 @@
 public import NatterModel
 internal import NatterStore
 internal import NatterSystem
+internal import NatterWire
 internal import Synchronization
 
 /// The most recent events that the log level allows, in memory, for remote admins. Thread-safe.
@@ -41,7 +42,7 @@ public final class ServiceLog: Sendable {
     /// - Parameter time: the first number is this time in microseconds, so that numbers continue to rise after a
     ///   restart.
     public func write(_ event: Event, at time: Timestamp) {
-        if event.isRequest(for: LogRoutes.path) { return }
+        if event.isRequest(for: API.log.path) { return }
         let onEvent = state.withLock { state in
             let number =
                 state.last == 0 ? UInt64(clamping: max(1, time.milliseconds)) &* 1_000 : state.last + 1

@@ -7,16 +7,8 @@ internal import Synchronization
 
 /// Health and metrics for monitoring systems.
 enum ServiceRoutes {
-    private struct Health: Encodable {
-        var status: String
-        /// `stopped`, or absent while the index is kept up.
-        var search: String?
-        /// `low`, or absent while there is ample space.
-        var space: String?
-    }
-
     /// Reports whether the server runs and can store messages. Anybody may ask, so the reason names no file.
-    static func health(_ call: Call, _: Void) throws(APIError) {
+    static func health(_ call: TypedCall<HealthAnswer>, _: Void) throws(APIError) {
         let troubles = call.store.troubles()
         if let trouble = troubles.first(where: \.stopsMessages) {
             let error =
@@ -34,14 +26,14 @@ enum ServiceRoutes {
         }
         let isLow = troubles.contains(.lowOnSpace)
         call.respond(
-            .json(
-                Health(
+            call.reply(
+                HealthAnswer(
                     status: "ok", search: troubles.count > (isLow ? 1 : 0) ? "stopped" : nil,
                     space: isLow ? "low" : nil)))
     }
 
     /// Metrics are for admins and this machine only, because they reveal how many users there are and when they write.
-    static func metrics(_ call: Call, _: Void) {
+    static func metrics(_ call: TypedCall<[UInt8]>, _: Void) {
         let text = call.server.metrics.text(
             call.store.statistics(), call.store.troubles(), connections: call.server.connectionCount,
             waiting: call.server.waiters.count, freeBytes: call.store.freeBytes,

@@ -4,13 +4,13 @@ internal import NatterWire
 
 /// Makes the pieces of a sync answer.
 final class SyncProducer: Sendable {
-    private let call: Call
+    private let call: TypedCall<[UInt8]>
     private let form: SyncAnswer.Form
     private let changes: SyncAnswer
     private let cursor: String
 
     /// - Parameter cursor: that of `changes`, as text.
-    init(_ changes: SyncAnswer, _ form: SyncAnswer.Form, cursor: String, _ call: Call) {
+    init(_ changes: SyncAnswer, _ form: SyncAnswer.Form, cursor: String, _ call: TypedCall<[UInt8]>) {
         (self.changes, self.form, self.cursor, self.call) = (changes, form, cursor, call)
     }
 

@@ -19,13 +19,13 @@ enum SyncRoutes {
             waitSeconds: try call.query.wait())
     }
 
-    static func sync(_ call: Call, _ principal: Principal, _ query: SyncQuery) throws(APIError) {
+    static func sync(_ call: TypedCall<[UInt8]>, _ principal: Principal, _ query: SyncQuery) throws(APIError) {
         let position = try position(call)
         answer(
             query, from: position, call, principal, deadline: MonotonicClock.now() + Int64(query.waitSeconds) * 1_000)
     }
 
-    private static func position(_ call: Call) throws(APIError) -> SyncPosition {
+    private static func position(_ call: TypedCall<[UInt8]>) throws(APIError) -> SyncPosition {
         switch call.query["cursor"] {
         case nil: return .start
         case let text? where text.utf8.elementsEqual("now".utf8): return .now
@@ -38,7 +38,8 @@ enum SyncRoutes {
     }
 
     private static func answer(
-        _ query: SyncQuery, from position: SyncPosition, _ call: Call, _ principal: Principal, deadline: Int64
+        _ query: SyncQuery, from position: SyncPosition, _ call: TypedCall<[UInt8]>, _ principal: Principal,
+        deadline: Int64
     ) {
         do throws(StoreError) {
             let plan = try call.store.planSync(
@@ -52,7 +53,7 @@ enum SyncRoutes {
 
     /// Takes a step of a plan, and queues the next.
     private static func proceed(
-        _ plan: SyncPlan, _ call: Call, then answer: @escaping @Sendable (SyncAnswer) -> Void
+        _ plan: SyncPlan, _ call: TypedCall<[UInt8]>, then answer: @escaping @Sendable (SyncAnswer) -> Void
     ) {
         do throws(StoreError) {
             if let changes = try plan.next() { return answer(changes) }
@@ -63,8 +64,8 @@ enum SyncRoutes {
     }
 
     private static func answer(
-        _ query: SyncQuery, from position: SyncPosition, with changes: SyncAnswer, _ call: Call, _ principal: Principal,
-        deadline: Int64
+        _ query: SyncQuery, from position: SyncPosition, with changes: SyncAnswer, _ call: TypedCall<[UInt8]>,
+        _ principal: Principal, deadline: Int64
     ) {
         var mayWait = changes.isEmpty && !changes.more
         if case .now = position { mayWait = false }
@@ -76,7 +77,9 @@ enum SyncRoutes {
         }
     }
 
-    private static func respond(_ changes: SyncAnswer, _ query: SyncQuery, _ call: Call, _ principal: Principal) {
+    private static func respond(
+        _ changes: SyncAnswer, _ query: SyncQuery, _ call: TypedCall<[UInt8]>, _ principal: Principal
+    ) {
         // An answer without news is made faster than it is found.
         let place =
             changes.isEmpty

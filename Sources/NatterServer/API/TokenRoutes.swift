@@ -12,8 +12,7 @@ enum TokenRoutes {
         let expires: Timestamp?
     }
 
-    static func newToken(_ call: Call) throws(APIError) -> NewToken {
-        let request = try call.json(TokenRequest.self)
+    static func newToken(_ call: Call, _ request: TokenRequest) throws(APIError) -> NewToken {
         guard let scope = Scope(Normalization.formC(request.scope)) else {
             throw APIError(.badRequest, "'scope' must be 'all', 'send:CONVERSATION' or 'read:CONVERSATION'")
         }
@@ -37,30 +36,30 @@ enum TokenRoutes {
         return time
     }
 
-    static func create(_ call: Call, _ principal: Principal, _ request: NewToken) {
+    static func create(_ call: TypedCall<TokenObject>, _ principal: Principal, _ request: NewToken) {
         call.store.addToken(
             label: request.label, scope: request.scope, expires: request.expires, for: principal,
             call.completion { made in
                 call.log("token_made", [("user", principal.name.text), ("scope", request.scope.description)])
                 var object = TokenObject(made.view)
                 object.token = made.token.text
-                return .json(object, status: 201)
+                return call.reply(object, status: 201)
             })
     }
 
-    static func tokens(_ call: Call, _ principal: Principal, _ part: ListPart) throws(APIError) {
-        try respond(call, principal, part, as: "tokens", robots: true)
+    static func tokens(_ call: TypedCall<TokenList>, _ principal: Principal, _ part: ListPart) throws(APIError) {
+        try respond(call, principal, part, robots: true)
     }
 
-    static func sessions(_ call: Call, _ principal: Principal, _ part: ListPart) throws(APIError) {
-        try respond(call, principal, part, as: "sessions", robots: false)
+    static func sessions(_ call: TypedCall<SessionList>, _ principal: Principal, _ part: ListPart) throws(APIError) {
+        try respond(call, principal, part, robots: false)
     }
 
-    private static func respond(
-        _ call: Call, _ principal: Principal, _ part: ListPart, as field: String, robots: Bool
+    private static func respond<Field>(
+        _ call: TypedCall<ListAnswer<TokenObject, Field>>, _ principal: Principal, _ part: ListPart, robots: Bool
     ) throws(APIError) {
         let tokens = call.store.tokens(of: principal.account, robots: robots, current: principal.token)
-        try call.respond(part, of: tokens, as: field, by: .numbers, { String($0.id) }) { $0.map { TokenObject($0) } }
+        try call.respond(part, of: tokens, by: .numbers, { String($0.id) }) { $0.map { TokenObject($0) } }
     }
 
     static func revokeToken(_ call: Call, _ principal: Principal) throws(APIError) {

@@ -4,17 +4,14 @@ internal import NatterWire
 
 /// The page that a browser gets at `/`, and its files.
 enum WebPage {
-    /// Where the files are. Without the page, these paths are not there either.
-    static let directory = "page"
-
     /// Compresses the files, so that no request waits for it.
     static func prepare() { _ = Page.shared }
 
-    static func show(_ call: Call, _: Void) {
+    static func show(_ call: TypedCall<[UInt8]>, _: Void) {
         call.respond(reply(Page.shared.document, to: call, headers: documentHeaders))
     }
 
-    static func showFile(_ call: Call, _: Void) throws(APIError) {
+    static func showFile(_ call: TypedCall<[UInt8]>, _: Void) throws(APIError) {
         guard let file = Page.shared.file(call.parameters[0], call.parameters[1]) else {
             throw APIError(.notFound, "there is nothing at this path")
         }
@@ -35,7 +32,7 @@ enum WebPage {
     ]
 
     private static func reply(
-        _ file: PageFile, to call: Call, headers: [(name: String, value: String)]
+        _ file: PageFile, to call: TypedCall<[UInt8]>, headers: [(name: String, value: String)]
     ) -> Reply {
         let isCompressed = !file.compressed.isEmpty && call.head.acceptsGzip
         let tag = isCompressed ? "\"\(file.tag)-gzip\"" : "\"\(file.tag)\""

@@ -1,5 +1,6 @@
 internal import NatterCrypto
 internal import NatterHTTP
+internal import NatterModel
 internal import NatterServer
 internal import NatterStore
 internal import NatterSystem

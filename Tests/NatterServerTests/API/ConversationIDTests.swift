@@ -1,4 +1,5 @@
 internal import NatterHTTP
+internal import NatterModel
 internal import NatterWire
 internal import ServerSupport
 internal import Testing

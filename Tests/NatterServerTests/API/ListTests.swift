@@ -1,4 +1,5 @@
 internal import NatterHTTP
+internal import NatterModel
 internal import ServerSupport
 internal import Testing
 internal import TestSupport

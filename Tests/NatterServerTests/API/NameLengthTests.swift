@@ -1,5 +1,6 @@
 internal import NatterModel
 @testable internal import NatterServer
+internal import NatterWire
 internal import ServerSupport
 internal import Testing
 internal import TestSupport
@@ -84,7 +85,7 @@ struct NameLengthTests {
                 #expect(Query(head)["name"] == nil)
                 #expect(throws: NatterServer.APIError.self) { _ = try Query(head).flag("stop") }
                 #expect(throws: NatterServer.APIError.self) { _ = try Authentication(head, server.store).principal() }
-                #expect(!event.isRequest(for: LogRoutes.path))
+                #expect(!event.isRequest(for: API.log.path))
             }
         }
         _ = read("warm up")

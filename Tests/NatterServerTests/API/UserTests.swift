@@ -7,7 +7,7 @@ internal import TestSupport
 
 @Suite("users")
 struct UserTests {
-    private func names(_ answer: Answer) throws -> [String] { try answer.decode(UserList.self).users.map(\.name) }
+    private func names(_ answer: Answer) throws -> [String] { try answer.decode(UserList.self).items.map(\.name) }
 
     @Test("a user has a name, is online or not, and was seen at a time")
     func object() throws {
@@ -28,7 +28,7 @@ struct UserTests {
         let alice = try server.account("alice")
         let bob = try server.account("bob")
         func isOnline(_ name: String) throws -> Bool {
-            let users = try alice.get("/v1/users").decode(UserList.self).users
+            let users = try alice.get("/v1/users").decode(UserList.self).items
             return users.first { $0.name == name }?.online ?? false
         }
         _ = try bob.get("/v1/whoami")
@@ -74,7 +74,7 @@ struct UserTests {
         let server = try TestServer(clock: clock)
         let (alice, bob) = (try server.account("alice"), try server.account("bob"))
         func seen() throws -> String? {
-            try alice.get("/v1/users", ["q": "bob"]).decode(UserList.self).users.first?.lastSeen
+            try alice.get("/v1/users", ["q": "bob"]).decode(UserList.self).items.first?.lastSeen
         }
         #expect(try seen() == "2026-11-20T07:24:05.123Z")
         let connection = try RawClient(port: server.port)

@@ -1,4 +1,5 @@
 @testable import NatterServer
+import NatterModel
 import NatterTLS
 import Testing
 import NatterHTTP

@@ -1,4 +1,5 @@
-package import NatterHTTP
+internal import NatterHTTP
+package import NatterModel
 package import NatterWire
 package import TestSupport
 

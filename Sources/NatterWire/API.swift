@@ -1,0 +1,90 @@
+public import NatterModel
+
+/// A request of the API: its method, its path, and the types of its body and its answer. Server and client share it.
+///
+/// `Body` is `Void` for a request without a body, and `String` for plain text. `Answer` is `Void` for `{}`, ``Lines`` for NDJSON
+/// alone, and `[UInt8]` for bytes that are no JSON object.
+public struct Endpoint<Body, Answer: Sendable>: Sendable {
+    public let method: HTTPMethod
+    /// The path, as in `man/natter.openapi.json`. `{…}` stands for any one segment.
+    public let path: String
+
+    fileprivate init(_ method: HTTPMethod, _ path: String) { (self.method, self.path) = (method, path) }
+}
+
+/// An answer with one object in each line.
+public enum Lines<Object: Codable & Sendable>: Sendable {}
+
+/// Every request of the API. `Routes` of the server says how each is answered.
+public enum API {
+    // MARK: Accounts
+
+    public static let register = Endpoint<RegisterRequest, SessionAnswer>(.post, "/v1/register")
+    public static let isNameFree = Endpoint<Void, NameAnswer>(.get, "/v1/register")
+    public static let login = Endpoint<LoginRequest, SessionAnswer>(.post, "/v1/login")
+    public static let logout = Endpoint<LogoutRequest, RemainingTokens>(.post, "/v1/logout")
+    public static let whoami = Endpoint<Void, WhoamiAnswer>(.get, "/v1/whoami")
+    public static let changePassword = Endpoint<PasswordRequest, RemainingTokens>(.post, "/v1/password")
+
+    // MARK: Messages
+
+    /// One message, or a stream of them as NDJSON.
+    public static let send = Endpoint<SendRequest, MessageObject>(.post, "/v1/messages")
+    public static let sendText = Endpoint<String, MessageObject>(.post, "/v1/conversations/{conversation}/messages")
+    public static let conversations = Endpoint<Void, ConversationList>(.get, "/v1/conversations")
+    public static let conversation = Endpoint<Void, ConversationObject>(.get, "/v1/conversations/{conversation}")
+    public static let messages = Endpoint<Void, MessageList>(.get, "/v1/conversations/{conversation}/messages")
+    public static let message = Endpoint<Void, MessageObject>(.get, "/v1/conversations/{conversation}/messages/{seq}")
+    public static let markRead = Endpoint<ReadRequest, ReadAnswer>(.put, "/v1/conversations/{conversation}/read")
+    public static let sync = Endpoint<Void, [UInt8]>(.get, "/v1/sync")
+    public static let sealedBlock = Endpoint<Void, [UInt8]>(.get, "/v1/blocks/{conversation_id}/{block}")
+    public static let search = Endpoint<Void, SearchList>(.get, "/v1/search")
+
+    // MARK: People
+
+    public static let users = Endpoint<Void, UserList>(.get, "/v1/users")
+    public static let contacts = Endpoint<Void, UserList>(.get, "/v1/contacts")
+    public static let addContact = Endpoint<Void, Void>(.put, "/v1/contacts/{user}")
+    public static let removeContact = Endpoint<Void, Void>(.delete, "/v1/contacts/{user}")
+    // Blocked users. A block of messages has a longer path.
+    public static let blocked = Endpoint<Void, UserList>(.get, "/v1/blocks")
+    public static let block = Endpoint<Void, Void>(.put, "/v1/blocks/{user}")
+    public static let unblock = Endpoint<Void, Void>(.delete, "/v1/blocks/{user}")
+    public static let groups = Endpoint<Void, GroupList>(.get, "/v1/groups")
+    public static let createGroup = Endpoint<NewGroupRequest, ConversationObject>(.post, "/v1/groups")
+    public static let changeGroup = Endpoint<GroupRequest, ConversationObject>(.patch, "/v1/groups/{group}")
+    public static let deleteGroup = Endpoint<Void, Void>(.delete, "/v1/groups/{group}")
+    public static let members = Endpoint<Void, MemberList>(.get, "/v1/groups/{group}/members")
+    public static let putMember = Endpoint<MemberRequest, Void>(.put, "/v1/groups/{group}/members/{user}")
+    public static let removeMember = Endpoint<Void, Void>(.delete, "/v1/groups/{group}/members/{user}")
+
+    // MARK: Tokens and sessions
+
+    public static let tokens = Endpoint<Void, TokenList>(.get, "/v1/tokens")
+    public static let createToken = Endpoint<TokenRequest, TokenObject>(.post, "/v1/tokens")
+    public static let revokeToken = Endpoint<Void, Void>(.delete, "/v1/tokens/{id}")
+    public static let sessions = Endpoint<Void, SessionList>(.get, "/v1/sessions")
+    public static let endSession = Endpoint<Void, Void>(.delete, "/v1/sessions/{id}")
+
+    // MARK: Administration
+
+    public static let accounts = Endpoint<Void, AccountList>(.get, "/v1/admin/users")
+    public static let addAccount = Endpoint<AccountRequest, AdminUserObject>(.post, "/v1/admin/users")
+    public static let changeAccount = Endpoint<AccountChangeRequest, AdminUserObject>(.patch, "/v1/admin/users/{user}")
+    public static let allSessions = Endpoint<Void, SessionList>(.get, "/v1/admin/sessions")
+    public static let endAnySession = Endpoint<Void, Void>(.delete, "/v1/admin/sessions/{id}")
+    public static let erase = Endpoint<EraseRequest, EraseAnswer>(.post, "/v1/admin/erase")
+    public static let statistics = Endpoint<Void, StatisticsObject>(.get, "/v1/admin/stats")
+    public static let log = Endpoint<Void, Lines<LogObject>>(.get, "/v1/admin/log")
+    public static let audit = Endpoint<Void, Lines<AuditObject>>(.get, "/v1/admin/audit")
+    public static let invites = Endpoint<Void, InviteList>(.get, "/v1/admin/invites")
+    public static let createInvite = Endpoint<InviteRequest, InviteAnswer>(.post, "/v1/admin/invites")
+    public static let revokeInvite = Endpoint<Void, Void>(.delete, "/v1/admin/invites/{id}")
+
+    // MARK: Service
+
+    public static let health = Endpoint<Void, HealthAnswer>(.get, "/healthz")
+    public static let metrics = Endpoint<Void, [UInt8]>(.get, "/metrics")
+    public static let page = Endpoint<Void, [UInt8]>(.get, "/")
+    public static let pageFile = Endpoint<Void, [UInt8]>(.get, "/page/{release}/{file}")
+}
