@@ -80,8 +80,8 @@ public final class HTTPClient {
             timeoutMilliseconds: timeoutMilliseconds ?? self.timeoutMilliseconds,
             deadlineMilliseconds: deadlineMilliseconds)
 
-        func exchange(_ connectLimit: Int64?) -> Exchange {
-            Exchange(
+        func exchange(_ connectLimit: Int64?) -> HTTPExchange {
+            HTTPExchange(
                 times: times, connectLimit: connectLimit, bodyLimit: bodyLimit, statusSuffices: statusSuffices,
                 onBody: onBody)
         }
@@ -106,7 +106,7 @@ public final class HTTPClient {
     /// Tries the addresses in order until a connection is established.
     private func performAnew(
         _ request: HTTPRequest, headers: [(name: String, value: String)], times: TimeLimits,
-        _ makeExchange: (_ connectLimit: Int64) -> Exchange
+        _ makeExchange: (_ connectLimit: Int64) -> HTTPExchange
     ) throws(TransportError) -> HTTPResponse {
         let loop = try makeLoop()
         let tls = try makeTLS()

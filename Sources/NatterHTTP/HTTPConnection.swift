@@ -14,7 +14,7 @@ final class HTTPConnection {
     private let stream: OpaquePointer
     private var inputWatch: OpaquePointer?
     private var outputWatch: OpaquePointer?
-    private var exchange: Exchange?
+    private var exchange: HTTPExchange?
     private var systemError: Int32 = 0
     /// True if a server without TLS was expected, and one with TLS has answered.
     private var speaksTLS = false
@@ -40,8 +40,8 @@ final class HTTPConnection {
         }
         (self.loop, self.tls, self.server, self.handle, self.stream) = (loop, tls, server, handle, stream)
 
-        evhttp_connection_set_max_headers_size(handle, Exchange.headLimit)
-        // `Exchange` has its own time limits. evhttp's limits of 45 and 50 seconds would end a long wait too early.
+        evhttp_connection_set_max_headers_size(handle, HTTPExchange.headLimit)
+        // `HTTPExchange` has its own time limits. evhttp's limits of 45 and 50 seconds would end a long wait too early.
         var never = timeval(tv_sec: Int(Int32.max), tv_usec: 0)
         evhttp_connection_set_timeout_tv(handle, &never)
         watchBuffers()
@@ -77,7 +77,7 @@ final class HTTPConnection {
     ///
     /// - Throws: `.notReached` with only the reason if the connection was not established.
     func perform(
-        _ request: HTTPRequest, headers: [(name: String, value: String)], in exchange: Exchange
+        _ request: HTTPRequest, headers: [(name: String, value: String)], in exchange: HTTPExchange
     ) throws(TransportError) -> HTTPResponse {
         guard let handle else { throw .notReached("the connection is closed") }
         self.exchange = exchange

@@ -8,7 +8,7 @@ internal import NatterSystem
 ///
 /// evhttp 2.1 takes some malformed answers for short ones: a `Connection` header without a length means "no body",
 /// and an unknown `Transfer-Encoding` is ignored. So this type checks the framing first.
-final class Exchange {
+final class HTTPExchange {
     /// The most bytes of an answer's status line and headers.
     static let headLimit = 64 << 10
     /// The slowest that both ends together may be, in bytes a second, after as many timeouts. A server that sends a byte now
@@ -93,17 +93,18 @@ final class Exchange {
         progress()
         // A chunk is parsed when it is complete, and a line when it ends, so both need a limit. Chunked encoding
         // costs an honest sender at most six bytes for each byte of content.
-        if bytesWaiting > bodyLimit + 2 * Exchange.headLimit || receivedBytes > 8 * bodyLimit + 16 * Exchange.headLimit
+        if bytesWaiting > bodyLimit + 2 * HTTPExchange.headLimit
+            || receivedBytes > 8 * bodyLimit + 16 * HTTPExchange.headLimit
         {
             fail(tooLarge)
         }
     }
 
     private func progress() {
-        let allowance = Int64(clamping: receivedBytes + sentBytes) * 1_000 / Exchange.leastBytesPerSecond
+        let allowance = Int64(clamping: receivedBytes + sentBytes) * 1_000 / HTTPExchange.leastBytesPerSecond
         progressLimit = min(
             MonotonicClock.now() + times.timeout,
-            times.start + times.timeout * Exchange.timeoutsAtAnySpeed + allowance, times.deadline)
+            times.start + times.timeout * HTTPExchange.timeoutsAtAnySpeed + allowance, times.deadline)
     }
 
     // MARK: - Parts of the answer
@@ -115,7 +116,7 @@ final class Exchange {
         // RFC 9110, section 15.2: any of these may precede the answer. 101 would end HTTP.
         if (100...199).contains(code), code != 101 {
             interimCount += 1
-            guard interimCount <= Exchange.interimLimit else { return refuse("it sends only interim answers") }
+            guard interimCount <= HTTPExchange.interimLimit else { return refuse("it sends only interim answers") }
             // The only one that evhttp knows.
             request.pointee.response_code = 100
             evhttp_clear_headers(request.pointee.input_headers)
@@ -127,7 +128,7 @@ final class Exchange {
         guard request.pointee.major == 1 else { return refuse("its answer has a foreign version of HTTP") }
         guard (200...599).contains(code) else { return refuse("its answer has the status \(code)") }
         status = code
-        headers = Exchange.headers(of: request)
+        headers = HTTPExchange.headers(of: request)
         return judgeFraming(request)
     }
 
