@@ -109,7 +109,7 @@ extension Context {
                 at: ServerAddress(url: account.server), token: token, of: account, isOther: isOther,
                 timeoutMilliseconds: Context.endMilliseconds)
             try api.logout(all: false)
-        } catch APIError.refused(let refusal) where refusal.has(.unauthorized) {
+        } catch RequestError.refused(let refusal) where refusal.has(.unauthorized) {
             // It had ended already.
         } catch {
             note("the former session at '\(account.server)' could not be ended: \(SyncedReplica.reason(of: error))")
@@ -158,7 +158,7 @@ enum LogoutCommand {
         }
         do {
             remaining = try context.api(of: login).logout(all: context.arguments.flag("all"))
-        } catch APIError.refused(let refusal) where refusal.has(.unauthorized) {
+        } catch RequestError.refused(let refusal) where refusal.has(.unauthorized) {
             context.note("the session had already ended")
         } catch {
             try forget()

@@ -66,7 +66,7 @@ struct Addressee {
 
     private func isOnServer(_ name: String) throws -> Bool {
         guard let api else { return try guess(name) }
-        do throws(APIError) {
+        do throws(RequestError) {
             _ = try api.perform(API.conversation, name)
             return true
         } catch {

@@ -9,7 +9,7 @@ internal import NatterWire
 struct Delivery {
     /// Why a message was not sent, or may not have been sent.
     struct Failure: Error {
-        let cause: APIError
+        let cause: RequestError
         /// True if the server may have the message anyway.
         let isOutcomeUnknown: Bool
         /// Whether there was an answer to each attempt, which can't be read.
@@ -22,7 +22,7 @@ struct Delivery {
     /// For how long another attempt may begin.
     var retryMilliseconds = Int.max
     /// Called once, when retries have failed for a while.
-    var isTrying: (APIError) -> Void = { _ in }
+    var isTrying: (RequestError) -> Void = { _ in }
 
     /// The pause between attempts at which `isTrying` is called, about 1.5 s after the first attempt.
     private static let noticedMilliseconds: Int64 = 1_600
@@ -44,7 +44,7 @@ struct Delivery {
         var pauseMilliseconds: Int64 = 50
         var hasGoneOut = false
         while true {
-            do throws(APIError) {
+            do throws(RequestError) {
                 let left = max(1, deadline - MonotonicClock.now())
                 return try api.send(request, timeoutMilliseconds: Int(clamping: left))
             } catch {
@@ -137,7 +137,7 @@ extension Context {
 
 extension SentMessage {
     /// The object that the server has answered.
-    func message() throws(APIError) -> MessageObject {
+    func message() throws(RequestError) -> MessageObject {
         guard let message: MessageObject = try? WireJSON.decode(answer: object) else {
             throw .foreign("the server does not answer like a natter server: its answer is not a message")
         }

@@ -11,7 +11,7 @@ internal import NatterWire
 enum ExitCodes {
     static func translate(_ error: any Error) -> CommandFailure {
         switch error {
-        case let error as APIError: translate(error)
+        case let error as RequestError: translate(error)
         case let error as TransportError: CommandFailure(.unavailable, code: "not_reached", "\(error)")
         case let error as ProfileError: translate(error)
         case let error as SyncError: translate(error)
@@ -80,7 +80,7 @@ enum ExitCodes {
         }
     }
 
-    private static func translate(_ error: APIError) -> CommandFailure {
+    private static func translate(_ error: RequestError) -> CommandFailure {
         switch error {
         case .transport(.certificate, _): CommandFailure(.unavailable, code: "certificate", "\(error)")
         case .transport(.unreadable, _): CommandFailure(.noInput, code: "cannot_read", "\(error)")
@@ -117,11 +117,11 @@ enum ExitCodes {
         }
     }
 
-    private static func translate(_ refusal: APIError.Refusal) -> CommandFailure {
+    private static func translate(_ refusal: RequestError.Refusal) -> CommandFailure {
         CommandFailure(exitCode(of: refusal), code: refusal.code, "\(refusal.phrase)\(remedy(for: refusal))")
     }
 
-    private static func exitCode(of refusal: APIError.Refusal) -> ExitCode {
+    private static func exitCode(of refusal: RequestError.Refusal) -> ExitCode {
         switch ErrorCode(rawValue: refusal.code) {
         case .lastAdmin: .refused
         case .outcomeUnknown: .unavailable
@@ -148,7 +148,7 @@ enum ExitCodes {
             ?? "run 'natter login NAME' again"
     }
 
-    private static func remedy(for refusal: APIError.Refusal) -> Phrase {
+    private static func remedy(for refusal: RequestError.Refusal) -> Phrase {
         return switch ErrorCode(rawValue: refusal.code) {
         case .unauthorized: "; \(renewal(of: refusal.tokenFile))"
         case .noSuchUser: "; 'natter users' lists them"

@@ -55,7 +55,7 @@ enum MarkCommand {
                 let read = try api.markRead(conversation.name, id: conversation.groupID, upTo: conversation.head)
                 marks[conversation.id] = read
                 try report(conversation.name, read, context)
-            } catch APIError.refused(let refusal)
+            } catch RequestError.refused(let refusal)
                 where refusal.status == 404 || refusal.has(.notAMember)
             {
                 // It was left or deleted since the last sync, and the next one says so.

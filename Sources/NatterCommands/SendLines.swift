@@ -104,7 +104,7 @@ final class SendLines {
         guard !batch.isEmpty else { return }
         prepareForInterrupt()
         let isQueued: Bool
-        do { isQueued = try queue?.takesOver(tell: context.tell) ?? false } catch let error as APIError {
+        do { isQueued = try queue?.takesOver(tell: context.tell) ?? false } catch let error as RequestError {
             throw interrupted(error)
         }
         if isQueued, let queue {
@@ -135,7 +135,7 @@ final class SendLines {
         let output = context.wantsJSON ? context.console.output : nil
         let groups = groups
         var answered = 0
-        let refusal: APIError.Refusal?
+        let refusal: RequestError.Refusal?
         do {
             defer { count(before - batch.count, of: first) }
             refusal = try sender.send(&batch) { answer in
@@ -143,7 +143,7 @@ final class SendLines {
                 answered += 1
                 try output?.writeJSON(Array(answer))
             }
-        } catch let error as APIError {
+        } catch let error as RequestError {
             if QueueRule.allows(error) || sender.mayHaveArrived, let queue {
                 queue.begin(because: error.reason)
                 return try put(into: queue, mayHaveArrived: sender.mayHaveArrived)
@@ -152,7 +152,7 @@ final class SendLines {
         }
         guard let refusal, let line = batch.number(at: 0) else { return }
         if sender.mayHaveArrived, !refusal.isAboutMessage { throw interrupted(.refused(refusal)) }
-        let failure = ExitCodes.translate(APIError.refused(refusal))
+        let failure = ExitCodes.translate(RequestError.refused(refusal))
         throw self.failure(at: line, code: failure.code, failure.message)
     }
 
@@ -216,7 +216,7 @@ final class SendLines {
     }
 
     /// The error if the server can no longer be reached. It says how many lines were sent, and how to continue.
-    private func interrupted(_ error: APIError) -> any Error {
+    private func interrupted(_ error: RequestError) -> any Error {
         let failure = ExitCodes.translate(error)
         let mayHaveArrived = sender?.mayHaveArrived == true
         let isUnknown = mayHaveArrived || failure.exitCode == .unavailable && sentCount > 0

@@ -102,7 +102,7 @@ final class SyncedReplica {
     /// Sends the whole outbox without a time limit for all messages together.
     ///
     /// - Returns: why the server did not accept everything, if it was reached.
-    func deliverOutbox() throws -> APIError? {
+    func deliverOutbox() throws -> RequestError? {
         hasDelivered = true
         let outbox = try context.outbox(of: try login())
         let timeout = try context.timeoutMilliseconds()
@@ -321,7 +321,7 @@ final class SyncedReplica {
     /// True if the server gave no answer.
     static func isNotReached(_ error: any Error) -> Bool {
         switch error {
-        case let error as APIError: error.isNotReached
+        case let error as RequestError: error.isNotReached
         case SyncError.api(let error): error.isNotReached
         default: false
         }
@@ -334,8 +334,9 @@ final class SyncedReplica {
     static func isTransient(_ error: any Error, hasSpoken: Bool = false) -> Bool {
         switch error {
         case SyncError.api(let error): isTransient(error, hasSpoken: hasSpoken)
-        case APIError.transport(.certificate, _), APIError.transport(.protocolError, _), APIError.foreign: hasSpoken
-        case APIError.refused(let refusal): [429, 503].contains(refusal.status)
+        case RequestError.transport(.certificate, _), RequestError.transport(.protocolError, _), RequestError.foreign:
+            hasSpoken
+        case RequestError.refused(let refusal): [429, 503].contains(refusal.status)
         case SyncError.replica(.locked): true
         default: isNotReached(error)
         }
@@ -344,14 +345,14 @@ final class SyncedReplica {
     /// How long a refusal asks to wait; 0 if it does not.
     static func retryAfterSeconds(_ error: any Error) -> Int {
         switch error {
-        case SyncError.api(.refused(let refusal)), APIError.refused(let refusal): refusal.retryAfterSeconds ?? 0
+        case SyncError.api(.refused(let refusal)), RequestError.refused(let refusal): refusal.retryAfterSeconds ?? 0
         default: 0
         }
     }
 
     static func reason(of error: any Error) -> Phrase {
         switch error {
-        case let error as APIError: error.reason
+        case let error as RequestError: error.reason
         case SyncError.api(let error): error.reason
         default: "\(error)"
         }

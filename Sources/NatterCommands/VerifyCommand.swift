@@ -103,7 +103,7 @@ private struct ServerHeads {
             // The name may now belong to another conversation.
             return answer.id == conversation.id.description ? .state(answer) : .hidden
         } catch {
-            switch error as? APIError {
+            switch error as? RequestError {
             // The user may have left the group since the last sync. An open one is still there for everyone.
             case .refused(let refusal)? where refusal.status == 404 || refusal.has(.notAMember):
                 return .hidden

@@ -31,7 +31,7 @@ struct NamePatternTests {
 struct ExitCodesTests {
     @Test("each code of the interface", arguments: ErrorCode.allCases)
     func codes(code: ErrorCode) {
-        let error = APIError.refused(APIError.Refusal(status: code.status, code: code.rawValue, message: "m"))
+        let error = RequestError.refused(RequestError.Refusal(status: code.status, code: code.rawValue, message: "m"))
         let expected: Int32 =
             switch code {
             case .badRequest, .badJSON, .badCursor, .nameTaken, .idReused, .notTried, .cursorExpired, .tooLarge,
@@ -55,21 +55,21 @@ struct ExitCodesTests {
 
     @Test("a code of a newer server goes by its status", arguments: [(418, 76), (422, 65), (404, 67), (599, 74)])
     func unknown(status: Int, exit: Int32) {
-        let refusal = APIError.Refusal(status: status, code: "new_thing", message: "m")
-        #expect(ExitCodes.translate(APIError.refused(refusal)).exitCode.rawValue == exit)
+        let refusal = RequestError.Refusal(status: status, code: "new_thing", message: "m")
+        #expect(ExitCodes.translate(RequestError.refused(refusal)).exitCode.rawValue == exit)
     }
 
     @Test("errors of the network")
     func network() throws {
         let server = try ServerAddress(url: "http://localhost:7117")
         func code(_ error: TransportError) -> Int32 {
-            ExitCodes.translate(APIError.transport(error, server: server)).exitCode.rawValue
+            ExitCodes.translate(RequestError.transport(error, server: server)).exitCode.rawValue
         }
         #expect(code(.notReached("x")) == 69)
         #expect(code(.certificate("x")) == 69)
         #expect(code(.timedOut(sent: true)) == 69)
         #expect(code(.protocolError("x")) == 76)
-        let password = APIError.unanswered(.timedOut(sent: true), server: server, path: "/v1/password")
+        let password = RequestError.unanswered(.timedOut(sent: true), server: server, path: "/v1/password")
         #expect(ExitCodes.translate(password).message.text.contains("try 'natter login' with the new password"))
         #expect(ExitCodes.translate(SyncError.replica(.locked(path: "p"))).exitCode.rawValue == 75)
         #expect(ExitCodes.translate(SyncError.api(.foreign("x"))).exitCode.rawValue == 76)

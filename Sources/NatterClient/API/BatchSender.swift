@@ -46,24 +46,24 @@ public final class BatchSender {
     ///
     /// - Parameter onMessage: gets the object of each accepted message, as the server wrote it.
     /// - Returns: why the server refused the first remaining message; nil if none remains.
-    /// - Throws: `APIError` if the server can't accept any message at present or from this user; errors of
+    /// - Throws: `RequestError` if the server can't accept any message at present or from this user; errors of
     ///   `onMessage`.
     public func send(
         _ batch: inout MessageBatch, onMessage: @escaping (ArraySlice<UInt8>) throws -> Void = { _ in }
-    ) throws -> APIError.Refusal? {
+    ) throws -> RequestError.Refusal? {
         var progress = MonotonicClock.now()
         var pause = BatchSender.firstPauseMilliseconds
         mayHaveArrived = false
         while !batch.isEmpty {
             let before = batch.count
             let limit = min(progress + timeoutMilliseconds, deadline)
-            let obstacle: APIError
+            let obstacle: RequestError
             func noteProgress() {
                 if batch.count == before { return }
                 progress = MonotonicClock.now()
                 pause = BatchSender.firstPauseMilliseconds
             }
-            do throws(APIError) {
+            do throws(RequestError) {
                 let refusal = try attempt(&batch, until: limit, onMessage)
                 noteProgress()
                 guard let refusal else { continue }
@@ -98,7 +98,7 @@ public final class BatchSender {
     /// Sends one request.
     private func attempt(
         _ batch: inout MessageBatch, until limit: Int64, _ onMessage: @escaping (ArraySlice<UInt8>) throws -> Void
-    ) throws(APIError) -> APIError.Refusal? {
+    ) throws(RequestError) -> RequestError.Refusal? {
         let count = sendsSingly ? 1 : min(batch.count, mostMessages)
         let answers = BatchAnswers(expected: count, onMessage: onMessage)
         // Accepted messages are removed even if the answer was cut short.
@@ -107,7 +107,7 @@ public final class BatchSender {
             sendsSingly
             ? try HTTPRequest(API.send, body: batch.firstLine)
             : try HTTPRequest(API.send, query: [("stop", "1")], type: "application/x-ndjson", body: batch.lines(count))
-        do throws(APIError) {
+        do throws(RequestError) {
             _ = try api.perform(
                 request, deadlineMilliseconds: Int(clamping: max(1, limit - MonotonicClock.now()))
             ) { try answers.feed($0) }
@@ -131,7 +131,7 @@ public final class BatchSender {
     }
 
     /// Ends the only line of an answer that is one object.
-    private func end(_ answers: BatchAnswers) throws(APIError) {
+    private func end(_ answers: BatchAnswers) throws(RequestError) {
         do { try [UInt8(ascii: "\n")].withUnsafeBytes { try answers.feed($0) } } catch {
             throw .transport(.aborted(error), server: api.address)
         }
@@ -139,12 +139,12 @@ public final class BatchSender {
 
     /// Whether a line was refused because of the server's state, not because of the line. The first refused line is `not_tried`
     /// only if the server has no room for answers.
-    private static func isAboutServer(_ refusal: APIError.Refusal) -> Bool {
+    private static func isAboutServer(_ refusal: RequestError.Refusal) -> Bool {
         refusal.status == 429 || refusal.status >= 500 || refusal.has(.notTried)
     }
 
     /// The least time to wait before a retry; nil if a retry makes no sense.
-    private static func pauseAsked(by error: APIError) -> Int64? {
+    private static func pauseAsked(by error: RequestError) -> Int64? {
         switch error {
         // Only its message tells how long a line has to wait.
         case .refused(let refusal) where refusal.status == 429:
@@ -173,7 +173,7 @@ final class BatchAnswers {
     /// How many messages the server has accepted, from the first on.
     private(set) var takenCount = 0
     /// Why the next message was refused. The messages after it were not tried.
-    private(set) var refusal: APIError.Refusal?
+    private(set) var refusal: RequestError.Refusal?
 
     init(expected: Int, onMessage: @escaping (ArraySlice<UInt8>) throws -> Void) {
         (self.expected, self.onMessage) = (expected, onMessage)
@@ -205,7 +205,7 @@ final class BatchAnswers {
         guard let body: ErrorBody = try? WireJSON.decode(answer: line) else {
             throw Malformed(reason: "a line of its answer is neither a message nor an error")
         }
-        refusal = APIError.Refusal(
+        refusal = RequestError.Refusal(
             body, status: ErrorCode(rawValue: body.error.code)?.status ?? ErrorCode.badRequest.status)
     }
 

@@ -12,13 +12,13 @@ extension HTTPRequest {
     public init<Body, Answer>(
         _ endpoint: Endpoint<Body, Answer>, _ names: [String] = [], query: [(name: String, value: String)] = [],
         headers: [(name: String, value: String)] = [], type: String = "application/json", body: [UInt8]? = nil
-    ) throws(APIError) {
+    ) throws(RequestError) {
         let path = try HTTPRequest.path(endpoint.path, names) + HTTPRequest.encodeQuery(query)
         self.init(
             endpoint.method, path, headers: body == nil ? headers : headers + [("Content-Type", type)], body: body)
     }
 
-    private static func path(_ pattern: String, _ names: [String]) throws(APIError) -> String {
+    private static func path(_ pattern: String, _ names: [String]) throws(RequestError) -> String {
         if names.isEmpty { return pattern }
         var (path, names) = ("", names[...])
         for part in pattern.split(separator: "/") {
@@ -33,17 +33,17 @@ extension HTTPRequest {
     }
 
     /// A text that can't be a name names nothing, so the server is not asked.
-    private static func segment(_ name: String, _ part: Substring) throws(APIError) -> String {
+    private static func segment(_ name: String, _ part: Substring) throws(RequestError) -> String {
         let isGroup = part == "{group}"
         if isGroup, !NameRule.isGroup(name) {
-            throw .refused(APIError.Refusal(.noSuchConversation, "'\(name)' is not a group"))
+            throw .refused(RequestError.Refusal(.noSuchConversation, "'\(name)' is not a group"))
         }
         guard name.isEmpty || name.contains("/") else { return encodeSegment(name) }
         let refusal =
             switch part {
-            case "{user}": APIError.Refusal(.noSuchUser, "no user is named '\(name)'")
-            case "{id}": APIError.Refusal(.notFound, "there is no '\(name)'")
-            default: APIError.Refusal(.noSuchConversation, "there is no conversation '\(name)'")
+            case "{user}": RequestError.Refusal(.noSuchUser, "no user is named '\(name)'")
+            case "{id}": RequestError.Refusal(.notFound, "there is no '\(name)'")
+            default: RequestError.Refusal(.noSuchConversation, "there is no conversation '\(name)'")
             }
         throw .refused(refusal)
     }

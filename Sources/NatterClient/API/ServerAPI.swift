@@ -63,14 +63,14 @@ public final class ServerAPI {
     // MARK: - Accounts
 
     /// Creates an account and begins a session.
-    public func register(name: String, password: String, invite: String?) throws(APIError) -> (String, Token) {
+    public func register(name: String, password: String, invite: String?) throws(RequestError) -> (String, Token) {
         var body = RegisterRequest(name: name, password: password, invite: invite)
         (body.host, body.program) = (Host.name, program)
         return try session(from: try perform(API.register, body: body))
     }
 
     /// Begins a session. The answer has the name as it was registered, which may be spelled differently.
-    public func login(name: String, password: String) throws(APIError) -> (String, Token) {
+    public func login(name: String, password: String) throws(RequestError) -> (String, Token) {
         var body = LoginRequest(name: name, password: password)
         (body.host, body.program) = (Host.name, program)
         return try session(from: try perform(API.login, body: body))
@@ -79,11 +79,11 @@ public final class ServerAPI {
     /// Ends this session, or all sessions of the user.
     /// - Returns: with `all`, the tokens for programs that are still good.
     @discardableResult
-    public func logout(all: Bool) throws(APIError) -> [TokenObject] {
+    public func logout(all: Bool) throws(RequestError) -> [TokenObject] {
         try perform(API.logout, body: LogoutRequest(all: all ? true : nil)).tokens ?? []
     }
 
-    public func whoami() throws(APIError) -> WhoamiAnswer {
+    public func whoami() throws(RequestError) -> WhoamiAnswer {
         let answer = try perform(API.whoami)
         try checkLine(answer.name, "name")
         try checkLine(answer.scope, "scope")
@@ -91,11 +91,11 @@ public final class ServerAPI {
     }
 
     /// Refuses a value that would become several lines of an account's file. The others could name another server.
-    private func checkLine(_ value: String, _ field: String) throws(APIError) {
+    private func checkLine(_ value: String, _ field: String) throws(RequestError) {
         guard value.utf8.allSatisfy({ $0 >= 0x20 }) else { throw foreign("its answer lacks a valid '\(field)'") }
     }
 
-    private func session(from answer: SessionAnswer) throws(APIError) -> (String, Token) {
+    private func session(from answer: SessionAnswer) throws(RequestError) -> (String, Token) {
         guard let token = answer.token.flatMap({ Token($0) }) else {
             throw foreign("its answer has no token")
         }
@@ -109,8 +109,8 @@ public final class ServerAPI {
     /// is the earlier message.
     ///
     /// - Parameter timeoutMilliseconds: the time for the whole request.
-    /// - Throws: `APIError.foreign` for an answer that is no message.
-    public func send(_ message: SendRequest, timeoutMilliseconds: Int? = nil) throws(APIError) -> SentMessage {
+    /// - Throws: `RequestError.foreign` for an answer that is no message.
+    public func send(_ message: SendRequest, timeoutMilliseconds: Int? = nil) throws(RequestError) -> SentMessage {
         let request = try HTTPRequest(API.send, body: WireJSON.encode(message))
         let answer = try perform(request, deadlineMilliseconds: timeoutMilliseconds)
         // Any other answer with success has stored nothing.
@@ -124,14 +124,14 @@ public final class ServerAPI {
     /// - Parameter query: as in the HTTP API: `after`, `before`, `around`, `since`, `until`, `from`, `limit`.
     public func messages(
         of conversation: String, query: [(name: String, value: String)]
-    ) throws(APIError) -> MessageList {
+    ) throws(RequestError) -> MessageList {
         try perform(API.messages, conversation, query: query)
     }
 
     /// Messages as provisional blocks, with everything that their hash chain needs.
     func blocks(
         of conversation: String, after: Seq, before: Seq, deadlineMilliseconds: Int? = nil
-    ) throws(APIError) -> [Block] {
+    ) throws(RequestError) -> [Block] {
         let query = [("after", "\(after)"), ("before", "\(before)"), ("limit", "\(Limits.pageLimit)")]
         let response = try perform(
             HTTPRequest(API.messages, [conversation], query: query, headers: [("Accept", SyncFrame.mediaType)]),
@@ -150,7 +150,7 @@ public final class ServerAPI {
     /// Marks a conversation as read up to a seq.
     /// - Parameter id: decides which conversation is meant, if it is given.
     /// - Returns: the mark after that; it never goes back.
-    public func markRead(_ conversation: String, id: ConversationID?, upTo seq: Seq) throws(APIError) -> Seq {
+    public func markRead(_ conversation: String, id: ConversationID?, upTo seq: Seq) throws(RequestError) -> Seq {
         let answer = try perform(
             API.markRead, conversation, body: ReadRequest(seq: seq.rawValue, conversationID: id))
         guard answer.read <= Limits.seqs.upperBound.rawValue else {
@@ -166,7 +166,7 @@ public final class ServerAPI {
     /// - Parameter waitSeconds: how long to wait if there are no events after that number yet.
     public func serviceLog(
         after number: UInt64?, limit: Int, level: String?, waitSeconds: Int = 0
-    ) throws(APIError) -> [LogObject] {
+    ) throws(RequestError) -> [LogObject] {
         var query = [(name: "limit", value: "\(limit)")]
         if let number { query.append(("after", "\(number)")) }
         if let level { query.append(("level", level)) }
@@ -179,7 +179,7 @@ public final class ServerAPI {
     public func lines<Value>(
         of endpoint: Endpoint<Void, Lines<Value>>, query: [(name: String, value: String)],
         timeoutMilliseconds: Int? = nil
-    ) throws(APIError) -> [Value] {
+    ) throws(RequestError) -> [Value] {
         let request = try HTTPRequest(endpoint, query: query)
         let response = try perform(request, timeoutMilliseconds: timeoutMilliseconds)
         var values: [Value] = []
@@ -203,7 +203,7 @@ public final class ServerAPI {
     /// - Parameter name: the name of an entry.
     public func everything<Entry, Field>(
         _ endpoint: Endpoint<Void, ListAnswer<Entry, Field>>, _ name: (Entry) -> String
-    ) throws(APIError) -> [Entry] {
+    ) throws(RequestError) -> [Entry] {
         var entries: [Entry] = []
         var after: String?
         var bytes = 0
@@ -240,7 +240,7 @@ public final class ServerAPI {
     public func perform(
         _ request: HTTPRequest, timeoutMilliseconds: Int? = nil, deadlineMilliseconds: Int? = nil,
         onBody: ((UnsafeRawBufferPointer) throws -> Void)? = nil
-    ) throws(APIError) -> HTTPResponse {
+    ) throws(RequestError) -> HTTPResponse {
         if mustProve { try prove(timeoutMilliseconds, deadlineMilliseconds) }
         var request = request
         if let authorization { request.headers.append(("Authorization", authorization)) }
@@ -295,29 +295,29 @@ public final class ServerAPI {
     /// - Parameter names: one for each `{…}` of the path.
     public func perform<Answer: Decodable>(
         _ endpoint: Endpoint<Void, Answer>, _ names: String..., query: [(name: String, value: String)] = []
-    ) throws(APIError) -> Answer {
+    ) throws(RequestError) -> Answer {
         try decode(try perform(HTTPRequest(endpoint, names, query: query)))
     }
 
     public func perform<Body: Encodable, Answer: Decodable>(
         _ endpoint: Endpoint<Body, Answer>, _ names: String..., body: Body
-    ) throws(APIError) -> Answer {
+    ) throws(RequestError) -> Answer {
         try decode(try perform(HTTPRequest(endpoint, names, body: WireJSON.encode(body))))
     }
 
     /// Sends a change whose answer says nothing.
     public func perform<Body: Encodable>(
         _ endpoint: Endpoint<Body, Void>, _ names: String..., body: Body
-    ) throws(APIError) {
+    ) throws(RequestError) {
         _ = try perform(HTTPRequest(endpoint, names, body: WireJSON.encode(body)))
     }
 
-    public func perform(_ endpoint: Endpoint<Void, Void>, _ names: String...) throws(APIError) {
+    public func perform(_ endpoint: Endpoint<Void, Void>, _ names: String...) throws(RequestError) {
         let body = endpoint.method == .put ? Array("{}".utf8) : nil
         _ = try perform(HTTPRequest(endpoint, names, body: body))
     }
 
-    func decode<Value: Decodable>(_ response: HTTPResponse) throws(APIError) -> Value {
+    func decode<Value: Decodable>(_ response: HTTPResponse) throws(RequestError) -> Value {
         do throws(WireJSON.Failure) {
             return try WireJSON.decode(answer: response.body)
         } catch {
@@ -333,12 +333,12 @@ public final class ServerAPI {
     /// it.
     private static func pause(_ text: String) -> Int? { Int(text).map { min(max(0, $0), 86_400) } }
 
-    public func foreign(_ reason: Phrase) -> APIError {
+    public func foreign(_ reason: Phrase) -> RequestError {
         .foreign("'\(address)' does not speak as a natter server does: \(reason); check --server")
     }
 
     /// Asks the server for its store without the token, in the time that the request itself may take.
-    private func prove(_ timeoutMilliseconds: Int?, _ deadlineMilliseconds: Int?) throws(APIError) {
+    private func prove(_ timeoutMilliseconds: Int?, _ deadlineMilliseconds: Int?) throws(RequestError) {
         let request = try HTTPRequest(API.health)
         let response: HTTPResponse
         do {
@@ -355,10 +355,10 @@ public final class ServerAPI {
         mustProve = false
     }
 
-    private func checkStore(_ store: StoreID) throws(APIError) {
+    private func checkStore(_ store: StoreID) throws(RequestError) {
         guard authorization != nil, let tokenStore, store != tokenStore else { return }
         throw .refused(
-            APIError.Refusal(
+            RequestError.Refusal(
                 status: 401, code: "other_store",
                 phrase:
                     "'\(address)' is another server than the one where you logged in; name that with --server, or log "
@@ -366,7 +366,7 @@ public final class ServerAPI {
     }
 
     /// The error of a request to which no answer of the server came.
-    private func unanswered(_ request: HTTPRequest, _ error: APIError) -> APIError {
+    private func unanswered(_ request: HTTPRequest, _ error: RequestError) -> RequestError {
         guard request.method != .get, !request.path.hasPrefix(API.send.path), error.isOutcomeUnknown,
             case .transport(let cause, _) = error
         else { return error }
@@ -374,9 +374,9 @@ public final class ServerAPI {
     }
 
     /// The error that an unsuccessful answer stands for. Its body was not streamed if it is an error object.
-    private func failure(of response: HTTPResponse) -> APIError {
+    private func failure(of response: HTTPResponse) -> RequestError {
         if let body: ErrorBody = try? WireJSON.decode(answer: response.body) {
-            var refusal = APIError.Refusal(
+            var refusal = RequestError.Refusal(
                 body, status: response.status,
                 retryAfterSeconds: response.header("Retry-After").flatMap(ServerAPI.pause))
             refusal.tokenFile = tokenFile
@@ -386,7 +386,7 @@ public final class ServerAPI {
         case 429:
             // A proxy limits requests, and the server has not seen this one.
             let seconds = response.header("Retry-After").flatMap(ServerAPI.pause)
-            var refusal = APIError.Refusal(
+            var refusal = RequestError.Refusal(
                 .slowDown,
                 seconds.map { "a proxy answered 429 for '\(address)'; try again in \($0) s" }
                     ?? "a proxy answered 429 for '\(address)'")
@@ -395,7 +395,7 @@ public final class ServerAPI {
         // Only a name makes an address so long, and none has so many bytes.
         case 414, 431:
             return .refused(
-                APIError.Refusal(
+                RequestError.Refusal(
                     .noSuchConversation, "there is no such name: names have at most \(NameRule.maximumBytes) bytes"))
         // A proxy answered for a server that it could not reach, or that it had sent the request to. Some have statuses
         // of their own for that, such as 524. Only 501 is of a server that would not know the method later, either.

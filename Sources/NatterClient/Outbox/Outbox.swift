@@ -233,7 +233,7 @@ public struct Outbox {
     }
 
     /// Removes messages that were sent and parks the one that was refused.
-    func settle(sent: [Int64], refused: (number: Int64, APIError.Refusal)?) throws(OutboxError) {
+    func settle(sent: [Int64], refused: (number: Int64, RequestError.Refusal)?) throws(OutboxError) {
         guard !sent.isEmpty || refused != nil else { return }
         try write { connection in
             try Outbox.remove(sent, on: connection)

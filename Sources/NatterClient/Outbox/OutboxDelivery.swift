@@ -12,9 +12,9 @@ public struct OutboxDelivery {
     public struct Report: Sendable {
         public var sentCount = 0
         /// Entries that the server refused and that are now parked, with the reason.
-        public var refused: [(entry: OutboxEntry, refusal: APIError.Refusal)] = []
+        public var refused: [(entry: OutboxEntry, refusal: RequestError.Refusal)] = []
         /// Why the remaining entries still wait.
-        public var interruption: APIError?
+        public var interruption: RequestError?
         /// Whether the server may have some of those that it did not confirm.
         public var mayHaveArrived = false
         /// Whether another process is delivering, and messages still wait.
@@ -88,7 +88,7 @@ public struct OutboxDelivery {
                 rest.append(entry)
                 continue
             }
-            let refusal = APIError.Refusal(
+            let refusal = RequestError.Refusal(
                 .outcomeUnknown, "it was sent on \(tried.rfc3339) without an answer, and may be there already")
             try outbox.settle(sent: [], refused: (entry.number, refusal))
             report.refused.append((entry: entry, refusal: refusal))
@@ -122,7 +122,7 @@ public struct OutboxDelivery {
                 batch.append(request, number: entry.number)
             }
             let offered = rest.prefix(batch.count)
-            var refusal: APIError.Refusal?
+            var refusal: RequestError.Refusal?
             var failure: (any Error)?
             var unanswered = offered
             do {
@@ -142,7 +142,7 @@ public struct OutboxDelivery {
             rest = rest.dropFirst(sent.count + (refused == nil ? 0 : 1))
             switch failure {
             case nil: break
-            case let error as APIError: report.interruption = error
+            case let error as RequestError: report.interruption = error
             case let error?: throw OutboxError(error)
             }
         }

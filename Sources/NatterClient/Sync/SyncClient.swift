@@ -95,7 +95,7 @@ public final class SyncClient {
             if limits.followsRetention { try run.writer.dropWhatServerDropped() }
         } catch let error as SyncError {
             throw error
-        } catch let error as APIError {
+        } catch let error as RequestError {
             throw .api(error)
         } catch {
             throw .replica(ReplicaError(error))
@@ -138,7 +138,7 @@ public final class SyncClient {
                 writer.begin(from: start, isWhole: isWhole)
                 let before = receivedBytes
                 let cursor = isWhole ? nil : start.cursor
-                do throws(APIError) {
+                do throws(RequestError) {
                     // A request without a cursor does not show a foreign store that it is the wrong one, so this asks
                     // first.
                     if cursor == nil { _ = try perform([("cursor", "now")], waitSeconds: 0) { _ in } }
@@ -146,7 +146,7 @@ public final class SyncClient {
                     throw SyncError.api(error)
                 }
                 if cursor == nil { try checkStore() }
-                do throws(APIError) {
+                do throws(RequestError) {
                     let waits = isFirst && (limits.waitsAt == nil || limits.waitsAt == start.cursor)
                     try request(cursor, earliest: start.earliest, waitSeconds: waits ? limits.waitSeconds : 0)
                 } catch {
@@ -190,7 +190,7 @@ public final class SyncClient {
             receivedBytes >= limits.bytes ?? .max || MonotonicClock.now() >= deadline
         }
 
-        private func request(_ cursor: String?, earliest: Timestamp?, waitSeconds: Int) throws(APIError) {
+        private func request(_ cursor: String?, earliest: Timestamp?, waitSeconds: Int) throws(RequestError) {
             var query: [(name: String, value: String)] = []
             if let cursor { query.append(("cursor", cursor)) }
             if let earliest { query.append(("since", earliest.rfc3339)) }
@@ -215,7 +215,7 @@ public final class SyncClient {
         private func perform(
             _ query: [(name: String, value: String)], waitSeconds: Int,
             onBody: @escaping (UnsafeRawBufferPointer) throws -> Void
-        ) throws(APIError) -> HTTPResponse {
+        ) throws(RequestError) -> HTTPResponse {
             try api.perform(
                 HTTPRequest(API.sync, query: query, headers: [("Accept", SyncFrame.mediaType)]),
                 timeoutMilliseconds: waitSeconds > 0 ? waitSeconds * 1_000 + SyncClient.answerMilliseconds : nil,
@@ -231,7 +231,7 @@ public final class SyncClient {
         /// Decides what an error means.
         ///
         /// - Returns: whether to ask again; false to end with what was received.
-        private func isToBeRepeated(_ error: APIError, hadCursor: Bool, progressed: Bool) throws -> Bool {
+        private func isToBeRepeated(_ error: RequestError, hadCursor: Bool, progressed: Bool) throws -> Bool {
             switch error {
             case .transport(.aborted(is Enough), _):
                 try writer.flush()
@@ -275,7 +275,7 @@ struct GapRequests {
         for (conversation, gap) in gaps {
             var first = gap.lowerBound
             while first <= gap.upperBound, vain < GapRequests.vainLimit {
-                var (count, obstacle): (Int, APIError?) = (0, nil)
+                var (count, obstacle): (Int, RequestError?) = (0, nil)
                 if MonotonicClock.now() < deadline {
                     (count, obstacle) = try ask(for: first...gap.upperBound, of: conversation, until: deadline)
                 }
@@ -295,9 +295,9 @@ struct GapRequests {
     /// - Returns: how many messages of the gap came, from its first one on, and why they may come later if none did.
     private func ask(
         for gap: ClosedRange<Seq>, of conversation: ReplicaConversation, until deadline: Int64
-    ) throws -> (count: Int, obstacle: APIError?) {
+    ) throws -> (count: Int, obstacle: RequestError?) {
         let blocks: [Block]
-        do throws(APIError) {
+        do throws(RequestError) {
             blocks = try api.blocks(
                 of: conversation.name, after: gap.lowerBound.previous, before: gap.upperBound.next,
                 deadlineMilliseconds: SyncClient.left(until: deadline))
@@ -317,7 +317,7 @@ struct GapRequests {
 /// Why a sync failed before anything was received.
 public enum SyncError: Error, PhraseConvertible {
     /// There was no answer, or the server refused.
-    case api(APIError)
+    case api(RequestError)
     /// The store at this address is not the replica's.
     case otherStore(expected: StoreID, found: StoreID?)
     case replica(ReplicaError)

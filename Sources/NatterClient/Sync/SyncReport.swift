@@ -41,7 +41,7 @@ public struct SyncReport: Sendable {
     /// Whether everything on the server was received.
     public internal(set) var isComplete = false
     /// Why the sync was interrupted after something was received. Everything received is kept.
-    public internal(set) var interruption: APIError?
+    public internal(set) var interruption: RequestError?
     public internal(set) var gone: [Gone] = []
     public internal(set) var damaged: [Damage] = []
     public internal(set) var diverged: [Diverged] = []

@@ -233,7 +233,7 @@ final class Chat: LineEditorOwner {
         let isRefused =
             switch error {
             // If the session has ended, the outbox waits for the next login.
-            case APIError.refused(let refusal): refusal.status != 401
+            case RequestError.refused(let refusal): refusal.status != 401
             default: error is TextError
             }
         guard !isRefused, let outbox = try? context.outbox(of: try context.login()),

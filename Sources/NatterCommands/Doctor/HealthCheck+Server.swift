@@ -49,7 +49,7 @@ extension HealthCheck {
         } catch let error as UsageError {
             throw error
         } catch {
-            switch error as? APIError {
+            switch error as? RequestError {
             case .transport(.certificate, _)?, .transport(.unreadable, _)?, .transport(.malformedCertificates, _)?:
                 add(Finding(.certificate, error, else: "ask the server's administrator"))
             default: add(Finding(.server, error, else: "ask the administrator to check its log"))

@@ -24,7 +24,8 @@ struct ServerPage {
             let list = try api.messages(of: conversation, query: query(before: before, limit: limit))
             empty = list.messages.isEmpty ? empty + 1 : 0
             guard list.messages.count <= limit, empty <= ServerPage.emptyLimit else {
-                throw APIError.foreign("'\(api.address)' does not answer like a natter server: its pages do not end")
+                throw RequestError.foreign(
+                    "'\(api.address)' does not answer like a natter server: its pages do not end")
             }
             pages.append(try list.messages.map(message))
             left -= list.messages.count
@@ -49,7 +50,8 @@ struct ServerPage {
 
     private func message(_ object: MessageObject) throws -> Message {
         guard let message = object.message else {
-            throw APIError.foreign("'\(api.address)' does not answer like a natter server: it sent an invalid message")
+            throw RequestError.foreign(
+                "'\(api.address)' does not answer like a natter server: it sent an invalid message")
         }
         return message
     }

@@ -44,7 +44,7 @@ extension Context {
     ///
     /// - Returns: the server's error if not everything was sent.
     @discardableResult
-    func deliverOutbox(of login: Login, to api: ServerAPI) -> APIError? {
+    func deliverOutbox(of login: Login, to api: ServerAPI) -> RequestError? {
         do {
             let report = try OutboxDelivery(try outbox(of: login), api: api).run(
                 timeoutMilliseconds: Context.deliveryMilliseconds, deadlineMilliseconds: Context.deliveryMilliseconds)
@@ -62,7 +62,7 @@ extension Context {
     }
 
     /// Explains the delay on a terminal.
-    func tellTrying(_ error: APIError) {
+    func tellTrying(_ error: RequestError) {
         if console.errors.isTerminal { note("retrying: \(error.reason)") }
     }
 

@@ -36,7 +36,7 @@ final class LineQueue {
 
     /// True if the next batch goes to the outbox. This tries to deliver the outbox from time to time.
     ///
-    /// - Throws: `APIError` if waiting would not help.
+    /// - Throws: `RequestError` if waiting would not help.
     func takesOver(tell: (OutboxDelivery.Report) -> Void) throws -> Bool {
         guard isQueueing, let api, MonotonicClock.now() >= nextAttempt else { return isQueueing }
         let report = try OutboxDelivery(outbox, api: api).run(

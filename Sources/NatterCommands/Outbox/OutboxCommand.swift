@@ -132,7 +132,7 @@ enum OutboxCommand {
         context.tell(report)
         if let error = report.interruption { throw error }
         if report.isElsewhere { throw OutboxError.locked(path: outbox.location.directory) }
-        if let refused = report.refused.first { throw APIError.refused(refused.refusal) }
+        if let refused = report.refused.first { throw RequestError.refused(refused.refusal) }
         return .success
     }
 

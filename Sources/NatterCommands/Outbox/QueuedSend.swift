@@ -92,7 +92,7 @@ struct QueuedSend {
         if let refusal {
             // The refusal is reported now, so the entry is not needed for a later report.
             if isNew { try outbox.withdraw(own) }
-            let error = APIError.refused(refusal)
+            let error = RequestError.refused(refusal)
             guard report.mayHaveArrived, !refusal.isAboutMessage else { throw error }
             throw Delivery.unknown(Delivery.Failure(cause: error, isOutcomeUnknown: true), own.request)
         }
@@ -111,7 +111,7 @@ struct QueuedSend {
 
 /// The errors after which `send --queue` keeps a message: those that may disappear with time.
 enum QueueRule {
-    static func allows(_ error: APIError) -> Bool {
+    static func allows(_ error: RequestError) -> Bool {
         switch error {
         case .refused(let refusal): [429, 503, 507].contains(refusal.status)
         // Something that answers in the server's place, such as a network's login page, has not refused the message. Each

@@ -223,7 +223,7 @@ enum GroupCommand {
             try context.forEachUser { user in
                 do {
                     try body(api, user, group)
-                } catch APIError.refused(let refusal) where refusal.has(.noSuchUser) {
+                } catch RequestError.refused(let refusal) where refusal.has(.noSuchUser) {
                     throw CommandFailure(
                         .notFound, code: refusal.code,
                         "\(refusal.phrase); see 'natter users' and 'natter group members \(group)'")

@@ -37,11 +37,11 @@ enum SessionCommand {
         run: inContext { context in
             let api = try context.api()
             for id in context.arguments.operands("ID") {
-                do throws(APIError) {
+                do throws(RequestError) {
                     try api.perform(API.endSession, id)
                 } catch {
                     guard case .refused(let refusal) = error, refusal.has(.notFound) else { throw error }
-                    do throws(APIError) {
+                    do throws(RequestError) {
                         try api.perform(API.endAnySession, id)
                     } catch {
                         guard case .refused = error else { throw error }

@@ -110,7 +110,7 @@ enum TokenCommand {
         let isSession = context.arguments.flag("session")
         let api = try context.api()
         for (index, id) in context.arguments.operands("ID").enumerated() {
-            do throws(APIError) {
+            do throws(RequestError) {
                 try api.perform(isSession ? API.endSession : API.revokeToken, id)
             } catch {
                 var failure = ExitCodes.translate(error)

@@ -91,7 +91,7 @@ enum WrapCommand {
         /// - Throws: 67 if there is no such conversation, 77 if the user may not write there.
         mutating func check() throws {
             guard let api else { return conversationID = context.groupID(named: conversation) }
-            do throws(APIError) {
+            do throws(RequestError) {
                 let found = try api.perform(API.conversation, conversation)
                 if NameRule.isGroup(conversation) { conversationID = ConversationID(hex: found.id) }
             } catch {
@@ -142,7 +142,7 @@ enum WrapCommand {
                 let sending = QueuedSend(outbox: outbox, api: api, context: context)
                 if case .queued(_, let reason) = try sending.send(request) { context.note("queued: \(reason)") }
                 return nil
-            } catch let error as APIError {
+            } catch let error as RequestError {
                 let failure = ExitCodes.translate(error)
                 // Only a server's refusal is final. A file of certificates that can't be read, or a server of another version, may
                 // be mended.

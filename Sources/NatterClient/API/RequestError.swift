@@ -3,7 +3,7 @@ public import NatterLanguage
 public import NatterWire
 
 /// Why a request failed.
-public enum APIError: Error, PhraseConvertible {
+public enum RequestError: Error, PhraseConvertible {
     /// There was no answer.
     case transport(TransportError, server: ServerAddress)
     /// The answer to a change was lost, so the server may have carried it out. A lost answer to a message is `.transport`,
@@ -92,7 +92,7 @@ public enum APIError: Error, PhraseConvertible {
         case .transport(.timedOut(sent: true), let server): "'\(server)' did not answer in time"
         case .transport(.interrupted(let reason), let server): "the connection to '\(server)' broke: \(reason)"
         case .transport(let error, _): "\(error)"
-        case .unanswered(let error, let server, _): APIError.transport(error, server: server).reason
+        case .unanswered(let error, let server, _): RequestError.transport(error, server: server).reason
         case .refused(let refusal): refusal.phrase
         case .foreign(let what): what
         }
