@@ -44,23 +44,30 @@ struct FairQueue<Job> {
             return removed
         }
 
-        /// So many empty places may stay, so that a short line allocates nothing.
-        private static var keptPlaces: Int { 1_024 }
+        /// So many empty places may stay, so that an owner with a job now and then allocates nothing.
+        private static var keptPlaces: Int { 64 }
     }
 
-    /// The jobs of one owner. Steps come first: a request that has begun holds more than one that has not.
-    private struct Line {
+    /// The jobs of one owner, and what is known of it.
+    private final class Line {
+        let owner: JobOwner
+        /// Steps come first: a request that has begun holds more than one that has not.
         var steps = Places()
         var new = Places()
+        /// The time that the owner has had, in nanoseconds.
+        var used: Int64 = 0
+        var running = 0
+        /// Whether the line is among `turns`. It is while it has jobs, and fewer than `width` of them run.
+        var hasTurn = false
 
-        mutating func take() -> Job? { steps.take() ?? new.take() }
+        init(_ owner: JobOwner) { self.owner = owner }
     }
 
-    /// An owner that has a line. Among equals the first to come is next.
+    /// Among equals the first to come is next.
     private struct Turn {
         let used: Int64
         let number: UInt64
-        let owner: JobOwner
+        let line: Line
 
         func isBefore(_ other: Turn) -> Bool { (used, number) < (other.used, other.number) }
     }
@@ -68,20 +75,15 @@ struct FairQueue<Job> {
     /// More time than this counts against nobody, in nanoseconds.
     private static var longestDebt: Int64 { 1_000_000_000 }
 
-    /// An owner has a line until its turn comes and finds nothing, so that each line has one turn.
+    /// An owner that is not here has had no more time than `reached`.
     private var lines: [JobOwner: Line] = [:]
+    private var lineLimit = 1_024
     private var turns = Heap<Turn> { $0.isBefore($1) }
     private var turnNumber: UInt64 = 0
-    /// The time that owners have had, in nanoseconds. An owner that is not here has had no more than `reached`.
-    private var used: [JobOwner: Int64] = [:]
-    private var usedLimit = 1_024
     /// The time of the owner whose turn was last. Nobody begins with less, so that waiting for a while saves nothing up.
     private var reached: Int64 = 0
     /// How many jobs of one owner run at a time, at most.
     private let width: Int
-    private var running: [JobOwner: Int] = [:]
-    /// Those whose turn came while so many ran.
-    private var held: Set<JobOwner> = []
     /// How many jobs wait that are no steps.
     private(set) var count = 0
 
@@ -92,47 +94,47 @@ struct FairQueue<Job> {
 
     /// - Parameter isStep: whether the job goes on with a request that has begun.
     mutating func append(_ job: Job, for owner: JobOwner, isStep: Bool = false) {
-        if lines[owner] == nil { push(owner) }
-        if isStep {
-            lines[owner, default: Line()].steps.append(job)
+        let line: Line
+        if let known = lines[owner] {
+            line = known
         } else {
-            lines[owner, default: Line()].new.append(job)
+            line = Line(owner)
+            lines[owner] = line
+        }
+        if isStep {
+            line.steps.append(job)
+        } else {
+            line.new.append(job)
             count += 1
         }
+        push(line)
     }
 
     /// Takes the next job. It runs until ``end(_:after:)``.
     mutating func take() -> (job: Job, owner: JobOwner)? {
         while let turn = turns.popFirst() {
-            let owner = turn.owner
+            let line = turn.line
+            line.hasTurn = false
             // A job of the owner has ended since this turn was noted.
-            guard turn.used >= used[owner] ?? 0 else {
-                push(owner)
+            guard turn.used >= line.used else {
+                push(line)
                 continue
             }
-            guard running[owner, default: 0] < width else {
-                held.insert(owner)
-                continue
-            }
-            let before = count(of: owner)
-            guard let job = lines[owner]?.take() else {
-                lines[owner] = nil
-                continue
-            }
+            let step = line.steps.take()
+            guard let job = step ?? line.new.take() else { continue }
+            if step == nil { count -= 1 }
             reached = max(reached, turn.used)
-            count -= before - count(of: owner)
-            running[owner, default: 0] += 1
-            push(owner)
-            return (job, owner)
+            line.running += 1
+            push(line)
+            return (job, line.owner)
         }
         return nil
     }
 
     /// Takes the newest job of the owner that has the most, if it still has more afterwards than `owner` with one more.
     mutating func takeBack(for owner: JobOwner) -> Job? {
-        guard let most = lines.max(by: { $0.value.new.count < $1.value.new.count })?.key,
-            count(of: most) > count(of: owner) + 1,
-            let job = lines[most]?.new.takeNewest()
+        guard let most = lines.values.max(by: { $0.new.count < $1.new.count }),
+            most.new.count > count(of: owner) + 1, let job = most.new.takeNewest()
         else { return nil }
         count -= 1
         return job
@@ -140,28 +142,27 @@ struct FairQueue<Job> {
 
     /// Removes jobs of an owner that nobody wants any more.
     mutating func remove(of owner: JobOwner, where isUnwanted: (Job) -> Bool) -> [Job] {
-        guard var line = lines.removeValue(forKey: owner) else { return [] }
+        guard let line = lines[owner] else { return [] }
         let new = line.new.remove(where: isUnwanted)
-        let removed = line.steps.remove(where: isUnwanted) + new
-        lines[owner] = line
         count -= new.count
-        return removed
+        return line.steps.remove(where: isUnwanted) + new
     }
 
     /// Counts the time of a job that has ended.
     mutating func end(_ owner: JobOwner, after nanoseconds: Int64) {
-        let rest = running[owner, default: 1] - 1
-        running[owner] = rest > 0 ? rest : nil
-        let before = max(used[owner] ?? 0, reached)
-        used[owner] = min(before + max(0, nanoseconds), reached + Self.longestDebt)
-        if held.remove(owner) != nil { push(owner) }
-        guard used.count > usedLimit else { return }
-        used = used.filter { [reached] in $0.value > reached }
-        usedLimit = max(1_024, used.count * 2)
+        guard let line = lines[owner] else { return }
+        line.running -= 1
+        line.used = min(max(line.used, reached) + max(0, nanoseconds), reached + Self.longestDebt)
+        push(line)
+        guard lines.count > lineLimit else { return }
+        lines = lines.filter { [reached] in $0.value.hasTurn || $0.value.running > 0 || $0.value.used > reached }
+        lineLimit = max(1_024, lines.count * 2)
     }
 
-    private mutating func push(_ owner: JobOwner) {
+    private mutating func push(_ line: Line) {
+        guard !line.hasTurn, line.running < width, line.steps.count + line.new.count > 0 else { return }
+        line.hasTurn = true
         turnNumber += 1
-        turns.insert(Turn(used: max(used[owner] ?? 0, reached), number: turnNumber, owner: owner))
+        turns.insert(Turn(used: max(line.used, reached), number: turnNumber, line: line))
     }
 }
