@@ -7,8 +7,9 @@ internal import NatterWire
 
 /// Conversations, pages of their messages, and search.
 enum ConversationRoutes {
-    static func list(_ call: TypedCall<ConversationList>, _ principal: Principal, _ query: ListQuery) throws(APIError) {
-        let page = try translate(call.store.conversations(of: principal, after: query.after, limit: query.limit))
+    static func list(_ call: TypedCall<ConversationList>, _ principal: Principal, _ part: ListPart) throws(APIError) {
+        let limit = part.limit ?? Limits.defaultPage
+        let page = try translate(call.store.conversations(of: principal, after: part.after, limit: limit))
         let objects = page.conversations.map { ConversationObject($0) }
         call.respond(call.reply(list: ConversationList(objects, more: page.more, next: page.next)))
     }

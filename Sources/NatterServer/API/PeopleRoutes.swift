@@ -51,8 +51,8 @@ enum PeopleRoutes {
 
     // MARK: Groups
 
-    static func groups(_ call: TypedCall<GroupList>, _ principal: Principal, _ query: ListQuery) {
-        let page = call.store.groups(of: principal, after: query.after, limit: query.limit)
+    static func groups(_ call: TypedCall<GroupList>, _ principal: Principal, _ part: ListPart) {
+        let page = call.store.groups(of: principal, after: part.after, limit: part.limit ?? Limits.defaultPage)
         let objects = page.groups.map {
             GroupObject(
                 name: $0.name, id: $0.id.description, open: $0.isOpen, member: $0.isMember, admin: $0.isAdmin,

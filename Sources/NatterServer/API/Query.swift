@@ -103,18 +103,7 @@ struct Query {
     }
 }
 
-/// A page of a list in the order of names.
-struct ListQuery {
-    let limit: Int
-    /// The name behind which the page begins; nil for the first page.
-    let after: String?
-
-    static func read(_ call: Call) throws(APIError) -> ListQuery {
-        ListQuery(limit: try call.query.limit(), after: try call.query.name("after"))
-    }
-}
-
-/// A part of a list that comes whole unless the request says `limit`.
+/// A part of a list.
 struct ListPart {
     /// By what `next` finds its place again.
     enum Order {
@@ -125,6 +114,7 @@ struct ListPart {
         case other
     }
 
+    /// nil if the request does not say it.
     let limit: Int?
     /// The place behind which the part begins.
     let after: String?

@@ -205,7 +205,7 @@ private struct NoFields: Decodable {
 }
 
 extension Form where Body == Void, Input == ListPart {
-    /// A list, which comes whole unless the query says `limit`.
+    /// A list, or a part of it.
     static var list: Form { Form { call throws(APIError) in try ListPart.read(call) } }
 }
 

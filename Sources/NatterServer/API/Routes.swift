@@ -20,7 +20,7 @@ enum Routes {
         Route(
             API.send, .token { .send(conversation: $1.conversation, id: $1.conversationID) }, .message, on: .loop,
             MessageRoutes.post),
-        Route(API.conversations, .token(.readAny), .query(ListQuery.read), ConversationRoutes.list),
+        Route(API.conversations, .token(.readAny), .list, ConversationRoutes.list),
         Route(API.conversation, .token { call, _ in .read(conversation: call.name(0)) }, ConversationRoutes.one),
         Route(
             API.messages, .token { .read(conversation: $1.page.conversation) }, .query(ConversationRoutes.pageQuery),
@@ -47,7 +47,7 @@ enum Routes {
         Route(API.blocked, .token(.all), .list, PeopleRoutes.blocked),
         Route(API.block, .token(.all), on: .loop, PeopleRoutes.block),
         Route(API.unblock, .token(.all), on: .loop, PeopleRoutes.unblock),
-        Route(API.groups, .token(.all), .query(ListQuery.read), PeopleRoutes.groups),
+        Route(API.groups, .token(.all), .list, PeopleRoutes.groups),
         Route(API.createGroup, .token(.all), .json, on: .loop, PeopleRoutes.createGroup),
         Route(API.changeGroup, .token(.all), .optionalJSON, on: .loop, PeopleRoutes.changeGroup),
         Route(API.deleteGroup, .token(.all), on: .loop, PeopleRoutes.deleteGroup),
