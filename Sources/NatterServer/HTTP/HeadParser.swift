@@ -113,7 +113,7 @@ struct HeadParser {
         switch (isPadded, lowered) {
         // libmicrohttpd keeps blanks behind a value, and then would not know 'chunked': it took what follows the last chunk for
         // more of the body.
-        case (true, "content-length"), (true, "transfer-encoding"), (true, "expect"):
+        case (true, "transfer-encoding"), (true, "expect"):
             throw .malformed(reason: "there are blanks behind the value of '\(lowered)'")
         case (_, "host"):
             hosts += 1
@@ -124,7 +124,9 @@ struct HeadParser {
             hasAuthorization = true
         case (_, "content-length"):
             guard contentLength == nil else { throw .malformed(reason: "there is more than one Content-Length") }
-            contentLength = try HeadParser.length(value)
+            // The library refuses what is no number, unless there is a Transfer-Encoding, beside which it is refused here.
+            // A number too large for `Int` is above every limit.
+            contentLength = Int(String(decoding: value, as: UTF8.self)) ?? .max
         case (_, "transfer-encoding"):
             guard !isChunked, value.lazy.map(\.asciiLowercased).elementsEqual("chunked".utf8) else {
                 throw .malformed(reason: "the only supported Transfer-Encoding is 'chunked'")
@@ -133,14 +135,6 @@ struct HeadParser {
         default: break
         }
         headers.append((lowered, String(decoding: value, as: UTF8.self)))
-    }
-
-    /// A number too large for `Int` becomes `Int.max`, which is above every limit.
-    private static func length(_ value: UnsafeRawBufferPointer) throws(HTTPViolation) -> Int {
-        guard !value.isEmpty, value.areASCIIDigits else {
-            throw .malformed(reason: "the Content-Length is not a number")
-        }
-        return Int(String(decoding: value, as: UTF8.self)) ?? .max
     }
 
     private static func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 }
