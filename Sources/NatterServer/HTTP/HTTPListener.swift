@@ -4,7 +4,6 @@ public import NatterLanguage
 internal import NatterPage
 internal import NatterSystem
 internal import NatterTLS
-internal import Synchronization
 
 /// An HTTP/1.1 server on one address. One thread serves thousands of connections.
 ///
@@ -16,7 +15,7 @@ final class HTTPListener: Sendable {
     private let mailbox: Mailbox
     /// Belongs to the thread that calls `run`. That thread holds the lock while it serves.
     private let loop: Monitor<ListenerLoop>
-    private let openConnections: ConnectionCount
+    private let openConnections = Monitor(0)
 
     /// Starts to listen. `run` serves the connections. From now on the whole process ignores SIGPIPE, and its limit of
     /// open files is raised as far as allowed.
@@ -36,7 +35,6 @@ final class HTTPListener: Sendable {
         let socket = try ListeningSocket(address: address, port: port)
         self.port = socket.port
         mailbox = try Mailbox()
-        openConnections = ConnectionCount()
         loop = Monitor(
             try ListenerLoop(
                 socket: socket, limits: limits, connectionLimit: connectionLimit, proxies: proxies,
@@ -59,7 +57,7 @@ final class HTTPListener: Sendable {
     }
 
     /// The number of open connections.
-    var connectionCount: Int { openConnections.value.load(ordering: .relaxed) }
+    var connectionCount: Int { openConnections.withLock { $0 } }
 
     /// - Returns: how many files the process may have open.
     private static func raiseFileLimit() -> Int {
@@ -72,11 +70,6 @@ final class HTTPListener: Sendable {
         }
         return Int(clamping: limit.rlim_cur)
     }
-}
-
-/// The number of open connections. The listener's thread writes it, any thread reads it.
-final class ConnectionCount: Sendable {
-    let value = Atomic<Int>(0)
 }
 
 /// Why a listener could not start.

@@ -32,7 +32,7 @@ final class ListenerLoop {
     /// Whether the library may have work of which no event will tell, apart from those requests.
     var hasWork = false
 
-    private let openConnections: ConnectionCount
+    private let openConnections: Monitor<Int>
     private var socket: ListeningSocket
     private let linger: CloseLinger
     let handshakes: PendingHandshakes
@@ -61,7 +61,7 @@ final class ListenerLoop {
     /// Starts to listen. Connections wait until `run`.
     init(
         socket: consuming ListeningSocket, limits: ListenerLimits, connectionLimit: Int, proxies: Set<PeerAddress>,
-        identity: TLSIdentity?, handler: any HTTPHandler, mailbox: Mailbox, openConnections: ConnectionCount
+        identity: TLSIdentity?, handler: any HTTPHandler, mailbox: Mailbox, openConnections: Monitor<Int>
     ) throws(ListenerError) {
         (self.limits, self.proxies, self.handler, self.mailbox) = (limits, proxies, handler, mailbox)
         (self.identity, self.openConnections) = (identity, openConnections)
@@ -217,7 +217,7 @@ final class ListenerLoop {
         handler.connected(connection.addressText)
         // `accepts` has already refused a connection above the limit.
         _ = enter(address)
-        openConnections.value.store(connections.count, ordering: .relaxed)
+        openConnections.withLock { $0 = connections.count }
         return Unmanaged.passUnretained(connection).toOpaque()
     }
 
@@ -234,7 +234,7 @@ final class ListenerLoop {
             last.index = connection.index
             connections[connection.index] = last
         }
-        openConnections.value.store(connections.count, ordering: .relaxed)
+        openConnections.withLock { $0 = connections.count }
     }
 
     /// libmicrohttpd is about to answer 400 or 413 to a head that it has just read. Version 0.9.75 would send the head of that
