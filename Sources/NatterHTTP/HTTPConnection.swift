@@ -125,17 +125,13 @@ final class HTTPConnection {
             let code = errno == EINPROGRESS || errno == EAGAIN ? 0 : errno
             HTTPConnection.at(context)?.didFail(error, systemError: code)
         }
-        for header in headers {
-            guard evhttp_add_header(evhttp_request_get_output_headers(event), header.name, header.value) == 0 else {
-                evhttp_request_free(event)
-                throw .notReached("the header '\(header.name)' cannot be sent")
-            }
+        let isWhole = headers.allSatisfy {
+            evhttp_add_header(evhttp_request_get_output_headers(event), $0.name, $0.value) == 0
         }
-        if let body = request.body {
-            guard evbuffer_add(evhttp_request_get_output_buffer(event), body, body.count) == 0 else {
-                evhttp_request_free(event)
-                throw .notReached("memory is short")
-            }
+        let output = evhttp_request_get_output_buffer(event)
+        guard isWhole, request.body.map({ evbuffer_add(output, $0, $0.count) == 0 }) ?? true else {
+            evhttp_request_free(event)
+            throw .notReached("memory is short")
         }
         errno = 0
         guard evhttp_make_request(handle, event, request.method.command, server.basePath + request.path) == 0 else {

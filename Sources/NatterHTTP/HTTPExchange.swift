@@ -41,7 +41,6 @@ final class HTTPExchange {
     private var interimCount = 0
     private var receivedBytes = 0
     private var sentBytes = 0
-    private var bodyBytes = 0
     private var status = 0
     private var headers: [(name: String, value: String)] = []
     private var body: [UInt8] = []
@@ -165,8 +164,6 @@ final class HTTPExchange {
         while failure == nil {
             let count = evbuffer_get_contiguous_space(buffer)
             guard count > 0, let start = evbuffer_pullup(buffer, count) else { return }
-            bodyBytes += count
-            guard bodyBytes <= bodyLimit else { return fail(tooLarge) }
             let bytes = UnsafeRawBufferPointer(start: start, count: count)
             // `onBody` expects the requested content, so the text of an error is collected instead.
             if let onBody, (200...299).contains(status) {
