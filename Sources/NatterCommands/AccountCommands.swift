@@ -108,7 +108,7 @@ extension Context {
             let api = try api(
                 at: ServerAddress(url: account.server), token: token, of: account, isOther: isOther,
                 timeoutMilliseconds: Context.endMilliseconds)
-            try api.logout(all: false)
+            _ = try api.perform(API.logout, body: LogoutRequest(all: nil))
         } catch RequestError.refused(let refusal) where refusal.has(.unauthorized) {
             // It had ended already.
         } catch {
@@ -157,7 +157,8 @@ enum LogoutCommand {
             if context.tokenFile == nil { context.noteWaiting(login.account) }
         }
         do {
-            remaining = try context.api(of: login).logout(all: context.arguments.flag("all"))
+            let request = LogoutRequest(all: context.arguments.flag("all") ? true : nil)
+            remaining = try context.api(of: login).perform(API.logout, body: request).tokens ?? []
         } catch RequestError.refused(let refusal) where refusal.has(.unauthorized) {
             context.note("the session had already ended")
         } catch {

@@ -30,7 +30,7 @@ extension SyncedReplica {
         switch state {
         case .current, .partial:
             let api = try api()
-            do throws(RequestError) { _ = try api.messages(of: name, query: [("limit", "1")]) } catch {
+            do throws(RequestError) { _ = try api.perform(API.messages, name, query: [("limit", "1")]) } catch {
                 guard case .refused(let refusal) = error, refusal.has(.noSuchConversation) else { throw error }
                 throw CommandFailure(
                     .notFound, code: refusal.code, "\(refusal.phrase)\(try hint(for: name, replica))")

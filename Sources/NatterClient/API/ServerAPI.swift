@@ -76,13 +76,6 @@ public final class ServerAPI {
         return try session(from: try perform(API.login, body: body))
     }
 
-    /// Ends this session, or all sessions of the user.
-    /// - Returns: with `all`, the tokens for programs that are still good.
-    @discardableResult
-    public func logout(all: Bool) throws(RequestError) -> [TokenObject] {
-        try perform(API.logout, body: LogoutRequest(all: all ? true : nil)).tokens ?? []
-    }
-
     public func whoami() throws(RequestError) -> WhoamiAnswer {
         let answer = try perform(API.whoami)
         try checkLine(answer.name, "name")
@@ -117,15 +110,6 @@ public final class ServerAPI {
         if !WireJSON.isFlatObject(answer.body, withNumber: "seq") { let _: Stored = try decode(answer) }
         return SentMessage(
             object: answer.body, isRecipientAway: answer.header(RecipientHeader.name) == RecipientHeader.offline)
-    }
-
-    /// One page of a conversation, oldest first.
-    ///
-    /// - Parameter query: as in the HTTP API: `after`, `before`, `around`, `since`, `until`, `from`, `limit`.
-    public func messages(
-        of conversation: String, query: [(name: String, value: String)]
-    ) throws(RequestError) -> MessageList {
-        try perform(API.messages, conversation, query: query)
     }
 
     /// Messages as provisional blocks, with everything that their hash chain needs.

@@ -21,7 +21,7 @@ struct ServerPage {
         var before = filter.before?.rawValue ?? UInt64(Int64.max)
         while left > 0 {
             let limit = min(left, Limits.pageLimit)
-            let list = try api.messages(of: conversation, query: query(before: before, limit: limit))
+            let list = try api.perform(API.messages, conversation, query: query(before: before, limit: limit))
             empty = list.messages.isEmpty ? empty + 1 : 0
             guard list.messages.count <= limit, empty <= ServerPage.emptyLimit else {
                 throw RequestError.foreign(
@@ -37,7 +37,7 @@ struct ServerPage {
 
     /// The conversation's id and newest message, or nil if it is empty.
     func head() throws -> (conversation: ConversationID, seq: Seq)? {
-        let list = try api.messages(of: conversation, query: [("limit", "1")])
+        let list = try api.perform(API.messages, conversation, query: [("limit", "1")])
         return try list.messages.last.map(message).map { ($0.conversationID, $0.seq) }
     }
 
