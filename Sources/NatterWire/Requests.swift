@@ -72,21 +72,24 @@ public struct SendRequest: Codable, Sendable {
         case conversationID = "conversation_id"
     }
 
+    /// The key of the name that a decoder takes if the message has none.
+    static let standIn = CodingUserInfoKey(rawValue: "conversation")
+
     public init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: CodingKeys.self)
-        let hasID = try container.decodeIfPresent(ConversationID.self, forKey: .conversationID) != nil
-        let conversation =
-            hasID
-            ? try container.decodeIfPresent(String.self, forKey: .conversation)
-            : try container.decode(String.self, forKey: .conversation)
-        self.init(try SendFields(from: decoder), conversation: conversation)
-    }
-
-    init(_ fields: SendFields, conversation: String?) {
-        self.init(
-            conversation: conversation ?? fields.conversationID?.description ?? "",
-            conversationID: fields.conversationID, text: fields.text, id: fields.id,
-            kind: fields.kind, about: fields.about, written: fields.written)
+        conversationID = try container.decodeIfPresent(ConversationID.self, forKey: .conversationID)
+        let standIn = SendRequest.standIn.flatMap { decoder.userInfo[$0] as? String } ?? conversationID?.description
+        conversation =
+            try standIn.map { try container.decodeIfPresent(String.self, forKey: .conversation) ?? $0 }
+            ?? container.decode(String.self, forKey: .conversation)
+        kind = try container.decodeIfPresent(String.self, forKey: .kind)?.asWord
+        text =
+            kind == "delete"
+            ? try container.decodeIfPresent(String.self, forKey: .text) ?? ""
+            : try container.decode(String.self, forKey: .text)
+        id = try container.decodeIfPresent(String.self, forKey: .id)
+        about = try container.decodeIfPresent(UInt64.self, forKey: .about)
+        written = try container.decodeIfPresent(Int64.self, forKey: .written)
     }
 
     public func encode(to encoder: any Encoder) throws {
@@ -98,34 +101,6 @@ public struct SendRequest: Codable, Sendable {
         try container.encodeIfPresent(kind, forKey: .kind)
         if !isDeletion { try container.encode(text, forKey: .text) }
         try container.encodeIfPresent(written, forKey: .written)
-    }
-}
-
-/// The fields of a message to send, except its conversation's name.
-struct SendFields: Decodable {
-    let conversationID: ConversationID?
-    let text: String
-    let id: String?
-    let kind: String?
-    let about: UInt64?
-    let written: Int64?
-
-    private enum CodingKeys: String, CodingKey {
-        case text, id, kind, about, written
-        case conversationID = "conversation_id"
-    }
-
-    init(from decoder: any Decoder) throws {
-        let container = try decoder.container(keyedBy: CodingKeys.self)
-        conversationID = try container.decodeIfPresent(ConversationID.self, forKey: .conversationID)
-        kind = try container.decodeIfPresent(String.self, forKey: .kind)?.asWord
-        text =
-            kind == "delete"
-            ? try container.decodeIfPresent(String.self, forKey: .text) ?? ""
-            : try container.decode(String.self, forKey: .text)
-        id = try container.decodeIfPresent(String.self, forKey: .id)
-        about = try container.decodeIfPresent(UInt64.self, forKey: .about)
-        written = try container.decodeIfPresent(Int64.self, forKey: .written)
     }
 }
 

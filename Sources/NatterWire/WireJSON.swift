@@ -71,26 +71,11 @@ public enum WireJSON {
             SendRequest(plain: UnsafeRawBufferPointer($0), conversation: conversation)
         }
         if case .some(.some(let request)) = plain { return request }
-        guard let conversation else { return try decodeByDecoder(from: bytes) }
-        let line: SendLine = try decodeByDecoder(from: bytes)
-        return SendRequest(line.fields, conversation: line.conversation ?? conversation)
-    }
-
-    private struct SendLine: Decodable {
-        let conversation: String?
-        let fields: SendFields
-
-        private enum CodingKeys: String, CodingKey { case conversation }
-
-        init(from decoder: any Decoder) throws {
-            let container = try decoder.container(keyedBy: CodingKeys.self)
-            conversation = try container.decodeIfPresent(String.self, forKey: .conversation)
-            fields = try SendFields(from: decoder)
-        }
+        return try decodeByDecoder(from: bytes, conversation: conversation)
     }
 
     private static func decodeByDecoder<Value: Decodable>(
-        from bytes: some Collection<UInt8>, isAnswer: Bool = false
+        from bytes: some Collection<UInt8>, isAnswer: Bool = false, conversation: String? = nil
     ) throws(Failure) -> Value {
         // Foundation would also read UTF-16 and UTF-32, in which every plain character brings a zero byte.
         var data = bytes.withContiguousStorageIfAvailable { Data(buffer: $0) } ?? Data(bytes)
@@ -108,8 +93,10 @@ public enum WireJSON {
         data.withUnsafeMutableBytes { (bytes: UnsafeMutableRawBufferPointer) in
             for index in long.names.joined() { bytes[index] = UInt8(ascii: "x") }
         }
+        let decoder = JSONDecoder()
+        if let conversation, let key = SendRequest.standIn { decoder.userInfo[key] = conversation }
         do {
-            return try JSONDecoder().decode(Value.self, from: data)
+            return try decoder.decode(Value.self, from: data)
         } catch let error as DecodingError {
             switch error {
             case .keyNotFound(let key, _): throw .field(key.stringValue)
