@@ -144,7 +144,7 @@ let rooms = [
     // Both command lines share it: the table of commands, parser, help, escaping, exit codes.
     room("NatterCLI", imports: basics),
     // The line at the bottom of a terminal that 'natter chat' edits.
-    room("NatterLineEdit", imports: ["CLineEdit"]),
+    room("NatterLineEdit", imports: ["NatterSystem", "CLineEdit"]),
     // The commands of natter.
     room(
         "NatterCommands",

@@ -128,7 +128,9 @@ public final class Output {
     private func send(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32) -> OutputError? {
         var rest = bytes[...]
         while !rest.isEmpty {
-            let count = Glibc.write(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
+            let count = retrying {
+                Glibc.write(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
+            }
             if count > 0 {
                 rest = rest.dropFirst(count)
                 continue
@@ -136,11 +138,10 @@ public final class Output {
             // Retrying a write that accepts no bytes would loop forever.
             let code = count < 0 ? errno : EIO
             switch code {
-            case EINTR: continue
             case EAGAIN:
                 // Another program that shares the terminal or pipe has made it non-blocking.
                 var request = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
-                if poll(&request, 1, -1) < 0, errno != EINTR { return .failed(code: errno, name: name) }
+                if retrying({ poll(&request, 1, -1) }) < 0 { return .failed(code: errno, name: name) }
             case EPIPE: return .closedPipe
             default: return .failed(code: code, name: name)
             }

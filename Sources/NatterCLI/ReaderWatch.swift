@@ -15,7 +15,7 @@ public final class ReaderWatch: Sendable {
             var request = pollfd(fd: descriptor, events: 0, revents: 0)
             // A pipe whose last reader has gone is in error.
             // Signals are for the thread that works, because it blocks them while it replaces a file.
-            blockingSignals { while poll(&request, 1, -1) < 0, errno == EINTR {} }
+            _ = blockingSignals { retrying { poll(&request, 1, -1) } }
             guard request.revents & Int16(POLLERR) != 0 else { return }
             isWaiting.wait { $0 ? _exit(ExitCode.closedPipe.rawValue) : nil }
         }

@@ -187,7 +187,7 @@ public enum Signals {
                 ? nil
                 : { number in
                     close(Signals.child.pointee.input)
-                    while waitpid(Signals.child.pointee.receiver, nil, 0) < 0, errno == EINTR {}
+                    retrying { waitpid(Signals.child.pointee.receiver, nil, 0) }
                     _ = signal(number, SIG_DFL)
                     raise(number)
                 })

@@ -24,17 +24,17 @@ struct ServiceSignals {
     /// - Returns: nil if no signal arrived before the timeout.
     mutating func next(timeoutMilliseconds: Int64) -> Signal? {
         let deadline = MonotonicClock.now() + timeoutMilliseconds
-        while true {
+        // Another signal may interrupt it, for example one from a debugger.
+        let signal = retrying {
             let rest = max(0, deadline - MonotonicClock.now())
             var timeout = timespec(tv_sec: Int(rest / 1_000), tv_nsec: Int(rest % 1_000) * 1_000_000)
-            switch sigtimedwait(&set, nil, &timeout) {
-            case SIGTERM, SIGINT: return .stop
-            case SIGHUP: return .reload
-            case SIGUSR1: return .wake
-            default:
-                // EINTR: another signal arrived, for example from a debugger.
-                guard errno == EINTR, rest > 0 else { return nil }
-            }
+            return sigtimedwait(&set, nil, &timeout)
+        }
+        return switch signal {
+        case SIGTERM, SIGINT: .stop
+        case SIGHUP: .reload
+        case SIGUSR1: .wake
+        default: nil
         }
     }
 

@@ -1,5 +1,6 @@
 internal import CLineEdit
 internal import Glibc
+internal import NatterSystem
 
 /// The owner answers a line editor while a line is typed.
 public protocol LineEditorOwner: AnyObject {
@@ -206,9 +207,9 @@ public final class LineEditor {
             if ready == 0 || requests[1].revents != 0 { owner.attend() }
             guard requests[0].revents != 0 else { continue }
             var byte: UInt8 = 0
-            let count = read(STDIN_FILENO, &byte, 1)
+            let count = retrying { read(STDIN_FILENO, &byte, 1) }
             if count == 1 { return byte }
-            guard count < 0, errno == EINTR || errno == EAGAIN else { return nil }
+            guard count < 0, errno == EAGAIN else { return nil }
         }
     }
 
@@ -277,9 +278,11 @@ public final class LineEditor {
     private func writeAll(_ bytes: [UInt8]) {
         var rest = bytes[...]
         while !rest.isEmpty {
-            let count = rest.withUnsafeBytes { Glibc.write(STDOUT_FILENO, $0.baseAddress, $0.count) }
-            guard count > 0 || errno == EINTR else { return }
-            rest = rest.dropFirst(max(0, count))
+            let count = rest.withUnsafeBytes { bytes in
+                retrying { Glibc.write(STDOUT_FILENO, bytes.baseAddress, bytes.count) }
+            }
+            guard count > 0 else { return }
+            rest = rest.dropFirst(count)
         }
     }
 

@@ -18,14 +18,14 @@ public final class FileLock: DiskLock {
         let deadline = MonotonicClock.now() + Int64(timeoutMilliseconds)
         var pause: UInt32 = 200
         while true {
-            if flock(descriptor, LOCK_EX | LOCK_NB) == 0 {
+            if retrying({ flock(descriptor, LOCK_EX | LOCK_NB) }) == 0 {
                 if isFile(descriptor, at: path) { return FileLock(descriptor: descriptor, path: path) }
                 // The last holder removed this file, so another process would lock a new one. Lock the new one, too.
                 close(descriptor)
                 descriptor = try openFile(path)
                 continue
             }
-            guard errno == EWOULDBLOCK || errno == EINTR else {
+            guard errno == EWOULDBLOCK else {
                 let error = DiskError(operation: "lock", path: path)
                 close(descriptor)
                 throw error

@@ -2,6 +2,7 @@ internal import Glibc
 
 /// Repeats a call that a signal interrupted.
 @inline(__always)
+@discardableResult
 public func retrying<Result: SignedInteger>(_ call: () -> Result) -> Result {
     while true {
         let result = call()

@@ -20,10 +20,9 @@ enum SecretFile {
         var bytes = [UInt8](repeating: 0, count: limit)
         var count = 0
         while count < bytes.count {
-            let more = bytes.withUnsafeMutableBytes {
-                Glibc.read(descriptor, $0.baseAddress?.advanced(by: count), $0.count - count)
+            let more = bytes.withUnsafeMutableBytes { rest in
+                retrying { Glibc.read(descriptor, rest.baseAddress?.advanced(by: count), rest.count - count) }
             }
-            if more < 0, errno == EINTR { continue }
             guard more >= 0 else { throw .cannotRead(path: path, reason: Errno.current.phrase) }
             if more == 0 { break }
             count += more

@@ -74,13 +74,12 @@ final class ChatFeed {
             return nil
         }
         var chunk = [UInt8](repeating: 0, count: 4_096)
-        let count = read(descriptor, &chunk, chunk.count)
+        let count = retrying { read(descriptor, &chunk, chunk.count) }
         if count > 0 {
             // A hostile server can't make them long. The last line may be the error.
             errors = (errors + chunk.prefix(count)).suffix(8_192)
             return nil
         }
-        if count < 0, errno == EINTR { return nil }
         let (code, signal) = reap()
         notes = lines
         if let signal { return lose(("the sync was ended by signal \(signal)" as Phrase).text) }

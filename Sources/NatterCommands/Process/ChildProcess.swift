@@ -98,10 +98,9 @@ struct ChildProcess {
             let left = passed.end.map { $0 + ChildProcess.graceMilliseconds - now } ?? ChildProcess.lookMilliseconds
             guard left > 0 else { break }
             var polled = open.map { pollfd(fd: $0.stream.source, events: Int16(POLLIN), revents: 0) }
-            guard poll(&polled, nfds_t(polled.count), Int32(clamping: left)) >= 0 || errno == EINTR else { break }
+            guard retrying({ poll(&polled, nfds_t(polled.count), Int32(clamping: left)) }) >= 0 else { break }
             for (entry, (_, output)) in zip(polled, open) where entry.revents != 0 {
-                let count = read(entry.fd, &buffer, buffer.count)
-                if count < 0, errno == EINTR { continue }
+                let count = retrying { read(entry.fd, &buffer, buffer.count) }
                 guard count > 0 else {
                     open.removeAll { $0.stream.source == entry.fd }
                     continue
@@ -244,7 +243,7 @@ enum Spawn {
     /// - Returns: its status as waitpid(2) has it.
     static func wait(for process: pid_t) -> Int32 {
         var status: Int32 = 0
-        while waitpid(process, &status, 0) < 0, errno == EINTR {}
+        retrying { waitpid(process, &status, 0) }
         return status
     }
 

@@ -108,7 +108,7 @@ struct Converter {
     }
 
     private static func reap(_ process: pid_t) {
-        while waitpid(process, nil, 0) < 0, errno == EINTR {}
+        retrying { waitpid(process, nil, 0) }
     }
 
     // MARK: Failures
@@ -200,7 +200,7 @@ private final class ConverterErrors {
                 pollfd(fd: output, events: Int16(POLLIN), revents: 0),
                 pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0),
             ]
-            guard poll(&requests, 2, -1) >= 0 || errno == EINTR else { return }
+            guard retrying({ poll(&requests, 2, -1) }) >= 0 else { return }
             if requests[1].revents != 0 { take() }
             if requests[0].revents != 0 { return }
         }
@@ -214,8 +214,8 @@ private final class ConverterErrors {
         while ended != process {
             var request = pollfd(fd: isOpen ? descriptor : -1, events: Int16(POLLIN), revents: 0)
             if poll(&request, 1, isOpen ? 20 : 0) > 0 { take() }
-            ended = waitpid(process, &status, isOpen ? WNOHANG : 0)
-            if ended < 0, errno != EINTR { return 1 << 8 }
+            ended = retrying { waitpid(process, &status, isOpen ? WNOHANG : 0) }
+            if ended < 0 { return 1 << 8 }
         }
         var request = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
         while isOpen, poll(&request, 1, 0) > 0 { take() }

@@ -18,14 +18,14 @@ final class LocalStream: Sendable {
     /// Accepts the next connection. Returns nil after the socket was shut down.
     func accept() -> LocalStream? {
         while true {
-            let taken = Glibc.accept(descriptor, nil, nil)
+            let taken = retrying { Glibc.accept(descriptor, nil, nil) }
             if taken >= 0 {
                 // The server starts no other programs, so no child process can inherit the descriptor before this call.
                 _ = fcntl(taken, F_SETFD, FD_CLOEXEC)
                 return LocalStream(descriptor: taken)
             }
             switch errno {
-            case EINTR, ECONNABORTED: continue
+            case ECONNABORTED: continue
             case EMFILE, ENFILE, ENOBUFS, ENOMEM:
                 // Other connections will close. Until then, clients wait instead of being refused.
                 usleep(100_000)
@@ -67,25 +67,19 @@ final class LocalStream: Sendable {
 
     /// - Returns: the number of bytes read, or 0 at the end.
     func read(into buffer: UnsafeMutableRawBufferPointer) throws(DiskError) -> Int {
-        while true {
-            let count = recv(descriptor, buffer.baseAddress, buffer.count, 0)
-            if count >= 0 { return count }
-            // A peer that left data unread counts as closed, too.
-            if errno == ECONNRESET { return 0 }
-            if errno != EINTR { throw DiskError(operation: "read", path: OperatorSocket.name) }
-        }
+        let count = retrying { recv(descriptor, buffer.baseAddress, buffer.count, 0) }
+        // A peer that left data unread counts as closed, too.
+        guard count >= 0 || errno == ECONNRESET else { throw DiskError(operation: "read", path: OperatorSocket.name) }
+        return max(0, count)
     }
 
     /// Writes all bytes. If the peer has closed, the result is an error and not a signal.
     func write(_ bytes: UnsafeRawBufferPointer) throws(DiskError) {
         var rest = bytes
         while !rest.isEmpty {
-            let count = send(descriptor, rest.baseAddress, rest.count, Int32(MSG_NOSIGNAL))
-            if count > 0 {
-                rest = UnsafeRawBufferPointer(rebasing: rest[count...])
-            } else if errno != EINTR {
-                throw DiskError(operation: "write", path: OperatorSocket.name)
-            }
+            let count = retrying { send(descriptor, rest.baseAddress, rest.count, Int32(MSG_NOSIGNAL)) }
+            guard count > 0 else { throw DiskError(operation: "write", path: OperatorSocket.name) }
+            rest = UnsafeRawBufferPointer(rebasing: rest[count...])
         }
     }
 }

@@ -73,12 +73,8 @@ struct OperatorSocket {
         stream.limitWriting(toMilliseconds: Int(OperatorClient.patienceMilliseconds))
         defer { stream.limitWriting(toMilliseconds: 0) }
         let code = try withAddress { address, length -> Int32 in
-            while true {
-                if Glibc.connect(stream.descriptor, address, length) == 0 { return 0 }
-                // An interrupted connect continues in the background, but a local one succeeds or fails immediately, so
-                // retry.
-                if errno != EINTR { return errno }
-            }
+            // An interrupted connect continues in the background, but a local one succeeds or fails immediately.
+            retrying { Glibc.connect(stream.descriptor, address, length) } == 0 ? 0 : errno
         }
         switch code {
         case 0: break

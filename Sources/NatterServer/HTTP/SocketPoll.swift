@@ -1,5 +1,6 @@
 internal import CMicroHTTPD
 internal import Glibc
+internal import NatterSystem
 
 /// A set of sockets to wait for with epoll(7).
 final class SocketPoll {
@@ -72,8 +73,8 @@ final class CloseLinger {
     func drain() {
         withUnsafeTemporaryAllocation(byteCount: 64 << 10, alignment: 16) { scratch in
             poll.forEachReady { socket in
-                let received = recv(socket, scratch.baseAddress, scratch.count, Int32(MSG_DONTWAIT))
-                if received == 0 || (received < 0 && errno != EAGAIN && errno != EINTR) { drop(socket) }
+                let received = retrying { recv(socket, scratch.baseAddress, scratch.count, Int32(MSG_DONTWAIT)) }
+                if received == 0 || (received < 0 && errno != EAGAIN) { drop(socket) }
             }
         }
     }
