@@ -1,6 +1,6 @@
 internal import NatterCrypto
-internal import NatterSQLite
 internal import NatterModel
+internal import NatterSQLite
 
 /// Idempotency keys that have left the journal. There is one table for each third of the retention. So forgetting old
 /// keys is dropping a table, and a look-up reads four tables at most.
@@ -285,4 +285,34 @@ extension RecentKey: Comparable {
         else { return 0 }
         return milliseconds >> 8
     }
+}
+
+/// An idempotency key in the form used for look-ups.
+struct RecentKey: Hashable, Sendable {
+    let account: Int64
+    /// The time in the key, in 256 ms, if it is a UUIDv7; else 0. So keys of one day are neighbours in a table.
+    let time: UInt64
+    /// A hash of the whole key.
+    let hash: UInt64
+}
+
+/// The message that a key was used for, and the hash of its content.
+struct FoundKey: Equatable, Sendable {
+    let conversation: Int64
+    let seq: Seq
+    let content: UInt64
+
+    /// Stands for the hash of an erased message's content.
+    static let erasedContent: UInt64 = 0
+
+    var withoutContent: FoundKey {
+        FoundKey(conversation: conversation, seq: seq, content: FoundKey.erasedContent)
+    }
+}
+
+/// A key, its message, and the commit of that message.
+struct MovedKey: Sendable {
+    let key: RecentKey
+    var found: FoundKey
+    let commit: Commit
 }

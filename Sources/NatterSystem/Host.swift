@@ -1,3 +1,4 @@
+internal import CSystem
 internal import Glibc
 internal import NatterModel
 
@@ -101,5 +102,57 @@ extension Path {
         var template = Array("\(directory)/\(prefix)-XXXXXX".utf8CString)
         guard make(&template) else { throw DiskError(operation: "create", path: directory) }
         return String(upToNUL: template)
+    }
+}
+
+/// The command line of this process, as the C library hands it to `main`.
+///
+/// Swift's `CommandLine` reads it from /proc instead. Without a free descriptor it is empty there, and a command would be
+/// taken for one without words.
+public enum ProcessArguments {
+    /// The number of words, the program's name included.
+    public static var count: Int { Int(natter_argument_count()) }
+
+    /// A word, or nil behind the last one. Word 0 is the program's name.
+    public static func word(_ index: Int) -> UnsafePointer<CChar>? { natter_argument(Int32(index)) }
+
+    /// The file of the program that runs; nil if its path is unknown or not UTF-8.
+    public static var programPath: String? {
+        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
+        let count = readlink("/proc/self/exe", &buffer, buffer.count)
+        return 1..<buffer.count ~= count ? String(validating: buffer.prefix(count), as: UTF8.self) : nil
+    }
+}
+
+/// The memory of this process.
+public enum Memory {
+    /// Keeps freed memory for what comes next, up to 16 MiB for each thread. By default, the C library gives most of it
+    /// back at once. A walk through blocks of a hundred kilobytes then gets each page anew from the kernel, filled with
+    /// zeros.
+    public static func keepFreed() { natter_keep_freed_memory() }
+}
+
+/// A program that works for this process on something from outside: with an environment of its own, no descriptors but the
+/// standard ones, and a limit on its memory. It ends with this process.
+public enum LimitedProcess {
+    /// - Parameters:
+    ///   - path: of the program, which is also its first word.
+    ///   - words: its arguments.
+    ///   - standard: the descriptors that it gets as its standard input, output and error.
+    ///   - memory: its limit of address space, in bytes.
+    /// - Returns: its number, for waitpid(2).
+    /// - Throws: `DiskError` if it can't be started, such as `ENOENT` if it or its interpreter is missing.
+    public static func start(
+        _ path: String, _ words: [String], environment: [String: String], standard: (Int32, Int32, Int32), memory: Int
+    ) throws(DiskError) -> Int32 {
+        var arguments = ([path] + words).map { strdup($0) }
+        var variables = environment.map { strdup("\($0.key)=\($0.value)") }
+        defer { for copy in arguments + variables { free(copy) } }
+        arguments.append(nil)
+        variables.append(nil)
+        let process = natter_start_limited(
+            path, arguments, variables, [standard.0, standard.1, standard.2], memory)
+        guard process > 0 else { throw DiskError(operation: "run", path: path) }
+        return process
     }
 }

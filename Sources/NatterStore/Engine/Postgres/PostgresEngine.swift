@@ -487,18 +487,5 @@ final class PostgresEngine: StoreEngine {
     var guesses: SharedGuesses { SharedGuesses(pool: pool) }
 
     /// The servers of this store, and how far each has read.
-    func nodes() throws -> [StoreNode] { try pool.use { try PostgresEngine.nodes($0, this: node) } }
-
-    static func nodes(_ connection: PostgresConnection, this node: Int64) throws(PostgresError) -> [StoreNode] {
-        let rows = try connection.run(
-            """
-            SELECT id,name,(extract(epoch FROM seen)*1000)::bigint,(SELECT max(number) FROM log)-read FROM node
-            WHERE \(PostgresSweeper.isAlive) ORDER BY name,id
-            """)
-        return (0..<rows.count).map { row in
-            StoreNode(
-                name: rows.text(row, 1), isThis: rows.integer(row, 0) == node,
-                seen: Timestamp(milliseconds: rows.integer(row, 2)), entriesBehind: max(0, rows.integer(row, 3)))
-        }
-    }
+    func nodes() throws -> [StoreNode] { try pool.use { try StoreNode.all($0, this: node) } }
 }

@@ -2,6 +2,7 @@ internal import NatterCrypto
 internal import NatterLanguage
 internal import NatterLog
 internal import NatterPostgres
+internal import NatterSystem
 
 /// Reads the log in PostgreSQL.
 enum PostgresEntries {
@@ -87,5 +88,69 @@ enum PostgresEntries {
             data += part
         }
         return data
+    }
+}
+
+/// Finds out whether the last entries of the log are gone. Nothing in the entries that are left would show it.
+enum LogEnd {
+    /// The newest commit of each table whose rows have that of the entry that wrote them. The log's last row is never trimmed.
+    private static let commits = [
+        "SELECT max(first_commit) FROM epoch", "SELECT max(sealed_commit) FROM conversation",
+        "SELECT max(since_commit) FROM membership", "SELECT max(commit_number) FROM change",
+        "SELECT max(commit_number) FROM erasure",
+    ]
+
+    /// Tells which entries are missing; nil if none are known to be.
+    static func missing(_ connection: PostgresConnection) throws(PostgresError) -> Phrase? {
+        let rows = try connection.run(
+            """
+            SELECT number, coalesce(greatest((SELECT max(read) FROM node), (SELECT max(number) FROM retired)),0),
+            commit_number, coalesce(greatest(\(commits.map { "(\($0))" }.joined(separator: ","))),0), node
+            FROM log ORDER BY number DESC LIMIT 1
+            """)
+        guard rows.count == 1 else { return nil }
+        let (last, read) = (rows.integer(0, 0), rows.integer(0, 1))
+        if read > last {
+            return "entries \(last + 1) to \(read) are missing at its end, although a server has read them"
+        }
+        let (commit, known) = (rows.integer(0, 2), rows.integer(0, 3))
+        // In a store that was copied from files and that no server has begun yet, only messages are in the log. One whose log was
+        // cut down to its first row looks the same.
+        guard known > commit, rows.integer(0, 4) != 0 else { return nil }
+        return "entries are missing at its end: its last commit is \(commit), but tables have rows of commit \(known)"
+    }
+}
+
+/// Lets many threads share one look at the log's end. Each gets a look that began after it asked, so it sees everything
+/// that any server has acknowledged before.
+final class ReadBarrier: Sendable {
+    private struct State {
+        var isLooking = false
+        var begun: UInt64 = 0
+        /// The latest look that is over, and what came of it.
+        var done: UInt64 = 0
+        var latest: Result<LogPlace, any Error>?
+    }
+
+    private let state = Monitor(State())
+
+    func head(_ look: () throws -> LogPlace) throws -> LogPlace {
+        // The look under way began earlier, so it may have missed something. If it fails, the next one would, too.
+        let (underWay, wanted) = state.withLock { ($0.isLooking ? $0.begun : nil, $0.begun + 1) }
+        while true {
+            let known = state.wait { state -> Result<LogPlace, any Error>?? in
+                if state.done >= wanted { return .some(state.latest) }
+                if let underWay, state.done == underWay, case .failure? = state.latest { return .some(state.latest) }
+                guard !state.isLooking else { return nil }
+                state.isLooking = true
+                state.begun += 1
+                return .some(nil)
+            }
+            if case .some(.some(let known)) = known { return try known.get() }
+            let result = Result { try look() }
+            state.signal { state in
+                (state.isLooking, state.done, state.latest) = (false, state.begun, result)
+            }
+        }
     }
 }

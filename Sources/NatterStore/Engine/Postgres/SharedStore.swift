@@ -108,4 +108,17 @@ public struct StoreNode: Sendable, Equatable {
     public let seen: Timestamp
     /// How many entries of the log it has not read yet.
     public let entriesBehind: Int64
+
+    static func all(_ connection: PostgresConnection, this node: Int64) throws(PostgresError) -> [StoreNode] {
+        let rows = try connection.run(
+            """
+            SELECT id,name,(extract(epoch FROM seen)*1000)::bigint,(SELECT max(number) FROM log)-read FROM node
+            WHERE \(PostgresSweeper.isAlive) ORDER BY name,id
+            """)
+        return (0..<rows.count).map { row in
+            StoreNode(
+                name: rows.text(row, 1), isThis: rows.integer(row, 0) == node,
+                seen: Timestamp(milliseconds: rows.integer(row, 2)), entriesBehind: max(0, rows.integer(row, 3)))
+        }
+    }
 }

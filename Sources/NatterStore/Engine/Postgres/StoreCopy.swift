@@ -191,7 +191,7 @@ public enum StoreCopy {
                 throw try PostgresEngine.noStore(database)
             }
             let held = try PostgresLog.hold(database)
-            guard held, try PostgresEngine.nodes(database, this: 0).isEmpty else {
+            guard held, try StoreNode.all(database, this: 0).isEmpty else {
                 throw StoreOpenError.unfit(
                     "servers use the store; stop them first (one that was killed counts for a minute)")
             }
