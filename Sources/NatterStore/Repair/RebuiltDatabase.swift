@@ -133,9 +133,10 @@ final class RebuiltDatabase {
             hasLostRows = !incomplete.subtracting(["dictionary"]).isEmpty
             hasLostAccounts = incomplete.contains("account")
             hasLostMembers = hasLostAccounts || incomplete.contains("membership")
-            // Without these tables, nothing says which messages the journal held behind the end of a log.
+            // Without these tables, nothing says which messages the journal held behind the end of a log. Earlier schemas have
+            // one table of the journal, 'batch'.
             hasUnknownLoss =
-                version == 0 || !incomplete.isDisjoint(with: JournalTables.names + ["conversation"])
+                version == 0 || !incomplete.isDisjoint(with: JournalTables.names + ["batch", "conversation"])
         } catch let error as SQLiteError where error.path == path && error.reason != .newerSchema && error.isOfContent {
             report("no table of '\(path)' can be read: \(error.message)")
             (hasUnknownLoss, hasLostRows, hasLostAccounts, hasLostMembers) = (true, true, true, true)
