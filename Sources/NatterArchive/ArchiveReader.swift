@@ -115,58 +115,36 @@ public final class ArchiveReader {
 
     /// The block that a row names, with verified checksums but not decompressed.
     public func block(_ row: BlockRow, of conversation: ConversationIdentity) throws(ArchiveError) -> Block {
-        try current(row) { row throws(ArchiveError) in try storedBlock(row, of: conversation) }
+        try current(row) { row in
+            try segment(of: row, conversation).block(at: row.offset, length: row.length, firstSeq: row.firstSeq)
+        }
     }
 
     /// Runs `body` again if it finds damage because the block was written again, into another file, since its row was read.
     private func current<Result>(
-        _ row: BlockRow, _ body: (BlockRow) throws(ArchiveError) -> Result
+        _ row: BlockRow, _ body: (BlockRow) throws -> Result
     ) throws(ArchiveError) -> Result {
-        do throws(ArchiveError) { return try body(row) } catch {
+        do { return try body(row) } catch {
+            let error = damage(error, row)
             guard case .damaged = error,
                 let now = try? ArchiveRows.block(containing: row.firstSeq, of: row.conversation, on: connection),
                 now != row, now.firstSeq == row.firstSeq
             else { throw error }
-            return try body(now)
-        }
-    }
-
-    private func storedBlock(
-        _ row: BlockRow, of conversation: ConversationIdentity
-    ) throws(ArchiveError) -> Block {
-        do {
-            let segment = try self.segment(of: row, conversation)
-            return try segment.block(at: row.offset, length: row.length, firstSeq: row.firstSeq)
-        } catch {
-            throw damage(error, row)
+            do { return try body(now) } catch { throw damage(error, now) }
         }
     }
 
     /// The messages of a block.
     public func open(_ row: BlockRow, of conversation: ConversationIdentity) throws(ArchiveError) -> OpenBlock {
-        try current(row) { row throws(ArchiveError) in
-            guard let block = try openBlock(row, of: conversation, BlockWish()) else {
-                throw .short(row.firstSeq...row.lastSeq)
-            }
-            return block
-        }
+        guard let block = try open(row, of: conversation, BlockWish()) else { throw .short(row.firstSeq...row.lastSeq) }
+        return block
     }
 
     /// The messages of a block; nil if nothing in it is wanted.
     func open(
         _ row: BlockRow, of conversation: ConversationIdentity, _ wish: BlockWish
     ) throws(ArchiveError) -> OpenBlock? {
-        try current(row) { row throws(ArchiveError) in try openBlock(row, of: conversation, wish) }
-    }
-
-    private func openBlock(
-        _ row: BlockRow, of conversation: ConversationIdentity, _ wish: BlockWish
-    ) throws(ArchiveError) -> OpenBlock? {
-        do {
-            return try cache.open(row, wish) { try segment(of: row, conversation) }
-        } catch {
-            throw damage(error, row)
-        }
+        try current(row) { row in try cache.open(row, wish) { try segment(of: row, conversation) } }
     }
 
     /// The newest 64 KiB of sealed text before a seq, for the dictionary of a new segment.
