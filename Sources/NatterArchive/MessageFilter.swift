@@ -56,7 +56,7 @@ public struct MessageMatcher {
     let filter: MessageFilter
     /// The wish that a block must fulfil.
     let wish: BlockWish
-    private let sender: CaselessSenderMatch?
+    private let sender: SenderMatch?
     private let excluded: SenderMatch?
     private let excludedErased: Set<Seq>
     private let current: CurrentMessages?
@@ -78,14 +78,14 @@ public struct MessageMatcher {
         } else {
             changed = nil
         }
-        let sender = filter.sender.map { CaselessSenderMatch($0) }
+        let sender = filter.sender.map { SenderMatch($0, ignoresCase: true) }
         self.sender = sender
         // An erased message has no sender, but an edit of it may have.
         let isFolded = filter.isFolded
         wish = BlockWish(
             sender: sender.map { sender in { @Sendable name in isFolded && name.isEmpty || sender.matches(name) } },
             text: filter.textsOfBlock)
-        excluded = filter.excludedSender.map { SenderMatch($0) }
+        excluded = filter.excludedSender.map { SenderMatch($0, ignoresCase: false) }
         excludedErased = reader.flatMap { filter.excludedErased[$0.log.id] } ?? []
     }
 
@@ -118,9 +118,7 @@ public struct MessageMatcher {
     }
 
     private func isDeleted(_ seq: Seq) throws -> Bool {
-        guard let reader else { return false }
-        let changes = try RelationRows.changes(seq...seq, of: reader.log.number, on: reader.archive.connection)
-        return changes[seq]?.isDeleted == true
+        try reader?.changes(seq...seq)[seq]?.isDeleted == true
     }
 
     /// The first positions that match, at most `limit`, in the order of `candidates`.
@@ -173,48 +171,35 @@ private final class CurrentMessages {
     private func changes(around records: Records, _ seq: Seq) throws -> MessageChanges? {
         if let known, known.seqs.contains(seq) { return known.changes[seq] }
         let seqs = records.firstSeq...records.lastSeq
-        let found = try RelationRows.changes(seqs, of: reader.log.number, on: reader.archive.connection)
+        let found = try reader.changes(seqs)
         known = (seqs, found)
         return found[seq]
     }
 }
 
-/// Compares senders with a name. It compares bytes first, which is nearly always enough.
-private struct SenderMatch {
-    private let name: String
-    private let bytes: [UInt8]
-    private let isASCII: Bool
-
-    init(_ name: String) {
-        self.name = name
-        bytes = Array(name.utf8)
-        isASCII = bytes.allSatisfy { $0 < 0x80 }
-    }
-
-    func matches(_ sender: [UInt8]) -> Bool {
-        if sender == bytes { return true }
-        return !isASCII && String(decoding: sender, as: UTF8.self) == name
-    }
-}
-
-/// Compares senders with a name without regard to case. Most senders are ASCII, and are compared by bytes.
-private struct CaselessSenderMatch: Sendable {
+/// Compares senders with a name. Most senders are ASCII, and are compared by bytes.
+private struct SenderMatch: Sendable {
     private let exact: [UInt8]
+    private let ignoresCase: Bool
+    /// The name, or what it has in common with those of another case.
     private let key: String
     private let lowered: [UInt8]
     private let isASCII: Bool
 
-    init(_ name: String) {
+    init(_ name: String, ignoresCase: Bool) {
+        self.ignoresCase = ignoresCase
         exact = Array(name.utf8)
-        key = NameRule.caseKey(name)
+        key = ignoresCase ? NameRule.caseKey(name) : name
         isASCII = exact.allSatisfy { $0 < 0x80 }
         lowered = exact.map(\.asciiLowercased)
     }
 
     func matches(_ sender: [UInt8]) -> Bool {
         if sender == exact { return true }
+        guard ignoresCase || !isASCII else { return false }
         guard isASCII, sender.allSatisfy({ $0 < 0x80 }) else {
-            return NameRule.caseKey(String(decoding: sender, as: UTF8.self)) == key
+            let name = String(decoding: sender, as: UTF8.self)
+            return (ignoresCase ? NameRule.caseKey(name) : name) == key
         }
         return sender.count == lowered.count && zip(sender, lowered).allSatisfy { $0.asciiLowercased == $1 }
     }

@@ -26,8 +26,7 @@ public struct MessageFolder {
         if !run.positions.contains(where: { records.kind(at: $0).isChange }) {
             let (low, high) = (min(first, last), max(first, last))
             let seqs = records.firstSeq.advanced(by: low)...records.firstSeq.advanced(by: high)
-            let changes = try RelationRows.changes(seqs, of: reader.log.number, on: reader.archive.connection)
-            if changes.isEmpty { return nil }
+            if try reader.changes(seqs).isEmpty { return nil }
         }
         var messages = run.messages()
         try apply(to: &messages)
@@ -47,11 +46,9 @@ public struct MessageFolder {
             // A page of new messages may have an edit of a very old one. Those are looked up one by one.
             if message.kind.isChange, let about = message.about { originals.insert(about) }
         }
-        var changes = try RelationRows.changes(low...high, of: reader.log.number, on: reader.archive.connection)
+        var changes = try reader.changes(low...high)
         for original in originals where original < low || original > high {
-            let found = try RelationRows.changes(
-                original...original, of: reader.log.number, on: reader.archive.connection)
-            changes.merge(found) { known, _ in known }
+            changes.merge(try reader.changes(original...original)) { known, _ in known }
         }
         guard !changes.isEmpty else { return }
         for index in messages.indices {
@@ -131,9 +128,7 @@ public struct MessageFolder {
 
     /// Whether none of the messages is edited or deleted.
     public func areUnchanged(_ records: Records) throws -> Bool {
-        try RelationRows.changes(
-            records.firstSeq...records.lastSeq, of: reader.log.number, on: reader.archive.connection
-        ).isEmpty
+        try reader.changes(records.firstSeq...records.lastSeq).isEmpty
     }
 
     /// Whether a search may find this record: it has the text that people see now.
@@ -142,9 +137,7 @@ public struct MessageFolder {
         let original = record.kind == .edit ? record.about : record.seq
         // The text of an edit whose original is not kept any more is nowhere to be seen.
         guard let original, original >= min(reader.log.first, reader.log.serverFirst) else { return false }
-        let changes = try RelationRows.changes(
-            original...original, of: reader.log.number, on: reader.archive.connection)
-        guard let change = changes[original] else { return record.kind != .edit }
+        guard let change = try reader.changes(original...original)[original] else { return record.kind != .edit }
         if change.isDeleted { return false }
         guard let newest = change.newestEdit else { return true }
         if newest.seq == record.seq { return true }

@@ -172,6 +172,13 @@ public enum RelationRows {
     }
 }
 
+extension LogReader {
+    /// The newest edit and the deletion of each message of a range.
+    func changes(_ range: ClosedRange<Seq>) throws(SQLiteError) -> [Seq: MessageChanges] {
+        try RelationRows.changes(range, of: log.number, on: archive.connection)
+    }
+}
+
 /// The changes of a message after it was sent.
 struct MessageChanges {
     var newestEdit: (seq: Seq, time: Timestamp)?
