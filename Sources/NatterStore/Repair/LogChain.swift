@@ -19,16 +19,9 @@ struct LogChain {
     private(set) var commit = Commit.zero
 
     /// The end of a log according to the index.
-    struct Known {
-        let seq: Seq
-        let hash: Digest
-    }
-
+    typealias Known = (seq: Seq, hash: Digest)
     /// The first message that is kept, and the chain before it if that is known.
-    struct Start {
-        let seq: Seq
-        let hashBefore: Digest?
-    }
+    typealias Start = (seq: Seq, hashBefore: Digest?)
 
     /// - Parameters:
     ///   - start: blocks before it are left out.

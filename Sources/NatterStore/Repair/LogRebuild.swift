@@ -53,7 +53,7 @@ struct LogRebuild {
 
     func run() throws -> RebuiltLog {
         let found = (survey.blocks[identity.id] ?? []).filter { isRepair || isInPlace($0) }
-        let end = known.map { LogChain.Known(seq: $0.sealedSeq, hash: $0.sealedHash) }
+        let end = known.map { ($0.sealedSeq, $0.sealedHash) } as LogChain.Known?
         let start = start
         let chain = LogChain(found, from: start, known: end, preference: preference, agrees: agrees)
         var log = RebuiltLog(first: start.seq, sealedHash: chain.hash)
@@ -90,10 +90,10 @@ struct LogRebuild {
     private var start: LogChain.Start {
         let last = beginnings.max { $0.header.firstSeq < $1.header.firstSeq }?.header
         if let last, last.firstSeq >= known?.first ?? Seq(1) {
-            return LogChain.Start(seq: last.firstSeq, hashBefore: last.hashBefore)
+            return (last.firstSeq, last.hashBefore)
         }
         let first = known?.first ?? Seq(1)
-        return LogChain.Start(seq: first, hashBefore: first == Seq(1) ? HashChain.start(of: identity.id) : nil)
+        return (first, first == Seq(1) ? HashChain.start(of: identity.id) : nil)
     }
 
     /// Keeps the file of a log without messages.

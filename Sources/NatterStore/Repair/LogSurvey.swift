@@ -136,7 +136,7 @@ struct LogSurvey {
         if isForeign { return [] }
         var unread: [(file: Int, place: BlockPlace)] = []
         for place in contents.blocks {
-            let dictionary = dictionary(place.header.dictionary, contents)
+            let dictionary = try dictionary(place.header.dictionary, contents)
             guard let dictionary, let id = self.conversation(of: place.header, conversation) else {
                 unread.append((files.count - 1, place))
                 continue
@@ -149,11 +149,9 @@ struct LogSurvey {
     private mutating func retry(_ file: Int, _ place: BlockPlace) throws {
         guard let id = conversation(of: place.header, files[file].conversation) else { return }
         let (contents, _) = try read(files[file].path)
-        var dictionary = dictionary(place.header.dictionary, contents)
-        if dictionary == nil, let other = dictionaryFiles[place.header.dictionary] {
-            dictionary = try read(other).contents.dictionary
+        if let dictionary = try dictionary(place.header.dictionary, contents) {
+            add(contents.block(place), at: place, in: file, of: id, dictionary)
         }
-        if let dictionary { add(contents.block(place), at: place, in: file, of: id, dictionary) }
     }
 
     /// Adds a block if all its messages can be verified.
@@ -173,15 +171,10 @@ struct LogSurvey {
         return files.compactMap(\.conversation).first { $0.high == header.conversationPrefix }
     }
 
-    private func dictionary(_ id: DictionaryID, _ contents: SegmentContents) -> LogDictionary? {
+    /// Finds a whole copy of a dictionary, in the file that names it, in the index or in another file.
+    func dictionary(_ id: DictionaryID, _ contents: SegmentContents? = nil) throws -> LogDictionary? {
         if id == .none { return LogDictionary.none }
-        if let own = contents.dictionary, own.id == id { return own }
-        return connection.flatMap { try? ArchiveRows.dictionary(id, on: $0) }
-    }
-
-    /// Finds a whole copy of a dictionary, in the index or in a file.
-    func dictionary(_ id: DictionaryID) throws -> LogDictionary? {
-        if id == .none { return LogDictionary.none }
+        if let own = contents?.dictionary, own.id == id { return own }
         if let copy = connection.flatMap({ try? ArchiveRows.dictionary(id, on: $0) }) { return copy }
         guard let path = dictionaryFiles[id] else { return nil }
         return try read(path).contents.dictionary
