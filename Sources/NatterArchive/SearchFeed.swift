@@ -75,19 +75,10 @@ public enum SearchFeed {
 }
 
 extension LogReader {
-    /// Whether an index has the messages of this log. One without a mark, or with one of a damaged message, can't show it.
+    /// Whether an index has the messages of this log. One without a mark can't show it.
     public func agrees(with mark: SearchIndex.Mark?) throws(ArchiveError) -> Bool {
-        if let mark, mark.seq == log.head, let hash = log.hash { return mark.hashPrefix == hash.prefix }
-        guard let mark else { return false }
-        do throws(ArchiveError) {
-            guard let block = try block(containing: mark.seq), let position = block.records.index(of: mark.seq) else {
-                return false
-            }
-            return block.hash(after: position).prefix == mark.hashPrefix
-        } catch {
-            guard case .damaged = error else { throw error }
-            return false
-        }
+        guard let mark, mark.seq > .zero else { return false }
+        return try hash(at: mark.seq)?.prefix == mark.hashPrefix
     }
 }
 

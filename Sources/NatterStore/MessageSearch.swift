@@ -389,20 +389,17 @@ final class MessageSearch {
         var messages: [SearchPlace: Message] = [:]
         for (conversation, wanted) in Dictionary(grouping: places, by: \.conversation) {
             guard let reader = reader(of: conversation) else { continue }
-            var rest = wanted.map(\.seq).sorted()[...]
-            while let first = rest.first {
-                guard let block = try reader.block(containing: first) else {
-                    rest.removeFirst()
-                    continue
+            try reader.visit(wanted.map(\.seq).sorted()) { piece in
+                switch piece {
+                case .missing(_, _, .notStored), .missing(_, _, .notKept): break
+                case .missing(_, let seqs, let reason): throw ArchiveError.missing(seqs, reason)
+                case .messages(let run):
+                    for message in run.messages() {
+                        let place = SearchPlace(
+                            time: message.time, conversation: conversation, seq: message.seq)
+                        messages[place] = request.isFolded ? try folded(message, reader) : message
+                    }
                 }
-                let inside = rest.prefix { $0 <= block.records.lastSeq }
-                let run = MessageRun(reader.log, block, positions: inside.compactMap { block.records.index(of: $0) })
-                for message in run.messages() {
-                    let place = SearchPlace(
-                        time: message.time, conversation: conversation, seq: message.seq)
-                    messages[place] = request.isFolded ? try folded(message, reader) : message
-                }
-                rest = rest.dropFirst(max(1, inside.count))
             }
         }
         return places.compactMap { messages[$0] }
