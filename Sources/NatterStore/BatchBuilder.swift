@@ -439,11 +439,7 @@ final class BatchBuilder {
     private func begin(_ own: AccountState, _ peer: AccountState) -> ConversationState {
         let pair = AccountPair(own.id, peer.id)
         if let number = newPersonal[pair], let begun = newConversations[number] { return begun }
-        let users = ConversationID.inOrder([own.name.text, peer.name.text])
-        let new = Change.NewConversation(
-            number: newConversationNumber(),
-            id: ConversationID.derived(store: store.id, kind: .personal, users: users), kind: .personal, name: "",
-            users: users, accounts: pair)
+        let new = Change.NewConversation.personal(own, peer, in: store.id, number: newConversationNumber())
         let state = new.makeState()
         changes.append(.conversationAdded(new))
         newConversations[new.number] = state

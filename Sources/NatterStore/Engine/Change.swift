@@ -88,6 +88,14 @@ enum Change: Sendable {
         /// The account that created a group.
         var maker: AccountID?
 
+        /// That of two users who have not written to each other.
+        static func personal(_ one: AccountState, _ other: AccountState, in store: StoreID, number: Int64) -> Self {
+            let identity = ConversationIdentity.unwritten(one, other, in: store)
+            return NewConversation(
+                number: number, id: identity.id, kind: .personal, name: "", users: identity.users,
+                accounts: AccountPair(one.id, other.id))
+        }
+
         static func general(of store: StoreID, number: Int64) -> NewConversation {
             NewConversation(
                 number: number, id: ConversationID.derived(store: store, kind: .general, users: []), kind: .general,

@@ -168,7 +168,7 @@ final class ImportRecord: Sendable {
     }
 
     private func newPersonal(_ builder: BatchBuilder) throws(StoreError) -> Change.NewConversation {
-        let pair = try store.state.withLock { state throws(StoreError) -> AccountPair in
+        let (own, peer) = try store.state.withLock { state throws(StoreError) in
             guard let first = identity.users.first, let own = state.account(named: first) else {
                 throw .noSuchUser(identity.users.first ?? "")
             }
@@ -176,11 +176,9 @@ final class ImportRecord: Sendable {
             guard let peer = state.account(named: second) else { throw .noSuchUser(second) }
             // They have begun to write while the file was read.
             guard state.personal[AccountPair(own.id, peer.id)] == nil else { throw .busy }
-            return AccountPair(own.id, peer.id)
+            return (own, peer)
         }
-        return Change.NewConversation(
-            number: builder.newConversationNumber(), id: identity.id, kind: .personal, name: "",
-            users: identity.users, accounts: pair)
+        return .personal(own, peer, in: store.id, number: builder.newConversationNumber())
     }
 
     /// Keeps the sealer away from the conversation. Returns its tail.
