@@ -120,14 +120,17 @@ struct CheckTests {
         // Under another name
         try restore()
         try disk.rename(path, to: path + ".old")
-        #expect(try store.damages().map(\.file) == [path, path + ".old"])
+        found = try store.damages()
+        #expect(found.map(\.file) == [path, path + ".old"])
+        #expect(found.map(\.invariant) == [.logsAreWhole, .filesAreKnown])
         try disk.remove(path + ".old")
         // As it was
         try restore()
         #expect(try store.damages() == [])
         // Without the database
         try disk.remove(directory.path + "/store.db")
-        #expect(try store.damages().contains { $0.problem == "the database is missing" })
+        found = try store.damages()
+        #expect(found.contains { $0.problem == "the database is missing" && $0.invariant == .databaseIsThere })
     }
 
     @Test("a block of another history is found although each checksum is right")

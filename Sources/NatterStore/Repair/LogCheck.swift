@@ -55,6 +55,7 @@ struct LogCheck {
         _ file: String, at offset: UInt64? = nil, range: ClosedRange<Seq>? = nil, _ problem: Phrase
     ) {
         check.report(
+            .logsAreWhole,
             StoreDamage(
                 file: file, offset: offset, conversation: conversation.label, range: range, problem: problem))
     }

@@ -39,6 +39,11 @@ public final class StoreCheck {
     var losses: [Int64: [ClosedRange<Seq>]] = [:]
     /// Whether the store was closed properly. If not, the next start may still recover the ends of logs.
     var isClean = false
+    /// The step of the database's schema; 0 without tables.
+    private var version = 0
+    private var conversations: [CheckedConversation] = []
+    /// The journal's records by conversation.
+    private var tails: [Int64: [Record]] = [:]
 
     private init(
         directory: String, database: String, disk: any Disk, report: @escaping (StoreProgress) throws -> Void,
@@ -82,11 +87,15 @@ public final class StoreCheck {
         return check.summary
     }
 
-    func report(_ damage: StoreDamage) {
+    func report(_ invariant: Invariant, _ damage: StoreDamage) {
         summary.damages += 1
         var damage = damage
-        damage.file = name(damage.file)
+        (damage.file, damage.invariant) = (name(damage.file), invariant)
         visit(damage)
+    }
+
+    private func report(_ invariant: Invariant, _ problem: Phrase) {
+        report(invariant, StoreDamage(file: database, problem: problem))
     }
 
     /// Notes that a file was read.
@@ -96,82 +105,110 @@ public final class StoreCheck {
     }
 
     private func run() throws {
-        for damage in try RememberedErasures(directory, disk).damages() { report(damage) }
-        let found = try disk.information(database)
         // SQLite would remove the WAL of a database of 0 bytes, although it may hold all data.
-        if (found?.size ?? 0) == 0 {
-            // A new directory has neither. If there are only logs, the record of which messages count is lost.
-            try checkUnknownFiles()
-            if try Store.hasLogs(directory, disk) {
-                let problem: Phrase = found == nil ? "the database is missing" : "the database is empty"
-                report(StoreDamage(file: database, problem: problem))
-            }
-            return
-        }
-        let leftovers = try SideFiles(database, disk)
+        let hasContent = try (disk.information(database)?.size ?? 0) > 0
+        let leftovers = hasContent ? try SideFiles(database, disk) : nil
         do {
-            let connection = try Connection(path: database, role: .reader, disk: disk)
-            let version = try StoreSchema.current.check(connection)
-            for problem in try connection.problems() { report(StoreDamage(file: database, problem: problem)) }
-            if version > 0 {
-                let mark = StoreRecovery.readMark(in: directory, disk)
-                if let loss = try StoreRecovery.lossOfLaterRuns(than: Epoch.last(on: connection), mark, in: directory) {
-                    report(StoreDamage(file: database, problem: loss))
-                }
-                try checkConversations(connection)
-                try checkLoading(connection)
-            } else if try Store.hasLogs(directory, disk) {
-                // A first start that was killed leaves an empty database. Messages come later.
-                report(StoreDamage(file: database, problem: "the database is empty"))
-            }
+            let connection = hasContent ? try Connection(path: database, role: .reader, disk: disk) : nil
+            if let connection { version = try StoreSchema.current.check(connection) }
+            for invariant in Invariant.allCases { try check(invariant, connection) }
         } catch let error as SQLiteError where error.reason == .newerSchema {
             throw StoreOpenError.newer(error.phrase)
         } catch let error as SQLiteError where error.reason == .corrupt {
             // Nothing tells which log files belong to it.
             summary.hasUncheckedLogs = try Store.hasLogs(directory, disk)
-            report(StoreDamage(file: database, problem: "the database can't be read: \(error.message)"))
-            return try leftovers.remove()
+            report(.databaseIsWhole, "the database can't be read: \(error.message)")
         }
-        try checkUnknownFiles()
-        try leftovers.remove()
+        try leftovers?.remove()
     }
 
-    // MARK: The database
+    // MARK: Invariants
 
-    private func checkConversations(_ connection: Connection) throws {
+    private func check(_ invariant: Invariant, _ connection: Connection?) throws {
+        switch invariant {
+        case .erasuresAreRemembered:
+            for damage in try RememberedErasures(directory, disk).damages() { report(invariant, damage) }
+        case .databaseIsWhole:
+            for problem in try connection?.problems() ?? [] { report(invariant, problem) }
+        case .databaseIsNewest, .journalIsWhole, .usersAreKnown, .logsAreWhole, .tailsFollowLogs,
+            .tailsHaveConversations,
+            .rowsLoad:
+            if let connection, version > 0 { try check(invariant, rowsOf: connection) }
+        case .filesAreKnown: try checkUnknownFiles()
+        case .databaseIsThere:
+            // A new directory has neither, and a first start that was killed leaves an empty database. If there are logs, the record
+            // of which messages count is lost.
+            guard version == 0, try Store.hasLogs(directory, disk) else { return }
+            let isThere = try disk.information(database) != nil
+            report(invariant, isThere ? "the database is empty" : "the database is missing")
+        // Here, its messages are in a copy's journal.
+        case .sharedLogIsWhole: break
+        }
+    }
+
+    private func check(_ invariant: Invariant, rowsOf connection: Connection) throws {
+        switch invariant {
+        case .databaseIsNewest:
+            let mark = StoreRecovery.readMark(in: directory, disk)
+            if let loss = try StoreRecovery.lossOfLaterRuns(than: Epoch.last(on: connection), mark, in: directory) {
+                report(invariant, loss)
+            }
+        case .journalIsWhole:
+            try load(connection)
+            let contents = try JournalContents(connection, sealed: [:])
+            for damaged in contents.damaged {
+                report(
+                    invariant,
+                    "the journal's batch of commit \(damaged.commit.rawValue) can't be read: \(damaged.reason)")
+            }
+            tails = contents.records
+        case .usersAreKnown:
+            for conversation in conversations {
+                summary.conversations += 1
+                for invariant in Invariant.ofConversation { try check(invariant, conversation, connection) }
+            }
+        case .tailsHaveConversations:
+            for number in Set(tails.keys).subtracting(conversations.map(\.identity.number)).sorted() {
+                let count = tails[number]?.count ?? 0
+                report(
+                    invariant,
+                    .plural(
+                        count, "the journal has \(count) message of conversation \(number), whose row is lost",
+                        "the journal has \(count) messages of conversation \(number), whose row is lost"))
+            }
+        case .rowsLoad: try checkLoading(connection)
+        default: break
+        }
+    }
+
+    private func check(_ invariant: Invariant, _ conversation: CheckedConversation, _ connection: Connection) throws {
+        switch invariant {
+        case .usersAreKnown:
+            guard conversation.identity.kind == .personal, conversation.identity.users.count < 2 else { return }
+            report(
+                invariant,
+                "the personal conversation '\(conversation.label)' is of an account that is lost; make that account again with 'natterd user add', then run 'natterd fsck --repair'"
+            )
+        case .logsAreWhole: try LogCheck(self, conversation, connection).run()
+        case .tailsFollowLogs: check(tails[conversation.identity.number] ?? [], of: conversation)
+        default: break
+        }
+    }
+
+    /// Reads what the checks of conversations need.
+    private func load(_ connection: Connection) throws {
         let size = try disk.information(database)?.size ?? 0
         progress.totalBytes = try size &+ ArchiveRows.segmentBytes(on: connection)
         try advance(size)
-        let conversations = try CheckedConversation.all(on: connection)
+        conversations = try CheckedConversation.all(on: connection)
+        for conversation in conversations {
+            sealedEnds[conversation.identity.id.description] = conversation.sealedSeq
+        }
         isClean = try connection.hasMeta(.clean)
         losses = try LossRows.all(on: connection)
         // The next start removes them.
-        if try Schema.version(of: connection) >= StoreSchema.retiredStep {
+        if version >= StoreSchema.retiredStep {
             knownFiles.formUnion(try RetiredFiles.all(on: connection).map { directory + "/" + $0 })
-        }
-        let tails = try journal(connection)
-        for conversation in conversations {
-            summary.conversations += 1
-            sealedEnds[conversation.identity.id.description] = conversation.sealedSeq
-            if conversation.identity.kind == .personal, conversation.identity.users.count < 2 {
-                report(
-                    StoreDamage(
-                        file: database,
-                        problem:
-                            "the personal conversation '\(conversation.label)' is of an account that is lost; make that account again with 'natterd user add', then run 'natterd fsck --repair'"
-                    ))
-            }
-            try LogCheck(self, conversation, connection).run()
-            check(tails[conversation.identity.number] ?? [], of: conversation)
-        }
-        for number in Set(tails.keys).subtracting(conversations.map(\.identity.number)).sorted() {
-            let count = tails[number]?.count ?? 0
-            report(
-                StoreDamage(
-                    file: database,
-                    problem: .plural(
-                        count, "the journal has \(count) message of conversation \(number), whose row is lost",
-                        "the journal has \(count) messages of conversation \(number), whose row is lost")))
         }
     }
 
@@ -181,25 +218,10 @@ public final class StoreCheck {
         guard summary.damages == 0 else { return }
         do { _ = try StateLoader(connection).loadRows(StoreID(high: 0, low: 0)) } catch let error as SQLiteError {
             // The next start makes columns that an earlier version had not.
-            if error.reason == .corrupt { report(StoreDamage(file: database, problem: error.message)) }
+            if error.reason == .corrupt { report(.rowsLoad, error.message) }
         } catch StoreOpenError.damaged(let problem) {
-            report(StoreDamage(file: database, problem: problem))
+            report(.rowsLoad, problem)
         }
-    }
-
-    // MARK: The journal
-
-    /// The journal's records by conversation.
-    private func journal(_ connection: Connection) throws -> [Int64: [Record]] {
-        let contents = try JournalContents(connection, sealed: [:])
-        for damaged in contents.damaged {
-            report(
-                StoreDamage(
-                    file: database,
-                    problem: "the journal's batch of commit \(damaged.commit.rawValue) can't be read: \(damaged.reason)"
-                ))
-        }
-        return contents.records
     }
 
     /// Whether a range is recorded as lost. If it is, the summary mentions it.
@@ -218,6 +240,7 @@ public final class StoreCheck {
         for record in tail where record.seq > head {
             if record.seq > head.next {
                 report(
+                    .tailsFollowLogs,
                     StoreDamage(
                         file: database, conversation: conversation.label, range: head.next...record.seq.previous,
                         problem: "the journal does not hold messages that are in no log yet"))
@@ -270,7 +293,7 @@ public final class StoreCheck {
     private func reportUnknown(_ path: String) {
         if let files, !files.contains(path) { return }
         summary.files += 1
-        report(StoreDamage(file: path, problem: "the index does not know this file"))
+        report(.filesAreKnown, StoreDamage(file: path, problem: "the index does not know this file"))
     }
 
     /// Whether a crash left this file unrecorded, so that the next start adopts it.
@@ -374,6 +397,8 @@ public struct StoreDamage: Sendable, Equatable {
     /// The messages that are lost; nil if none are.
     public var range: ClosedRange<Seq>?
     public var problem: Phrase
+    /// What does not hold; nil for a file of the service, or of a backup.
+    var invariant: Invariant?
 
     public init(
         file: String, offset: UInt64? = nil, conversation: String? = nil, range: ClosedRange<Seq>? = nil,

@@ -4,19 +4,18 @@ public import NatterSystem
 
 /// Finds damage in a data directory, repairs what can be repaired, and checks again.
 public enum StoreRepair {
+    @dynamicMemberLookup
     public struct Summary: Sendable, Equatable {
         /// The result of the check before the repair.
         public var found: StoreCheck.Summary
         /// The result of the check after the repair.
         public var left: StoreCheck.Summary
-        /// Lost messages that no earlier repair has reported.
-        public var newlyLostMessages: UInt64
-        /// Whether acknowledged commits were lost, or may be, whose content is not known.
-        public var hasUnknownLoss = false
-        /// Whether rows of the database were lost that no log has.
-        public var hasLostRows = false
-        /// Whether accounts were among them.
-        public var hasLostAccounts = false
+        /// Of the repair; empty if nothing was damaged.
+        fileprivate var rebuilt = StoreRebuild.Summary()
+
+        public subscript<Value>(dynamicMember property: KeyPath<StoreRebuild.Summary, Value>) -> Value {
+            rebuilt[keyPath: property]
+        }
     }
 
     /// - Parameters:
@@ -35,15 +34,12 @@ public enum StoreRepair {
         let lock = try Store.takeLock(directory, disk: disk)
         return try withExtendedLifetime(lock) {
             let found = try StoreCheck.check(directory, disk: disk, progress: progress, visit)
-            guard found.damages > 0 else { return Summary(found: found, left: found, newlyLostMessages: 0) }
+            guard found.damages > 0 else { return Summary(found: found, left: found) }
             let rebuilt = try StoreRebuild.rebuild(directory, .repair, disk: disk, clock: clock, report: report)
             let left = try StoreCheck.check(directory, disk: disk, progress: progress) { damage in
                 report("still damaged: '\(damage.file)': \(damage.problem)")
             }
-            return Summary(
-                found: found, left: left, newlyLostMessages: rebuilt.newlyLostMessages,
-                hasUnknownLoss: rebuilt.hasUnknownLoss, hasLostRows: rebuilt.hasLostRows,
-                hasLostAccounts: rebuilt.hasLostAccounts)
+            return Summary(found: found, left: left, rebuilt: rebuilt)
         }
     }
 }

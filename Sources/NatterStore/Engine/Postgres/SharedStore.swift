@@ -46,7 +46,7 @@ public struct SharedStore: Sendable, Equatable {
         let (files, missing): (Set<String>, Phrase?)
         do { (files, missing) = try engine.loadForCheck() } catch StoreOpenError.damaged(let problem) {
             // Without the log there are no rows to check the files against.
-            visit(StoreDamage(file: "log", problem: problem))
+            visit(SharedStore.damage(problem))
             return StoreCheck.Summary(damages: 1)
         }
         // The check reads a copy that is gone afterwards, so damages name PostgreSQL instead.
@@ -54,11 +54,17 @@ public struct SharedStore: Sendable, Equatable {
         func name(_ path: String) -> String {
             path == copy ? "PostgreSQL" : path.hasPrefix(above + "logs/") ? String(path.dropFirst(above.count)) : path
         }
-        if let missing { visit(StoreDamage(file: "log", problem: missing)) }
+        if let missing { visit(SharedStore.damage(missing)) }
         var summary = try StoreCheck.check(
             engine.directory, files: files, disk: engine.disk, name: name, progress: progress, visit)
         summary.damages += missing == nil ? 0 : 1
         return summary
+    }
+
+    private static func damage(_ problem: Phrase) -> StoreDamage {
+        var damage = StoreDamage(file: "log", problem: problem)
+        damage.invariant = .sharedLogIsWhole
+        return damage
     }
 }
 
