@@ -72,7 +72,7 @@ enum StatusCommand {
         if let location = try context.home().replica(of: account), let replica = try Replica.open(at: location) {
             status.lastSync = replica.lastSync()?.rfc3339
             status.earliest = try replica.earliest()?.rfc3339
-            status.aside = try ReplicaSurplus.all(at: replica.location).count
+            status.aside = try DivergedHistory.all(at: replica.location).count
             let conversations = try replica.unreadConversations()
             // A server may have sent any numbers.
             status.unread = conversations.reduce(0) { $0 &+ $1.unread }

@@ -135,7 +135,7 @@ enum SyncCommand {
                 found.add(report)
                 synced.tellTroubles(report)
             }
-            synced.offerSurplus()
+            synced.offerDivergedMessages()
             return found
         }
 

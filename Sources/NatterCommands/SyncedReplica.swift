@@ -173,7 +173,7 @@ final class SyncedReplica {
         // Without a replica that can be opened, the sync finds out why.
         let report = try client.sync(limits, replica: try? replica(), progress: progress)
         hasSpoken = true
-        if report.setAside != nil { opened = nil }
+        if report.quarantined != nil { opened = nil }
         return report
     }
 
@@ -211,7 +211,7 @@ final class SyncedReplica {
         }
         tellTroubles(report)
         if report.isComplete {
-            offerSurplus()
+            offerDivergedMessages()
             return .current
         }
         if depth == .quickly { return .partial }
@@ -224,7 +224,7 @@ final class SyncedReplica {
             }
             tellTroubles(report)
         }
-        offerSurplus()
+        offerDivergedMessages()
         return .current
     }
 
@@ -267,7 +267,7 @@ final class SyncedReplica {
                 "the server cannot read messages \(range.lowerBound) to \(range.upperBound) of '\(damage.name)'; each "
                     + "sync asks for them again")
         }
-        if let directory = report.setAside {
+        if let directory = report.quarantined {
             tell("the replica's database was damaged and has been made anew; the damaged one is in '\(directory)'")
         }
         for diverged in report.diverged {
@@ -362,23 +362,23 @@ final class SyncedReplica {
 extension SyncedReplica {
     /// After a complete sync, checks the messages that were set aside and offers to send the user's own ones again.
     /// Nothing is sent automatically, because the user may already have written them again.
-    func offerSurplus() {
+    func offerDivergedMessages() {
         // An error here never fails the command. The next command tries again.
-        do { try lookThroughSurplus() } catch {
+        do { try lookThroughDiverged() } catch {
             context.note(
                 "could not check the messages that were set aside: "
                     + "\(error)")
         }
     }
 
-    private func lookThroughSurplus() throws {
-        let asides = try ReplicaSurplus.all(at: location).filter { !$0.isListed }
-        guard !asides.isEmpty, let replica = try replica() else { return }
+    private func lookThroughDiverged() throws {
+        let histories = try DivergedHistory.all(at: location).filter { !$0.isListed }
+        guard !histories.isEmpty, let replica = try replica() else { return }
         let outbox = try context.outbox(of: try login())
-        for aside in asides {
-            guard let now = try replica.conversation(aside.conversation), !now.isGone else { continue }
+        for history in histories {
+            guard let now = try replica.conversation(history.conversation), !now.isGone else { continue }
             var offered = 0
-            let (count, ownChanges) = try aside.list(against: replica, now, own: location.user) { lost in
+            let (count, ownChanges) = try history.list(against: replica, now, own: location.user) { lost in
                 offered = lost.count
                 try outbox.park(
                     lost.map {
@@ -391,8 +391,9 @@ extension SyncedReplica {
             guard count > 0 else { continue }
             context.console.note(
                 .plural(
-                    count, "\(count) message of '\(now.name)' now exists only in '\(aside.directory)/messages.ndjson'",
-                    "\(count) messages of '\(now.name)' now exist only in '\(aside.directory)/messages.ndjson'"))
+                    count,
+                    "\(count) message of '\(now.name)' now exists only in '\(history.directory)/messages.ndjson'",
+                    "\(count) messages of '\(now.name)' now exist only in '\(history.directory)/messages.ndjson'"))
             if ownChanges > 0 {
                 context.console.note(
                     .plural(

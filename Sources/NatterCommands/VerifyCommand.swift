@@ -55,7 +55,7 @@ enum VerifyCommand {
             }
         }
         if isRequested { context.note("run 'natter sync' to fetch what is damaged or missing") }
-        for aside in try ReplicaSurplus.all(at: synced.location)
+        for aside in try DivergedHistory.all(at: synced.location)
         where chosen.contains(where: { $0.id == aside.conversation }) {
             context.note("messages that the server lost are kept in '\(aside.directory)'")
         }

@@ -82,7 +82,8 @@ extension ReplicaSession {
         conversation.isWiped = true
         let id = conversation.id
         _ = try Quarantine(root: location.directory, disk: disk).wipe(id)
-        for aside in try ReplicaSurplus.all(at: location, disk: disk) where aside.conversation == id && aside.isListed {
+        for aside in try DivergedHistory.all(at: location, disk: disk) where aside.conversation == id && aside.isListed
+        {
             try aside.wipe()
         }
         try ReplicaRebuild.wipe(at: location, disk)

@@ -72,12 +72,12 @@ public final class SyncClient {
         } catch .replica(let error) where error.isDamagedDatabase {
             var limits = limits
             limits.earliest = try? Replica.open(at: location, disk: disk)?.earliest() ?? limits.earliest
-            let setAside: String?
-            do { setAside = try ReplicaRebuild.begin(at: location, disk: disk, clock: clock) } catch {
+            let quarantined: String?
+            do { quarantined = try ReplicaRebuild.begin(at: location, disk: disk, clock: clock) } catch {
                 throw .replica(ReplicaError(error))
             }
             var report = try sync(limits, nil, progress)
-            report.setAside = setAside
+            report.quarantined = quarantined
             return report
         }
     }

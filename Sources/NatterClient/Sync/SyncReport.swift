@@ -13,7 +13,7 @@ public struct SyncReport: Sendable {
         }
     }
 
-    /// A conversation whose history differed from the server's. It was moved aside and fetched again.
+    /// A conversation whose history differed from the server's. It was moved to `diverged/` and fetched again; see `DivergedHistory`.
     public struct Diverged: Sendable, Equatable {
         public let name: String
         public let id: ConversationID
@@ -46,7 +46,7 @@ public struct SyncReport: Sendable {
     public internal(set) var damaged: [Damage] = []
     public internal(set) var diverged: [Diverged] = []
     /// Where the files of a damaged database are now, if the replica's database was made anew.
-    public internal(set) var setAside: String?
+    public internal(set) var quarantined: String?
 
     public var messageCount: Int { news.reduce(0) { $0 + $1.count } }
 

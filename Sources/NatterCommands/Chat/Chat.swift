@@ -23,7 +23,7 @@ final class Chat: LineEditorOwner {
     private let synced: SyncedReplica
     private let feed: ChatFeed
     private var walk: LogWalk
-    private let asides: SetAside
+    private let diverged: DivergedHistories
     private var editor: LineEditor?
     /// Unread messages of other conversations.
     private var unread: UInt64 = 0
@@ -40,7 +40,7 @@ final class Chat: LineEditorOwner {
         synced = try SyncedReplica(context)
         let state = try synced.refresh(.quickly)
         isOffline = !state.isReached
-        asides = try SetAside(synced.location)
+        diverged = try DivergedHistories(synced.location)
         let replica = try synced.replica(after: state)
         let known = try synced.conversation(named: conversation, in: replica, state)
         (self.conversation, id) = (known?.name ?? conversation, known?.id)
@@ -288,7 +288,7 @@ final class Chat: LineEditorOwner {
         if let known, let reason = known.goneReason {
             editor?.above { synced.tell(gone: known.name, reason: reason) }
         }
-        try asides.check(walk)
+        try diverged.check(walk)
         guard let found = known, found.head > walk.positions[found.id] ?? .zero else {
             if prompt != before { editor?.redraw() }
             return

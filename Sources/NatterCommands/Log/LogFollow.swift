@@ -9,12 +9,12 @@ struct LogFollow {
     let context: Context
     let request: LogRequest
     let synced: SyncedReplica
-    private let asides: SetAside
+    private let diverged: DivergedHistories
 
     /// Create it before the first message is printed.
     init(_ context: Context, _ request: LogRequest, _ synced: SyncedReplica) throws {
         (self.context, self.request, self.synced) = (context, request, synced)
-        asides = try SetAside(synced.location)
+        diverged = try DivergedHistories(synced.location)
     }
 
     /// Returns only when the requested number of messages is printed, or the reader has closed the output.
@@ -43,7 +43,7 @@ struct LogFollow {
             if let replica = try synced.replica() { walk.replica = replica }
             try printNews(&walk, places: &places, of: &followed, isCurrent: isCurrent)
             // It may have begun while they were printed.
-            try asides.check(walk)
+            try diverged.check(walk)
             if let obstacle {
                 reader.whileWaiting { connection.pause(after: obstacle, context) }
             } else {
@@ -67,7 +67,7 @@ struct LogFollow {
         } else {
             conversations = try walk.replica.conversations(includingGone: true)
         }
-        try asides.check(walk)
+        try diverged.check(walk)
         // The file may have a position for a conversation that the user rejoined or that the replica lacked at the
         // start.
         let unplaced = conversations.filter { walk.positions[$0.id] == nil }

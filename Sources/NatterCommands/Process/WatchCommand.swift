@@ -92,7 +92,7 @@ enum WatchCommand {
         private var cursors: [ConversationID: MessageCursor] = [:]
         /// Conversations whose position is beyond the replica's head.
         private var ahead: Set<ConversationID> = []
-        private let asides: SetAside
+        private let diverged: DivergedHistories
         /// Whether the last sync has asked the server for everything that the replica lacks.
         private var isCurrent: Bool
         /// The first of the messages that cannot be read, before which a conversation waits.
@@ -133,7 +133,7 @@ enum WatchCommand {
             let here = context.now
             let state = try synced.refresh(.completely)
             isCurrent = state.isCurrent
-            asides = try SetAside(synced.location)
+            diverged = try DivergedHistories(synced.location)
             let replica = try synced.replica(after: state)
             let words = context.arguments.operands("CONV")
             let found = try words.map { try Run.conversation($0, synced, replica, state) }
@@ -235,7 +235,7 @@ enum WatchCommand {
             let conversations = try watched(replica)
             // One that is not there any more is not tried again, so nothing may wait for it.
             pauses = pauses.filter { pause in conversations.contains { $0.id == pause.key } }
-            if let aside = try asides.first(where: { id in conversations.contains { $0.id == id } }),
+            if let aside = try diverged.first(where: { id in conversations.contains { $0.id == id } }),
                 let replaced = conversations.first(where: { $0.id == aside.conversation })
             {
                 throw expired(replaced.name)

@@ -70,7 +70,7 @@ struct FaultTests {
         }
         try server.sync("alice", location)
         // Then all that nobody else has is listed, and only what the server has lost is offered
-        let aside = try #require(try ReplicaSurplus.all(at: location).first)
+        let aside = try #require(try DivergedHistory.all(at: location).first)
         let replica = try #require(try Replica.open(at: location))
         let general = try #require(try replica.conversation(named: "general"))
         var offered: [String] = []

@@ -5,10 +5,10 @@ public import NatterModel
 public import NatterSystem
 internal import NatterWire
 
-/// Messages of a conversation that were set aside because the server no longer has them, for example because it was
-/// restored from a backup. They are in `diverged/<id>-<time>/`: log files, a tail and, once compared,
+/// A history of a conversation that the server no longer has, for example because it was restored from a backup. The replica keeps
+/// it in `diverged/<id>-<time>/`: log files, a tail and, once compared,
 /// `messages.ndjson`. That file lists the messages that are not in the present conversation.
-public struct ReplicaSurplus: Sendable {
+public struct DivergedHistory: Sendable {
     /// A message that the user may want to send again.
     public struct Lost: Sendable {
         public let text: String
@@ -29,19 +29,19 @@ public struct ReplicaSurplus: Sendable {
     /// No file of a replica is larger.
     private static let maximumFileBytes = 64 << 20
 
-    /// Everything that was set aside in a replica, oldest first.
+    /// All of a replica, oldest first.
     public static func all(
         at location: ReplicaLocation, disk: any Disk = PosixDisk()
-    ) throws(ReplicaError) -> [ReplicaSurplus] {
+    ) throws(ReplicaError) -> [DivergedHistory] {
         do throws(DiskError) {
             guard try disk.information(location.divergedDirectory)?.isDirectory == true else { return [] }
-            var found: [ReplicaSurplus] = []
+            var found: [DivergedHistory] = []
             for name in try disk.list(location.divergedDirectory) {
                 let directory = location.divergedDirectory + "/" + name
                 guard let id = ConversationID(hex: name.prefix(32)) else { continue }
                 let isListed = try disk.information(directory + "/" + listName) != nil
                 found.append(
-                    ReplicaSurplus(conversation: id, directory: directory, isListed: isListed, disk: disk))
+                    DivergedHistory(conversation: id, directory: directory, isListed: isListed, disk: disk))
             }
             return found
         } catch {
@@ -116,7 +116,7 @@ public struct ReplicaSurplus: Sendable {
         try keep(own)
         // Written last, so that after a kill the next run starts again. The messages offered before have the same
         // ids.
-        try disk.replaceContents(of: directory + "/" + ReplicaSurplus.listName, with: lines)
+        try disk.replaceContents(of: directory + "/" + DivergedHistory.listName, with: lines)
         if !gone.isEmpty { try wipe() }
         return (count, ownChanges)
     }
@@ -134,7 +134,7 @@ public struct ReplicaSurplus: Sendable {
 
     // MARK: Reading
 
-    /// How edits and deletions have changed the messages that were set aside.
+    /// How edits and deletions have changed the messages of the history.
     private struct Changes {
         private var edits: [Seq: Record] = [:]
         private var deleted: Set<Seq> = []

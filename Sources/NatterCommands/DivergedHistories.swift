@@ -2,24 +2,24 @@ internal import NatterCLI
 internal import NatterClient
 internal import NatterModel
 
-/// The histories that are set aside while a command runs, because the server was restored from a backup. Another command
-/// of the same home may have noticed that, so what this command's own syncs report is not enough.
-struct SetAside {
+/// The histories that diverge from the server's while a command runs, because the server was restored from a backup. Another
+/// command of the same home may have noticed that, so what this command's own syncs report is not enough.
+struct DivergedHistories {
     private let location: ReplicaLocation
     private let known: Set<String>
 
     /// - Throws: `ReplicaError`.
     init(_ location: ReplicaLocation) throws {
         self.location = location
-        known = Set(try ReplicaSurplus.all(at: location).map(\.directory))
+        known = Set(try DivergedHistory.all(at: location).map(\.directory))
     }
 
-    /// The first of these conversations that was set aside since. Call after their heads are read and before their
+    /// The first of these conversations whose history has diverged since. Call after their heads are read and before their
     /// messages are.
     ///
     /// - Throws: `ReplicaError`.
-    func first(where isFollowed: (ConversationID) -> Bool) throws -> ReplicaSurplus? {
-        try ReplicaSurplus.all(at: location).first { !known.contains($0.directory) && isFollowed($0.conversation) }
+    func first(where isFollowed: (ConversationID) -> Bool) throws -> DivergedHistory? {
+        try DivergedHistory.all(at: location).first { !known.contains($0.directory) && isFollowed($0.conversation) }
     }
 
     /// Throws if a history was replaced. It can't be continued, because the numbers now belong to other messages.
