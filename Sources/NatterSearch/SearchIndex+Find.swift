@@ -25,8 +25,9 @@ extension SearchIndex {
         try SearchIndexError.translate {
             try onOneState {
                 guard !conversations.isEmpty else { return }
+                let numbers = Set(conversations.map(\.number))
                 let search = Search(
-                    query, SearchRanges(self, among: conversations, since: since, until: until, budget: budget))
+                    query, SearchRanges(self, among: numbers, since: since, until: until, budget: budget))
                 do {
                     if try search.visitIfRare(visit) { return }
                 } catch let error as SQLiteError where error.reason == .overBudget {
@@ -49,7 +50,8 @@ extension SearchIndex {
         if let since, let until, since > until { return }
         try SearchIndexError.translate {
             try onOneState {
-                let ranges = SearchRanges(self, among: conversations, since: since, until: until, budget: budget)
+                let numbers = Set(conversations.map(\.number))
+                let ranges = SearchRanges(self, among: numbers, since: since, until: until, budget: budget)
                 let statement = try ranges.inOrder()
                 while let range = try ranges.next(from: statement, rows: 1).ranges.first {
                     let name = try name(of: range.conversation)
@@ -76,12 +78,9 @@ extension SearchIndex {
         if let since, let until, since > until { return }
         try SearchIndexError.translate {
             try onOneState {
-                var number: Int64?
-                if let conversation {
-                    guard let known = try entry(of: conversation)?.number else { return }
-                    number = known
-                }
-                let search = Search(query, SearchRanges(self, of: number, since: since, until: until))
+                let number = try conversation.flatMap { try entry(of: $0)?.number }
+                guard conversation == nil || number != nil else { return }
+                let search = Search(query, SearchRanges(self, among: number.map { [$0] }, since: since, until: until))
                 if try search.visitIfRare(visit) == false { try search.visitByGroups(visit) { _ in } }
             }
         }

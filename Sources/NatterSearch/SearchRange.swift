@@ -48,39 +48,27 @@ extension SearchRange {
 /// The ranges that a search may look into, newest first.
 struct SearchRanges {
     let index: SearchIndex
-    /// The only one; nil for all, or for some.
-    private let conversation: Int64?
-    /// The only ones; nil for all.
+    /// Those that are searched, by their numbers; nil for all.
     private let among: Set<Int64>?
     private let (since, until): (Int64, Int64)
     /// nil for no limit.
     let budget: WorkBudget?
 
-    init(_ index: SearchIndex, of conversation: Int64?, since: Timestamp?, until: Timestamp?) {
-        (self.index, self.conversation, among, budget) = (index, conversation, nil, nil)
+    init(
+        _ index: SearchIndex, among: Set<Int64>?, since: Timestamp?, until: Timestamp?, budget: WorkBudget? = nil
+    ) {
+        (self.index, self.among, self.budget) = (index, among, budget)
         (self.since, self.until) = (since?.rawValue ?? .min, until?.rawValue ?? .max)
     }
 
-    init(
-        _ index: SearchIndex, among conversations: some Collection<SearchIndex.Entry>, since: Timestamp?,
-        until: Timestamp?,
-        budget: WorkBudget
-    ) {
-        (self.index, conversation, among) = (index, nil, Set(conversations.map(\.number)))
-        (self.since, self.until, self.budget) = (since?.rawValue ?? .min, until?.rawValue ?? .max, budget)
-    }
-
-    /// Whether only some conversations may be searched.
-    var areOfSome: Bool { among != nil }
+    /// Whether only some conversations may be searched, as on a server, which gives each search a budget.
+    var areOfSome: Bool { budget != nil }
 
     func contain(_ range: SearchRange) -> Bool {
         isWanted(range) && range.maxTime.rawValue >= since && range.minTime.rawValue <= until
     }
 
-    private func isWanted(_ range: SearchRange) -> Bool {
-        if let conversation { return range.conversation == conversation }
-        return among?.contains(range.conversation) ?? true
-    }
+    private func isWanted(_ range: SearchRange) -> Bool { among?.contains(range.conversation) ?? true }
 
     /// Compares in the order of `inOrder`.
     func comesFirst(_ one: SearchRange, _ other: SearchRange) -> Bool {
@@ -92,11 +80,6 @@ struct SearchRanges {
         let select = "SELECT \(SearchRange.columns) FROM range"
         let overlaps = "max_time >= ?1 AND min_time <= ?2"
         let newestFirst = "ORDER BY max_time DESC, first_row DESC"
-        if let conversation {
-            return try index.connection.statement(
-                "\(select) WHERE conversation = ?3 AND \(overlaps) \(newestFirst)",
-                [since, until, conversation])
-        }
         if let among, among.count <= SearchIndex.fewConversations {
             // Otherwise a user of few conversations would pay for all those of others.
             let list = "[" + among.map(String.init).joined(separator: ",") + "]"

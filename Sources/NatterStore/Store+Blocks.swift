@@ -80,9 +80,7 @@ extension Store {
         }
         return sizes
     }
-}
 
-extension Store {
     /// Whether the next block of a conversation goes to a file without a dictionary.
     func hasFirstFile(_ identity: ConversationIdentity) throws -> Bool {
         try withReader { reader in

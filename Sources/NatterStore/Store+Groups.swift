@@ -315,9 +315,7 @@ extension StoreState {
         }
         return try group(name, id: id, .administer, for: principal)
     }
-}
 
-extension StoreState {
     /// How many groups each account has added a user to in which the user has neither read nor written.
     ///
     /// It looks at all conversations of the user, and is called for each user who is added to a group. So neither posts nor reads

@@ -301,9 +301,7 @@ struct StoreState {
     func mayBeVisible(to account: AccountID) -> [Int64] {
         accounts[account].map { [general] + $0.conversations } ?? []
     }
-}
 
-extension StoreState {
     func filesMark(of conversation: ConversationState) -> ConversationState.FilesMark {
         ConversationState.FilesMark(
             sealedSeq: conversation.sealedSeq, erasedCommit: conversation.erasedCommit,

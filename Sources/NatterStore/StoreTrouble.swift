@@ -77,9 +77,7 @@ extension Store {
         if let reason = search.trouble { found.append(.searchStopped(reason)) }
         return found
     }
-}
 
-extension Store {
     /// Whether room on the disk is kept for a start in a directory.
     public static func hasReserve(in directory: String) -> Bool {
         (try? PosixDisk().information(directory + "/" + DiskReserve.name)) != nil

@@ -139,23 +139,15 @@ public final class StoreBackup {
     /// Says that the directory holds a backup, even if that was not finished.
     private var mark: String { target + "/" + BackupManifest.unfinishedName }
 
-    /// The manifest of the former backup; nil if there is none.
+    /// Marks the target as a backup, and removes what an earlier try has left.
+    /// - Returns: the manifest of the former backup; nil if there is none.
     /// - Throws: `BackupError.occupied` if the target holds something else.
-    private func former() throws -> BackupManifest? {
+    private func prepare() throws -> BackupManifest? {
         let former = try BackupManifest.read(in: target, disk: disk)
         if former == nil, try disk.information(mark) == nil {
             // A try that was killed before it wrote its mark may leave this file.
             let beginning = Path.name(of: mark) + ".new"
             guard try disk.list(target).allSatisfy({ $0 == beginning }) else { throw BackupError.occupied(target) }
-        }
-        return former
-    }
-
-    /// Marks the target as a backup, and removes what an earlier try has left.
-    /// - Returns: the manifest of the former backup.
-    private func prepare() throws -> BackupManifest? {
-        let former = try former()
-        if former == nil, try disk.information(mark) == nil {
             // The mark comes first, so that a retry knows that the directory holds a backup.
             try disk.replaceContents(of: mark, with: [])
         }
@@ -221,7 +213,7 @@ public final class StoreBackup {
         {
             return true
         }
-        try disk.replaceContents(of: target + "/" + BackupManifest.unfinishedName, with: [])
+        try disk.replaceContents(of: mark, with: [])
         try disk.remove(target + "/" + BackupManifest.name)
         try disk.syncDirectory(target)
         return false
@@ -404,7 +396,6 @@ public final class StoreBackup {
         for path in [database, stagedDatabase] { try disk.removeLog(of: path) }
         try disk.syncDirectory(target)
         try manifest.takeOver(target, disk: disk)
-        let mark = target + "/" + BackupManifest.unfinishedName
         if try disk.information(mark) != nil { try disk.remove(mark) }
         try disk.syncDirectory(target)
     }

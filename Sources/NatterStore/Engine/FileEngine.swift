@@ -273,7 +273,8 @@ final class FileEngine: StoreEngine {
         if !opensUnfinished { try StoreRestore.requireFinished(in: directory, disk: disk) }
         try BackupManifest.requireNone(in: directory, disk: disk)
         guard try (disk.information(Store.databasePath(directory))?.size ?? 0) == 0 else {
-            return try RebuiltDatabase.discardUnfinished(directory, disk)
+            // A repair that was stopped may have left it beside the database that is used. Later it would be older.
+            return try disk.removeDatabase(RebuiltDatabase.stagedPath(directory))
         }
         try Store.requireDatabase(in: directory, disk)
     }

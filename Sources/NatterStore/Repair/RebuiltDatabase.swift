@@ -83,11 +83,6 @@ final class RebuiltDatabase {
         report("put '\(path)' in place, which a repair that was stopped had finished")
     }
 
-    /// Removes what a stopped run has left beside a database that is used: later it would be older.
-    static func discardUnfinished(_ root: String, _ disk: any Disk) throws(DiskError) {
-        try disk.removeDatabase(stagedPath(root))
-    }
-
     /// - Throws: an error that says nothing about its content: this process may not open it, another one has locked it. A database
     ///   that is whole must not be replaced then.
     private static func isWhole(_ path: String, _ disk: any Disk) throws -> Bool {
