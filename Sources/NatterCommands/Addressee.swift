@@ -72,7 +72,7 @@ struct Addressee {
         } catch {
             // There is no such conversation, or the token may not know of it.
             if case .refused(let refusal) = error, [400, 403, 404, 422].contains(refusal.status) { return false }
-            if mayBeAway, QueueRule.allows(error) { return try guess(name) }
+            if mayBeAway, error.allowsQueueing { return try guess(name) }
             throw error
         }
     }

@@ -83,23 +83,21 @@ enum EditCommand {
         let context: Context
         let conversation: String
         private let conversationID: ConversationID?
-        private let delivery: Delivery
+        private let api: ServerAPI
 
         init(_ context: Context) throws {
             self.context = context
             conversation = context.arguments.value("conversation") ?? NameRule.general
             if let key = context.arguments.value("id") { try Delivery.check(id: key) }
             conversationID = try context.groupID(ofNumbersIn: conversation)
-            delivery = Delivery(
-                api: try context.api(), timeoutMilliseconds: try context.timeoutMilliseconds(),
-                isTrying: context.tellTrying)
+            api = try context.api()
         }
 
         func send(_ kind: MessageKind, of seq: Seq, text: String, id: String?) throws {
             let request = SendRequest(
                 conversation: conversation, conversationID: conversationID, text: text,
                 id: id ?? MessageID.make(at: context.now), kind: kind.name, about: seq.rawValue)
-            let answer = try context.namingOnEnd(request) { try delivery.send(request) }
+            let answer = try Delivery.send(request, api, context)
             guard context.wantsJSON else { return }
             try context.console.output.writeJSON(WireJSON.encode(answer.message()))
             try context.console.output.flush()

@@ -163,9 +163,7 @@ enum SendCommand {
         if isQueueing { return try queue(request, QueuedSend(outbox: outbox, api: api, context: context)) }
         guard let api else { return .unavailable }
         try sendWaiting(outbox, api, context)
-        let timeout = try context.timeoutMilliseconds()
-        let delivery = Delivery(api: api, timeoutMilliseconds: timeout, isTrying: context.tellTrying)
-        try tell(context.namingOnEnd(request) { try delivery.send(request) }, of: request, context)
+        try tell(Delivery.send(request, api, context), of: request, context)
         return .success
     }
 

@@ -14,7 +14,7 @@ final class SendLines {
     private let messages: LineMessages
     /// True if the user has chosen the key.
     private let hasOwnKey: Bool
-    private let sender: BatchSender?
+    private let sender: MessageSender?
     /// The queue, or nil without `--queue`.
     private let queue: LineQueue?
     private let groups: NamedGroups
@@ -39,7 +39,7 @@ final class SendLines {
         messages = LineMessages(
             form: form, conversation: conversation, key: key ?? MessageID.make(at: context.now))
         let timeout = try context.timeoutMilliseconds()
-        sender = api.map { BatchSender(api: $0, timeoutMilliseconds: timeout) }
+        sender = api.map { MessageSender(api: $0, timeoutMilliseconds: timeout) }
         let groups = NamedGroups(context)
         self.groups = groups
         queue = try outbox.map { try LineQueue($0, api: api, groups, context) }
@@ -139,19 +139,19 @@ final class SendLines {
         do {
             defer { count(before - batch.count, of: first) }
             refusal = try sender.send(&batch) { answer in
-                if let request = first.request(at: answered) { groups.learn(request.conversation, from: answer) }
+                if let request = first.request(at: answered) { groups.learn(request.conversation, from: answer.object) }
                 answered += 1
-                try output?.writeJSON(Array(answer))
+                try output?.writeJSON(Array(answer.object))
             }
         } catch let error as RequestError {
-            if QueueRule.allows(error) || sender.mayHaveArrived, let queue {
+            if error.allowsQueueing || sender.mayHaveArrived, let queue {
                 queue.begin(because: error.reason)
                 return try put(into: queue, mayHaveArrived: sender.mayHaveArrived)
             }
             throw interrupted(error)
         }
         guard let refusal, let line = batch.number(at: 0) else { return }
-        if sender.mayHaveArrived, !refusal.isAboutMessage { throw interrupted(.refused(refusal)) }
+        if sender.mayHaveArrived { throw interrupted(.refused(refusal)) }
         let failure = ExitCodes.translate(RequestError.refused(refusal))
         throw self.failure(at: line, code: failure.code, failure.message)
     }

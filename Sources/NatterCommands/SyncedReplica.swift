@@ -319,44 +319,17 @@ final class SyncedReplica {
     }
 
     /// True if the server gave no answer.
-    static func isNotReached(_ error: any Error) -> Bool {
-        switch error {
-        case let error as RequestError: error.isNotReached
-        case SyncError.api(let error): error.isNotReached
-        default: false
-        }
-    }
+    static func isNotReached(_ error: any Error) -> Bool { RequestError(in: error)?.isNotReached == true }
 
     /// True if a retry may succeed.
     ///
-    /// - Parameter hasSpoken: whether the server has answered before. Then something else that answers in its place, such as a
-    ///   network's login page, will pass.
+    /// - Parameter hasSpoken: whether the server has answered before. Then something else that answers in its place will pass.
     static func isTransient(_ error: any Error, hasSpoken: Bool = false) -> Bool {
-        switch error {
-        case SyncError.api(let error): isTransient(error, hasSpoken: hasSpoken)
-        case RequestError.transport(.certificate, _), RequestError.transport(.protocolError, _), RequestError.foreign:
-            hasSpoken
-        case RequestError.refused(let refusal): [429, 503].contains(refusal.status)
-        case SyncError.replica(.locked): true
-        default: isNotReached(error)
-        }
+        if case SyncError.replica(.locked) = error { return true }
+        return RequestError(in: error).map { $0.isTemporary || hasSpoken && $0.isFromElsewhere } ?? false
     }
 
-    /// How long a refusal asks to wait; 0 if it does not.
-    static func retryAfterSeconds(_ error: any Error) -> Int {
-        switch error {
-        case SyncError.api(.refused(let refusal)), RequestError.refused(let refusal): refusal.retryAfterSeconds ?? 0
-        default: 0
-        }
-    }
-
-    static func reason(of error: any Error) -> Phrase {
-        switch error {
-        case let error as RequestError: error.reason
-        case SyncError.api(let error): error.reason
-        default: "\(error)"
-        }
-    }
+    static func reason(of error: any Error) -> Phrase { RequestError(in: error)?.reason ?? "\(error)" }
 }
 
 extension SyncedReplica {

@@ -51,9 +51,6 @@ public struct MessageBatch: Sendable {
         doneCount = 0
     }
 
-    /// The line of the first remaining message.
-    var firstLine: [UInt8] { Array(lines(1).dropLast()) }
-
     /// The lines of the first remaining messages.
     func lines(_ count: Int) -> [UInt8] {
         let rest = items.dropFirst(doneCount)

@@ -85,6 +85,41 @@ public enum RequestError: Error, PhraseConvertible {
         }
     }
 
+    /// Whether the same request may succeed a little later.
+    public var isTemporary: Bool {
+        if case .refused(let refusal) = self, [429, 503].contains(refusal.status) { return true }
+        return isNotReached || isOutcomeUnknown
+    }
+
+    /// Whether something else may have answered in the server's place, such as a network's login page.
+    public var isFromElsewhere: Bool {
+        switch self {
+        case .transport(.certificate, _), .transport(.protocolError, _), .foreign: true
+        default: false
+        }
+    }
+
+    /// Whether `send --queue` keeps a message after it. What answers in the server's place has not refused the message, and each
+    /// later delivery verifies the certificate again.
+    public var allowsQueueing: Bool {
+        if case .refused(let refusal) = self, refusal.status == 507 { return true }
+        return isTemporary || isFromElsewhere
+    }
+
+    /// How long the server asks to wait; 0 if it does not.
+    public var retryAfterSeconds: Int {
+        if case .refused(let refusal) = self { refusal.retryAfterSeconds ?? 0 } else { 0 }
+    }
+
+    /// The failed request in the error of a request or of a sync; nil for any other error.
+    public init?(in error: any Error) {
+        switch error {
+        case let error as RequestError: self = error
+        case SyncError.api(let error): self = error
+        default: return nil
+        }
+    }
+
     /// The reason of the error, without a remedy.
     public var reason: Phrase {
         switch self {

@@ -109,7 +109,7 @@ public final class ServerAPI {
         // Any other answer with success has stored nothing.
         if !WireJSON.isFlatObject(answer.body, withNumber: "seq") { let _: Stored = try decode(answer) }
         return SentMessage(
-            object: answer.body, isRecipientAway: answer.header(RecipientHeader.name) == RecipientHeader.offline)
+            object: answer.body[...], isRecipientAway: answer.header(RecipientHeader.name) == RecipientHeader.offline)
     }
 
     /// Messages as provisional blocks, with everything that their hash chain needs.
@@ -396,11 +396,19 @@ private struct Stored: Decodable { let seq: UInt64 }
 /// A server's answer to an accepted message.
 public struct SentMessage: Sendable {
     /// The message as JSON.
-    public let object: [UInt8]
+    public let object: ArraySlice<UInt8>
     /// Whether it is a personal message and the recipient is offline.
     public let isRecipientAway: Bool
 
-    public init(object: [UInt8], isRecipientAway: Bool = false) {
+    init(object: ArraySlice<UInt8>, isRecipientAway: Bool = false) {
         (self.object, self.isRecipientAway) = (object, isRecipientAway)
+    }
+
+    /// The object that the server has answered.
+    public func message() throws(RequestError) -> MessageObject {
+        guard let message: MessageObject = try? WireJSON.decode(answer: object) else {
+            throw .foreign("the server does not answer like a natter server: its answer is not a message")
+        }
+        return message
     }
 }

@@ -35,11 +35,11 @@ public struct OutboxDelivery {
     ///   - retryMilliseconds: for how long after the last progress a request is repeated.
     ///   - deadlineMilliseconds: the time for everything; nil for no limit.
     ///   - lockMilliseconds: how long to wait for another process that delivers.
-    ///   - onSent: gets each entry that was sent, and the message object.
+    ///   - onSent: gets each entry that was sent, and the answer.
     public func run(
         timeoutMilliseconds: Int, retryMilliseconds: Int = .max, deadlineMilliseconds: Int? = nil,
         lockMilliseconds: Int = 0,
-        onSent: @escaping (OutboxEntry, ArraySlice<UInt8>) -> Void = { _, _ in }
+        onSent: @escaping (OutboxEntry, SentMessage) -> Void = { _, _ in }
     ) throws(OutboxError) -> Report {
         var report = Report()
         guard try outbox.hasWaiting() else { return report }
@@ -53,15 +53,22 @@ public struct OutboxDelivery {
         api.onChange = nil
         defer { api.onChange = onChange }
         let deadline = deadlineMilliseconds.map { MonotonicClock.now() + Int64($0) } ?? .max
-        let sender = BatchSender(
+        let sender = MessageSender(
             api: api, timeoutMilliseconds: timeoutMilliseconds, retryMilliseconds: retryMilliseconds,
             deadlineMilliseconds: deadlineMilliseconds, usesKeptRoom: true)
+        // Before they are sent, so that even a crash leaves no doubt.
+        var marked: [Int64] = []
         while report.interruption == nil {
             let entries = try nextEntries()
             // Messages that were not sent in time keep waiting.
             if entries.isEmpty || MonotonicClock.now() >= deadline { break }
-            try deliver(try parkDoubtful(entries, &report), with: sender, onSent, &report)
+            let offered = try parkDoubtful(entries, &report)
+            let untried = offered.filter { $0.tried == nil }.map(\.number)
+            try outbox.set(tried: clock.now(), of: untried)
+            marked += untried
+            try send(offered, with: sender, onSent, &report)
         }
+        if report.interruption != nil, !report.mayHaveArrived { try outbox.set(tried: nil, of: marked) }
         return report
     }
 
@@ -96,55 +103,38 @@ public struct OutboxDelivery {
         return rest
     }
 
-    /// Notes that some entries are about to be sent, so that even a crash leaves no doubt, and sends them.
-    private func deliver(
-        _ entries: [OutboxEntry], with sender: BatchSender,
-        _ onSent: @escaping (OutboxEntry, ArraySlice<UInt8>) -> Void, _ report: inout Report
+    /// Sends some entries up to the first that is refused, and records the outcome, even after an error.
+    private func send(
+        _ entries: [OutboxEntry], with sender: MessageSender,
+        _ onSent: @escaping (OutboxEntry, SentMessage) -> Void, _ report: inout Report
     ) throws(OutboxError) {
-        let untried = entries.filter { $0.tried == nil }.map(\.number)
-        try outbox.set(tried: clock.now(), of: untried)
-        try offer(entries, with: sender, onSent, &report)
-        if report.interruption != nil, !report.mayHaveArrived { try outbox.set(tried: nil, of: untried) }
-    }
-
-    /// Sends some entries and records the outcome, even after an error.
-    private func offer(
-        _ entries: [OutboxEntry], with sender: BatchSender,
-        _ onSent: @escaping (OutboxEntry, ArraySlice<UInt8>) -> Void, _ report: inout Report
-    ) throws(OutboxError) {
-        var rest = entries[...]
-        while !rest.isEmpty, report.interruption == nil {
-            var batch = MessageBatch()
-            for entry in rest where !batch.isFull {
-                var request = entry.request
-                // The server keeps it if the message waited for long.
-                request.written = entry.queued.milliseconds
-                batch.append(request, number: entry.number)
-            }
-            let offered = rest.prefix(batch.count)
-            var refusal: RequestError.Refusal?
-            var failure: (any Error)?
-            var unanswered = offered
-            do {
-                refusal = try sender.send(&batch) { message in
-                    if let entry = unanswered.popFirst() { onSent(entry, message) }
-                }
-            } catch {
-                failure = error
-            }
-            report.mayHaveArrived = report.mayHaveArrived || sender.mayHaveArrived
-            let sent = offered.dropLast(batch.count)
-            let refused = refusal.flatMap { refusal in rest.dropFirst(sent.count).first.map { ($0, refusal) } }
-            // A crash or an error before this is harmless, because the same ids are sent again.
-            try outbox.settle(sent: sent.map(\.number), refused: refused.map { ($0.0.number, $0.1) })
-            report.sentCount += sent.count
-            if let refused { report.refused.append((entry: refused.0, refusal: refused.1)) }
-            rest = rest.dropFirst(sent.count + (refused == nil ? 0 : 1))
-            switch failure {
-            case nil: break
-            case let error as RequestError: report.interruption = error
-            case let error?: throw OutboxError(error)
-            }
+        var batch = MessageBatch()
+        for entry in entries where !batch.isFull {
+            var request = entry.request
+            // The server keeps it if the message waited for long.
+            request.written = entry.queued.milliseconds
+            batch.append(request, number: entry.number)
         }
+        let offered = entries.prefix(batch.count)
+        var unanswered = offered
+        var refusal: RequestError.Refusal?
+        var failure: (any Error)?
+        do {
+            refusal = try sender.send(&batch) { message in
+                if let entry = unanswered.popFirst() { onSent(entry, message) }
+            }
+        } catch {
+            failure = error
+        }
+        report.mayHaveArrived = report.mayHaveArrived || sender.mayHaveArrived
+        let sent = offered.dropLast(batch.count)
+        let refused = refusal.flatMap { refusal in offered.dropFirst(sent.count).first.map { ($0, refusal) } }
+        // A crash or an error before this is harmless, because the same ids are sent again.
+        try outbox.settle(sent: sent.map(\.number), refused: refused.map { ($0.0.number, $0.1) })
+        report.sentCount += sent.count
+        if let refused { report.refused.append((entry: refused.0, refusal: refused.1)) }
+        guard let failure else { return }
+        guard let error = failure as? RequestError else { throw OutboxError(failure) }
+        report.interruption = error
     }
 }

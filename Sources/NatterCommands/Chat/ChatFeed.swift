@@ -1,14 +1,12 @@
 internal import Glibc
 internal import NatterCLI
+internal import NatterClient
 internal import NatterSystem
 
 /// Keeps the replica current while `chat` waits for keys: `natter sync --wait` in a process of its own, again and again.
 ///
 /// So `chat` needs no second thread, and a kill at any moment costs no more than with two commands.
 final class ChatFeed {
-    private static let shortestMilliseconds: Int32 = 250
-    private static let longestMilliseconds: Int32 = 30_000
-
     /// A change that the chat must show.
     enum News {
         /// The replica may have new messages.
@@ -27,7 +25,7 @@ final class ChatFeed {
     private var errors: [UInt8] = []
     /// The notes of the sync that has just ended, without its error.
     private(set) var notes: [String] = []
-    private var pauseMilliseconds = ChatFeed.shortestMilliseconds
+    private var backoff = Backoff.following
     /// When the next try is due after a failure; nil if a sync is running.
     private var retry: Int64?
 
@@ -85,7 +83,7 @@ final class ChatFeed {
         if let signal { return lose(("the sync was ended by signal \(signal)" as Phrase).text) }
         switch code {
         case .success, .nothingFound:
-            pauseMilliseconds = ChatFeed.shortestMilliseconds
+            backoff = .following
             (isReached, isKnown) = (true, true)
             try start()
             return .synced
@@ -98,14 +96,13 @@ final class ChatFeed {
 
     private func lose(_ reason: String) -> News {
         isReached = false
-        pauseMilliseconds = min(pauseMilliseconds * 2, ChatFeed.longestMilliseconds)
-        retry = MonotonicClock.now() + Int64(pauseMilliseconds)
+        retry = MonotonicClock.now() + backoff.next()
         return .lost(reason)
     }
 
     /// Ends a pause, because the server has answered somebody else.
     func hurry() {
-        pauseMilliseconds = ChatFeed.shortestMilliseconds
+        backoff = .following
         if retry != nil { retry = MonotonicClock.now() }
     }
 

@@ -1,4 +1,3 @@
-internal import Glibc
 internal import NatterCLI
 internal import NatterClient
 internal import NatterModel
@@ -89,28 +88,21 @@ struct LogFollow {
 struct Reconnection {
     /// How long a request waits for new messages.
     static let waitSeconds = 25
-    private static let longestMilliseconds = 30_000
-    /// How long a `Retry-After` is obeyed at most. Nobody may stop a reader for a day.
-    private static let longestAskedSeconds = 300
 
-    private var milliseconds = 250
+    private var backoff = Backoff.following
     private var isNoted = false
 
     /// Sleeps after an error.
     mutating func pause(after error: any Error, _ context: Context) {
-        usleep(UInt32(clamping: delay(after: error, context)) * 1_000)
+        Backoff.sleep(milliseconds: delay(after: error, context))
     }
 
     /// Prints a note after the first error.
     ///
-    /// - Returns: how many milliseconds to wait, at least as long as the server asks.
-    mutating func delay(after error: any Error, _ context: Context) -> Int {
+    /// - Returns: how many milliseconds to wait.
+    mutating func delay(after error: any Error, _ context: Context) -> Int64 {
         if !isNoted { context.note("\(SyncedReplica.reason(of: error)); retrying") }
         isNoted = true
-        // A random delay spreads the reconnecting clients after the server restarts.
-        let own = Int.random(in: milliseconds / 2...milliseconds)
-        milliseconds = min(milliseconds * 2, Reconnection.longestMilliseconds)
-        let asked = min(max(0, SyncedReplica.retryAfterSeconds(error)), Reconnection.longestAskedSeconds)
-        return asked * 1_000 + own
+        return backoff.next(after: error)
     }
 }

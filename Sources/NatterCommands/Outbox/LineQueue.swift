@@ -43,7 +43,7 @@ final class LineQueue {
             timeoutMilliseconds: timeoutMilliseconds, lockMilliseconds: Context.deliveryMilliseconds)
         tell(report)
         if let error = report.interruption {
-            guard QueueRule.allows(error) else { throw error }
+            guard error.allowsQueueing else { throw error }
             begin(because: error.reason)
         }
         nextAttempt = MonotonicClock.now() + LineQueue.attemptMilliseconds

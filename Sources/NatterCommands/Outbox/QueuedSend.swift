@@ -30,13 +30,13 @@ struct QueuedSend {
             request = own.request
         }
         let timeout = try context.timeoutMilliseconds()
-        do throws(Delivery.Failure) {
-            let delivery = Delivery(
+        do throws(MessageSender.Unsent) {
+            let sender = MessageSender(
                 api: api, timeoutMilliseconds: timeout, retryMilliseconds: QueuedSend.retryMilliseconds,
-                isTrying: context.tellTrying)
-            return .sent(try delivery.attempt(request))
+                onTrying: context.tellTrying)
+            return .sent(try sender.send(request))
         } catch {
-            guard error.isOutcomeUnknown || QueueRule.allows(error.cause) else { throw error.cause }
+            guard error.isOutcomeUnknown || error.cause.allowsQueueing else { throw error.cause }
             // The entry keeps the id of the first attempt, so that the message arrives only once even if that attempt
             // succeeded.
             do throws(OutboxError) {
@@ -79,26 +79,26 @@ struct QueuedSend {
     /// - Returns: nil if the message no longer waits, because another command has delivered it.
     private func sendBehindOthers(_ own: OutboxEntry, isNew: Bool, _ api: ServerAPI) throws -> Outcome? {
         let timeout = try context.timeoutMilliseconds()
-        var answer: [UInt8]?
+        var answer: SentMessage?
         var report = try OutboxDelivery(outbox, api: api).run(
             timeoutMilliseconds: timeout, retryMilliseconds: QueuedSend.retryMilliseconds, lockMilliseconds: timeout
         ) { entry, message in
-            if entry.number == own.number { answer = Array(message) }
+            if entry.number == own.number { answer = message }
         }
         let refusal = report.refused.first { $0.entry.number == own.number }?.refusal
         report.refused.removeAll { $0.entry.number == own.number }
         context.tell(report)
-        if let answer { return .sent(SentMessage(object: answer)) }
+        if let answer { return .sent(answer) }
         if let refusal {
             // The refusal is reported now, so the entry is not needed for a later report.
             if isNew { try outbox.withdraw(own) }
             let error = RequestError.refused(refusal)
             guard report.mayHaveArrived, !refusal.isAboutMessage else { throw error }
-            throw Delivery.unknown(Delivery.Failure(cause: error, isOutcomeUnknown: true), own.request)
+            throw Delivery.unknown(MessageSender.Unsent(cause: error, isOutcomeUnknown: true), own.request)
         }
         guard try outbox.waits(own) else { return nil }
         if let error = report.interruption {
-            guard QueueRule.allows(error) || report.mayHaveArrived else {
+            guard error.allowsQueueing || report.mayHaveArrived else {
                 // If the message already waited, another command has reported it, and it stays.
                 if isNew { try outbox.withdraw(own) }
                 throw error
@@ -106,18 +106,5 @@ struct QueuedSend {
             return .queued(own, reason: error.reason)
         }
         return .queued(own, reason: "another command is delivering what waits before it")
-    }
-}
-
-/// The errors after which `send --queue` keeps a message: those that may disappear with time.
-enum QueueRule {
-    static func allows(_ error: RequestError) -> Bool {
-        switch error {
-        case .refused(let refusal): [429, 503, 507].contains(refusal.status)
-        // Something that answers in the server's place, such as a network's login page, has not refused the message. Each
-        // later delivery verifies the certificate again.
-        case .transport(.certificate, _), .transport(.protocolError, _), .foreign: true
-        default: error.isNotReached || error.isOutcomeUnknown
-        }
     }
 }

@@ -1,5 +1,4 @@
 internal import NatterArchive
-internal import Glibc
 internal import NatterCLI
 internal import NatterClient
 internal import NatterModel
@@ -62,7 +61,6 @@ enum WatchCommand {
         })
 
     private static let standardTries: Int64 = 5
-    private static let longestPauseMilliseconds: Int64 = 60_000
 
     private struct Run {
         let context: Context
@@ -107,7 +105,7 @@ enum WatchCommand {
         /// The pause of a conversation whose next message failed.
         private struct Pause {
             var until: Int64
-            var milliseconds: Int64
+            var backoff: Backoff
         }
 
         init(_ context: Context) throws {
@@ -310,9 +308,9 @@ enum WatchCommand {
         }
 
         private mutating func postpone(_ id: ConversationID) {
-            let last = pauses[id]?.milliseconds ?? 500
-            let next = min(last * 2, WatchCommand.longestPauseMilliseconds)
-            pauses[id] = Pause(until: MonotonicClock.now() + next, milliseconds: next)
+            var backoff = pauses[id]?.backoff ?? .rerunning
+            let next = backoff.next()
+            pauses[id] = Pause(until: MonotonicClock.now() + next, backoff: backoff)
         }
 
         private func isWanted(_ message: Message) -> Bool {
@@ -366,8 +364,7 @@ enum WatchCommand {
         private mutating func wait() throws {
             let due = pauses.values.map(\.until).min()
             if let retry {
-                let left = max(0, min(retry, due ?? .max) - MonotonicClock.now())
-                usleep(UInt32(clamping: left * 1_000))
+                Backoff.sleep(milliseconds: min(retry, due ?? .max) - MonotonicClock.now())
                 if MonotonicClock.now() >= retry { self.retry = nil }
                 return
             }
@@ -381,7 +378,7 @@ enum WatchCommand {
                 postpone(after: error)
             }
             if let due, due > MonotonicClock.now() {
-                usleep(UInt32(clamping: min(1_000, due - MonotonicClock.now()) * 1_000))
+                Backoff.sleep(milliseconds: min(1_000, due - MonotonicClock.now()))
             }
         }
 
@@ -390,7 +387,7 @@ enum WatchCommand {
             if case SyncError.replica(.locked) = error {
                 retry = MonotonicClock.now() + 1_000
             } else {
-                retry = MonotonicClock.now() + Int64(connection.delay(after: error, context))
+                retry = MonotonicClock.now() + connection.delay(after: error, context)
             }
         }
 

@@ -1,14 +1,26 @@
-internal import Glibc
 internal import NatterHTTP
 internal import NatterLanguage
 internal import NatterSystem
-internal import NatterWire
+public import NatterWire
 
-/// Sends batches so that each message arrives once. After an interruption, unanswered messages are sent again with
-/// the same ids until the timeout. The timeout counts from the last accepted message.
-public final class BatchSender {
-    private static let firstPauseMilliseconds: Int64 = 50
-    private static let maximumPauseMilliseconds: Int64 = 2_000
+/// Sends messages so that each arrives once. While the outcome is unknown, unanswered messages are sent again with the same ids
+/// until the timeout. The timeout counts from the last accepted message.
+public final class MessageSender {
+    /// Why a message was not sent, or may not have been sent.
+    public struct Unsent: Error {
+        public let cause: RequestError
+        /// True if the server may have the message anyway.
+        public let isOutcomeUnknown: Bool
+        /// Whether there was an answer to each attempt, which can't be read.
+        public let isUnread: Bool
+
+        public init(cause: RequestError, isOutcomeUnknown: Bool, isUnread: Bool = false) {
+            (self.cause, self.isOutcomeUnknown, self.isUnread) = (cause, isOutcomeUnknown, isUnread)
+        }
+    }
+
+    /// How long retries fail before `onTrying` is called.
+    private static let noticedMilliseconds: Int64 = 1_500
 
     private let api: ServerAPI
     private let timeoutMilliseconds: Int64
@@ -18,12 +30,18 @@ public final class BatchSender {
     private var wasReached = false
     /// Whether the server may have taken messages of the last batch without an answer.
     public private(set) var mayHaveArrived = false
+    /// Whether there was no answer at all to an attempt.
+    private var hasLostAnswer = false
     private let usesKeptRoom: Bool
     /// Whether each message has a request of its own from now on.
     private var sendsSingly = false
+    /// Whether a busy server is asked again.
+    private var waitsForServer = true
     /// How many messages a request may have. A server stores none of a body that breaks off early, so each cut halves it: what a
     /// bad line lets through gets through.
     private var mostMessages = MessageBatch.fullCount
+    /// Called once, when retries have failed for a while.
+    private var onTrying: ((RequestError) -> Void)?
 
     /// - Parameters:
     ///   - timeoutMilliseconds: the longest time without progress.
@@ -31,28 +49,48 @@ public final class BatchSender {
     ///   - deadlineMilliseconds: the time for all batches together; nil for no limit.
     ///   - usesKeptRoom: whether the messages are ones that people wrote. If the server refuses batches, because it keeps what room
     ///     its disk has for single messages, they are sent one by one.
+    ///   - onTrying: is called once, when retries have failed for a while.
     public init(
         api: ServerAPI, timeoutMilliseconds: Int, retryMilliseconds: Int = .max, deadlineMilliseconds: Int? = nil,
-        usesKeptRoom: Bool = false
+        usesKeptRoom: Bool = false, onTrying: ((RequestError) -> Void)? = nil
     ) {
-        (self.api, self.usesKeptRoom) = (api, usesKeptRoom)
+        (self.api, self.usesKeptRoom, self.onTrying) = (api, usesKeptRoom, onTrying)
         self.timeoutMilliseconds = Int64(timeoutMilliseconds)
         self.retryMilliseconds = Int64(min(timeoutMilliseconds, retryMilliseconds))
         deadline = deadlineMilliseconds.map { MonotonicClock.now() + Int64($0) } ?? .max
     }
 
+    /// Sends one message. A busy server is not asked again.
+    ///
+    /// - Parameter request: must have an id.
+    public func send(_ request: SendRequest) throws(Unsent) -> SentMessage {
+        (sendsSingly, waitsForServer, hasLostAnswer) = (true, false, false)
+        var batch = MessageBatch()
+        batch.append(request, number: 0)
+        var answer: SentMessage?
+        let cause: RequestError
+        do {
+            let refusal = try send(&batch) { answer = $0 }
+            if let answer { return answer }
+            cause = refusal.map { .refused($0) } ?? api.foreign("it left a message without an answer")
+        } catch {
+            cause = RequestError(in: error) ?? .transport(.aborted(error), server: api.address)
+        }
+        throw Unsent(cause: cause, isOutcomeUnknown: mayHaveArrived, isUnread: !hasLostAnswer)
+    }
+
     /// Sends a batch in order, each message only if all messages before it were accepted. Accepted messages are
     /// removed from the batch, even if this throws.
     ///
-    /// - Parameter onMessage: gets the object of each accepted message, as the server wrote it.
+    /// - Parameter onMessage: gets the answer to each accepted message.
     /// - Returns: why the server refused the first remaining message; nil if none remains.
     /// - Throws: `RequestError` if the server can't accept any message at present or from this user; errors of
     ///   `onMessage`.
     public func send(
-        _ batch: inout MessageBatch, onMessage: @escaping (ArraySlice<UInt8>) throws -> Void = { _ in }
+        _ batch: inout MessageBatch, onMessage: @escaping (SentMessage) throws -> Void
     ) throws -> RequestError.Refusal? {
         var progress = MonotonicClock.now()
-        var pause = BatchSender.firstPauseMilliseconds
+        var backoff = Backoff.sending
         mayHaveArrived = false
         while !batch.isEmpty {
             let before = batch.count
@@ -61,22 +99,27 @@ public final class BatchSender {
             func noteProgress() {
                 if batch.count == before { return }
                 progress = MonotonicClock.now()
-                pause = BatchSender.firstPauseMilliseconds
+                backoff = .sending
             }
             do throws(RequestError) {
                 let refusal = try attempt(&batch, until: limit, onMessage)
                 noteProgress()
                 guard let refusal else { continue }
-                guard BatchSender.isAboutServer(refusal) else { return refusal }
+                guard MessageSender.isAboutServer(refusal) else {
+                    if refusal.isAboutMessage { mayHaveArrived = false }
+                    return refusal
+                }
                 obstacle = .refused(refusal)
             } catch .transport(.aborted(let cause), _) {
                 mayHaveArrived = true
                 throw cause
             } catch {
-                mayHaveArrived = mayHaveArrived || error.mayHaveArrived && !api.mustProve
-                guard wasReached || error.isOutcomeUnknown else { throw error }
                 obstacle = error
             }
+            hasLostAnswer = hasLostAnswer || obstacle.isOutcomeUnknown
+            mayHaveArrived = mayHaveArrived || obstacle.mayHaveArrived && !api.mustProve
+            // A failure to connect does not show whether an earlier attempt succeeded.
+            wasReached = wasReached || obstacle.isOutcomeUnknown
             noteProgress()
             if usesKeptRoom, !sendsSingly, case .refused(let refusal) = obstacle, refusal.has(.diskFull) {
                 sendsSingly = true
@@ -85,39 +128,47 @@ public final class BatchSender {
             if batch.count == before, obstacle.isOutcomeUnknown {
                 mostMessages = max(1, min(mostMessages, batch.count) / 2)
             }
-            guard let asked = BatchSender.pauseAsked(by: obstacle) else { throw obstacle }
-            let wait = max(pause, asked)
-            guard MonotonicClock.now() + wait < min(progress + retryMilliseconds, deadline) else { throw obstacle }
-            usleep(UInt32(clamping: wait * 1_000))
-            pause = min(pause * 2, BatchSender.maximumPauseMilliseconds)
+            let wait = backoff.next(after: obstacle)
+            let now = MonotonicClock.now()
+            guard wasReached, isRetried(obstacle), now + wait < min(progress + retryMilliseconds, deadline) else {
+                throw obstacle
+            }
+            if now - progress >= MessageSender.noticedMilliseconds {
+                onTrying?(obstacle)
+                onTrying = nil
+            }
+            Backoff.sleep(milliseconds: wait)
         }
         mayHaveArrived = false
         return nil
     }
 
+    /// Whether to send again what met this obstacle.
+    private func isRetried(_ obstacle: RequestError) -> Bool {
+        guard case .refused(let refusal) = obstacle, !obstacle.isOutcomeUnknown else { return obstacle.isTemporary }
+        // Only its message tells how long a line has to wait.
+        return waitsForServer && obstacle.isTemporary && (refusal.status != 429 || refusal.retryAfterSeconds != nil)
+    }
+
     /// Sends one request.
     private func attempt(
-        _ batch: inout MessageBatch, until limit: Int64, _ onMessage: @escaping (ArraySlice<UInt8>) throws -> Void
+        _ batch: inout MessageBatch, until limit: Int64, _ onMessage: @escaping (SentMessage) throws -> Void
     ) throws(RequestError) -> RequestError.Refusal? {
-        let count = sendsSingly ? 1 : min(batch.count, mostMessages)
-        let answers = BatchAnswers(expected: count, onMessage: onMessage)
+        let left = Int(clamping: max(1, limit - MonotonicClock.now()))
+        if sendsSingly, let request = batch.request(at: 0) {
+            return try attempt(request, of: &batch, timeoutMilliseconds: left, onMessage)
+        }
+        let count = min(batch.count, mostMessages)
+        let answers = BatchAnswers(expected: count) { try onMessage(SentMessage(object: $0)) }
         // Accepted messages are removed even if the answer was cut short.
         defer { batch.removeFirst(answers.takenCount) }
-        let request =
-            sendsSingly
-            ? try HTTPRequest(API.send, body: batch.firstLine)
-            : try HTTPRequest(API.send, query: [("stop", "1")], type: "application/x-ndjson", body: batch.lines(count))
+        let request = try HTTPRequest(
+            API.send, query: [("stop", "1")], type: "application/x-ndjson", body: batch.lines(count))
         do throws(RequestError) {
-            _ = try api.perform(
-                request, deadlineMilliseconds: Int(clamping: max(1, limit - MonotonicClock.now()))
-            ) { try answers.feed($0) }
-            if sendsSingly { try end(answers) }
+            _ = try api.perform(request, deadlineMilliseconds: left) { try answers.feed($0) }
         } catch {
             switch error {
-            case .refused(let refusal):
-                wasReached = true
-                // This is the refusal of the only line. A request without a good token is refused as a whole.
-                if sendsSingly, refusal.status != 401, !BatchSender.isAboutServer(refusal) { return refusal }
+            case .refused: wasReached = true
             case .transport(.aborted(let malformed as BatchAnswers.Malformed), _): throw api.foreign(malformed.reason)
             default: wasReached = wasReached || answers.takenCount > 0
             }
@@ -130,30 +181,31 @@ public final class BatchSender {
         return answers.refusal
     }
 
-    /// Ends the only line of an answer that is one object.
-    private func end(_ answers: BatchAnswers) throws(RequestError) {
-        do { try [UInt8(ascii: "\n")].withUnsafeBytes { try answers.feed($0) } } catch {
-            throw .transport(.aborted(error), server: api.address)
+    /// Sends the first message of a batch in a request of its own.
+    private func attempt(
+        _ request: SendRequest, of batch: inout MessageBatch, timeoutMilliseconds: Int,
+        _ onMessage: (SentMessage) throws -> Void
+    ) throws(RequestError) -> RequestError.Refusal? {
+        let answer: SentMessage
+        do throws(RequestError) {
+            answer = try api.send(request, timeoutMilliseconds: timeoutMilliseconds)
+        } catch {
+            guard case .refused(let refusal) = error else { throw error }
+            wasReached = true
+            // A request without a good token says nothing about its message.
+            if refusal.status == 401 { throw error }
+            return refusal
         }
+        wasReached = true
+        batch.removeFirst(1)
+        do { try onMessage(answer) } catch { throw .transport(.aborted(error), server: api.address) }
+        return nil
     }
 
     /// Whether a line was refused because of the server's state, not because of the line. The first refused line is `not_tried`
     /// only if the server has no room for answers.
     private static func isAboutServer(_ refusal: RequestError.Refusal) -> Bool {
         refusal.status == 429 || refusal.status >= 500 || refusal.has(.notTried)
-    }
-
-    /// The least time to wait before a retry; nil if a retry makes no sense.
-    private static func pauseAsked(by error: RequestError) -> Int64? {
-        switch error {
-        // Only its message tells how long a line has to wait.
-        case .refused(let refusal) where refusal.status == 429:
-            refusal.retryAfterSeconds.map { Int64(clamping: $0) * 1_000 }
-        case .refused(let refusal) where refusal.status == 503:
-            Int64(clamping: refusal.retryAfterSeconds ?? 0) * 1_000
-        case _ where error.isNotReached || error.isOutcomeUnknown: 0
-        default: nil
-        }
     }
 }
 
