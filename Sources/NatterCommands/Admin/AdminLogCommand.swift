@@ -55,18 +55,20 @@ enum AdminLogCommand {
             guard context.arguments.flag("f") else { return }
             var last = first.last?.number ?? 0
             let reader = try ReaderWatch(context.console.output)
-            var connection = Reconnection()
+            var retries = Retries()
             while true {
                 do {
                     let entries = try reader.whileWaiting {
                         try api.serviceLog(
-                            after: last, limit: Limits.pageLimit, level: level, waitSeconds: Reconnection.waitSeconds)
+                            after: last, limit: Limits.pageLimit, level: level, waitSeconds: ReplicaFollower.waitSeconds
+                        )
                     }
-                    connection = Reconnection()
+                    retries = Retries()
                     try write(entries)
                     last = entries.last?.number ?? last
                 } catch  where SyncedReplica.isTransient(error, hasSpoken: true) {
-                    reader.whileWaiting { connection.pause(after: error, context) }
+                    let pause = retries.pause(after: error, context)
+                    reader.whileWaiting { Backoff.sleep(milliseconds: pause) }
                 }
             }
         }

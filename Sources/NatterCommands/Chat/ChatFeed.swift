@@ -52,7 +52,7 @@ final class ChatFeed {
         for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         defer { close(ends[1]) }
         descriptor = ends[0]
-        let seconds = isReached ? Reconnection.waitSeconds : 0
+        let seconds = isReached ? ReplicaFollower.waitSeconds : 0
         let words = ["/proc/self/exe", "sync", "--wait", String(seconds)] + options
         // A signal that ends the chat comes before this or finds the process.
         try blockingSignals {

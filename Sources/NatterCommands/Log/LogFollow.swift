@@ -21,33 +21,17 @@ struct LogFollow {
     /// - Parameter conversation: the requested conversation, if there is one already; nil with `--all`.
     func run(_ walk: inout LogWalk, places: inout LogPlaces?, of conversation: ConversationID?) throws {
         let reader = try ReaderWatch(context.console.output)
-        var connection = Reconnection()
-        // Until its news are looked at, nothing waits.
-        var seen: String?
+        var follower = ReplicaFollower(synced, isCurrent: false, tellsLock: true)
         var followed: NamedConversation?
         if case .conversation(let name) = request.scope { followed = NamedConversation(name: name, id: conversation) }
         while left(walk) > 0 {
-            var isCurrent = false
-            var obstacle: (any Error)?
-            do {
-                let waitSeconds = seen == nil ? 0 : Reconnection.waitSeconds
-                let report = try reader.whileWaiting { try synced.pull(waitSeconds: waitSeconds, waitsAt: seen) }
-                for gone in report.gone { synced.tell(gone: gone.name, reason: gone.reason) }
-                (isCurrent, obstacle) = (report.isComplete, report.interruption)
-            } catch  where SyncedReplica.isTransient(error, hasSpoken: synced.hasSpoken) {
-                obstacle = error
-            }
-            walk.isCurrent = isCurrent
-            seen = try synced.cursor()
-            if let replica = try synced.replica() { walk.replica = replica }
-            try printNews(&walk, places: &places, of: &followed, isCurrent: isCurrent)
+            let report = try reader.whileWaiting { try follower.wait() }
+            for gone in report?.gone ?? [] { synced.tell(gone: gone.name, reason: gone.reason) }
+            walk.isCurrent = follower.isCurrent
+            if let replica = try follower.replica() { walk.replica = replica }
+            try printNews(&walk, places: &places, of: &followed, isCurrent: follower.isCurrent)
             // It may have begun while they were printed.
             try diverged.check(walk)
-            if let obstacle {
-                reader.whileWaiting { connection.pause(after: obstacle, context) }
-            } else {
-                connection = Reconnection()
-            }
         }
     }
 
@@ -81,28 +65,5 @@ struct LogFollow {
         try walk.forward(conversations, limit: left(walk))
         try context.console.output.flush()
         try places?.save(walk, conversations, of: walk.replica)
-    }
-}
-
-/// The pauses of a command that waits for new messages while it can't reach the server.
-struct Reconnection {
-    /// How long a request waits for new messages.
-    static let waitSeconds = 25
-
-    private var backoff = Backoff.following
-    private var isNoted = false
-
-    /// Sleeps after an error.
-    mutating func pause(after error: any Error, _ context: Context) {
-        Backoff.sleep(milliseconds: delay(after: error, context))
-    }
-
-    /// Prints a note after the first error.
-    ///
-    /// - Returns: how many milliseconds to wait.
-    mutating func delay(after error: any Error, _ context: Context) -> Int64 {
-        if !isNoted { context.note("\(SyncedReplica.reason(of: error)); retrying") }
-        isNoted = true
-        return backoff.next(after: error)
     }
 }
