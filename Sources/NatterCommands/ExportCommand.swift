@@ -37,7 +37,7 @@ enum ExportCommand {
             try put(to: console) { writer?.end(&$0) }
             return .success
         }
-        if let reason = conversation.goneReason { synced.tell(gone: conversation.name, reason: reason) }
+        if let reason = conversation.goneReason { synced.notes.tell(gone: conversation.name, reason: reason) }
         var writer = format.writer(for: conversation.name, conversation.id)
         try put(to: console) { writer?.begin(&$0) }
         var missing: [Phrase] = []

@@ -180,15 +180,10 @@ enum SendCommand {
 
     /// Sends the outbox first. If the server does not accept it, it will not accept more messages.
     private static func sendWaiting(_ outbox: Outbox, _ api: ServerAPI, _ context: Context) throws {
-        let timeout = try context.timeoutMilliseconds()
         let report: OutboxDelivery.Report
-        do throws(OutboxError) {
-            report = try OutboxDelivery(outbox, api: api).run(
-                timeoutMilliseconds: timeout, lockMilliseconds: timeout)
-        } catch {
+        do { report = try context.deliver(outbox, to: api) } catch let error as OutboxError {
             return context.tellUnsent(error)
         }
-        context.tell(report)
         // This one would come before those that another command has been sending for so long.
         if report.isElsewhere { throw OutboxError.locked(path: outbox.location.directory) }
         if let error = report.interruption { throw error }

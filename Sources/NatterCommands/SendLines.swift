@@ -104,7 +104,7 @@ final class SendLines {
         guard !batch.isEmpty else { return }
         prepareForInterrupt()
         let isQueued: Bool
-        do { isQueued = try queue?.takesOver(tell: context.tell) ?? false } catch let error as RequestError {
+        do { isQueued = try queue?.takesOver() ?? false } catch let error as RequestError {
             throw interrupted(error)
         }
         if isQueued, let queue {

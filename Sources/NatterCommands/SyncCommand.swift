@@ -126,16 +126,16 @@ enum SyncCommand {
                 waitSeconds: waitSeconds, waitsAt: waitsAt, earliest: earliest, progress: meter.show)
             var found = Found()
             found.add(report)
-            synced.tellTroubles(report)
+            synced.notes.tell(report)
             while !report.isComplete {
                 if let interruption = report.interruption {
                     throw synced.incomplete(SyncedReplica.reason(of: interruption))
                 }
                 report = try synced.pull(earliest: earliest, progress: meter.show)
                 found.add(report)
-                synced.tellTroubles(report)
+                synced.notes.tell(report)
             }
-            synced.offerDivergedMessages()
+            LostMessages.offer(synced)
             return found
         }
 
@@ -210,7 +210,7 @@ enum SyncCommand {
                     continue
                 }
                 ids.insert(conversation.id)
-                if let reason = conversation.goneReason { synced.tell(gone: conversation.name, reason: reason) }
+                if let reason = conversation.goneReason { synced.notes.tell(gone: conversation.name, reason: reason) }
             }
         }
 

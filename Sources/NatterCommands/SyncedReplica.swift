@@ -50,12 +50,11 @@ final class SyncedReplica {
     private var hasDelivered = false
     /// Whether the server has answered a sync of this command.
     private(set) var hasSpoken = false
-    /// The printed notes. They are not repeated, although each sync finds the same damage.
-    private var told: Set<String> = []
+    let notes: SyncNotes
 
     /// - Parameter needsServer: false for commands that only read the replica. Then the token is not read.
     init(_ context: Context, needsServer: Bool = true) throws {
-        self.context = context
+        (self.context, notes) = (context, SyncNotes(context))
         var account = needsServer && !context.isOffline ? nil : try context.offlineAccount()
         // That of a token file may still be unknown.
         if account?.name == nil, !context.isOffline {
@@ -105,10 +104,7 @@ final class SyncedReplica {
     func deliverOutbox() throws -> RequestError? {
         hasDelivered = true
         let outbox = try context.outbox(of: try login())
-        let timeout = try context.timeoutMilliseconds()
-        let report = try OutboxDelivery(outbox, api: try api()).run(
-            timeoutMilliseconds: timeout, lockMilliseconds: Context.deliveryMilliseconds)
-        context.tell(report)
+        let report = try context.deliver(outbox, to: try api(), lockMilliseconds: Context.deliveryMilliseconds)
         if report.isElsewhere { throw OutboxError.locked(path: outbox.location.directory) }
         if let error = report.interruption, error.isNotReached { throw error }
         return report.interruption
@@ -209,9 +205,9 @@ final class SyncedReplica {
             // Another process is syncing, and may be far from its end.
             return .partial
         }
-        tellTroubles(report)
+        notes.tell(report)
         if report.isComplete {
-            offerDivergedMessages()
+            LostMessages.offer(self)
             return .current
         }
         if depth == .quickly { return .partial }
@@ -222,9 +218,9 @@ final class SyncedReplica {
             {
                 throw incomplete(SyncedReplica.reason(of: error))
             }
-            tellTroubles(report)
+            notes.tell(report)
         }
-        offerDivergedMessages()
+        LostMessages.offer(self)
         return .current
     }
 
@@ -258,47 +254,6 @@ final class SyncedReplica {
     /// Notes in the replica what the server has marked as read. If that fails, the next sync does it.
     func note(read marks: [ConversationID: Seq]) { try? Replica.note(read: marks, at: location) }
 
-    /// Prints the problems that a sync has found.
-    func tellTroubles(_ report: SyncReport) {
-        for gone in report.gone { tell(gone: gone.name, reason: gone.reason) }
-        for damage in report.damaged {
-            let range = damage.range
-            tell(
-                "the server cannot read messages \(range.lowerBound) to \(range.upperBound) of '\(damage.name)'; each "
-                    + "sync asks for them again")
-        }
-        if let directory = report.quarantined {
-            tell("the replica's database was damaged and has been made anew; the damaged one is in '\(directory)'")
-        }
-        for diverged in report.diverged {
-            context.console.note(
-                "the server was restored from a backup, and '\(diverged.name)' continues differently; the former "
-                    + "messages are in '\(diverged.directory)'")
-        }
-    }
-
-    /// Prints a note once.
-    func tell(_ note: Phrase) {
-        if told.insert(note.text).inserted { context.console.note(note) }
-    }
-
-    /// Prints once why a conversation receives no new messages.
-    func tell(gone name: String, reason: String) {
-        let note = SyncedReplica.note(ofGone: name, reason: reason)
-        if told.insert(note.text).inserted { context.note(note) }
-    }
-
-    private static func note(ofGone name: String, reason: String) -> Phrase {
-        switch reason {
-        case "removed": "you were removed from '\(name)'; the messages that you have synced stay"
-        case "left": "you have left '\(name)'; the messages that you have synced stay"
-        case "deleted": "'\(name)' was deleted; the messages that you have synced stay"
-        case "missing":
-            "the server was restored from a backup and does not have '\(name)'; the messages that you have synced stay"
-        default: "'\(name)' gets no new messages (\(reason)); the messages that you have synced stay"
-        }
-    }
-
     func incomplete(_ reason: Phrase) -> CommandFailure {
         CommandFailure(
             .temporary, code: "incomplete",
@@ -330,57 +285,4 @@ final class SyncedReplica {
     }
 
     static func reason(of error: any Error) -> Phrase { RequestError(in: error)?.reason ?? "\(error)" }
-}
-
-extension SyncedReplica {
-    /// After a complete sync, checks the messages that were set aside and offers to send the user's own ones again.
-    /// Nothing is sent automatically, because the user may already have written them again.
-    func offerDivergedMessages() {
-        // An error here never fails the command. The next command tries again.
-        do { try lookThroughDiverged() } catch {
-            context.note(
-                "could not check the messages that were set aside: "
-                    + "\(error)")
-        }
-    }
-
-    private func lookThroughDiverged() throws {
-        let histories = try DivergedHistory.all(at: location).filter { !$0.isListed }
-        guard !histories.isEmpty, let replica = try replica() else { return }
-        let outbox = try context.outbox(of: try login())
-        for history in histories {
-            guard let now = try replica.conversation(history.conversation), !now.isGone else { continue }
-            var offered = 0
-            let (count, ownChanges) = try history.list(against: replica, now, own: location.user) { lost in
-                offered = lost.count
-                try outbox.park(
-                    lost.map {
-                        SendRequest(
-                            conversation: now.name, conversationID: now.groupID, text: $0.text, id: $0.id,
-                            about: $0.about?.rawValue)
-                    }, code: "lost",
-                    reason: "the server lost it when it was restored from a backup", at: context.now)
-            }
-            guard count > 0 else { continue }
-            context.console.note(
-                .plural(
-                    count,
-                    "\(count) message of '\(now.name)' now exists only in '\(history.directory)/messages.ndjson'",
-                    "\(count) messages of '\(now.name)' now exist only in '\(history.directory)/messages.ndjson'"))
-            if ownChanges > 0 {
-                context.console.note(
-                    .plural(
-                        ownChanges,
-                        "\(ownChanges) of them is an edit or a deletion of yours: look whether you want it again",
-                        "\(ownChanges) of them are edits or deletions of yours: look whether you want them again"))
-            }
-            guard offered > 0 else { continue }
-            context.console.note(
-                .plural(
-                    offered,
-                    "\(offered) of them is yours: 'natter outbox retry' sends it again, 'natter outbox ls' shows it",
-                    "\(offered) of them are yours: 'natter outbox retry' sends them again, 'natter outbox ls' shows them"
-                ))
-        }
-    }
 }

@@ -69,7 +69,7 @@ final class Chat: LineEditorOwner {
 
     func run() throws -> ExitCode {
         if let found = try current() {
-            if let reason = found.goneReason { synced.tell(gone: found.name, reason: reason) }
+            if let reason = found.goneReason { synced.notes.tell(gone: found.name, reason: reason) }
             try begin(with: found)
             try walk.forward([found])
         }
@@ -253,7 +253,7 @@ final class Chat: LineEditorOwner {
         let before = prompt
         do {
             let news = try feed.attend()
-            if !feed.notes.isEmpty { editor?.above { feed.notes.forEach { synced.tell(Phrase(verbatim: $0)) } } }
+            if !feed.notes.isEmpty { editor?.above { feed.notes.forEach { synced.notes.tell(Phrase(verbatim: $0)) } } }
             switch news {
             case .synced:
                 isOffline = false
@@ -286,7 +286,7 @@ final class Chat: LineEditorOwner {
         let known = try current()
         try countUnread()
         if let known, let reason = known.goneReason {
-            editor?.above { synced.tell(gone: known.name, reason: reason) }
+            editor?.above { synced.notes.tell(gone: known.name, reason: reason) }
         }
         try diverged.check(walk)
         guard let found = known, found.head > walk.positions[found.id] ?? .zero else {

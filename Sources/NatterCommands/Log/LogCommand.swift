@@ -303,7 +303,7 @@ private struct Log {
             return try replica.conversations(includingGone: !request.isUnread)
         }
         guard let conversation = try synced.conversation(named: name, in: replica, state) else { return [] }
-        if let reason = conversation.goneReason { synced.tell(gone: conversation.name, reason: reason) }
+        if let reason = conversation.goneReason { synced.notes.tell(gone: conversation.name, reason: reason) }
         return [conversation]
     }
 

@@ -26,7 +26,7 @@ struct LogFollow {
         if case .conversation(let name) = request.scope { followed = NamedConversation(name: name, id: conversation) }
         while left(walk) > 0 {
             let report = try reader.whileWaiting { try follower.wait() }
-            for gone in report?.gone ?? [] { synced.tell(gone: gone.name, reason: gone.reason) }
+            for gone in report?.gone ?? [] { synced.notes.tell(gone: gone.name, reason: gone.reason) }
             walk.isCurrent = follower.isCurrent
             if let replica = try follower.replica() { walk.replica = replica }
             try printNews(&walk, places: &places, of: &followed, isCurrent: follower.isCurrent)

@@ -56,6 +56,19 @@ extension Context {
         }
     }
 
+    /// Sends the whole outbox, and reports what happened to its messages.
+    ///
+    /// - Parameter lockMilliseconds: how long to wait for another command that sends it; nil for the timeout.
+    func deliver(
+        _ outbox: Outbox, to api: ServerAPI, lockMilliseconds: Int? = nil
+    ) throws -> OutboxDelivery.Report {
+        let timeout = try timeoutMilliseconds()
+        let report = try OutboxDelivery(outbox, api: api).run(
+            timeoutMilliseconds: timeout, lockMilliseconds: lockMilliseconds ?? timeout)
+        tell(report)
+        return report
+    }
+
     /// Explains why the outbox was not sent.
     func tellUnsent(_ error: any Error) {
         note("could not send the messages in the outbox: \(error)")

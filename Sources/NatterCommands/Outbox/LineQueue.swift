@@ -13,7 +13,7 @@ final class LineQueue {
     private let outbox: Outbox
     private let api: ServerAPI?
     private let groups: NamedGroups
-    private let timeoutMilliseconds: Int
+    private let context: Context
     private var isQueueing: Bool
     private var nextAttempt: Int64 = 0
 
@@ -23,8 +23,7 @@ final class LineQueue {
     private(set) var reason: Phrase
 
     init(_ outbox: Outbox, api: ServerAPI?, _ groups: NamedGroups, _ context: Context) throws {
-        (self.outbox, self.api, self.groups) = (outbox, api, groups)
-        timeoutMilliseconds = try context.timeoutMilliseconds()
+        (self.outbox, self.api, self.groups, self.context) = (outbox, api, groups, context)
         isQueueing = try api == nil || outbox.hasWaiting()
         reason = api == nil ? "--offline was given" : "others wait before them"
     }
@@ -37,11 +36,9 @@ final class LineQueue {
     /// True if the next batch goes to the outbox. This tries to deliver the outbox from time to time.
     ///
     /// - Throws: `RequestError` if waiting would not help.
-    func takesOver(tell: (OutboxDelivery.Report) -> Void) throws -> Bool {
+    func takesOver() throws -> Bool {
         guard isQueueing, let api, MonotonicClock.now() >= nextAttempt else { return isQueueing }
-        let report = try OutboxDelivery(outbox, api: api).run(
-            timeoutMilliseconds: timeoutMilliseconds, lockMilliseconds: Context.deliveryMilliseconds)
-        tell(report)
+        let report = try context.deliver(outbox, to: api, lockMilliseconds: Context.deliveryMilliseconds)
         if let error = report.interruption {
             guard error.allowsQueueing else { throw error }
             begin(because: error.reason)

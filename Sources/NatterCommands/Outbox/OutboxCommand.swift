@@ -127,9 +127,7 @@ enum OutboxCommand {
             context.confirm("nothing waits in the outbox")
             return .success
         }
-        let timeout = try context.timeoutMilliseconds()
-        let report = try OutboxDelivery(outbox, api: api).run(timeoutMilliseconds: timeout, lockMilliseconds: timeout)
-        context.tell(report)
+        let report = try context.deliver(outbox, to: api)
         if let error = report.interruption { throw error }
         if report.isElsewhere { throw OutboxError.locked(path: outbox.location.directory) }
         if let refused = report.refused.first { throw RequestError.refused(refused.refusal) }

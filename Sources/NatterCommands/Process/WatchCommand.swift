@@ -132,7 +132,7 @@ enum WatchCommand {
             while true {
                 try work()
                 guard let report = try follower.wait(until: pauses.values.map(\.until).min()) else { continue }
-                synced.tellTroubles(report)
+                synced.notes.tell(report)
                 let ahead = positions.ahead
                 guard report.isComplete, !ahead.isEmpty, let replica = try synced.replica() else { continue }
                 try positions.check(watched(replica).filter { ahead.contains($0.id) }, in: replica, isCurrent: true)
