@@ -12,23 +12,22 @@ enum Delivery {
         let sender = MessageSender(
             api: api, timeoutMilliseconds: try context.timeoutMilliseconds(), onTrying: context.tellTrying)
         return try context.namingOnEnd(request) {
-            do throws(MessageSender.Unsent) {
-                return try sender.send(request)
-            } catch {
-                throw error.isOutcomeUnknown ? Delivery.unknown(error, request) : error.cause
+            do throws(MessageSender.Unsent) { return try sender.send(request) } catch {
+                throw error.isOutcomeUnknown
+                    ? unknown(error.cause, isUnread: error.isUnread, request) : error.cause
             }
         }
     }
 
     /// The error that names the id for a retry.
     static func unknown(
-        _ failure: MessageSender.Unsent, _ request: SendRequest, because reason: Phrase? = nil
+        _ error: RequestError, isUnread: Bool = false, _ request: SendRequest, because reason: Phrase? = nil
     ) -> CommandFailure {
-        let cause = ExitCodes.translate(failure.cause)
-        let (why, id) = (reason ?? failure.cause.reason, quoted(request.id ?? ""))
+        let cause = ExitCodes.translate(error)
+        let (why, id) = (reason ?? error.reason, quoted(request.id ?? ""))
         return CommandFailure(
-            failure.isUnread ? cause.exitCode : .unavailable,
-            code: failure.isUnread ? cause.code : ErrorCode.outcomeUnknown.rawValue,
+            isUnread ? cause.exitCode : .unavailable,
+            code: isUnread ? cause.code : ErrorCode.outcomeUnknown.rawValue,
             isChange(request)
                 ? "the change may have been made or not: \(why); repeat it with --id \(id)"
                 : "the message may have been sent or not: \(why); repeat it with --id \(id)")

@@ -122,18 +122,17 @@ enum SyncCommand {
         }
 
         private func pull(waitSeconds: Int, waitsAt: String?, _ meter: ProgressLine) throws -> Found {
-            var report = try synced.pull(
-                waitSeconds: waitSeconds, waitsAt: waitsAt, earliest: earliest, progress: meter.show)
             var found = Found()
-            found.add(report)
-            synced.notes.tell(report)
-            while !report.isComplete {
-                if let interruption = report.interruption {
-                    throw synced.incomplete(SyncedReplica.reason(of: interruption))
-                }
-                report = try synced.pull(earliest: earliest, progress: meter.show)
+            var seconds = waitSeconds
+            while true {
+                let report = try synced.pull(
+                    waitSeconds: seconds, waitsAt: waitsAt, earliest: earliest, progress: meter.show)
                 found.add(report)
                 synced.notes.tell(report)
+                if report.isComplete { break }
+                if let interruption = report.interruption { throw synced.incomplete(interruption.reason) }
+                // What is left is there already.
+                seconds = 0
             }
             LostMessages.offer(synced)
             return found

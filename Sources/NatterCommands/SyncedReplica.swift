@@ -206,12 +206,8 @@ final class SyncedReplica {
             return .partial
         }
         notes.tell(report)
-        if report.isComplete {
-            LostMessages.offer(self)
-            return .current
-        }
-        if depth == .quickly { return .partial }
         while !report.isComplete {
+            if depth == .quickly { return .partial }
             if let interruption = report.interruption { throw incomplete(SyncedReplica.reason(of: interruption)) }
             do { report = try pull() } catch
                 where SyncedReplica.isTransient(error) || SyncedReplica.isUnwritable(error)

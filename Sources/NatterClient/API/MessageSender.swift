@@ -13,10 +13,6 @@ public final class MessageSender {
         public let isOutcomeUnknown: Bool
         /// Whether there was an answer to each attempt, which can't be read.
         public let isUnread: Bool
-
-        public init(cause: RequestError, isOutcomeUnknown: Bool, isUnread: Bool = false) {
-            (self.cause, self.isOutcomeUnknown, self.isUnread) = (cause, isOutcomeUnknown, isUnread)
-        }
     }
 
     /// How long retries fail before `onTrying` is called.
@@ -189,11 +185,9 @@ public final class MessageSender {
         let answer: SentMessage
         do throws(RequestError) {
             answer = try api.send(request, timeoutMilliseconds: timeoutMilliseconds)
-        } catch {
-            guard case .refused(let refusal) = error else { throw error }
+        } catch .refused(let refusal) where refusal.status != 401 {
+            // A refused token would say nothing about the message.
             wasReached = true
-            // A request without a good token says nothing about its message.
-            if refusal.status == 401 { throw error }
             return refusal
         }
         wasReached = true

@@ -21,7 +21,7 @@ struct QueuedSend {
     let context: Context
 
     func send(_ request: SendRequest) throws -> Outcome {
-        guard let api else { return try queue(request, reason: "--offline was given") }
+        guard let api else { return .queued(try add(request).entry, reason: "--offline was given") }
         var request = request
         if let (own, isNew) = try placeBehindOthers(request) {
             if let outcome = try sendBehindOthers(own, isNew: isNew, api) { return outcome }
@@ -29,22 +29,19 @@ struct QueuedSend {
             if isNew { try outbox.withdraw(own) }
             request = own.request
         }
-        let timeout = try context.timeoutMilliseconds()
-        do throws(MessageSender.Unsent) {
-            let sender = MessageSender(
-                api: api, timeoutMilliseconds: timeout, retryMilliseconds: QueuedSend.retryMilliseconds,
-                onTrying: context.tellTrying)
-            return .sent(try sender.send(request))
-        } catch {
+        let sender = MessageSender(
+            api: api, timeoutMilliseconds: try context.timeoutMilliseconds(),
+            retryMilliseconds: QueuedSend.retryMilliseconds, onTrying: context.tellTrying)
+        do throws(MessageSender.Unsent) { return .sent(try sender.send(request)) } catch {
             guard error.isOutcomeUnknown || error.cause.allowsQueueing else { throw error.cause }
-            // The entry keeps the id of the first attempt, so that the message arrives only once even if that attempt
-            // succeeded.
             do throws(OutboxError) {
-                return try queue(request, reason: error.cause.reason, mayHaveArrived: error.isOutcomeUnknown)
+                // The entry keeps the id of the first attempt, so that the message arrives only once even if that succeeded.
+                let entry = try add(request, mayHaveArrived: error.isOutcomeUnknown).entry
+                return .queued(entry, reason: error.cause.reason)
             } catch let problem {
                 guard error.isOutcomeUnknown else { throw problem }
                 let reason: Phrase = "\(error.cause.reason), and it could not be queued: \(problem)"
-                throw Delivery.unknown(error, request, because: reason)
+                throw Delivery.unknown(error.cause, isUnread: error.isUnread, request, because: reason)
             }
         }
     }
@@ -56,12 +53,6 @@ struct QueuedSend {
             context.note("what waits in the outbox comes after this message: \(error)")
             return nil
         }
-    }
-
-    private func queue(
-        _ request: SendRequest, reason: Phrase, mayHaveArrived: Bool = false
-    ) throws(OutboxError) -> Outcome {
-        .queued(try add(request, mayHaveArrived: mayHaveArrived).entry, reason: reason)
     }
 
     private func add(
@@ -94,7 +85,7 @@ struct QueuedSend {
             if isNew { try outbox.withdraw(own) }
             let error = RequestError.refused(refusal)
             guard report.mayHaveArrived, !refusal.isAboutMessage else { throw error }
-            throw Delivery.unknown(MessageSender.Unsent(cause: error, isOutcomeUnknown: true), own.request)
+            throw Delivery.unknown(error, own.request)
         }
         guard try outbox.waits(own) else { return nil }
         if let error = report.interruption {
