@@ -81,7 +81,7 @@ struct ConnectionTests {
             }
             let client = try makeClient(server.url)
             _ = try client.perform(HTTPRequest(method, "/1"))
-            let failed = failure { () throws(TransportError) in try client.perform(HTTPRequest(method, "/2")) }
+            let failed = refusal(try client.perform(HTTPRequest(method, "/2")))
             #expect(failed?.kind == (method == .get ? nil : .interrupted))
             #expect(server.requests.count == (method == .get ? 3 : 2))
             // And the client works on
@@ -99,7 +99,7 @@ struct ConnectionTests {
         }
         let client = try makeClient(server.url)
         _ = try client.perform(HTTPRequest(.get, "/1"))
-        let failed = failure { () throws(TransportError) in try client.perform(HTTPRequest(.get, "/2")) }
+        let failed = refusal(try client.perform(HTTPRequest(.get, "/2")))
         #expect(failed?.kind == .interrupted)
         #expect(server.requests.count == 2)
     }
@@ -108,9 +108,8 @@ struct ConnectionTests {
     func refused() throws {
         let port = try Loopback.closedPort()
         for host in ["127.0.0.1", "[::1]", "localhost"] {
-            let failed = failure { () throws(TransportError) in
-                try makeClientUnchecked("http://\(host):\(port)").perform(HTTPRequest(.post, "/", body: []))
-            }
+            let failed = refusal(
+                try makeClientUnchecked("http://\(host):\(port)").perform(HTTPRequest(.post, "/", body: [])))
             #expect(failed?.kind == .notReached)
             #expect(failed?.text == "cannot reach 'http://\(host):\(port)': connection refused")
         }
@@ -118,9 +117,7 @@ struct ConnectionTests {
 
     @Test("a name that is not known is not reached")
     func unknownName() {
-        let failed = failure { () throws(TransportError) in
-            try makeClientUnchecked("http://no-such-host.invalid:1").perform(HTTPRequest(.get, "/"))
-        }
+        let failed = refusal(try makeClientUnchecked("http://no-such-host.invalid:1").perform(HTTPRequest(.get, "/")))
         #expect(failed?.kind == .notReached)
         #expect(failed?.text.hasPrefix("cannot find 'no-such-host.invalid'") == true)
     }
@@ -140,9 +137,8 @@ struct ConnectionTests {
     @Test("a server that is silent runs into the time-out, and the request counts as sent")
     func silent() throws {
         let server = try ScriptedServer { peer, _ in peer.waitForClose() }
-        let failed = failure { () throws(TransportError) in
-            try makeClientUnchecked(server.url, timeoutMilliseconds: 3_000).perform(HTTPRequest(.post, "/", body: []))
-        }
+        let failed = refusal(
+            try makeClientUnchecked(server.url, timeoutMilliseconds: 3_000).perform(HTTPRequest(.post, "/", body: [])))
         #expect(failed?.kind == .timedOut(sent: true))
     }
 
@@ -165,9 +161,9 @@ struct ConnectionTests {
             }
         }
         // When a request is made
-        let failed = failure { () throws(TransportError) in
+        let failed = refusal(
             try makeClientUnchecked("http://127.0.0.1:\(port)", timeoutMilliseconds: 80).perform(HTTPRequest(.get, "/"))
-        }
+        )
         // Then it never left
         #expect(failed?.kind == .timedOut(sent: false))
     }
@@ -183,9 +179,8 @@ struct ConnectionTests {
                 peer.pause(milliseconds: 20)
             }
         }
-        let failed = failure { () throws(TransportError) in
-            try makeClientUnchecked(server.url, timeoutMilliseconds: 3_000).perform(HTTPRequest(.get, "/"))
-        }
+        let failed = refusal(
+            try makeClientUnchecked(server.url, timeoutMilliseconds: 3_000).perform(HTTPRequest(.get, "/")))
         #expect(failed?.kind == .timedOut(sent: true))
     }
 
@@ -214,15 +209,11 @@ struct ConnectionTests {
         }
         let client = try makeClient(server.url)
         let start = MonotonicClock.now()
-        let failed = failure { () throws(TransportError) in
-            try client.perform(HTTPRequest(.get, "/"), deadlineMilliseconds: 3_000)
-        }
+        let failed = refusal(try client.perform(HTTPRequest(.get, "/"), deadlineMilliseconds: 3_000))
         #expect(failed?.kind == .timedOut(sent: true))
         #expect((2_990..<30_000).contains(MonotonicClock.now() - start))
         // And one that is over already lets nothing be sent
-        let late = failure { () throws(TransportError) in
-            try client.perform(HTTPRequest(.get, "/"), deadlineMilliseconds: 0)
-        }
+        let late = refusal(try client.perform(HTTPRequest(.get, "/"), deadlineMilliseconds: 0))
         #expect(late?.kind == .timedOut(sent: false))
     }
 
@@ -238,9 +229,7 @@ struct ConnectionTests {
         try eventually("none is left") {
             let before = openDescriptors()
             for _ in 1...50 {
-                _ = failure { () throws(TransportError) in
-                    try makeClientUnchecked(server.url).perform(HTTPRequest(.post, "/", body: []))
-                }
+                _ = refusal(try makeClientUnchecked(server.url).perform(HTTPRequest(.post, "/", body: [])))
             }
             return openDescriptors() < before + 40
         }

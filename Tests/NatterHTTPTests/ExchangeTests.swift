@@ -115,9 +115,7 @@ struct ExchangeTests {
             peer.send(Array(bytes.dropLast(number)))
         }
         for count in 1...bytes.count {
-            let failed = failure { () throws(TransportError) in
-                try makeClientUnchecked(server.url).perform(HTTPRequest(.post, "/", body: []))
-            }
+            let failed = refusal(try makeClientUnchecked(server.url).perform(HTTPRequest(.post, "/", body: [])))
             #expect(failed?.kind == .interrupted, "without the last \(count) bytes: \(failed?.text ?? "taken")")
         }
         #expect(server.connections == bytes.count)
@@ -130,9 +128,7 @@ struct ExchangeTests {
             peer.send("HTTP/1.1 200 OK\r\n\r\nhalf of")
             peer.abort()
         }
-        let failed = failure { () throws(TransportError) in
-            try makeClientUnchecked(server.url).perform(HTTPRequest(.get, "/"))
-        }
+        let failed = refusal(try makeClientUnchecked(server.url).perform(HTTPRequest(.get, "/")))
         #expect(failed?.kind == .interrupted)
     }
 
@@ -162,9 +158,7 @@ struct ExchangeTests {
             peer.send(wire)
             peer.waitForClose()
         }
-        let failed = failure { () throws(TransportError) in
-            try makeClientUnchecked(server.url).perform(HTTPRequest(.get, "/"))
-        }
+        let failed = refusal(try makeClientUnchecked(server.url).perform(HTTPRequest(.get, "/")))
         #expect(failed?.kind == .protocolError, "\(failed?.text ?? "taken")")
     }
 
@@ -267,7 +261,7 @@ struct ExchangeTests {
         ])
     func unsendable(request: HTTPRequest) throws {
         let server = try ScriptedServer { _, _ in }
-        let failed = failure { () throws(TransportError) in try makeClientUnchecked(server.url).perform(request) }
+        let failed = refusal(try makeClientUnchecked(server.url).perform(request))
         #expect(failed?.kind == .notReached)
         #expect(server.connections == 0)
     }

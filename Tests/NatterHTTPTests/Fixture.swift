@@ -31,8 +31,13 @@ enum Kind: Equatable {
 
 /// The error that `body` throws, as its kind and its words; nil if it throws nothing.
 func failure(_ body: () throws(TransportError) -> HTTPResponse) -> (kind: Kind, text: String)? {
+    refusal(try body())
+}
+
+/// The error of a request, as its kind and its words; nil if it is answered.
+func refusal(_ answer: @autoclosure () throws(TransportError) -> HTTPResponse) -> (kind: Kind, text: String)? {
     do {
-        _ = try body()
+        _ = try answer()
         return nil
     } catch {
         return (Kind(error), error.description)

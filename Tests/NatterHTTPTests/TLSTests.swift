@@ -11,11 +11,10 @@ struct TLSTests {
         try makeClient("https://localhost:\(server.port)", caFile: server.caFile).perform(HTTPRequest(.get, "/")).status
     }
 
-    private func refusal(by server: TLSServer) -> (kind: Kind, text: String)? {
-        failure { () throws(TransportError) in
-            try makeClientUnchecked("https://localhost:\(server.port)", caFile: server.caFile)
-                .perform(HTTPRequest(.get, "/"))
-        }
+    private func refusalOf(_ server: TLSServer) -> (kind: Kind, text: String)? {
+        refusal(
+            try makeClientUnchecked("https://localhost:\(server.port)", caFile: server.caFile).perform(
+                HTTPRequest(.get, "/")))
     }
 
     @Test(
@@ -70,7 +69,7 @@ struct TLSTests {
             try TLSServer(.good, key: "rsa:2048", options: "-www -tls1_2 -serverpref -cipher \(ciphers)")
         }
         #expect(try status(of: server("AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256")) == 200)
-        let failed = try refusal(by: server("AES128-GCM-SHA256"))
+        let failed = try refusalOf(server("AES128-GCM-SHA256"))
         #expect(failed?.text.contains("handshake failure") == true, "\(failed?.text ?? "taken")")
     }
 
@@ -82,7 +81,7 @@ struct TLSTests {
             let client = HTTPClient(
                 address: try ServerAddress(url: "https://localhost:\(server.port)"), timeoutMilliseconds: 60_000,
                 caFile: caFile, userAgent: "natter-test")
-            let failed = failure { () throws(TransportError) in try client.perform(HTTPRequest(.get, "/")) }
+            let failed = refusal(try client.perform(HTTPRequest(.get, "/")))
             #expect(failed?.kind == (caFile == nil ? .certificate : nil))
         }
     }
@@ -97,10 +96,9 @@ struct TLSTests {
         ])
     func refused(certificate: TLSServer.Certificate, host: String, reason: String) throws {
         let server = try TLSServer(certificate, options: "-www")
-        let failed = failure { () throws(TransportError) in
-            try makeClientUnchecked("https://\(host):\(server.port)", caFile: server.caFile)
-                .perform(HTTPRequest(.post, "/", body: []))
-        }
+        let failed = refusal(
+            try makeClientUnchecked("https://\(host):\(server.port)", caFile: server.caFile).perform(
+                HTTPRequest(.post, "/", body: [])))
         #expect(failed?.kind == .certificate)
         #expect(failed?.text == "the certificate of '\(host)' is not verified: \(reason)")
     }
@@ -108,9 +106,8 @@ struct TLSTests {
     @Test("the system's authorities do not know ours")
     func unknownAuthority() throws {
         let server = try TLSServer(.good, options: "-www")
-        let failed = failure { () throws(TransportError) in
-            try makeClientUnchecked("https://localhost:\(server.port)").perform(HTTPRequest(.get, "/"))
-        }
+        let failed = refusal(
+            try makeClientUnchecked("https://localhost:\(server.port)").perform(HTTPRequest(.get, "/")))
         #expect(failed?.kind == .certificate)
         #expect(failed?.text.contains("unable to get local issuer certificate") == true)
     }
@@ -120,9 +117,8 @@ struct TLSTests {
         for (file, kind) in [
             ("/no/such/file", Kind.unreadable), ("/", .unreadable), ("/dev/null", .malformedCertificates),
         ] {
-            let failed = failure { () throws(TransportError) in
-                try makeClientUnchecked("https://localhost:1", caFile: file).perform(HTTPRequest(.get, "/"))
-            }
+            let failed = refusal(
+                try makeClientUnchecked("https://localhost:1", caFile: file).perform(HTTPRequest(.get, "/")))
             #expect(failed?.kind == kind, "\(file)")
             #expect(failed?.text.contains("'\(file)'") == true)
         }
@@ -131,7 +127,7 @@ struct TLSTests {
     @Test("TLS 1.1 is too old")
     func tooOld() throws {
         let server = try TLSServer(.good, options: "-www -tls1_1 -cipher ALL:@SECLEVEL=0")
-        let failed = refusal(by: server)
+        let failed = refusalOf(server)
         #expect(failed?.kind == .notReached)
         #expect(failed?.text.contains("no TLS connection") == true, "\(failed?.text ?? "taken")")
     }
@@ -150,9 +146,8 @@ struct TLSTests {
             peer.send(answer)
             if !answer.isEmpty { peer.waitForClose() }
         }
-        let failed = failure { () throws(TransportError) in
-            try makeClientUnchecked("https://127.0.0.1:\(server.port)").perform(HTTPRequest(.post, "/", body: []))
-        }
+        let failed = refusal(
+            try makeClientUnchecked("https://127.0.0.1:\(server.port)").perform(HTTPRequest(.post, "/", body: [])))
         #expect(failed?.kind == .notReached)
         #expect(
             failed?.text
@@ -172,9 +167,8 @@ struct TLSTests {
             peer.send(records)
             peer.waitForClose()
         }
-        let failed = failure { () throws(TransportError) in
-            try makeClientUnchecked("https://127.0.0.1:\(server.port)").perform(HTTPRequest(.get, "/"))
-        }
+        let failed = refusal(
+            try makeClientUnchecked("https://127.0.0.1:\(server.port)").perform(HTTPRequest(.get, "/")))
         #expect(failed?.kind == .notReached)
         #expect(failed?.text.contains("no TLS connection: ") == true, "\(failed?.text ?? "taken")")
     }
@@ -182,23 +176,19 @@ struct TLSTests {
     @Test("a refused port, a silent one and one that closes")
     func noHandshake() throws {
         let port = try Loopback.closedPort()
-        let refused = failure { () throws(TransportError) in
-            try makeClientUnchecked("https://localhost:\(port)").perform(HTTPRequest(.get, "/"))
-        }
+        let refused = refusal(try makeClientUnchecked("https://localhost:\(port)").perform(HTTPRequest(.get, "/")))
         #expect(refused?.kind == .notReached)
         #expect(refused?.text == "cannot reach 'https://localhost:\(port)': connection refused")
 
         let silent = try ScriptedServer { peer, _ in peer.waitForClose() }
-        let late = failure { () throws(TransportError) in
-            try makeClientUnchecked("https://127.0.0.1:\(silent.port)", timeoutMilliseconds: 80)
-                .perform(HTTPRequest(.get, "/"))
-        }
+        let late = refusal(
+            try makeClientUnchecked("https://127.0.0.1:\(silent.port)", timeoutMilliseconds: 80).perform(
+                HTTPRequest(.get, "/")))
         #expect(late?.kind == .timedOut(sent: false))
 
         let closing = try ScriptedServer { peer, _ in _ = peer.read(10) }
-        let closed = failure { () throws(TransportError) in
-            try makeClientUnchecked("https://127.0.0.1:\(closing.port)").perform(HTTPRequest(.get, "/"))
-        }
+        let closed = refusal(
+            try makeClientUnchecked("https://127.0.0.1:\(closing.port)").perform(HTTPRequest(.get, "/")))
         #expect(closed?.kind == .notReached, "\(closed?.text ?? "taken")")
     }
 

@@ -5,6 +5,8 @@ import TestSupport
 
 @Suite("names")
 struct NameTests {
+    private func error(of name: String) -> NameError? { failure { () throws(NameError) in try NameRule.check(name) } }
+
     @Test(
         "that people have are names",
         arguments: [
@@ -14,7 +16,7 @@ struct NameTests {
             String(repeating: "a", count: 64), String(repeating: "я", count: 32),
         ])
     func accepted(name: String) {
-        #expect(failure { () throws(NameError) in try NameRule.check(name) } == nil)
+        #expect(error(of: name) == nil)
     }
 
     @Test(
@@ -22,9 +24,7 @@ struct NameTests {
         arguments: Array("-@#:.\"'`\\").map(String.init))
     func firstCharacter(character: String) {
         for name in [character, character + "bob"] {
-            #expect(
-                failure { () throws(NameError) in try NameRule.check(name) }
-                    == .forbiddenFirstCharacter("'\(character)'"))
+            #expect(error(of: name) == .forbiddenFirstCharacter("'\(character)'"))
         }
     }
 
@@ -33,9 +33,7 @@ struct NameTests {
         arguments: ["\u{301}", "\u{20DD}", "\u{93E}", "\u{E31}", "\u{1F3FB}"])
     func joined(mark: String) throws {
         for name in [mark, mark + "bob"] {
-            #expect(
-                failure { () throws(NameError) in try NameRule.check(name) }
-                    == .forbiddenFirstCharacter("a combining mark"))
+            #expect(error(of: name) == .forbiddenFirstCharacter("a combining mark"))
             try NameRule.checkForm(name)
         }
         try NameRule.check("bob" + mark)
@@ -44,8 +42,7 @@ struct NameTests {
     @Test("hold no slash and no comma", arguments: ["/", ","])
     func separators(character: String) {
         for name in [character, "a" + character, character + "a", "a\(character)b"] {
-            #expect(
-                failure { () throws(NameError) in try NameRule.check(name) } == .forbiddenCharacter("'\(character)'"))
+            #expect(error(of: name) == .forbiddenCharacter("'\(character)'"))
         }
     }
 
@@ -59,7 +56,7 @@ struct NameTests {
         ])
     func invisible(character: String) {
         for name in [character, "a" + character, character + "a", "a\(character)b"] {
-            guard case .forbiddenCharacter = failure({ () throws(NameError) in try NameRule.check(name) }) else {
+            guard case .forbiddenCharacter = error(of: name) else {
                 Issue.record("accepted \(Array(name.unicodeScalars.map(\.value)))")
                 continue
             }
@@ -77,7 +74,7 @@ struct NameTests {
         ])
     func confusing(character: String) {
         for name in ["a" + character, "a\(character)b"] {
-            guard case .forbiddenCharacter = failure({ () throws(NameError) in try NameRule.check(name) }) else {
+            guard case .forbiddenCharacter = error(of: name) else {
                 Issue.record("accepted \(Array(name.unicodeScalars.map(\.value)))")
                 continue
             }
@@ -87,16 +84,14 @@ struct NameTests {
 
     @Test("have 1 to 64 bytes, not characters")
     func length() {
-        #expect(failure { () throws(NameError) in try NameRule.check("") } == .empty)
-        #expect(
-            failure { () throws(NameError) in try NameRule.check(String(repeating: "a", count: 65)) } == .tooLong)
-        #expect(
-            failure { () throws(NameError) in try NameRule.check(String(repeating: "я", count: 32) + "a") } == .tooLong)
+        #expect(error(of: "") == .empty)
+        #expect(error(of: String(repeating: "a", count: 65)) == .tooLong)
+        #expect(error(of: String(repeating: "я", count: 32) + "a") == .tooLong)
     }
 
     @Test("are not taken by us", arguments: ["general", "General", "GENERAL", "gEnErAl", "me", "Me", "mE", "ME"])
     func reserved(name: String) {
-        #expect(failure { () throws(NameError) in try NameRule.check(name) } == .reserved)
+        #expect(error(of: name) == .reserved)
         #expect(failure { () throws(NameError) in _ = try UserName(name) } == .reserved)
     }
 
