@@ -40,8 +40,7 @@ extension BackupTests {
         for isMissing in [true, false] {
             let (directory, target) = (try TemporaryDirectory(), try TemporaryDirectory())
             let store = try TestStore(directory.path)
-            try store.fill(300)
-            try store.seal()
+            try store.seal(after: 300)
             let personal = try store.post(["hello"], to: "@alice")
             #expect(personal.first?.message?.seq == Seq(1))
             try store.seal()
@@ -91,8 +90,7 @@ extension BackupTests {
     func mendedSince() throws {
         let (directory, target) = (try TemporaryDirectory(), try TemporaryDirectory())
         let store = try TestStore(directory.path)
-        try store.fill(300)
-        try store.seal()
+        try store.seal(after: 300)
         let log = try #require(try store.logs().first)
         let whole = try disk.contents(of: log, limit: 1 << 20)
         store.store.close()
@@ -109,8 +107,7 @@ extension BackupTests {
         for isCut in [false, true] {
             let (directory, target) = (try TemporaryDirectory(), try TemporaryDirectory())
             let store = try TestStore(directory.path)
-            try store.fill(300)
-            try store.seal()
+            try store.seal(after: 300)
             let all = try store.all()
             #expect(try store.store.backup(to: target.path).damages == 0)
             let log = try #require(try store.logs().first)

@@ -27,8 +27,7 @@ struct BackupTests {
         )
         let store = try TestStore(directory.path, journalBytes: 200_000)
         // Given sealed messages and messages that are not, in three kinds of conversations
-        try store.fill(3_000)
-        try store.seal()
+        try store.seal(after: 3_000)
         _ = try store.user("bob")
         try store.fill(50, in: "@bob")
         try store.fill(70, label: "tail")
@@ -78,8 +77,7 @@ struct BackupTests {
     func again() throws {
         let (directory, target) = (try TemporaryDirectory(), try TemporaryDirectory())
         let store = try TestStore(directory.path)
-        try store.fill(4_000)
-        try store.seal()
+        try store.seal(after: 4_000)
         let first = try store.store.backup(to: target.path)
         let former = try Files.contents(target.path)
         // Nothing of how it was made stays
@@ -114,8 +112,7 @@ struct BackupTests {
     private func restoredFromOlder(newer: String) throws -> (directory: TemporaryDirectory, all: [Message]) {
         let (directory, older) = (try TemporaryDirectory(), try TemporaryDirectory())
         let store = try TestStore(directory.path)
-        try store.fill(300)
-        try store.seal()
+        try store.seal(after: 300)
         try store.fill(5, label: "tail")
         _ = try store.store.backup(to: older.path)
         try store.fill(400, label: "more")
@@ -180,8 +177,7 @@ struct BackupTests {
         let (directory, base) = (try TemporaryDirectory(), try TemporaryDirectory())
         let store = try TestStore(directory.path)
         try store.post([secret])
-        try store.fill(300)
-        try store.seal()
+        try store.seal(after: 300)
         try store.fill(5, label: "tail")
         func write(_ text: String, _ path: String) throws {
             try disk.replaceContents(of: directory.path + "/" + path, with: Array(text.utf8))
@@ -272,8 +268,7 @@ struct BackupTests {
             try TemporaryDirectory(), try TemporaryDirectory(), try TemporaryDirectory()
         )
         let store = try TestStore(directory.path)
-        try store.fill(100)
-        try store.seal()
+        try store.seal(after: 100)
         try store.fill(5, label: "tail")
         let all = try store.all()
         _ = try store.store.backup(to: target.path)
@@ -335,8 +330,7 @@ struct BackupTests {
     func killed() throws {
         let (directory, target) = (try TemporaryDirectory(), try TemporaryDirectory())
         let store = try TestStore(directory.path)
-        try store.fill(2_000)
-        try store.seal()
+        try store.seal(after: 2_000)
         try store.fill(10, label: "tail")
         let token = try store.token("alice")
         _ = try store.store.backup(to: target.path)
@@ -375,8 +369,7 @@ struct BackupTests {
     func altered() throws {
         let (directory, target) = (try TemporaryDirectory(), try TemporaryDirectory())
         let store = try TestStore(directory.path)
-        try store.fill(100)
-        try store.seal()
+        try store.seal(after: 100)
         _ = try store.store.backup(to: target.path)
         let database = try disk.open(target.path + "/store.db", .readWrite)
         let byte = try database.read(count: 1, at: 5_000)
@@ -446,8 +439,7 @@ struct BackupTests {
         // Given a backup in which a link leads elsewhere, and a manifest that names a file there
         let (place, target) = (try TemporaryDirectory(), try TemporaryDirectory())
         let store = try TestStore(place.path + "/store")
-        try store.fill(3)
-        try store.seal()
+        try store.seal(after: 3)
         _ = try store.store.backup(to: target.path)
         let precious = place.path + "/other/precious"
         try disk.makeDirectories(place.path + "/other")

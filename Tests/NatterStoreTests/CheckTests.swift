@@ -49,8 +49,7 @@ struct CheckTests {
     func afterCrash() throws {
         let (directory, crashed) = (try TemporaryDirectory(), try TemporaryDirectory())
         let store = try TestStore(directory.path)
-        try store.fill(700)
-        try store.seal()
+        try store.seal(after: 700)
         try store.fill(300, label: "tail")
         try Files.copy(directory.path, to: crashed.path)
         let log = try #require(try store.logs().first).dropFirst(directory.path.utf8.count)

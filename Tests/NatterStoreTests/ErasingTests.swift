@@ -74,8 +74,7 @@ struct StoreErasingTests {
         let all = try store.all()
         try store.reopen()
         #expect(try store.all() == all && all.count == 4)
-        store.store.close()
-        #expect(try store.damages() == [])
+        try store.endsSound()
         #expect(Files.holding(piecesOf: Self.secret, below: store.directory) == [])
     }
 
@@ -136,8 +135,7 @@ struct StoreErasingTests {
         #expect(Set(rewritten).isDisjoint(with: logs) && rewritten.count == 2)
         try store.reopen()
         #expect(try store.all() == after)
-        store.store.close()
-        #expect(try store.damages() == [])
+        try store.endsSound()
         let connection = try Connection(path: Store.databasePath(store.directory), role: .reader)
         #expect(try RetiredFiles.all(on: connection) == [])
     }
@@ -201,8 +199,7 @@ struct StoreErasingTests {
     @Test("does not change a block that it can't read, and says where it is", .aboutFiles)
     func damaged() throws {
         let store = try TestStore()
-        try store.fill(500)
-        try store.seal()
+        try store.seal(after: 500)
         let path = try #require(try store.logs().first)
         let file = try PosixDisk().open(path, .readWrite)
         let size = try file.size()
@@ -245,8 +242,7 @@ struct StoreErasingTests {
     @Test("a reader learns of it with the next sync, once, in lines or as blocks, and a new reader has it as it is")
     func sync() throws {
         let store = try TestStore()
-        try store.fill(300)
-        try store.seal()
+        try store.seal(after: 300)
         let alice = try store.user("alice")
         func changes(_ position: SyncPosition, _ form: SyncAnswer.Form) throws -> (
             chunks: [SyncAnswer.Chunk], cursor: StoreCursor
@@ -371,8 +367,7 @@ struct StoreErasingTests {
         try store.reopen()
         #expect(store.reports.lines.count == count)
         // A message of another history with that number stays.
-        store.store.close()
-        #expect(try store.damages() == [])
+        try store.endsSound()
     }
 
     @Test("the deletion of an erased message names its author no more, and counts of unread messages stay", .aboutFiles)
@@ -414,30 +409,25 @@ struct StoreErasingTests {
         // Before its time, and if it is off, nothing happens.
         for days in [nil, 1] {
             store.store.eraseDeleted(after: days)
-            store.store.eraseDue()
-            store.store.waitForErasures()
+            store.erasesDue()
             #expect(try store.all().allSatisfy { !$0.isErased })
         }
         store.store.eraseDeleted(after: 0)
-        store.store.eraseDue()
-        store.store.waitForErasures()
+        store.erasesDue()
         #expect(try store.all().filter(\.isErased).map(\.seq.rawValue) == [2, 3, 4, 5, 8, 10])
         let folded = try store.page { $0.isFolded = true }.messages
         #expect(folded.map(\.text) == ["stays", "", "newer", "newest", ""])
         // Later changes are found, too, by the same server and by the next.
         change(.edit, 3, "newest")  // 12
-        store.store.eraseDue()
-        store.store.waitForErasures()
+        store.erasesDue()
         #expect(try store.all().filter(\.isErased).map(\.seq.rawValue) == [2, 3, 4, 5, 7, 8, 10])
         change(.delete, 1)  // 13
         try store.reopen()
         store.store.eraseDeleted(after: 0)
-        store.store.eraseDue()
-        store.store.waitForErasures()
+        store.erasesDue()
         #expect(try store.all().filter(\.isErased).map(\.seq.rawValue) == [1, 2, 3, 4, 5, 7, 8, 10])
         #expect(store.reports.lines == [])
-        store.store.close()
-        #expect(try store.damages() == [])
+        try store.endsSound()
     }
 
     @Test("in the background, a text is erased that an import has brought with a newer one")
@@ -445,15 +435,13 @@ struct StoreErasingTests {
         let store = try TestStore()
         // Given a server that has looked for what is due before
         store.store.eraseDeleted(after: 0)
-        store.store.eraseDue()
-        store.store.waitForErasures()
+        store.erasesDue()
         let (time, sender) = (Timestamp(milliseconds: 1_600_000_000_000), Array("x".utf8))
         let importer = try StoreImporter(into: "general", of: store.store)
         let place = try importer.append(time: time, sender: sender, text: Array(Self.secret.utf8))
         try importer.append(time: time, sender: sender, text: Array("newer".utf8), kind: .edit, about: place)
         _ = try importer.finish()
-        store.store.eraseDue()
-        store.store.waitForErasures()
+        store.erasesDue()
         #expect(try store.all().map(\.text) == ["", "newer"])
     }
 
@@ -481,8 +469,7 @@ struct StoreErasingTests {
         }
         store.store.eraseDeleted(after: 0)
         for _ in 1...2 {
-            store.store.eraseDue()
-            store.store.waitForErasures()
+            store.erasesDue()
         }
         #expect(try store.all().filter(\.isErased).map(\.seq) == [Seq(1), Seq(3)])
     }
@@ -507,8 +494,7 @@ struct StoreErasingTests {
         _ = try StoreRestore.run(older, into: restored)
         let again = try TestStore(restored)
         #expect(try again.all(as: "bob").last?.isErased == true)
-        again.store.close()
-        #expect(try again.damages() == [])
+        try again.endsSound()
     }
 
     @Test(
@@ -535,7 +521,6 @@ struct StoreErasingTests {
         try Self.erase([901], next)
         #expect(try next.all()[900].isErased)
         #expect(Files.holding(piecesOf: Self.secret, below: crashed.path) == [])
-        next.store.close()
-        #expect(try next.damages() == [])
+        try next.endsSound()
     }
 }

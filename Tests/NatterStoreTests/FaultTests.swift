@@ -33,8 +33,7 @@ struct FaultTests {
         disk.set(freeBytes: nil)
         #expect(try store.post(["more"]).first?.message?.seq == Seq(301))
         #expect(try store.all().map(\.text) == ["more"])
-        store.store.close()
-        #expect(try store.damages() == [])
+        try store.endsSound()
     }
 
     @Test("a retention that finds no room to drop old messages says so, each time, until there is room")
@@ -134,8 +133,7 @@ struct FaultTests {
         let after = try size()
         #expect(after < before / 4, "\(after) of \(before)")
         #expect(try store.all() == all)
-        store.store.close()
-        #expect(try store.damages() == [])
+        try store.endsSound()
     }
 
     @Test("free pages of a database that can't give them back are room for messages", .aboutFiles)
@@ -203,8 +201,7 @@ struct FaultTests {
         arguments: [EMFILE, ENFILE, EACCES])
     func closedFile(code: Int32) throws {
         let store = try TestStore(disk: disk)
-        try store.fill(300)
-        try store.seal()
+        try store.seal(after: 300)
         let log = try #require(store.logs().first)
         store.store.close()
         disk.set(failures: [.open: code], in: Path.name(of: log))
@@ -216,8 +213,7 @@ struct FaultTests {
     @Test("a disk that fills while sealing loses no message, and sealing continues later")
     func sealingFails() throws {
         let store = try TestStore(disk: disk)
-        try store.fill(300)
-        try store.seal()
+        try store.seal(after: 300)
         try store.fill(300, label: "second")
         // When the log files can't be written
         disk.set(failures: [.write: ENOSPC])
@@ -233,8 +229,7 @@ struct FaultTests {
         #expect(try store.all() == all)
         #expect(store.store.state.withLock { $0.journalBytes } == 0)
         // and the unfinished write is gone
-        store.store.close()
-        #expect(try store.damages() == [])
+        try store.endsSound()
     }
 
     @Test("a log file that can't be synced costs no message, and ends all writing")
@@ -254,16 +249,14 @@ struct FaultTests {
         try store.reopen()
         #expect(try store.all() == all && all.count == 300)
         try store.seal()
-        store.store.close()
-        #expect(try store.damages() == [])
+        try store.endsSound()
     }
 
     @Test("an unfinished block of a crash is quarantined, and its messages are sealed again")
     func crashWhileSealing() throws {
         let (directory, crashed) = (try TemporaryDirectory(), try TemporaryDirectory())
         let store = try TestStore(directory.path, disk: disk)
-        try store.fill(300)
-        try store.seal()
+        try store.seal(after: 300)
         try store.fill(300, label: "second")
         let all = try store.all()
         // Given half a block in the log, as a crash leaves it

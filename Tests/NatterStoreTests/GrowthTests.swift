@@ -252,8 +252,7 @@ struct GrowthTests {
     @Test("the last message of a sealed conversation is listed without its block", .aboutFiles)
     func newest() throws {
         let store = try TestStore()
-        try store.fill(2_000)
-        try store.seal()
+        try store.seal(after: 2_000)
         let before = try store.store.conversation("general", for: try store.user("alice"))
         #expect(before.last?.text == TestStore.text(2_000))
         // Given that no block can be read

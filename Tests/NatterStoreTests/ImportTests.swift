@@ -59,6 +59,12 @@ extension TestStore {
         _ = try StoreCheck.run(directory) { found.append($0) }
         return found
     }
+
+    /// Closes the store, in which fsck then finds nothing.
+    func endsSound(at location: SourceLocation = #_sourceLocation) throws {
+        store.close()
+        #expect(try damages() == [], sourceLocation: location)
+    }
 }
 
 @Suite("import and export")
@@ -98,8 +104,7 @@ struct ImportTests {
         // All is sealed, the tail before them too, and the store is whole
         if count > 0 { #expect(store.store.statistics().unsealedMessages == 0) }
         if count > 1_000, !store.store.isShared { #expect(try store.logs().count > 2) }
-        store.store.close()
-        #expect(try store.damages() == [])
+        try store.endsSound()
         #expect(try store.staged() == [])
     }
 
@@ -170,8 +175,7 @@ struct ImportTests {
         #expect(throws: StoreError.noSuchConversation("new")) { try store.exporting("new") }
         #expect(try store.exporting().messages.map(\.text) == ["before"])
         #expect(try store.staged() == [])
-        store.store.close()
-        #expect(try store.damages() == [])
+        try store.endsSound()
     }
 
     @Test("names that no group can have, and personal conversations, are refused")
@@ -208,8 +212,7 @@ struct ImportTests {
                 text: Array(message.text.utf8))
         }
         // When others write before it ends, sealed and not
-        try store.fill(3_000)
-        try store.seal()
+        try store.seal(after: 3_000)
         try store.post(["the last before it"])
         let before = try store.all().map(\.text)
         let summary = try importer.finish()
@@ -228,8 +231,7 @@ struct ImportTests {
             // and a reader who was up to date gets exactly it, also after a restart
             try store.reopen()
         }
-        store.store.close()
-        #expect(try store.damages() == [])
+        try store.endsSound()
     }
 
     @Test("a sync from before an import brings it, whatever was committed while it was packed")
@@ -265,8 +267,7 @@ struct ImportTests {
         // And nothing of it is left, nor in the way of the next
         #expect(try store.staged() == [])
         #expect(try store.importing(messages(10), into: "new").count == 10)
-        store.store.close()
-        #expect(try store.damages() == [])
+        try store.endsSound()
     }
 
     @Test("a killed import leaves nothing that counts, wherever it was killed", arguments: 0..<4)
@@ -306,8 +307,7 @@ struct ImportTests {
         #expect(try next.all() == all)
         #expect((try? PosixDisk().list(crashed.path + "/import")) ?? [] == [])
         #expect(try next.importing(messages(3_000)).first == Seq(51))
-        next.store.close()
-        #expect(try next.damages() == [])
+        try next.endsSound()
     }
 
     @Test("a disk that is full keeps nothing of an import", arguments: [false, true])
@@ -325,8 +325,7 @@ struct ImportTests {
         try store.importing(messages(100))
         try store.reopen()
         #expect(try store.exporting().messages.count == 110)
-        store.store.close()
-        #expect(try store.damages() == [])
+        try store.endsSound()
     }
 
     @Test("export skips damage and names the missing range", .aboutFiles)

@@ -38,8 +38,7 @@ struct OtherProgramTests {
     /// A store with sealed messages, an edit, and messages that are in the write-ahead log alone.
     private func filled() throws -> TestStore {
         let store = try TestStore(users: ["alice", "bob"])
-        try store.fill(100)
-        try store.seal()
+        try store.seal(after: 100)
         for number in 1...40 { try store.post(["message \(number)"]) }
         try store.post(["from bob"], by: "bob")
         try store.post(["for bob"], to: "@bob")

@@ -9,20 +9,11 @@ import Testing
 
 /// The findings of a check of a store in PostgreSQL.
 @Suite("the check of a store in PostgreSQL")
-struct PostgresCheckTests {
-    let cluster: PostgresCluster
-    let uri: String
-
-    init() throws {
-        cluster = try .shared()
-        uri = try cluster.makeDatabase()
-    }
-
+final class PostgresCheckTests: PostgresSuite {
     @Test("the check finds nothing in a sound store, and a changed byte in a log file")
     func check() throws {
         let server = try TestStore(database: uri)
-        try server.fill(500)
-        try server.seal()
+        try server.seal(after: 500)
         try server.fill(20)
         let directory = try TemporaryDirectory()
         var damages: [StoreDamage] = []
@@ -111,8 +102,7 @@ struct PostgresCheckTests {
         }
         // Beside a server of before, which trims without noting it, nobody knows
         try cluster.query("INSERT INTO node VALUES (1,'older[1]',now(),1000000)", in: uri)
-        try pair[0].fill(600)
-        try pair[0].seal()
+        try pair[0].seal(after: 600)
         for number in 0..<9 { try pair[number % 2].post(["\(number)"]) }
         if let failure = pair[0].store.sealer.trim(pair[0].store) { throw failure }
         #expect(try start() == nil && first() != nil)

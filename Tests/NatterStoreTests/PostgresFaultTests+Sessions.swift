@@ -105,8 +105,7 @@ extension PostgresFaultTests {
             }
             #expect(try PostgresLog.endFrozen(connection) == 0)
             #expect(try PostgresLog.endFrozen(connection, after: 0) == ended)
-            frozen.signal(SIGKILL)
-            _ = frozen.finish()
+            frozen.finish(after: SIGKILL)
             try eventually("it is gone") {
                 try cluster.query("SELECT 1 FROM pg_stat_activity WHERE application_name='\(name)'", in: uri) == []
             }

@@ -14,15 +14,7 @@ import TestSupport
 
 /// Servers of one store run while PostgreSQL can't do all that they need.
 @Suite("servers of one store whose PostgreSQL fails")
-struct PostgresFaultTests {
-    let cluster: PostgresCluster
-    let uri: String
-
-    init() throws {
-        cluster = try .shared()
-        uri = try cluster.makeDatabase()
-    }
-
+final class PostgresFaultTests: PostgresSuite {
     /// Servers that know alice and `before`.
     func servers(_ uri: String, patienceMilliseconds: Int64? = nil) throws -> [TestStore] {
         let servers = try (0..<2).map { _ in

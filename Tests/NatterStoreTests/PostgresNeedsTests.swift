@@ -10,15 +10,7 @@ import Testing
 
 /// The requirements of a server for its PostgreSQL, and its refusals.
 @Suite("what servers need of PostgreSQL")
-struct PostgresNeedsTests {
-    let cluster: PostgresCluster
-    let uri: String
-
-    init() throws {
-        cluster = try .shared()
-        uri = try cluster.makeDatabase()
-    }
-
+final class PostgresNeedsTests: PostgresSuite {
     @Test("a role with the rights that natter-postgresql(7) names runs servers, and can't make tables")
     func leastRights() throws {
         // Given the tables, made by their owner, and what the page says
@@ -34,8 +26,7 @@ struct PostgresNeedsTests {
         let theirs = uri.replacing("user=natter", with: "user=\(role)")
         let servers = try (0..<2).map { _ in try TestStore(database: theirs, journalBytes: 64 << 10) }
         for server in servers {
-            try server.fill(600)
-            try server.seal()
+            try server.seal(after: 600)
         }
         try servers[0].store.catchUp()
         #expect(try waitFor { servers[0].store.erase([Seq(7)...Seq(7)], in: "general", by: "test", $0) }.get() == 1)

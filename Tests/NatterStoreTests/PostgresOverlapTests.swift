@@ -9,15 +9,7 @@ import Testing
 
 /// Servers that write the same log file because one of them stood still meanwhile.
 @Suite("servers of one store that write the same log file")
-struct PostgresOverlapTests {
-    let cluster: PostgresCluster
-    let uri: String
-
-    init() throws {
-        cluster = try .shared()
-        uri = try cluster.makeDatabase()
-    }
-
+final class PostgresOverlapTests: PostgresSuite {
     /// A part of the tail of `general` that a server has written, and not recorded yet.
     private struct Written {
         let server: TestStore

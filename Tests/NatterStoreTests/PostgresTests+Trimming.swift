@@ -108,8 +108,7 @@ extension PostgresTests {
     @Test("of a dead server's pieces, those behind the recorded end of a file go, and a file of nothing else")
     func strays() throws {
         let server = try servers(1)[0]
-        try server.fill(300)
-        try server.seal()
+        try server.seal(after: 300)
         let recorded = try cluster.query("SELECT count(*) FROM log_piece", in: uri)
         try cluster.query(
             """

@@ -12,15 +12,7 @@ import Testing
 
 /// Several servers of one store in a real PostgreSQL.
 @Suite("servers of one store in PostgreSQL")
-struct PostgresTests {
-    let cluster: PostgresCluster
-    let uri: String
-
-    init() throws {
-        cluster = try .shared()
-        uri = try cluster.makeDatabase()
-    }
-
+final class PostgresTests: PostgresSuite {
     func servers(_ count: Int, journalBytes: Int? = nil) throws -> [TestStore] {
         try (0..<count).map { number in
             let clock = TestClock(Timestamp(milliseconds: 1_795_000_000_000 + Int64(number) * 700), stepMilliseconds: 1)

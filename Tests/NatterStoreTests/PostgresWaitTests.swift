@@ -4,23 +4,15 @@ import NatterSearch
 import NatterSystem
 import StoreSupport
 import SystemSupport
-import TestSupport
 import Testing
+import TestSupport
 
 @testable import NatterPostgres
 @testable import NatterStore
 
 /// For how long servers wait for PostgreSQL, and how often they ask it.
 @Suite("servers of one store that wait for PostgreSQL")
-struct PostgresWaitTests {
-    let cluster: PostgresCluster
-    let uri: String
-
-    init() throws {
-        cluster = try .shared()
-        uri = try cluster.makeDatabase()
-    }
-
+final class PostgresWaitTests: PostgresSuite {
     @Test("while the store can't be reached, the search index says so and keeps what it has; then it goes on at once")
     func searchIndex() throws {
         // Given an index that an earlier run of the store wrote, and messages that are not in it yet
@@ -30,13 +22,11 @@ struct PostgresWaitTests {
             options.keepsSearchIndex = true
             return try Store.open(shared, cache: cache.path, options: options)
         }
-        try server.fill(300)
-        try server.seal()
+        try server.seal(after: 300)
         try eventually("all is indexed") { server.store.search.trouble == nil && indexed(server) == Seq(300) }
         let other = try TestStore(database: uri)
         for _ in 0..<3 { try other.reopen() }
-        try other.fill(300)
-        try other.seal()
+        try other.seal(after: 300)
         try other.post(["behind the index"])
         // When the pieces of log files can't be read, as while a database is restored
         let hide = """
@@ -147,5 +137,16 @@ struct PostgresWaitTests {
         try eventually("it is made") {
             (try? waitFor { server.store.createGroup("team", isOpen: false, by: alice, $0) }.get()) != nil
         }
+    }
+}
+
+/// A suite of tests that each have a database of their own.
+class PostgresSuite {
+    let cluster: PostgresCluster
+    let uri: String
+
+    init() throws {
+        cluster = try .shared()
+        uri = try cluster.makeDatabase()
     }
 }

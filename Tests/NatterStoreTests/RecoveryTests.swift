@@ -22,8 +22,7 @@ struct RecoveryTests {
     @Test("bytes behind the last block that are no block are left, reported, and never appended to")
     func garbage() throws {
         let store = try TestStore()
-        try store.fill(200)
-        try store.seal()
+        try store.seal(after: 200)
         let all = try store.all()
         let log = try #require(try store.logs().last)
         store.store.close()
@@ -48,8 +47,7 @@ struct RecoveryTests {
     func torn(length: Int) throws {
         let (directory, later) = (try TemporaryDirectory(), try TemporaryDirectory())
         let store = try TestStore(directory.path)
-        try store.fill(100)
-        try store.seal()
+        try store.seal(after: 100)
         try store.fill(100, label: "second")
         let all = try store.all()
         let log = try #require(try store.logs().last)
@@ -73,8 +71,7 @@ struct RecoveryTests {
     func adopted() throws {
         let (directory, earlier) = (try TemporaryDirectory(), try TemporaryDirectory())
         let store = try TestStore(directory.path)
-        try store.fill(300)
-        try store.seal()
+        try store.seal(after: 300)
         // Given a copy from before, and logs that went on: in the same file and in a new one
         store.store.close()
         try Files.copy(directory.path, to: earlier.path)
@@ -162,8 +159,7 @@ struct RecoveryTests {
     func otherHistory() throws {
         let (directory, copy) = (try TemporaryDirectory(), try TemporaryDirectory())
         let store = try TestStore(directory.path)
-        try store.fill(100)
-        try store.seal()
+        try store.seal(after: 100)
         store.store.close()
         try Files.copy(directory.path, to: copy.path)
         // Given two that went on differently from the same point
@@ -275,8 +271,7 @@ struct RecoveryTests {
     func cleanMark() throws {
         let (directory, crashed) = (try TemporaryDirectory(), try TemporaryDirectory())
         let store = try TestStore(directory.path)
-        try store.fill(100)
-        try store.seal()
+        try store.seal(after: 100)
         try Files.copy(directory.path, to: crashed.path)
         store.store.close()
         var damages: [StoreDamage] = []

@@ -104,8 +104,7 @@ struct ReindexTests {
     func unreadableSecret(failures: [DiskFault.Call: Int32]) throws {
         let directory = try TemporaryDirectory()
         let store = try TestStore(directory.path)
-        try store.fill(300)
-        try store.seal()
+        try store.seal(after: 300)
         let cursor = store.store.text(
             of: try store.store.changes(since: .now, for: store.user("alice"), form: .messages, limitBytes: 1).cursor)
         store.store.close()
@@ -161,8 +160,7 @@ struct ReindexTests {
     func hook() throws {
         let directory = try TemporaryDirectory()
         let store = try TestStore(directory.path)
-        try store.fill(300)
-        try store.seal()
+        try store.seal(after: 300)
         let id = try store.store.hookTarget("general").id
         try store.reopen { path in
             try Connection(path: path + "/store.db", role: .writer).execute("DELETE FROM block")
@@ -181,8 +179,7 @@ struct ReindexTests {
     func oldIndex() throws {
         let (directory, old) = (try TemporaryDirectory(), try TemporaryDirectory())
         let store = try TestStore(directory.path)
-        try store.fill(300)
-        try store.seal()
+        try store.seal(after: 300)
         try store.fill(20, label: "tail")
         let cursor = try store.store.changes(
             since: .start, for: store.user("alice"), form: .messages, limitBytes: .max
@@ -245,8 +242,7 @@ struct ReindexTests {
     func newIndex() throws {
         let (directory, old) = (try TemporaryDirectory(), try TemporaryDirectory())
         let store = try TestStore(directory.path)
-        try store.fill(300)
-        try store.seal()
+        try store.seal(after: 300)
         store.store.close()
         try Files.copy(directory.path + "/logs", to: old.path)
         try store.reopen()
@@ -288,8 +284,7 @@ struct ReindexTests {
         // Given the same in the place of a database that had messages
         let directory = try TemporaryDirectory()
         let store = try TestStore(directory.path)
-        try store.fill(10)
-        try store.seal()
+        try store.seal(after: 10)
         let before = try store.exports()
         store.store.close()
         try Self.removeDatabase(directory.path)

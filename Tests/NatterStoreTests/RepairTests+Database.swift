@@ -16,8 +16,7 @@ extension RepairTests {
     @Test("a journal that can't be read: that messages may be lost is said", arguments: [true, false])
     func unreadableJournal(isRepair: Bool) throws {
         let store = try TestStore()
-        try store.fill(10)
-        try store.seal()
+        try store.seal(after: 10)
         try store.post(["in no log"])
         let all = try store.all()
         store.store.close()
@@ -86,8 +85,7 @@ extension RepairTests {
     func stopped() throws {
         let disk = PosixDisk()
         let store = try TestStore()
-        try store.fill(10)
-        try store.seal()
+        try store.seal(after: 10)
         try store.post(["one"])
         let (path, rebuilt) = (store.directory + "/store.db", store.directory + "/store.db.rebuilt")
         func copy(_ path: String, to target: String) throws {

@@ -224,8 +224,7 @@ struct RepairTests {
     func batch() throws {
         let store = try TestStore()
         _ = try store.user("bob")
-        try store.fill(10)
-        try store.seal()
+        try store.seal(after: 10)
         let texts = (1...12).map { "message \($0) of the tail" }
         for text in texts { try store.post([text]) }
         try store.post(["to bob"], to: "@bob")
@@ -301,8 +300,7 @@ struct RepairTests {
     @Test("sealed messages behind lost ones, which the journal still has: one repair is enough")
     func sealedInJournal() throws {
         let store = try TestStore(users: ["alice", "bob"])
-        try store.fill(10)
-        try store.seal()
+        try store.seal(after: 10)
         // Given a tail that keeps the journal from forgetting what comes after it
         try store.post(["pins the journal"], to: "@bob")
         try store.fill(5, label: "after")
@@ -333,8 +331,7 @@ struct RepairTests {
     )
     func journalBeforeBlock() throws {
         let store = try TestStore(users: ["alice", "bob"])
-        try store.fill(10)
-        try store.seal()
+        try store.seal(after: 10)
         try store.post(["pins the journal"], to: "@bob")
         for label in ["after", "behind"] {
             try store.fill(5, label: label)

@@ -71,13 +71,11 @@ extension RetentionTests {
         // First the edit is due to be erased, and then nothing
         store.store.eraseDeleted(after: 0)
         for _ in 1...2 {
-            store.store.eraseDue()
-            store.store.waitForErasures()
+            store.erasesDue()
         }
         #expect(try store.all().filter(\.isErased).map(\.seq) == [Seq(2)])
         let logs = try store.logs()
-        store.store.eraseDue()
-        store.store.waitForErasures()
+        store.erasesDue()
         #expect(try store.logs() == logs)
     }
 
@@ -116,8 +114,7 @@ extension RetentionTests {
         }
         #expect(try importing() == .new)
         store.store.eraseDeleted(after: 0)
-        store.store.eraseDue()
-        store.store.waitForErasures()
+        store.erasesDue()
         #expect(try store.all().map(\.isErased) == [true, false])
         #expect(try importing() == .known(Seq(1)))
         #expect(try store.all().count == 2)

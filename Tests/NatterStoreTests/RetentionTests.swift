@@ -93,8 +93,7 @@ struct RetentionTests {
         let names = [1, 151].map { Segment.name(of: id, firstSeq: Seq($0), generation: 0) }
         try Self.maintain(store) { try $0.noteRetired(names) }
         // When messages are sealed and imported that begin there, and what must go goes
-        try store.fill(150)
-        try store.seal()
+        try store.seal(after: 150)
         try store.importing((0..<50).map { PlainMessage(time: 0, sender: "old", text: "imported \($0)") })
         try Self.maintain(store) { try $0.wipeRetired() }
         // Then nothing is lost
@@ -372,8 +371,7 @@ struct RetentionTests {
         _ = try waitFor { store.store.erase(passwords, in: "general", by: "test", $0) }.get()
         store.store.eraseDeleted(after: 0)
         for _ in 1...2 {
-            store.store.eraseDue()
-            store.store.waitForErasures()
+            store.erasesDue()
             #expect(
                 try store.page { ($0.after, $0.isFolded) = (.zero, true) }.messages.map(\.text) == ["kept", "newer"])
             #expect(try store.all().filter(\.isErased).map(\.seq) == [Seq(2), Seq(3), Seq(5)])
@@ -381,8 +379,7 @@ struct RetentionTests {
         // Its next edit replaces it.
         _ = store.post(
             [NewMessage(conversation: "general", text: "newest", key: nil, kind: .edit, about: Seq(1))], by: alice)
-        store.store.eraseDue()
-        store.store.waitForErasures()
+        store.erasesDue()
         #expect(try store.all().filter(\.isErased).map(\.seq) == [Seq(1), Seq(2), Seq(3), Seq(5)])
         // The sender of a folded message is that of its edit.
         for _ in 0..<2 {

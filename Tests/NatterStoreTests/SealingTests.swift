@@ -13,8 +13,7 @@ struct SealingTests {
     @Test("large tails are sealed by themselves, and the journal is cut", .aboutFiles)
     func byItself() throws {
         let store = try TestStore()
-        try store.fill(6_000)
-        try store.seal()
+        try store.seal(after: 6_000)
         let (tail, journal) = store.store.state.withLock { state in
             (state.conversations[state.general]?.tail.count, state.journalBytes)
         }
@@ -96,8 +95,7 @@ struct SealingTests {
             try store.post(["hello \(number)"], to: "@user\(number)", key: "key \(number)")
         }
         // When a busy conversation writes twice the journal's bound
-        try store.fill(20_000)
-        try store.seal()
+        try store.seal(after: 20_000)
         // Then the journal is back within its bound, and the small ones are whole, also after a start
         #expect(TestStore.settles { store.store.state.withLock { $0.journalBytes } <= SealingTests.bound })
         for round in 1...2 {

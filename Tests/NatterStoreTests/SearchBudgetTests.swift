@@ -114,8 +114,7 @@ struct SearchBudgetTests {
     func unreadableWhenIndexed() throws {
         let directory = try TemporaryDirectory()
         let store = try TestStore(directory.path)
-        try store.fill(900)
-        try store.seal()
+        try store.seal(after: 900)
         store.store.close()
         let log = try #require(try store.logs().first)
         let sound = try Data(contentsOf: URL(fileURLWithPath: log))
@@ -167,8 +166,7 @@ struct SearchBudgetTests {
         let disk = FaultyDisk()
         let store = try indexing(directory.path, disk)
         disk.set(freeBytes: 2 << 20)
-        try store.fill(300)
-        try store.seal()
+        try store.seal(after: 300)
         let id = try store.store.conversation("general", for: store.user("alice")).id
         func indexed() throws -> Seq? {
             try store.store.search.withIndex(store.store) { try $0?.indexedUpTo(id) }

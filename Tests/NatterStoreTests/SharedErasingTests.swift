@@ -118,8 +118,7 @@ struct SharedErasingTests {
     @Test("of two servers that write the same new file, the slower one takes no file away that has messages")
     func sameFile() throws {
         let (one, two) = (try server("one"), try server("two"))
-        try one.fill(300)
-        try one.seal()
+        try one.seal(after: 300)
         try two.store.catchUp()
         let id = try one.store.conversation("general", for: try one.user("alice")).id
         let next = Segment.name(of: id, firstSeq: Seq(1), generation: 1)
@@ -287,8 +286,7 @@ struct SharedErasingTests {
     @Test("a check finds nothing wrong with files that wait until all have read of it, or that a server writes")
     func checkMeanwhile() throws {
         let one = try server("one")
-        try one.fill(900)
-        try one.seal()
+        try one.seal(after: 900)
         // Given a server that has not read of an erasure
         try cluster.query("INSERT INTO node VALUES (7,'asleep',now()+interval '55 seconds',0)", in: uri)
         #expect(try Self.erase(7, at: one) == 1)
@@ -309,8 +307,7 @@ struct SharedErasingTests {
     @Test("two servers that erase the same at once, while both write, lose nothing and leave nothing")
     func race() throws {
         let servers = [try server("one"), try server("two")]
-        try servers[0].fill(300)
-        try servers[0].seal()
+        try servers[0].seal(after: 300)
         try servers[0].fill(100, label: "tail")
         try servers[1].store.catchUp()
         let before = try servers[1].all()

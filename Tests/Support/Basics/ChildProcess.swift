@@ -15,6 +15,8 @@ package final class ChildProcess {
         /// A pipe without a reader.
         case closedPipe
         case descriptor(Int32)
+
+        package static func text(_ text: String) -> Stream { .bytes(Array(text.utf8)) }
     }
 
     /// The timeout for any step here, long enough for a slow and busy machine.
@@ -126,6 +128,13 @@ package final class ChildProcess {
     }
 
     package func signal(_ number: Int32) { kill(id, number) }
+
+    /// Sends a signal and waits for the end of the program.
+    @discardableResult
+    package func finish(after signal: Int32) -> Outcome {
+        self.signal(signal)
+        return finish()
+    }
 
     /// Stops the program by SIGSTOP, until SIGCONT. On a busy machine, its threads go on for a while after the signal.
     package func freeze() {

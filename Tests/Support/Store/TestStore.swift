@@ -153,6 +153,17 @@ package final class TestStore: Sendable {
         "\(label) \(number): \(String(repeating: String(number &* 7_919, radix: 36), count: 12))"
     }
 
+    /// Fills `general`, and seals it.
+    package func seal(after count: Int) throws {
+        try fill(count)
+        try seal()
+    }
+
+    package func erasesDue() {
+        store.eraseDue()
+        store.waitForErasures()
+    }
+
     /// Seals a conversation to its last message.
     package func seal(_ conversation: String = "general", as name: String = "alice") throws {
         let principal = try user(name)
