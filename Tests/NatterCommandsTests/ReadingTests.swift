@@ -7,8 +7,7 @@ import TestSupport
 struct SearchCommandTests {
     @Test("its codes")
     func codes() throws {
-        let server = try TestServer()
-        let alice = try server.user("alice")
+        let (server, alice) = try TestServer.withAlice()
         #expect(alice("search", "x").code == 69)
         #expect(alice("sync").code == 0)
         #expect(alice("search", "x").code == 1)
@@ -27,8 +26,7 @@ struct SearchCommandTests {
 struct UsersCommandTests {
     @Test("names, a part of them, a glob")
     func users() throws {
-        let server = try TestServer()
-        let alice = try server.user("alice")
+        let (server, alice) = try TestServer.withAlice()
         _ = (try server.user("Bob"), try server.user("Маша"))
         func names(_ words: String...) -> [String] {
             alice.run(["users"] + words).lines.map { String($0.prefix { $0 != " " }) }
@@ -41,6 +39,24 @@ struct UsersCommandTests {
         #expect(alice("users", "nobody") == Outcome(code: 1, output: "", errors: ""))
         let user: UserObject = try WireJSON.decode(from: Array(alice("users", "bob", "--json").output.utf8))
         #expect(user.name == "Bob")
+    }
+
+    @Test("name, whether online, last seen, and the same order from the server and from the saved list")
+    func lines() throws {
+        let (server, alice) = try TestServer.withAlice()
+        for name in ["Zoe", "adam", "Bert", "Ёлка", "яна"] { _ = try server.user(name) }
+        let found = alice("users")
+        #expect(found.code == 0 && found.errors.isEmpty)
+        for line in found.lines {
+            #expect(line.wholeMatch(of: /\w+ +(online|offline) +\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/) != nil)
+        }
+        let names = found.lines.map { String($0.prefix { $0 != " " }) }
+        #expect(names == ["adam", "alice", "Bert", "Zoe", "яна", "Ёлка"])
+        #expect(alice("users", "--offline").lines.map { String($0.prefix { $0 != " " }) } == names)
+        let objects = alice("users", "--json").lines
+        let users: [UserObject] = try objects.map { try WireJSON.decode(from: Array($0.utf8)) }
+        #expect(users.map(\.name) == names && users[1].online)
+        #expect(objects.allSatisfy { $0.contains("\"last_seen\":") && $0.contains("\"online\":") })
     }
 }
 
@@ -64,8 +80,4 @@ struct UsersOfflineTests {
         let stranger = try Person(server: server.url)
         #expect(stranger("users", "--offline").code == 77)
     }
-}
-
-@Suite("sync")
-struct SyncCommandTests {
 }

@@ -58,8 +58,7 @@ struct SendTests {
 
     @Test("a server that is not there is told at once, and nothing is tried twice")
     func notReached() throws {
-        let server = try TestServer()
-        let alice = try server.user("alice")
+        let (server, alice) = try TestServer.withAlice()
         server.stop()
         let outcome = alice("send", "x")
         #expect(outcome.code == 69)

@@ -32,8 +32,7 @@ struct SessionTests {
 
     @Test("logout ends the session on both sides")
     func logout() throws {
-        let server = try TestServer()
-        let alice = try server.user("alice")
+        let (server, alice) = try TestServer.withAlice()
         let token = try alice.directory.write("copy", Files.text("\(alice.home)/profiles/default/token") ?? "")
         #expect(alice("logout") == .silent)
         #expect(alice("logout").code == 77)
@@ -63,8 +62,7 @@ struct SessionTests {
 
     @Test("without the server, logout forgets the token and says that the session lives on")
     func logoutUnreached() throws {
-        let server = try TestServer()
-        let alice = try server.user("alice")
+        let (server, alice) = try TestServer.withAlice()
         server.stop()
         let outcome = alice("logout")
         #expect(outcome.code == 69)
@@ -74,8 +72,7 @@ struct SessionTests {
 
     @Test("a server that was set up anew at the same address keeps nobody logged in")
     func logoutFromAnother() throws {
-        let server = try TestServer()
-        let alice = try server.user("alice")
+        let (server, alice) = try TestServer.withAlice()
         server.stop()
         let port = try #require(UInt16(alice.server.split(separator: ":").last ?? ""))
         let anew = try ScriptedServer(port: port) { peer, _ in
@@ -182,8 +179,7 @@ struct SessionTests {
 
     @Test("a token from a file needs no profile, and whose it is is remembered for offline use")
     func tokenFile() throws {
-        let server = try TestServer()
-        let alice = try server.user("alice")
+        let (server, alice) = try TestServer.withAlice()
         let robot = try Person(server: server.url)
         let token = try robot.directory.write("token", Files.text("\(alice.home)/profiles/default/token") ?? "")
         #expect(robot("send", "from a robot", "--token-file", token).code == 0)

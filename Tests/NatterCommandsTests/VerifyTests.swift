@@ -27,8 +27,7 @@ struct VerifyCommandTests {
 
     @Test("without the server, it compares with the server's last answer, and says so")
     func offline() throws {
-        let server = try TestServer()
-        let alice = try server.user("alice")
+        let (server, alice) = try TestServer.withAlice()
         _ = (alice("send", "one"), alice("sync"))
         let offline = alice("verify", "--offline")
         #expect(offline.code == 0 && offline.output == "" && offline.errors.contains("of the last sync"))

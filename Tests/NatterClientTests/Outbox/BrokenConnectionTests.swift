@@ -217,16 +217,4 @@ struct BrokenConnectionTests {
             "unsteady network: seed \(seed), \(proxy.passed) requests passed, \(proxy.counts.values.reduce(0, +)) troubled"
         )
     }
-
-    @Test("send --queue whose answer is lost is there once", arguments: UInt64(1)...6)
-    func lostAnswer(seed: UInt64) throws {
-        let alice = try server.user("alice")
-        let proxy = try CuttingProxy(to: server.port, seed: seed, cuts: 40, bytes: 1...700)
-        let broken = alice.with(server: proxy.url)
-        for number in 1...10 {
-            #expect(broken("send", "--queue", "--timeout", "0.2", "message \(number)").code == 0)
-        }
-        #expect(alice("sync").code == 0)
-        #expect(try alice.texts() == (1...10).map { "message \($0)" })
-    }
 }

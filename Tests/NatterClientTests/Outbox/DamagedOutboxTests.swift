@@ -88,33 +88,18 @@ struct DamagedOutboxTests {
         "a message whose answer a proxy replaced is sent once, and the error names its id", arguments: [false, true],
         [["502 Bad Gateway"], ["524 A Timeout Occurred"], ["502 Bad Gateway", "404 Not Found"]])
     func badGateway(isQueued: Bool, answers: [String]) throws {
-        let server = try TestServer()
-        let alice = try server.user("alice")
+        let (server, alice) = try TestServer.withAlice()
         let port = server.port
         let left = Monitor(answers)
         let proxy = try Proxy { client in
-            var buffer = [UInt8](repeating: 0, count: 65_536)
-            guard let target = Loopback.connect(to: port) else { return }
-            defer { close(target) }
-            var isMessage = false
-            while true {
-                var polls = [
-                    pollfd(fd: client, events: Int16(POLLIN), revents: 0),
-                    pollfd(fd: target, events: Int16(POLLIN), revents: 0),
-                ]
-                guard poll(&polls, 2, 30_000) > 0 else { return }
-                let isAnswer = polls[1].revents != 0
-                let count = recv(isAnswer ? target : client, &buffer, buffer.count, 0)
-                guard count > 0 else { return }
-                var bytes = Array(buffer[..<count])
-                if !isAnswer, bytes.starts(with: "GET ".utf8) { isMessage = false }
-                if !isAnswer, bytes.starts(with: "POST ".utf8) { isMessage = true }
-                if isAnswer, isMessage {
-                    let status = left.withLock { $0.count > 1 ? $0.removeFirst() : $0[0] }
-                    bytes = Array("HTTP/1.1 \(status)\r\nContent-Length: 0\r\n\r\n".utf8)
-                }
-                guard Loopback.send(bytes, to: isAnswer ? client : target) else { return }
+            guard let request = Loopback.message(from: client),
+                var answer = Loopback.exchange(request, with: port)
+            else { return }
+            if request.starts(with: "POST ".utf8) {
+                let status = left.withLock { $0.count > 1 ? $0.removeFirst() : $0[0] }
+                answer = Array("HTTP/1.1 \(status)\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".utf8)
             }
+            Loopback.send(answer, to: client)
         }
         let broken = alice.with(server: proxy.url)
         if isQueued {

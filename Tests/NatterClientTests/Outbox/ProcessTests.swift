@@ -18,23 +18,20 @@ struct ProcessTests {
         arguments: UInt64(1)...6)
     func killedQueueing(seed: UInt64) throws {
         var generator = SeededGenerator(seed: seed)
-        let server = try TestServer()
-        let alice = try server.user("alice")
+        let (server, alice) = try TestServer.withAlice()
         server.stop()
         var reported: [String] = []
         for number in 1...12 {
             let process = try start(alice, ["send", "--queue", "message \(number)"])
             usleep(UInt32.random(in: 0...15_000, using: &generator))
-            process.signal(SIGKILL)
-            if process.finish().code == 0 { reported.append("message \(number)") }
+            if process.finish(after: SIGKILL).code == 0 { reported.append("message \(number)") }
         }
         try server.start()
         // When deliveries are killed, too
         for _ in 0..<6 {
             let process = try start(alice, ["sync"])
             usleep(UInt32.random(in: 0...20_000, using: &generator))
-            process.signal(SIGKILL)
-            _ = process.finish()
+            process.finish(after: SIGKILL)
         }
         #expect(alice("sync").code == 0)
         let texts = try alice.texts()
@@ -52,8 +49,7 @@ struct ProcessTests {
         for _ in 0..<4 {
             let process = try start(alice, ["send", "--lines", "--id", "job"], input: input)
             usleep(UInt32.random(in: 0...150_000, using: &generator))
-            process.signal(SIGKILL)
-            _ = process.finish()
+            process.finish(after: SIGKILL)
         }
         #expect(try start(alice, ["send", "--lines", "--id", "job"], input: input).finish().code == 0)
         #expect(try difference(alice.texts(), lines) == nil)
@@ -61,8 +57,7 @@ struct ProcessTests {
 
     @Test("sixteen concurrent processes without a server: all messages are queued and sent once")
     func concurrent() throws {
-        let server = try TestServer()
-        let alice = try server.user("alice")
+        let (server, alice) = try TestServer.withAlice()
         server.stop()
         let senders = try (0..<16).map { try start(alice, ["send", "--queue", "message \($0)"]) }
         #expect(senders.map { $0.finish().code }.allSatisfy { $0 == 0 })

@@ -50,6 +50,11 @@ package final class TestServer: Sendable {
         running = Monitor(first)
     }
 
+    package static func withAlice() throws -> (TestServer, Person) {
+        let server = try TestServer()
+        return (server, try server.user("alice"))
+    }
+
     deinit {
         stop()
         close(running.withLock { $0.holder })
