@@ -5,7 +5,6 @@ internal import TestSupport
 
 @Suite("register, login, logout, whoami")
 struct AccountTests {
-    private let password: [UInt8] = Array("\(World.password)\n".utf8)
     private let world: World
 
     init() throws { world = try World() }
@@ -32,7 +31,7 @@ struct AccountTests {
     @Test("a password is never asked for without a terminal, and never an argument", arguments: ["register", "login"])
     func noPrompt(command: String) throws {
         let person = command == "login" ? world.alice : stranger()
-        let outcome = try person.run([command, person.name], input: .bytes(password))
+        let outcome = try person.run([command, person.name], input: World.typed)
         #expect(outcome.code == 64)
         #expect(isOneLine(outcome.errors) && outcome.errors.contains("--password-file"))
         for words in [[command, person.name, "--password", World.password], [command, person.name, World.password]] {
@@ -44,8 +43,7 @@ struct AccountTests {
     @Test("logout with settings that can't be used forgets the token, and says what is wrong with them")
     func logoutUnconfigured() throws {
         try world.directory.write("alice/.config/natter/config", "timeout = soon\n")
-        let outcome = try world.alice("logout")
-        #expect(outcome.code == 78 && outcome.errors.contains("config', line 1: '"), "\(outcome)")
+        try expect(world.alice("logout"), 78, "config', line 1: '")
         try world.directory.write("alice/.config/natter/config", "")
         #expect(try world.alice("whoami").code == 77)
     }
@@ -93,10 +91,4 @@ struct AccountTests {
         #expect(outcome.code == 0 && outcome.output.hasPrefix("alice  "))
         #expect(try world.alice("whoami").code == 69)
     }
-}
-
-/// An error is one line that begins with the program's name.
-func isOneLine(_ errors: String) -> Bool {
-    errors.hasPrefix("natter") && errors.hasSuffix("\n") && errors.dropLast().allSatisfy { $0 != "\n" }
-        && errors.count > "natter: ".count + 8
 }

@@ -7,7 +7,7 @@ internal import TestSupport
 struct BackupTests {
     /// Lines of `send --lines`.
     private static func lines(_ label: String, _ count: Int) -> ChildProcess.Stream {
-        .bytes(Array((1...count).map { "\(label) \($0)\n" }.joined().utf8))
+        .text((1...count).map { "\(label) \($0)\n" }.joined())
     }
 
     private func export(_ data: String, _ home: String) throws -> Outcome {
@@ -52,8 +52,9 @@ struct BackupTests {
         let status = try Daemon.run(["--data", ended, "status", "--json"], home: ended).objects().first
         #expect(status?[int: "sessions"] == 0)
         // and nothing is ever overwritten
-        let occupied = try Daemon.run(["--data", again, "restore", world.directory("backup")], home: again)
-        #expect(occupied.code == 73 && occupied.errors.contains("not empty"))
+        try expect(
+            Daemon.run(["--data", again, "restore", world.directory("backup")], home: again), 73, "not empty",
+            isSilent: false)
         let before = Files.below(world.directory("alice"))
         #expect(try world.natterd("backup", world.directory("alice")).code == 73)
         #expect(Files.below(world.directory("alice")) == before)
@@ -65,7 +66,7 @@ struct BackupTests {
     func notAStore() throws {
         let world = try World(isServing: false)
         let line = JSON.line(ts: 1_700_000_000_000, sender: "u", text: "kept")
-        #expect(try world.natterd("import", "--old", "general", "-", input: .bytes(Array(line.utf8))).code == 0)
+        #expect(try world.natterd("import", "--old", "general", "-", input: .text(line)).code == 0)
         let (backup, home) = (world.directory("backup"), world.directory.path)
         #expect(try world.natterd("backup", backup).code == 0)
         for words in [
@@ -85,42 +86,8 @@ struct BackupTests {
     func unfinishedRestore(words: [String]) throws {
         let directory = try TemporaryDirectory()
         try Files.write([], to: directory("data/restore.unfinished"))
-        let outcome = try Daemon.run(["--data", directory("data")] + words, home: directory.path)
-        #expect(outcome.code == 74 && outcome.errors.contains("run 'natterd restore' again"), "\(outcome)")
-    }
-
-    @Test("a backup that is killed at any time is refused, and the next finishes it")
-    func killed() throws {
-        let world = try World(isServing: false)
-        let lines = (1...40_000).map { JSON.line(ts: 1_700_000_000_000 + $0, sender: "u", text: "message \($0)") }
-        #expect(
-            try world.natterd("import", "--old", "general", "-", input: .bytes(Array(lines.joined().utf8))).code == 0)
-        let all = try world.natterd("export", "general").bytes
-        let backup = world.directory("backup")
-        var refused = 0
-        for pause in stride(from: 2, through: 60, by: 4) {
-            try? FileManager.default.removeItem(atPath: backup)
-            let process = try ChildProcess(
-                Programs.path("natterd"), ["--data", world.data, "backup", backup],
-                environment: ["HOME": world.directory.path, "SWIFT_BACKTRACE": "enable=no"])
-            usleep(UInt32(pause) * 1_000)
-            process.signal(SIGKILL)
-            _ = process.finish()
-            let target = world.directory("restored-\(pause)")
-            let restore = try Daemon.run(["--data", target, "restore", backup], home: world.directory.path)
-            if restore.code == 0 {
-                #expect(try export(target, world.directory.path).bytes == all)
-            } else {
-                refused += 1
-                // 66 only if the kill came before there was anything of a backup.
-                let code: [Int32] = Files.isDirectory(backup) ? [65, 74] : [66]
-                #expect(code.contains(restore.code), "\(restore)")
-            }
-        }
-        #expect(refused > 0)
-        #expect(try world.natterd("backup", backup).code == 0)
-        let target = world.directory("restored")
-        #expect(try Daemon.run(["--data", target, "restore", backup], home: world.directory.path).code == 0)
-        #expect(try export(target, world.directory.path).bytes == all)
+        try expect(
+            Daemon.run(["--data", directory("data")] + words, home: directory.path), 74, "run 'natterd restore' again",
+            isSilent: false)
     }
 }

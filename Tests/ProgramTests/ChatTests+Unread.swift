@@ -8,23 +8,21 @@ extension ChatTests {
     func unread() throws {
         try world.bob.sends("mine")
         for number in 1...25 { try world.alice.sends("unread \(number)") }
-        let chat = try Screen.start(world.bob, ["chat"], columns: 80)
+        let chat = try start()
         try chat.output(until: "unread 1\r\n")
         try chat.output(until: "unread 25\r\n")
         try chat.output(until: "general> ")
-        chat.type(ChatTests.end)
-        #expect(chat.finish().code == 0)
+        leave(chat)
         #expect(try world.bob("ls", "--json").objects().first?[int: "unread"] == 0)
         let lines = (1...1_001).map { "many \($0)\n" }.joined()
-        try expect(world.alice.run(["send", "--lines"], input: .bytes(Array(lines.utf8))))
-        let many = try Screen.start(world.bob, ["chat"], columns: 80)
+        try expect(world.alice.run(["send", "--lines"], input: .text(lines)))
+        let many = try start()
         try many.output(until: "'natter mark general'")
         try many.output(until: "many 1001\r\n")
         try many.output(until: "general> ")
         many.type("hello\n")
         try many.output(until: ": hello")
-        many.type(ChatTests.end)
-        #expect(many.finish().code == 0)
+        leave(many)
         #expect(try world.bob("ls", "--json").objects().first?[int: "unread"] == 1_001)
     }
 
@@ -36,15 +34,14 @@ extension ChatTests {
         let isNoted = shown.contains("'natter mark \(name)'")
         #expect(isNoted)
         try chat.output(until: "\(name)> ")
-        chat.type(ChatTests.end)
-        #expect(chat.finish().code == 0)
+        leave(chat)
         let unread = try world.bob("ls", "--json").objects().first { $0[string: "name"] == name }?[int: "unread"]
         #expect(unread ?? 0 >= 1_100)
     }
 
     private func sendMany(to name: String, behind before: String = "") throws {
         let lines = before + (1...1_100).map { "new \($0)\n" }.joined()
-        try expect(world.alice.run(["send", "--lines", "-c", name], input: .bytes(Array(lines.utf8))))
+        try expect(world.alice.run(["send", "--lines", "-c", name], input: .text(lines)))
     }
 
     @Test("begins in the same way with more than it can fetch at once")
@@ -56,7 +53,7 @@ extension ChatTests {
             try #require(try random.read(upToCount: 45_000)).base64EncodedString() + "\n"
         }
         try sendMany(to: "general", behind: long.joined())
-        try expectNewest(Screen.start(world.bob, ["chat"], columns: 80), in: "general")
+        try expectNewest(start(), in: "general")
     }
 
     @Test("unread messages that a late replica lacks are named, and none is marked")
@@ -64,15 +61,14 @@ extension ChatTests {
         try world.importGeneral(JSON.line(ts: 1_600_000_000_000, sender: "dan", text: "old"))
         #expect(try world.bob("sync", "--since", "@\(Int(Date().timeIntervalSince1970) + 50)").code == 0)
         try world.alice.sends("new")
-        let chat = try Screen.start(world.bob, ["chat"], columns: 80)
+        let chat = try start()
         let shown = try chat.output(until: "'natter mark general 2' marks it, too")
         #expect(shown.contains("message 1 of 'general' is not in this replica") && !shown.contains("missing here"))
         try chat.output(until: ": new\r\n")
         try chat.output(until: "general> ")
         chat.type("hello\n")
         try chat.output(until: ": hello")
-        chat.type(ChatTests.end)
-        #expect(chat.finish().code == 0)
+        leave(chat)
         #expect(try world.bob("ls", "--json").objects().first?[int: "unread"] == 2)
     }
 
@@ -82,7 +78,7 @@ extension ChatTests {
         defer { way.stop() }
         _ = try world.bob("users")
         try expect(world.bob("sync"))
-        let bob = Person(name: "bob", home: world.bob.home, server: way.url)
+        let bob = world.bob.at(way.url)
         way.answerAll("")
         let chat = try Screen.start(bob, ["chat", name], columns: 80)
         try chat.output(until: "[offline] \(name)> ")

@@ -30,10 +30,25 @@ struct ChatTests {
 
     init() throws { world = try World() }
 
+    func start() throws -> ChildProcess { try Screen.start(world.bob, ["chat"], columns: 80) }
+
+    /// A chat that waits for a line, of bob's unless somebody else is named, in `general` unless another conversation is.
+    private func open(_ name: String? = nil, as person: Person? = nil, columns: Int = 80) throws -> ChildProcess {
+        let words = ["chat"] + [name].compactMap { $0 }
+        let chat = try Screen.start(person ?? world.bob, words, columns: columns)
+        try chat.output(until: "\(name ?? "general")> ")
+        return chat
+    }
+
+    func leave(_ chat: ChildProcess, sourceLocation: SourceLocation = #_sourceLocation) {
+        chat.type(ChatTests.end)
+        #expect(chat.finish().code == 0, sourceLocation: sourceLocation)
+    }
+
     @Test("shows what is there and what comes, sends lines, edits the last message, and marks what was seen")
     func talk() throws {
         try world.alice.sends("before")
-        let chat = try Screen.start(world.bob, ["chat"], columns: 80)
+        let chat = try start()
         try chat.output(until: "before")
         try chat.output(until: "general> ")
         chat.type("hello, Маша\n")
@@ -56,8 +71,7 @@ struct ChatTests {
         try chat.output(until: "lines")
         chat.type(ChatTests.up)
         try chat.output(until: "'natter edit -c general 6'")
-        chat.type(ChatTests.end)
-        #expect(chat.finish().code == 0)
+        leave(chat)
         #expect(try world.alice.texts("log").suffix(2) == ["another", "two\nlines"])
         #expect(try world.bob("ls", "--json").objects().allSatisfy { $0[int: "unread"] == 0 })
     }
@@ -65,8 +79,7 @@ struct ChatTests {
     @Test("a message that arrives does not disturb the line that is typed")
     func undisturbed() throws {
         try world.alice.sends("before")
-        let chat = try Screen.start(world.bob, ["chat"], columns: 40)
-        try chat.output(until: "general> ")
+        let chat = try open(columns: 40)
         let text = String(repeating: "long ", count: 20)
         chat.type(text)
         try chat.output(until: "long long")
@@ -74,14 +87,12 @@ struct ChatTests {
         try chat.output(until: ": between")
         chat.type("end\n")
         try eventually("it is sent") { try world.alice.texts("log").last == text + "end" }
-        chat.type(ChatTests.end)
-        #expect(chat.finish().code == 0)
+        leave(chat)
     }
 
     @Test("a line of wide characters in several rows is taken away as a whole")
     func wideCharacters() throws {
-        let chat = try Screen.start(world.bob, ["chat"], columns: 11)
-        try chat.output(until: "general> ")
+        let chat = try open(columns: 11)
         // One beside the prompt, then five to a row, in which a column stays empty
         chat.type(String(repeating: "語", count: 1 + 15 + 1))
         // How libedit begins a row
@@ -94,8 +105,7 @@ struct ChatTests {
 
     @Test("a line of characters without a width is taken away as a whole", arguments: ["\u{FFFF}", "\u{10FFFF}"])
     func unknownCharacters(character: String) throws {
-        let chat = try Screen.start(world.bob, ["chat"], columns: 20)
-        try chat.output(until: "general> ")
+        let chat = try open(columns: 20)
         // Each drawn as its number, of 7 or 8 columns
         chat.type(String(repeating: character, count: 10) + "x")
         try chat.output(until: "x")
@@ -110,8 +120,7 @@ struct ChatTests {
         try world.alice.sends("before")
         _ = try world.bob("users")
         _ = try world.bob("sync")
-        let chat = try Screen.start(world.bob, ["chat"], columns: 80)
-        try chat.output(until: "general> ")
+        let chat = try open()
         try world.carol.sends("psst", to: "@bob")
         try chat.output(until: "[1 unread] general> ")
         chat.type("@al" + ChatTests.tab)
@@ -121,8 +130,7 @@ struct ChatTests {
         // A pasted one is text
         chat.type("al" + ChatTests.tab + "b\n")
         try eventually("it is sent") { try world.alice.texts("log").last == "al\tb" }
-        chat.type(ChatTests.end)
-        #expect(chat.finish().code == 0)
+        leave(chat)
     }
 
     @Test("without the server the line says so, and what is typed waits in the outbox; a refused text comes back")
@@ -137,8 +145,7 @@ struct ChatTests {
         // The waiting message is newer than anything that Up could bring back
         chat.type(ChatTests.up)
         try chat.output(until: "'natter outbox drop 1' drops it")
-        chat.type(ChatTests.end)
-        #expect(chat.finish().code == 0)
+        leave(chat)
         #expect(try world.bob("sync").code == 0)
         // Up brings the last own message back; without the server the edit waits, too.
         let again = try Screen.start(world.bob.alone, ["chat"], columns: 80)
@@ -147,8 +154,7 @@ struct ChatTests {
         try again.output(until: "edit 2> later")
         again.type("!\n")
         try again.output(until: "queued as message 2 of the outbox")
-        again.type(ChatTests.end)
-        #expect(again.finish().code == 0)
+        leave(again)
         #expect(try world.bob.alone("outbox", "ls", "--json").objects().first?[string: "kind"] == "edit")
         #expect(try world.bob.alone("outbox", "ls").output.contains("  [edit of 2] later!"))
         #expect(try world.bob("sync").code == 0)
@@ -156,8 +162,7 @@ struct ChatTests {
         // A group that removes its member meanwhile
         _ = try world.alice("group", "create", "crew")
         _ = try world.alice("group", "add", "crew", "bob")
-        let crew = try Screen.start(world.bob, ["chat", "crew"], columns: 80)
-        try crew.output(until: "crew> ")
+        let crew = try open("crew")
         _ = try world.alice("group", "remove", "crew", "bob")
         crew.type("anybody here?\n")
         try crew.output(until: "there is no conversation 'crew'")
@@ -177,8 +182,7 @@ struct ChatTests {
     @Test("an edit that is refused is still an edit, and bytes that are not UTF-8 swallow no key")
     func refusedEdit() throws {
         try world.bob.sends("helo")
-        let chat = try Screen.start(world.bob, ["chat"], columns: 80)
-        try chat.output(until: "general> ")
+        let chat = try open()
         chat.type(ChatTests.up)
         try chat.output(until: "edit 1> helo")
         try expect(world.bob("delete", "1"))
@@ -190,14 +194,12 @@ struct ChatTests {
         // The last letter of 'café' in Latin-1
         chat.type((Array("caf".utf8) + [0xE9, 0x0A])[...])
         try eventually("it is sent") { try world.alice.texts("log").last == "caf\u{FFFD}" }
-        chat.type(ChatTests.end)
-        #expect(chat.finish().code == 0)
+        leave(chat)
     }
 
     @Test("keys that are typed while a message is on its way are for the next line")
     func typedAhead() throws {
-        let chat = try Screen.start(world.bob, ["chat"], columns: 80)
-        try chat.output(until: "general> ")
+        let chat = try open()
         world.daemon?.process.freeze()
         chat.type("one\n")
         // The terminal shows that the line was taken.
@@ -211,39 +213,32 @@ struct ChatTests {
 
     @Test("the window stays with its group when that gets another name and another group takes the old one")
     func renamed() throws {
-        try expect(world.alice("group", "create", "ops"))
-        try expect(world.alice("group", "add", "ops", "bob"))
-        let chat = try Screen.start(world.bob, ["chat", "ops"], columns: 80)
-        try chat.output(until: "ops> ")
+        try world.alice.group("ops", with: "bob")
+        let chat = try open("ops")
         try expect(world.alice("group", "rename", "ops", "crew"))
-        try expect(world.alice("group", "create", "ops"))
-        try expect(world.alice("group", "add", "ops", "bob"))
+        try world.alice.group("ops", with: "bob")
         try world.alice.sends("psst", to: "ops")
         try chat.output(until: "[1 unread] crew> ")
         chat.type("secret\n")
         try chat.output(until: "bob\u{1B}[m: secret")
         chat.type(ChatTests.up + " plan\n")
         try chat.output(until: "secret plan")
-        chat.type(ChatTests.end)
-        #expect(chat.finish().code == 0)
+        leave(chat)
         #expect(try world.alice.texts("log", "crew").last == "secret plan")
         #expect(try world.alice.texts("log", "ops").last == "psst")
     }
 
     @Test("Down and Ctrl-N are for a text that is being edited, and leave any other line as it is")
     func downWithoutEdit() throws {
-        let chat = try Screen.start(world.bob, ["chat"], columns: 80)
-        try chat.output(until: "general> ")
+        let chat = try open()
         chat.type("long" + ChatTests.down + " and\u{E} precious\n")
         try eventually("it is sent") { try world.alice.texts("log").last == "long and precious" }
-        chat.type(ChatTests.end)
-        #expect(chat.finish().code == 0)
+        leave(chat)
     }
 
     @Test("Ctrl and Alt with an arrow go by words; keys without a command write nothing; Esc alone stops nothing")
     func specialKeys() throws {
-        let chat = try Screen.start(world.bob, ["chat"], columns: 80)
-        try chat.output(until: "general> ")
+        let chat = try open()
         chat.type("one two\u{1B}[1;5DX")
         // PageUp, F5, F1 of the Linux console, F1, the marks of a paste, Shift-Tab
         chat.type("\u{1B}[5~\u{1B}[15~\u{1B}[[A\u{1B}OP\u{1B}[200~Y\u{1B}[201~\u{1B}[Z")
@@ -256,15 +251,13 @@ struct ChatTests {
         chat.type("b-\u{1B}")
         chat.type("[D+\n")
         try eventually("it is sent") { try world.alice.texts("log").last == "three +-four" }
-        chat.type(ChatTests.end)
-        #expect(chat.finish().code == 0)
+        leave(chat)
     }
 
     /// A chat that has lost its server, which can be reached again now.
     private func losing(_ way: HostileServer) throws -> ChildProcess {
-        let bob = Person(name: "bob", home: world.bob.home, server: way.url)
-        let chat = try Screen.start(bob, ["chat"], columns: 80)
-        try chat.output(until: "general> ")
+        let bob = world.bob.at(way.url)
+        let chat = try open(as: bob)
         way.answerAll("")
         try chat.output(until: "[offline] general> ")
         way.answerAll(nil)
@@ -275,9 +268,8 @@ struct ChatTests {
     func refusedLater() throws {
         let way = try HostileServer(for: world.url)
         defer { way.stop() }
-        let bob = Person(name: "bob", home: world.bob.home, server: way.url)
-        let chat = try Screen.start(bob, ["chat", "@alice"], columns: 80)
-        try chat.output(until: "@alice> ")
+        let bob = world.bob.at(way.url)
+        let chat = try open("@alice", as: bob)
         way.answerAll("")
         try chat.output(until: "[offline] @alice> ")
         chat.type("psst\n")
@@ -286,22 +278,18 @@ struct ChatTests {
         way.answerAll(nil)
         try chat.output(until: "message 1 of the outbox, to '@alice', was refused: ")
         try chat.output(until: "@alice> ")
-        chat.type(ChatTests.end)
-        #expect(chat.finish().code == 0)
+        leave(chat)
     }
 
     @Test("the end of a membership is told once")
     func removed() throws {
-        try expect(world.alice("group", "create", "crew"))
-        try expect(world.alice("group", "add", "crew", "bob"))
-        let chat = try Screen.start(world.bob, ["chat", "crew"], columns: 80)
-        try chat.output(until: "crew> ")
+        try world.alice.group("crew", with: "bob")
+        let chat = try open("crew")
         try expect(world.alice("group", "remove", "crew", "bob"))
         try chat.output(until: "you were removed from 'crew'")
         try world.alice.sends("psst", to: "@bob")
         #expect(try !chat.output(until: "[1 unread] crew> ").contains("you were removed"))
-        chat.type(ChatTests.end)
-        #expect(chat.finish().code == 0)
+        leave(chat)
     }
 
     @Test("the line says at once that the server is reached again")
@@ -313,8 +301,7 @@ struct ChatTests {
         try chat.output(until: "\u{1B}[Jgeneral> ")
         // A request for news waits for 25 s
         #expect(start.duration(to: .now) < .seconds(24))
-        chat.type(ChatTests.end)
-        #expect(chat.finish().code == 0)
+        leave(chat)
     }
 
     @Test("whoever types all the time sees it, too")
@@ -333,24 +320,21 @@ struct ChatTests {
         try world.serve(["--bytes-per-day", "65536"])
         let most = [UInt8](repeating: UInt8(ascii: "x"), count: 65_500)
         try expect(world.bob.run(["send", "--quiet"], input: .bytes(most)), hasNotes: true)
-        let chat = try Screen.start(world.bob, ["chat"], columns: 80)
-        try chat.output(until: "general> ")
+        let chat = try open()
         chat.type("a line that is longer than what is left for today\n")
         try chat.output(until: "queued as message 1 of the outbox")
         try chat.output(until: "[offline] general> ")
         try world.alice.sends("news")
         try chat.output(until: ": news")
-        chat.type(ChatTests.end)
-        #expect(chat.finish().code == 0)
+        leave(chat)
     }
 
     @Test("another answer in the server's place is waited out; the end of a session is told once, and the line queued")
     func endings() throws {
         let way = try HostileServer(for: world.url)
         defer { way.stop() }
-        let bob = Person(name: "bob", home: world.bob.home, server: way.url)
-        let chat = try Screen.start(bob, ["chat"], columns: 80)
-        try chat.output(until: "general> ")
+        let bob = world.bob.at(way.url)
+        let chat = try open(as: bob)
         way.answerAll("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>")
         try chat.output(until: "[offline] general> ")
         chat.type("patience")
@@ -371,8 +355,7 @@ struct ChatTests {
 
     @Test("Ctrl-C ends with 130, leaves the terminal as it was, and the cursor on a row of its own")
     func interrupt() throws {
-        let chat = try Screen.start(world.bob, ["chat"], columns: 80)
-        try chat.output(until: "general> ")
+        let chat = try open()
         // In the first row of two
         chat.type(String(repeating: "long ", count: 20) + "\u{1}")
         try chat.output(until: "\u{1B}[A")
@@ -392,14 +375,12 @@ struct ChatTests {
 
     @Test("a signal that ends the sync is named, and another sync begins")
     func endedSync() throws {
-        let chat = try Screen.start(world.bob, ["chat"], columns: 80)
-        try chat.output(until: "general> ")
+        let chat = try open()
         try eventually("a sync has begun") { try processes("sync").count == 1 }
         kill(try #require(try processes("sync").first), SIGKILL)
         try chat.output(until: "natter: the sync was ended by signal 9; retrying")
         try chat.output(until: "\u{1B}[Jgeneral> ")
-        chat.type(ChatTests.end)
-        #expect(chat.finish().code == 0)
+        leave(chat)
     }
 
     @Test("a signal that ends the chat ends its sync, too", arguments: [SIGINT, SIGTERM, SIGHUP, SIGQUIT])
@@ -427,7 +408,7 @@ struct ChatTests {
     func endedWhileSending(number: Int32) throws {
         let way = try HostileServer(for: world.url)
         defer { way.stop() }
-        let bob = Person(name: "bob", home: world.bob.home, server: way.url)
+        let bob = world.bob.at(way.url)
         let chat = try Screen.start(bob, ["chat"], columns: 80, followedBy: "stty -a; read line")
         try chat.output(until: "general> ")
         world.daemon?.process.freeze()

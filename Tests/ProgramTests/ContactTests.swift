@@ -9,8 +9,7 @@ struct ContactTests {
 
     /// Dora, who has an account and has never synced.
     private func addDora() throws {
-        let password = Array("\(World.password)\n".utf8)
-        try expect(world.natterd("user", "add", "dora", "--password-stdin", input: .bytes(password)), hasNotes: true)
+        try expect(world.natterd("user", "add", "dora", "--password-stdin", input: World.typed), hasNotes: true)
     }
 
     /// Name and state of each line.
@@ -73,8 +72,7 @@ struct ContactTests {
         try expect(world.alice("send", "for all"))
         // Dora comes
         let dora = world.person("dora")
-        let password = Array("\(World.password)\n".utf8)
-        #expect(try dora.run(["login", "dora", "--password-stdin"], input: .bytes(password)).code == 0)
+        #expect(try dora.enter("login", "dora").code == 0)
         #expect(try dora.texts("log", "@alice") == ["one", "two", "three", "four", "on a terminal", "five"])
         try expect(world.alice("pm", "dora", "now you are"))
     }

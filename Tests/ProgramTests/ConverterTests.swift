@@ -15,8 +15,8 @@ struct ConverterTests {
     /// Copies a program by another process: this one starts others meanwhile, and they would hold it open for a moment, so that
     /// nobody could run it.
     private func install(_ source: String, as path: String) throws {
-        let outcome = try ChildProcess("/usr/bin/install", ["-D", "-m", "755", source, path], environment: [:]).finish()
-        #expect(outcome.code == 0, "\(outcome)")
+        try expectSuccess(
+            ChildProcess("/usr/bin/install", ["-D", "-m", "755", source, path], environment: [:]).finish())
     }
 
     /// Makes a converter on `PATH` of this script.
@@ -30,7 +30,7 @@ struct ConverterTests {
     ) throws -> Outcome {
         try world.natterd(
             ["import"] + words, environment: ["PATH": world.directory("bin") + ":/usr/bin:/bin"].merging(more) { $1 },
-            input: .bytes(Array(input.utf8)))
+            input: .text(input))
     }
 
     private func texts(_ conversation: String) throws -> [String] {
@@ -85,8 +85,7 @@ struct ConverterTests {
         #expect(try run("other-2").code == 0)
         #expect(try texts("ops") == ["beside", "other"])
         for format in ["discord", "", "a/b", "../bin/natter-import-test", "Test", String(repeating: "a", count: 33)] {
-            let outcome = try run(format)
-            #expect(outcome.code == 64 && isOneLine(outcome.errors), "\(outcome)")
+            try expect(run(format), 64)
         }
     }
 
@@ -146,9 +145,8 @@ struct ConverterTests {
             """
         try converter(script)
         let file = try world.directory.write("export.txt", "content")
-        let outcome = try take(
-            "--from", "test", "--dates", "ymd", file, more: ["SECRET": "x", "TZ": "UTC", "LANG": "C"])
-        #expect(outcome.code == 0, "\(outcome)")
+        try expectSuccess(
+            take("--from", "test", "--dates", "ymd", file, more: ["SECRET": "x", "TZ": "UTC", "LANG": "C"]))
         #expect(
             try texts("ops") == ["LANG PATH TMPDIR TZ ", " 0 1 2", "1048576", "--dates ymd - \(file): content"])
         let place = try take("--from", "test", "other", world.directory.path)
@@ -165,8 +163,7 @@ struct ConverterTests {
         )
         try eventually("the converter runs") { Files.text(mark) != nil }
         let id = try #require(Files.text(mark).flatMap { Int32($0.dropLast()) })
-        importing.signal(signal)
-        #expect(importing.finish().code != 0)
+        #expect(importing.finish(after: signal).code != 0)
         try eventually("the converter has ended") {
             kill(id, 0) != 0 || Files.text("/proc/\(id)/stat")?.contains(") Z ") == true
         }

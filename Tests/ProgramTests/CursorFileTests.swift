@@ -45,13 +45,13 @@ struct CursorFileTests {
     func durable() throws {
         try world.alice.sends("one")
         let trace = world.directory("trace")
-        let outcome = try ChildProcess(
-            "/usr/bin/strace",
-            ["-f", "-qq", "-y", "-o", trace, "-e", "trace=fsync,fdatasync,rename,renameat,renameat2"]
-                + [Programs.path("natter"), "log", "--cursor-file", file],
-            environment: ["HOME": world.bob.home, "NATTER_SERVER": world.url]
-        ).finish()
-        #expect(outcome.code == 0, "\(outcome)")
+        try expectSuccess(
+            ChildProcess(
+                "/usr/bin/strace",
+                ["-f", "-qq", "-y", "-o", trace, "-e", "trace=fsync,fdatasync,rename,renameat,renameat2"] + [
+                    Programs.path("natter"), "log", "--cursor-file", file,
+                ], environment: ["HOME": world.bob.home, "NATTER_SERVER": world.url]
+            ).finish())
         let calls = try #require(Files.text(trace)).split(separator: "\n")
         let sync = try #require(calls.firstIndex { $0.contains("sync(") && $0.contains("/.cursor.") })
         let rename = try #require(calls.firstIndex { $0.contains("rename") && $0.contains("/.cursor.") })
@@ -63,8 +63,7 @@ struct CursorFileTests {
         "a signal while F is replaced leaves no temporary file",
         .enabled(if: Machine.traces, "strace may not watch a process here"), arguments: ["TERM", "HUP", "INT"])
     func interrupted(signal: String) throws {
-        let world = try World()
-        try world.alice.sends("one")
+        let world = try World(says: "one")
         try expect(world.bob("sync"))
         let (file, trace) = (world.directory("seen/cursor"), world.directory("trace"))
         try FileManager.default.createDirectory(atPath: world.directory("seen"), withIntermediateDirectories: true)
@@ -132,7 +131,7 @@ struct CursorFileTests {
         let before = try String(contentsOfFile: file, encoding: .utf8)
         try world.importGeneral(old[1_000...].joined())
         try world.alice.sends("new")
-        try expect(world.natterd("retain", "general", "5d"), isSilent: false, hasNotes: true)
+        try expectSuccess(world.natterd("retain", "general", "5d"))
         for words in [[], ["-n", "5"], ["--exit-code"]] {
             let refused = try world.bob.run(["log", "--cursor-file", file] + words)
             #expect(refused.code == 65 && refused.bytes.isEmpty && isOneLine(refused.errors), "\(refused)")
@@ -172,16 +171,14 @@ struct CursorFileTests {
             // A second store of its own kind; the template of every world is the same store.
             let other = try Daemon(data: world.directory("other"))
             let dora = Person(name: "dora", home: world.directory("dora"), server: other.url)
-            let password = Array("\(World.password)\n".utf8)
-            #expect(try dora.run(["register", "dora", "--password-stdin"], input: .bytes(password)).code == 0)
+            #expect(try dora.enter("register", "dora").code == 0)
             try dora.sends("elsewhere")
             #expect(try dora("log", "--cursor-file", file).code == 0)
         }
         let before = try #require(Files.bytes(file))
         for extra in [[], ["--offline"]] {
             _ = try world.bob("sync")
-            let outcome = try world.bob.run(words + extra)
-            #expect(outcome.code == 65 && isOneLine(outcome.errors) && outcome.bytes.isEmpty)
+            try expect(world.bob.run(words + extra), 65)
         }
         #expect(Files.bytes(file) == before)
     }
@@ -217,8 +214,7 @@ struct CursorFileTests {
         }
         let before = Files.bytes(file)
         try world.alice.sends("one")
-        let outcome = try world.bob.run(["log", "--cursor-file", file], output: .path("/dev/full"))
-        #expect(outcome.code == 74 && isOneLine(outcome.errors))
+        try expect(world.bob.run(["log", "--cursor-file", file], output: .path("/dev/full")), 74, isSilent: false)
         #expect(Files.bytes(file) == before)
         // A pipe without a reader is no error, but ends the command.
         let closed = try world.bob.run(["log", "--cursor-file", file], output: .closedPipe)
@@ -232,9 +228,7 @@ struct CursorFileTests {
         let words = ["log", "--cursor-file", file, "--format", "%m"] + (isAll ? ["--all"] : [])
         // More than a pipe and the program's own buffers take, so that the first command waits for its reader
         let lines = (1...30).map { "\($0) " + String(repeating: "x", count: 60_000) }
-        let sent = try world.alice.run(
-            ["send", "--lines"], input: .bytes(Array(lines.joined(separator: "\n").utf8)))
-        #expect(sent.code == 0)
+        try expectSuccess(world.alice.run(["send", "--lines"], input: .text(lines.joined(separator: "\n"))))
         let slow = try world.bob.start(words)
         #expect(try slow.line().hasPrefix("1 x"))
         // When another one reads further meanwhile
@@ -257,8 +251,7 @@ struct CursorFileTests {
         #expect(try following.line() == "one")
         try world.alice.sends("two")
         #expect(try following.line() == "two")
-        following.signal(SIGINT)
-        #expect(following.finish().code == 130)
+        #expect(following.finish(after: SIGINT).code == 130)
         try world.alice.sends("three")
         // The last printed message may come again, if the interrupt came before the file was replaced; nothing is missed.
         let rest = try world.bob.texts("log", "--cursor-file", file)
@@ -272,8 +265,7 @@ struct CursorFileTests {
             try world.alice.sends("\(round)")
             let process = try world.bob.start(["log", "--cursor-file", file, "--format", "%m"])
             usleep(UInt32.random(in: 0...12_000, using: &generator))
-            process.signal(SIGKILL)
-            let outcome = process.finish()
+            let outcome = process.finish(after: SIGKILL)
             // Then the file holds the old or the new cursor, complete.
             let rest = try world.bob.texts("log", "--cursor-file", file)
             #expect(rest == ["\(round)"] || rest == [] && outcome.lines == ["\(round)"])

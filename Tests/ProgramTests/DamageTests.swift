@@ -16,7 +16,7 @@ struct DamageTests {
                 ts: 1_700_000_000_000 + number, sender: "u\(number % 9)",
                 text: "\(number) \(UInt64.random(in: 0...(.max), using: &generator))")
         }
-        let outcome = try world.natterd("import", "--old", "general", "-", input: .bytes(Array(lines.joined().utf8)))
+        let outcome = try world.natterd("import", "--old", "general", "-", input: .text(lines.joined()))
         guard outcome.code == 0 else { throw Failure(outcome.errors) }
         return world
     }
@@ -78,8 +78,7 @@ struct DamageTests {
             }
         }
         let text = (lines + changes).joined(separator: "\n")
-        let imported = try world.natterd("import", "archive", "-", input: .bytes(Array(text.utf8)))
-        #expect(imported.code == 0, "\(imported.errors)")
+        try expectSuccess(world.natterd("import", "archive", "-", input: .text(text)))
         let whole = try world.natterd("export", "--raw", "archive").objects().count
         #expect(whole == DamageTests.count + changes.count)
         // When each large log has a damaged byte
@@ -90,8 +89,7 @@ struct DamageTests {
         let there = try exported.objects()
         #expect(exported.code == 74 && there.count < whole && there.count > whole / 2)
         // Then what is left is whole in itself
-        let taken = try world.natterd("import", "copy", "-", input: .bytes(exported.bytes))
-        #expect(taken.code == 0, "\(taken.errors)")
+        try expectSuccess(world.natterd("import", "copy", "-", input: .bytes(exported.bytes)))
         #expect(
             try world.natterd("export", "--raw", "copy").objects().map { $0[string: "text"] }
                 == there.map { $0[string: "text"] })

@@ -48,8 +48,7 @@ struct EraseTests {
     func account(isServing: Bool) throws {
         try world.alice.sends(Self.secret)
         try world.bob.sends("of bob")
-        try expect(world.bob("group", "create", "crew"), hasNotes: true)
-        try expect(world.bob("group", "add", "crew", "alice"), hasNotes: true)
+        try world.bob.group("crew", with: "alice")
         if !isServing { world.stopServing() }
         // Its text and the event that names it
         for count in [2, 0] {

@@ -7,23 +7,20 @@ internal import TestSupport
 struct FollowTests {
     @Test("prints existing messages, then each new one once; SIGINT ends it with 130")
     func follow() throws {
-        let world = try World()
-        try world.alice.sends("before")
+        let world = try World(says: "before")
         let following = try world.bob.start(["log", "-f", "--format", "%n %m"])
         #expect(try following.line() == "1 before")
         for number in 2...20 {
             try world.alice.sends("x")
             #expect(try following.line() == "\(number) x")
         }
-        following.signal(SIGINT)
-        let end = following.finish()
+        let end = following.finish(after: SIGINT)
         #expect(end.code == 130 && end.bytes.isEmpty && end.errors.isEmpty)
     }
 
     @Test("-n 0 -f prints only new messages; --from and --json apply")
     func newOnly() throws {
-        let world = try World()
-        try world.alice.sends("before")
+        let world = try World(says: "before")
         _ = try world.bob("sync")
         let following = try world.bob.start(["log", "-f", "-n", "1", "--from", "carol", "--json"])
         try world.carol.sends("first")
@@ -45,8 +42,7 @@ struct FollowTests {
 
     @Test("a replica that is removed and made anew meanwhile is followed")
     func replaced() throws {
-        let world = try World()
-        try world.alice.sends("before")
+        let world = try World(says: "before")
         let following = try world.bob.start(["log", "-f", "--format", "%n %m"])
         #expect(try following.line() == "1 before")
         // It must not look between the two.
@@ -66,7 +62,7 @@ struct FollowTests {
         try expect(world.bob("sync"), hasNotes: true)
         let server = try HostileServer(for: world.url)
         defer { server.stop() }
-        let following = try Person(name: "bob", home: world.bob.home, server: server.url).start(
+        let following = try world.bob.at(server.url).start(
             ["log", "-f", "--format", "%m"])
         try world.alice.sends("one")
         #expect(try following.line() == "one")
@@ -93,8 +89,7 @@ struct FollowTests {
         try world.serve(["--listen", String(address.dropFirst("http://".count))])
         try world.alice.sends("two")
         #expect(try following.line() == "two")
-        following.signal(SIGINT)
-        let end = following.finish()
+        let end = following.finish(after: SIGINT)
         #expect(end.code == 130 && isOneLine(end.errors))
     }
 
@@ -119,29 +114,25 @@ struct FollowTests {
     @Test("a renamed group is followed further, with one note, and another group of its former name is not")
     func renamed() throws {
         let world = try World()
-        try expect(world.alice("group", "create", "ops"), hasNotes: true)
-        try expect(world.alice("group", "add", "ops", "bob"), hasNotes: true)
+        try world.alice.group("ops", with: "bob")
         try world.alice.sends("text one", to: "ops")
         let following = try world.bob.start(["log", "-f", "ops", "--grep", "^text", "--format", "%c %m"])
         #expect(try following.line() == "ops text one")
         try expect(world.alice("group", "rename", "ops", "ops2"), hasNotes: true)
-        try expect(world.alice("group", "create", "ops"), hasNotes: true)
-        try expect(world.alice("group", "add", "ops", "bob"), hasNotes: true)
+        try world.alice.group("ops", with: "bob")
         try world.alice.sends("text of the other", to: "ops")
         try world.alice.sends("text two", to: "ops2")
         #expect(try following.line() == "ops2 text two")
         try world.alice.sends("text three", to: "ops2")
         #expect(try following.line() == "ops2 text three")
-        following.signal(SIGINT)
-        let end = following.finish()
+        let end = following.finish(after: SIGINT)
         #expect(end.bytes.isEmpty && isOneLine(end.errors), "\(end)")
         #expect(end.errors.contains("'ops' is now called 'ops2'"))
     }
 
     @Test("a replica that begins late prints changes of earlier messages, too, as they come and with a cursor file")
     func lateReplica() throws {
-        let world = try World()
-        try world.alice.sends("one", "two", "three")
+        let world = try World(says: "one", "two", "three")
         let last = try #require(try world.alice("log", "--json").objects().last?[string: "time"])
         try expect(world.bob("sync", "--since", last), hasNotes: true)
         #expect(try world.bob.texts("log", "--offline") == ["three"])

@@ -89,8 +89,7 @@ struct HistoryTests {
 
         /// The texts of `general`, of a store that is sound.
         func export() throws -> [String] {
-            let fsck = try natterd("fsck")
-            #expect(fsck.code == 0 && fsck.output.isEmpty, "\(fsck)")
+            try expect(natterd("fsck"), hasNotes: true)
             return try natterd("export", "general").objects().map { $0[string: "text"] ?? "" }
         }
     }

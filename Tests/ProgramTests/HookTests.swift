@@ -331,8 +331,7 @@ struct HookTests {
         let world = try World()
         let receiver = try Receiver()
         #expect(try world.alice.run(["group", "create", "ops"]).code == 0)
-        let added = try world.natterd("hook", "add", "ops", receiver.url, "--allow-private", "--format", "ntfy")
-        #expect(added.code == 0, "\(added.errors)")
+        try expectSuccess(world.natterd("hook", "add", "ops", receiver.url, "--allow-private", "--format", "ntfy"))
         #expect(try world.alice.run(["group", "rename", "ops", "crew"]).code == 0)
         let listed = try world.natterd("hook", "ls", "--json").objects()
         #expect(listed.count == 1 && listed.first?[string: "conversation"] == "crew")
@@ -352,9 +351,8 @@ struct HookTests {
         #expect(header("Content-Type", request.head)?.hasPrefix("text/plain") == true)
         // A header is ASCII, and ntfy reads encoded words of RFC 2047.
         try expect(world.alice("group", "create", "Наши-новости-дня"), hasNotes: true)
-        let other = try world.natterd(
-            "hook", "add", "Наши-новости-дня", receiver.url, "--allow-private", "--format", "ntfy")
-        #expect(other.code == 0, "\(other.errors)")
+        try expectSuccess(
+            world.natterd("hook", "add", "Наши-новости-дня", receiver.url, "--allow-private", "--format", "ntfy"))
         try world.alice.sends("да", to: "Наши-новости-дня")
         let title = try #require(header("Title", try receiver.next(answer: "200 OK").head))
         let words = title.split(separator: " ")

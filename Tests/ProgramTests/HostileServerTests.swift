@@ -36,8 +36,7 @@ struct HostileServerTests {
     @Test("no answer crashes a command, costs it more than 768 MiB or 10 s of processor time, or spoils it for later")
     func answers() throws {
         // Given a server with some of everything, a hostile one before it, and a home that has synced
-        let world = try World()
-        try world.alice.sends("one", "two", "three, a message")
+        let world = try World(says: "one", "two", "three, a message")
         try world.bob.sends("four", "five")
         try world.bob.sends("personal message", to: "@alice")
         try expect(world.alice("group", "create", "team"))

@@ -87,7 +87,7 @@ struct HostileTextTests {
         }
         // Labels that are none are refused, each with a line that can be read; the others are taken.
         for line in lines {
-            let outcome = try world.natterd("import", "--old", "imported", "-", input: .bytes(Array(line.utf8)))
+            let outcome = try world.natterd("import", "--old", "imported", "-", input: .text(line))
             #expect(outcome.code == 0 || outcome.code == 65)
             #expect(HostileText.dangers(in: Array(outcome.errors.utf8)).isEmpty, "\(outcome.errors)")
         }

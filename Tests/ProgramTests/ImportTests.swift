@@ -19,8 +19,7 @@ struct ImportTests {
     func roundTrip() throws {
         let world = try World(isServing: false)
         for name in ["general", "copy"] {
-            let imported = try world.natterd("import", "--old", name, "-", input: .bytes(Array(lines.joined().utf8)))
-            #expect(imported.code == 0 && imported.bytes.isEmpty, "\(imported)")
+            try expect(world.natterd("import", "--old", name, "-", input: .text(lines.joined())), hasNotes: true)
         }
         let got = try lines(world.natterd("export", "general"))
         #expect(got.map(\.seq) == Array(1...lines.count))
@@ -48,7 +47,7 @@ struct ImportTests {
         let world = try World()
         for label in [String(repeating: "v", count: 600_000), String(repeating: "v", count: 201), "a\\u0000b"] {
             let text = line(via: "ok") + line(via: label + "1") + line(via: label + "2")
-            let outcome = try world.natterd("import", "new", "-", input: .bytes(Array(text.utf8)))
+            let outcome = try world.natterd("import", "new", "-", input: .text(text))
             #expect(outcome.code == 65 && isOneLine(outcome.errors), "\(outcome.code)")
             #expect(outcome.errors.contains("line 2: 'via'"), "\(outcome.errors.suffix(200))")
         }
@@ -66,16 +65,14 @@ struct ImportTests {
                     via: String(repeating: "v", count: 196) + "\(number)",
                     sender: String(repeating: "s", count: 60) + "\(number)")
             } + [line(via: "two\\nlines\\u0001")]
-        let taken = try world.natterd("import", "general", "-", input: .bytes(Array(lines.joined().utf8)))
-        #expect(taken.code == 0, "\(taken.errors)")
+        try expectSuccess(world.natterd("import", "general", "-", input: .text(lines.joined())))
         let exported = try world.natterd("export", "--raw", "general")
         let objects = try exported.objects()
         #expect(objects.count == lines.count && objects.last?[string: "via"] == "two\nlines\u{1}")
         for (line, object) in zip(lines, objects) {
             #expect(object[string: "via"] == (try JSON(parsing: line))[string: "via"])
         }
-        let copied = try world.natterd("import", "copy", "-", input: .bytes(exported.bytes))
-        #expect(copied.code == 0, "\(copied.errors)")
+        try expectSuccess(world.natterd("import", "copy", "-", input: .bytes(exported.bytes)))
         #expect(try world.natterd("export", "--raw", "copy").bytes == exported.bytes)
         #expect(try world.natterd("fsck").code == 0)
     }
@@ -96,7 +93,7 @@ struct ImportTests {
         #expect(outcome.code == 69 && isOneLine(outcome.errors), "\(outcome)")
         #expect(outcome.errors.contains("stopping") && outcome.errors.contains("repeat"), "\(outcome)")
         #expect(try world.natterd("export", "new").code == 67)
-        #expect(try world.natterd("import", "new", "-", input: .bytes(Array(line.utf8))).code == 0)
+        #expect(try world.natterd("import", "new", "-", input: .text(line)).code == 0)
     }
 
     @Test("times before 1990 are refused without --old, and seconds with a fraction are named as such")
@@ -104,7 +101,7 @@ struct ImportTests {
         let world = try World(isServing: false)
         for (ts, word) in [("1700000000", "--old"), ("1700000000.5", "whole milliseconds")] {
             let line = "{\"ts\":\(ts),\"sender\":\"a\",\"text\":\"x\"}\n"
-            let outcome = try world.natterd("import", "general", "-", input: .bytes(Array(line.utf8)))
+            let outcome = try world.natterd("import", "general", "-", input: .text(line))
             #expect(outcome.code == 65 && isOneLine(outcome.errors))
             #expect(outcome.errors.contains("line 1") && outcome.errors.contains(word), "\(outcome.errors)")
         }
@@ -120,11 +117,10 @@ struct ImportTests {
         let world = try World()
         let line = JSON.line(ts: 1_700_000_000_000, sender: "a", text: "x")
         func take(_ words: String...) throws -> Outcome {
-            try world.natterd(["import"] + words + ["-"], input: .bytes(Array(line.utf8)))
+            try world.natterd(["import"] + words + ["-"], input: .text(line))
         }
         #expect(try take("general").code == 0)
-        let second = try take("general")
-        #expect(second.code == 65 && isOneLine(second.errors) && second.errors.contains("--again"))
+        try expect(take("general"), 65, "--again")
         world.stopServing()
         #expect(try take("general", "--json").errors.contains("\"imported_before\""))
         #expect(try take("general", "--again").code == 0)
@@ -140,7 +136,7 @@ struct ImportTests {
                 + (about.map { ",\"about\":\($0)" } ?? "") + "}\n"
         }
         func take(_ text: String, _ words: String...) throws -> Outcome {
-            try world.natterd(["import", "--json"] + words + ["general", "-"], input: .bytes(Array(text.utf8)))
+            try world.natterd(["import", "--json"] + words + ["general", "-"], input: .text(text))
         }
         let first = line("k1", "one", seq: 1) + line("k2", "two", seq: 2) + line("k1", "one", seq: 3)
         let taken = try take(first).objects()
@@ -154,14 +150,12 @@ struct ImportTests {
         let page = try world.alice("log", "--json").objects()
         #expect(page.map { $0[string: "text"] } == ["one", "two", "between", "four"])
         #expect(page.last?[int: "about"] == 2)
-        let other = try take(line("k2", "another two", seq: 1))
-        #expect(other.code == 65 && other.errors.contains("k2"))
+        try expect(take(line("k2", "another two", seq: 1)), 65, "k2")
         for id in ["", "я", String(repeating: "x", count: 65)] {
             #expect(try take(line(id, "x", seq: 1)).code == 65, "\(id)")
         }
         // A new group of the same name knows nothing of the old one
-        let group = try world.natterd("import", "ops", "-", input: .bytes(Array(first.utf8)))
-        #expect(group.code == 0)
+        try expectSuccess(world.natterd("import", "ops", "-", input: .text(first)))
         world.stopServing()
         #expect(try world.natterd("fsck").code == 0)
     }
@@ -181,7 +175,7 @@ struct ImportTests {
             + line(6, ts: now, "", #","about":3,"kind":"delete""#) + line(7, ts: now, "another answer", #","about":4"#)
         // The ids join both files, whose messages are in blocks of their own.
         for text in [old, old + new] {
-            #expect(try world.natterd("import", "general", "-", input: .bytes(Array(text.utf8))).code == 0)
+            #expect(try world.natterd("import", "general", "-", input: .text(text)).code == 0)
         }
         let retained = try world.natterd("retain", "general", "90d", "--json")
         #expect(try retained.objects().first?[int: "first"] == 4, "\(retained)")
@@ -190,8 +184,7 @@ struct ImportTests {
             #expect(exported.code == 0 && exported.errors.isEmpty)
             #expect(try exported.objects().map { $0[int: "seq"] } == [4, 7])
             #expect(try exported.objects().map { $0[int: "about"] } == [nil, 4])
-            let taken = try world.natterd("import", name, "-", input: .bytes(exported.bytes))
-            #expect(taken.code == 0, "\(taken.errors)")
+            try expectSuccess(world.natterd("import", name, "-", input: .bytes(exported.bytes)))
             let copy = try world.natterd(["export", name] + words).objects()
             #expect(copy.map { $0[string: "text"] } == ["an answer", "another answer"])
             #expect(copy.map { $0[int: "about"] } == [nil, 1])
@@ -209,8 +202,7 @@ struct ImportTests {
         #expect(try world.natterd("user", "erase", "alice").code == 0)
         let exported = try world.natterd(["export", "ops"] + words)
         #expect(exported.code == 0 && exported.output.contains("#"))
-        let taken = try world.natterd("import", "copy", "-", input: .bytes(exported.bytes))
-        #expect(taken.code == 0, "\(taken.errors)")
+        try expectSuccess(world.natterd("import", "copy", "-", input: .bytes(exported.bytes)))
         #expect(try world.natterd(["export", "copy"] + words).bytes == exported.bytes)
         world.stopServing()
         #expect(try world.natterd("fsck").code == 0)
@@ -221,7 +213,7 @@ struct ImportTests {
         let world = try World(isServing: false)
         let good = JSON.line(ts: 1_700_000_000_000, sender: "a", text: "x")
         func trial(_ text: String, _ words: String...) throws -> Outcome {
-            try world.natterd(["import", "--dry-run"] + words + ["-"], input: .bytes(Array(text.utf8)))
+            try world.natterd(["import", "--dry-run"] + words + ["-"], input: .text(text))
         }
         #expect(try trial(good + good, "new", "--json").objects().first?[int: "count"] == 2)
         #expect(try trial(good + "nonsense\n", "new").errors.contains("line 2"))
@@ -229,7 +221,7 @@ struct ImportTests {
         let fresh = world.directory("fresh")
         let outcome = try Daemon.run(
             ["--data", fresh, "import", "--dry-run", "--json", "new", "-"], home: world.directory.path,
-            environment: ["TMPDIR": world.directory.path], input: .bytes(Array(good.utf8)))
+            environment: ["TMPDIR": world.directory.path], input: .text(good))
         #expect(try outcome.code == 0 && outcome.objects().first?[int: "count"] == 1, "\(outcome.errors)")
         #expect(!FileManager.default.fileExists(atPath: fresh))
         #expect(
@@ -249,8 +241,7 @@ struct ImportTests {
         try eventually("its store is there") {
             try left().contains { FileManager.default.fileExists(atPath: directory("\($0)/store/store.db")) }
         }
-        trial.signal(signal)
-        let code = trial.finish().code
+        let code = trial.finish(after: signal).code
         #expect(code == 128 + signal)
         #expect(try left() == [])
     }
@@ -263,7 +254,7 @@ struct ImportTests {
         let edit = "{\"seq\":2,\"ts\":\(time + 1),\"sender\":\"a\",\"id\":\"i2\",\"kind\":\"edit\",\"about\":1," + end
         let other = "{\"seq\":3,\"ts\":\(time + 2),\"sender\":\"a\",\"id\":\"i3\"," + end
         func take(_ text: String) throws -> [Int?] {
-            let outcome = try world.natterd(["import", "--json", "ops", "-"], input: .bytes(Array(text.utf8)))
+            let outcome = try world.natterd(["import", "--json", "ops", "-"], input: .text(text))
             let report = try #require(outcome.objects().first, "\(outcome)")
             return [report[int: "count"], report[int: "known"]]
         }
@@ -280,7 +271,7 @@ struct ImportTests {
         let lines = [-99_999_999_999_999_999, 1_600_000_000_000].map { written in
             "{\"ts\":1700000000000,\"sender\":\"a\",\"text\":\"x\",\"written\":\(written)}\n"
         }
-        try expect(world.natterd(["import", "ops", "-"], input: .bytes(Array(lines.joined().utf8))), hasNotes: true)
+        try expect(world.natterd(["import", "ops", "-"], input: .text(lines.joined())), hasNotes: true)
         let written = try world.natterd("export", "--raw", "ops").objects().map { $0[int: "written"] }
         #expect(written == [nil, 1_600_000_000_000])
     }

@@ -35,7 +35,7 @@ struct LaterImportTests {
         let export =
             "{\"name\":\"ops\",\"type\":\"private_group\",\"id\":1,\"messages\":[\(messages.joined(separator: ","))]}"
         let outcome = try world.natterd(
-            ["import", "--json", "--from", "telegram", "-"], input: .bytes(Array(export.utf8)))
+            ["import", "--json", "--from", "telegram", "-"], input: .text(export))
         #expect(outcome.code == 0, "\(outcome)")
         let report = try outcome.objects().first
         return [report?[int: "count"], report?[int: "known"]]
@@ -119,13 +119,13 @@ struct LaterImportTests {
         let secret = "{\"ts\":1700000000000,\"sender\":\"x\",\"text\":\"secret\"}\n"
         let deletion = "{\"ts\":1700000001000,\"sender\":\"x\",\"kind\":\"delete\",\"about\":1}\n"
         let history = secret.replacing("{", with: "{\"seq\":1,", maxReplacements: 1) + deletion
-        #expect(try world.natterd("import", "ops", "-", input: .bytes(Array(history.utf8))).code == 0)
+        #expect(try world.natterd("import", "ops", "-", input: .text(history)).code == 0)
         let answer = Line(second: 9, sender: "y", text: "what was it?", answers: 1)
         #expect(try take(Line(text: "secret, edited", edited: 5), answer) == [1, 1])
         #expect(try texts() == ["", "what was it?"])
         let raw = try world.natterd("export", "--raw", "ops")
         #expect(try raw.objects().map { $0[int: "about"] } == [nil, 1, nil])
-        try expect(world.natterd("import", "copy", "-", input: .bytes(Array(raw.output.utf8))), hasNotes: true)
+        try expect(world.natterd("import", "copy", "-", input: .text(raw.output)), hasNotes: true)
     }
 
     @Test("the end of a long text is edited; an erased original, and an erased message, do not come back")

@@ -92,8 +92,7 @@ struct LogTests {
 
     @Test("--all prints every conversation by time, its name before the sender's")
     func all() throws {
-        let world = try World()
-        try world.alice.sends("first")
+        let world = try World(says: "first")
         try world.alice.sends("second", to: "@bob")
         try world.bob.sends("third", to: "@alice")
         try world.bob.sends("fourth")
@@ -104,15 +103,6 @@ struct LogTests {
             try world.carol("log", "--all", "--format", "%c %n %s %m").lines == [
                 "general 1 alice first", "general 2 bob fourth",
             ])
-    }
-
-    @Test("imported messages say so")
-    func importedFlag() throws {
-        let world = try LogTests.shared.get()
-        let messages = try world.alice("log", "--json").objects()
-        #expect(messages.map { $0[bool: "imported"] } == [true, true, true, true, nil, nil])
-        #expect(messages.map { $0[int: "seq"] } == [1, 2, 3, 4, 5, 6])
-        #expect(messages.first?[string: "time"] == "2023-11-14T22:13:20.000Z")
     }
 
     @Test("an unknown conversation is 67, online and offline; with an existing user it is empty")
@@ -128,8 +118,7 @@ struct LogTests {
 
     @Test("an unreachable server: the replica, a note of its age, status 0")
     func serverDown() throws {
-        let world = try World()
-        try world.alice.sends("kept")
+        let world = try World(says: "kept")
         let online = try world.alice("log")
         world.stopServing()
         let outcome = try world.alice("log")

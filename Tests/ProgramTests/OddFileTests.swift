@@ -13,8 +13,7 @@ struct OddFileTests {
     func unreadable(file: String) throws {
         let world = try World()
         #expect(chmod("\(world.alice.natterSettings)/\(file)", 0) == 0)
-        let outcome = try withoutRights(["whoami"], of: world.alice, at: world.url)
-        #expect(outcome.code == 66 && isOneLine(outcome.errors) && outcome.errors.contains(file), "\(outcome)")
+        try expect(withoutRights(["whoami"], of: world.alice, at: world.url), 66, file)
     }
 
     /// Runs natter as a user who may open no file of others: root may, unless it gives that up.
@@ -35,8 +34,7 @@ struct OddFileTests {
         let directories = [world.alice.natterSettings, world.alice.natterHome]
         for directory in directories { chmod(directory, 0) }
         defer { for directory in directories { chmod(directory, 0o700) } }
-        let sent = try withoutRights(["send", "--token-file", token, "done"], of: world.alice, at: world.url)
-        #expect(sent.code == 0, "\(sent)")
+        try expectSuccess(withoutRights(["send", "--token-file", token, "done"], of: world.alice, at: world.url))
         #expect(try world.bob.texts("log") == ["done"])
     }
 
@@ -113,8 +111,7 @@ struct OddFileTests {
                 environment: ["HOME": directory.path, "SWIFT_BACKTRACE": "enable=no"])
             // It starts, or says why not.
             if let line = try? serving.line(), line.hasPrefix("natterd: listening") {
-                serving.signal(SIGTERM)
-                #expect(serving.finish().code == 0, "\(what)")
+                #expect(serving.finish(after: SIGTERM).code == 0, "\(what)")
             } else {
                 let outcome = serving.finish()
                 expectRefusal(outcome, what)
@@ -137,29 +134,25 @@ struct OddFileTests {
         let password = try directory.write("password", "the password of alice\n")
         #expect(try alice.run(["register", "alice", "--password-file", password]).code == 0)
         try alice.sends("one")
-        let queued = try alice.run(["send", "--offline", "--queue", "two"])
-        #expect(queued.code == 0, "\(queued.errors)")
+        try expectSuccess(alice.run(["send", "--offline", "--queue", "two"]))
         #expect(try alice.texts("log") == ["one", "two"])
-        let found = try alice.run(["search", "one"])
-        #expect(found.code == 0, "\(found.errors)")
+        try expectSuccess(alice.run(["search", "one"]))
         #expect(server.stop().code == 0)
-        let fsck = try Daemon.run(["fsck", "--data", directory("linked/data")], home: directory.path)
-        #expect(fsck.code == 0, "\(fsck.errors)")
+        try expectSuccess(Daemon.run(["fsck", "--data", directory("linked/data")], home: directory.path))
     }
 
     @Test("a directory in the environment that is not UTF-8 is refused: no other one is used")
     func foreignBytes() throws {
         let directory = try TemporaryDirectory()
         for name in ["NATTER_HOME", "HOME", "XDG_DATA_HOME"] {
-            let outcome = try ChildProcess(
-                "/bin/sh",
-                [
-                    "-c", "export \(name)=\"$0\"$(printf '\\377'); exec \"$1\" whoami", directory("home"),
-                    Programs.path("natter"),
-                ],
-                environment: ["HOME": directory.path]
-            ).finish()
-            #expect(outcome.code == 64 && outcome.errors.contains("\(name) is not UTF-8"), "\(outcome)")
+            try expect(
+                ChildProcess(
+                    "/bin/sh",
+                    [
+                        "-c", "export \(name)=\"$0\"$(printf '\\377'); exec \"$1\" whoami", directory("home"),
+                        Programs.path("natter"),
+                    ], environment: ["HOME": directory.path]
+                ).finish(), 64, "\(name) is not UTF-8")
         }
         #expect(Files.below(directory.path) == [directory.path])
     }

@@ -10,8 +10,7 @@ struct ProxyTests {
     @Test("everything works through a proxy, and the server sees the client's address")
     func nginx() throws {
         let world = try World(isServing: false)
-        let made = try Daemon.run(["tls-self-signed", "--data", world.data], home: world.directory.path)
-        #expect(made.code == 0)
+        try expectSuccess(Daemon.run(["tls-self-signed", "--data", world.data], home: world.directory.path))
         try world.serve(["--behind-proxy", "127.0.0.1"])
         let nginx = try Nginx("nginx.conf", to: world, [("127.0.0.1:7117", world.url)])
         let trusting = ["--ca-file", world.certificate]
@@ -24,14 +23,12 @@ struct ProxyTests {
         let reader = try bob.start(["log", "-f", "--format", "%m"] + trusting)
         #expect(try alice.run(["send", "one"] + trusting).code == 0)
         #expect(try reader.line() == "one")
-        reader.signal(SIGINT)
-        #expect(reader.finish().code == 130)
+        #expect(reader.finish(after: SIGINT).code == 130)
 
         // Bulk out, and in again, in more than any buffer holds.
         let lines = (0..<3_000).map { "line \($0) " + String(repeating: "x", count: 500) }
-        let sent = try alice.run(
-            ["send", "--lines"] + trusting, input: .bytes(Array((lines.joined(separator: "\n") + "\n").utf8)))
-        #expect(sent.code == 0, "\(sent.errors)")
+        try expectSuccess(
+            alice.run(["send", "--lines"] + trusting, input: .text((lines.joined(separator: "\n") + "\n"))))
         #expect(try bob.run(["log", "--format", "%m"] + trusting).lines == ["one"] + lines)
         #expect(try bob.run(["verify"] + trusting).code == 0)
 
@@ -62,11 +59,9 @@ struct ProxyTests {
     @Test("two servers that share a store stand behind it: one is killed, and the users notice nothing")
     func severalServers() throws {
         let world = try World(isServing: false)
-        let made = try Daemon.run(["tls-self-signed", "--data", world.data], home: world.directory.path)
-        #expect(made.code == 0)
+        try expectSuccess(Daemon.run(["tls-self-signed", "--data", world.data], home: world.directory.path))
         let uri = try PostgresCluster.shared().makeDatabase()
-        let moved = try Daemon.run(["copy", "--from", world.data, "--to", uri], home: world.directory.path)
-        #expect(moved.code == 0, "\(moved.errors)")
+        try expectSuccess(Daemon.run(["copy", "--from", world.data, "--to", uri], home: world.directory.path))
         let servers = try ["one", "two"].map {
             try Daemon(data: world.directory($0), options: ["--store", uri, "--behind-proxy", "127.0.0.1"])
         }
@@ -78,8 +73,7 @@ struct ProxyTests {
         let (alice, bob) = (people[0], people[1])
         for number in 1...6 {
             if number == 4 { _ = servers[0].stop(SIGKILL) }
-            let sent = try alice.run(["send", "message \(number)"] + trusting)
-            #expect(sent.code == 0, "\(sent.errors)")
+            try expectSuccess(alice.run(["send", "message \(number)"] + trusting))
             #expect(try bob.run(["log", "--format", "%m"] + trusting).lines.last == "message \(number)")
         }
         #expect(try bob.run(["log", "--format", "%m"] + trusting).lines == (1...6).map { "message \($0)" })

@@ -5,7 +5,7 @@ internal import TestSupport
 /// These tests need a program. `OutboxTests` and `LineTests` have the rest.
 @Suite("send --lines, --ndjson, --queue, and outbox")
 struct QueueTests {
-    private func bytes(_ text: String) -> ChildProcess.Stream { .bytes(Array(text.utf8)) }
+    private func bytes(_ text: String) -> ChildProcess.Stream { .text(text) }
 
     @Test("while another command delivers the outbox, sync and send are 75, and nothing comes before it")
     func deliveredElsewhere() throws {
@@ -16,8 +16,7 @@ struct QueueTests {
         defer { close(descriptor) }
         #expect(flock(descriptor, LOCK_EX) == 0)
         for words in [["sync"], ["send", "--timeout", "1", "second one"]] {
-            let outcome = try world.alice.run(words)
-            #expect(outcome.code == 75 && isOneLine(outcome.errors), "\(outcome)")
+            try expect(world.alice.run(words), 75)
         }
         #expect(try world.bob.texts("log") == [])
         #expect(flock(descriptor, LOCK_UN) == 0)
@@ -47,8 +46,7 @@ struct QueueTests {
             try world.alice.run(["send", "--lines", "--queue", "--offline", "--id", "k"], input: bytes(text))
         }
         try expect(queue("one\ntwo\n"), hasNotes: true)
-        let outcome = try queue("one\nanother\nthree\n")
-        #expect(outcome.code == 65 && isOneLine(outcome.errors) && outcome.errors.contains("line 2: "), "\(outcome)")
+        try expect(queue("one\nanother\nthree\n"), 65, "line 2: ")
         let other = try world.alice.run(
             ["send", "--ndjson", "--queue", "--offline"],
             input: bytes(#"{"text":"four","id":"four"}"# + "\n" + #"{"text":"x","id":"k:1"}"# + "\n"))
@@ -59,8 +57,7 @@ struct QueueTests {
 
     @Test("--ndjson: a line is a new text whatever its other fields are, also with --queue", arguments: [false, true])
     func otherFields(isQueued: Bool) throws {
-        let world = try World()
-        try world.alice.sends("one")
+        let world = try World(says: "one")
         let options = isQueued ? ["--queue", "--offline"] : []
         let input = """
             {"kind":"delete","about":1,"text":"two"}
@@ -84,8 +81,7 @@ struct QueueTests {
     func undecided() throws {
         let world = try World(isServing: false)
         for words in [["@dave", "a secret"], ["@dave"]] {
-            let refused = try world.alice.alone.run(["send", "--offline", "--queue"] + words)
-            #expect(refused.code == 64 && refused.errors.contains("-c @dave"), "\(refused)")
+            try expect(world.alice.alone.run(["send", "--offline", "--queue"] + words), 64, "-c @dave")
         }
         for words in [["-c", "@dave", "a secret"], ["--", "@dave", "hello"], ["@dave, hello"]] {
             try expect(world.alice.alone.run(["send", "--offline", "--queue"] + words), hasNotes: true)
@@ -103,8 +99,7 @@ struct QueueTests {
         let entry = try #require(try before.objects().first)
         #expect(entry[string: "state"] == "refused")
         let number = try #require(entry[int: "number"])
-        let outcome = try world.alice.run(["outbox", "retry", "--offline"] + (isNamed ? ["\(number)"] : []))
-        #expect(outcome.code == 69 && isOneLine(outcome.errors) && outcome.errors.contains("--offline"), "\(outcome)")
+        try expect(world.alice.run(["outbox", "retry", "--offline"] + (isNamed ? ["\(number)"] : [])), 69, "--offline")
         #expect(try world.alice("outbox", "ls", "--json").bytes == before.bytes)
     }
 
@@ -113,7 +108,7 @@ struct QueueTests {
         let world = try World()
         let way = try HostileServer(for: world.url)
         defer { way.stop() }
-        let alice = Person(name: "alice", home: world.alice.home, server: way.url)
+        let alice = world.alice.at(way.url)
         for answer in [
             "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>",
             "HTTP/1.1 302 Found\r\nLocation: http://login.example/\r\nContent-Length: 0\r\n\r\n",

@@ -10,14 +10,12 @@ struct RenameTests {
 
     init() throws {
         world = try World()
-        try expect(world.alice("group", "create", "ops"))
-        try expect(world.alice("group", "add", "ops", "bob"))
+        try world.alice.group("ops", with: "bob")
     }
 
     private func rename() throws {
         try expect(world.alice("group", "rename", "ops", "crew"))
-        try expect(world.alice("group", "create", "ops"))
-        try expect(world.alice("group", "add", "ops", "bob", "carol"))
+        try world.alice.group("ops", with: "bob", "carol")
     }
 
     private func texts(_ conversation: String) throws -> [String] {
@@ -29,7 +27,7 @@ struct RenameTests {
     func outbox(isLines: Bool) throws {
         _ = try world.bob("sync")
         let words = ["send", "--queue", "--offline", "-c", "OPS"] + (isLines ? ["--lines"] : [])
-        try expect(world.bob.run(words, input: .bytes(Array("secret".utf8))), hasNotes: true)
+        try expect(world.bob.run(words, input: .text("secret")), hasNotes: true)
         let entry = try #require(try world.bob("outbox", "ls", "--json").objects().first)
         #expect(entry[string: "conversation_id"]?.count == 32)
         try rename()
@@ -54,8 +52,7 @@ struct RenameTests {
     func unknown() throws {
         _ = try world.bob("sync")
         try rename()
-        try expect(world.alice("group", "create", "late"))
-        try expect(world.alice("group", "add", "late", "bob"))
+        try world.alice.group("late", with: "bob")
         try expect(world.bob("send", "--queue", "--offline", "-c", "late", "hello"), hasNotes: true)
         try expect(world.bob("sync"), hasNotes: true)
         #expect(try texts("late") == ["hello"])
@@ -110,11 +107,10 @@ struct RenameTests {
         _ = try world.bob("sync")
         try expect(world.alice("group", "delete", "ops", "--yes"))
         try expect(world.bob("sync"), hasNotes: true)
-        try expect(world.alice("group", "create", "ops"))
-        try expect(world.alice("group", "add", "ops", "bob"))
+        try world.alice.group("ops", with: "bob")
         let elsewhere = world.person("elsewhere")
         let login = ["login", "bob", "--password-stdin"]
-        try expect(elsewhere.run(login, input: .bytes(Array("\(World.password)\n".utf8))))
+        try expect(elsewhere.run(login, input: .text("\(World.password)\n")))
         try elsewhere.sends("a", "b", "c", to: "ops")
         let commands = [
             ["edit", "-c", "ops", "3", "x"], ["delete", "-c", "ops", "3"], ["send", "-c", "ops", "--re", "3", "x"],

@@ -51,8 +51,7 @@ struct SearchTests {
 
     @Test("in one conversation, too, the newest come first after an import of old messages")
     func newestOfOne() throws {
-        let world = try World()
-        try world.alice.sends("disk now")
+        let world = try World(says: "disk now")
         try world.importGeneral(JSON.line(ts: 1_500_000_000_000, sender: "old", text: "disk then"))
         _ = try world.alice("sync")
         for more in [[], ["-c", "general"]] {
@@ -63,8 +62,7 @@ struct SearchTests {
 
     @Test("an edit whose original is not in the replica is a hit, shown as it is")
     func editOfAbsent() throws {
-        let world = try World()
-        try world.alice.sends("plan version1")
+        let world = try World(says: "plan version1")
         #expect(try world.bob("sync", "--since", "@\(Int(Date().timeIntervalSince1970) + 50)").code == 0)
         #expect(try world.alice("edit", "1", "plan version2").code == 0)
         try world.alice.sends("plan three")
@@ -106,7 +104,7 @@ struct SearchTests {
         let world = try World()
         let texts = (1...200).map { "\($0) " + String((UInt64($0) &* 0x9E37_79B9_7F4A_7C15), radix: 36) }
         let long = texts.map { text in (0..<70).map { "\(text)\($0)" }.joined() }
-        try expect(world.alice.run(["send", "--lines"], input: .bytes(Array(long.joined(separator: "\n").utf8))))
+        try expect(world.alice.run(["send", "--lines"], input: .text(long.joined(separator: "\n"))))
         try expect(world.bob("sync"))
         try expect(world.alice("send", "--quiet", "find me"))
         try expect(world.bob("sync"))

@@ -41,11 +41,9 @@ struct ServeTests {
         try world.alice.sends("one")
         #expect(try waiting.line() == "one")
         let began = ContinuousClock.now
-        let end = try #require(world.daemon).stop(signal)
-        #expect(end.code == 0 && end.bytes.isEmpty, "\(end)")
+        try expect(#require(world.daemon).stop(signal), hasNotes: true)
         #expect(ContinuousClock.now - began < .seconds(20))
-        waiting.signal(SIGINT)
-        #expect(waiting.finish().code == 130)
+        #expect(waiting.finish(after: SIGINT).code == 130)
         try world.serve()
         #expect(try world.alice.texts("log") == ["one"])
     }
@@ -53,8 +51,7 @@ struct ServeTests {
     @Test("a second server on a directory exits with 75; the first one keeps running")
     func second() throws {
         let world = try World()
-        let outcome = try world.natterd("serve", "--listen", "127.0.0.1:0")
-        #expect(outcome.code == 75 && isOneLine(outcome.errors) && outcome.bytes.isEmpty)
+        try expect(world.natterd("serve", "--listen", "127.0.0.1:0"), 75)
         try world.alice.sends("one")
         #expect(try world.bob.texts("log") == ["one"])
     }
@@ -62,10 +59,12 @@ struct ServeTests {
     @Test("an occupied port is an error in one line")
     func portTaken() throws {
         let world = try World()
-        let outcome = try Daemon.run(
-            ["serve", "--data", world.directory("second"), "--listen", String(world.url.dropFirst("http://".count))],
-            home: world.directory.path)
-        #expect(outcome.code == 75 && outcome.bytes.isEmpty && outcome.errors.contains("natterd: "))
+        try expect(
+            Daemon.run(
+                [
+                    "serve", "--data", world.directory("second"), "--listen",
+                    String(world.url.dropFirst("http://".count)),
+                ], home: world.directory.path), 75, "natterd: ")
     }
 
     @Test("listens on ::1 as well")
@@ -112,8 +111,8 @@ struct ServeTests {
                 ? outcome.errors.contains(#""message":"\#(sentence)""#) : outcome.errors == "natterd: \(sentence)\n"
             #expect(isSaid, "\(outcome.errors)")
         }
-        let copy = try Daemon.run(["copy", "--from", empty, "--to", "postgresql:///x"], home: directory.path)
-        #expect(copy.code == 66 && copy.errors.contains("with --from"), "\(copy)")
+        try expect(
+            Daemon.run(["copy", "--from", empty, "--to", "postgresql:///x"], home: directory.path), 66, "with --from")
         #expect(Files.below(directory.path).sorted() == before)
     }
 
@@ -121,7 +120,7 @@ struct ServeTests {
     func addedStore() throws {
         let directory = try TemporaryDirectory()
         let data = directory("new/data")
-        let secret = ChildProcess.Stream.bytes(Array("long enough\n".utf8))
+        let secret = ChildProcess.Stream.text("long enough\n")
         let added = try Daemon.run(
             ["--data", data, "user", "add", "dora", "--password-stdin"], home: directory.path, input: secret)
         #expect(added.code == 0 && Files.mode(data) == 0o700, "\(added)")
@@ -138,12 +137,10 @@ struct ServeTests {
             Programs.path("natter"), ["serve", "--listen", "127.0.0.1:0", "--data", directory("data")],
             environment: ["HOME": directory.path])
         #expect(try process.line().hasPrefix("natterd: listening on http://127.0.0.1:"))
-        process.signal(SIGTERM)
-        #expect(process.finish().code == 0)
-        let misused = try ChildProcess(
-            Programs.path("natter"), ["serve", "--nix"], environment: ["HOME": directory.path]
-        ).finish()
-        #expect(misused.code == 64 && isOneLine(misused.errors))
+        #expect(process.finish(after: SIGTERM).code == 0)
+        try expect(
+            ChildProcess(Programs.path("natter"), ["serve", "--nix"], environment: ["HOME": directory.path]).finish(),
+            64)
     }
 
     @Test("when the server is started with standard output closed for reading, it serves all the same")
@@ -151,7 +148,6 @@ struct ServeTests {
         let world = try World(isServing: false)
         let daemon = try world.start(["serve", "--listen", "127.0.0.1:0"], output: .nothing)
         try daemon.waitForErrors("listening")
-        daemon.signal(SIGTERM)
-        #expect(daemon.finish().code == 0)
+        #expect(daemon.finish(after: SIGTERM).code == 0)
     }
 }

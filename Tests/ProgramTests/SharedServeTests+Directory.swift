@@ -13,9 +13,10 @@ extension SharedServeTests {
         for (name, named) in [("one", other), ("files", uri)] {
             for words in [["erase", "general", "1", "--yes"], ["user", "list"], ["status"]] {
                 for (more, environment) in [(["--store", named], [:]), ([], ["NATTERD_STORE": named])] {
-                    let outcome = try Daemon.run(
-                        words + more + ["--data", directory(name)], home: directory.path, environment: environment)
-                    #expect(outcome.code == 64 && outcome.errors.contains("has another store"), "\(outcome)")
+                    try expect(
+                        Daemon.run(
+                            words + more + ["--data", directory(name)], home: directory.path, environment: environment),
+                        64, "has another store")
                 }
             }
         }
@@ -29,8 +30,7 @@ extension SharedServeTests {
     func oneDirectory() throws {
         let (one, files) = (try serve("one"), try Daemon(data: directory("files")))
         for words in [["--data", directory("one")], ["--data", directory("files"), "--store", uri]] {
-            let outcome = try Daemon.run(["serve", "--listen", "127.0.0.1:0"] + words, home: directory.path)
-            #expect(outcome.code == 75 && isOneLine(outcome.errors), "\(outcome)")
+            try expect(Daemon.run(["serve", "--listen", "127.0.0.1:0"] + words, home: directory.path), 75)
         }
         for name in ["one", "files"] {
             let status = try Daemon.run(["status", "--data", directory(name)], home: directory.path)
@@ -51,13 +51,10 @@ extension SharedServeTests {
             ["user", "list"],
             ["status"],
         ] {
-            let outcome = try Daemon.run(command + words, home: directory.path)
-            #expect(
-                outcome.code == 78 && outcome.errors.contains("in PostgreSQL; name that with --store"), "\(outcome)")
+            try expect(Daemon.run(command + words, home: directory.path), 78, "in PostgreSQL; name that with --store")
         }
         for command in [["reindex"], ["fsck", "--repair"], ["backup", directory("backup")]] {
-            let outcome = try Daemon.run(command + words, home: directory.path)
-            #expect(outcome.code == 64 && outcome.errors.contains("in PostgreSQL, whose own tools"), "\(outcome)")
+            try expect(Daemon.run(command + words, home: directory.path), 64, "in PostgreSQL, whose own tools")
         }
         let list = try Daemon.run(["user", "list", "--store", uri] + words, home: directory.path)
         #expect(list.code == 0 && list.output.contains("alice"), "\(list)")

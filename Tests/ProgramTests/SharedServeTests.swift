@@ -97,8 +97,7 @@ struct SharedServeTests {
         try elsewhere.sends("still here")
         #expect(try waiting.line() == "seen")
         #expect(try waiting.line() == "still here")
-        waiting.signal(SIGINT)
-        _ = waiting.finish()
+        waiting.finish(after: SIGINT)
         // The cache of the killed server may be lost.
         try FileManager.default.removeItem(atPath: directory("one"))
         let again = try serve("one")
@@ -113,9 +112,9 @@ struct SharedServeTests {
         let alice = try register("alice", at: one)
         try alice.sends("hello")
         // A backup of the log files alone would lack what is in none yet.
-        let blind = try Daemon.run(
-            ["--data", directory("one"), "backup", directory("backup")], home: directory.path)
-        #expect(blind.code == 64 && blind.errors.contains("natter-postgresql(7)"), "\(blind)")
+        try expect(
+            Daemon.run(["--data", directory("one"), "backup", directory("backup")], home: directory.path), 64,
+            "natter-postgresql(7)")
         for _ in 0..<2 {
             let list = try command(["user", "list"], beside: "one")
             #expect(list.code == 0 && list.output.contains("alice"), "\(list.errors)")
@@ -126,8 +125,7 @@ struct SharedServeTests {
             let status = try command(["status"], beside: "one")
             #expect(status.code == 0 && status.output.contains("this one"), "\(status.errors)")
             for words in [["backup", directory("backup")], ["reindex"], ["fsck", "--repair"]] {
-                let refused = try command(words, beside: "one")
-                #expect(refused.code == 64 && refused.errors.contains("natter-postgresql(7)"))
+                try expect(command(words, beside: "one"), 64, "natter-postgresql(7)")
             }
             _ = one.stop()
         }
@@ -174,10 +172,10 @@ struct SharedServeTests {
                 ts: 1_600_000_000_000 + number, sender: "old",
                 text: number.isMultiple(of: 150) ? "\(secret) \(number)" : "message \(number)")
         }
-        let imported = try Daemon.run(
-            ["import", "--old", "general", "-", "--data", directory("one")], home: directory.path,
-            environment: ["NATTERD_STORE": uri], input: .bytes(Array(lines.joined().utf8)))
-        #expect(imported.code == 0, "\(imported.errors)")
+        try expectSuccess(
+            Daemon.run(
+                ["import", "--old", "general", "-", "--data", directory("one")], home: directory.path,
+                environment: ["NATTERD_STORE": uri], input: .text(lines.joined())))
         func export() throws -> [String] { try command(["export", "general"], beside: "two").lines }
         let before = try export()
         #expect(try before.count == 900 && !holders(of: secret).isEmpty)
@@ -199,8 +197,7 @@ struct SharedServeTests {
         // The other servers wait a minute for one that is dead.
         try PostgresCluster.shared().query("UPDATE node SET seen=seen-interval '2 minutes'", in: uri)
         let numbers = stride(from: 150, through: 900, by: 150).map { "\($0)" }
-        let erased = try command(["erase", "general"] + numbers, beside: "one")
-        #expect(erased.code == 0, "\(erased.errors)")
+        try expectSuccess(command(["erase", "general"] + numbers, beside: "one"))
         let after = try export()
         for (line, former) in zip(after, before) { #expect((line == former) == !former.contains(secret)) }
         #expect(after.count == 900 && !after.joined().contains(secret))
@@ -264,17 +261,15 @@ struct SharedServeTests {
         world.stopServing()
 
         for (from, to, options) in [(world.data, uri, ["--store", uri]), (uri, directory("back"), [])] {
-            let copied = try copy(from, to)
-            #expect(copied.code == 0, "\(copied.errors)")
+            try expectSuccess(copy(from, to))
             let again = try copy(from, to)
             #expect(again.code == (options.isEmpty ? 73 : 78), "\(again.errors)")
             let server = try Daemon(data: directory(options.isEmpty ? "back" : "cache"), options: options)
             if !options.isEmpty { #expect(try copy(uri, directory("served")).code == 78) }
-            let alice = Person(name: "alice", home: world.alice.home, server: server.url)
-            let bob = Person(name: "bob", home: world.bob.home, server: server.url)
+            let alice = world.alice.at(server.url)
+            let bob = world.bob.at(server.url)
             for id in ["k", "k2"] {
-                let sent = try alice.run(["send", "--id", id, id == "k" ? "three" : "four"])
-                #expect(sent.code == 0, "\(sent.errors)")
+                try expectSuccess(alice.run(["send", "--id", id, id == "k" ? "three" : "four"]))
             }
             #expect(try bob.texts("log", "--cursor-file", cursor) == [])
             try alice.sends("at \(to)")
@@ -305,9 +300,8 @@ struct SharedServeTests {
         world.stopServing()
         if isToDatabase {
             // Given the tables of a store, but no store
-            let made = try Daemon.run(
-                ["user", "list", "--data", directory("none"), "--store", uri], home: directory.path)
-            #expect(made.code == 0, "\(made.errors)")
+            try expectSuccess(
+                Daemon.run(["user", "list", "--data", directory("none"), "--store", uri], home: directory.path))
             let tables = try cluster.query(
                 "SELECT table_name FROM information_schema.tables WHERE table_schema='public' "
                     + "AND table_name<>'schema_step'", in: uri)
@@ -328,21 +322,17 @@ struct SharedServeTests {
                     "SELECT 1 FROM pg_stat_activity WHERE datname=current_database() AND wait_event_type='Lock'",
                     in: uri) == ["1"]
             }
-            copying.signal(SIGKILL)
-            _ = copying.finish()
-            holder.signal(SIGKILL)
-            _ = holder.finish()
+            copying.finish(after: SIGKILL)
+            holder.finish(after: SIGKILL)
             try cluster.query(
                 "SELECT count(pg_terminate_backend(pid,30000)) FROM pg_stat_activity "
                     + "WHERE datname=current_database() AND pid<>pg_backend_pid()", in: uri)
             // Then no server takes what is there
             for command in [["serve", "--listen", "127.0.0.1:0"], ["user", "list"]] {
-                let refused = try Daemon.run(command + place, home: directory.path)
-                #expect(refused.code == 74 && refused.errors.contains("'natterd copy'"), "\(refused.errors)")
+                try expect(Daemon.run(command + place, home: directory.path), 74, "'natterd copy'", isSilent: false)
             }
         }
-        let copied = try copy(from, to)
-        #expect(copied.code == 0, "\(copied.errors)")
+        try expectSuccess(copy(from, to))
         let export = try Daemon.run(["export", "general"] + place, home: directory.path)
         #expect(export.lines.count == 3, "\(export.errors)")
         #expect(try Daemon.run(["fsck"] + place, home: directory.path).code == 0)
@@ -373,9 +363,8 @@ struct SharedServeTests {
         let cluster = try PostgresCluster.shared()
         let (one, other) = (try serve("one"), try cluster.makeDatabase())
         try register("alice", at: one).sends("hello")
-        let made = try Daemon.run(
-            ["user", "list", "--data", directory("none"), "--store", other], home: directory.path)
-        #expect(made.code == 0, "\(made.errors)")
+        try expectSuccess(
+            Daemon.run(["user", "list", "--data", directory("none"), "--store", other], home: directory.path))
         let names = [uri, other].map { $0.dropFirst("postgresql:///".count).prefix { $0 != "?" } }
         for statement in [
             "ALTER DATABASE \(names[0]) ALLOW_CONNECTIONS false",

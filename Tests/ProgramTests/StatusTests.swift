@@ -67,11 +67,11 @@ struct StatusTests {
         let world = try World()
         let elsewhere = world.person("elsewhere")
         func login(with password: String) throws -> Int32 {
-            try elsewhere.run(["login", "alice", "--password-stdin"], input: .bytes(Array("\(password)\n".utf8))).code
+            try elsewhere.run(["login", "alice", "--password-stdin"], input: .text("\(password)\n")).code
         }
         #expect(try login(with: oldPassword) == 0)
         let outcome = try world.alice.run(
-            ["passwd", "--password-stdin"], input: .bytes(Array("\(oldPassword)\n\(newPassword)\n".utf8)))
+            ["passwd", "--password-stdin"], input: .text("\(oldPassword)\n\(newPassword)\n"))
         #expect(outcome.code == 0 && outcome.bytes.isEmpty && outcome.errors.isEmpty)
         #expect(try elsewhere("whoami").code == 77)
         #expect(try world.alice("send", "still here").code == 0)
@@ -87,7 +87,7 @@ struct StatusTests {
         ] as [(String, Int32)])
     func passwdRefused(input: String, code: Int32) throws {
         let world = try World()
-        let outcome = try world.alice.run(["passwd", "--password-stdin"], input: .bytes(Array(input.utf8)))
+        let outcome = try world.alice.run(["passwd", "--password-stdin"], input: .text(input))
         #expect(outcome.code == code && isOneLine(outcome.errors) && outcome.bytes.isEmpty)
         // Never asked without a terminal, never an argument
         let asked = try world.alice("passwd")
@@ -95,9 +95,7 @@ struct StatusTests {
         #expect(!asked.errors.contains("--password-file"))
         #expect(try world.alice("passwd", "another one").code == 64)
         #expect(try world.person("nobody")("passwd", "--password-stdin").code == 77)
-        let login = try world.alice.run(
-            ["login", "alice", "--password-stdin"], input: .bytes(Array("\(oldPassword)\n".utf8)))
-        #expect(login.code == 0)
+        try expectSuccess(world.alice.run(["login", "alice", "--password-stdin"], input: .text("\(oldPassword)\n")))
     }
 
     @Test("a user's name is completed with '@' and without")

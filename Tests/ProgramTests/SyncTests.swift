@@ -25,8 +25,7 @@ struct SyncTests {
         #expect(try world.bob("sync").code == 0)
         world.stopServing()
         #expect(try world.bob.texts("log", "--offline", "--all") == ["one", "two"])
-        let outcome = try world.bob("sync")
-        #expect(outcome.code == 69 && isOneLine(outcome.errors))
+        try expect(world.bob("sync"), 69)
         #expect(try world.bob("sync", "--offline").code != 0)
     }
 
@@ -51,8 +50,7 @@ struct SyncTests {
         waiting.freeze()
         try world.alice.sends("one")
         try expect(world.bob("sync"), hasNotes: true)
-        waiting.signal(SIGCONT)
-        let end = waiting.finish()
+        let end = waiting.finish(after: SIGCONT)
         #expect(end.code == 0)
         #expect(try end.objects().map { $0[string: "name"] } == ["general"])
     }
@@ -74,7 +72,7 @@ struct SyncTests {
         try expect(world.alice("group", "create", "ops"), hasNotes: true)
         let now = Int(Date().timeIntervalSince1970) * 1_000
         let old = [20, 6, 5, 4].map { JSON.line(ts: now - $0 * 86_400_000, sender: "dan", text: "\($0) days old") }
-        #expect(try world.natterd("import", "ops", "-", input: .bytes(Array(old.joined().utf8))).code == 0)
+        #expect(try world.natterd("import", "ops", "-", input: .text(old.joined())).code == 0)
         #expect(try world.natterd("retain", "ops", "10d").code == 0)
         try expect(world.alice("group", "add", "ops", "bob"), hasNotes: true)
         // Nothing in the group is newer.
@@ -173,8 +171,7 @@ struct SyncTests {
         }
         #expect(try world.bob("search", "new").errors.contains("were not searched"))
         #expect(try world.bob("status", "--json").output.contains("\"earliest\":\""))
-        let export = try world.bob("export", "general")
-        #expect(export.code == 74 && export.errors.contains("are not in the replica"))
+        try expect(world.bob("export", "general"), 74, "are not in the replica", isSilent: false)
         #expect(try world.bob("verify").code == 0)
         // And the newest that it is too short for come from the server
         let page = try world.bob("log", "-n", "5002")
@@ -216,8 +213,7 @@ struct SyncTests {
         let syncing = try world.bob.start(["sync", "--wait", "60"])
         // Its work by then does not show from outside, and makes no difference.
         usleep(afterMicroseconds)
-        syncing.signal(SIGINT)
-        let end = syncing.finish()
+        let end = syncing.finish(after: SIGINT)
         #expect(end.code == 130 && end.errors.isEmpty)
     }
 
@@ -245,8 +241,7 @@ struct SyncTests {
         for _ in 1...12 {
             let syncing = try world.bob.start(["sync"])
             usleep(UInt32.random(in: 500...40_000, using: &generator))
-            syncing.signal(SIGKILL)
-            if syncing.finish().code == 0 { finished += 1 }
+            if syncing.finish(after: SIGKILL).code == 0 { finished += 1 }
         }
         #expect(finished < 12)
         let synced = try world.bob("log", "--json").objects().map { Line($0) }
@@ -261,7 +256,7 @@ struct SyncTests {
     func nothingKept() throws {
         func takeOld(_ text: String) throws {
             let line = JSON.line(ts: 1_600_000_000_000, sender: "zoe", text: text)
-            #expect(try world.natterd("import", "general", "-", input: .bytes(Array(line.utf8))).code == 0)
+            #expect(try world.natterd("import", "general", "-", input: .text(line)).code == 0)
         }
         // Given a replica that has the first message, and one that has none
         try takeOld("one")
@@ -293,5 +288,42 @@ struct Line: Equatable {
     init(_ object: JSON) {
         (seq, ts) = (object[int: "seq"], object[int: "ts"])
         (sender, text) = (object[string: "sender"], object[string: "text"])
+    }
+}
+
+@Suite("a first sync that stopped early")
+struct UnfinishedSyncTests {
+    @Test("until it has come to its end, commands that read the replica say that it is not complete")
+    func notes() throws {
+        // Given more than a quick sync takes
+        let world = try World(isServing: false)
+        let random = try #require(FileHandle(forReadingAtPath: "/dev/urandom"))
+        let lines = try (1...400).map { number in
+            let text = try #require(try random.read(upToCount: 24_000)).base64EncodedString()
+            return #"{"ts":\#(1_700_000_000_000 + number),"sender":"robot","text":"\#(text)"}"#
+        }
+        try world.importGeneral(lines.joined(separator: "\n") + "\n")
+        #expect(try world.bob("log", "-n", "1", "--format", "%n").lines == ["400"])
+
+        for (person, options) in [(world.bob, ["--offline"]), (world.bob.alone, [])] {
+            for words in [["log", "-n", "1"], ["log"], ["ls"]] {
+                let outcome = try person.run(options + words)
+                #expect(outcome.code == 0 && isOneLine(outcome.errors), "\(words): \(outcome.errors)")
+                #expect(outcome.errors.contains("not complete") && outcome.errors.contains("natter sync"))
+                #expect(!outcome.bytes.isEmpty)
+                let quiet = try person.run(options + words + ["--quiet"])
+                #expect(quiet.code == 0 && quiet.errors.isEmpty && quiet.bytes == outcome.bytes, "\(quiet.errors)")
+            }
+            let export = try person.run(options + ["export", "general"])
+            #expect(export.code == 74 && !export.bytes.isEmpty)
+            #expect(export.errors.contains("not complete") && export.errors.contains("to 400 of 'general' are missing"))
+        }
+        try expect(world.bob("search", "nothing"), 1, "not complete", isSilent: false)
+
+        try expect(world.bob("sync"))
+        #expect(try world.bob("--offline", "log", "-n", "1", "--format", "%n").lines == ["400"])
+        for words in [["log"], ["export", "general"], ["ls"]] {
+            try expect(world.bob.run(["--offline"] + words), isSilent: false)
+        }
     }
 }

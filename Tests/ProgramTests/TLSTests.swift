@@ -36,24 +36,20 @@ struct TLSTests {
         ).finish().output
         #expect(shown.hasSuffix("=\(object[string: "fingerprint"] ?? "?")\n"))
         #expect(!made.output.contains("PRIVATE KEY"))
-        let again = try Daemon.run(["tls-self-signed", "--data", world.data], home: world.directory.path)
-        #expect(again.code == 73 && isOneLine(again.errors) && again.bytes.isEmpty)
+        try expect(Daemon.run(["tls-self-signed", "--data", world.data], home: world.directory.path), 73)
         // As its last lines say: in natterd.conf, relative to it.
         try world.directory.write(
             "data/natterd.conf", "listen = 0.0.0.0:0\ntls-cert = tls-cert.pem\ntls-key = tls-key.pem\n")
         let daemon = try world.start(["serve"], errors: .path(world.data + ".log"))
         let port = try #require(try daemon.line().split(separator: ":").last)
         let alice = Person(name: "alice", home: world.alice.home, server: "https://localhost:\(port)")
-        let untrusted = try alice("send", "one")
-        #expect(untrusted.code == 69 && untrusted.errors.contains("--ca-file") && isOneLine(untrusted.errors))
+        try expect(alice("send", "one"), 69, "--ca-file")
         #expect(try alice("send", "two", "--ca-file", world.certificate).code == 0)
         #expect(try alice("config", "set", "ca-file", world.certificate).code == 0)
         #expect(try alice("send", "three").code == 0)
         #expect(try alice.texts("log") == ["two", "three"])
-        let relative = try alice("config", "set", "ca-file", "tls-cert.pem")
-        #expect(relative.code == 65 && isOneLine(relative.errors))
-        daemon.signal(SIGTERM)
-        #expect(daemon.finish().code == 0)
+        try expect(alice("config", "set", "ca-file", "tls-cert.pem"), 65)
+        #expect(daemon.finish(after: SIGTERM).code == 0)
     }
 
     @Test("what --queue and wrap keep waits while the certificate is not verified, and goes out once it is")
@@ -66,7 +62,7 @@ struct TLSTests {
         try certificate(in: world)
         try world.serve(["--tls-cert", world.certificate, "--tls-key", world.key])
         func wary(_ words: String..., input: String = "") throws -> Outcome {
-            try world.alice.run(words + ["--ca-file", first], input: .bytes(Array(input.utf8)))
+            try world.alice.run(words + ["--ca-file", first], input: .text(input))
         }
         // When they send what must not get lost
         for text in ["one", "two"] {
@@ -81,9 +77,7 @@ struct TLSTests {
         }
         // Then all of it waits, and what would deliver it says why it does not
         for words in [["sync"], ["outbox", "retry"], ["send", "five"]] {
-            let outcome = try world.alice.run(words + ["--ca-file", first])
-            #expect(
-                outcome.code == 69 && outcome.errors.contains("certificate") && isOneLine(outcome.errors), "\(outcome)")
+            try expect(world.alice.run(words + ["--ca-file", first]), 69, "certificate")
         }
         let status = try #require(try world.alice("status", "--offline", "--json").objects().first)
         #expect(status[int: "waiting"] == 6 && status[int: "parked"] == 0, "\(status)")
@@ -103,8 +97,8 @@ struct TLSTests {
                 + ["--tls-cert", world.certificate, "--tls-key", world.key])
         let url = String(try daemon.line().dropFirst("natterd: listening on ".count))
         let (alice, bob) = (
-            Person(name: "alice", home: world.alice.home, server: url),
-            Person(name: "bob", home: world.bob.home, server: url)
+            world.alice.at(url),
+            world.bob.at(url)
         )
         let reader = try bob.start(["log", "-f", "--format", "%m", "--ca-file", first, "--verbose"])
         #expect(try alice("send", "one", "--ca-file", first).code == 0)
@@ -123,11 +117,9 @@ struct TLSTests {
         let second = try Self.shownCertificate(url)
         let old = try #require(Files.text(first)).dropLast()
         #expect(second.contains("BEGIN CERTIFICATE") && !second.contains(old))
-        reader.signal(SIGINT)
-        let end = reader.finish()
+        let end = reader.finish(after: SIGINT)
         #expect(end.code == 130 && !end.errors.contains("no answer"), "\(end.errors)")
-        daemon.signal(SIGTERM)
-        #expect(daemon.finish().code == 0)
+        #expect(daemon.finish(after: SIGTERM).code == 0)
     }
 
     @Test("a certificate of natterd.conf that is missing is 66 with its line, and systemd does not try it again")
@@ -199,8 +191,7 @@ struct TLSTests {
             ["req", "-x509", "-newkey", kind] + curve + ["-nodes", "-keyout", world.key, "-out", world.certificate]
                 + ["-subj", "/CN=x", "-days", "2", "-addext", "subjectAltName=IP:127.0.0.1"])
         try world.serve(["--tls-cert", world.certificate, "--tls-key", world.key])
-        let who = try world.alice("whoami", "--ca-file", world.certificate)
-        #expect(who.code == 0, "\(who.errors)")
+        try expectSuccess(world.alice("whoami", "--ca-file", world.certificate))
     }
 
     @Test("an authority is found in the system's directory, by the hash of its name")
@@ -214,8 +205,7 @@ struct TLSTests {
         try FileManager.default.createSymbolicLink(
             atPath: world.directory("certs/\(hash).0"), withDestinationPath: world.certificate)
         let places = ["SSL_CERT_DIR": world.directory("certs")]
-        let who = try world.alice.run(["whoami"], environment: places)
-        #expect(who.code == 0, "\(who.errors)")
+        try expectSuccess(world.alice.run(["whoami"], environment: places))
         #expect(try world.alice.run(["whoami"], environment: ["SSL_CERT_DIR": world.directory.path]).code == 69)
     }
 

@@ -15,7 +15,7 @@ enum Screen {
         environment: [String: String] = [:], program: String = "natter"
     ) throws -> (text: String, code: Int32) {
         let outcome = try start(
-            person, words, input: typed.isEmpty ? .nothing : .bytes(Array(typed.utf8)), columns: columns,
+            person, words, input: typed.isEmpty ? .nothing : .text(typed), columns: columns,
             environment: environment, program: program
         ).finish()
         return (outcome.output.replacingOccurrences(of: "\r\n", with: "\n"), outcome.code)
@@ -66,8 +66,7 @@ struct TerminalTests {
 
     @Test("a pager that cannot be run is named, and the output comes without it")
     func missingPager() throws {
-        let world = try World()
-        try world.alice.sends("one")
+        let world = try World(says: "one")
         for (pager, isThere) in [
             ("nosuchpager", false), ("nosuchpager -F", false), ("/nowhere/less", false), ("exec sed s/^/P/", true),
             ("A=b sed s/^/P/", true), ("nosuchpager | cat", true),
@@ -84,8 +83,7 @@ struct TerminalTests {
 
     @Test("what a pager that fails has not shown is not seen; an empty PAGER is none")
     func failingPager() throws {
-        let world = try World()
-        try world.alice.sends("one")
+        let world = try World(says: "one")
         let file = world.directory("seen")
         for words in [["log", "--cursor-file", file], ["log", "--mark"]] {
             let shown = try screen(world.bob, words, environment: ["PAGER": "cat >/dev/null; false"])
@@ -106,8 +104,7 @@ struct TerminalTests {
 
     @Test("a signal to end it leaves the terminal to its pager until that ends")
     func endedBehindPager() throws {
-        let world = try World()
-        try world.alice.sends("one")
+        let world = try World(says: "one")
         // The pause is for a natter that ends at once, and takes the terminal with it
         let pager = "cat; kill -TERM $PPID; read word </dev/tty; sleep 0.5; echo quit by $word"
         let running = try Screen.start(world.bob, ["log"], environment: ["NATTER_PAGER": pager])
@@ -119,16 +116,14 @@ struct TerminalTests {
 
     @Test("ls: an '@' behind the number of unread messages if one has your name")
     func mentioned() throws {
-        let world = try World()
-        try world.alice.sends("one", "@bob two")
+        let world = try World(says: "one", "@bob two")
         #expect(try screen(world.bob, ["ls"], environment: ["NO_COLOR": "1"]).text.contains(" 2@ "))
         #expect(try world.bob("ls").output.contains(" 2 "))
     }
 
     @Test("--color always in a pipe: the line of a pipe, with colours on it")
     func always() throws {
-        let world = try World()
-        try world.alice.sends("one")
+        let world = try World(says: "one")
         let plain = try world.bob("log").output
         let painted = try world.bob("log", "--color", "always").output
         #expect(painted.contains("\u{1B}[") && painted.replacing(/\u{1B}\[[0-9;]*m/, with: "") == plain)

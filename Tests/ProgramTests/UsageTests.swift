@@ -16,8 +16,7 @@ struct UsageTests {
                 environment: ["HOME": world.directory.path]
             ).finish()
         }
-        let outcome = try send("")
-        #expect(outcome.code == 64 && isOneLine(outcome.errors))
+        try expect(send(""), 64)
         let object = try send("--json")
         #expect(object.code == 64)
         #expect(try JSON(parsing: object.errors)[object: "error"]?[string: "code"] == "usage")
@@ -64,11 +63,10 @@ struct UsageTests {
         let (config, data) = (world.directory("c"), world.directory("d"))
         let environment = ["XDG_CONFIG_HOME": config, "XDG_DATA_HOME": data]
         let dora = world.person("dora")
-        let password = ChildProcess.Stream.bytes(Array("\(World.password)\n".utf8))
         let words = ["register", "dora", "--password-stdin"]
-        try expect(try dora.run(words, environment: environment, input: password), hasNotes: true)
+        try expect(try dora.run(words, environment: environment, input: World.typed), hasNotes: true)
         try expect(try dora.run(["config", "set", "color", "never"], environment: environment))
-        try expect(try dora.run(["sync"], environment: environment), isSilent: false, hasNotes: true)
+        try expectSuccess(try dora.run(["sync"], environment: environment))
         func names(_ path: String) throws -> Set<String> {
             Set(try FileManager.default.contentsOfDirectory(atPath: path))
         }
@@ -78,8 +76,8 @@ struct UsageTests {
         #expect(Files.mode("\(config)/natter") == 0o700)
         let home = world.directory("one")
         try expect(
-            try dora.run(["login", "dora", "--password-stdin", "--home", home], input: password), hasNotes: true)
-        try expect(try dora.run(["sync", "--home", home]), isSilent: false, hasNotes: true)
+            try dora.enter("login", "dora", "--home", home), hasNotes: true)
+        try expectSuccess(try dora.run(["sync", "--home", home]))
         #expect(try names(home).isSuperset(of: ["profiles", "replicas"]))
         #expect(!Files.isDirectory(dora.natterSettings) && !Files.isDirectory(dora.natterHome))
     }

@@ -1,6 +1,5 @@
 internal import Foundation
 internal import Glibc
-internal import Glibc
 internal import Testing
 internal import TestSupport
 
@@ -9,6 +8,8 @@ internal import TestSupport
 /// Where tests share one, none of them stops its server.
 final class World: @unchecked Sendable {
     static let password = "correct horse battery"
+    /// The password on standard input.
+    static let typed = ChildProcess.Stream.text("\(password)\n")
 
     let directory: TemporaryDirectory
     private(set) var daemon: Daemon?
@@ -21,6 +22,12 @@ final class World: @unchecked Sendable {
         try Files.clone(World.template.get().path, into: directory.path)
         _ = try World.store(of: data)
         if isServing { try serve() }
+    }
+
+    /// A world in which alice has written these texts.
+    convenience init(says texts: String...) throws {
+        try self.init()
+        for text in texts { try alice.sends(text) }
     }
 
     private static let template = Result { () throws -> TemporaryDirectory in
@@ -113,7 +120,7 @@ final class World: @unchecked Sendable {
     /// Imports into `general` and restarts the server.
     func importGeneral(_ lines: String) throws {
         stopServing()
-        let outcome = try natterd("import", "--old", "general", "-", input: .bytes(Array(lines.utf8)))
+        let outcome = try natterd("import", "--old", "general", "-", input: .text(lines))
         guard outcome.code == 0 else { throw Failure("import: \(outcome.errors)") }
         try serve()
     }
@@ -171,8 +178,7 @@ final class Daemon {
     /// As an administrator would stop it.
     @discardableResult
     func stop(_ signal: Int32 = SIGTERM) -> Outcome {
-        process.signal(signal)
-        return process.finish()
+        return process.finish(after: signal)
     }
 
     static func run(
@@ -236,7 +242,7 @@ struct Person: Sendable {
 
     /// Logs in or registers, with the password of every user.
     func enter(_ words: String...) throws -> Outcome {
-        try run(words + ["--password-stdin"], input: .bytes(Array("\(World.password)\n".utf8)))
+        try run(words + ["--password-stdin"], input: World.typed)
     }
 
     /// Sends each text, without notes about offline recipients.
@@ -262,8 +268,17 @@ struct Person: Sendable {
         try run(words + ["--json"]).objects().map { $0[string: "text"] ?? "" }
     }
 
+    /// This user's commands with another address of the server.
+    func at(_ server: String) -> Person { Person(name: name, home: home, server: server) }
+
     /// Without a server to be reached.
-    var alone: Person { Person(name: name, home: home, server: "http://127.0.0.1:9") }
+    var alone: Person { at("http://127.0.0.1:9") }
+
+    /// Creates a group with these members.
+    func group(_ group: String, with members: String...) throws {
+        try expect(self("group", "create", group))
+        try expect(run(["group", "add", group] + members))
+    }
 }
 
 /// Went well, with nothing on standard error; and nothing printed, unless it may.
@@ -274,4 +289,26 @@ func expect(
     let isGood = outcome.code == 0 && (hasNotes || outcome.errors.isEmpty) && (!isSilent || outcome.bytes.isEmpty)
     #expect(isGood, "\(outcome)", sourceLocation: sourceLocation)
     guard outcome.code == 0 else { throw Failure("\(outcome)") }
+}
+
+/// Went well, whatever it said.
+func expectSuccess(_ outcome: Outcome, sourceLocation: SourceLocation = #_sourceLocation) throws {
+    try expect(outcome, isSilent: false, hasNotes: true, sourceLocation: sourceLocation)
+}
+
+/// Failed with a code and one line on standard error, which has these parts; and nothing printed, unless it may.
+func expect(
+    _ outcome: Outcome, _ code: Int32, _ parts: String..., isSilent: Bool = true,
+    sourceLocation: SourceLocation = #_sourceLocation
+) {
+    let isSaid = isOneLine(outcome.errors) && parts.allSatisfy { outcome.errors.contains($0) }
+    #expect(
+        outcome.code == code && isSaid && (!isSilent || outcome.bytes.isEmpty), "\(outcome)",
+        sourceLocation: sourceLocation)
+}
+
+/// An error is one line that begins with the program's name.
+func isOneLine(_ errors: String) -> Bool {
+    errors.hasPrefix("natter") && errors.hasSuffix("\n") && errors.dropLast().allSatisfy { $0 != "\n" }
+        && errors.count > "natter: ".count + 8
 }

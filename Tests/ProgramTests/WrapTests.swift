@@ -47,8 +47,7 @@ struct WrapTests {
         #expect(outcome.code == 0 && outcome.bytes == [0x61, 0xFF, 0x62] && outcome.errors.isEmpty, "\(outcome)")
         #expect(try world.bob.texts("log").first?.hasPrefix("printf %s 'a\u{FFFD}b' on ") == true)
         // The other words are natter's
-        let refused = try wrap("-c \"$word\" -- true")
-        #expect(refused.code == 64 && refused.errors.contains("word 3 of the command line is not UTF-8"), "\(refused)")
+        try expect(wrap("-c \"$word\" -- true"), 64, "word 3 of the command line is not UTF-8")
     }
 
     @Test("a signal to end it is passed on to the command, whose status is sent", arguments: [SIGTERM, SIGHUP])
@@ -56,8 +55,7 @@ struct WrapTests {
         let script = "trap 'echo bye; exit 9' TERM HUP; echo ready; while :; do sleep 0.05; done"
         let running = try world.alice.start(["wrap", "--", "sh", "-c", script])
         #expect(try running.line() == "ready")
-        running.signal(number)
-        let end = running.finish()
+        let end = running.finish(after: number)
         #expect(end.code == 9 && end.output == "bye\n")
         let text = try #require(try world.bob.texts("log").first)
         #expect(text.contains("failed with status 9 after") && text.hasSuffix("\nready\nbye"))
@@ -115,12 +113,10 @@ struct WrapTests {
 
     @Test("without the server the message waits; without a session the command is not run")
     func alone() throws {
-        let outcome = try world.alice.alone("wrap", "--", "sh", "-c", "exit 5")
-        #expect(outcome.code == 5 && outcome.errors.contains("queued"))
+        try expect(world.alice.alone("wrap", "--", "sh", "-c", "exit 5"), 5, "queued", isSilent: false)
         #expect(try world.alice("sync").code == 0)
         #expect(try world.bob.texts("log").count == 1)
-        let stranger = try world.person("nobody")("wrap", "--", "echo", "ran")
-        #expect(stranger.code == 77 && stranger.bytes.isEmpty)
+        try expect(world.person("nobody")("wrap", "--", "echo", "ran"), 77)
     }
 
     @Test("where the report cannot go, the command is not run: 67, or 77")
@@ -139,14 +135,12 @@ struct WrapTests {
             chmod(file, 0o600)
         }
         try take("read:ops")
-        let reader = try world.alice("wrap", "--token-file", file, "-c", "ops", "echo", "ran")
-        #expect(reader.code == 77 && reader.bytes.isEmpty && isOneLine(reader.errors), "\(reader)")
+        try expect(world.alice("wrap", "--token-file", file, "-c", "ops", "echo", "ran"), 77)
         try take("send:@alice")
         #expect(try world.alice("wrap", "--token-file", file, "-c", "@me", "true").code == 0)
         try take("send:ops")
         #expect(try world.alice("wrap", "--token-file", file, "-c", "ops", "true").code == 0)
-        let elsewhere = try world.alice("wrap", "--token-file", file, "-c", "general", "echo", "ran")
-        #expect(elsewhere.code == 77 && elsewhere.bytes.isEmpty)
+        try expect(world.alice("wrap", "--token-file", file, "-c", "general", "echo", "ran"), 77)
         #expect(try world.alice.texts("log", "ops").filter { $0.hasPrefix("true on ") }.count == 1)
     }
 
@@ -154,7 +148,7 @@ struct WrapTests {
     func strangeAnswer() throws {
         let way = try HostileServer(for: world.url)
         defer { way.stop() }
-        let alice = Person(name: "alice", home: world.alice.home, server: way.url)
+        let alice = world.alice.at(way.url)
         for answer in [
             "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>",
             "HTTP/1.1 301 Moved\r\nLocation: http://login.example/\r\nContent-Length: 0\r\n\r\n",

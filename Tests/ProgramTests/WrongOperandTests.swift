@@ -28,8 +28,7 @@ struct WrongOperandTests {
 
     @Test("conversations: unknown, empty, too long, with a space or a slash are 67; in other case they are found")
     func conversations() throws {
-        let world = try World()
-        try world.alice.sends("one")
+        let world = try World(says: "one")
         try world.alice.sends("two")
         _ = try world.alice("sync")
         let found = [
@@ -89,8 +88,7 @@ struct WrongOperandTests {
 
     @Test("numbers and times that are none are 64")
     func numbers() throws {
-        let world = try World()
-        try world.alice.sends("one")
+        let world = try World(says: "one")
         for (words, _) in rows(
             [
                 "show general @", "edit @ x", "delete @", "mark general @", "log --after @", "log --before @",
