@@ -3,105 +3,190 @@ internal import NatterLanguage
 internal import NatterLog
 internal import NatterModel
 
-/// Writes the fields of a change one after the other.
-struct FieldWriter {
-    var bytes: [UInt8]
-
-    mutating func byte(_ value: UInt8) { bytes.append(value) }
-    mutating func put(_ value: UInt64) { LEB128.append(value, to: &bytes) }
-    mutating func put(_ value: Int64) { put(LEB128.zigzag(value)) }
-    mutating func put(_ value: Bool) { bytes.append(value ? 1 : 0) }
-    mutating func put(_ value: Digest) { bytes += value.bytes }
-
-    mutating func put(_ value: [UInt8]) { bytes.append(counted: value) }
-    mutating func put(_ value: String) { bytes.append(counted: value.utf8) }
-
-    mutating func optional<Value>(_ value: Value?, _ put: (inout FieldWriter, Value) -> Void) {
-        self.put(value != nil)
-        if let value { put(&self, value) }
-    }
-
-    /// Sorted, so that equal changes have equal bytes.
-    mutating func counts(_ counts: [String: Int]) {
-        list(counts.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }) { output, sender in
-            output.put(sender.key)
-            output.put(UInt64(clamping: sender.value))
-        }
-    }
-
-    mutating func list<Value>(_ values: [Value], _ put: (inout FieldWriter, Value) -> Void) {
-        self.put(UInt64(values.count))
-        for value in values { put(&self, value) }
-    }
+/// A value in the bytes of a change. Numbers are LEB128, signed ones zigzag. Text, ids of conversations and lists follow their
+/// length, and digests have 32 bytes. An optional value is the byte 0, or the byte 1 and the value.
+protocol ChangeField {
+    func put(into bytes: inout [UInt8])
+    /// - Throws: if it is incomplete or malformed.
+    init(field reader: inout ByteReader) throws(FormatViolation)
 }
 
-/// Reads the fields of a change. An incomplete or malformed field is an error.
-struct FieldReader {
-    static let malformed = FormatViolation("a change is malformed")
-    var reader: ByteReader
-
-    mutating func byte() throws(FormatViolation) -> UInt8 {
-        guard let value = reader.byte() else { throw FieldReader.malformed }
-        return value
+extension [UInt8] {
+    mutating func put(kind: UInt8, _ fields: any ChangeField...) {
+        append(kind)
+        for field in fields { field.put(into: &self) }
     }
 
-    mutating func unsigned() throws(FormatViolation) -> UInt64 {
-        guard let value = reader.leb128() else { throw FieldReader.malformed }
-        return value
-    }
+    mutating func put(_ fields: any ChangeField...) { for field in fields { field.put(into: &self) } }
+}
 
-    mutating func signed() throws(FormatViolation) -> Int64 { LEB128.unzigzag(try unsigned()) }
-
-    mutating func bool() throws(FormatViolation) -> Bool {
-        let value = try byte()
-        guard value <= 1 else { throw FieldReader.malformed }
-        return value == 1
-    }
-
-    mutating func account() throws(FormatViolation) -> AccountID { AccountID(rawValue: try signed()) }
-    mutating func time() throws(FormatViolation) -> Timestamp { Timestamp(milliseconds: try signed()) }
-
-    mutating func digest() throws(FormatViolation) -> Digest {
-        guard let digest = reader.digest() else { throw FieldReader.malformed }
-        return digest
-    }
-
-    private mutating func field() throws(FormatViolation) -> UnsafeRawBufferPointer {
-        guard let field = reader.countedBytes() else { throw FieldReader.malformed }
-        return field
-    }
-
-    mutating func text() throws(FormatViolation) -> String {
-        guard let text = String(validating: try field(), as: UTF8.self) else { throw FieldReader.malformed }
-        return text
-    }
-
-    mutating func conversation() throws(FormatViolation) -> ConversationID {
-        guard let id = ConversationID(bytes: Array(try field())) else { throw FieldReader.malformed }
-        return id
-    }
-
-    mutating func optional<Value>(
-        _ read: (inout FieldReader) throws(FormatViolation) -> Value
-    ) throws(FormatViolation) -> Value? {
-        try bool() ? try read(&self) : nil
-    }
-
-    mutating func counts() throws(FormatViolation) -> [String: Int] {
-        let counts = try list { input throws(FormatViolation) in
-            (try input.text(), Int(clamping: try input.unsigned()))
-        }
-        return Dictionary(counts, uniquingKeysWith: { $0.addingReportingOverflow($1).partialValue })
-    }
+extension ByteReader {
+    mutating func field<Field: ChangeField>() throws(FormatViolation) -> Field { try Field(field: &self) }
 
     mutating func list<Value>(
-        _ read: (inout FieldReader) throws(FormatViolation) -> Value
+        _ read: (inout ByteReader) throws(FormatViolation) -> Value
     ) throws(FormatViolation) -> [Value] {
-        let count = try unsigned()
+        let count: UInt64 = try field()
         // Each value takes at least one byte, so a count can't ask for more memory than the input has.
-        guard count <= UInt64(reader.remaining) else { throw FieldReader.malformed }
+        guard count <= UInt64(remaining) else { throw .malformedChange }
         var values: [Value] = []
         for _ in 0..<Int(count) { values.append(try read(&self)) }
         return values
+    }
+}
+
+extension FormatViolation {
+    fileprivate static let malformedChange = FormatViolation("a change is malformed")
+}
+
+extension Optional {
+    fileprivate func found() throws(FormatViolation) -> Wrapped {
+        guard let self else { throw .malformedChange }
+        return self
+    }
+}
+
+extension UInt8: ChangeField {
+    func put(into bytes: inout [UInt8]) { bytes.append(self) }
+    init(field reader: inout ByteReader) throws(FormatViolation) { self = try reader.byte().found() }
+}
+
+extension UInt64: ChangeField {
+    func put(into bytes: inout [UInt8]) { LEB128.append(self, to: &bytes) }
+    init(field reader: inout ByteReader) throws(FormatViolation) { self = try reader.leb128().found() }
+}
+
+extension Int64: ChangeField {
+    func put(into bytes: inout [UInt8]) { LEB128.append(LEB128.zigzag(self), to: &bytes) }
+    init(field reader: inout ByteReader) throws(FormatViolation) { self = LEB128.unzigzag(try reader.field()) }
+}
+
+extension Bool: ChangeField {
+    func put(into bytes: inout [UInt8]) { bytes.append(self ? 1 : 0) }
+    init(field reader: inout ByteReader) throws(FormatViolation) {
+        let value: UInt8 = try reader.field()
+        guard value <= 1 else { throw .malformedChange }
+        self = value == 1
+    }
+}
+
+extension String: ChangeField {
+    func put(into bytes: inout [UInt8]) { bytes.append(counted: utf8) }
+    init(field reader: inout ByteReader) throws(FormatViolation) {
+        self = try String(validating: reader.countedBytes().found(), as: UTF8.self).found()
+    }
+}
+
+extension Array: ChangeField where Element: ChangeField {
+    func put(into bytes: inout [UInt8]) {
+        UInt64(count).put(into: &bytes)
+        for element in self { element.put(into: &bytes) }
+    }
+    init(field reader: inout ByteReader) throws(FormatViolation) {
+        self = try reader.list { reader throws(FormatViolation) in try reader.field() }
+    }
+}
+
+extension Optional: ChangeField where Wrapped: ChangeField {
+    func put(into bytes: inout [UInt8]) {
+        bytes.put(self != nil)
+        self?.put(into: &bytes)
+    }
+    init(field reader: inout ByteReader) throws(FormatViolation) {
+        self = try reader.field() ? try Wrapped(field: &reader) : nil
+    }
+}
+
+extension Dictionary: ChangeField where Key == String, Value == Int {
+    func put(into bytes: inout [UInt8]) {
+        bytes.put(UInt64(count))
+        // Sorted, so that equal changes have equal bytes.
+        for (key, value) in sorted(by: { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }) {
+            bytes.put(key, UInt64(clamping: value))
+        }
+    }
+    init(field reader: inout ByteReader) throws(FormatViolation) {
+        let counts = try reader.list { reader throws(FormatViolation) in
+            (try String(field: &reader), Int(clamping: try UInt64(field: &reader)))
+        }
+        self.init(counts, uniquingKeysWith: { $0.addingReportingOverflow($1).partialValue })
+    }
+}
+
+extension Digest: ChangeField {
+    func put(into bytes: inout [UInt8]) { bytes += self.bytes }
+    init(field reader: inout ByteReader) throws(FormatViolation) { self = try reader.digest().found() }
+}
+
+extension ConversationID: ChangeField {
+    func put(into bytes: inout [UInt8]) { bytes.put(self.bytes) }
+    init(field reader: inout ByteReader) throws(FormatViolation) {
+        self = try ConversationID(bytes: [UInt8](field: &reader)).found()
+    }
+}
+
+extension UserName: ChangeField {
+    func put(into bytes: inout [UInt8]) { bytes.put(text) }
+    init(field reader: inout ByteReader) throws(FormatViolation) { self.init(trusted: try reader.field()) }
+}
+
+extension Scope: ChangeField {
+    func put(into bytes: inout [UInt8]) { bytes.put(description) }
+    init(field reader: inout ByteReader) throws(FormatViolation) { self = try Scope(String(field: &reader)).found() }
+}
+
+extension Retention: ChangeField {
+    func put(into bytes: inout [UInt8]) { bytes.put(UInt64(days ?? 0)) }
+    init(field reader: inout ByteReader) throws(FormatViolation) {
+        let days: UInt64 = try reader.field()
+        self.init(days: days == 0 ? nil : Int(clamping: days))
+    }
+}
+
+extension ChangeKind: ChangeField {
+    func put(into bytes: inout [UInt8]) { bytes.put(UInt8(truncatingIfNeeded: rawValue)) }
+    init(field reader: inout ByteReader) throws(FormatViolation) {
+        self = try ChangeKind(rawValue: Int(UInt8(field: &reader))).found()
+    }
+}
+
+extension ChangeField where Self: RawRepresentable, RawValue: ChangeField {
+    func put(into bytes: inout [UInt8]) { rawValue.put(into: &bytes) }
+    init(field reader: inout ByteReader) throws(FormatViolation) {
+        self = try Self(rawValue: try reader.field()).found()
+    }
+}
+
+extension AccountID: ChangeField {}
+extension Seq: ChangeField {}
+extension Commit: ChangeField {}
+extension Epoch: ChangeField {}
+extension Timestamp: ChangeField {}
+extension MessageKind: ChangeField {}
+extension ConversationKind: ChangeField {}
+
+extension AccountPair: ChangeField {
+    func put(into bytes: inout [UInt8]) { bytes.put(first, second) }
+    init(field reader: inout ByteReader) throws(FormatViolation) { self.init(try reader.field(), try reader.field()) }
+}
+
+extension Change.Visit: ChangeField {
+    func put(into bytes: inout [UInt8]) { bytes.put(number, time, address) }
+    init(field reader: inout ByteReader) throws(FormatViolation) {
+        self.init(number: try reader.field(), time: try reader.field(), address: try reader.field())
+    }
+}
+
+extension Change.ImportedKey: ChangeField {
+    func put(into bytes: inout [UInt8]) { bytes.put(hash, seq, content) }
+    init(field reader: inout ByteReader) throws(FormatViolation) {
+        self.init(hash: try reader.field(), seq: try reader.field(), content: try reader.field())
+    }
+}
+
+extension Change.MovedTail: ChangeField {
+    func put(into bytes: inout [UInt8]) { bytes.put(conversation, lastSeq) }
+    init(field reader: inout ByteReader) throws(FormatViolation) {
+        self.init(conversation: try reader.field(), lastSeq: try reader.field())
     }
 }
