@@ -261,9 +261,9 @@ struct ServeCommand {
         options.hosts = settings.hosts
         options.identity = identity
         options.onNews = { hooks.wake() }
-        return try ChatServer(
-            store: store, address: settings.listen.host, port: settings.listen.port, options: options,
-            events: log.write)
+        let server = try ChatServer(store: store, options: options, events: log.write)
+        try server.listen(on: settings.listen.host, port: settings.listen.port)
+        return server
     }
 
     /// How long before its expiry a certificate is reported.

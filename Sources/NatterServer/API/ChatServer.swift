@@ -3,8 +3,8 @@ public import NatterStore
 internal import NatterSystem
 public import NatterTLS
 
-/// The HTTP API over a store. It decides what a request may do. The store handles files and SQL, the listener handles
-/// sockets.
+/// The API over a store. It decides what a request may do. The store handles files and SQL, the listener handles
+/// sockets. Without a listener, ``answer(_:_:headers:body:operatorID:)`` passes it requests of this process.
 public final class ChatServer: Sendable {
     /// Decides who may create an account.
     public enum Registration: String, Sendable, CaseIterable {
@@ -59,18 +59,11 @@ public final class ChatServer: Sendable {
     private let currentHosts: Monitor<HostNames>
     private let currentIdentity: Monitor<TLSIdentity?>
     private let listener = Monitor<HTTPListener?>(nil)
+    /// The requests that came over no connection. They end with the server.
+    let localAnswers = Monitor<[ObjectIdentifier: LocalAnswer]>([:])
 
-    /// Starts to listen. Requests are answered after `run` is called.
-    ///
-    /// - Parameters:
-    ///   - address: a numeric IPv4 or IPv6 address, or `localhost`.
-    ///   - port: 0 for any free port.
-    ///   - events: receives the events of the service log.
-    /// - Throws: `ListenerError`.
-    public init(
-        store: Store, address: String, port: UInt16, options: Options = Options(),
-        events: @escaping EventSink
-    ) throws {
+    /// - Parameter events: receives the events of the service log.
+    public init(store: Store, options: Options = Options(), events: @escaping EventSink) throws {
         (self.store, self.events, self.options) = (store, events, options)
         logins = LoginLimiter(guesses: store.guesses)
         workers = try WorkerPool(name: "natter-worker", threads: 2, limit: 20_000, limitPerOwner: 256)
@@ -90,6 +83,15 @@ public final class ChatServer: Sendable {
             onNews()
         }
         recent.onEvent { [waiters] in ChatServer.announceEvents(waiters) }
+    }
+
+    /// Starts to listen. Requests are answered after `run` is called.
+    ///
+    /// - Parameters:
+    ///   - address: a numeric IPv4 or IPv6 address, or `localhost`.
+    ///   - port: 0 for any free port.
+    /// - Throws: `ListenerError`.
+    public func listen(on address: String, port: UInt16) throws {
         let made = try HTTPListener(
             address: address, port: port, proxies: options.proxies, identity: options.identity,
             handler: RequestHandler(server: self))
@@ -141,8 +143,14 @@ public final class ChatServer: Sendable {
     /// Serves on the calling thread until `stop`.
     public func run() {
         listener.withLock { $0 }?.run()
+        end()
+    }
+
+    /// Ends the threads of a server. One that listens does it at the end of `run`.
+    public func end() {
         waiters.stop()
         for pool in [slowWorkers, workers, hashers] { pool.stop() }
+        for answer in localAnswers.exchange([:]).values { answer.cut() }
         // The listener holds its handler, and the handler holds this server. Break the cycle.
         listener.signal { $0 = nil }
     }

@@ -21,7 +21,7 @@ extension Connection {
             former = known.mayComeAgain ? known : nil
         }
         let head = known.head
-        let exchange = Exchange(head: head, mailbox: loop.mailbox, connection: self)
+        let exchange = Exchange(head: head, answering: loop.mailbox, connection: self)
         self.exchange = exchange
         progress = TransferProgress()
         if head.isChunked { chunkLines = ChunkLines(from: UnsafeRawPointer(text) + headSize, turn: loop.turn) }

@@ -1,5 +1,18 @@
 internal import Synchronization
 
+/// Takes the answer of a request: the listener, or a caller in this process. Any thread may call it.
+protocol AnswerPlace: AnyObject, Sendable {
+    func take(_ step: AnswerStep, of request: Exchange)
+}
+
+enum AnswerStep: Sendable {
+    case reply(Reply)
+    /// Continues a paused transfer of the body or of the answer.
+    case resume
+    /// Ends an answer that its reader may not have any more.
+    case cut
+}
+
 /// One request and its reply, as handlers see them. All members are thread-safe.
 final class Exchange: Sendable {
     /// The client that sent the request.
@@ -10,17 +23,17 @@ final class Exchange: Sendable {
     }
 
     let head: RequestHead
-    private let mailbox: Mailbox
+    private let place: any AnswerPlace
     private let hasResponded = Atomic<Bool>(false)
     private let hasEnded = Atomic<Bool>(false)
     private let asker = Mutex<Asker?>(nil)
     private let recorded = Mutex<[(key: String, value: String)]>([])
-    /// The connection that sends the reply, or nil after the request has ended. Only the listener's thread may access
-    /// it. The compiler cannot check this, and a lock would cost time in every request.
+    /// The connection that sends the reply, or nil if there is none or the request has ended. Only the listener's thread may
+    /// access it. The compiler cannot check this, and a lock would cost time in every request.
     nonisolated(unsafe) var connection: Connection?
 
-    init(head: RequestHead, mailbox: Mailbox, connection: Connection?) {
-        (self.head, self.mailbox, self.connection) = (head, mailbox, connection)
+    init(head: RequestHead, answering place: any AnswerPlace, connection: Connection? = nil) {
+        (self.head, self.place, self.connection) = (head, place, connection)
     }
 
     /// Sends the reply. Call it once. The reply is dropped if the client has disconnected.
@@ -29,11 +42,7 @@ final class Exchange: Sendable {
             assertionFailure("'\(head.target)' was answered twice")
             return
         }
-        if mailbox.isOnLoop, let connection, connection.isDispatching {
-            connection.reply = reply
-        } else {
-            mailbox.post(.reply(self, reply))
-        }
+        place.take(.reply(reply), of: self)
     }
 
     /// Adds a fact to the log entry of this request. It must never be a text, a token or a password.
@@ -47,7 +56,7 @@ final class Exchange: Sendable {
 
     /// Continues a paused transfer. Either ``BodySink/receive(_:_:)`` paused reading a body, or a ``BodyProducer`` had
     /// no bytes ready.
-    func resume() { mailbox.post(.resume(self)) }
+    func resume() { place.take(.resume, of: self) }
 
     // MARK: The asker, and whether work goes on
 
@@ -69,15 +78,12 @@ final class Exchange: Sendable {
     func mayGoOn() -> Bool {
         guard isWanted else { return false }
         guard let refusal else { return true }
-        if hasResponded.exchange(true, ordering: .acquiringAndReleasing) {
-            mailbox.post(.cut(self))
-        } else {
-            mailbox.post(.reply(self, refusal))
-        }
+        let hasResponded = hasResponded.exchange(true, ordering: .acquiringAndReleasing)
+        place.take(hasResponded ? .cut : .reply(refusal), of: self)
         return false
     }
 
-    /// Ends the request, with an answer or without. Only the listener's thread may call it.
+    /// Ends the request, with an answer or without. Only the thread that takes the answer may call it.
     func end() {
         connection = nil
         hasEnded.store(true, ordering: .releasing)

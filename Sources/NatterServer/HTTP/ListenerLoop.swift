@@ -144,10 +144,10 @@ final class ListenerLoop {
         if !events.isEmpty { lastEvents = events.count }
         for event in events {
             switch event {
-            case .reply(let exchange, let reply):
+            case .answer(.reply(let reply), let exchange):
                 if let connection = exchange.connection, !connection.isCut { connection.take(reply) }
-            case .resume(let exchange): exchange.connection?.resumeTransfer()
-            case .cut(let exchange): exchange.connection?.cutForRefusal()
+            case .answer(.resume, let exchange): exchange.connection?.resumeTransfer()
+            case .answer(.cut, let exchange): exchange.connection?.cutForRefusal()
             case .identity(let identity): self.identity = identity
             case .probe(let probe): probe.answer()
             case .stop: beginStopping()

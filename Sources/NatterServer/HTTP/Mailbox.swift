@@ -6,10 +6,7 @@ internal import Synchronization
 
 /// A message from another thread to the listener's thread.
 enum LoopEvent: Sendable {
-    case reply(Exchange, Reply)
-    case resume(Exchange)
-    /// Ends an answer that its reader may not have any more.
-    case cut(Exchange)
+    case answer(AnswerStep, Exchange)
     /// The certificate for new connections.
     case identity(TLSIdentity)
     /// Asks for a sign of life: the function is called on the listener's thread.
@@ -23,7 +20,7 @@ enum LoopEvent: Sendable {
 }
 
 /// A queue to the listener's thread. Its descriptor is readable while the queue contains events.
-final class Mailbox: Sendable {
+final class Mailbox: AnswerPlace {
     private struct State {
         var events: [LoopEvent] = []
         var isClosed = false
@@ -47,6 +44,15 @@ final class Mailbox: Sendable {
 
     /// Makes the calling thread the listener's thread.
     func adoptThread() { thread.store(pthread_self(), ordering: .relaxed) }
+
+    /// A handler that answers at once, on the listener's thread, needs no event.
+    func take(_ step: AnswerStep, of request: Exchange) {
+        if case .reply(let reply) = step, isOnLoop, let connection = request.connection, connection.isDispatching {
+            connection.reply = reply
+        } else {
+            post(.answer(step, request))
+        }
+    }
 
     /// Drops the event if the listener has ended.
     func post(_ event: LoopEvent) {

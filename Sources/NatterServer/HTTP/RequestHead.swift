@@ -24,15 +24,17 @@ final class RequestHead: Sendable {
     /// The number of body bytes to come. It is nil if none is announced or the body is chunked.
     let contentLength: Int?
     let isChunked: Bool
+    /// The user of the operator's command that sent it over the data directory's own socket; nil if it came over the network.
+    let operatorID: UInt32?
 
     init(
         method: String, target: String, path: [String]?, query: [(name: String, value: String)]?,
         headers: [(name: String, value: String)], remoteAddress: String, isProxied: Bool, contentLength: Int?,
-        isChunked: Bool
+        isChunked: Bool, operatorID: UInt32? = nil
     ) {
         (self.method, self.target, self.path, self.query) = (method, target, path, query)
         (self.headers, self.remoteAddress, self.isProxied) = (headers, remoteAddress, isProxied)
-        (self.contentLength, self.isChunked) = (contentLength, isChunked)
+        (self.contentLength, self.isChunked, self.operatorID) = (contentLength, isChunked, operatorID)
     }
 
     /// The value of the first header of this name.

@@ -20,7 +20,8 @@ struct ClientTests {
             self.inner = inner
             var options = ChatServer.Options()
             options.spools.directory = inner.directory
-            let chat = try ChatServer(store: inner.store, address: "127.0.0.1", port: 0, options: options) { _ in }
+            let chat = try ChatServer(store: inner.store, options: options) { _ in }
+            try chat.listen(on: "127.0.0.1", port: 0)
             self.chat = chat
             thread = try SystemThread(name: "test-server") { chat.run() }
         }

@@ -23,7 +23,7 @@ struct DamageTests {
             let directory = try TemporaryDirectory()
             let (token, id) = try Damaged.fill(directory)
             range = try Damaged.flip(directory, id)
-            server = try TestServer(directory: directory)
+            server = try TestServer(directory: directory, usesSockets: true)
             alice = Client(server, token: token)
             head = try alice.get("/v1/conversations/general").decode(ConversationObject.self).head
         }

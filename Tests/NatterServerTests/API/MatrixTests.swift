@@ -124,11 +124,11 @@ struct MatrixTests {
 
         /// A server over a copy, by default two hours later.
         func serve(
-            _ clock: TestClock = TestClock(Scene.start.advanced(milliseconds: 7_200_000))
+            _ clock: TestClock = TestClock(Scene.start.advanced(milliseconds: 7_200_000)), usesSockets: Bool = false
         ) throws -> TestServer {
             let copy = try TemporaryDirectory()
             try Files.clone(directory.path, into: copy.path)
-            return try TestServer(directory: copy, isCopied: true, clock: clock)
+            return try TestServer(directory: copy, isCopied: true, clock: clock, usesSockets: usesSockets)
         }
 
         func answer(to row: Row, for role: Role, on server: TestServer) throws -> Answer {
@@ -189,7 +189,7 @@ struct MatrixTests {
         // Given that no worker is free, nor the threads that change the store
         let clock = TestClock(Scene.start.advanced(milliseconds: 60_000))
         let scene = try Scene()
-        let server = try scene.serve(clock)
+        let server = try scene.serve(clock, usesSockets: true)
         let doors = try server.chat.holdWorkers()
         let mayWrite = Monitor(false)
         #expect(server.store.sealer.submit { _ in mayWrite.wait { $0 } })

@@ -10,7 +10,7 @@ extension Exchange {
         let head = RequestHead(
             method: "GET", target: "/test", path: ["test"], query: [], headers: [], remoteAddress: "127.0.0.1",
             isProxied: false, contentLength: nil, isChunked: false)
-        let request = Exchange(head: head, mailbox: try mailbox ?? Mailbox(), connection: nil)
+        let request = Exchange(head: head, answering: try mailbox ?? Mailbox())
         if let owner { request.note(Asker(owner: owner) { nil }) }
         return request
     }

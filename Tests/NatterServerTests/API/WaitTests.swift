@@ -356,7 +356,7 @@ struct WaitTests {
 
     @Test("a stopping server answers waiting requests")
     func stopping() throws {
-        let server = try TestServer()
+        let server = try TestServer(usesSockets: true)
         let alice = try server.account("alice")
         let waiting = try Asking(server, token: alice.token, WaitTests.page, ["after": "0", "wait": "60"])
         try server.untilWaiting(1)

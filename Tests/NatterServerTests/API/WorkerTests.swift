@@ -107,8 +107,8 @@ struct WorkerTests {
         mailbox.take(into: &events)
         let told = events.map { event in
             switch event {
-            case .reply(_, let reply): "\(reply.status)"
-            case .cut(let exchange): exchange === answered ? "cut" : "?"
+            case .answer(.reply(let reply), _): "\(reply.status)"
+            case .answer(.cut, let exchange): exchange === answered ? "cut" : "?"
             default: "?"
             }
         }

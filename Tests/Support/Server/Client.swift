@@ -1,5 +1,6 @@
 internal import NatterHTTP
 package import NatterModel
+internal import NatterServer
 package import NatterWire
 package import TestSupport
 
@@ -27,7 +28,8 @@ extension Answer {
     }
 }
 
-/// A user of the HTTP API, over one connection. Only one thread may use it at a time.
+/// A user of the API. Its requests go to the handlers in this process, or over one connection if the server's tests are about
+/// those. Only one thread may use it at a time.
 package final class Client {
     package let server: TestServer
     package let token: String?
@@ -35,10 +37,13 @@ package final class Client {
 
     package init(_ server: TestServer, token: String?) {
         (self.server, self.token) = (server, token)
-        http = (try? ServerAddress(url: "http://127.0.0.1:\(server.port)")).map {
-            HTTPClient(address: $0, timeoutMilliseconds: 70_000, caFile: nil, userAgent: "natter-test")
+        let address = server.usesSockets ? try? ServerAddress(url: server.url) : nil
+        http = address.map {
+            HTTPClient(address: $0, timeoutMilliseconds: 70_000, caFile: nil, userAgent: Client.name)
         }
     }
+
+    private static let name = "natter-test"
 
     package var authorization: [(name: String, value: String)] {
         token.map { [("Authorization", "Bearer \($0)")] } ?? []
@@ -47,9 +52,15 @@ package final class Client {
     package func send(
         _ method: HTTPMethod, _ target: String, body: [UInt8]? = nil, headers: [(name: String, value: String)] = []
     ) throws -> Answer {
-        guard let http else { throw Failure("the server has no address") }
-        let response = try http.perform(
-            HTTPRequest(method, target, headers: authorization + headers, body: body))
+        let headers = authorization + headers
+        guard let http else {
+            let given = (headers + [("User-Agent", Client.name)]).map { ($0.name.lowercased(), $0.value) }
+            guard let reply = server.chat.answer(method.rawValue, target, headers: given, body: body ?? []) else {
+                throw Failure("the answer was cut")
+            }
+            return Answer(status: reply.status, headers: reply.headers, body: reply.body)
+        }
+        let response = try http.perform(HTTPRequest(method, target, headers: headers, body: body))
         return Answer(status: response.status, headers: response.headers, body: response.body)
     }
 

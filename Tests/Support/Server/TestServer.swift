@@ -7,26 +7,37 @@ package import NatterSystem
 internal import SystemSupport
 package import TestSupport
 
-/// A server in this process on a free port, with its own store. It stops with its last reference. If a test stops it
-/// earlier, it can be started again on the same port.
+/// A server in this process with its own store. It listens from the first use of its port. It stops with its last reference.
+/// If a test stops it earlier, it can be started again on the same port.
 package final class TestServer: Sendable {
     private struct Running {
         let store: Store
         let chat: ChatServer
+        /// 0 before the server listens.
+        var port: UInt16 = 0
         var thread: SystemThread?
+        var isStopped = false
         /// Holds the port while the server is stopped.
         var holder: Int32 = -1
     }
 
     package let directory: TemporaryDirectory
     package let clock: any WallClock
-    package let port: UInt16
     package let events: Monitor<[Event]>
     private let options: ChatServer.Options
     private let disk: any Disk
     private let running: Monitor<Running>
 
+    /// Whether clients send their requests through a socket.
+    package let usesSockets: Bool
+
     package var url: String { "http://127.0.0.1:\(port)" }
+    package var port: UInt16 {
+        running.withLock { running in
+            if running.thread == nil, running.port == 0 { try? TestServer.listen(&running) }
+            return running.port
+        }
+    }
     package var store: Store { running.withLock { $0.store } }
     package var chat: ChatServer { running.withLock { $0.chat } }
     package var storeID: StoreID { store.id }
@@ -35,18 +46,19 @@ package final class TestServer: Sendable {
     package static let password = "correct horse battery"
     private static let passwordHash = PasswordHash(of: password)
 
-    /// - Parameter isCopied: whether another server will begin with a copy of the directory, or this one does.
+    /// - Parameters:
+    ///   - isCopied: whether another server will begin with a copy of the directory, or this one does.
+    ///   - usesSockets: whether the test is about connections, or about what only the listener knows of a request.
     package init(
         directory: TemporaryDirectory? = nil, isCopied: Bool = false, clock: any WallClock = SystemClock(),
-        options: ChatServer.Options = ChatServer.Options(), disk: any Disk = PosixDisk()
+        options: ChatServer.Options = ChatServer.Options(), disk: any Disk = PosixDisk(), usesSockets: Bool = false
     ) throws {
         let directory = try directory ?? TemporaryDirectory()
         let events = Monitor<[Event]>([])
         if isCopied { _ = try PostgresCluster.store(of: directory.path, isDatabase: true) }
-        let first = try TestServer.start(directory, disk, clock: clock, port: 0, options, events)
+        let first = try TestServer.start(directory, disk, clock: clock, options, events)
         (self.directory, self.clock, self.options, self.events) = (directory, clock, options, events)
-        self.disk = disk
-        port = first.chat.port
+        (self.disk, self.usesSockets) = (disk, usesSockets)
         running = Monitor(first)
     }
 
@@ -61,8 +73,7 @@ package final class TestServer: Sendable {
     }
 
     private static func start(
-        _ directory: TemporaryDirectory, _ disk: any Disk, clock: any WallClock, port: UInt16,
-        _ options: ChatServer.Options,
+        _ directory: TemporaryDirectory, _ disk: any Disk, clock: any WallClock, _ options: ChatServer.Options,
         _ events: Monitor<[Event]>
     ) throws -> Running {
         let store =
@@ -71,17 +82,24 @@ package final class TestServer: Sendable {
             } ?? Store.open(directory.path, disk: disk, clock: clock)
         var options = options
         options.spools.directory = directory.path
-        let chat = try ChatServer(store: store, address: "127.0.0.1", port: port, options: options) { event in
-            events.signal { $0.append(event) }
-        }
-        return Running(store: store, chat: chat, thread: try SystemThread(name: "test-server") { chat.run() })
+        let chat = try ChatServer(store: store, options: options) { event in events.signal { $0.append(event) } }
+        return Running(store: store, chat: chat)
+    }
+
+    private static func listen(_ running: inout Running) throws {
+        let chat = running.chat
+        try chat.listen(on: "127.0.0.1", port: running.port)
+        running.port = chat.port
+        running.thread = try SystemThread(name: "test-server") { chat.run() }
     }
 
     /// Starts the server again after `stop`.
     package func start() throws {
-        let started = try TestServer.start(directory, disk, clock: clock, port: port, options, events)
-        running.withLock { running in
+        var started = try TestServer.start(directory, disk, clock: clock, options, events)
+        try running.withLock { running in
             close(running.holder)
+            started.port = running.port
+            if started.port != 0 { try TestServer.listen(&started) }
             running = started
         }
     }
@@ -89,13 +107,17 @@ package final class TestServer: Sendable {
     /// Stops the server. Its directory stays.
     package func stop() {
         let former = running.withLock { running in
-            defer { running.thread = nil }
+            defer { (running.thread, running.isStopped) = (nil, true) }
             return running
         }
-        guard let thread = former.thread else { return }
-        former.chat.stop()
-        thread.join()
-        if let holder = try? Loopback.hold(port).0 { running.withLock { $0.holder = holder } }
+        guard !former.isStopped else { return }
+        if let thread = former.thread {
+            former.chat.stop()
+            thread.join()
+            if let holder = try? Loopback.hold(former.port).0 { running.withLock { $0.holder = holder } }
+        } else {
+            former.chat.end()
+        }
         former.store.close()
     }
 
