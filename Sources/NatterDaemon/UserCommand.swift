@@ -1,5 +1,5 @@
 internal import NatterCLI
-internal import NatterCrypto
+internal import NatterHTTP
 internal import NatterModel
 internal import NatterStore
 internal import NatterSystem
@@ -40,27 +40,16 @@ enum UserCommand {
     static var all: [CommandSpec] {
         [
             CommandSpec(
-                "add", "create an account",
+                AccountAction.add.rawValue, AccountAction.add.summary,
                 options: [json, .flag("admin", "make it an admin of the server")] + PasswordInput.options,
                 operands: [.required("NAME", "the new user's name")], run: add),
             CommandSpec(
                 "list", "list the accounts", options: [.flag("json", "print each account as a JSON object")],
                 run: list),
             CommandSpec(
-                "passwd", "give an account another password", options: [json] + PasswordInput.options,
-                operands: [name], run: passwd),
-            change("disable", "end an account's sessions and tokens, and refuse its logins") {
-                (.setDisabled(name: $0, true), "'\($0)' is disabled and logged out everywhere")
-            },
-            change("enable", "let a disabled account log in again") {
-                (.setDisabled(name: $0, false), "'\($0)' is enabled and can log in")
-            },
-            change("promote", "make an account an admin of the server") {
-                (.setAdmin(name: $0, true), "'\($0)' is an admin of the server")
-            },
-            change("demote", "make an account an ordinary user again") {
-                (.setAdmin(name: $0, false), "'\($0)' is no longer an admin of the server")
-            },
+                AccountAction.passwd.rawValue, AccountAction.passwd.summary, options: [json] + PasswordInput.options,
+                operands: [name], description: [AccountAction.passwdEnds], run: passwd),
+            change(.disable), change(.enable), change(.promote), change(.demote),
             CommandSpec(
                 "erase", "erase an account and all its messages for good",
                 options: [.flag("json", "print the result as a JSON object")], operands: [name],
@@ -74,23 +63,34 @@ enum UserCommand {
         ]
     }
 
+    /// The operation that adds an account, as the service log names it.
+    static let adding = "user_add"
+
     /// A command that makes one change to one account.
-    private static func change(
-        _ command: String, _ summary: Phrase, _ change: @escaping @Sendable (String) -> (Operation, Phrase)
-    ) -> CommandSpec {
-        CommandSpec(command, summary, options: [json], operands: [name]) { arguments, console in
-            let (operation, _) = change(name(arguments))
-            return try perform(operation, arguments, console) { change($0.name).1 }
+    private static func change(_ action: AccountAction) -> CommandSpec {
+        CommandSpec(action.rawValue, action.summary, options: [json], operands: [name]) { arguments, console in
+            try change(action, arguments, console)
         }
+    }
+
+    private static func change(
+        _ action: AccountAction, password: String? = nil, _ arguments: Arguments, _ console: Console
+    ) throws -> ExitCode {
+        let name = name(arguments)
+        // No account has such a name, and no path either.
+        if name.isEmpty || name.contains("/") { throw StoreError.noSuchUser(name) }
+        let change = AccountChangeRequest(disabled: action.disables, admin: action.promotes, password: password)
+        let path = API.changeAccount.path.replacing("{user}", with: HTTPRequest.encodeSegment(name))
+        return try perform(action, API.changeAccount, path, change, arguments, console)
     }
 
     private static let add: CommandBody = { arguments, console in
         let name = name(arguments)
-        // Check the name before the command asks for a password and hashes it.
+        // Check the name before the command asks for a password.
         do throws(NameError) { _ = try UserName(name) } catch { throw StoreError.badName(name, error) }
-        let password = try password(arguments, of: name)
-        let operation = Operation.addUser(name: name, password: password, isAdmin: arguments.flag("admin"))
-        return try perform(operation, arguments, console) { "added '\($0.name)'" }
+        let isAdmin = arguments.flag("admin")
+        let request = AccountRequest(name: name, password: try password(arguments, of: name), admin: isAdmin)
+        return try perform(.add, API.addAccount, API.addAccount.path, request, arguments, console)
     }
 
     /// The result of an account's erasure.
@@ -119,11 +119,7 @@ enum UserCommand {
     }
 
     private static let passwd: CommandBody = { arguments, console in
-        let name = name(arguments)
-        let operation = Operation.setPassword(name: name, password: try password(arguments, of: name))
-        return try perform(operation, arguments, console) {
-            "'\($0.name)' has another password and is logged out everywhere"
-        }
+        try change(.passwd, password: try password(arguments, of: name(arguments)), arguments, console)
     }
 
     /// The name in normalization form C.
@@ -131,27 +127,22 @@ enum UserCommand {
         Normalization.formC(arguments.required("NAME"))
     }
 
-    /// Reads a password and hashes it. The password itself never leaves this process.
     private static func password(_ arguments: Arguments, of name: String) throws -> String {
-        let password = try PasswordInput(arguments).read(prompt: "Password of \(name)", again: "Once more")
-        guard Limits.passwordBytes.contains(password.utf8.count) else {
-            throw CommandFailure(.invalidData, code: "weak_password", Limits.passwordRule)
-        }
-        guard let hash = PasswordHash(of: password) else {
-            throw CommandFailure(.temporary, code: "busy", "no memory for hashing a password; try again in a moment")
-        }
-        return hash.text
+        try PasswordInput(arguments).read(prompt: "Password of \(name)", again: "Once more")
     }
 
-    private static func perform(
-        _ operation: Operation, _ arguments: Arguments, _ console: Console,
-        _ phrase: @escaping (AdminUserObject) -> Phrase
+    private static func perform<Body: Encodable>(
+        _ action: AccountAction, _ endpoint: Endpoint<Body, AdminUserObject>, _ path: String, _ body: Body,
+        _ arguments: Arguments, _ console: Console
     ) throws -> ExitCode {
         let client = OperatorClient(arguments: arguments, console: console) { reply in
             guard case .user(let user) = reply else { return }
-            try console.report(user, arguments, phrase(user))
+            try console.report(user, arguments, action.done(user.name))
         }
-        return try client.perform(operation)
+        return try client.perform(
+            .request(
+                name: "user_\(action.rawValue)", method: endpoint.method.rawValue, target: path,
+                body: String(decoding: WireJSON.encode(body), as: UTF8.self)))
     }
 
     // MARK: Lists

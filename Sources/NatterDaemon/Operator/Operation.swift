@@ -9,11 +9,8 @@ enum Operation: Codable, Sendable, Equatable {
     case listUsers
     /// All users who have ever connected, newest first.
     case listClients
-    /// - Parameter password: the hash. The password itself never leaves the command's process.
-    case addUser(name: String, password: String, isAdmin: Bool)
-    case setPassword(name: String, password: String)
-    case setDisabled(name: String, Bool)
-    case setAdmin(name: String, Bool)
+    /// What an admin may ask over HTTP, too. `name` is for the service log.
+    case request(name: String, method: String, target: String, body: String)
     case eraseUser(name: String)
     case status
     /// - Parameter retain: `90d` or `forever`.
@@ -37,7 +34,8 @@ enum Operation: Codable, Sendable, Equatable {
     /// Whether it makes the store if the data directory has none.
     var makesStore: Bool {
         switch self {
-        case .addUser, .importing, .merging: true
+        case .importing, .merging: true
+        case .request(let name, _, _, _): name == UserCommand.adding
         default: false
         }
     }
@@ -55,10 +53,7 @@ enum Operation: Codable, Sendable, Equatable {
         switch self {
         case .listUsers: "user_list"
         case .listClients: "clients"
-        case .addUser: "user_add"
-        case .setPassword: "user_passwd"
-        case .setDisabled(_, let isDisabled): isDisabled ? "user_disable" : "user_enable"
-        case .setAdmin(_, let isAdmin): isAdmin ? "user_promote" : "user_demote"
+        case .request(let name, _, _, _): name
         case .eraseUser: "user_erase"
         case .status: "status"
         case .retain: "retain"

@@ -1,5 +1,4 @@
 internal import NatterCLI
-internal import NatterCrypto
 internal import NatterModel
 internal import NatterServer
 internal import NatterStore
@@ -15,11 +14,13 @@ struct OperationRunner {
     var service: () -> ServiceStatus.Service? = { nil }
     /// The problems of that server that its store does not know.
     var problems: () -> [ServiceStatus.Problem] = { [] }
+    /// The server of this process, if one runs in it.
+    var server: ChatServer?
     /// The service that sends to the hooks, if a server runs in this process.
     var hooks: HookService?
 
     /// The name of the user in the audit trail.
-    var actor: String { "operator (uid \(uid))" }
+    var actor: String { ChatServer.operatorName(uid) }
 
     /// - Throws: errors that `DaemonFailure.explain` knows, and errors of the channel.
     func run(_ operation: Operation, _ channel: some OperationChannel) throws -> ExitCode {
@@ -35,12 +36,8 @@ struct OperationRunner {
             for account in store.accountViews() where account.lastSeen != nil {
                 try channel.reply(.user(AdminUserObject(account)))
             }
-        case .addUser(let name, let password, let isAdmin): try addUser(name, password, isAdmin, channel)
-        case .setPassword(let name, let password):
-            try change(name, AccountChange(password: try OperationRunner.hash(password)), channel)
-        case .setDisabled(let name, let isDisabled):
-            try change(name, AccountChange(isDisabled: isDisabled), channel)
-        case .setAdmin(let name, let isAdmin): try change(name, AccountChange(isAdmin: isAdmin), channel)
+        case .request(_, let method, let target, let body):
+            try channel.reply(.user(answer(method, target, body)))
         case .eraseUser(let name):
             let count = try answer { store.eraseAccount(name, by: actor, $0) }
             let remains = store.remainsOfErasure?.english
@@ -106,30 +103,32 @@ struct OperationRunner {
 
     // MARK: Users
 
-    private func addUser(
-        _ name: String, _ password: String, _ isAdmin: Bool, _ channel: some OperationChannel
-    ) throws {
-        let user: UserName
-        do throws(NameError) { user = try UserName(name) } catch { throw StoreError.badName(name, error) }
-        let hash = try OperationRunner.hash(password)
-        let account = try answer {
-            store.addAccount(user, password: hash, isAdmin: isAdmin, by: actor, asking: nil, $0)
+    /// Has the API answer a request about an account.
+    private func answer(_ method: String, _ target: String, _ body: String) throws -> AdminUserObject {
+        let own = server == nil ? try ChatServer(store: store) { _ in } : nil
+        defer { own?.end() }
+        let answer = (server ?? own)?.answer(
+            method, target, headers: [("host", "localhost")], body: Array(body.utf8), operatorID: uid)
+        guard let answer else { throw StoreError.outcomeUnknown }
+        if answer.status < 300 { return try WireJSON.decode(AdminUserObject.self, from: answer.body) }
+        let error = try WireJSON.decode(ErrorBody.self, from: answer.body).error
+        let message = error.phrase?.phrase ?? Phrase(verbatim: error.message)
+        switch ErrorCode(rawValue: error.code) {
+        case .outcomeUnknown: throw StoreError.outcomeUnknown
+        // The operator is whom others' answers tell to look into the log.
+        case .internalError: throw StoreError.failed(answer.note.map { Phrase(verbatim: $0) } ?? message)
+        default: throw CommandFailure(OperationRunner.exitCode(of: answer.status), code: error.code, message)
         }
-        try channel.reply(.user(AdminUserObject(account)))
     }
 
-    private func change(_ name: String, _ change: AccountChange, _ channel: some OperationChannel) throws {
-        let account = try answer { store.change(name, change, by: actor, asking: nil, $0) }
-        try channel.reply(.user(AdminUserObject(account)))
-    }
-
-    /// Refuses a string that is not a hash of ours. Nobody could log in with it, but it does not belong in the store.
-    private static func hash(_ text: String) throws(CommandFailure) -> PasswordHash {
-        guard text.hasPrefix("$argon2id$"), text.utf8.count <= 128, text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F })
-        else {
-            throw CommandFailure(.badProtocol, code: "bad_hash", "the password was not hashed as this version does")
+    private static func exitCode(of status: Int) -> ExitCode {
+        switch status {
+        case 403: .refused
+        case 404: .notFound
+        case 429, 503, 507: .temporary
+        case 500...: .inputOutput
+        default: .invalidData
         }
-        return PasswordHash(stored: text)
     }
 
     /// Waits for the store's answer.

@@ -28,6 +28,7 @@ final class OperatorService: Sendable {
     private let socket: OperatorSocket
     private let listener: LocalStream
     private let store: Store
+    private let server: ChatServer
     private let uri: String
     private let service: @Sendable () -> ServiceStatus.Service
     private let problems: @Sendable () -> [ServiceStatus.Problem]
@@ -49,7 +50,8 @@ final class OperatorService: Sendable {
         events: @escaping EventSink
     ) throws {
         uri = shared?.uri ?? ""
-        (self.store, self.hooks, self.problems, self.events) = (store, hooks, problems, events)
+        (self.store, self.server, self.hooks) = (store, server, hooks)
+        (self.problems, self.events) = (problems, events)
         let since = clock.now().rfc3339
         service = {
             let (connections, waiting) = server.load
@@ -178,7 +180,8 @@ final class OperatorService: Sendable {
         }
         events(Event(.info, "command", [("operation", operation.name), ("uid", String(uid))]))
         do {
-            let runner = OperationRunner(store: store, uid: uid, service: service, problems: problems, hooks: hooks)
+            let runner = OperationRunner(
+                store: store, uid: uid, service: service, problems: problems, server: server, hooks: hooks)
             let status = try runner.run(operation, ServiceChannel(frames))
             return OperatorFrame.Exit(status: status.rawValue)
         } catch {

@@ -8,37 +8,37 @@ public import NatterWire
 enum AdminRoutes {
     private static let inviteMilliseconds: Int64 = 7 * 86_400_000
 
-    static func users(_ call: TypedCall<AccountList>, _: Principal, _ part: ListPart) throws(APIError) {
+    static func users(_ call: TypedCall<AccountList>, _: Administrator, _ part: ListPart) throws(APIError) {
         try call.respond(part, of: call.store.accountViews(), by: .other, \.name) {
             $0.map { AdminUserObject($0) }
         }
     }
 
-    static func add(_ call: TypedCall<AdminUserObject>, _ principal: Principal, _ request: AccountRequest)
+    static func add(_ call: TypedCall<AdminUserObject>, _ asker: Administrator, _ request: AccountRequest)
         throws(APIError)
     {
         let name = try AccountRoutes.userName(request.name)
         try AccountRoutes.checkLength(request.password)
         try AccountRoutes.hash(request.password, call) { hash in
             call.store.addAccount(
-                name, password: hash, isAdmin: request.admin ?? false, by: principal.name.text, asking: principal,
+                name, password: hash, isAdmin: request.admin ?? false, by: asker.name, asking: asker.principal,
                 call.completion { account in
-                    call.log("user_added", [("admin", principal.name.text), ("user", account.name)])
+                    call.log("user_added", [("admin", asker.name), ("user", account.name)])
                     return call.reply(AdminUserObject(account), status: 201)
                 })
         }
     }
 
     static func change(
-        _ call: TypedCall<AdminUserObject>, _ principal: Principal, _ request: AccountChangeRequest
+        _ call: TypedCall<AdminUserObject>, _ asker: Administrator, _ request: AccountChangeRequest
     ) throws(APIError) {
-        guard let password = request.password else { return change(call, principal, request, password: nil) }
+        guard let password = request.password else { return change(call, asker, request, password: nil) }
         try AccountRoutes.checkLength(password)
-        try AccountRoutes.hash(password, call) { change(call, principal, request, password: $0) }
+        try AccountRoutes.hash(password, call) { change(call, asker, request, password: $0) }
     }
 
     private static func change(
-        _ call: TypedCall<AdminUserObject>, _ principal: Principal, _ request: AccountChangeRequest,
+        _ call: TypedCall<AdminUserObject>, _ asker: Administrator, _ request: AccountChangeRequest,
         password: PasswordHash?
     ) {
         var words: [String] = []
@@ -47,9 +47,9 @@ enum AdminRoutes {
         if password != nil { words.append("password") }
         let change = AccountChange(isDisabled: request.disabled, isAdmin: request.admin, password: password)
         call.store.change(
-            call.name(0), change, by: principal.name.text, asking: principal,
+            call.name(0), change, by: asker.name, asking: asker.principal,
             call.completion { [words] account in
-                var fields = [(key: "admin", value: principal.name.text), ("user", account.name)]
+                var fields = [(key: "admin", value: asker.name), ("user", account.name)]
                 if !words.isEmpty { fields.append(("change", words.joined(separator: ","))) }
                 call.log("user_changed", fields)
                 return call.reply(AdminUserObject(account))

@@ -101,7 +101,8 @@ struct TypedCall<Answer: Sendable>: Sendable {
 
     /// Writes an event about this request to the service log.
     func log(_ event: String, level: Event.Level = .info, _ fields: [(key: String, value: String)]) {
-        server.events(Event(level, event, fields))
+        // A command of the operator is in the log already.
+        if head.operatorID == nil { server.events(Event(level, event, fields)) }
     }
 
     /// Adds the messages that were stored or sent to the log entry of this request.

@@ -12,12 +12,18 @@ public struct LocalReply: Sendable {
 }
 
 extension ChatServer {
+    /// The name of the operator in the audit trail.
+    ///
+    /// - Parameter id: the user who runs the command.
+    public static func operatorName(_ id: UInt32) -> String { "operator (uid \(id))" }
+
     /// Answers a request of this process as a listener would, without a socket. Blocks until the answer is complete.
     ///
     /// - Parameters:
     ///   - target: path and query, percent-encoded.
     ///   - headers: with names in lower case.
-    ///   - operatorID: the user whose command asks; nil asks like a client on this machine.
+    ///   - operatorID: the user whose command asks, who may administer accounts without a token; nil asks like a client on
+    ///     this machine.
     /// - Returns: nil if the server ended first, or cut the answer.
     public func answer(
         _ method: String, _ target: String, headers: [(name: String, value: String)] = [], body: [UInt8] = [],

@@ -152,6 +152,28 @@ extension Access where Asker == Principal {
     }
 }
 
+/// Who administers accounts: an admin with a token, or the operator of the data directory.
+struct Administrator: Sendable {
+    /// For the audit trail and the log.
+    let name: String
+    /// nil for the operator.
+    let principal: Principal?
+}
+
+extension Access where Asker == Administrator {
+    static var administrator: Access {
+        Access(
+            needsToken: { $0.operatorID == nil },
+            admit: { call, input throws(APIError) in
+                if let id = call.head.operatorID {
+                    return Administrator(name: ChatServer.operatorName(id), principal: nil)
+                }
+                let principal = try Access<Principal, Input>.admin.admit(&call, input)
+                return Administrator(name: principal.name.text, principal: principal)
+            })
+    }
+}
+
 /// The types that a route takes for its body.
 enum BodyType: Sendable {
     /// JSON, also without a type. One line of NDJSON is JSON, too.

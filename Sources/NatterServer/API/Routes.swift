@@ -65,9 +65,9 @@ enum Routes {
     ]
 
     private static let administration: [Route] = [
-        Route(API.accounts, .admin, .list, AdminRoutes.users),
-        Route(API.addAccount, .admin, .json, on: .loop, AdminRoutes.add),
-        Route(API.changeAccount, .admin, .optionalJSON, on: .loop, AdminRoutes.change),
+        Route(API.accounts, .administrator, .list, AdminRoutes.users),
+        Route(API.addAccount, .administrator, .json, on: .loop, AdminRoutes.add),
+        Route(API.changeAccount, .administrator, .optionalJSON, on: .loop, AdminRoutes.change),
         Route(API.allSessions, .admin, .list, AdminRoutes.sessions),
         Route(API.endAnySession, .admin, on: .loop, AdminRoutes.endSession),
         Route(API.erase, .admin, .json, on: .loop, AdminRoutes.erase),
