@@ -5,7 +5,7 @@ public import NatterModel
 public import NatterSystem
 
 /// A failure of log files and their index.
-public enum ArchiveError: Error, Equatable, PhraseConvertible {
+public enum ArchiveError: FailureConvertible, Equatable {
     case disk(DiskError)
     case index(SQLiteError)
     case log(LogError)
@@ -13,6 +13,15 @@ public enum ArchiveError: Error, Equatable, PhraseConvertible {
     case damaged(from: Seq, to: Seq, detail: Phrase)
     /// The disk can't return these messages now. A later read may succeed, so nothing may conclude that they are lost.
     case unreadable(from: Seq, to: Seq, DiskError)
+
+    public var failure: CommandFailure {
+        switch self {
+        case .disk(let error): error.failure
+        case .index(let error): error.failure
+        case .log(let error): error.failure
+        case .damaged, .unreadable: .inputOutput(phrase)
+        }
+    }
 
     public var phrase: Phrase {
         switch self {
@@ -40,11 +49,6 @@ public enum ArchiveError: Error, Equatable, PhraseConvertible {
         case .unreadable(_, _, let error): .unreadable(from: seq, to: seq, error)
         case .disk, .index, .log: nil
         }
-    }
-
-    /// Whether a newer natter has made the database.
-    public var isNewer: Bool {
-        if case .index(let error) = self { error.reason == .newerSchema } else { false }
     }
 
     /// Whether the disk is full and nothing else is wrong.

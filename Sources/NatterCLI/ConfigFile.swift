@@ -1,17 +1,21 @@
 public import NatterLanguage
 
 /// An invalid setting or line: exit code 78.
-public struct ConfigError: Error, Equatable, PhraseConvertible {
+public struct ConfigError: FailureConvertible, Equatable {
     public let path: String
     /// The line number, counted from 1.
     public let line: Int
     public let problem: Phrase
+    public let remedy: Phrase?
 
-    public init(path: String, line: Int, problem: Phrase) {
-        (self.path, self.line, self.problem) = (path, line, problem)
+    public init(path: String, line: Int, problem: Phrase, remedy: Phrase? = nil) {
+        (self.path, self.line, self.problem, self.remedy) = (path, line, problem, remedy)
     }
 
-    public var phrase: Phrase { "'\(path)', line \(line): \(problem)" }
+    public var failure: CommandFailure {
+        CommandFailure(
+            .configuration, code: "bad_configuration", "'\(path)', line \(line): \(problem)", remedy: remedy)
+    }
 }
 
 /// A settings file with one `key = value` per line. Blank lines and lines that begin with `#` are ignored.
@@ -69,12 +73,13 @@ public struct ConfigFile: Sendable, Equatable {
         }
     }
 
-    public func error(_ entry: Entry, _ problem: Phrase) -> ConfigError {
-        ConfigError(path: path, line: entry.line, problem: problem)
+    public func error(_ entry: Entry, _ problem: Phrase, remedy: Phrase? = nil) -> ConfigError {
+        ConfigError(path: path, line: entry.line, problem: problem, remedy: remedy)
     }
 
     public func unknownKey(_ entry: Entry, known: [String]) -> ConfigError {
-        error(entry, "'\(entry.key)' is not a setting\(NearestWords.hint(for: entry.key, among: known))")
+        error(
+            entry, "'\(entry.key)' is not a setting", remedy: NearestWords.remedy(for: entry.key, among: known))
     }
 
     /// Returns the text of a file with one setting changed in place, or added as a new last line. Comments and order

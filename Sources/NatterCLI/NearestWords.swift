@@ -8,11 +8,16 @@ public enum NearestWords {
 
     /// `; the most similar is 'log'`, or empty if no word is similar.
     public static func hint(for word: String, among words: [String]) -> Phrase {
+        remedy(for: word, among: words).map { "; \($0)" } ?? ""
+    }
+
+    /// `the most similar is 'log'`; nil if no word is similar.
+    public static func remedy(for word: String, among words: [String]) -> Phrase? {
         let found: [Phrase] = nearest(to: word, among: words).map { "'\($0)'" }
         return switch found.count {
-        case 0: ""
-        case 1: "; the most similar is \(found[0])"
-        default: "; the most similar are \(Phrase.list(found))"
+        case 0: nil
+        case 1: "the most similar is \(found[0])"
+        default: "the most similar are \(Phrase.list(found))"
         }
     }
 

@@ -3,17 +3,24 @@ public import NatterLanguage
 internal import NatterSystem
 
 /// Why output could not be written.
-public enum OutputError: Error, Equatable, PhraseConvertible {
+public enum OutputError: FailureConvertible, Equatable {
     /// The reader closed the pipe. The program exits silently.
     case closedPipe
     /// The system's error message, such as "no space left on device".
     case failed(code: Int32, name: Phrase)
 
-    public var phrase: Phrase {
+    /// A closed pipe has an exit code of its own and prints nothing.
+    public var failure: CommandFailure {
         switch self {
-        case .closedPipe: "the output was closed"
-        case .failed(let code, let name): "cannot write \(name): \(Errno(rawValue: code).phrase)"
+        case .closedPipe: CommandFailure(.closedPipe, code: "closed_pipe", "the output was closed")
+        case .failed(let code, let name): .inputOutput("cannot write \(name): \(Errno(rawValue: code).phrase)")
         }
+    }
+
+    /// The failure to print what a command has done. It must not look as if nothing was done.
+    public var afterwards: CommandFailure {
+        self == .closedPipe
+            ? failure : failure.saying("it was done, but the result could not be printed: \(phrase)")
     }
 }
 

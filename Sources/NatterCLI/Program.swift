@@ -9,12 +9,10 @@ public enum Program {
     /// - Parameters:
     ///   - words: without the program's name.
     ///   - bytes: of the words that are not UTF-8, by their index, each ended by 0.
-    ///   - translate: turns an error that this target does not know into a failure.
     ///   - language: the language in the settings, if no option chooses one. Called only to translate a message.
     public static func run(
         _ program: ProgramSpec, words: [String], bytes: [Int: [CChar]] = [:], console: Console,
-        language: @escaping @Sendable (GivenOptions, Environment) -> String? = { _, _ in nil },
-        translate: (any Error) -> CommandFailure
+        language: @escaping @Sendable (GivenOptions, Environment) -> String? = { _, _ in nil }
     ) -> ExitCode {
         if words.first == Completion.command {
             chooseLanguage(GivenOptions([]), program, console, language)
@@ -43,7 +41,7 @@ public enum Program {
             try? console.errors.flush()
             return code
         } catch {
-            let failure = CommandFailure(of: error) ?? translate(error)
+            let failure = CommandFailure(error)
             if let usage = error as? UsageError { json = json || usage.asksForJSON }
             // Results found before the failure are printed first.
             if !(error is OutputError) { try? console.output.flush() }
@@ -84,8 +82,7 @@ public enum Program {
     /// The complete content of a `main.swift`: prepares the process, runs the command line, and exits.
     public static func main(
         _ program: ProgramSpec,
-        language: @escaping @Sendable (GivenOptions, Environment) -> String? = { _, _ in nil },
-        translate: (any Error) -> CommandFailure
+        language: @escaping @Sendable (GivenOptions, Environment) -> String? = { _, _ in nil }
     ) -> Never {
         Signals.prepareProcess()
         CoreFiles.forbid()
@@ -93,12 +90,9 @@ public enum Program {
         do throws(UsageError) {
             let (words, bytes) = processWords()
             try check(bytes, words, program)
-            let code = run(
-                program, words: words, bytes: bytes, console: console, language: language, translate: translate)
-            exit(code.rawValue)
+            exit(run(program, words: words, bytes: bytes, console: console, language: language).rawValue)
         } catch {
-            FailureReport.write(
-                CommandFailure(error), json: error.asksForJSON, program: program.name, to: console.errors)
+            FailureReport.write(error.failure, json: error.asksForJSON, program: program.name, to: console.errors)
             exit(ExitCode.usage.rawValue)
         }
     }

@@ -163,14 +163,14 @@ enum LogoutCommand {
             context.note("the session had already ended")
         } catch {
             try forget()
-            let failure = ExitCodes.translate(error)
+            let failure = CommandFailure(error)
             throw failure.saying(
                 failure.code == "outcome_unknown"
                     ? "logged out here, but the session may not have ended on the server: \(failure.message)"
                     : "logged out here, but the session was not ended on the server: \(failure.message)")
         }
         do { try forget() } catch {
-            let failure = ExitCodes.translate(error)
+            let failure = CommandFailure(error)
             throw failure.saying(
                 "the session has ended on the server, but could not be forgotten here: \(failure.message)")
         }

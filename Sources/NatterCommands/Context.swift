@@ -16,7 +16,7 @@ func inContext(_ body: @escaping @Sendable (Context) throws -> ExitCode) -> Comm
             if context.hasChanged { try console.output.flush() }
             return code
         } catch let error as OutputError where context.hasChanged {
-            throw CommandFailure(unprinted: error)
+            throw error.afterwards
         }
     }
 }
@@ -181,14 +181,14 @@ struct Context {
         do { return try read(profile) } catch ProfileError.notLoggedIn(let name) {
             let others = try home().profileNames()
             guard !others.isEmpty, !others.contains(name) else { throw ProfileError.notLoggedIn(profile: name) }
-            let hint = NearestWords.hint(for: name, among: others)
+            let isDefault = name == Profile.defaultName
+            let nearest = isDefault ? nil : NearestWords.remedy(for: name, among: others)
             throw CommandFailure(
                 .refused, code: "not_logged_in",
-                name == Profile.defaultName
-                    ? "not logged in; choose one of your profiles with --profile NAME; 'natter profile' lists them"
-                    : NearestWords.nearest(to: name, among: others).isEmpty
-                        ? "there is no profile '\(name)'; 'natter profile' lists them"
-                        : "there is no profile '\(name)'\(hint)")
+                isDefault
+                    ? "not logged in; choose one of your profiles with --profile NAME"
+                    : "there is no profile '\(name)'",
+                remedy: nearest ?? "'natter profile' lists them")
         }
     }
 

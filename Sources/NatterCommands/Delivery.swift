@@ -23,7 +23,7 @@ enum Delivery {
     static func unknown(
         _ error: RequestError, isUnread: Bool = false, _ request: SendRequest, because reason: Phrase? = nil
     ) -> CommandFailure {
-        let cause = ExitCodes.translate(error)
+        let cause = CommandFailure(error)
         let (why, id) = (reason ?? error.reason, quoted(request.id ?? ""))
         return CommandFailure(
             isUnread ? cause.exitCode : .unavailable,

@@ -56,7 +56,7 @@ enum EditCommand {
                     let failure = CommandFailure(error)
                     throw failure.saying("\(failure.message); the messages up to \(seq) are deleted")
                 } catch  where index > 0 {
-                    let failure = ExitCodes.translate(error)
+                    let failure = CommandFailure(error)
                     throw failure.saying("\(failure.message); the messages before \(seq) are deleted")
                 }
                 context.confirm("deleted message \(seq) of '\(sender.conversation)'")

@@ -23,7 +23,7 @@ public enum NatterProgram {
 
     /// The complete content of `main.swift`.
     public static func main() -> Never {
-        Program.main(spec, language: Setting.language, translate: ExitCodes.translate)
+        Program.main(spec, language: Setting.language)
     }
 
     static var globalOptions: [OptionSpec] {

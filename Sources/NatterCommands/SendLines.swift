@@ -152,7 +152,7 @@ final class SendLines {
         }
         guard let refusal, let line = batch.number(at: 0) else { return }
         if sender.mayHaveArrived { throw interrupted(.refused(refusal)) }
-        let failure = ExitCodes.translate(RequestError.refused(refusal))
+        let failure = CommandFailure(RequestError.refused(refusal))
         throw self.failure(at: line, code: failure.code, failure.message)
     }
 
@@ -217,7 +217,7 @@ final class SendLines {
 
     /// The error if the server can no longer be reached. It says how many lines were sent, and how to continue.
     private func interrupted(_ error: RequestError) -> any Error {
-        let failure = ExitCodes.translate(error)
+        let failure = CommandFailure(error)
         let mayHaveArrived = sender?.mayHaveArrived == true
         let isUnknown = mayHaveArrived || failure.exitCode == .unavailable && sentCount > 0
         guard sentCount + queuedCount > 0 || isUnknown, let line = batch.number(at: 0) else { return error }
@@ -231,7 +231,7 @@ final class SendLines {
 
     /// The error of a disk or a pipe of this machine, with how far the lines were sent, and how to continue.
     private func stopped(by error: any Error) -> CommandFailure {
-        let failure = ExitCodes.translate(error)
+        let failure = CommandFailure(error)
         let isUnknown = sender?.mayHaveArrived == true || error is OutputError
         guard sentCount + queuedCount > 0 || isUnknown else { return failure }
         return failure.saying(

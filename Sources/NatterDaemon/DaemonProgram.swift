@@ -63,6 +63,6 @@ public enum DaemonProgram {
     public static func main() -> Never {
         // All files are private to their owner, including those that SQLite creates.
         umask(0o077)
-        Program.main(spec, translate: DaemonFailure.explain)
+        Program.main(spec)
     }
 }

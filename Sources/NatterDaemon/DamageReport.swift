@@ -53,7 +53,7 @@ extension Console {
             try output.writeJSON(WireJSON.encode(report))
             try output.flush()
         } catch {
-            throw CommandFailure(unprinted: error)
+            throw error.afterwards
         }
     }
 }

@@ -76,7 +76,7 @@ enum SelfSignedCommand {
             }
             try console.output.flush()
         } catch {
-            throw CommandFailure(unprinted: error)
+            throw error.afterwards
         }
         return .success
     }

@@ -38,7 +38,7 @@ struct ServeSettings: Equatable {
 
         /// The failure to use one of the files, with the line that names it.
         func failure(_ error: TLSError, in directory: String) -> CommandFailure {
-            let failure = DaemonFailure.failure(error)
+            let failure = error.failure
             let name = error.path == certificate ? "tls-cert" : error.path == key ? "tls-key" : nil
             guard let entry = entries.last(where: { $0.key == name }) else { return failure }
             let place = ConfigError(

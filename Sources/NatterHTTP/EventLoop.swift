@@ -37,17 +37,20 @@ final class EventLoop {
         defer { for end in ends { close(end) } }
         for _ in 0..<2 {
             var pair: [Int32] = [0, 0]
-            guard pipe(&pair) == 0 else { throw .tooFewFiles(tooFew(Errno.current)) }
+            guard pipe(&pair) == 0 else { throw tooFew() }
             ends += pair
         }
     }
 
-    private static func tooFew(_ reason: Errno) -> Phrase { "cannot wait for the network: \(reason.phrase)" }
+    private static func tooFew() -> TransportError {
+        let code = Errno.current
+        return .tooFewFiles("cannot wait for the network: \(code.problem)", remedy: code.remedy)
+    }
 
     /// Ends the process, because libevent does so after this in any case, and with status 1. That would mean "nothing found".
     /// It happens if there is no descriptor left for the loop itself, because another thread took the last ones.
     private static func giveUp() -> Never {
-        let reason = tooFew(Errno.current)
+        let reason = tooFew().phrase
         let program = ProcessArguments.word(0).map { Path.name(of: String(cString: $0)) } ?? "natter"
         let line = Array("\(program): \(reason.text)\n".utf8)
         _ = write(STDERR_FILENO, line, line.count)

@@ -197,23 +197,23 @@ public final class HTTPClient {
 }
 
 /// Why there is no answer.
-public enum TransportError: Error, PhraseConvertible {
+public enum TransportError: FailureConvertible {
     /// The server can't have acted on the request: an unknown name, a refused connection, no route, no TLS.
     case notReached(Phrase)
     /// The server's certificate could not be verified. Nothing was sent.
-    case certificate(Phrase)
+    case certificate(Phrase, remedy: Phrase? = nil)
     /// The file of certificates to trust can't be read; nothing was sent.
-    case unreadable(Phrase)
+    case unreadable(Phrase, remedy: Phrase)
     /// The file of certificates to trust does not hold any; nothing was sent.
-    case malformedCertificates(Phrase)
+    case malformedCertificates(Phrase, remedy: Phrase)
     /// This process may not open enough files; nothing was sent.
-    case tooFewFiles(Phrase)
+    case tooFewFiles(Phrase, remedy: Phrase?)
     /// Too long without any progress, or past the deadline; `sent` if a part of the request had gone out.
     case timedOut(sent: Bool)
     /// The connection broke after a part of the request was sent, so it is unknown whether the server acted on it.
     case interrupted(Phrase)
     /// The server does not speak HTTP, or its answer is too large.
-    case protocolError(Phrase)
+    case protocolError(Phrase, remedy: Phrase? = nil)
     /// The caller's `onBody` threw an error.
     case aborted(any Error)
 
@@ -226,14 +226,24 @@ public enum TransportError: Error, PhraseConvertible {
         }
     }
 
-    public var phrase: Phrase {
-        switch self {
-        case .notReached(let what), .certificate(let what), .unreadable(let what), .interrupted(let what),
-            .malformedCertificates(let what), .tooFewFiles(let what), .protocolError(let what):
-            what
-        case .timedOut(sent: false): "the server was not reached in time"
-        case .timedOut(sent: true): "the server did not answer in time"
-        case .aborted(let error): Phrase(describing: error)
+    public var failure: CommandFailure {
+        func failure(_ exitCode: ExitCode, _ code: String, _ what: Phrase, _ remedy: Phrase? = nil) -> CommandFailure {
+            CommandFailure(exitCode, code: code, what, remedy: remedy)
         }
+        return switch self {
+        case .notReached(let what), .interrupted(let what): failure(.unavailable, "not_reached", what)
+        case .timedOut(sent: false): failure(.unavailable, "not_reached", "the server was not reached in time")
+        case .timedOut(sent: true): failure(.unavailable, "not_reached", "the server did not answer in time")
+        case .certificate(let what, let remedy): failure(.unavailable, "certificate", what, remedy)
+        case .unreadable(let what, let remedy): failure(.noInput, "cannot_read", what, remedy)
+        case .malformedCertificates(let what, let remedy): failure(.invalidData, "bad_file", what, remedy)
+        case .tooFewFiles(let what, let remedy): .inputOutput(what, remedy: remedy)
+        case .protocolError(let what, let remedy): failure(.badProtocol, "bad_protocol", what, remedy)
+        case .aborted(let error): CommandFailure(error)
+        }
+    }
+
+    public var phrase: Phrase {
+        if case .aborted(let error) = self { Phrase(describing: error) } else { failure.message }
     }
 }

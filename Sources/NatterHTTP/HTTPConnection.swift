@@ -95,7 +95,7 @@ final class HTTPConnection {
             exchange.fail(.timedOut(sent: exchange.hasSent))
         }
         if speaksTLS, exchange.failure != nil {
-            throw .protocolError("'\(server)' expects TLS; its address may begin with 'https://'")
+            throw .protocolError("'\(server)' expects TLS", remedy: "its address may begin with 'https://'")
         }
         if let failure = exchange.failure { throw failure }
         wasUsed = true

@@ -4,7 +4,7 @@ internal import NatterModel
 internal import NatterSystem
 
 /// Why a server's address was refused. `address` is the text as given.
-public enum AddressError: Error, Equatable, PhraseConvertible {
+public enum AddressError: FailureConvertible, Equatable {
     case noScheme(address: String)
     case noHost(address: String)
     case badHost(address: String, host: String)
@@ -13,17 +13,18 @@ public enum AddressError: Error, Equatable, PhraseConvertible {
     /// A user name, a query or a fragment. They have no meaning in a server's address.
     case unwanted(address: String, part: Phrase)
 
-    public var phrase: Phrase {
-        let form: Phrase = "give it as 'http://HOST:PORT' or 'https://HOST'"
-        return switch self {
-        case .noScheme(let address): "the server's address '\(address)' is neither http nor https; \(form)"
-        case .noHost(let address): "the server's address '\(address)' names no host; \(form)"
-        case .badHost(let address, let host):
-            "the server's address '\(address)' has no valid host in '\(host)'; \(form)"
-        case .badPort(let address): "the server's address '\(address)' has no valid port, 1 to 65535; \(form)"
-        case .badPath(let address): "the path in the server's address '\(address)' is not percent-encoded; \(form)"
-        case .unwanted(let address, let part): "the server's address '\(address)' may not have \(part); \(form)"
-        }
+    public var failure: CommandFailure {
+        let problem: Phrase =
+            switch self {
+            case .noScheme(let address): "the server's address '\(address)' is neither http nor https"
+            case .noHost(let address): "the server's address '\(address)' names no host"
+            case .badHost(let address, let host): "the server's address '\(address)' has no valid host in '\(host)'"
+            case .badPort(let address): "the server's address '\(address)' has no valid port, 1 to 65535"
+            case .badPath(let address): "the path in the server's address '\(address)' is not percent-encoded"
+            case .unwanted(let address, let part): "the server's address '\(address)' may not have \(part)"
+            }
+        return CommandFailure(
+            .configuration, code: "bad_address", problem, remedy: "give it as 'http://HOST:PORT' or 'https://HOST'")
     }
 }
 

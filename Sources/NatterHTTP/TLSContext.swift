@@ -74,7 +74,7 @@ final class TLSContext {
             default: "ask the server's administrator for one that can be"
             }
         return .certificate(
-            "the certificate of '\(host)' is not verified: \(words ?? "error \(refusal)"); \(remedy)")
+            "the certificate of '\(host)' is not verified: \(words ?? "error \(refusal)")", remedy: remedy)
     }
 
     /// OpenSSL's description of an error.
@@ -103,11 +103,13 @@ final class TLSContext {
         if let file = caFile ?? TLSContext.environment("SSL_CERT_FILE") {
             if let reason = TLSContext.problem(reading: file) {
                 throw .unreadable(
-                    "cannot read certificates from '\(file)': \(reason.phrase); name another file with --ca-file")
+                    "cannot read certificates from '\(file)': \(reason.phrase)",
+                    remedy: "name another file with --ca-file")
             }
             guard SSL_CTX_load_verify_file(handle, file) == 1 else {
                 ERR_clear_error()
-                throw .malformedCertificates("cannot read certificates from '\(file)'; it must hold them as PEM")
+                throw .malformedCertificates(
+                    "cannot read certificates from '\(file)'", remedy: "it must hold them as PEM")
             }
             // An authority below another one, or the server's own certificate, is trusted as it is, as curl has it.
             X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(handle), UInt(X509_V_FLAG_PARTIAL_CHAIN))
@@ -117,7 +119,8 @@ final class TLSContext {
             let directory = TLSContext.environment("SSL_CERT_DIR") ?? "/etc/ssl/certs"
             guard SSL_CTX_load_verify_dir(handle, directory) == 1 else {
                 ERR_clear_error()
-                throw .certificate("cannot use the certificates in '\(directory)'; name a file with --ca-file")
+                throw .certificate(
+                    "cannot use the certificates in '\(directory)'", remedy: "name a file with --ca-file")
             }
         }
     }

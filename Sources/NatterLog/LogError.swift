@@ -2,7 +2,7 @@ public import NatterLanguage
 public import NatterSystem
 
 /// Why a log cannot be read or written.
-public enum LogError: Error, Equatable, PhraseConvertible {
+public enum LogError: FailureConvertible, Equatable {
     /// A system call failed. The file may still be good.
     case disk(DiskError)
     /// The file contains other bytes than those that were written.
@@ -11,6 +11,10 @@ public enum LogError: Error, Equatable, PhraseConvertible {
     case newerFormat(path: String, major: UInt16)
     /// A block from the network breaks a rule of the format.
     case malformed(reason: Phrase)
+
+    public var failure: CommandFailure {
+        if case .disk(let error) = self { error.failure } else { .inputOutput(phrase) }
+    }
 
     public var phrase: Phrase {
         switch self {

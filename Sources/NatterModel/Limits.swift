@@ -56,12 +56,14 @@ public struct IdempotencyKey: Hashable, Sendable {
 }
 
 /// Why a message's text is refused.
-public enum TextError: Error, Equatable, PhraseConvertible {
+public enum TextError: FailureConvertible, Equatable {
     case empty
     case tooLong(bytes: Int)
     case containsNul
     /// A deletion has no text.
     case notEmpty
+
+    public var failure: CommandFailure { CommandFailure(.invalidData, code: "bad_text", phrase) }
 
     public var phrase: Phrase {
         switch self {

@@ -230,7 +230,7 @@ public final class Pattern {
 }
 
 /// Why a search with a pattern fails.
-public enum PatternError: Error, Equatable, PhraseConvertible {
+public enum PatternError: FailureConvertible, Equatable {
     /// It is not a regular expression. The offset counts characters, from 0.
     case invalid(pattern: String, offset: Int, reason: String)
     case tooLong(beginning: String)
@@ -239,14 +239,15 @@ public enum PatternError: Error, Equatable, PhraseConvertible {
     /// There is no memory, or the library failed.
     case failed(pattern: String, reason: String)
 
-    public var phrase: Phrase {
-        switch self {
+    public var failure: CommandFailure {
+        func bad(_ problem: Phrase) -> CommandFailure { CommandFailure(.invalidData, code: "bad_pattern", problem) }
+        return switch self {
         case .invalid(let pattern, let offset, let reason):
-            "'\(pattern)' is not a regular expression: \(reason), at offset \(offset); see pcre2pattern(3)"
-        case .tooLong(let beginning): "the pattern that begins with '\(beginning)' is too long"
+            bad("'\(pattern)' is not a regular expression: \(reason), at offset \(offset); see pcre2pattern(3)")
+        case .tooLong(let beginning): bad("the pattern that begins with '\(beginning)' is too long")
         case .runaway(let pattern):
-            "'\(pattern)' takes too many steps in one of the messages; avoid a repetition inside a repetition"
-        case .failed(let pattern, let reason): "cannot search for '\(pattern)': \(reason)"
+            bad("'\(pattern)' takes too many steps in one of the messages; avoid a repetition inside a repetition")
+        case .failed(let pattern, let reason): .inputOutput("cannot search for '\(pattern)': \(reason)")
         }
     }
 }

@@ -1,7 +1,7 @@
 public import NatterLanguage
 
 /// A failed call to PostgreSQL.
-public struct PostgresError: Error, Equatable, PhraseConvertible {
+public struct PostgresError: FailureConvertible, Equatable {
     /// The SQLSTATE; empty if the connection was refused or lost.
     public let state: String
     public let message: String
@@ -32,4 +32,9 @@ public struct PostgresError: Error, Equatable, PhraseConvertible {
     public var isForeignKeyViolation: Bool { state == "23503" }
 
     public var phrase: Phrase { "PostgreSQL: \(message)" }
+    public var failure: CommandFailure {
+        if isFull { return .full(phrase) }
+        return !isLocked && (isRace || isHeldUp)
+            ? CommandFailure(.temporary, code: "busy", phrase) : .inputOutput(phrase)
+    }
 }

@@ -3,7 +3,7 @@ public import NatterLanguage
 public import NatterSystem
 
 /// A failed call to SQLite.
-public struct SQLiteError: Error, Equatable, PhraseConvertible {
+public struct SQLiteError: FailureConvertible, Equatable {
     public enum Reason: Sendable, Equatable {
         /// The disk is full. Nothing was changed.
         case full
@@ -83,14 +83,20 @@ public struct SQLiteError: Error, Equatable, PhraseConvertible {
         }
     }
 
-    public var phrase: Phrase {
+    public var phrase: Phrase { reason == .full ? failure.problem : failure.message }
+
+    public var failure: CommandFailure {
         switch reason {
-        case .full: "no room left for '\(path)'"
-        case .corrupt: "the database '\(path)' is damaged: \(message)"
-        case .busy: "the database '\(path)' is locked by another process"
-        case .newerSchema: "the database '\(path)' was made by a newer natter: \(message); use that one"
-        case .cannotOpen: "cannot open the database '\(path)': \(message)"
-        default: "database '\(path)': \(message)"
+        case .full: .full("no room left for '\(path)'")
+        case .busy:
+            CommandFailure(.temporary, code: "busy", "the database '\(path)' is locked by another process")
+        case .newerSchema:
+            CommandFailure(
+                .configuration, code: "newer_format",
+                "the database '\(path)' was made by a newer natter: \(message)", remedy: "use that one")
+        case .corrupt: .inputOutput("the database '\(path)' is damaged: \(message)")
+        case .cannotOpen: .inputOutput("cannot open the database '\(path)': \(message)")
+        default: .inputOutput("database '\(path)': \(message)")
         }
     }
 }

@@ -5,7 +5,7 @@ internal import NatterSQLite
 public import NatterSystem
 
 /// Why a store could not be opened.
-public enum StoreOpenError: Error, PhraseConvertible {
+public enum StoreOpenError: FailureConvertible {
     /// Another process uses the directory.
     case locked(String)
     case cannotCreate(DiskError)
@@ -20,15 +20,22 @@ public enum StoreOpenError: Error, PhraseConvertible {
     /// A database that does not keep what it has acknowledged, whose clock is wrong, or whose role lacks a right.
     case unfit(Phrase)
 
-    public var phrase: Phrase {
+    public var failure: CommandFailure {
         switch self {
-        case .locked(let directory): "another natterd is using '\(directory)'; stop it first"
-        case .cannotCreate(let error): error.phrase
-        case .newer(let detail), .damaged(let detail), .incomplete(let detail), .malformed(let detail),
-            .unreachable(let detail), .unfit(let detail):
-            detail
+        case .locked(let directory):
+            CommandFailure(
+                .temporary, code: "locked", "another natterd is using '\(directory)'; stop it first")
+        case .cannotCreate(let error): error.failure(creating: true)
+        case .newer(let detail): CommandFailure(.configuration, code: "newer_format", detail)
+        case .damaged(let detail): CommandFailure(.inputOutput, code: "damaged", detail)
+        case .malformed(let detail): CommandFailure(.usage, code: "usage", detail)
+        case .unreachable(let detail): CommandFailure(.unavailable, code: "no_database", detail)
+        case .unfit(let detail): CommandFailure(.configuration, code: "unfit_database", detail)
+        case .incomplete(let detail): CommandFailure(.inputOutput, code: "incomplete", detail)
         }
     }
+
+    public var phrase: Phrase { if case .cannotCreate(let error) = self { error.phrase } else { failure.problem } }
 }
 
 extension Store {

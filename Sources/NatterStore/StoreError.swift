@@ -7,7 +7,7 @@ public import NatterModel
 internal import NatterSystem
 
 /// Why the store refused or failed. Each case has a code in the public interface.
-public enum StoreError: Error, Equatable, PhraseConvertible {
+public enum StoreError: FailureConvertible, Equatable {
     /// Too many requests are waiting; nothing was done.
     case busy
     /// The disk failed during the write, or the answer of a shared database was lost, so the result is unknown. A retry with the
@@ -69,48 +69,88 @@ public enum StoreError: Error, Equatable, PhraseConvertible {
     /// Any other error of the disk or the database.
     case failed(Phrase)
 
-    public var phrase: Phrase {
-        switch self {
-        case .busy: "the server is busy; try again in a moment"
-        case .databaseAway: "the server can't reach its database; try again in a moment"
-        case .databaseLocked: "another session holds a lock in the server's database; try again in a moment"
-        case .outcomeUnknown: "it is not known whether this was stored; ask for it, or repeat it with the same id"
-        case .directoryMoved: "the server's data directory was moved or removed; nothing was stored"
-        case .diskFull: "the server's disk is full; nothing was stored"
-        case .notDropped(let name):
-            "the time is set, but old messages of '\(name)' are still there, because the disk is full; free some space and repeat the command"
-        case .unauthorized: "the session has ended, or the token was revoked"
-        case .notErased:
-            "the erasure has begun, but could not be finished, because the disk is full; free some space and repeat the command"
-        case .stoppedErasing: "the server stopped before everything was erased; repeat the command"
-        case .noSuchUser(let name): "no user is named '\(name)'"
-        case .notInGroup(let name, let group): "'\(name)' is not in '\(group)'"
-        case .noSuchConversation(let name): "there is no conversation '\(name)'"
-        case .noSuchMessage(let seq, let name): "there is no message \(seq) in '\(name)'"
-        case .badAbout(let why): why
-        case .notAMember(let name, leaving: false): "you are not a member of '\(name)'; it is open, so join it first"
-        case .notAMember(let name, leaving: true): "you are not a member of '\(name)'"
-        case .forbidden(let what): what
-        case .badInvite: "registration needs an invitation, and this one is not valid"
-        case .blocked(let name): "'\(name)' does not take messages from you"
-        case .blockedByMember(let name): "'\(name)' has blocked you, so you can't add them to a group"
-        case .slowDown(let why, _), .quota(let why): why
-        case .lastAdmin(let name): "the last admin of '\(name)' can neither leave nor be demoted; promote another first"
-        case .lastServerAdmin(let name):
-            "'\(name)' is the server's last admin and can be neither disabled nor demoted; promote another user first"
-        case .nameTaken(let name): "the name '\(name)' is taken; choose another one"
-        case .badName(let name, let error): "the name '\(name)' \(error)"
-        case .badText(let error): error.phrase
-        case .idReused(let key): "the id '\(key)' was used before with other content"
-        case .notTried: "not tried, because an earlier line was refused"
-        case .badQuery(let why): why
-        case .badCursor(let why): why
-        case .cursorExpired(let why): why
-        case .notKept(let first):
-            "older messages are not kept; the first one is \(first), so go on with after=\(first.previous)"
-        case .damaged(let from, let to, let detail): "messages \(from) to \(to) are damaged: \(detail)"
-        case .damagedDatabase(let detail), .failed(let detail): detail
+    /// Its code word is the one of the API, where there is one. The phrases are for the API, too, so a remedy is a part of them.
+    public var failure: CommandFailure {
+        func failure(_ exitCode: ExitCode, _ code: String, _ phrase: Phrase) -> CommandFailure {
+            CommandFailure(exitCode, code: code, phrase)
         }
+        return switch self {
+        case .busy: failure(.temporary, "busy", "the server is busy; try again in a moment")
+        case .databaseAway:
+            failure(.temporary, "busy", "the server can't reach its database; try again in a moment")
+        case .databaseLocked:
+            failure(
+                .temporary, "busy", "another session holds a lock in the server's database; try again in a moment")
+        case .stoppedErasing:
+            failure(.temporary, "busy", "the server stopped before everything was erased; repeat the command")
+        case .outcomeUnknown:
+            .inputOutput("it is not known whether this was done; look before you run the command again")
+        case .directoryMoved: .inputOutput("the server's data directory was moved or removed; nothing was stored")
+        case .damagedDatabase(let detail): failure(.inputOutput, "damaged", detail)
+        case .failed(let detail): .inputOutput(detail)
+        case .damaged(let from, let to, let detail):
+            failure(.inputOutput, "damaged", "messages \(from) to \(to) are damaged: \(detail)")
+        case .diskFull: failure(.temporary, "disk_full", "the server's disk is full; nothing was stored")
+        case .notDropped(let name):
+            failure(
+                .temporary, "disk_full",
+                "the time is set, but old messages of '\(name)' are still there, because the disk is full; free some space and repeat the command"
+            )
+        case .notErased:
+            failure(
+                .temporary, "disk_full",
+                "the erasure has begun, but could not be finished, because the disk is full; free some space and repeat the command"
+            )
+        case .unauthorized: failure(.refused, "unauthorized", "the session has ended, or the token was revoked")
+        case .noSuchUser(let name): failure(.notFound, "no_such_user", "no user is named '\(name)'")
+        case .notInGroup(let name, let group): failure(.notFound, "no_such_user", "'\(name)' is not in '\(group)'")
+        case .noSuchConversation(let name):
+            failure(.notFound, "no_such_conversation", "there is no conversation '\(name)'")
+        case .noSuchMessage(let seq, let name):
+            failure(.notFound, "no_such_message", "there is no message \(seq) in '\(name)'")
+        case .badAbout(let why): failure(.invalidData, "bad_about", why)
+        case .notAMember(let name, leaving: false):
+            failure(.refused, "not_a_member", "you are not a member of '\(name)'; it is open, so join it first")
+        case .notAMember(let name, leaving: true):
+            failure(.refused, "not_a_member", "you are not a member of '\(name)'")
+        case .forbidden(let what): failure(.refused, "forbidden", what)
+        case .badInvite:
+            failure(
+                .refused, "registration_closed", "registration needs an invitation, and this one is not valid")
+        case .blocked(let name): failure(.refused, "blocked", "'\(name)' does not take messages from you")
+        case .blockedByMember(let name):
+            failure(.refused, "blocked", "'\(name)' has blocked you, so you can't add them to a group")
+        case .slowDown(let why, _): failure(.temporary, "slow_down", why)
+        case .quota(let why): failure(.refused, "quota", why)
+        case .lastAdmin(let name):
+            failure(
+                .refused, "last_admin",
+                "the last admin of '\(name)' can neither leave nor be demoted; promote another first")
+        case .lastServerAdmin(let name):
+            failure(
+                .refused, "last_admin",
+                "'\(name)' is the server's last admin and can be neither disabled nor demoted; promote another user first"
+            )
+        case .nameTaken(let name):
+            failure(.invalidData, "name_taken", "the name '\(name)' is taken; choose another one")
+        case .badName(let name, let error): failure(.invalidData, "bad_name", "the name '\(name)' \(error)")
+        case .badText(let error): error.failure
+        case .idReused(let key):
+            failure(.invalidData, "id_reused", "the id '\(key)' was used before with other content")
+        case .notTried: failure(.invalidData, "not_tried", "not tried, because an earlier line was refused")
+        case .badQuery(let why): failure(.invalidData, "bad_request", why)
+        case .badCursor(let why): failure(.invalidData, "bad_cursor", why)
+        case .cursorExpired(let why): failure(.invalidData, "cursor_expired", why)
+        case .notKept(let first):
+            failure(
+                .invalidData, "cursor_expired",
+                "older messages are not kept; the first one is \(first), so go on with after=\(first.previous)")
+        }
+    }
+
+    public var phrase: Phrase {
+        self == .outcomeUnknown
+            ? "it is not known whether this was stored; ask for it, or repeat it with the same id" : failure.problem
     }
 
     /// Why work that has begun did not end. Unlike a request that a full disk refuses, it has stored something.

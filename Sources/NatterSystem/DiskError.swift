@@ -35,17 +35,23 @@ public struct Errno: RawRepresentable, Hashable, Sendable, PhraseConvertible {
     public var isOfProcess: Bool { [EMFILE, ENFILE, ENOMEM, EACCES].contains(rawValue) }
 
     /// The C library's description, such as "no space left on device", in lower case like all our messages. Our
-    /// catalogues translate it, because few machines have the C library's own catalogue. Too many open files have a remedy.
-    public var phrase: Phrase {
+    /// catalogues translate it, because few machines have the C library's own catalogue.
+    public var problem: Phrase {
         guard let description = natter_error_text(rawValue) else { return "error \(rawValue)" }
         let words = String(cString: description)
-        let phrase = Phrase(key: words.prefix(1).lowercased() + words.dropFirst())
-        return self == .tooManyOpenFiles ? "\(phrase); raise the limit with 'ulimit -n' and try again" : phrase
+        return Phrase(key: words.prefix(1).lowercased() + words.dropFirst())
     }
+
+    /// What helps wherever this number is met.
+    public var remedy: Phrase? {
+        self == .tooManyOpenFiles ? "raise the limit with 'ulimit -n' and try again" : nil
+    }
+
+    public var phrase: Phrase { remedy.map { "\(problem); \($0)" } ?? problem }
 }
 
 /// A failed call to the operating system.
-public struct DiskError: Error, Equatable, PhraseConvertible {
+public struct DiskError: FailureConvertible, Equatable {
     public let code: Errno
     /// The attempted operation as a verb: `open`, `write`, `sync` …
     public let operation: String
@@ -72,5 +78,41 @@ public struct DiskError: Error, Equatable, PhraseConvertible {
         "open", "open directory", "read", "list", "look at", "look at the file system of",
     ]
 
-    public var phrase: Phrase { "cannot \(Phrase(key: operation)) '\(path)': \(reason ?? code.phrase)" }
+    private func saying(_ reason: Phrase) -> Phrase { "cannot \(Phrase(key: operation)) '\(path)': \(reason)" }
+    fileprivate var problem: Phrase { saying(reason ?? code.problem) }
+    public var phrase: Phrase { saying(reason ?? code.phrase) }
+
+    /// 73 if the call was to create a file, 75 if the disk is full, else 74.
+    public var failure: CommandFailure { failure(creating: operation == "create" || operation == "create directory") }
+
+    public func failure(creating: Bool) -> CommandFailure {
+        let remedy: Phrase? =
+            switch code {
+            case .permissionDenied: "run this as the user who owns it, or give that user the right to it"
+            case .readOnlyFileSystem: "copy its directory to a disk that can be written, and use the copy"
+            default: code.remedy
+            }
+        // Reading a file that is too large sets the same errno as a file that cannot grow.
+        if isFull, operation != "read" {
+            guard code == .fileTooLarge else { return .full(problem) }
+            return .full(problem, remedy: "raise the limit with 'ulimit -f' and try again")
+        }
+        return creating && code != .tooManyOpenFiles
+            ? CommandFailure(.cannotCreate, code: "cannot_create", problem, remedy: remedy)
+            : .inputOutput(problem, remedy: remedy)
+    }
+}
+
+extension CommandFailure {
+    /// A file that the user named and that can't be read: 66, or 74 if the disk could not return what it holds.
+    public init(unreadable error: DiskError) {
+        self.init(unreadable: error.code, error.problem, remedy: error.code.remedy)
+    }
+
+    /// A file that can't be read, with a problem of the caller's.
+    public init(unreadable code: Errno, _ problem: Phrase, remedy: Phrase? = nil) {
+        self =
+            code == .ioError
+            ? .inputOutput(problem) : CommandFailure(.noInput, code: "cannot_read", problem, remedy: remedy)
+    }
 }

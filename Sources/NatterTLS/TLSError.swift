@@ -1,7 +1,7 @@
 public import NatterLanguage
 
 /// Why a certificate or its key can't be used.
-public enum TLSError: Error, Equatable, PhraseConvertible {
+public enum TLSError: FailureConvertible, Equatable {
     case cannotRead(path: String, reason: Phrase)
     case noFile(path: String)
     case notCertificates(path: String, reason: Phrase)
@@ -20,6 +20,14 @@ public enum TLSError: Error, Equatable, PhraseConvertible {
             .encryptedKey(let path), .exposedKey(let path, _):
             path
         case .mismatch, .refused, .cannotMake: nil
+        }
+    }
+
+    public var failure: CommandFailure {
+        switch self {
+        case .cannotRead, .noFile: CommandFailure(.noInput, code: "cannot_read", phrase)
+        case .cannotMake: .inputOutput(phrase)
+        default: CommandFailure(.configuration, code: "bad_certificate", phrase)
         }
     }
 

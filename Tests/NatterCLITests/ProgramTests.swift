@@ -14,9 +14,7 @@ struct ProgramTests {
 
     private func run(_ words: [String], _ body: @escaping CommandBody = { _, _ in .success }) -> (ExitCode, Console) {
         let console = Fixture.console()
-        let code = Program.run(program(body), words: words, console: console) { _ in
-            CommandFailure(.inputOutput, code: "odd", "something odd")
-        }
+        let code = Program.run(program(body), words: words, console: console)
         return (code, console)
     }
 
@@ -113,7 +111,7 @@ struct ProcessTests {
         // The test's own words are no command of this program.
         await #expect(processExitsWith: .exitCode(64)) {
             let program = ProgramSpec(name: "natter", tagline: "chat", version: "1", commands: [])
-            Program.main(program) { _ in CommandFailure(.inputOutput, code: "odd", "something odd") }
+            Program.main(program)
         }
     }
 }

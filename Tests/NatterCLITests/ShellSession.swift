@@ -69,7 +69,7 @@ struct ShellSession {
             let answer = words.removeFirst()
             words.removeLast()
             let console = Fixture.console(environment: environment)
-            _ = Program.run(program, words: words, console: console) { _ in CommandFailure(.usage, code: "", "") }
+            _ = Program.run(program, words: words, console: console)
             try? write(console.output.text, to: answer)
         }
     }

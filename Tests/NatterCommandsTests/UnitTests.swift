@@ -47,7 +47,7 @@ struct ExitCodesTests {
             case .damaged, .internalError: 74
             case .misdirected: 78
             }
-        let failure = ExitCodes.translate(error)
+        let failure = CommandFailure(error)
         #expect(failure.exitCode.rawValue == expected)
         #expect(failure.code == code.rawValue)
         #expect(failure.message.english.hasPrefix("m"))
@@ -56,25 +56,25 @@ struct ExitCodesTests {
     @Test("a code of a newer server goes by its status", arguments: [(418, 76), (422, 65), (404, 67), (599, 74)])
     func unknown(status: Int, exit: Int32) {
         let refusal = RequestError.Refusal(status: status, code: "new_thing", message: "m")
-        #expect(ExitCodes.translate(RequestError.refused(refusal)).exitCode.rawValue == exit)
+        #expect(CommandFailure(RequestError.refused(refusal)).exitCode.rawValue == exit)
     }
 
     @Test("errors of the network")
     func network() throws {
         let server = try ServerAddress(url: "http://localhost:7117")
         func code(_ error: TransportError) -> Int32 {
-            ExitCodes.translate(RequestError.transport(error, server: server)).exitCode.rawValue
+            CommandFailure(RequestError.transport(error, server: server)).exitCode.rawValue
         }
         #expect(code(.notReached("x")) == 69)
         #expect(code(.certificate("x")) == 69)
         #expect(code(.timedOut(sent: true)) == 69)
         #expect(code(.protocolError("x")) == 76)
-        let password = RequestError.unanswered(.timedOut(sent: true), server: server, path: "/v1/password")
-        #expect(ExitCodes.translate(password).message.text.contains("try 'natter login' with the new password"))
-        #expect(ExitCodes.translate(SyncError.replica(.locked(path: "p"))).exitCode.rawValue == 75)
-        #expect(ExitCodes.translate(SyncError.api(.foreign("x"))).exitCode.rawValue == 76)
+        let lost = CommandFailure(RequestError.unanswered(.timedOut(sent: true), server: server, advice: "look"))
+        #expect(lost.exitCode.rawValue == 69 && lost.code == "outcome_unknown" && lost.remedy == "look")
+        #expect(CommandFailure(SyncError.replica(.locked(path: "p"))).exitCode.rawValue == 75)
+        #expect(CommandFailure(SyncError.api(.foreign("x"))).exitCode.rawValue == 76)
         let ids = (StoreID(high: 1, low: 2), StoreID(high: 3, low: 4))
-        #expect(ExitCodes.translate(SyncError.otherStore(expected: ids.0, found: ids.1)).exitCode.rawValue == 77)
+        #expect(CommandFailure(SyncError.otherStore(expected: ids.0, found: ids.1)).exitCode.rawValue == 77)
     }
 }
 

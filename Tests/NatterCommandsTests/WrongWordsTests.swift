@@ -42,9 +42,7 @@ struct WrongWordsTests {
         let console = Console(
             output: .memory(), errors: .memory(), environment: Environment(["HOME": "/nonexistent"]),
             clock: SystemClock(), program: row.program.name)
-        let code = Program.run(
-            row.program, words: words, console: console,
-            translate: { CommandFailure(.inputOutput, code: "unexpected", "\($0)") })
+        let code = Program.run(row.program, words: words, console: console)
         return Outcome(
             code: code.rawValue, bytes: console.output.collected,
             errors: String(decoding: console.errors.collected, as: UTF8.self))

@@ -16,7 +16,7 @@ func natterd(words: [String], environment: [String: String] = [:]) -> Outcome {
     let console = Console(
         output: .memory(), errors: .memory(), environment: Environment(environment), clock: TestClock(),
         program: "natterd")
-    let code = Program.run(DaemonProgram.spec, words: words, console: console, translate: DaemonFailure.explain)
+    let code = Program.run(DaemonProgram.spec, words: words, console: console)
     return Outcome(
         code: code.rawValue, bytes: console.output.collected,
         errors: String(decoding: console.errors.collected, as: UTF8.self))

@@ -3,16 +3,16 @@ public import NatterLanguage
 public import NatterWire
 
 /// Why a request failed.
-public enum RequestError: Error, PhraseConvertible {
+public enum RequestError: FailureConvertible {
     /// There was no answer.
     case transport(TransportError, server: ServerAddress)
     /// The answer to a change was lost, so the server may have carried it out. A lost answer to a message is `.transport`,
-    /// because its senders repeat it with the same id.
-    case unanswered(TransportError, server: ServerAddress, path: String)
+    /// because its senders repeat it with the same id. `advice` says how to find out.
+    case unanswered(TransportError, server: ServerAddress, advice: Phrase)
     /// The server answered with a refusal.
     case refused(Refusal)
     /// The answer did not come from a natter server.
-    case foreign(Phrase)
+    case foreign(Phrase, remedy: Phrase? = nil)
 
     /// A server's answer to a request that it refused.
     public struct Refusal: Sendable, Equatable {
@@ -24,6 +24,8 @@ public enum RequestError: Error, PhraseConvertible {
         private var parts: PhraseParts?
         /// The value of `Retry-After`, 0 to 86,400.
         public var retryAfterSeconds: Int?
+        /// Whether it is about a line of a request. Only its message says when to try again.
+        private var isOfLine = false
         /// Where the token that was refused is from, if it is not the profile's.
         public var tokenFile: String?
 
@@ -45,6 +47,7 @@ public enum RequestError: Error, PhraseConvertible {
             self.init(status: status, code: body.error.code, message: body.error.message)
             parts = body.error.phrase
             self.retryAfterSeconds = retryAfterSeconds
+            isOfLine = body.line != nil
         }
 
         /// Whether the same request would be refused again.
@@ -57,6 +60,43 @@ public enum RequestError: Error, PhraseConvertible {
 
         /// The message, translated if the catalogue has it.
         public var phrase: Phrase { Phrase(parts, saying: message) }
+
+        fileprivate var failure: CommandFailure {
+            var exitCode: ExitCode =
+                switch status {
+                case 400, 409, 410, 413, 422: .invalidData
+                case 401, 403: .refused
+                case 404: .notFound
+                case 429, 503, 507: .temporary
+                case 500...: .inputOutput
+                default: .badProtocol
+                }
+            var remedy: Phrase?
+            switch ErrorCode(rawValue: code) {
+            case .lastAdmin: exitCode = .refused
+            case .outcomeUnknown: exitCode = .unavailable
+            case .misdirected: exitCode = .configuration
+            // An unknown path means that the server has another version of the API.
+            case .notFound, .methodNotAllowed, .unsupportedMediaType:
+                (exitCode, remedy) = (.badProtocol, "is this a newer or older server?")
+            case .unauthorized: remedy = RequestError.renewal(of: tokenFile)
+            case .noSuchUser: remedy = "'natter users' lists them"
+            case .noSuchConversation: remedy = "'natter ls' lists yours, and '@NAME' is the one with a user"
+            case .slowDown, .busy: remedy = retryAfterSeconds == nil && !isOfLine ? "try again later" : nil
+            case .diskFull: remedy = "try again when the server has free space"
+            case .damaged: remedy = "its administrator can run 'natterd fsck'"
+            default: break
+            }
+            return CommandFailure(exitCode, code: code, phrase, remedy: remedy)
+        }
+    }
+
+    /// How to get a token that is good instead of one that is not.
+    ///
+    /// - Parameter tokenFile: where that is from, if not from a login.
+    public static func renewal(of tokenFile: String?) -> Phrase {
+        tokenFile.map { "make another one with 'natter token create', and put it into '\($0)'" }
+            ?? "run 'natter login NAME' again"
     }
 
     /// Whether the server may have acted on the request although no answer confirms it.
@@ -129,19 +169,37 @@ public enum RequestError: Error, PhraseConvertible {
         case .transport(let error, _): "\(error)"
         case .unanswered(let error, let server, _): RequestError.transport(error, server: server).reason
         case .refused(let refusal): refusal.phrase
-        case .foreign(let what): what
+        case .foreign: failure.message
         }
+    }
+
+    public var failure: CommandFailure {
+        switch self {
+        case .refused(let refusal): refusal.failure
+        case .foreign(let what, let remedy):
+            CommandFailure(.badProtocol, code: "bad_protocol", what, remedy: remedy)
+        case .unanswered(_, _, let advice):
+            CommandFailure(
+                .unavailable, code: "outcome_unknown",
+                "\(reason); the request may have been carried out or not", remedy: advice)
+        case .transport(.notReached, let server) where server.isLoopback:
+            notReached("start one with 'natter serve', or say with --server where it is")
+        case .transport(.notReached, _): notReached("check the network, or say with --server where it is")
+        case .transport(.timedOut, _): notReached("try again, or wait longer with --timeout")
+        case .transport(.interrupted, _): notReached("try again")
+        case .transport(let error, _): error.failure
+        }
+    }
+
+    private func notReached(_ remedy: Phrase) -> CommandFailure {
+        CommandFailure(.unavailable, code: "not_reached", reason, remedy: remedy)
     }
 
     public var phrase: Phrase {
         switch self {
-        case .transport(.notReached, let server) where server.isLoopback:
-            "\(reason); start one with 'natter serve', or say with --server where it is"
-        case .transport(.notReached, _): "\(reason); check the network, or say with --server where it is"
-        case .transport(.timedOut, _): "\(reason); try again, or wait longer with --timeout"
-        case .transport(.interrupted, _): "\(reason); try again"
-        case .unanswered: "\(reason); the request may have been carried out or not"
-        default: reason
+        case .refused, .unanswered: failure.problem
+        case .transport(.aborted(let error), _): Phrase(describing: error)
+        default: failure.message
         }
     }
 }

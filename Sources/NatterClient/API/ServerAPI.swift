@@ -219,11 +219,13 @@ public final class ServerAPI {
     ///
     /// - Parameters:
     ///   - deadlineMilliseconds: the time for the whole request, including the body of the answer.
+    ///   - advice: how to find out whether the server has carried out a change whose answer was lost; nil for a request that
+    ///     changes nothing or can be repeated with its id.
     ///   - onBody: gets the body of a successful answer in pieces. Its errors are thrown as `.transport(.aborted)`.
     /// - Throws: also if the answer is a refusal.
     public func perform(
         _ request: HTTPRequest, timeoutMilliseconds: Int? = nil, deadlineMilliseconds: Int? = nil,
-        onBody: ((UnsafeRawBufferPointer) throws -> Void)? = nil
+        ifLost advice: Phrase? = nil, onBody: ((UnsafeRawBufferPointer) throws -> Void)? = nil
     ) throws(RequestError) -> HTTPResponse {
         if mustProve { try prove(timeoutMilliseconds, deadlineMilliseconds) }
         var request = request
@@ -251,7 +253,7 @@ public final class ServerAPI {
                 onBody: counting)
         } catch {
             trace(nil)
-            throw unanswered(request, .transport(error, server: address))
+            throw unanswered(.transport(error, server: address), advice)
         }
         trace(response)
         guard (200...299).contains(response.status) else {
@@ -259,7 +261,7 @@ public final class ServerAPI {
             if response.status == 401, let store = response.header("Natter-Store").flatMap({ StoreID(hex: $0) }) {
                 try checkStore(store)
             }
-            throw unanswered(request, failure(of: response))
+            throw unanswered(failure(of: response), advice)
         }
         guard let store = response.header("Natter-Store").flatMap({ StoreID(hex: $0) }) else {
             throw foreign("its answer names no store")
@@ -286,19 +288,19 @@ public final class ServerAPI {
     public func perform<Body: Encodable, Answer: Decodable>(
         _ endpoint: Endpoint<Body, Answer>, _ names: String..., body: Body
     ) throws(RequestError) -> Answer {
-        try decode(try perform(HTTPRequest(endpoint, names, body: WireJSON.encode(body))))
+        try decode(try perform(HTTPRequest(endpoint, names, body: WireJSON.encode(body)), ifLost: endpoint.ifLost))
     }
 
     /// Sends a change whose answer says nothing.
     public func perform<Body: Encodable>(
         _ endpoint: Endpoint<Body, Void>, _ names: String..., body: Body
     ) throws(RequestError) {
-        _ = try perform(HTTPRequest(endpoint, names, body: WireJSON.encode(body)))
+        _ = try perform(HTTPRequest(endpoint, names, body: WireJSON.encode(body)), ifLost: endpoint.ifLost)
     }
 
     public func perform(_ endpoint: Endpoint<Void, Void>, _ names: String...) throws(RequestError) {
         let body = endpoint.method == .put ? Array("{}".utf8) : nil
-        _ = try perform(HTTPRequest(endpoint, names, body: body))
+        _ = try perform(HTTPRequest(endpoint, names, body: body), ifLost: endpoint.ifLost)
     }
 
     func decode<Value: Decodable>(_ response: HTTPResponse) throws(RequestError) -> Value {
@@ -318,7 +320,7 @@ public final class ServerAPI {
     private static func pause(_ text: String) -> Int? { Int(text).map { min(max(0, $0), 86_400) } }
 
     public func foreign(_ reason: Phrase) -> RequestError {
-        .foreign("'\(address)' does not speak as a natter server does: \(reason); check --server")
+        .foreign("'\(address)' does not speak as a natter server does: \(reason)", remedy: "check --server")
     }
 
     /// Asks the server for its store without the token, in the time that the request itself may take.
@@ -350,11 +352,9 @@ public final class ServerAPI {
     }
 
     /// The error of a request to which no answer of the server came.
-    private func unanswered(_ request: HTTPRequest, _ error: RequestError) -> RequestError {
-        guard request.method != .get, !request.path.hasPrefix(API.send.path), error.isOutcomeUnknown,
-            case .transport(let cause, _) = error
-        else { return error }
-        return .unanswered(cause, server: address, path: request.path)
+    private func unanswered(_ error: RequestError, _ advice: Phrase?) -> RequestError {
+        guard let advice, error.isOutcomeUnknown, case .transport(let cause, _) = error else { return error }
+        return .unanswered(cause, server: address, advice: advice)
     }
 
     /// The error that an unsuccessful answer stands for. Its body was not streamed if it is an error object.

@@ -3,7 +3,7 @@ internal import NatterSQLite
 public import NatterSystem
 
 /// Why an operation of the outbox failed.
-public enum OutboxError: Error, Equatable, PhraseConvertible {
+public enum OutboxError: FailureConvertible, Equatable {
     /// Another process has held the lock for too long.
     case locked(path: String)
     /// A file or a directory can't be made, written or read.
@@ -21,17 +21,40 @@ public enum OutboxError: Error, Equatable, PhraseConvertible {
     /// This is the number of one entry, and the id of the one with the other number.
     case ambiguous(String, number: Int64)
 
+    public var failure: CommandFailure {
+        func failure(_ exitCode: ExitCode, _ code: String, _ problem: Phrase, _ remedy: Phrase) -> CommandFailure {
+            CommandFailure(exitCode, code: code, problem, remedy: remedy)
+        }
+        return switch self {
+        case .locked(let path): .locked(path)
+        case .disk(let error): error.failure
+        case .full(let what): .full(what)
+        case .storage(let what): .inputOutput(what)
+        case .damaged(let what):
+            failure(
+                .inputOutput, "damaged", what,
+                "move it away to go on; 'sqlite3 FILE .recover' may read its messages")
+        case .idReused(let id):
+            failure(
+                .invalidData, "id_reused", "the id '\(id)' belongs to another message in the outbox",
+                "'natter outbox ls' shows it")
+        case .noEntry(let what):
+            failure(
+                .notFound, "not_in_outbox", "the outbox has no message '\(what)'", "'natter outbox ls' lists what waits"
+            )
+        case .ambiguous(let what, let number):
+            failure(
+                .usage, "usage",
+                "'\(what)' is the number of one message in the outbox and the id of message \(number)",
+                "name the one by its id, or the other as \(number)")
+        }
+    }
+
     public var phrase: Phrase {
         switch self {
-        case .locked(let path): "another natter is using '\(path)'; try again later"
         case .disk(let error): error.phrase
-        case .full(let what), .storage(let what): what
-        case .damaged(let what): "\(what); move it away to go on; 'sqlite3 FILE .recover' may read its messages"
-        case .idReused(let id):
-            "the id '\(id)' belongs to another message in the outbox; 'natter outbox ls' shows it"
-        case .noEntry(let what): "the outbox has no message '\(what)'; 'natter outbox ls' lists what waits"
-        case .ambiguous(let what, let number):
-            "'\(what)' is the number of one message in the outbox and the id of message \(number); name the one by its id, or the other as \(number)"
+        case .full(let what): what
+        default: failure.message
         }
     }
 

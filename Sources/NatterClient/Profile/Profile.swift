@@ -265,7 +265,7 @@ public struct Account: Equatable, Sendable {
 }
 
 /// Why a stored account can't be used.
-public enum ProfileError: Error, Equatable, PhraseConvertible {
+public enum ProfileError: FailureConvertible, Equatable {
     case notLoggedIn(profile: String)
     /// Others could have read or changed a token or its account.
     case unsafe(path: String, problem: Phrase, remedy: Phrase)
@@ -280,22 +280,30 @@ public enum ProfileError: Error, Equatable, PhraseConvertible {
 
     static let newLogin: Phrase = "use 'natter login NAME' again"
 
-    public var phrase: Phrase {
-        switch self {
+    public var failure: CommandFailure {
+        func failure(_ exitCode: ExitCode, _ code: String, _ problem: Phrase, _ remedy: Phrase) -> CommandFailure {
+            CommandFailure(exitCode, code: code, problem, remedy: remedy)
+        }
+        return switch self {
         case .notLoggedIn(let profile):
-            return profile == Profile.defaultName
-                ? "not logged in; use 'natter login NAME', or 'natter register NAME' for a new account"
-                : "not logged in in the profile '\(profile)'; use 'natter login NAME', or 'natter register NAME' for a new "
-                    + "account"
-        case .unsafe(let path, let problem, let remedy), .malformed(let path, let problem, let remedy):
-            return "'\(path)' \(problem); \(remedy)"
+            failure(
+                .refused, "not_logged_in",
+                profile == Profile.defaultName ? "not logged in" : "not logged in in the profile '\(profile)'",
+                "use 'natter login NAME', or 'natter register NAME' for a new account")
+        case .unsafe(let path, let problem, let remedy):
+            failure(.refused, "unsafe_file", "'\(path)' \(problem)", remedy)
         case .badName(let name):
-            return "'\(name)' cannot be the name of a profile; use 1 to 64 letters, digits, '.', '_' and '-'"
-        case .unreadable(let error): return error.phrase
+            failure(
+                .usage, "usage", "'\(name)' cannot be the name of a profile",
+                "use 1 to 64 letters, digits, '.', '_' and '-'")
+        case .malformed(let path, let problem, let remedy):
+            failure(.configuration, "bad_configuration", "'\(path)' \(problem)", remedy)
         case .noToken(let path):
-            return
-                "the token file '\(path)' holds no token; it should hold the last word that 'natter token create' prints"
-        case .locked(let path): return "'\(path)' is held by another command; try again"
+            failure(
+                .configuration, "bad_configuration", "the token file '\(path)' holds no token",
+                "it should hold the last word that 'natter token create' prints")
+        case .unreadable(let error): CommandFailure(unreadable: error)
+        case .locked(let path): failure(.temporary, "locked", "'\(path)' is held by another command", "try again")
         }
     }
 }

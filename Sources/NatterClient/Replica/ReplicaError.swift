@@ -6,7 +6,7 @@ internal import NatterLog
 internal import NatterSystem
 
 /// A failure of the replica.
-public enum ReplicaError: Error, Equatable, PhraseConvertible {
+public enum ReplicaError: FailureConvertible, Equatable {
     /// Another process is writing to the replica; try again later.
     case locked(path: String)
     /// The disk, the database or a log file failed.
@@ -16,15 +16,24 @@ public enum ReplicaError: Error, Equatable, PhraseConvertible {
     /// The server left out messages without saying that they are damaged.
     case hole(conversation: String, from: Seq, to: Seq)
 
-    public var phrase: Phrase {
+    public var failure: CommandFailure {
         switch self {
-        case .locked(let path): "another natter is using '\(Path.directory(of: path))'; try again later"
-        case .storage(let error): error.phrase
-        case .malformedAnswer(let what): "the server's answer is malformed: \(what)"
+        case .locked(let path): .locked(Path.directory(of: path))
+        case .storage(let error) where isBusyDatabase:
+            CommandFailure(.temporary, code: "locked", error.phrase, remedy: "try again later")
+        case .storage(let error) where isDamage:
+            .inputOutput(error.phrase, remedy: "run 'natter verify', then 'natter sync'")
+        case .storage(let error): error.failure
+        case .malformedAnswer(let what):
+            CommandFailure(.badProtocol, code: "bad_protocol", "the server's answer is malformed: \(what)")
         case .hole(let conversation, let from, let to):
-            "the server left out messages \(from) to \(to) of '\(conversation)' without saying why"
+            CommandFailure(
+                .badProtocol, code: "bad_protocol",
+                "the server left out messages \(from) to \(to) of '\(conversation)' without saying why")
         }
     }
+
+    public var phrase: Phrase { if case .storage(let error) = self { error.phrase } else { failure.message } }
 
     /// Whether the replica's database is damaged.
     public var isDamagedDatabase: Bool {
@@ -53,5 +62,13 @@ public enum ReplicaError: Error, Equatable, PhraseConvertible {
         case let error as FormatViolation: self = .malformedAnswer(error.reason)
         default: self = .storage(ArchiveError(error))
         }
+    }
+}
+
+extension CommandFailure {
+    /// Another process has held the lock for too long.
+    static func locked(_ path: String) -> CommandFailure {
+        CommandFailure(
+            .temporary, code: "locked", "another natter is using '\(path)'", remedy: "try again later")
     }
 }

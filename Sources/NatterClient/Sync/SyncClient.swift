@@ -315,21 +315,33 @@ struct GapRequests {
 }
 
 /// Why a sync failed before anything was received.
-public enum SyncError: Error, PhraseConvertible {
+public enum SyncError: FailureConvertible {
     /// There was no answer, or the server refused.
     case api(RequestError)
     /// The store at this address is not the replica's.
     case otherStore(expected: StoreID, found: StoreID?)
     case replica(ReplicaError)
 
+    public var failure: CommandFailure {
+        switch self {
+        case .api(let error): error.failure
+        case .otherStore(let expected, let found?):
+            CommandFailure(
+                .refused, code: "other_store",
+                "the server has the store '\(found)', not '\(expected)'; 'natter login' makes it known")
+        case .otherStore(let expected, nil):
+            CommandFailure(
+                .badProtocol, code: "bad_protocol",
+                "the server does not say which store it has; '\(expected)' was expected")
+        case .replica(let error): error.failure
+        }
+    }
+
     public var phrase: Phrase {
         switch self {
         case .api(let error): error.phrase
-        case .otherStore(let expected, let found?):
-            "the server has the store '\(found)', not '\(expected)'; 'natter login' makes it known"
-        case .otherStore(let expected, nil):
-            "the server does not say which store it has; '\(expected)' was expected"
         case .replica(let error): error.phrase
+        case .otherStore: failure.message
         }
     }
 }

@@ -80,7 +80,7 @@ final class Chat: LineEditorOwner {
             throw CommandFailure(.inputOutput, code: "no_terminal", "this terminal can't be used for editing a line")
         }
         // It was told when it came.
-        if let failure { return ExitCodes.translate(failure).exitCode }
+        if let failure { return CommandFailure(failure).exitCode }
         markRead()
         return .success
     }
@@ -222,14 +222,14 @@ final class Chat: LineEditorOwner {
             }
         } catch {
             if let failure { return keep(request, after: error, of: failure) }
-            context.console.note(ExitCodes.translate(error).message)
+            context.console.note(CommandFailure(error).message)
             if editor.prefill(line) { self.edited = edited }
         }
     }
 
     /// Queues the line with which the chat ends, because nobody can send it again, or says that it was not sent.
     private func keep(_ request: SendRequest, after error: any Error, of failure: any Error) {
-        let (reason, told) = (ExitCodes.translate(error).message, ExitCodes.translate(failure).message)
+        let (reason, told) = (CommandFailure(error).message, CommandFailure(failure).message)
         let isRefused =
             switch error {
             // If the session has ended, the outbox waits for the next login.
@@ -277,7 +277,7 @@ final class Chat: LineEditorOwner {
     /// Ends the chat when the user has finished the line.
     private func end(_ error: any Error) {
         failure = error
-        editor?.above { context.console.note(ExitCodes.translate(error).message) }
+        editor?.above { context.console.note(CommandFailure(error).message) }
     }
 
     /// - Parameter before: the prompt that is on the screen.

@@ -99,7 +99,7 @@ enum Setting: String, CaseIterable {
     /// - Throws: `ConfigError` for an invalid value.
     func value(in file: ConfigFile) throws -> String? {
         guard let entry = file.entries.last(where: { $0.key == rawValue }) else { return nil }
-        if let problem = problem(with: entry.value) { throw file.error(entry, problem) }
+        if let bad = failure(of: entry.value) { throw file.error(entry, bad.problem, remedy: bad.remedy) }
         return entry.value
     }
 
@@ -111,40 +111,45 @@ enum Setting: String, CaseIterable {
     /// - Throws: 65 if it is invalid, or would be read back differently.
     func checkNew(_ value: String) throws(CommandFailure) {
         let isTrimmed = value.first != " " && value.last != " "
-        let problem: Phrase? =
-            if value.utf8.count > Setting.limitBytes {
-                "the value of '\(rawValue)' is longer than \(Setting.limitBytes) bytes"
-            } else if value.hasControlCharacter || !isTrimmed {
-                "the value of '\(rawValue)' has a control character, or a space at its beginning or end"
-            } else {
-                self.problem(with: value)
-            }
-        if let problem { throw CommandFailure(.invalidData, code: "bad_value", problem) }
+        if value.utf8.count > Setting.limitBytes {
+            throw Setting.bad("the value of '\(rawValue)' is longer than \(Setting.limitBytes) bytes")
+        }
+        if value.hasControlCharacter || !isTrimmed {
+            throw Setting.bad(
+                "the value of '\(rawValue)' has a control character, or a space at its beginning or end")
+        }
+        if let failure = failure(of: value) { throw failure }
+    }
+
+    private static func bad(_ problem: Phrase, remedy: Phrase? = nil) -> CommandFailure {
+        CommandFailure(.invalidData, code: "bad_value", problem, remedy: remedy)
     }
 
     /// Why a value is invalid, or nil if it is valid.
-    func problem(with value: String) -> Phrase? {
+    func failure(of value: String) -> CommandFailure? {
+        func unless(_ isValid: Bool, _ problem: Phrase) -> CommandFailure? { isValid ? nil : Setting.bad(problem) }
         switch self {
-        case .caFile: return value.hasPrefix("/") ? nil : "'ca-file' takes an absolute path, not '\(value)'"
+        case .caFile: return unless(value.hasPrefix("/"), "'ca-file' takes an absolute path, not '\(value)'")
         case .color:
             let choices = ColorChoice.allCases.map(\.rawValue)
-            return choices.contains(value) ? nil : "'color' takes \(choices.joined(separator: ", ")), not '\(value)'"
+            return unless(
+                choices.contains(value), "'color' takes \(choices.joined(separator: ", ")), not '\(value)'")
         case .lang:
-            return Language.isKnown(value, environment: .process)
-                ? nil : "'lang' takes \(Language.known.joined(separator: ", ")), not '\(value)'"
+            return unless(
+                Language.isKnown(value, environment: .process),
+                "'lang' takes \(Language.known.joined(separator: ", ")), not '\(value)'")
         case .retention:
-            return Setting.retentions.contains(value)
-                ? nil : "'retention' takes \(Setting.retentions.joined(separator: ", ")), not '\(value)'"
+            return unless(
+                Setting.retentions.contains(value),
+                "'retention' takes \(Setting.retentions.joined(separator: ", ")), not '\(value)'")
         case .server:
-            do throws(AddressError) {
-                _ = try ServerAddress(url: value)
-                return nil
-            } catch {
-                return "\(error)"
+            do throws(AddressError) { _ = try ServerAddress(url: value) } catch {
+                return Setting.bad(error.failure.problem, remedy: error.failure.remedy)
             }
+            return nil
         case .timeout:
-            guard Setting.milliseconds(value) == nil else { return nil }
-            return "'timeout' takes seconds, 0.1 to 86400, not '\(value)'"
+            return unless(
+                Setting.milliseconds(value) != nil, "'timeout' takes seconds, 0.1 to 86400, not '\(value)'")
         }
     }
 

@@ -80,7 +80,7 @@ enum ProfileCommand {
                 context.noteWaiting(account)
             } catch ProfileError.notLoggedIn {
             } catch {
-                context.note("the session could not be ended: \(ExitCodes.translate(error).message)")
+                context.note("the session could not be ended: \(CommandFailure(error).message)")
             }
             try profile.removeAll()
             return .success

@@ -1,4 +1,5 @@
 internal import NatterCLI
+internal import NatterLanguage
 
 /// `doctor`: finds problems and says how to fix them.
 enum DoctorCommand {
@@ -27,64 +28,28 @@ enum DoctorCommand {
 }
 
 /// A problem and its remedy.
-struct Finding: Encodable, Equatable {
+struct Finding: Encodable {
     /// The area that was checked.
     enum Check: String, Encodable {
         case server, clock, certificate, session, files, settings, replica, outbox
     }
 
-    private enum Words: Equatable {
-        case said(problem: Phrase, remedy: Phrase)
-        /// An error. Our errors name the remedy after the last semicolon, if they name one.
-        case error(Phrase, otherwise: Phrase)
-    }
-
     let check: Check
-    private let words: Words
+    let problem: Phrase
+    let remedy: Phrase
 
     init(_ check: Check, _ problem: Phrase, _ remedy: Phrase) {
-        (self.check, words) = (check, .said(problem: problem, remedy: remedy))
+        (self.check, self.problem, self.remedy) = (check, problem, remedy)
     }
 
     /// Makes a finding of an error that may name its remedy.
     ///
     /// - Parameter remedy: used if the error names none.
     init(_ check: Check, _ error: any Error, else remedy: Phrase) {
-        (self.check, words) = (check, .error(ExitCodes.translate(error).message, otherwise: remedy))
-    }
-
-    func isSameError(as other: Finding) -> Bool {
-        guard case .error(let own, _) = words, case .error(let theirs, _) = other.words else { return false }
-        return own == theirs
+        let failure = CommandFailure(error)
+        self.init(check, failure.problem, failure.remedy ?? remedy)
     }
 
     /// The translated finding.
-    var line: String {
-        let (problem, remedy) = parts(\.text)
-        return "\(problem): \(remedy)"
-    }
-
-    private func parts(_ language: (Phrase) -> String) -> (problem: String, remedy: String) {
-        switch words {
-        case .said(let problem, let remedy): return (language(problem), language(remedy))
-        case .error(let error, let otherwise):
-            let message = language(error)
-            var separator = message.endIndex
-            for index in message.indices where message[index...].hasPrefix("; ") { separator = index }
-            guard separator < message.endIndex else { return (message, language(otherwise)) }
-            return (String(message[..<separator]), String(message[separator...].dropFirst(2)))
-        }
-    }
-
-    private enum CodingKeys: String, CodingKey {
-        case check, problem, remedy
-    }
-
-    func encode(to encoder: any Encoder) throws {
-        let (problem, remedy) = parts(\.english)
-        var container = encoder.container(keyedBy: CodingKeys.self)
-        try container.encode(check, forKey: .check)
-        try container.encode(problem, forKey: .problem)
-        try container.encode(remedy, forKey: .remedy)
-    }
+    var line: String { "\(problem.text): \(remedy.text)" }
 }

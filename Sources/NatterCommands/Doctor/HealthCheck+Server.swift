@@ -76,7 +76,7 @@ extension HealthCheck {
         } catch {
             // Plain HTTP was already reported.
             if (error as? CommandFailure)?.code != "insecure" {
-                add(Finding(.session, error, else: ExitCodes.renewal(of: context.tokenFile)))
+                add(Finding(.session, error, else: RequestError.renewal(of: context.tokenFile)))
             }
             return nil
         }

@@ -12,7 +12,7 @@ struct HealthCheck {
 
     /// Adds a finding. An error that several checks meet is reported by the first of them, which knows its remedy.
     mutating func add(_ finding: Finding) {
-        if !findings.contains(where: { $0.isSameError(as: finding) }) { findings.append(finding) }
+        if !findings.contains(where: { $0.problem == finding.problem }) { findings.append(finding) }
     }
 
     mutating func add(_ check: Finding.Check, _ problem: Phrase, _ remedy: Phrase) {
@@ -34,7 +34,7 @@ struct HealthCheck {
         do {
             login = try context.login()
         } catch {
-            add(Finding(.session, error, else: ExitCodes.renewal(of: context.tokenFile)))
+            add(Finding(.session, error, else: RequestError.renewal(of: context.tokenFile)))
         }
         var account = login?.account ?? (try? context.offlineAccount())
         if context.isOffline {

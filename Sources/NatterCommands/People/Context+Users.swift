@@ -18,7 +18,7 @@ extension Context {
             do {
                 try change(user)
             } catch  where index > 0 {
-                let failure = ExitCodes.translate(error)
+                let failure = CommandFailure(error)
                 throw failure.saying("\(failure.message); the users before '\(user)' are done")
             }
         }

@@ -113,7 +113,7 @@ enum TokenCommand {
             do throws(RequestError) {
                 try api.perform(isSession ? API.endSession : API.revokeToken, id)
             } catch {
-                var failure = ExitCodes.translate(error)
+                var failure = CommandFailure(error)
                 if case .refused(let refusal) = error, refusal.has(.notFound) {
                     failure = CommandFailure(
                         .notFound, code: refusal.code,

@@ -126,7 +126,7 @@ enum WrapCommand {
             do {
                 return try deliver(request)
             } catch {
-                let failure = ExitCodes.translate(error)
+                let failure = CommandFailure(error)
                 if failure.code == ErrorCode.outcomeUnknown.rawValue { return failure }
                 return CommandFailure(
                     .temporary, code: failure.code, "could not send the outcome: \(failure.message)")
@@ -143,7 +143,7 @@ enum WrapCommand {
                 if case .queued(_, let reason) = try sending.send(request) { context.note("queued: \(reason)") }
                 return nil
             } catch let error as RequestError {
-                let failure = ExitCodes.translate(error)
+                let failure = CommandFailure(error)
                 // Only a server's refusal is final. A file of certificates that can't be read, or a server of another version, may
                 // be mended.
                 let isRefused = if case .refused = error { failure.exitCode != .badProtocol } else { false }

@@ -22,7 +22,7 @@ struct OperationRunner {
     /// The name of the user in the audit trail.
     var actor: String { ChatServer.operatorName(uid) }
 
-    /// - Throws: errors that `DaemonFailure.explain` knows, and errors of the channel.
+    /// - Throws: also errors of the channel.
     func run(_ operation: Operation, _ channel: some OperationChannel) throws -> ExitCode {
         switch operation {
         case .listUsers:

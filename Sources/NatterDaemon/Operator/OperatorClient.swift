@@ -60,7 +60,7 @@ struct OperatorClient {
         guard case StoreOpenError.cannotCreate(let disk) = error, !disk.isFull,
             (try? Store.exists(in: directory)) == true
         else { return error }
-        return CommandFailure(.inputOutput, code: "io_error", CommandFailure.remedied(disk))
+        return disk.failure(creating: false)
     }
 
     /// Performs something in this process, whether a server runs or not.

@@ -1,6 +1,6 @@
 internal import NatterCLI
-internal import NatterLanguage
-internal import NatterWire
+public import NatterLanguage
+public import NatterWire
 
 /// A frame on `DIR/natterd.sock`, in either direction: a kind (1 byte), a length (4 bytes, little-endian), and a body
 /// of that length, at most 1 MiB. Bodies other than data are JSON objects.
@@ -44,11 +44,27 @@ enum OperatorFrame {
 }
 
 /// Why the exchange over the socket was interrupted.
-enum OperatorStreamError: Error {
+enum OperatorStreamError: FailureConvertible {
     /// The other side closed the connection.
     case ended
     /// The other side sent a frame that this version does not know.
     case malformed(String)
+
+    var failure: CommandFailure {
+        switch self {
+        // Only operations that read data wait for the other side, and they keep nothing of a part.
+        case .ended:
+            CommandFailure(
+                .unavailable, code: "stopping",
+                "the server is stopping and dropped what was being imported; repeat the command")
+        case .malformed: OperatorClient.otherVersion
+        }
+    }
+}
+
+/// Between this program and itself, JSON of another shape is of another version.
+extension WireJSON.Failure: FailureConvertible {
+    public var failure: CommandFailure { OperatorClient.otherVersion }
 }
 
 /// Frames over one connection. One thread may read while another one writes.

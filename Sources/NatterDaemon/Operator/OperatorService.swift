@@ -185,7 +185,7 @@ final class OperatorService: Sendable {
             let status = try runner.run(operation, ServiceChannel(frames))
             return OperatorFrame.Exit(status: status.rawValue)
         } catch {
-            let failure = DaemonFailure.failure(error)
+            let failure = CommandFailure(error)
             return OperatorFrame.Exit(
                 status: failure.exitCode.rawValue, code: failure.code, message: failure.message)
         }

@@ -1,14 +1,33 @@
 internal import Glibc
+internal import NatterLanguage
 internal import NatterSystem
 
 /// Why the socket of a data directory can't be used.
-enum OperatorSocketError: Error {
+enum OperatorSocketError: FailureConvertible {
     /// The name is taken by something that is not a socket.
     case inTheWay(String)
     /// The peer process belongs to neither the directory's owner nor root.
     case stranger(path: String, uid: UInt32)
     /// This process may not connect to it.
     case forbidden(String)
+
+    var failure: CommandFailure {
+        switch self {
+        case .inTheWay(let path):
+            CommandFailure(
+                .cannotCreate, code: "cannot_create",
+                "'\(path)' is in the way of the server's socket; move it elsewhere")
+        case .stranger(let path, let uid):
+            CommandFailure(
+                .refused, code: "not_allowed",
+                "'\(path)' is answered by the user \(uid), who does not own the directory; run this command as that user"
+            )
+        case .forbidden(let path):
+            CommandFailure(
+                .refused, code: "not_allowed",
+                "only the user who runs the server may use '\(path)'; run this command as that user")
+        }
+    }
 }
 
 /// `DIR/natterd.sock`, through which natterd's own commands reach the server on the directory.

@@ -27,31 +27,9 @@ struct APIError: Error {
     init(_ error: StoreError) {
         let code: ErrorCode =
             switch error {
-            case .busy, .stoppedErasing, .databaseAway, .databaseLocked, .directoryMoved: .busy
+            case .directoryMoved: .busy
             case .outcomeUnknown: .outcomeUnknown
-            case .diskFull, .notDropped, .notErased: .diskFull
-            case .unauthorized: .unauthorized
-            case .noSuchUser, .notInGroup: .noSuchUser
-            case .noSuchConversation: .noSuchConversation
-            case .noSuchMessage: .noSuchMessage
-            case .badAbout: .badAbout
-            case .notAMember: .notAMember
-            case .forbidden: .forbidden
-            case .badInvite: .registrationClosed
-            case .blocked, .blockedByMember: .blocked
-            case .slowDown: .slowDown
-            case .quota: .quota
-            case .lastAdmin, .lastServerAdmin: .lastAdmin
-            case .nameTaken: .nameTaken
-            case .badName: .badName
-            case .badText: .badText
-            case .idReused: .idReused
-            case .notTried: .notTried
-            case .badQuery: .badRequest
-            case .badCursor: .badCursor
-            case .cursorExpired, .notKept: .cursorExpired
-            case .damaged, .damagedDatabase: .damaged
-            case .failed: .internalError
+            default: ErrorCode(rawValue: error.failure.code) ?? .internalError
             }
         switch error {
         case .failed, .damagedDatabase: self.init(code, "the server failed to answer; its log says why")

@@ -73,21 +73,31 @@ final class HTTPListener: Sendable {
 }
 
 /// Why a listener could not start.
-public enum ListenerError: Error, Equatable, PhraseConvertible {
+public enum ListenerError: FailureConvertible, Equatable {
     case notAnAddress(String)
     case cannotListen(address: String, port: UInt16, code: Int32)
     case cannotStart
 
-    public var phrase: Phrase {
+    public var failure: CommandFailure {
         switch self {
         case .notAnAddress(let text):
-            "'\(text)' is not an address; write a numeric IPv4 or IPv6 address, or 'localhost'"
+            CommandFailure(
+                .configuration, code: "bad_address",
+                "'\(text)' is not an address; write a numeric IPv4 or IPv6 address, or 'localhost'")
         case .cannotListen(let address, let port, EACCES):
-            "cannot listen on '\(address)' port \(port): permission denied; a port below 1024 needs the capability CAP_NET_BIND_SERVICE"
+            CommandFailure(
+                .refused, code: "cannot_listen",
+                "cannot listen on '\(address)' port \(port): permission denied; a port below 1024 needs the capability CAP_NET_BIND_SERVICE"
+            )
+        // Another program has the port and may release it.
         case .cannotListen(let address, let port, let code):
-            "cannot listen on '\(address)' port \(port): \(Errno(rawValue: code).phrase)"
+            CommandFailure(
+                .temporary, code: "cannot_listen",
+                "cannot listen on '\(address)' port \(port): \(Errno(rawValue: code).phrase)")
         case .cannotStart:
-            "cannot start the HTTP server; the limit of open files or the memory may be too small"
+            CommandFailure(
+                .temporary, code: "cannot_start",
+                "cannot start the HTTP server; the limit of open files or the memory may be too small")
         }
     }
 }

@@ -129,7 +129,7 @@ struct BackupManifest: Equatable {
 }
 
 /// Why a backup was not made or not restored.
-public enum BackupError: Error, Equatable, PhraseConvertible {
+public enum BackupError: FailureConvertible, Equatable {
     /// Another backup goes to the target, or a server uses it. After a command that was interrupted, its server still works.
     case inUse(String)
     /// The target of the backup contains something else.
@@ -146,21 +146,47 @@ public enum BackupError: Error, Equatable, PhraseConvertible {
     /// The data directory to restore into is not empty.
     case notEmpty(String)
 
-    public var phrase: Phrase {
-        switch self {
+    public var failure: CommandFailure {
+        func failure(_ exitCode: ExitCode, _ code: String, _ phrase: Phrase) -> CommandFailure {
+            CommandFailure(exitCode, code: code, phrase)
+        }
+        return switch self {
         case .inUse(let path):
-            "another natterd is using '\(path)', perhaps for the backup of a command that was interrupted; try again in a moment"
+            failure(
+                .temporary, "locked",
+                "another natterd is using '\(path)', perhaps for the backup of a command that was interrupted; try again in a moment"
+            )
         case .occupied(let path):
-            "'\(path)' holds something else than a backup; name a directory that is empty or does not exist"
+            failure(
+                .cannotCreate, "occupied",
+                "'\(path)' holds something else than a backup; name a directory that is empty or does not exist")
         case .otherStore(let path):
-            "'\(path)' holds a backup of another store; name a directory that is empty or does not exist"
-        case .nested(let path): "'\(path)' and the data directory lie one in the other; name another directory"
+            failure(
+                .cannotCreate, "occupied",
+                "'\(path)' holds a backup of another store; name a directory that is empty or does not exist")
+        case .nested(let path):
+            failure(
+                .usage, "usage", "'\(path)' and the data directory lie one in the other; name another directory")
         case .notABackup(let path):
-            "'\(path)' is no finished backup; name a directory that 'natterd backup' has made to its end"
-        case .cannotCreate(let error): error.phrase
-        case .damaged(let path, let problem): "the backup's file '\(path)' \(problem); take another backup"
+            failure(
+                .invalidData, "not_a_backup",
+                "'\(path)' is no finished backup; name a directory that 'natterd backup' has made to its end")
+        case .cannotCreate(let error) where error.code == .readOnlyFileSystem:
+            failure(
+                .cannotCreate, "cannot_create",
+                "\(error.phrase); name a directory that can be written, for a server under systemd one in its ReadWritePaths="
+            )
+        case .cannotCreate(let error): error.failure(creating: true)
+        case .damaged(let path, let problem):
+            failure(
+                .inputOutput, "damaged", "the backup's file '\(path)' \(problem); take another backup")
         case .notEmpty(let path):
-            "the data directory '\(path)' is not empty, and nothing is overwritten; name another with --data, or move it away"
+            failure(
+                .cannotCreate, "occupied",
+                "the data directory '\(path)' is not empty, and nothing is overwritten; name another with --data, or move it away"
+            )
         }
     }
+
+    public var phrase: Phrase { if case .cannotCreate(let error) = self { error.phrase } else { failure.problem } }
 }

@@ -2,22 +2,28 @@ public import NatterLanguage
 public import NatterModel
 
 /// Why an import fails. A failed import leaves nothing behind.
-public enum ImportError: Error, Equatable, PhraseConvertible {
+public enum ImportError: FailureConvertible, Equatable {
     case badName(String, NameError)
     /// Nobody may import into a personal conversation, because only its two users write there.
     case personal(String)
     case badMessage(ImportedMessageError)
     case store(StoreError)
 
-    public var phrase: Phrase {
+    public var failure: CommandFailure {
         switch self {
-        case .badName(let name, let error): "the name '\(name)' \(error)"
+        case .badName(let name, let error): StoreError.badName(name, error).failure
         case .personal(let name):
-            "'\(name)' is a personal conversation, which takes no import; import into 'general' or a group"
-        case .badMessage(let error): error.phrase
-        case .store(let error): error.phrase
+            CommandFailure(
+                .invalidData, code: "personal_conversation",
+                "'\(name)' is a personal conversation, which takes no import; import into 'general' or a group")
+        case .badMessage(let error): CommandFailure(.invalidData, code: "bad_line", error.phrase)
+        case .store(.diskFull):
+            CommandFailure(.temporary, code: "disk_full", "the disk is full; nothing was imported")
+        case .store(let error): error.failure
         }
     }
+
+    public var phrase: Phrase { if case .store(let error) = self { error.phrase } else { failure.problem } }
 }
 
 /// Why a message cannot be imported.

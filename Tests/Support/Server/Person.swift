@@ -47,7 +47,7 @@ package struct Person: Sendable {
         let console = Console(
             output: .memory(), errors: .memory(), environment: Environment(values),
             clock: now.map { TestClock($0) } ?? SystemClock(), program: "natter")
-        let code = Program.run(program, words: words, console: console, translate: ExitCodes.translate)
+        let code = Program.run(program, words: words, console: console)
         return Outcome(
             code: code.rawValue, bytes: console.output.collected,
             errors: String(decoding: console.errors.collected, as: UTF8.self))
