@@ -5,13 +5,13 @@ internal import NatterWire
 
 /// The messages that a restored server has lost, and that a replica has set history.
 enum LostMessages {
-    /// After a complete sync, checks the messages that were set history and offers to send the user's own ones again.
+    /// After a complete sync, checks the messages that were set aside and offers to send the user's own ones again.
     /// Nothing is sent automatically, because the user may already have written them again.
     static func offer(_ synced: SyncedReplica) {
         // An error here never fails the command. The next command tries again.
         do { try lookThrough(synced) } catch {
             synced.context.note(
-                "could not check the messages that were set history: "
+                "could not check the messages that were set aside: "
                     + "\(error)")
         }
     }
