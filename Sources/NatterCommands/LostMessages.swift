@@ -3,7 +3,7 @@ internal import NatterClient
 internal import NatterModel
 internal import NatterWire
 
-/// The messages that a restored server has lost, and that a replica has set history.
+/// The messages that a restored server has lost, and that a replica has set aside.
 enum LostMessages {
     /// After a complete sync, checks the messages that were set aside and offers to send the user's own ones again.
     /// Nothing is sent automatically, because the user may already have written them again.
