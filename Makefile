@@ -9,9 +9,9 @@ export SWIFT_BACKTRACE = enable=no
 
 programs := .build/release
 pages := $(sort $(wildcard man/*.[1-8] man/*/*.[1-8]))
-shell_scripts := .ci/run $(filter-out scripts/build scripts/check scripts/release scripts/build/extract-phrases scripts/check/converters, \
-    $(wildcard scripts/* scripts/*/*)) packaging/check-inside $(wildcard packaging/*.p*)
-swift_sources := Package.swift Sources $(wildcard Tests) $(wildcard Fuzz)
+shell_scripts := .ci/run tools/demo tools/server packaging/deb/check-inside $(wildcard packaging/deb/*.p*) \
+    $(filter-out tools/build/extract-phrases tools/check/converters, $(wildcard tools/build/* tools/check/* tools/release/*))
+swift_sources := Package.swift Sources $(wildcard Tests) $(wildcard tools/fuzz)
 
 # Names a large real conversation for the tests that want one: an NDJSON file, or an xz of it.
 NATTER_CORPUS ?=
@@ -42,7 +42,7 @@ help:
 	@echo "make lint     Swift, man pages, shell scripts, translations"
 	@echo "make phrases  update po/ from the sources; then translate the new phrases in po/*.po"
 	@echo "make serve    build, then run a server in the foreground, with its page; ARGS=... for its options"
-	@echo "make bench    build, then measure; ROWS=... for some rows of BENCHMARKS.md"
+	@echo "make bench    build, then measure; ROWS=... for some rows of docs/benchmarks.md"
 	@echo "make torture  faults on simulated disks for SECONDS=1800, or of SEED=N alone; then kills, several"
 	@echo "              servers, changed requests and libFuzzer in proportion, three and a half hours in all;"
 	@echo "              PARTS='disks kills bits ...' for some"
@@ -55,7 +55,7 @@ help:
 	@echo "SHARED=1      (with any of these) link natter to shared libraries, for packagers"
 
 packages:
-	@scripts/build/packages
+	@tools/build/packages
 
 compiler:
 	@command -v swift >/dev/null 2>&1 || { \
@@ -64,27 +64,27 @@ compiler:
 
 # Package.swift has how each program is linked. The directory is not that of the tests, so that both can be built at once.
 build_program := swift build -c release --scratch-path .build/programs --static-swift-stdlib --disable-local-rpath --product
-# scripts/build/record-order says what the order is for. It is recorded once, because it changes little.
+# tools/build/record-order says what the order is for. It is recorded once, because it changes little.
 order := .build/natter.order
 ordered := $(if $(SHARED),,-Xlinker --symbol-ordering-file=$(CURDIR)/$(order) -Xlinker --no-warn-symbol-ordering)
 build: packages compiler
 	$(build_program) natterd
 	@rm -rf $(programs) && ln -s programs/release $(programs)
 ifneq ($(ordered),)
-	@[ -s $(order) ] || { $(build_program) natter && scripts/build/record-order $(order); } || : >$(order)
+	@[ -s $(order) ] || { $(build_program) natter && tools/build/record-order $(order); } || : >$(order)
 endif
 	$(build_program) natter $(ordered)
-	@scripts/build/compile-catalogues $(programs)/../share/locale
-	@scripts/build/make-manual $(programs) .build/man
+	@tools/build/compile-catalogues $(programs)/../share/locale
+	@tools/build/make-manual $(programs) .build/man
 
 phrases: packages
 	@mkdir -p .build
-	scripts/build/extract-phrases >.build/natter.pot
+	tools/build/extract-phrases >.build/natter.pot
 	for catalogue in po/*.po; do \
 	    msgmerge --quiet --update --backup=none --no-wrap --no-location --no-fuzzy-matching $$catalogue .build/natter.pot; done
 
 demo: build
-	@scripts/demo $(programs)
+	@tools/demo $(programs)
 
 serve: build
 	$(programs)/natterd serve $(ARGS)
@@ -101,8 +101,8 @@ test: packages compiler $(corpus)
 	$(MAKE) -j3 lint build test-build
 # 'make lint' has checked the other pages; these are rendered by the programs.
 	mandoc -T lint -W warning .build/man/*
-	scripts/check/hardened $(programs)/natterd
-	scripts/check/run-tests
+	tools/check/hardened $(programs)/natterd
+	tools/check/run-tests
 # The tests of the page wait most of the time, so others run beside them. Each of the counts needs one processor.
 	$(MAKE) -j2 --output-sync=line check-page check-converters check-openapi check-examples fuzz
 	$(MAKE) -j2 --output-sync=line check-counts check-growth
@@ -111,40 +111,40 @@ test: packages compiler $(corpus)
 endif
 
 test-build: packages compiler
-	scripts/check/run-tests build
+	tools/check/run-tests build
 
 # 8 seconds for each of the nine in 'make test'; 'FUZZ_SECONDS=600 make fuzz' for a long run.
 FUZZ_SECONDS ?= 8
 fuzz: packages compiler
-	scripts/check/fuzz $(NAMES) $(FUZZ_SECONDS)
+	tools/check/fuzz $(NAMES) $(FUZZ_SECONDS)
 
 torture: packages compiler
-	@scripts/check/torture $(if $(SEED),$(or $(SECONDS),0),$(or $(SECONDS),1800)) $(SEED)
+	@tools/check/torture $(if $(SEED),$(or $(SECONDS),0),$(or $(SECONDS),1800)) $(SEED)
 
 mutants: packages compiler
-	@scripts/check/mutants $(NAMES)
+	@tools/check/mutants $(NAMES)
 
 # The API against its description, and the examples of the manual and the README, each with a server of its own.
 check-openapi check-examples: build
-	@scripts/check/$(@:check-%=%) $(programs)
+	@tools/check/$(@:check-%=%) $(programs)
 
 # The converters of other programs' histories. RECORD=1 records anew what they give.
 check-converters:
-	scripts/check/converters
+	tools/check/converters
 
 # The web page in a browser, which is installed first.
 check-page: build
-	@scripts/check/page $(programs)
+	@tools/check/page $(programs)
 
 # Pictures of its main views, in docs/.
 pictures: build
-	@scripts/build/pictures $(programs)
+	@tools/build/pictures $(programs)
 
 # Instructions and system calls of commands and requests, against those that are expected, also in a large store.
 check-counts: build
-	bench/counts
+	tools/bench/counts
 check-growth: build
-	bench/counts --growth
+	tools/bench/counts --growth
 
 ifneq ($(corpus),$(NATTER_CORPUS))
 $(corpus): $(NATTER_CORPUS) | packages
@@ -157,26 +157,26 @@ lint: packages compiler
 ifneq ($(pages),)
 	mandoc -T lint -W warning $(pages)
 endif
-	scripts/check/catalogues
-	scripts/check/imports
+	tools/check/catalogues
+	tools/check/imports
 	shellcheck $(shell_scripts)
 
 bench: export NATTER_CORPUS := $(corpus)
 bench: build $(corpus)
-ifneq ($(wildcard bench/run),)
-	bench/run $(ROWS)
-	$(if $(ROWS),,bench/page)
-	$(if $(ROWS),,bench/erase)
-	$(if $(ROWS),,bench/counts --growth --full)
+ifneq ($(wildcard tools/bench/run),)
+	tools/bench/run $(ROWS)
+	$(if $(ROWS),,tools/bench/page)
+	$(if $(ROWS),,tools/bench/erase)
+	$(if $(ROWS),,tools/bench/counts --growth --full)
 endif
 
 # Builds only if nothing was built, so that 'sudo make install' needs no compiler on root's PATH.
 install:
 	@test -x $(programs)/natter && test -x $(programs)/natterd || $(MAKE) build
-	scripts/release/install $(programs)
+	tools/release/install $(programs)
 
 uninstall:
-	scripts/release/install --remove $(programs)
+	tools/release/install --remove $(programs)
 
 packaged := .build/packaged
 
@@ -185,10 +185,10 @@ deb:
 	PIE=1 $(MAKE) build
 	install $(programs)/natterd $(programs)/natter $(packaged)
 	$(MAKE) build
-	scripts/release/make-deb $(packaged)
+	tools/release/make-deb $(packaged)
 
 check-deb: deb
-	scripts/release/check-deb
+	tools/release/check-deb
 
 clean:
 	rm -rf .build

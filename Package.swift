@@ -1,9 +1,9 @@
 // swift-tools-version: 6.2
 // The map of the project. A target imports only targets above it, and only one target imports each C library.
-// SwiftPM refuses a cycle, and 'scripts/check/imports' (part of 'make lint') refuses an import that is not declared here.
+// SwiftPM refuses a cycle, and 'tools/check/imports' (part of 'make lint') refuses an import that is not declared here.
 import PackageDescription
 
-/// How the targets are optimized in a build for tests: `TESTS=-Onone`, as scripts/check/run-tests has it. Such a build is one
+/// How the targets are optimized in a build for tests: `TESTS=-Onone`, as tools/check/run-tests has it. Such a build is one
 /// with `-c release`, because that compiles a target as a whole: a sixth less work than a debug build of everything.
 let testing = Context.environment["TESTS"].flatMap { $0.isEmpty ? nil : $0 }
 

@@ -10,7 +10,7 @@ import schemathesis
 LONGEST_WAIT = 1
 LINES = "application/x-ndjson"
 
-# All from scripts/check/openapi. Accounts and the token that others are made with must last to the end of the run.
+# All from tools/check/openapi. Accounts and the token that others are made with must last to the end of the run.
 PROTECTED_ACCOUNTS = {"operator", "bob", "maker"}
 maker = os.environ["MAKER_TOKEN"]
 MAKER_ID = os.environ["MAKER_ID"]

@@ -9,7 +9,7 @@ struct LanguageTests {
     private static let catalogues = Result { () throws -> TemporaryDirectory in
         let directory = try TemporaryDirectory()
         let made = try ChildProcess(
-            Programs.packageRoot + "/scripts/build/compile-catalogues", [directory.path],
+            Programs.packageRoot + "/tools/build/compile-catalogues", [directory.path],
             environment: ["PATH": "/usr/bin:/bin"]
         ).finish()
         guard made.code == 0 else { throw Failure("compile-catalogues: \(made.errors)") }

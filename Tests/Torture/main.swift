@@ -1,5 +1,5 @@
 // The long runs of simulated servers and clients whose power is lost and whose disks fail. They run seed after seed
-// until the time is over. `scripts/check/torture` starts them, and RELIABILITY.md has the results.
+// until the time is over. `tools/check/torture` starts them, and docs/reliability.md has the results.
 import Glibc
 
 let arguments = CommandLine.arguments.dropFirst().compactMap { UInt64($0) }

@@ -1,4 +1,4 @@
-"""Measures the page with a large conversation, beside fossil's /chat with the same messages: see bench/page."""
+"""Measures the page with a large conversation, beside fossil's /chat with the same messages: see tools/bench/page."""
 import json
 import os
 import random

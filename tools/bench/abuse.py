@@ -1,4 +1,4 @@
-"""The clients of bench/abuse: honest ones, and such as ask for what costs most.
+"""The clients of tools/bench/abuse: honest ones, and such as ask for what costs most.
 
     abuse.py honest SECONDS PORT TOKENS     20 clients; prints for each request the method, the seconds and the status
     abuse.py judge FILE                     prints the 99th percentile of that, of GET, and of POST in ms, and what was refused
