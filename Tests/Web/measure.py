@@ -170,7 +170,7 @@ def main():
         size, first = opened(test, f"{server.url}/#/general")
         row("bytes on the wire until 50 messages stand", f"{size / 1000:.1f} KB", f"{its_size / 1000:.1f} KB", "60 KB", "46 KB")
         release = re.search("/page/[0-9a-f]+/", fetched(server.url).decode()).group()
-        assets = os.listdir(os.path.join(os.path.dirname(__file__), "../../Sources/CWebPage/page"))
+        assets = os.listdir(os.path.join(os.path.dirname(__file__), "../../Sources/C/CWebPage/page"))
         whole = sum(len(fetched(f"{server.url}{release}{name}", "gzip")) for name in assets if name != "index.html")
         row("all files, both languages, gzipped", f"{whole / 1000:.1f} KB", "", "100 KB", "80 KB")
         row("first message on screen, cold, median", f"{first:.0f} ms", f"{its_first:.0f} ms", f"{its_first / 2:.0f} ms", f"{its_first / 4:.0f} ms")
