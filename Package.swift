@@ -44,7 +44,7 @@ let clientLink: [String] =
             ? ["-Xclang-linker", "-static-pie"] + linker("--pack-dyn-relocs=relr", "-z", "now") : [])
 
 func library(_ name: String, headers package: String...) -> Target {
-    .systemLibrary(name: name, providers: package.isEmpty ? nil : [.apt(package)])
+    .systemLibrary(name: name, path: "Sources/C/\(name)", providers: package.isEmpty ? nil : [.apt(package)])
 }
 
 /// For targets in which the tests that simulate disks and read files spend most of their time: optimized in builds for tests,
@@ -53,7 +53,7 @@ let optimized: [SwiftSetting] = [
     .unsafeFlags(["-O", "-assert-config", "Debug"], testing == nil ? .when(configuration: .debug) : nil)
 ]
 
-func room(
+func target(
     _ name: String, imports: [Target.Dependency], path: String? = nil, settings: [SwiftSetting] = []
 ) -> Target {
     .target(name: name, dependencies: imports, path: path, swiftSettings: strict + settings)
@@ -71,8 +71,8 @@ func tests(_ name: String, of imports: [Target.Dependency]) -> Target {
     .testTarget(name: name, dependencies: imports, swiftSettings: strict)
 }
 
-/// Nearly every target needs these: phrases for people, values, and the operating system.
-let basics: [Target.Dependency] = ["NatterLanguage", "NatterModel", "NatterSystem"]
+/// Nearly every target needs these: values, and the operating system.
+let basics: [Target.Dependency] = ["NatterModel", "NatterSystem"]
 
 let libraries = [
     library("CSQLite", headers: "libsqlite3-dev"),
@@ -86,78 +86,60 @@ let libraries = [
     library("CZlib", headers: "zlib1g-dev"),
     library("CJemalloc", headers: "libjemalloc-dev"),
     // libedit, of libedit-dev, and the versions of what it needs.
-    .target(name: "CLineEdit"),
+    .target(name: "CLineEdit", path: "Sources/C/CLineEdit"),
     // gettext, which glibc contains.
     library("CGettext"),
     // Our own C: CRC-32C by the processor's instruction, and calls that Swift cannot import.
-    .target(name: "CSystem"),
+    .target(name: "CSystem", path: "Sources/C/CSystem"),
     // The files of the web page.
-    .target(name: "CWebPage", exclude: ["page"]),
+    .target(name: "CWebPage", path: "Sources/C/CWebPage", exclude: ["page"]),
 ]
 
-let rooms = [
-    // Text for people: a phrase, its translation by gettext, its plural.
-    room("NatterLanguage", imports: ["CGettext"]),
-    // Values without I/O: sequence numbers, ids, names, cursors, times, limits.
-    room("NatterModel", imports: ["NatterLanguage"], settings: optimized),
-    // The operating system: files behind the `Disk` protocol, locks, threads, clocks, error numbers.
-    room("NatterSystem", imports: ["NatterLanguage", "NatterModel", "CSystem"], settings: optimized),
-    // Hashes, random bytes, tokens, password hashes.
-    room("NatterCrypto", imports: ["NatterModel", "CSodium"]),
+let sources = [
+    // Values without I/O: sequence numbers, ids, names, cursors, times, limits, and phrases for people.
+    target("NatterModel", imports: ["CGettext"], settings: optimized),
+    // The operating system: files behind the `Disk` protocol, locks, threads, clocks, hashes, random bytes.
+    target("NatterSystem", imports: ["NatterModel", "CSystem", "CSodium"], settings: optimized),
     // The log format: records, blocks, segments, dictionaries, the hash chain.
-    room("NatterLog", imports: basics + ["NatterCrypto", "CLZ4"], settings: optimized),
-    // SQLite: connections, statements, schemas, page checksums.
-    room("NatterSQLite", imports: ["NatterLanguage", "NatterSystem", "CSQLite"], settings: optimized),
-    // PostgreSQL: connections, statements, notifications.
-    room("NatterPostgres", imports: ["NatterLanguage", "CPostgres"]),
+    target("NatterLog", imports: basics + ["CLZ4"], settings: optimized),
+    // SQLite: connections, statements, schemas.
+    target("NatterSQLite", imports: basics + ["CSQLite"], settings: optimized),
     // The full-text index and its query language.
-    room("NatterSearch", imports: basics + ["NatterSQLite"]),
-    // The engine for one conversation: its log, reading, recovery, quarantine, the feed of the search index.
-    room("NatterArchive", imports: basics + ["NatterCrypto", "NatterLog", "NatterSQLite", "NatterSearch"]),
+    target("NatterSearch", imports: basics + ["NatterSQLite"]),
+    // One conversation: its segments and its tail as one log, reading, recovery, quarantine.
+    target("NatterConversation", imports: basics + ["NatterLog", "NatterSQLite", "NatterSearch"]),
     // The server's store: numbering, authority, sync and sealing, over an engine that keeps a log, rows and blocks.
-    room(
+    target(
         "NatterStore",
-        imports: basics + [
-            "NatterCrypto", "NatterLog", "NatterSQLite", "NatterPostgres", "NatterSearch", "NatterArchive",
-        ]),
-    // Regular expressions and substrings to search for, with limits on their cost.
-    room("NatterPattern", imports: ["NatterLanguage", "CPCRE2"]),
-    // Bodies, objects, errors and sync frames that server and client exchange, and their JSON.
-    room("NatterWire", imports: basics, settings: optimized),
-    // Certificates and keys, and the TLS of one connection to the server.
-    room("NatterTLS", imports: basics + ["CGnuTLS"]),
-    // The web page for browsers, compressed.
-    room("NatterPage", imports: ["NatterCrypto", "CWebPage", "CZlib"]),
-    // The HTTP listener, and the API over a store.
-    room(
+        imports: basics + ["NatterLog", "NatterSQLite", "NatterSearch", "NatterConversation", "CPostgres"]),
+    // Routes, bodies, objects, errors and sync frames that server and client exchange, and their JSON.
+    target("NatterProtocol", imports: basics, settings: optimized),
+    // The HTTP listener with TLS, the API over a store, and the web page.
+    target(
         "NatterServer",
-        imports: basics + ["NatterCrypto", "NatterStore", "NatterWire", "NatterTLS", "NatterPage", "CMicroHTTPD"]),
+        imports: basics + ["NatterStore", "NatterProtocol", "CMicroHTTPD", "CGnuTLS", "CWebPage", "CZlib"]),
     // An HTTP/1.1 client with TLS, limits and deadlines; it knows nothing of profiles or replicas.
-    room("NatterHTTP", imports: basics + ["CEvent"]),
-    // Profiles, the API's requests, replica, sync, outbox.
-    room(
+    target("NatterHTTP", imports: basics + ["CEvent"]),
+    // Profiles, the API's requests, replica, sync, outbox, patterns to search for.
+    target(
         "NatterClient",
         imports: basics + [
-            "NatterCrypto", "NatterLog", "NatterSQLite", "NatterSearch", "NatterArchive", "NatterPattern", "NatterWire",
-            "NatterHTTP",
+            "NatterLog", "NatterSQLite", "NatterSearch", "NatterConversation", "NatterProtocol", "NatterHTTP", "CPCRE2",
         ]),
     // Both command lines share it: the table of commands, parser, help, escaping, exit codes.
-    room("NatterCLI", imports: basics),
-    // The line at the bottom of a terminal that 'natter chat' edits.
-    room("NatterLineEdit", imports: ["NatterSystem", "CLineEdit"]),
-    // The commands of natter.
-    room(
+    target("NatterCommandLine", imports: basics),
+    // The commands of natter, and the line that 'natter chat' edits.
+    target(
         "NatterCommands",
         imports: basics + [
-            "NatterCrypto", "NatterLog", "NatterArchive", "NatterPattern", "NatterWire", "NatterHTTP", "NatterClient",
-            "NatterCLI", "NatterLineEdit",
+            "NatterLog", "NatterConversation", "NatterProtocol", "NatterHTTP", "NatterClient", "NatterCommandLine",
+            "CLineEdit",
         ]),
     // The commands of natterd, and its allocator.
-    room(
+    target(
         "NatterDaemon",
         imports: basics + [
-            "NatterCrypto", "NatterHTTP", "NatterStore", "NatterWire", "NatterTLS", "NatterServer",
-            "NatterCLI", "CJemalloc",
+            "NatterHTTP", "NatterStore", "NatterProtocol", "NatterServer", "NatterCommandLine", "CJemalloc",
         ]),
     program("natter", imports: ["NatterCommands"], link: clientLink),
     program("natterd", imports: ["NatterDaemon"], link: linker("-z", "now")),
@@ -165,87 +147,79 @@ let rooms = [
 
 let testTargets = [
     // For tests of programs and targets: random numbers, directories, processes, a raw HTTP client. It imports no target.
-    room("TestSupport", imports: [], path: "Tests/Support/Basics"),
+    target("TestSupport", imports: [], path: "Tests/Support/Basics"),
     // Disks that fail, a clock that a test moves, waiting.
-    room(
-        "SystemSupport",
-        imports: [
-            "CSQLite", "NatterModel", "NatterSystem", "TestSupport",
-        ], path: "Tests/Support/System", settings: optimized),
+    target(
+        "SystemSupport", imports: basics + ["CSQLite", "TestSupport"], path: "Tests/Support/System", settings: optimized
+    ),
     // A store with users.
-    room(
-        "StoreSupport",
-        imports: basics + [
-            "NatterCrypto", "NatterStore", "TestSupport", "SystemSupport",
-        ], path: "Tests/Support/Store"),
+    target(
+        "StoreSupport", imports: basics + ["NatterStore", "TestSupport", "SystemSupport"], path: "Tests/Support/Store"),
     // A server in this process, and those who use it by HTTP or by commands.
-    room(
+    target(
         "ServerSupport",
-        imports: [
-            "NatterModel", "NatterSystem", "NatterCrypto", "NatterStore", "NatterWire", "NatterServer", "NatterHTTP",
-            "NatterClient", "NatterCLI", "NatterCommands", "TestSupport", "SystemSupport",
+        imports: basics + [
+            "NatterStore", "NatterProtocol", "NatterServer", "NatterHTTP", "NatterClient", "NatterCommandLine",
+            "NatterCommands", "TestSupport", "SystemSupport",
         ], path: "Tests/Support/Server"),
     // Disks, clocks and networks that fail as a seed says, for tests and for torture.
-    room(
+    target(
         "FaultSimulation",
         imports: basics + [
-            "NatterCrypto", "NatterArchive", "NatterStore", "NatterWire", "NatterClient", "TestSupport",
-            "SystemSupport", "StoreSupport",
+            "NatterConversation", "NatterStore", "NatterProtocol", "NatterClient", "TestSupport", "SystemSupport",
+            "StoreSupport",
         ], path: "Tests/FaultSimulation"),
     program(
         "torture", imports: ["NatterSystem", "TestSupport", "SystemSupport", "FaultSimulation"], path: "Tests/Torture"),
-    tests("NatterModelTests", of: ["NatterLanguage", "NatterModel", "TestSupport"]),
-    tests("NatterSystemTests", of: basics + ["NatterCrypto", "CSystem", "TestSupport"]),
-    tests("NatterLogTests", of: basics + ["NatterCrypto", "NatterLog", "TestSupport", "SystemSupport"]),
+    tests("NatterModelTests", of: ["NatterModel", "TestSupport"]),
+    tests("NatterSystemTests", of: basics + ["CSystem", "TestSupport"]),
+    tests("NatterLogTests", of: basics + ["NatterLog", "TestSupport", "SystemSupport"]),
     tests("NatterSearchTests", of: basics + ["NatterSQLite", "NatterSearch", "TestSupport"]),
     tests(
-        "NatterArchiveTests",
-        of: [
-            "NatterModel", "NatterSystem", "NatterCrypto", "NatterLog", "NatterSQLite", "NatterSearch", "NatterArchive",
-            "TestSupport", "SystemSupport",
+        "NatterConversationTests",
+        of: basics + [
+            "NatterLog", "NatterSQLite", "NatterSearch", "NatterConversation", "TestSupport", "SystemSupport",
         ]),
     tests(
         "NatterStoreTests",
         of: basics + [
-            "NatterCrypto", "NatterLog", "NatterSQLite", "NatterSearch", "NatterPostgres", "NatterArchive",
-            "NatterStore", "TestSupport", "SystemSupport", "StoreSupport",
+            "NatterLog", "NatterSQLite", "NatterSearch", "NatterConversation", "NatterStore", "TestSupport",
+            "SystemSupport", "StoreSupport",
         ]),
-    tests("NatterPatternTests", of: ["NatterPattern", "TestSupport"]),
-    tests("NatterWireTests", of: ["NatterLanguage", "NatterModel", "NatterWire", "TestSupport"]),
+    tests("NatterProtocolTests", of: ["NatterModel", "NatterProtocol", "TestSupport"]),
     // Its TLS client is OpenSSL, which natter uses too; natterd uses GnuTLS.
     tests(
         "NatterServerTests",
         of: basics + [
-            "CEvent", "NatterCrypto", "NatterLog", "NatterStore", "NatterWire", "NatterTLS", "NatterServer",
-            "NatterHTTP", "TestSupport", "SystemSupport", "ServerSupport",
+            "CEvent", "NatterLog", "NatterStore", "NatterProtocol", "NatterServer", "NatterHTTP", "TestSupport",
+            "SystemSupport", "ServerSupport",
         ]),
     tests("NatterHTTPTests", of: basics + ["NatterHTTP", "TestSupport", "SystemSupport"]),
     tests(
         "NatterClientTests",
-        of: [
-            "NatterModel", "NatterSystem", "NatterCrypto", "NatterLog", "NatterSQLite", "NatterSearch", "NatterArchive",
-            "NatterStore", "NatterWire", "NatterServer", "NatterHTTP", "NatterClient", "NatterCommands", "TestSupport",
-            "SystemSupport", "StoreSupport", "ServerSupport", "FaultSimulation",
+        of: basics + [
+            "NatterLog", "NatterSQLite", "NatterSearch", "NatterConversation", "NatterStore", "NatterProtocol",
+            "NatterServer", "NatterHTTP", "NatterClient", "NatterCommands", "TestSupport", "SystemSupport",
+            "StoreSupport",
+            "ServerSupport", "FaultSimulation",
         ]),
-    tests("NatterCLITests", of: basics + ["NatterCLI", "TestSupport", "SystemSupport"]),
+    tests("NatterCommandLineTests", of: basics + ["NatterCommandLine", "TestSupport", "SystemSupport"]),
     tests(
         "NatterCommandsTests",
-        of: [
-            "NatterModel", "NatterSystem", "NatterLog", "NatterWire", "NatterHTTP", "NatterClient", "NatterCLI",
-            "NatterCommands",
+        of: basics + [
+            "NatterLog", "NatterProtocol", "NatterHTTP", "NatterClient", "NatterCommandLine", "NatterCommands",
             "NatterDaemon", "TestSupport", "SystemSupport", "ServerSupport",
         ]),
     tests(
         "NatterDaemonTests",
-        of: [
-            "NatterModel", "NatterSystem", "NatterStore", "NatterWire", "NatterTLS", "NatterHTTP", "NatterServer",
-            "NatterCLI", "NatterDaemon", "TestSupport", "SystemSupport",
+        of: basics + [
+            "NatterStore", "NatterProtocol", "NatterHTTP", "NatterServer", "NatterCommandLine", "NatterDaemon",
+            "TestSupport", "SystemSupport",
         ]),
     tests(
         "FaultSimulationTests",
-        of: [
-            "NatterModel", "NatterSystem", "NatterCrypto", "NatterSearch", "NatterStore",
-            "TestSupport", "SystemSupport", "StoreSupport", "FaultSimulation",
+        of: basics + [
+            "NatterSearch", "NatterStore", "TestSupport", "SystemSupport", "StoreSupport", "FaultSimulation",
         ]),
     // These run the programs and import none of their code, so that one mistake cannot be on both sides.
     tests("ProgramTests", of: ["TestSupport"]),
@@ -263,7 +237,7 @@ func declareAll(of targets: [Target]) {
         target.dependencies = names.sorted().map { .byName(name: $0) }
     }
 }
-if !isSet("DECLARED") { declareAll(of: rooms + testTargets) }
+if !isSet("DECLARED") { declareAll(of: sources + testTargets) }
 
 let package = Package(
     name: "natter",
@@ -271,6 +245,6 @@ let package = Package(
         .executable(name: "natter", targets: ["natter"]),
         .executable(name: "natterd", targets: ["natterd"]),
     ],
-    targets: libraries + rooms + testTargets,
+    targets: libraries + sources + testTargets,
     swiftLanguageModes: [.v6]
 )

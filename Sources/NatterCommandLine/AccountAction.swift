@@ -1,4 +1,4 @@
-public import NatterLanguage
+public import NatterModel
 
 /// What an admin does to an account with 'natter admin user', and the operator of a server with 'natterd user'.
 public enum AccountAction: String, Sendable {

@@ -1,4 +1,3 @@
-public import NatterLanguage
 public import NatterModel
 
 /// How long ago something happened, in one unit, rounded down.

@@ -1,4 +1,3 @@
-internal import NatterLanguage
 internal import NatterModel
 
 /// The result of parsing a command line.

@@ -1,4 +1,4 @@
-public import NatterLanguage
+public import NatterModel
 
 /// One option of a command or a program: a flag, or a name with a value.
 public struct OptionSpec: Sendable, Equatable {

@@ -1,4 +1,3 @@
-public import NatterLanguage
 public import NatterModel
 
 /// An option on the command line. The value of a flag is empty. This is not a tuple, because the metadata of an array

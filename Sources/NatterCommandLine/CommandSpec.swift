@@ -1,4 +1,4 @@
-public import NatterLanguage
+public import NatterModel
 
 /// The body of a command. It receives the parsed words.
 public typealias CommandBody = @Sendable (Arguments, Console) throws -> ExitCode

@@ -1,4 +1,4 @@
-public import NatterLanguage
+public import NatterModel
 
 /// An invalid setting or line: exit code 78.
 public struct ConfigError: FailureConvertible, Equatable {

@@ -1,6 +1,6 @@
 internal import Glibc
 // This target's interface takes phrases, so importing it also imports them.
-@_exported public import NatterLanguage
+@_exported public import NatterModel
 public import NatterSystem
 
 /// The environment of a command in one value, so that tests can replace it.

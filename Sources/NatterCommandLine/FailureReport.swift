@@ -1,6 +1,6 @@
 internal import FoundationEssentials
 // Each command throws failures and returns exit codes.
-@_exported public import NatterLanguage
+@_exported public import NatterModel
 
 /// An invalid command line: exit code 64.
 public struct UsageError: FailureConvertible, Equatable {

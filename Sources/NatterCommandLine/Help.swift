@@ -1,4 +1,4 @@
-internal import NatterLanguage
+internal import NatterModel
 
 /// Help pages, computed from the table of commands. Lines have at most 80 columns.
 public struct Help {

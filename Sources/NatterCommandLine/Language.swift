@@ -1,5 +1,5 @@
 internal import Glibc
-internal import NatterLanguage
+internal import NatterModel
 internal import NatterSystem
 
 /// Chooses the language of the messages.

@@ -1,5 +1,4 @@
 internal import Glibc
-public import NatterLanguage
 public import NatterModel
 
 /// Local time in the C library's time zone: `TZ`, else the system's.

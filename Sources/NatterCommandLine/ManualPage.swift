@@ -1,4 +1,4 @@
-internal import NatterLanguage
+internal import NatterModel
 
 /// A page of the manual in mdoc(7): the table of commands, and prose about what is more than help says.
 ///

@@ -1,4 +1,4 @@
-public import NatterLanguage
+public import NatterModel
 
 /// Finds the words that a user who misspelled a word may have meant.
 public enum NearestWords {

@@ -1,5 +1,5 @@
 internal import Glibc
-public import NatterLanguage
+public import NatterModel
 internal import NatterSystem
 
 /// Why output could not be written.

@@ -1,6 +1,5 @@
 internal import Glibc
-public import NatterLanguage
-internal import NatterModel
+public import NatterModel
 internal import NatterSystem
 
 /// The source of a password. It is never the command line, because every user of the machine can see that.

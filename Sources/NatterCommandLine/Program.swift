@@ -1,5 +1,5 @@
 internal import Glibc
-internal import NatterLanguage
+internal import NatterModel
 internal import NatterSystem
 
 /// Runs a command line and returns its exit code.

@@ -1,7 +1,6 @@
 internal import Glibc
 internal import SwiftShims
-public import NatterLanguage
-internal import NatterModel
+public import NatterModel
 
 /// The command line of a program: its table of commands, and the options of all commands.
 public struct ProgramSpec: Sendable {

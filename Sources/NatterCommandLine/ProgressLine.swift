@@ -1,4 +1,4 @@
-public import NatterLanguage
+public import NatterModel
 internal import Glibc
 internal import NatterSystem
 

@@ -1,5 +1,4 @@
 internal import Glibc
-internal import NatterLanguage
 public import NatterModel
 
 /// A question before something that cannot be undone. It is asked on a terminal only, and not with `--yes`: a script means

@@ -1,4 +1,4 @@
-public import NatterLanguage
+public import NatterModel
 
 /// Rows in aligned columns, two spaces apart, on a terminal and in a pipe. An empty cell is shown as `-`, so that
 /// splitting a line at blanks gives the same columns in every row, because names have no blanks. Cells are escaped, so

@@ -1,4 +1,3 @@
-public import NatterLanguage
 public import NatterModel
 internal import NatterSystem
 

@@ -1,11 +1,10 @@
 internal import NatterHTTP
 internal import Glibc
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterClient
-internal import NatterCrypto
-internal import NatterModel
 internal import NatterSystem
-internal import NatterWire
+internal import NatterModel
+internal import NatterProtocol
 
 /// `register NAME`: creates an account and logs in.
 enum RegisterCommand {

@@ -1,7 +1,7 @@
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterClient
 internal import NatterModel
-internal import NatterWire
+internal import NatterProtocol
 
 /// Keeps a message from going to everyone because its sender left out `-c`: `natter send @bob the password is …`.
 struct Addressee {

@@ -1,4 +1,4 @@
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterClient
 
 /// The names that a shell offers. They come from the files of the home directory, because completion makes no request.

@@ -1,11 +1,10 @@
 internal import Glibc
 internal import NatterHTTP
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterClient
-internal import NatterCrypto
-internal import NatterModel
 internal import NatterSystem
-internal import NatterWire
+internal import NatterModel
+internal import NatterProtocol
 
 /// Runs a command that needs a context.
 func inContext(_ body: @escaping @Sendable (Context) throws -> ExitCode) -> CommandBody {

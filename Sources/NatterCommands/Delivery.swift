@@ -1,8 +1,8 @@
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterClient
 internal import NatterModel
 internal import NatterSystem
-internal import NatterWire
+internal import NatterProtocol
 
 /// What a command says of a message that it sends.
 enum Delivery {

@@ -1,5 +1,5 @@
 internal import Glibc
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterSystem
 
 /// A text that the user writes in an editor: `VISUAL`, `EDITOR`, else vi. The file stays until the text is sent.

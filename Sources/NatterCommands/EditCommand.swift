@@ -1,8 +1,8 @@
 internal import Glibc
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterClient
 internal import NatterModel
-internal import NatterWire
+internal import NatterProtocol
 
 /// `edit` and `delete`: changes of messages that were sent.
 enum EditCommand {

@@ -1,8 +1,8 @@
-internal import NatterArchive
-internal import NatterCLI
+internal import NatterConversation
+internal import NatterCommandLine
 internal import NatterClient
 internal import NatterModel
-internal import NatterWire
+internal import NatterProtocol
 
 /// `export CONV`: prints a conversation for other programs.
 enum ExportCommand {

@@ -1,9 +1,9 @@
-internal import NatterArchive
-internal import NatterCLI
+internal import NatterConversation
+internal import NatterCommandLine
 internal import NatterClient
-internal import NatterCrypto
+internal import NatterSystem
 internal import NatterModel
-internal import NatterWire
+internal import NatterProtocol
 
 /// `ls`: lists the conversations.
 enum ListCommand {

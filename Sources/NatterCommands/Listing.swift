@@ -1,6 +1,6 @@
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterModel
-internal import NatterWire
+internal import NatterProtocol
 
 /// One column of a list of objects.
 struct Column<Object> {

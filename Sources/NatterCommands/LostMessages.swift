@@ -1,7 +1,7 @@
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterClient
 internal import NatterModel
-internal import NatterWire
+internal import NatterProtocol
 
 /// The messages that a restored server has lost, and that a replica has set aside.
 enum LostMessages {
@@ -37,7 +37,8 @@ enum LostMessages {
             guard count > 0 else { continue }
             context.console.note(
                 .plural(
-                    count, "\(count) message of '\(now.name)' now exists only in '\(history.directory)/messages.ndjson'",
+                    count,
+                    "\(count) message of '\(now.name)' now exists only in '\(history.directory)/messages.ndjson'",
                     "\(count) messages of '\(now.name)' now exist only in '\(history.directory)/messages.ndjson'"))
             if ownChanges > 0 {
                 context.console.note(

@@ -1,7 +1,7 @@
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterClient
 internal import NatterModel
-internal import NatterWire
+internal import NatterProtocol
 
 /// `mark [CONV [SEQ]]`: marks messages as read.
 enum MarkCommand {

@@ -1,6 +1,6 @@
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterClient
-internal import NatterCrypto
+internal import NatterSystem
 internal import NatterModel
 
 /// A conversation that the user named, for commands that run for long. The name is looked up once. Later a group may be

@@ -1,7 +1,7 @@
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterClient
 internal import NatterModel
-internal import NatterWire
+internal import NatterProtocol
 
 extension Context {
     /// The id of the user's group that the replica knows by this name. A message that waits carries it, because the group may

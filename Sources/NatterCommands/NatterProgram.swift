@@ -1,10 +1,8 @@
-public import NatterCLI
+public import NatterCommandLine
 internal import NatterClient
-internal import NatterCrypto
+internal import NatterSystem
 internal import NatterHTTP
-internal import NatterLineEdit
 internal import NatterModel
-internal import NatterPattern
 
 /// The program `natter`: its options and its table of commands.
 public enum NatterProgram {

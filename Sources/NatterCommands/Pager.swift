@@ -1,5 +1,5 @@
 internal import Glibc
-internal import NatterCLI
+internal import NatterCommandLine
 
 /// The program that shows long output on a terminal, as in git: `NATTER_PAGER`, `PAGER`, else `less` if it is
 /// installed. `cat` means no pager.

@@ -1,9 +1,8 @@
-internal import NatterArchive
-internal import NatterCLI
+internal import NatterConversation
+internal import NatterCommandLine
 internal import NatterClient
 internal import NatterLog
 internal import NatterModel
-internal import NatterPattern
 internal import NatterSystem
 
 /// `search QUERY…`, `search --regex RE`, `search --substring S`: finds messages in the replica.

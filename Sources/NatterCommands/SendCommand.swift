@@ -1,8 +1,8 @@
 internal import Glibc
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterClient
 internal import NatterModel
-internal import NatterWire
+internal import NatterProtocol
 
 /// `send` and `pm`: one message in one request, without a sync before it, or one message per line.
 enum SendCommand {

@@ -1,8 +1,8 @@
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterClient
 internal import NatterModel
 internal import NatterSystem
-internal import NatterWire
+internal import NatterProtocol
 
 /// `send --lines` and `send --ndjson`: one message per line. The messages are sent in batches when they arrive, with
 /// the memory of one batch.

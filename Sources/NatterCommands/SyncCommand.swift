@@ -1,9 +1,9 @@
 internal import Glibc
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterClient
 internal import NatterModel
 internal import NatterSystem
-internal import NatterWire
+internal import NatterProtocol
 
 /// `sync [CONV…]`: fetches what is new.
 enum SyncCommand {

@@ -1,4 +1,4 @@
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterClient
 
 /// The notes about the syncs of one command. None is repeated, although each sync finds the same damage.

@@ -1,8 +1,7 @@
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterClient
-internal import NatterLanguage
 internal import NatterModel
-internal import NatterWire
+internal import NatterProtocol
 
 extension SyncedReplica {
     /// A conversation in the replica.

@@ -1,12 +1,11 @@
 internal import Glibc
-internal import NatterArchive
-internal import NatterCLI
+internal import NatterConversation
+internal import NatterCommandLine
 internal import NatterClient
 internal import NatterHTTP
-internal import NatterLanguage
 internal import NatterModel
 internal import NatterSystem
-internal import NatterWire
+internal import NatterProtocol
 
 /// The replica of the account with the session, and the server from which it syncs.
 final class SyncedReplica {

@@ -1,8 +1,8 @@
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterClient
-internal import NatterCrypto
+internal import NatterSystem
 internal import NatterModel
-internal import NatterWire
+internal import NatterProtocol
 
 /// `verify [CONV]`: checks the replica.
 enum VerifyCommand {

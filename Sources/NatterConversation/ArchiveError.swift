@@ -1,7 +1,6 @@
 public import NatterSQLite
-public import NatterLanguage
-public import NatterLog
 public import NatterModel
+public import NatterLog
 public import NatterSystem
 
 /// A failure of log files and their index.

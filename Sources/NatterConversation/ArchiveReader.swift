@@ -1,7 +1,6 @@
 public import NatterSQLite
-internal import NatterLanguage
-public import NatterLog
 public import NatterModel
+public import NatterLog
 public import NatterSystem
 internal import Synchronization
 

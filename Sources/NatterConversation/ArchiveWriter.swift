@@ -1,9 +1,7 @@
-public import NatterCrypto
-internal import NatterLanguage
+public import NatterSystem
+public import NatterModel
 public import NatterSQLite
 public import NatterLog
-public import NatterModel
-public import NatterSystem
 
 /// Blocks that are durable in a log file and must now be recorded in the index.
 public struct WrittenBlocks: Sendable {

@@ -1,7 +1,6 @@
-public import NatterCrypto
-internal import NatterLanguage
-public import NatterLog
+public import NatterSystem
 public import NatterModel
+public import NatterLog
 public import NatterSQLite
 
 /// One conversation's log for one reader at one moment: the blocks in its segment files, then its tail.

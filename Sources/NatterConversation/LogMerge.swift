@@ -1,6 +1,5 @@
-internal import NatterLanguage
-internal import NatterLog
 public import NatterModel
+internal import NatterLog
 
 /// Visits the messages of several conversations by time. Within one conversation, the order of seqs is kept.
 ///

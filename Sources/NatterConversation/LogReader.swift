@@ -1,7 +1,6 @@
-public import NatterCrypto
-internal import NatterLanguage
-public import NatterLog
+public import NatterSystem
 public import NatterModel
+public import NatterLog
 internal import NatterSQLite
 
 /// How much one walk may read while its filter finds nothing.

@@ -1,7 +1,6 @@
-public import NatterCrypto
+public import NatterSystem
 public import NatterLog
 public import NatterModel
-public import NatterSystem
 
 /// Recovers the end of one conversation's log after a crash between writing a log file and recording it in the index.
 ///

@@ -1,7 +1,6 @@
-public import NatterCrypto
-public import NatterLanguage
-public import NatterLog
+public import NatterSystem
 public import NatterModel
+public import NatterLog
 internal import Synchronization
 
 /// Consecutive messages in memory with their hash chain: a decompressed block or a tail.

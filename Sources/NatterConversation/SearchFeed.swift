@@ -1,4 +1,4 @@
-internal import NatterCrypto
+internal import NatterSystem
 internal import NatterLog
 public import NatterModel
 public import NatterSearch

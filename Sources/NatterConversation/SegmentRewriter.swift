@@ -1,9 +1,7 @@
-public import NatterCrypto
-internal import NatterLanguage
-public import NatterLog
+public import NatterSystem
 public import NatterModel
+public import NatterLog
 internal import NatterSQLite
-internal import NatterSystem
 
 /// A segment that another file replaces.
 public struct ReplacedSegment: Sendable {

@@ -1,5 +1,4 @@
-internal import NatterCLI
-internal import NatterLanguage
+internal import NatterCommandLine
 internal import NatterModel
 internal import NatterStore
 internal import NatterSystem

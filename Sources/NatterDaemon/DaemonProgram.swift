@@ -1,7 +1,7 @@
 internal import CJemalloc
 internal import Glibc
-public import NatterCLI
-internal import NatterCrypto
+public import NatterCommandLine
+internal import NatterSystem
 internal import NatterHTTP
 internal import NatterModel
 internal import NatterServer

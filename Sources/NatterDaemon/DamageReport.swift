@@ -1,8 +1,7 @@
-internal import NatterCLI
-internal import NatterLanguage
+internal import NatterCommandLine
 internal import NatterModel
 internal import NatterStore
-internal import NatterWire
+internal import NatterProtocol
 
 /// A damage as commands print it, one per line.
 struct DamageReport: Codable, Sendable {

@@ -1,5 +1,5 @@
-internal import NatterCLI
-internal import NatterLanguage
+internal import NatterCommandLine
+internal import NatterModel
 
 extension CommandSpec {
     static let erase = CommandSpec(

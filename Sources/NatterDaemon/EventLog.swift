@@ -1,9 +1,9 @@
 internal import Glibc
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterModel
 internal import NatterServer
 internal import NatterSystem
-internal import NatterWire
+internal import NatterProtocol
 
 /// The service log on standard error, one line per event: text for people and journals, or JSON for programs.
 /// Thread-safe.

@@ -1,7 +1,7 @@
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterModel
 internal import NatterStore
-internal import NatterWire
+internal import NatterProtocol
 
 extension CommandSpec {
     static let export = CommandSpec(

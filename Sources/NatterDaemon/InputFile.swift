@@ -1,5 +1,5 @@
 internal import Glibc
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterSystem
 
 /// The data of an operation.

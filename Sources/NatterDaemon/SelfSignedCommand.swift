@@ -1,8 +1,8 @@
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterModel
 internal import NatterSystem
-internal import NatterTLS
-internal import NatterWire
+internal import NatterServer
+internal import NatterProtocol
 
 extension CommandSpec {
     static let selfSigned = CommandSpec(

@@ -1,9 +1,8 @@
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterModel
 internal import NatterServer
 internal import NatterStore
 internal import NatterSystem
-internal import NatterTLS
 
 extension CommandSpec {
     static let serve = CommandSpec(

@@ -1,8 +1,7 @@
-internal import NatterLanguage
 internal import NatterModel
 internal import NatterStore
 internal import NatterSystem
-internal import NatterWire
+internal import NatterProtocol
 
 /// The state of a data directory and its server, as `natterd status --json` prints it.
 struct ServiceStatus: Codable, Sendable, Equatable {

@@ -1,5 +1,5 @@
 internal import Glibc
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterServer
 internal import NatterSystem
 

@@ -1,9 +1,9 @@
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterHTTP
 internal import NatterModel
 internal import NatterStore
 internal import NatterSystem
-internal import NatterWire
+internal import NatterProtocol
 
 extension CommandSpec {
     static let user = CommandSpec(

@@ -1,6 +1,6 @@
 internal import CEvent
 internal import Glibc
-internal import NatterLanguage
+internal import NatterModel
 internal import NatterSystem
 
 /// A libevent base and the timer that limits each wait. It must be freed after everything that was created on it.

@@ -1,5 +1,4 @@
 internal import Glibc
-public import NatterLanguage
 public import NatterModel
 
 /// Speaks HTTP/1.1 with one server, one request after the other. The connection is kept between requests.

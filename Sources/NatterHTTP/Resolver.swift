@@ -1,5 +1,4 @@
 internal import Glibc
-internal import NatterLanguage
 internal import NatterModel
 internal import NatterSystem
 

@@ -1,6 +1,5 @@
 internal import Glibc
-public import NatterLanguage
-internal import NatterModel
+public import NatterModel
 internal import NatterSystem
 
 /// Why a server's address was refused. `address` is the text as given.

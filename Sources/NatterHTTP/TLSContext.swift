@@ -1,6 +1,5 @@
 internal import CEvent
 internal import Glibc
-internal import NatterLanguage
 internal import NatterModel
 internal import NatterSystem
 

@@ -1,7 +1,5 @@
-public import NatterCrypto
-internal import NatterLanguage
+public import NatterSystem
 public import NatterModel
-internal import NatterSystem
 
 /// Messages of one conversation, compressed together. A block never changes once it is written. Erasing writes it again, with
 /// the next revision, into another file.

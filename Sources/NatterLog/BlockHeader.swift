@@ -1,7 +1,5 @@
-public import NatterCrypto
-internal import NatterLanguage
+public import NatterSystem
 public import NatterModel
-internal import NatterSystem
 
 /// The header of a block. The block's compressed bytes follow it.
 ///

@@ -1,4 +1,3 @@
-internal import NatterLanguage
 internal import NatterModel
 
 /// The columns of a block before compression. See natter-log(5).

@@ -1,4 +1,4 @@
-public import NatterCrypto
+public import NatterSystem
 public import NatterModel
 
 extension Record {

@@ -1,4 +1,4 @@
-internal import NatterCrypto
+internal import NatterSystem
 internal import NatterModel
 
 /// Reads the fields of a header in the order in which they are stored. Reading past the end throws `cutShort`.

@@ -1,7 +1,5 @@
-internal import NatterCrypto
-internal import NatterLanguage
-public import NatterModel
 internal import NatterSystem
+public import NatterModel
 
 /// The first 16 bytes of the BLAKE2b-256 of a dictionary's content. All zeros mean no dictionary.
 public struct DictionaryID: Identifier128 {

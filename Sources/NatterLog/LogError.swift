@@ -1,4 +1,4 @@
-public import NatterLanguage
+public import NatterModel
 public import NatterSystem
 
 /// Why a log cannot be read or written.

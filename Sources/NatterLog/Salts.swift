@@ -1,5 +1,4 @@
-public import NatterCrypto
-internal import NatterLanguage
+public import NatterSystem
 public import NatterModel
 
 /// 16 random bytes from which the salts of a run are made: up to 256 messages of one conversation, one after the other.

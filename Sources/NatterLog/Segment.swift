@@ -1,4 +1,3 @@
-internal import NatterLanguage
 public import NatterModel
 public import NatterSystem
 

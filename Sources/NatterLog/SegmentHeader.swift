@@ -1,7 +1,5 @@
-public import NatterCrypto
-internal import NatterLanguage
+public import NatterSystem
 public import NatterModel
-internal import NatterSystem
 
 /// The header of a segment file. It names the conversation of the messages, so that the index can be rebuilt from the
 /// files alone.

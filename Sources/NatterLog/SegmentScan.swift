@@ -1,7 +1,5 @@
-public import NatterCrypto
-public import NatterLanguage
+public import NatterSystem
 public import NatterModel
-internal import NatterSystem
 
 /// A block that was found in a file: its offset and its header.
 public struct BlockPlace: Sendable, Equatable {

@@ -1,5 +1,3 @@
-public import NatterLanguage
-
 /// The limits of the public interface, in one place.
 public enum Limits {
     /// The length of a message's text, in bytes of UTF-8.

@@ -1,5 +1,3 @@
-public import NatterLanguage
-
 /// Why a name is refused. The phrase follows "the name '…'".
 public enum NameError: Error, Equatable, PhraseConvertible {
     case empty

@@ -1,4 +1,3 @@
-public import NatterLanguage
 public import NatterModel
 
 /// A request of the API: its method, its path, and the types of its body and its answer. Server and client share it.

@@ -1,5 +1,4 @@
-public import NatterLanguage
-internal import NatterModel
+public import NatterModel
 
 /// The error codes of the API, each with its HTTP status.
 public enum ErrorCode: String, Sendable, CaseIterable {

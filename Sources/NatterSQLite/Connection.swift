@@ -1,6 +1,6 @@
 internal import CSQLite
 internal import Glibc
-public import NatterLanguage
+public import NatterModel
 public import NatterSystem
 
 /// One connection to one SQLite file. Only one thread may use it at a time.

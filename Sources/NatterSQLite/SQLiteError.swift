@@ -1,5 +1,5 @@
 internal import CSQLite
-public import NatterLanguage
+public import NatterModel
 public import NatterSystem
 
 /// A failed call to SQLite.

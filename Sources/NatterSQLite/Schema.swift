@@ -1,4 +1,4 @@
-internal import NatterLanguage
+internal import NatterModel
 
 /// A database's schema as numbered steps. `PRAGMA user_version` counts the steps that were applied to a file. The
 /// missing steps are applied in one transaction, so a file is never between two steps.

@@ -1,5 +1,5 @@
 internal import CSQLite
-internal import NatterLanguage
+internal import NatterModel
 
 /// A prepared statement in use. It returns to its connection's cache when it ends.
 ///

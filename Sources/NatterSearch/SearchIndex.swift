@@ -1,4 +1,3 @@
-internal import NatterLanguage
 public import NatterModel
 internal import NatterSQLite
 public import NatterSystem

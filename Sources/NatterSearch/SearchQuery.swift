@@ -1,5 +1,4 @@
-public import NatterLanguage
-internal import NatterModel
+public import NatterModel
 internal import NatterSQLite
 
 /// A query: words, a `"phrase"`, or the beginning of a word (`pre*`, `"a phr"*`). A `-` before any of them excludes the

@@ -1,4 +1,3 @@
-internal import NatterLanguage
 internal import NatterModel
 internal import NatterSystem
 

@@ -1,5 +1,4 @@
-internal import NatterArchive
-internal import NatterLanguage
+internal import NatterConversation
 public import NatterModel
 
 /// A right that an operation on a conversation requires.

@@ -1,7 +1,6 @@
-internal import NatterCrypto
-internal import NatterLanguage
-internal import NatterLog
+internal import NatterSystem
 internal import NatterModel
+internal import NatterLog
 
 /// Everything that one durable commit adds, in order of arrival, before it becomes the value of a row: `SealedBatch`.
 ///

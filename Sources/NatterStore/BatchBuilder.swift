@@ -1,9 +1,7 @@
-internal import NatterArchive
-internal import NatterCrypto
-internal import NatterLanguage
-internal import NatterLog
-internal import NatterModel
+internal import NatterConversation
 internal import NatterSystem
+internal import NatterModel
+internal import NatterLog
 
 /// Builds one batch: checks authority, numbers the messages, and finds repeated ids. Runs on the writer's thread.
 /// Nothing is visible before `publish`. If other stores were first in the log, the batch is built again from its

@@ -1,4 +1,4 @@
-internal import NatterArchive
+internal import NatterConversation
 internal import NatterModel
 
 /// Conversations in the order of their names. Those of one account are sorted when a list is asked for, and dropped when a

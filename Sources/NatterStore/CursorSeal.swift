@@ -1,5 +1,4 @@
-internal import NatterCrypto
-internal import NatterLanguage
+internal import NatterSystem
 public import NatterModel
 
 /// Hides what a sync cursor counts: the commits of the whole server, so also those of conversations that its reader may not

@@ -1,6 +1,5 @@
-internal import NatterCrypto
-internal import NatterModel
 internal import NatterSystem
+internal import NatterModel
 
 /// Which part of a disk a change may fill.
 enum Room: Sendable {

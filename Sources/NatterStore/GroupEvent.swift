@@ -1,4 +1,4 @@
-internal import NatterArchive
+internal import NatterConversation
 internal import NatterModel
 
 /// A change of a group, as an event in its history.

@@ -1,4 +1,4 @@
-internal import NatterCrypto
+internal import NatterSystem
 internal import NatterModel
 internal import NatterSQLite
 

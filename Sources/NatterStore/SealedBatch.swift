@@ -1,6 +1,5 @@
-internal import NatterLanguage
-internal import NatterLog
 internal import NatterModel
+internal import NatterLog
 internal import NatterSystem
 
 /// A finished batch: the value of one row of the journal.

@@ -1,7 +1,6 @@
-internal import NatterArchive
-internal import NatterLanguage
-internal import NatterLog
+internal import NatterConversation
 internal import NatterModel
+internal import NatterLog
 internal import NatterSystem
 
 extension Sealer {

@@ -1,7 +1,6 @@
-internal import NatterArchive
-internal import NatterLanguage
-internal import NatterLog
+internal import NatterConversation
 internal import NatterModel
+internal import NatterLog
 internal import NatterSystem
 
 /// The thread that compresses tails into log files. It writes and syncs blocks, the writer records them, and then the

@@ -1,7 +1,5 @@
-internal import NatterLanguage
-internal import NatterSystem
-public import NatterCrypto
 public import NatterModel
+public import NatterSystem
 
 extension Store {
     /// A user without requests for this long is no longer online.

@@ -1,9 +1,7 @@
-internal import NatterArchive
-public import NatterCrypto
+internal import NatterConversation
+public import NatterSystem
 internal import NatterSQLite
-internal import NatterLanguage
 public import NatterModel
-internal import NatterSystem
 
 /// An account as an admin sees it.
 public struct AccountView: Sendable, Equatable {

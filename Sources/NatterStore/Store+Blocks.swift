@@ -1,5 +1,5 @@
 internal import NatterLog
-internal import NatterArchive
+internal import NatterConversation
 public import NatterModel
 internal import NatterSystem
 

@@ -1,4 +1,4 @@
-internal import NatterLanguage
+internal import NatterModel
 internal import NatterSystem
 
 extension Store {

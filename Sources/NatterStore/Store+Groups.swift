@@ -1,7 +1,6 @@
-internal import NatterArchive
-internal import NatterCrypto
-public import NatterModel
+internal import NatterConversation
 internal import NatterSystem
+public import NatterModel
 
 /// A member of a group.
 public struct MemberView: Sendable, Equatable {

@@ -1,4 +1,4 @@
-internal import NatterArchive
+internal import NatterConversation
 public import NatterModel
 internal import NatterSystem
 

@@ -1,6 +1,5 @@
-public import NatterLanguage
+public import NatterModel
 internal import NatterLog
-internal import NatterPostgres
 internal import NatterSQLite
 public import NatterSystem
 

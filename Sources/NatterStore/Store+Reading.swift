@@ -1,9 +1,7 @@
-internal import NatterArchive
-internal import NatterCrypto
-internal import NatterLanguage
-internal import NatterLog
-public import NatterModel
+internal import NatterConversation
 internal import NatterSystem
+public import NatterModel
+internal import NatterLog
 
 extension Store {
     /// The most that one page reads while its filter finds nothing.

@@ -1,4 +1,4 @@
-internal import NatterArchive
+internal import NatterConversation
 internal import NatterLog
 public import NatterModel
 internal import NatterSystem

@@ -1,5 +1,4 @@
-internal import NatterArchive
-internal import NatterLanguage
+internal import NatterConversation
 public import NatterModel
 internal import NatterSystem
 

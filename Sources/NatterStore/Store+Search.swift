@@ -1,6 +1,5 @@
-internal import NatterArchive
+internal import NatterConversation
 internal import NatterSearch
-internal import NatterLanguage
 internal import NatterModel
 internal import NatterSystem
 

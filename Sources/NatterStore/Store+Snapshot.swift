@@ -1,9 +1,8 @@
-internal import NatterArchive
-internal import NatterCrypto
+internal import NatterConversation
+internal import NatterSystem
 internal import NatterLog
 internal import NatterModel
 internal import NatterSQLite
-internal import NatterSystem
 
 /// The unsealed end of a conversation at one moment. The server keeps it in memory, and the journal makes it durable.
 struct Tail: LogTail {

@@ -1,9 +1,8 @@
-internal import NatterLanguage
+public import NatterModel
 internal import NatterSystem
-internal import NatterArchive
+internal import NatterConversation
 internal import NatterSQLite
 internal import NatterLog
-public import NatterModel
 
 extension Store {
     /// The approximate size of a message as a JSON object, without its text.

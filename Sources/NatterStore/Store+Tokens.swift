@@ -1,7 +1,6 @@
-internal import NatterArchive
-public import NatterCrypto
+internal import NatterConversation
+public import NatterSystem
 public import NatterModel
-internal import NatterSystem
 
 /// A session or a robot's token, as its owner or an admin sees it, without the token itself.
 public struct TokenView: Sendable, Equatable {

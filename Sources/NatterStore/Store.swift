@@ -1,9 +1,7 @@
-internal import NatterArchive
-internal import NatterCrypto
-public import NatterLanguage
+internal import NatterConversation
+public import NatterSystem
 public import NatterModel
 internal import NatterSQLite
-public import NatterSystem
 
 /// A server's store: numbering, authority, idempotency, the hash chain, sync and reading. The engine below it keeps
 /// the data.

@@ -1,8 +1,6 @@
-internal import NatterArchive
+internal import NatterConversation
 internal import NatterLog
-internal import NatterPostgres
 internal import NatterSQLite
-public import NatterLanguage
 public import NatterModel
 internal import NatterSystem
 

@@ -1,8 +1,7 @@
-internal import NatterArchive
+internal import NatterConversation
 internal import NatterSQLite
-internal import NatterLanguage
-internal import NatterLog
 internal import NatterModel
+internal import NatterLog
 internal import NatterSystem
 
 /// Reconciles index and log files when a store is opened. It never guesses. Valid next blocks are adopted, torn

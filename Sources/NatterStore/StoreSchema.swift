@@ -1,4 +1,4 @@
-internal import NatterArchive
+internal import NatterConversation
 internal import NatterSQLite
 
 /// The tables of a server's store: `DIR/store.db`.

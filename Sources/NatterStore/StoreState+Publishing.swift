@@ -1,8 +1,7 @@
-internal import NatterArchive
-internal import NatterCrypto
-internal import NatterLanguage
-internal import NatterLog
+internal import NatterConversation
+internal import NatterSystem
 internal import NatterModel
+internal import NatterLog
 
 extension StoreState {
     /// The consequences of an entry that became visible.

@@ -1,5 +1,5 @@
-internal import NatterArchive
-internal import NatterCrypto
+internal import NatterConversation
+internal import NatterSystem
 internal import NatterModel
 
 /// Everything that the server keeps in memory, behind one lock: heads, tails, accounts and tokens. It is loaded from

@@ -1,4 +1,4 @@
-public import NatterLanguage
+public import NatterModel
 internal import NatterSystem
 
 /// Something that keeps a store from working as it should, for those who watch over it.

@@ -1,4 +1,4 @@
-public import NatterCrypto
+public import NatterSystem
 public import NatterModel
 
 /// Called on a thread of the store after a change is durable or was refused.

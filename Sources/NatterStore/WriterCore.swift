@@ -1,7 +1,5 @@
-internal import NatterCrypto
-internal import NatterLanguage
-internal import NatterModel
 internal import NatterSystem
+internal import NatterModel
 
 /// The state of the writer's thread: the end of the log as this store knows it, and the idempotency keys that are
 /// still in the log.

@@ -1,6 +1,6 @@
 internal import CSystem
 internal import Glibc
-public import NatterLanguage
+public import NatterModel
 
 /// An error number of the operating system, with the names of swift-system. See errno(3).
 public struct Errno: RawRepresentable, Hashable, Sendable, PhraseConvertible {

@@ -1,8 +1,7 @@
-internal import NatterCrypto
+internal import NatterSystem
 internal import NatterModel
 package import NatterStore
-internal import NatterSystem
-package import NatterWire
+package import NatterProtocol
 
 /// Waits for the value that a call passes to its completion.
 package func answer<Value: Sendable>(_ ask: (@escaping @Sendable (Value) -> Void) throws -> Void) rethrows -> Value {

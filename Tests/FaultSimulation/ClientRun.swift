@@ -1,10 +1,9 @@
-internal import NatterArchive
+internal import NatterConversation
 package import NatterClient
-package import NatterCrypto
+package import NatterSystem
 package import NatterModel
 internal import NatterStore
-internal import NatterSystem
-internal import NatterWire
+internal import NatterProtocol
 internal import StoreSupport
 package import SystemSupport
 

@@ -1,6 +1,6 @@
 internal import NatterClient
 internal import NatterModel
-internal import NatterWire
+internal import NatterProtocol
 package import SystemSupport
 internal import TestSupport
 

@@ -1,4 +1,4 @@
-package import NatterCrypto
+package import NatterSystem
 package import NatterModel
 package import NatterStore
 

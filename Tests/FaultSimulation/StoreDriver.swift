@@ -1,8 +1,6 @@
-package import NatterCrypto
-internal import NatterLanguage
+package import NatterSystem
 package import NatterModel
 package import NatterStore
-package import NatterSystem
 internal import StoreSupport
 package import SystemSupport
 

@@ -1,5 +1,5 @@
 internal import Glibc
-internal import NatterCrypto
+internal import NatterSystem
 internal import NatterModel
 internal import NatterStore
 internal import StoreSupport

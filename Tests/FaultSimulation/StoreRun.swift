@@ -1,7 +1,6 @@
-package import NatterCrypto
+package import NatterSystem
 internal import NatterModel
 package import NatterStore
-package import NatterSystem
 internal import StoreSupport
 package import SystemSupport
 internal import TestSupport

@@ -1,9 +1,8 @@
 import FaultSimulation
-import NatterCrypto
+import NatterSystem
 import NatterModel
 import NatterSearch
 @testable import NatterStore
-import NatterSystem
 import SystemSupport
 import Testing
 import TestSupport

@@ -1,9 +1,8 @@
 import FaultSimulation
-import NatterCrypto
+import NatterSystem
 import NatterModel
 import NatterSearch
 import NatterStore
-import NatterSystem
 import SystemSupport
 import Testing
 import TestSupport

@@ -1,4 +1,4 @@
-@testable import NatterCLI
+@testable import NatterCommandLine
 import Testing
 
 /// Each script is tried by the shell that it is for, with a person's keys on a terminal.

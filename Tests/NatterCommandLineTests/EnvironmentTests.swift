@@ -1,5 +1,5 @@
 import Glibc
-import NatterCLI
+import NatterCommandLine
 import Testing
 
 @Suite("environment, language and colours")

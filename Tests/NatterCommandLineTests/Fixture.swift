@@ -1,5 +1,5 @@
 import Glibc
-import NatterCLI
+import NatterCommandLine
 import NatterModel
 import SystemSupport
 import TestSupport

@@ -1,5 +1,5 @@
-import NatterCLI
-import NatterLanguage
+import NatterCommandLine
+import NatterModel
 import Testing
 import TestSupport
 

@@ -1,4 +1,4 @@
-@testable import NatterCLI
+@testable import NatterCommandLine
 import Testing
 import TestSupport
 

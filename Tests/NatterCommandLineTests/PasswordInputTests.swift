@@ -1,5 +1,5 @@
 import Glibc
-@testable import NatterCLI
+@testable import NatterCommandLine
 import NatterSystem
 import Testing
 

@@ -1,5 +1,5 @@
 import Foundation
-@testable import NatterCLI
+@testable import NatterCommandLine
 import Testing
 
 /// Lines typed into a real shell on a terminal of its own, with a program `natter` that records its arguments and lets

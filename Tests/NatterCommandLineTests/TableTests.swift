@@ -1,4 +1,4 @@
-import NatterCLI
+import NatterCommandLine
 import Testing
 
 @Suite("tables")

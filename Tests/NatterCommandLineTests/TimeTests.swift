@@ -1,5 +1,5 @@
 import Glibc
-import NatterCLI
+import NatterCommandLine
 import NatterModel
 import NatterSystem
 import Testing

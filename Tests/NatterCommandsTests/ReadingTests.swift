@@ -1,4 +1,4 @@
-import NatterWire
+import NatterProtocol
 import ServerSupport
 import Testing
 import TestSupport

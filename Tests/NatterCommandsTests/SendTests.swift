@@ -1,9 +1,9 @@
 import Glibc
-import NatterCLI
+import NatterCommandLine
 import NatterClient
 import NatterModel
 import NatterSystem
-import NatterWire
+import NatterProtocol
 import ServerSupport
 import Testing
 import TestSupport

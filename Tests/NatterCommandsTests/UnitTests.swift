@@ -1,9 +1,9 @@
-import NatterCLI
+import NatterCommandLine
 import NatterClient
 internal import NatterHTTP
 import NatterLog
 import NatterModel
-import NatterWire
+import NatterProtocol
 import ServerSupport
 import Testing
 import TestSupport

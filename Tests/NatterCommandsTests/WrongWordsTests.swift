@@ -1,4 +1,4 @@
-import NatterCLI
+import NatterCommandLine
 import NatterSystem
 import Testing
 import TestSupport

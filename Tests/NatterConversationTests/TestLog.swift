@@ -1,9 +1,8 @@
-import NatterArchive
-import NatterCrypto
+import NatterConversation
+import NatterSystem
 import NatterLog
 import NatterModel
 import NatterSQLite
-import NatterSystem
 import SystemSupport
 import TestSupport
 

@@ -1,6 +1,6 @@
 import Glibc
-import NatterCLI
-import NatterWire
+import NatterCommandLine
+import NatterProtocol
 import SystemSupport
 import Testing
 import TestSupport

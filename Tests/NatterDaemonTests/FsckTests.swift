@@ -1,7 +1,7 @@
-import NatterCLI
+import NatterCommandLine
 import NatterModel
 import NatterSystem
-import NatterWire
+import NatterProtocol
 import TestSupport
 import Testing
 

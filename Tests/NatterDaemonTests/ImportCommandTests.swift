@@ -1,5 +1,5 @@
 import NatterSystem
-import NatterWire
+import NatterProtocol
 import Testing
 import TestSupport
 

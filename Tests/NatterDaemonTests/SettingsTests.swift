@@ -1,15 +1,14 @@
 import Glibc
-import NatterCLI
+import NatterCommandLine
 import NatterModel
 import NatterStore
 import NatterSystem
-import NatterTLS
+@testable import NatterServer
 import SystemSupport
 import Testing
 import TestSupport
 
 @testable import NatterDaemon
-@testable import NatterServer
 
 @Suite("natterd's settings")
 struct SettingsTests {

@@ -1,5 +1,5 @@
 internal import NatterHTTP
-import NatterLanguage
+import NatterModel
 internal import Testing
 
 func makeClient(_ url: String, timeoutMilliseconds: Int = 60_000, caFile: String? = nil) throws -> HTTPClient {

@@ -1,8 +1,6 @@
-import NatterCrypto
-import NatterLanguage
-import NatterLog
-import NatterModel
 import NatterSystem
+import NatterModel
+import NatterLog
 import Testing
 import TestSupport
 

@@ -1,4 +1,4 @@
-import NatterCrypto
+import NatterSystem
 import NatterLog
 import NatterModel
 import Testing

@@ -1,6 +1,5 @@
-import NatterCrypto
-import NatterModel
 import NatterSystem
+import NatterModel
 import Testing
 import TestSupport
 

@@ -1,7 +1,5 @@
-import NatterCrypto
-import NatterLanguage
-import NatterModel
 import NatterSystem
+import NatterModel
 import Testing
 import TestSupport
 

@@ -1,5 +1,4 @@
-import NatterCrypto
-import NatterLanguage
+import NatterSystem
 import NatterModel
 import Testing
 import TestSupport

@@ -1,7 +1,6 @@
-import NatterCrypto
-import NatterLanguage
-import NatterLog
+import NatterSystem
 import NatterModel
+import NatterLog
 import SystemSupport
 import Testing
 import TestSupport

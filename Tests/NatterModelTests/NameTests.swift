@@ -1,4 +1,3 @@
-import NatterLanguage
 import NatterModel
 import Testing
 import TestSupport

@@ -1,7 +1,6 @@
 internal import Foundation
-import NatterLanguage
 import NatterModel
-import NatterWire
+import NatterProtocol
 import Testing
 internal import TestSupport
 

@@ -1,5 +1,4 @@
 import Glibc
-import NatterLanguage
 import NatterModel
 import NatterSQLite
 import TestSupport

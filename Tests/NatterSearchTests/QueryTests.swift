@@ -1,5 +1,5 @@
 import NatterSearch
-import NatterLanguage
+import NatterModel
 import Testing
 
 @Suite("search: reading a query")

@@ -1,7 +1,6 @@
 import Glibc
-import NatterCrypto
-import NatterModel
 import NatterSystem
+import NatterModel
 import StoreSupport
 import SystemSupport
 import TestSupport

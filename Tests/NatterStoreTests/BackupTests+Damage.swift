@@ -1,6 +1,5 @@
 import Glibc
-import NatterArchive
-import NatterLanguage
+import NatterConversation
 import NatterModel
 import NatterSystem
 import StoreSupport

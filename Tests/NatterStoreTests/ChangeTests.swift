@@ -1,8 +1,7 @@
-import NatterArchive
-import NatterCrypto
+import NatterConversation
+import NatterSystem
 import NatterLog
 import NatterModel
-import NatterSystem
 import StoreSupport
 import SystemSupport
 import TestSupport

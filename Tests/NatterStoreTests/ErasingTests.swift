@@ -1,11 +1,9 @@
 import Glibc
-import NatterArchive
-import NatterCrypto
-import NatterLanguage
-import NatterLog
-import NatterModel
-import NatterSQLite
+import NatterConversation
 import NatterSystem
+import NatterModel
+import NatterLog
+import NatterSQLite
 import StoreSupport
 import SystemSupport
 import TestSupport

@@ -1,5 +1,5 @@
 import Glibc
-import NatterArchive
+import NatterConversation
 import NatterModel
 import NatterSQLite
 import NatterSystem

@@ -1,9 +1,8 @@
-@testable import NatterArchive
-import NatterCrypto
+@testable import NatterConversation
+import NatterSystem
 import NatterLog
 import NatterModel
 import NatterSQLite
-import NatterSystem
 import StoreSupport
 import SystemSupport
 import Testing

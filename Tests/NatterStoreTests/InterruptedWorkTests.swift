@@ -1,5 +1,4 @@
-import NatterArchive
-import NatterLanguage
+import NatterConversation
 import NatterModel
 import NatterSystem
 import StoreSupport

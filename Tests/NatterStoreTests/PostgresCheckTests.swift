@@ -1,4 +1,4 @@
-import NatterLanguage
+import NatterModel
 import NatterSystem
 import StoreSupport
 import SystemSupport

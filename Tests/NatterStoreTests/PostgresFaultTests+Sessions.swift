@@ -6,7 +6,6 @@ import SystemSupport
 import Testing
 import TestSupport
 
-@testable import NatterPostgres
 @testable import NatterStore
 
 /// Sessions that are lost, stand still, or are left in the middle of something.

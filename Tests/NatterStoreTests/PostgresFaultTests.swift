@@ -1,15 +1,12 @@
 import Glibc
-import NatterCrypto
-import NatterLanguage
+import NatterSystem
 import NatterModel
 import NatterSQLite
-import NatterSystem
 import StoreSupport
 import SystemSupport
 import Testing
 import TestSupport
 
-@testable import NatterPostgres
 @testable import NatterStore
 
 /// Servers of one store run while PostgreSQL can't do all that they need.

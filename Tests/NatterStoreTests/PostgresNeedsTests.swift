@@ -1,11 +1,9 @@
-import NatterLanguage
 import NatterModel
 import StoreSupport
 import SystemSupport
 import TestSupport
 import Testing
 
-@testable import NatterPostgres
 @testable import NatterStore
 
 /// The requirements of a server for its PostgreSQL, and its refusals.

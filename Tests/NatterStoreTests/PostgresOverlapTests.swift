@@ -1,4 +1,4 @@
-import NatterArchive
+import NatterConversation
 import NatterLog
 import NatterSystem
 import StoreSupport

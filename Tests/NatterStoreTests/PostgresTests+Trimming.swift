@@ -6,7 +6,6 @@ import SystemSupport
 import Testing
 import TestSupport
 
-@testable import NatterPostgres
 @testable import NatterStore
 
 /// The log is trimmed below what each server has read.

@@ -1,13 +1,11 @@
 import Glibc
-import NatterCrypto
-import NatterModel
 import NatterSystem
+import NatterModel
 import StoreSupport
 import SystemSupport
 import TestSupport
 import Testing
 
-@testable import NatterPostgres
 @testable import NatterStore
 
 /// Several servers of one store in a real PostgreSQL.

@@ -7,7 +7,6 @@ import SystemSupport
 import Testing
 import TestSupport
 
-@testable import NatterPostgres
 @testable import NatterStore
 
 /// For how long servers wait for PostgreSQL, and how often they ask it.

@@ -1,7 +1,6 @@
-import NatterCrypto
+import NatterSystem
 import NatterModel
 import NatterSQLite
-import NatterSystem
 import StoreSupport
 import SystemSupport
 import Testing

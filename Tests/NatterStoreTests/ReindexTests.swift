@@ -1,8 +1,7 @@
 import Glibc
-import NatterCrypto
+import NatterSystem
 import NatterModel
 import NatterSQLite
-import NatterSystem
 import StoreSupport
 import SystemSupport
 import Testing

@@ -1,8 +1,7 @@
 import Glibc
-import NatterCrypto
+import NatterSystem
 import NatterLog
 import NatterModel
-import NatterSystem
 import StoreSupport
 import SystemSupport
 import Testing

@@ -1,10 +1,9 @@
 import Glibc
-import NatterArchive
-import NatterCrypto
+import NatterConversation
+import NatterSystem
 import NatterLog
 import NatterModel
 import NatterSQLite
-import NatterSystem
 import StoreSupport
 import SystemSupport
 import Testing

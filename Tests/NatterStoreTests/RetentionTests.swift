@@ -1,6 +1,5 @@
-import NatterLanguage
-import NatterLog
 import NatterModel
+import NatterLog
 import NatterSystem
 import StoreSupport
 import SystemSupport

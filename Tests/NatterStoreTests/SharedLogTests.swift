@@ -1,7 +1,6 @@
-import NatterCrypto
+import NatterSystem
 import NatterLog
 import NatterModel
-import NatterSystem
 import StoreSupport
 import SystemSupport
 import Testing

@@ -1,4 +1,4 @@
-import NatterArchive
+import NatterConversation
 import NatterModel
 import NatterSystem
 import SystemSupport

@@ -1,9 +1,7 @@
-import NatterCrypto
-import NatterLanguage
-import NatterLog
-import NatterModel
-import NatterSQLite
 import NatterSystem
+import NatterModel
+import NatterLog
+import NatterSQLite
 import StoreSupport
 import SystemSupport
 import Testing

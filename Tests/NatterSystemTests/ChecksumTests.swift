@@ -1,5 +1,4 @@
 import CSystem
-import NatterCrypto
 import NatterSystem
 import Testing
 import TestSupport

@@ -1,5 +1,5 @@
 import Glibc
-import NatterLanguage
+import NatterModel
 import NatterSystem
 import Testing
 import TestSupport

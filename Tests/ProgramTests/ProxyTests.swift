@@ -91,7 +91,9 @@ private final class Nginx {
 
     /// - Parameter servers: the addresses in the file, and the servers in their place.
     init(_ example: String, to world: World, _ servers: [(address: String, url: String)]) throws {
-        guard let site = Files.text("\(Programs.packageRoot)/packaging/examples/\(example)") else { throw Failure("no example") }
+        guard let site = Files.text("\(Programs.packageRoot)/packaging/examples/\(example)") else {
+            throw Failure("no example")
+        }
         var failure: (any Error)?
         // The port is free when it is looked for; should another take it before nginx does, the next is tried.
         for _ in 0..<5 {

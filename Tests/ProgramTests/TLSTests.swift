@@ -135,7 +135,8 @@ struct TLSTests {
         // A file that the command line names has no line.
         let given = try world.natterd("serve", "--tls-cert", "/nosuch.pem")
         #expect(given.code == 66 && given.errors.hasPrefix("natterd: cannot read '/nosuch.pem': "), "\(given)")
-        let unit = URL(filePath: #filePath).appending(path: "../../../packaging/systemd/natterd.service").standardized.path
+        let unit = URL(filePath: #filePath).appending(path: "../../../packaging/systemd/natterd.service").standardized
+            .path
         let line = Files.text(unit)?.split(separator: "\n").first { $0.hasPrefix("RestartPreventExitStatus=") }
         #expect(line?.split { " =".contains($0) }.contains("66") == true)
     }

@@ -1,5 +1,5 @@
 // A block from a log or a server. It is refused, or all of its records are valid.
-import NatterCrypto
+import NatterSystem
 import NatterModel
 
 @testable import NatterLog

@@ -1,5 +1,5 @@
 // A settings file, and the same file with one setting changed.
-import NatterCLI
+import NatterCommandLine
 
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzz(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {

@@ -1,6 +1,6 @@
 // The body of a sync from a malicious server. It gives the same frames however it is split, or it is refused.
 import NatterModel
-import NatterWire
+import NatterProtocol
 
 @testable import NatterClient
 @testable import NatterLog

@@ -3,7 +3,7 @@
 import NatterModel
 
 @testable import NatterClient
-@testable import NatterWire
+@testable import NatterProtocol
 
 private func tryOut<Value: Codable>(_: Value.Type, _ bytes: [UInt8]) -> Value? {
     guard let value: Value = try? WireJSON.decode(from: bytes) else { return nil }

@@ -1,6 +1,6 @@
 // The reader of lines, of imports and of `send --ndjson`. It returns each line once, in order, and none longer than the limit,
 // however the bytes arrive.
-import NatterCLI
+import NatterCommandLine
 
 private let limit = 64
 

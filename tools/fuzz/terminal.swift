@@ -1,5 +1,5 @@
 // Text from other users, made safe to show. For any input, the output contains nothing that controls a terminal.
-import NatterCLI
+import NatterCommandLine
 
 private let rules: [TerminalText.Rule] = [.text, .message, .line, .name, .json]
 

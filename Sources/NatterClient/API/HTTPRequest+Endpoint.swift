@@ -1,7 +1,6 @@
 public import NatterHTTP
-internal import NatterLanguage
 internal import NatterModel
-public import NatterWire
+public import NatterProtocol
 
 extension HTTPRequest {
     /// A request of the API.

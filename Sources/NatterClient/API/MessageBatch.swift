@@ -1,5 +1,5 @@
 public import NatterModel
-public import NatterWire
+public import NatterProtocol
 
 /// Messages of one request. Each has an id, so that sending the remaining ones again is harmless.
 public struct MessageBatch: Sendable {

@@ -1,7 +1,7 @@
 internal import NatterHTTP
-internal import NatterLanguage
+internal import NatterModel
 internal import NatterSystem
-public import NatterWire
+public import NatterProtocol
 
 /// Sends messages so that each arrives once. While the outcome is unknown, unanswered messages are sent again with the same ids
 /// until the timeout. The timeout counts from the last accepted message.

@@ -1,6 +1,6 @@
 public import NatterHTTP
-public import NatterLanguage
-public import NatterWire
+public import NatterModel
+public import NatterProtocol
 
 /// Why a request failed.
 public enum RequestError: FailureConvertible {

@@ -1,10 +1,8 @@
-public import NatterCrypto
+public import NatterSystem
 public import NatterHTTP
-public import NatterLanguage
-internal import NatterLog
 public import NatterModel
-internal import NatterSystem
-public import NatterWire
+internal import NatterLog
+public import NatterProtocol
 
 /// The typed requests of the HTTP API. The connection is opened by the first request and kept for the next ones.
 public final class ServerAPI {

@@ -1,8 +1,8 @@
-internal import NatterArchive
+internal import NatterConversation
 public import NatterModel
 internal import NatterSQLite
 public import NatterSystem
-public import NatterWire
+public import NatterProtocol
 
 /// Messages in an SQLite file, kept in order until a server can be reached. Messages survive a crash once `add` has
 /// returned. An entry is removed only after the server has its message, or when the user drops it.

@@ -1,7 +1,6 @@
-internal import NatterLanguage
 internal import NatterModel
 internal import NatterSystem
-internal import NatterWire
+internal import NatterProtocol
 
 /// Sends the messages that wait in an outbox, in order and each once.
 ///

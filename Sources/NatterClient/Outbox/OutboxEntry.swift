@@ -1,5 +1,5 @@
 public import NatterModel
-public import NatterWire
+public import NatterProtocol
 
 /// A message that waits to be sent or was refused.
 public struct OutboxEntry: Sendable {

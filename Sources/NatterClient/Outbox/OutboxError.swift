@@ -1,4 +1,4 @@
-public import NatterLanguage
+public import NatterModel
 internal import NatterSQLite
 public import NatterSystem
 

@@ -1,6 +1,5 @@
-public import NatterCrypto
+public import NatterSystem
 public import NatterModel
-internal import NatterSystem
 
 /// The place of the outbox of one account or one token: `HOME/outbox/…/`. Messages that one login queued are never
 /// sent by another.

@@ -1,5 +1,5 @@
 internal import CPCRE2
-public import NatterLanguage
+public import NatterModel
 internal import Synchronization
 
 /// A regular expression or a substring to search many texts for. It is not thread-safe.

@@ -1,8 +1,6 @@
 internal import Glibc
-public import NatterCrypto
-internal import NatterLanguage
+public import NatterSystem
 public import NatterModel
-internal import NatterSystem
 
 /// The directories in which natter keeps profiles and replicas.
 public struct ClientHome: Sendable {

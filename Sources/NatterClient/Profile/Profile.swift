@@ -1,8 +1,6 @@
 internal import Glibc
-public import NatterCrypto
-public import NatterLanguage
-public import NatterModel
 public import NatterSystem
+public import NatterModel
 
 /// One of the accounts of a home: `account` names the server and the user, `token` holds the session.
 public struct Profile: Sendable {

@@ -1,9 +1,8 @@
-internal import NatterArchive
-internal import NatterCrypto
+internal import NatterConversation
+public import NatterSystem
 internal import NatterLog
 public import NatterModel
-public import NatterSystem
-internal import NatterWire
+internal import NatterProtocol
 
 /// A history of a conversation that the server no longer has, for example because it was restored from a backup. The replica keeps
 /// it in `diverged/<id>-<time>/`: log files, a tail and, once compared,

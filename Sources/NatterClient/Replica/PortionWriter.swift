@@ -1,10 +1,8 @@
-internal import NatterArchive
-internal import NatterCrypto
-internal import NatterLanguage
-internal import NatterLog
-internal import NatterModel
+internal import NatterConversation
 internal import NatterSystem
-internal import NatterWire
+internal import NatterModel
+internal import NatterLog
+internal import NatterProtocol
 
 /// Records one portion of an answer while the lock is held. It skips what another process has recorded meanwhile.
 struct PortionWriter {

@@ -1,5 +1,5 @@
-public import NatterArchive
-public import NatterCrypto
+public import NatterConversation
+public import NatterSystem
 internal import NatterLog
 public import NatterModel
 internal import NatterSQLite

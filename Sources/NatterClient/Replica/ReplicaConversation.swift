@@ -1,7 +1,6 @@
-internal import NatterArchive
-public import NatterCrypto
+internal import NatterConversation
+public import NatterSystem
 internal import NatterSQLite
-internal import NatterLanguage
 public import NatterModel
 
 /// A conversation in a replica, as of the moment when it was looked up.

@@ -1,4 +1,4 @@
-internal import NatterArchive
+internal import NatterConversation
 internal import NatterLog
 internal import NatterModel
 internal import NatterSQLite

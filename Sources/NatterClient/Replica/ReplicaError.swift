@@ -1,5 +1,4 @@
-public import NatterArchive
-public import NatterLanguage
+public import NatterConversation
 public import NatterModel
 internal import NatterSQLite
 internal import NatterLog

@@ -1,4 +1,4 @@
-internal import NatterArchive
+internal import NatterConversation
 internal import NatterModel
 internal import NatterSearch
 public import NatterSystem

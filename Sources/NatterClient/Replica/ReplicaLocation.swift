@@ -1,7 +1,6 @@
 internal import Glibc
-internal import NatterCrypto
-public import NatterModel
 internal import NatterSystem
+public import NatterModel
 
 /// The place of the replica of one user of one store: `HOME/replicas/<store id>-<16 hex of the user's name>/`. That of
 /// tokens that can't do all has `-<fingerprint of their scope>` behind it.

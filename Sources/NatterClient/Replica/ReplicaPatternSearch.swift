@@ -1,7 +1,6 @@
-public import NatterArchive
+public import NatterConversation
 internal import NatterLog
 internal import NatterModel
-public import NatterPattern
 
 /// A search for a pattern in a replica. It reads the messages themselves, because the index contains only words.
 public struct ReplicaPatternSearch: Sendable {

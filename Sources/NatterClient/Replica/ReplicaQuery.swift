@@ -1,4 +1,4 @@
-public import NatterLanguage
+public import NatterModel
 internal import NatterSearch
 
 /// A query; natter-search(1) describes the language.

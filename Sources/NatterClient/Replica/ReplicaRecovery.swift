@@ -1,8 +1,7 @@
-internal import NatterArchive
-internal import NatterCrypto
+internal import NatterConversation
+internal import NatterSystem
 internal import NatterLog
 internal import NatterModel
-internal import NatterSystem
 
 /// Reconciles one conversation's log files with the database after a process was killed between writing the files and
 /// recording them.

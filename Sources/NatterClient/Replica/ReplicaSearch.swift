@@ -1,7 +1,6 @@
-public import NatterArchive
-internal import NatterLanguage
-internal import NatterLog
+public import NatterConversation
 public import NatterModel
+internal import NatterLog
 internal import NatterSearch
 
 /// Messages that a search could not read.

@@ -1,10 +1,8 @@
-internal import NatterArchive
-internal import NatterCrypto
-internal import NatterLanguage
-internal import NatterLog
-internal import NatterModel
-internal import NatterSQLite
+internal import NatterConversation
 internal import NatterSystem
+internal import NatterModel
+internal import NatterLog
+internal import NatterSQLite
 
 /// The work of a process while it holds the replica's lock. It has the only connection that writes, and appends to
 /// log files.

@@ -1,7 +1,7 @@
 public import NatterModel
 internal import NatterSQLite
 public import NatterSystem
-public import NatterWire
+public import NatterProtocol
 
 /// The list of users as of the last fetch.
 public struct ReplicaUsers: Sendable {

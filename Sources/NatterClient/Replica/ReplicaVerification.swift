@@ -1,10 +1,8 @@
-internal import NatterArchive
-public import NatterCrypto
+internal import NatterConversation
+public import NatterSystem
 internal import NatterSQLite
-internal import NatterSystem
-public import NatterLanguage
-internal import NatterLog
 public import NatterModel
+internal import NatterLog
 
 /// The result of checking every byte of a conversation in the replica.
 public struct ReplicaVerification: Sendable {

@@ -1,8 +1,7 @@
-internal import NatterLanguage
-internal import NatterLog
 public import NatterModel
+internal import NatterLog
 public import NatterSystem
-public import NatterWire
+public import NatterProtocol
 
 /// Adds sync answers to a replica, frame by frame as they arrive.
 ///

@@ -1,9 +1,8 @@
 internal import NatterHTTP
-public import NatterLanguage
-internal import NatterLog
 public import NatterModel
+internal import NatterLog
 public import NatterSystem
-internal import NatterWire
+internal import NatterProtocol
 
 /// Syncs a replica with a server over HTTP.
 ///

@@ -1,8 +1,7 @@
-internal import NatterCrypto
-internal import NatterLanguage
-internal import NatterLog
+internal import NatterSystem
 internal import NatterModel
-internal import NatterWire
+internal import NatterLog
+internal import NatterProtocol
 
 /// One item of a sync answer in the form of blocks: a line with every field checked, or a block of a conversation.
 enum SyncItem {

@@ -1,5 +1,5 @@
 internal import Glibc
-internal import NatterLanguage
+internal import NatterModel
 internal import NatterSystem
 
 /// The words that the user of a shell may type next.

@@ -1,4 +1,4 @@
-public import NatterLanguage
+public import NatterModel
 
 /// A shell that can complete words with a script.
 public enum Shell: String, CaseIterable, Sendable {

@@ -1,4 +1,3 @@
-internal import NatterLanguage
 internal import NatterModel
 
 /// Writes a history as one HTML page. It needs no other file and no network, and runs no script. Times are UTC.

@@ -1,6 +1,6 @@
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterClient
-internal import NatterWire
+internal import NatterProtocol
 
 /// `admin user add|disable|…`: manages accounts.
 enum AdminUserCommand {

@@ -1,10 +1,9 @@
 internal import Glibc
-internal import NatterArchive
-internal import NatterCLI
+internal import NatterConversation
+internal import NatterCommandLine
 internal import NatterClient
-internal import NatterLineEdit
 internal import NatterModel
-internal import NatterWire
+internal import NatterProtocol
 
 /// One conversation on a terminal.
 final class Chat: LineEditorOwner {

@@ -1,5 +1,5 @@
 internal import Glibc
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterModel
 
 /// `chat [CONV]`: what `log -f` prints, above a line to type in.

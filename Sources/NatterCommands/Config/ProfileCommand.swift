@@ -1,8 +1,8 @@
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterClient
-internal import NatterCrypto
+internal import NatterSystem
 internal import NatterHTTP
-internal import NatterLanguage
+internal import NatterModel
 
 /// `profile ls|add|set|rm`: the accounts of a home directory, as git has remotes.
 enum ProfileCommand {

@@ -1,5 +1,5 @@
-internal import NatterCLI
-internal import NatterLanguage
+internal import NatterCommandLine
+internal import NatterModel
 
 /// `doctor`: finds problems and says how to fix them.
 enum DoctorCommand {

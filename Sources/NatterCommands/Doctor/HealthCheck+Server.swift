@@ -1,8 +1,8 @@
 internal import NatterHTTP
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterClient
 internal import NatterModel
-internal import NatterWire
+internal import NatterProtocol
 
 extension HealthCheck {
     private static let clockLimitMilliseconds: Int64 = 60_000

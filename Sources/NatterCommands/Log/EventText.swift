@@ -1,4 +1,3 @@
-internal import NatterLanguage
 internal import NatterModel
 
 /// An event of a group. It is printed after the name of its author: `* alice added bob`. In a pipe it is English, so

@@ -1,9 +1,8 @@
-internal import NatterArchive
-internal import NatterCLI
+internal import NatterConversation
+internal import NatterCommandLine
 internal import NatterClient
 internal import NatterLog
 internal import NatterModel
-internal import NatterPattern
 
 /// `log [CONV]`: syncs, then prints messages from the replica.
 enum LogCommand {

@@ -1,7 +1,7 @@
-internal import NatterArchive
-internal import NatterCLI
+internal import NatterConversation
+internal import NatterCommandLine
 internal import NatterModel
-internal import NatterPattern
+internal import NatterClient
 
 /// The options of `log`.
 struct LogRequest {

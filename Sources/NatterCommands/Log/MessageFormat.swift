@@ -1,4 +1,4 @@
-internal import NatterCLI
+internal import NatterCommandLine
 
 /// The pattern of `--format`, such as `%t %s: %m`.
 struct MessageFormat {

@@ -1,9 +1,8 @@
-internal import NatterArchive
-internal import NatterCLI
-internal import NatterLanguage
-internal import NatterLog
+internal import NatterConversation
+internal import NatterCommandLine
 internal import NatterModel
-internal import NatterWire
+internal import NatterLog
+internal import NatterProtocol
 
 /// Writes messages in one of the forms of `log` and `search`.
 struct MessagePrinter {

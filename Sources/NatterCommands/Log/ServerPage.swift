@@ -1,8 +1,7 @@
-internal import NatterArchive
+internal import NatterConversation
 internal import NatterClient
-internal import NatterLanguage
 internal import NatterModel
-internal import NatterWire
+internal import NatterProtocol
 
 /// The newest messages of one conversation, fetched from the server page by page and not stored.
 struct ServerPage {

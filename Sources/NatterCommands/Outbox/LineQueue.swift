@@ -1,8 +1,8 @@
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterClient
 internal import NatterModel
 internal import NatterSystem
-internal import NatterWire
+internal import NatterProtocol
 
 /// Handles the batches of `send --lines --queue` that cannot be sent. After the first such batch, everything goes
 /// through the outbox until it is empty, so that the order stays correct.

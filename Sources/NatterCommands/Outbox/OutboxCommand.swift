@@ -1,7 +1,7 @@
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterClient
 internal import NatterModel
-internal import NatterWire
+internal import NatterProtocol
 
 /// `outbox ls|retry|drop`: manages the messages that `send --queue` has kept.
 enum OutboxCommand {

@@ -1,9 +1,9 @@
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterClient
 internal import NatterHTTP
 internal import NatterModel
 internal import NatterSystem
-internal import NatterWire
+internal import NatterProtocol
 
 /// `send --queue` of one message. It sends the message after those that already wait, or puts it into the outbox.
 struct QueuedSend {

@@ -1,6 +1,6 @@
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterClient
-internal import NatterWire
+internal import NatterProtocol
 
 /// `block` and `unblock`: refuse and accept personal messages of users.
 enum BlockCommand {

@@ -1,6 +1,6 @@
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterClient
-internal import NatterWire
+internal import NatterProtocol
 
 /// `contact add|remove|ls`: manages the list of contacts.
 enum ContactCommand {

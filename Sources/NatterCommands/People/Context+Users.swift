@@ -1,6 +1,6 @@
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterClient
-internal import NatterWire
+internal import NatterProtocol
 
 extension Context {
     /// The name of the account with the session. With a token file, it may have to ask the server.

@@ -1,6 +1,6 @@
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterClient
-internal import NatterWire
+internal import NatterProtocol
 
 /// `session ls|end`: where you are logged in.
 enum SessionCommand {

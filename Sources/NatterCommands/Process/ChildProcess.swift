@@ -1,5 +1,5 @@
 internal import Glibc
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterSystem
 
 /// Runs another program and waits until it ends.

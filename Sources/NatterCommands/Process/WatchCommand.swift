@@ -1,9 +1,9 @@
-internal import NatterArchive
-internal import NatterCLI
+internal import NatterConversation
+internal import NatterCommandLine
 internal import NatterClient
 internal import NatterModel
 internal import NatterSystem
-internal import NatterWire
+internal import NatterProtocol
 
 /// `watch [CONV…] --exec CMD`: runs a command for each new message.
 enum WatchCommand {

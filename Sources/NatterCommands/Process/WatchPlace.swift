@@ -1,8 +1,7 @@
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterClient
-internal import NatterCrypto
-internal import NatterModel
 internal import NatterSystem
+internal import NatterModel
 
 /// The files of one watch, in the directory of its replica: its positions, when it began, and what has failed.
 struct WatchPlace {

@@ -1,8 +1,8 @@
-internal import NatterCLI
-internal import NatterCrypto
+internal import NatterCommandLine
+internal import NatterSystem
 internal import NatterHTTP
 internal import NatterModel
-internal import NatterWire
+internal import NatterProtocol
 
 /// A web address that gets each new message of a conversation, with how far it has come.
 struct Hook: Codable, Sendable, Equatable {

@@ -1,9 +1,9 @@
-internal import NatterCLI
-internal import NatterCrypto
+internal import NatterCommandLine
+internal import NatterSystem
 internal import NatterHTTP
 internal import NatterModel
 internal import NatterStore
-internal import NatterWire
+internal import NatterProtocol
 
 extension CommandSpec {
     static let hook = CommandSpec(

@@ -1,8 +1,8 @@
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterModel
 internal import NatterStore
 internal import NatterSystem
-internal import NatterWire
+internal import NatterProtocol
 
 /// All hooks of a store. Each is a file `DIR/hooks/ID.json`, mode 0600, because it holds the key of the signature. Its first line is
 /// the hook, and its second the CRC-32C of the first: a flipped bit in a number would make a hook pass over messages.

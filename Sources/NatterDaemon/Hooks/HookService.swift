@@ -1,5 +1,4 @@
 internal import NatterHTTP
-internal import NatterLanguage
 internal import NatterModel
 internal import NatterServer
 internal import NatterStore

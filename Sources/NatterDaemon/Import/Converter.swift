@@ -1,6 +1,5 @@
 internal import Glibc
-internal import NatterCLI
-internal import NatterLanguage
+internal import NatterCommandLine
 internal import NatterModel
 internal import NatterSystem
 

@@ -1,10 +1,9 @@
 internal import Glibc
-internal import NatterCLI
-internal import NatterLanguage
+internal import NatterCommandLine
 internal import NatterModel
 internal import NatterStore
 internal import NatterSystem
-internal import NatterWire
+internal import NatterProtocol
 
 /// `import --from`: brings the history of another program.
 ///

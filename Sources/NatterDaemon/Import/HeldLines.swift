@@ -1,7 +1,7 @@
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterModel
 internal import NatterSystem
-internal import NatterWire
+internal import NatterProtocol
 
 /// The lines of an import from the first one on that says `deleted`, in a file without a name.
 ///

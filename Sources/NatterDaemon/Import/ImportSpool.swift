@@ -1,8 +1,8 @@
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterModel
 internal import NatterStore
 internal import NatterSystem
-internal import NatterWire
+internal import NatterProtocol
 
 /// A line that a converter prints.
 private struct ConvertedLine: Decodable {

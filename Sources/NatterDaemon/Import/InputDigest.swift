@@ -1,4 +1,4 @@
-internal import NatterCrypto
+internal import NatterSystem
 
 /// A hash of an input of any length, by which it is known again.
 struct InputDigest {

@@ -1,8 +1,8 @@
-internal import NatterCLI
-internal import NatterLanguage
+internal import NatterCommandLine
+internal import NatterModel
 internal import NatterStore
 internal import NatterSystem
-internal import NatterWire
+internal import NatterProtocol
 
 /// The request of a natterd command, for the process that has the store open.
 enum Operation: Codable, Sendable, Equatable {

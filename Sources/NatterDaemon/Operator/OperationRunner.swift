@@ -1,9 +1,9 @@
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterModel
 internal import NatterServer
 internal import NatterStore
 internal import NatterSystem
-internal import NatterWire
+internal import NatterProtocol
 
 /// Performs operations on a store that this process has open. The process is a server or the command itself.
 struct OperationRunner {

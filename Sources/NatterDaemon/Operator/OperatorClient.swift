@@ -1,9 +1,9 @@
 internal import Glibc
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterModel
 internal import NatterStore
 internal import NatterSystem
-internal import NatterWire
+internal import NatterProtocol
 
 /// Performs an operation for a command. If a server runs on the directory, it sends the operation there. Otherwise it
 /// opens the store itself.

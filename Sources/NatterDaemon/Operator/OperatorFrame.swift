@@ -1,6 +1,6 @@
-internal import NatterCLI
-public import NatterLanguage
-public import NatterWire
+internal import NatterCommandLine
+public import NatterModel
+public import NatterProtocol
 
 /// A frame on `DIR/natterd.sock`, in either direction: a kind (1 byte), a length (4 bytes, little-endian), and a body
 /// of that length, at most 1 MiB. Bodies other than data are JSON objects.

@@ -1,10 +1,10 @@
 internal import Glibc
-internal import NatterCLI
+internal import NatterCommandLine
 internal import NatterModel
 internal import NatterServer
 internal import NatterStore
 internal import NatterSystem
-internal import NatterWire
+internal import NatterProtocol
 
 /// The server's end of `DIR/natterd.sock`. One thread accepts, and each connected command has its own thread. They use
 /// the store like requests of the HTTP API, so neither the listener's thread nor the writer's waits for a command.

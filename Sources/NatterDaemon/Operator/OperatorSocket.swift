@@ -1,5 +1,5 @@
 internal import Glibc
-internal import NatterLanguage
+internal import NatterModel
 internal import NatterSystem
 
 /// Why the socket of a data directory can't be used.

@@ -1,7 +1,6 @@
-internal import NatterLanguage
 internal import NatterModel
 internal import NatterStore
-internal import NatterWire
+internal import NatterProtocol
 
 /// Why a request was refused, with the code of the public interface.
 struct APIError: Error {

@@ -1,8 +1,7 @@
-internal import NatterCrypto
-internal import NatterLanguage
+internal import NatterSystem
 internal import NatterModel
 internal import NatterStore
-internal import NatterWire
+internal import NatterProtocol
 
 /// Accounts and sessions.
 enum AccountRoutes {

@@ -1,8 +1,7 @@
-internal import NatterCrypto
-internal import NatterLanguage
+internal import NatterSystem
 internal import NatterModel
 public import NatterStore
-public import NatterWire
+public import NatterProtocol
 
 /// The remote administration of the server.
 enum AdminRoutes {

@@ -1,8 +1,7 @@
-internal import NatterCrypto
-internal import NatterLanguage
+internal import NatterSystem
 internal import NatterModel
 internal import NatterStore
-internal import NatterWire
+internal import NatterProtocol
 
 /// Authenticates requests by the token or the cookie in their head.
 struct Authentication: Sendable {

@@ -1,7 +1,6 @@
-internal import NatterLanguage
 internal import NatterModel
 internal import NatterStore
-internal import NatterWire
+internal import NatterProtocol
 
 /// Sealed blocks. The content at an address never changes, so any cache may keep it.
 enum BlockRoutes {

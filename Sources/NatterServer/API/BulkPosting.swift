@@ -1,8 +1,7 @@
-internal import NatterLanguage
 internal import NatterModel
 internal import NatterStore
 internal import NatterSystem
-internal import NatterWire
+internal import NatterProtocol
 
 /// A stream of messages in one request. Body and answer are NDJSON, and each line of the body gets one line of the
 /// answer.

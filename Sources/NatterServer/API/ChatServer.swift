@@ -1,7 +1,6 @@
 public import NatterModel
 public import NatterStore
 internal import NatterSystem
-public import NatterTLS
 
 /// The API over a store. It decides what a request may do. The store handles files and SQL, the listener handles
 /// sockets. Without a listener, ``answer(_:_:headers:body:operatorID:)`` passes it requests of this process.

@@ -1,5 +1,4 @@
-internal import NatterPage
-internal import NatterWire
+internal import NatterProtocol
 
 extension Reply {
     static let isGzip = (name: "Content-Encoding", value: "gzip")

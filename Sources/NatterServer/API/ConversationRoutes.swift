@@ -1,9 +1,7 @@
-internal import NatterCrypto
-internal import NatterLanguage
+internal import NatterSystem
 internal import NatterModel
 internal import NatterStore
-internal import NatterSystem
-internal import NatterWire
+internal import NatterProtocol
 
 /// Conversations, pages of their messages, and search.
 enum ConversationRoutes {

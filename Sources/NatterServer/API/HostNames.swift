@@ -1,5 +1,4 @@
 internal import NatterModel
-internal import NatterTLS
 
 /// The host names that the server answers for.
 ///

@@ -1,8 +1,7 @@
-internal import NatterLanguage
 internal import NatterModel
 internal import NatterStore
 internal import NatterSystem
-internal import NatterWire
+internal import NatterProtocol
 
 /// The service log for remote admins: recent events, and new ones as they happen.
 enum LogRoutes {

@@ -1,6 +1,5 @@
-internal import NatterLanguage
-internal import NatterWire
 internal import NatterModel
+internal import NatterProtocol
 internal import NatterStore
 internal import NatterSystem
 

@@ -1,7 +1,6 @@
-internal import NatterLanguage
 internal import NatterModel
 internal import NatterStore
-internal import NatterWire
+internal import NatterProtocol
 
 /// Sends one message. ``BulkPosting`` takes streams of many messages.
 enum MessageRoutes {

@@ -1,7 +1,6 @@
-internal import NatterLanguage
 internal import NatterModel
 internal import NatterStore
-internal import NatterWire
+internal import NatterProtocol
 
 /// Users, contacts and groups.
 enum PeopleRoutes {

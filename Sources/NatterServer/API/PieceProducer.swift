@@ -1,5 +1,5 @@
 internal import NatterSystem
-internal import NatterWire
+internal import NatterProtocol
 
 /// A piece of an answer that is made while it is sent.
 struct Piece: Sendable {

@@ -1,6 +1,5 @@
-internal import NatterLanguage
 internal import NatterModel
-internal import NatterWire
+internal import NatterProtocol
 
 /// The fields of a request's query, parsed. Names and values are compared as bytes: comparing or hashing a `String` costs the
 /// square of a run of combining marks.

@@ -1,5 +1,5 @@
 internal import NatterStore
-internal import NatterWire
+internal import NatterProtocol
 
 /// The API: for each request who may ask, the form of its query and body, and the function that answers it.
 enum Routes {

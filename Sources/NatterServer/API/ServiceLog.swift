@@ -1,7 +1,7 @@
 public import NatterModel
 internal import NatterStore
 internal import NatterSystem
-internal import NatterWire
+internal import NatterProtocol
 internal import Synchronization
 
 /// The most recent events that the log level allows, in memory, for remote admins. Thread-safe.

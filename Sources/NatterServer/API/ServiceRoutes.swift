@@ -1,8 +1,7 @@
-internal import NatterLanguage
 internal import NatterModel
 internal import NatterStore
 internal import NatterSystem
-internal import NatterWire
+internal import NatterProtocol
 internal import Synchronization
 
 /// Health and metrics for monitoring systems.

@@ -1,6 +1,6 @@
 internal import NatterModel
 internal import NatterStore
-internal import NatterWire
+internal import NatterProtocol
 
 /// Makes the pieces of a sync answer.
 final class SyncProducer: Sendable {

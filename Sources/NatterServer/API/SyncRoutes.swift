@@ -1,8 +1,7 @@
-internal import NatterLanguage
 internal import NatterModel
 internal import NatterStore
 internal import NatterSystem
-internal import NatterWire
+internal import NatterProtocol
 
 /// Returns everything that is new since a cursor, in one reply.
 enum SyncRoutes {

@@ -1,6 +1,5 @@
-internal import NatterLanguage
-internal import NatterPage
-internal import NatterWire
+internal import NatterModel
+internal import NatterProtocol
 
 /// The page that a browser gets at `/`, and its files.
 enum WebPage {

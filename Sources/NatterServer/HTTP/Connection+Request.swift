@@ -1,5 +1,5 @@
 internal import CMicroHTTPD
-internal import NatterLanguage
+internal import NatterModel
 
 /// The steps of a request, from its head to the reply.
 extension Connection {

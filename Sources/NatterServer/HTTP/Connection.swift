@@ -1,7 +1,6 @@
 internal import CMicroHTTPD
 internal import Glibc
 internal import NatterSystem
-internal import NatterTLS
 
 /// One connection and its current request. Only the listener's thread uses it.
 ///

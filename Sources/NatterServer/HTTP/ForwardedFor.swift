@@ -1,4 +1,3 @@
-internal import NatterLanguage
 internal import NatterModel
 
 /// Finds the client of a request that came through proxies, from the trusted part of `X-Forwarded-For`.

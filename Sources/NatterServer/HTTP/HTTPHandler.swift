@@ -1,4 +1,4 @@
-internal import NatterLanguage
+internal import NatterModel
 
 /// The layer above the listener. All methods run on the listener's thread unless they say otherwise, so they must not
 /// block.

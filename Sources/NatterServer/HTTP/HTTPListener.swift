@@ -1,9 +1,7 @@
 internal import CMicroHTTPD
 internal import Glibc
-public import NatterLanguage
-internal import NatterPage
+public import NatterModel
 internal import NatterSystem
-internal import NatterTLS
 
 /// An HTTP/1.1 server on one address. One thread serves thousands of connections.
 ///

@@ -1,4 +1,3 @@
-internal import NatterLanguage
 internal import NatterModel
 
 /// Reads the head of a request byte by byte from libmicrohttpd's own buffer.

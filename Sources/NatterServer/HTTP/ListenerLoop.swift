@@ -1,8 +1,7 @@
 internal import CMicroHTTPD
 internal import Glibc
-internal import NatterLanguage
+internal import NatterModel
 internal import NatterSystem
-internal import NatterTLS
 internal import Synchronization
 
 /// Drives libmicrohttpd. Everything except `init` runs on one thread, the one that calls `run`.

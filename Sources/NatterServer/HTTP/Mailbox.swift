@@ -1,7 +1,6 @@
 internal import CMicroHTTPD
 internal import Glibc
 internal import NatterSystem
-internal import NatterTLS
 internal import Synchronization
 
 /// A message from another thread to the listener's thread.

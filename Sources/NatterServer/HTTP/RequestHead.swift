@@ -1,4 +1,4 @@
-internal import NatterLanguage
+internal import NatterModel
 
 /// The head of a request: everything that is known before its body.
 ///

@@ -1,5 +1,5 @@
 internal import CWebPage
-internal import NatterCrypto
+internal import NatterSystem
 
 /// A file of the web page, ready to be sent.
 public struct PageFile: Sendable {

@@ -1,5 +1,5 @@
 internal import CGnuTLS
-internal import NatterLanguage
+internal import NatterModel
 
 /// Helpers for all uses of GnuTLS.
 enum GnuTLS {

@@ -1,5 +1,4 @@
 internal import CGnuTLS
-internal import NatterLanguage
 public import NatterModel
 
 /// A certificate without an authority. Clients receive the certificate itself and trust it.

@@ -1,4 +1,4 @@
-public import NatterLanguage
+public import NatterModel
 
 /// Why a certificate or its key can't be used.
 public enum TLSError: FailureConvertible, Equatable {

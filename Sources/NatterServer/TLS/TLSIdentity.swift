@@ -1,5 +1,4 @@
 internal import CGnuTLS
-internal import NatterLanguage
 public import NatterModel
 
 /// A server's certificate, the chain to its authority, and the key.

@@ -1,5 +1,4 @@
-public import NatterLanguage
-internal import NatterModel
+public import NatterModel
 public import NatterSystem
 
 /// `backup.manifest`: the store of a backup, and the length and checksum of each file. It is written last, so a

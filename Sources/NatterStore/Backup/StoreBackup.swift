@@ -1,8 +1,7 @@
-internal import NatterArchive
+internal import NatterConversation
 internal import NatterSQLite
-internal import NatterLanguage
-internal import NatterLog
 public import NatterModel
+internal import NatterLog
 public import NatterSystem
 
 /// Copies a store as it is at one moment into a directory with the layout of a data directory. The store stays in

@@ -1,5 +1,4 @@
-internal import NatterArchive
-public import NatterLanguage
+internal import NatterConversation
 public import NatterModel
 public import NatterSystem
 

@@ -1,8 +1,7 @@
-internal import NatterArchive
-internal import NatterCrypto
-internal import NatterLanguage
-internal import NatterLog
+internal import NatterConversation
+internal import NatterSystem
 internal import NatterModel
+internal import NatterLog
 
 /// The bytes of a change in a shared log: one byte for the kind, then the fields in order; see `ChangeField`. The meaning of a kind
 /// never changes.

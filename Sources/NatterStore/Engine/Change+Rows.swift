@@ -1,5 +1,5 @@
-internal import NatterArchive
-internal import NatterCrypto
+internal import NatterConversation
+internal import NatterSystem
 internal import NatterSQLite
 internal import NatterLog
 internal import NatterModel

@@ -1,7 +1,6 @@
-internal import NatterCrypto
-internal import NatterLanguage
-internal import NatterLog
+internal import NatterSystem
 internal import NatterModel
+internal import NatterLog
 
 /// A value in the bytes of a change. Numbers are LEB128, signed ones zigzag. Text, ids of conversations and lists follow their
 /// length, and digests have 32 bytes. An optional value is the byte 0, or the byte 1 and the value.

@@ -1,9 +1,7 @@
-internal import NatterArchive
-internal import NatterCrypto
-internal import NatterSQLite
-internal import NatterLanguage
-internal import NatterModel
+internal import NatterConversation
 internal import NatterSystem
+internal import NatterSQLite
+internal import NatterModel
 
 /// The engine of one server: rows and journal in SQLite (`store.db`), blocks in log files, all in one directory.
 ///

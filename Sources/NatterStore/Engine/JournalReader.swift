@@ -1,9 +1,7 @@
-internal import NatterCrypto
-internal import NatterLanguage
-internal import NatterLog
-internal import NatterModel
-internal import NatterSQLite
 internal import NatterSystem
+internal import NatterModel
+internal import NatterLog
+internal import NatterSQLite
 
 /// Reads the journal's rows in order. Another thread decodes them and hashes the messages while the caller takes those before
 /// in: together that is most of a start.

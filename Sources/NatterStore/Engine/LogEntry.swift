@@ -1,8 +1,6 @@
-internal import NatterCrypto
-internal import NatterLanguage
-internal import NatterLog
-internal import NatterModel
 internal import NatterSystem
+internal import NatterModel
+internal import NatterLog
 
 /// A place in an engine's log: the number of entries before it and the hash chain over them. Two stores at the same
 /// place have seen the same entries.

@@ -1,9 +1,8 @@
-internal import NatterArchive
-internal import NatterCrypto
+internal import NatterConversation
+internal import NatterSystem
 internal import NatterSQLite
-internal import NatterLanguage
-internal import NatterLog
 internal import NatterModel
+internal import NatterLog
 
 /// Loads the state from the tables of `store.db`.
 struct StateLoader {

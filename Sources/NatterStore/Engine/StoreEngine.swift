@@ -1,9 +1,7 @@
-internal import NatterArchive
-internal import NatterCrypto
-internal import NatterLanguage
+internal import NatterConversation
+internal import NatterSystem
 internal import NatterModel
 internal import NatterSQLite
-internal import NatterSystem
 
 /// The storage below a `Store`: an ordered log of entries, the rows that they write, and blocks.
 ///

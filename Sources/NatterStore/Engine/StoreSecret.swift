@@ -1,7 +1,5 @@
-internal import NatterCrypto
-internal import NatterLanguage
-internal import NatterModel
 internal import NatterSystem
+internal import NatterModel
 
 /// The second copy of the store's secret: `DIR/secret`. The first is in the database. Clients hold cursors that only this
 /// secret opens, and a database can be made again from the logs.

@@ -1,5 +1,4 @@
-internal import NatterArchive
-internal import NatterLanguage
+internal import NatterConversation
 internal import NatterModel
 internal import NatterSQLite
 internal import NatterSystem

@@ -1,10 +1,8 @@
-internal import NatterArchive
-internal import NatterCrypto
-internal import NatterLanguage
-internal import NatterLog
-internal import NatterModel
-internal import NatterSQLite
+internal import NatterConversation
 internal import NatterSystem
+internal import NatterModel
+internal import NatterLog
+internal import NatterSQLite
 
 /// Erases messages of one conversation. It runs on the sealer's thread, so that nothing else writes log files meanwhile. Call
 /// `Store.finishErasing` afterwards, also after a failure.

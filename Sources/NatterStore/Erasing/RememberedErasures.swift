@@ -1,8 +1,6 @@
-internal import NatterArchive
-internal import NatterCrypto
-internal import NatterLanguage
-internal import NatterModel
+internal import NatterConversation
 internal import NatterSystem
+internal import NatterModel
 
 /// `DIR/erased`: what was erased, outside the database: messages by conversation, number and hash, accounts by number, time of
 /// creation and name. If an older database is put in place, or a new one is made from the logs, the next start finds the

@@ -1,10 +1,8 @@
-internal import NatterArchive
-internal import NatterCrypto
-public import NatterLanguage
-internal import NatterLog
-public import NatterModel
-internal import NatterSQLite
+internal import NatterConversation
 internal import NatterSystem
+public import NatterModel
+internal import NatterLog
+internal import NatterSQLite
 
 extension Store {
     /// The most messages of one request.

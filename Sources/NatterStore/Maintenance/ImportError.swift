@@ -1,4 +1,3 @@
-public import NatterLanguage
 public import NatterModel
 
 /// Why an import fails. A failed import leaves nothing behind.

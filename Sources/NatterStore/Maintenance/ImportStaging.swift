@@ -1,7 +1,7 @@
-internal import NatterArchive
+internal import NatterConversation
 internal import NatterSQLite
 internal import NatterLog
-internal import NatterLanguage
+internal import NatterModel
 internal import NatterSystem
 
 /// `DIR/import/` holds the log files of an import until its whole input was accepted. No reader looks there.

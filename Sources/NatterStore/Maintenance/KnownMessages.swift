@@ -1,4 +1,4 @@
-internal import NatterCrypto
+internal import NatterSystem
 public import NatterModel
 
 /// Whether a message of a later import is new.

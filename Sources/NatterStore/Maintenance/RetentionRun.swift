@@ -1,7 +1,6 @@
-internal import NatterArchive
-internal import NatterCrypto
-internal import NatterModel
+internal import NatterConversation
 internal import NatterSystem
+internal import NatterModel
 
 /// Drops messages that are due: older than they are kept. It runs on the sealer's thread, which alone writes segments anew.
 ///

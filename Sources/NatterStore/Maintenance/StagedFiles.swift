@@ -1,8 +1,7 @@
-internal import NatterArchive
-internal import NatterCrypto
+internal import NatterConversation
+internal import NatterSystem
 internal import NatterLog
 internal import NatterModel
-internal import NatterSystem
 
 /// The log files of one import, written one after the other into the staging directory. Not thread-safe.
 ///

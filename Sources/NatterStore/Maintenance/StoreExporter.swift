@@ -1,9 +1,7 @@
-internal import NatterArchive
-internal import NatterCrypto
-public import NatterLanguage
-internal import NatterLog
-public import NatterModel
+internal import NatterConversation
 internal import NatterSystem
+public import NatterModel
+internal import NatterLog
 
 /// Reads a whole conversation, block by block. Continues behind damaged messages.
 public final class StoreExporter {

@@ -1,9 +1,7 @@
-internal import NatterArchive
-public import NatterCrypto
-internal import NatterLanguage
-internal import NatterLog
+internal import NatterConversation
+public import NatterSystem
 public import NatterModel
-internal import NatterSystem
+internal import NatterLog
 
 /// Appends messages from elsewhere to a conversation: all of them or none.
 ///

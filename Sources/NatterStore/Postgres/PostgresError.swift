@@ -1,4 +1,4 @@
-public import NatterLanguage
+public import NatterModel
 
 /// A failed call to PostgreSQL.
 public struct PostgresError: FailureConvertible, Equatable {

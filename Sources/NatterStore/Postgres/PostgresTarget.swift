@@ -1,6 +1,6 @@
 internal import CPostgres
 internal import Glibc
-public import NatterLanguage
+public import NatterModel
 
 /// Where a database is: a URI or a connection string of libpq. Everything else comes from libpq's own means: the
 /// environment, the service file, the password file.

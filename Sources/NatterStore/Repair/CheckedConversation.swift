@@ -1,6 +1,5 @@
-internal import NatterArchive
-internal import NatterCrypto
-internal import NatterLanguage
+internal import NatterConversation
+internal import NatterSystem
 internal import NatterModel
 internal import NatterSQLite
 

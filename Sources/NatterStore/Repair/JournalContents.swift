@@ -1,7 +1,6 @@
 internal import NatterSQLite
-internal import NatterLanguage
-internal import NatterLog
 internal import NatterModel
+internal import NatterLog
 
 /// Everything that the journal of a database holds, read for a repair. Damaged batches do not stop the reading.
 struct JournalContents {

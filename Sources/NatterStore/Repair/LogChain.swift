@@ -1,4 +1,4 @@
-internal import NatterCrypto
+internal import NatterSystem
 internal import NatterLog
 internal import NatterModel
 

@@ -1,10 +1,8 @@
-internal import NatterArchive
-internal import NatterCrypto
-internal import NatterSQLite
-internal import NatterLanguage
-internal import NatterLog
-internal import NatterModel
+internal import NatterConversation
 internal import NatterSystem
+internal import NatterSQLite
+internal import NatterModel
+internal import NatterLog
 
 /// Checks the log files of one conversation against their index and against each other.
 struct LogCheck {

@@ -1,8 +1,7 @@
-internal import NatterArchive
-internal import NatterCrypto
+internal import NatterConversation
+internal import NatterSystem
 internal import NatterLog
 internal import NatterModel
-internal import NatterSystem
 
 /// The log of one conversation, as its index must describe it.
 struct RebuiltLog {

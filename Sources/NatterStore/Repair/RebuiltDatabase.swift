@@ -1,9 +1,7 @@
-internal import NatterArchive
-internal import NatterCrypto
-internal import NatterSQLite
-internal import NatterLanguage
-internal import NatterModel
+internal import NatterConversation
 internal import NatterSystem
+internal import NatterSQLite
+internal import NatterModel
 
 /// The database that a rebuild writes to. If SQLite finds the existing one whole, it is used. Otherwise a new one gets the rows
 /// that SQLite can still read of the old, and replaces it at the end.

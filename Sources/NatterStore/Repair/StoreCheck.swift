@@ -1,7 +1,6 @@
-internal import NatterArchive
-public import NatterLanguage
-internal import NatterLog
+internal import NatterConversation
 public import NatterModel
+internal import NatterLog
 internal import NatterSQLite
 public import NatterSystem
 

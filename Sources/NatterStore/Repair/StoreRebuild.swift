@@ -1,10 +1,8 @@
-internal import NatterArchive
-internal import NatterCrypto
-internal import NatterSQLite
-public import NatterLanguage
-internal import NatterLog
-internal import NatterModel
+internal import NatterConversation
 public import NatterSystem
+internal import NatterSQLite
+public import NatterModel
+internal import NatterLog
 
 /// Rebuilds the index of a data directory from the logs and from the readable part of the database.
 ///

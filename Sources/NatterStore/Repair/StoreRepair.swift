@@ -1,5 +1,5 @@
-internal import NatterArchive
-public import NatterLanguage
+internal import NatterConversation
+public import NatterModel
 public import NatterSystem
 
 /// Finds damage in a data directory, repairs what can be repaired, and checks again.

@@ -1,7 +1,7 @@
 import Glibc
 import NatterClient
 import NatterSystem
-import NatterWire
+import NatterProtocol
 import ServerSupport
 import Testing
 import TestSupport

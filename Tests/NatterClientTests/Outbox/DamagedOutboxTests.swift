@@ -2,7 +2,7 @@ import Glibc
 import NatterModel
 import NatterSQLite
 import NatterSystem
-import NatterWire
+import NatterProtocol
 import ServerSupport
 import Testing
 import TestSupport

@@ -1,6 +1,6 @@
 import NatterModel
 import NatterSQLite
-import NatterWire
+import NatterProtocol
 import Testing
 import TestSupport
 

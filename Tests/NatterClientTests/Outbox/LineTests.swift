@@ -1,6 +1,6 @@
 import Glibc
 import NatterSystem
-import NatterWire
+import NatterProtocol
 import ServerSupport
 import Testing
 import TestSupport

@@ -2,7 +2,7 @@ import NatterClient
 import NatterModel
 import NatterServer
 import NatterSystem
-import NatterWire
+import NatterProtocol
 import ServerSupport
 import SystemSupport
 import Testing

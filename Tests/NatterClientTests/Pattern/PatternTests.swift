@@ -1,7 +1,7 @@
 import TestSupport
 import Testing
 
-@testable import NatterPattern
+@testable import NatterClient
 
 @Suite("Patterns")
 struct PatternTests {

@@ -4,7 +4,7 @@ import NatterLog
 import NatterModel
 import NatterStore
 import NatterSystem
-import NatterWire
+import NatterProtocol
 import StoreSupport
 import SystemSupport
 import Testing

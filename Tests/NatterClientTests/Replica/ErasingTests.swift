@@ -1,10 +1,9 @@
-import NatterArchive
+import NatterConversation
 @testable import NatterClient
-import NatterCrypto
+import NatterSystem
 import NatterLog
 import NatterModel
 @testable import NatterStore
-import NatterSystem
 import StoreSupport
 import SystemSupport
 import Testing

@@ -1,10 +1,10 @@
-import NatterArchive
+import NatterConversation
 @testable import NatterClient
 import NatterLog
 import NatterModel
 @testable import NatterStore
 import NatterSystem
-import NatterWire
+import NatterProtocol
 import StoreSupport
 import SystemSupport
 import Testing

@@ -1,11 +1,11 @@
 import FaultSimulation
 import Glibc
-import NatterArchive
+import NatterConversation
 @testable import NatterClient
 import NatterModel
 @testable import NatterStore
 import NatterSystem
-import NatterWire
+import NatterProtocol
 import StoreSupport
 import Testing
 import TestSupport

@@ -1,4 +1,4 @@
-import NatterArchive
+import NatterConversation
 @testable import NatterClient
 import NatterModel
 import StoreSupport

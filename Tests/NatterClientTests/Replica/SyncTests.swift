@@ -1,8 +1,8 @@
 @testable import NatterClient
-import NatterCrypto
+import NatterSystem
 import NatterLog
 import NatterModel
-import NatterWire
+import NatterProtocol
 import StoreSupport
 import Testing
 import TestSupport

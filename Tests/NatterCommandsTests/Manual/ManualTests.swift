@@ -1,5 +1,5 @@
 import Glibc
-import NatterCLI
+import NatterCommandLine
 import NatterCommands
 import NatterDaemon
 import Testing

@@ -1,6 +1,6 @@
 internal import NatterHTTP
 internal import NatterModel
-internal import NatterWire
+internal import NatterProtocol
 internal import ServerSupport
 internal import Testing
 internal import TestSupport

@@ -5,7 +5,7 @@ internal import NatterModel
 internal import NatterServer
 internal import NatterStore
 internal import NatterSystem
-internal import NatterWire
+internal import NatterProtocol
 internal import ServerSupport
 internal import Testing
 internal import TestSupport

@@ -1,5 +1,5 @@
 @testable internal import NatterServer
-internal import NatterWire
+internal import NatterProtocol
 internal import ServerSupport
 internal import Testing
 internal import TestSupport

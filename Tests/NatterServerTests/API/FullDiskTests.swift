@@ -2,7 +2,7 @@ internal import NatterHTTP
 @testable internal import NatterServer
 internal import NatterModel
 internal import NatterStore
-internal import NatterWire
+internal import NatterProtocol
 internal import ServerSupport
 internal import SystemSupport
 internal import Testing

@@ -1,9 +1,7 @@
-internal import NatterTLS
+@testable internal import NatterServer
 internal import ServerSupport
 internal import Testing
 internal import TestSupport
-
-@testable internal import NatterServer
 
 @Suite("the host of a request")
 struct HostTests {

@@ -1,7 +1,7 @@
 internal import NatterHTTP
 internal import NatterModel
 internal import NatterStore
-internal import NatterWire
+internal import NatterProtocol
 internal import ServerSupport
 internal import SystemSupport
 internal import Testing

@@ -1,10 +1,9 @@
-internal import NatterCrypto
+internal import NatterSystem
 internal import NatterHTTP
 internal import NatterModel
 internal import NatterServer
 internal import NatterStore
-internal import NatterSystem
-internal import NatterWire
+internal import NatterProtocol
 internal import ServerSupport
 internal import SystemSupport
 internal import TestSupport

@@ -1,8 +1,8 @@
-internal import NatterCrypto
+internal import NatterSystem
 internal import NatterLog
 internal import NatterModel
 internal import NatterStore
-internal import NatterWire
+internal import NatterProtocol
 internal import ServerSupport
 internal import SystemSupport
 internal import Testing

@@ -1,5 +1,5 @@
 internal import NatterModel
-internal import NatterWire
+internal import NatterProtocol
 internal import ServerSupport
 internal import SystemSupport
 internal import Testing

@@ -1,7 +1,7 @@
 import NatterModel
 import NatterStore
 import NatterSystem
-import NatterWire
+import NatterProtocol
 import Testing
 import TestSupport
 

@@ -1,4 +1,4 @@
-import NatterLanguage
+import NatterModel
 @testable import NatterServer
 import Testing
 import TestSupport

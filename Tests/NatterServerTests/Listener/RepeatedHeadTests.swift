@@ -1,6 +1,5 @@
 @testable import NatterServer
 import NatterModel
-import NatterTLS
 import Testing
 import NatterHTTP
 import ServerSupport

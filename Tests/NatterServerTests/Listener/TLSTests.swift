@@ -1,6 +1,5 @@
 import Glibc
 @testable import NatterServer
-import NatterTLS
 import Testing
 import TestSupport
 

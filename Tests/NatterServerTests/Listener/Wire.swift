@@ -2,7 +2,7 @@ import CEvent
 import Glibc
 import NatterModel
 import NatterSystem
-import NatterTLS
+import NatterServer
 import TestSupport
 
 /// A test speaks HTTP over this. All that holds over plain TCP must hold over TLS.

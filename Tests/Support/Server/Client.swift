@@ -1,7 +1,7 @@
 internal import NatterHTTP
 package import NatterModel
 internal import NatterServer
-package import NatterWire
+package import NatterProtocol
 package import TestSupport
 
 extension Answer {

@@ -1,9 +1,9 @@
 internal import Glibc
-internal import NatterCLI
+internal import NatterCommandLine
 package import NatterClient
 package import NatterModel
 internal import NatterSystem
-package import NatterWire
+package import NatterProtocol
 internal import SystemSupport
 package import TestSupport
 

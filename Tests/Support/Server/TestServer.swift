@@ -1,9 +1,8 @@
 internal import Glibc
-internal import NatterCrypto
+package import NatterSystem
 package import NatterModel
 package import NatterServer
 package import NatterStore
-package import NatterSystem
 internal import SystemSupport
 package import TestSupport
 

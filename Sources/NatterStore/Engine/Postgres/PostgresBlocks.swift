@@ -1,9 +1,7 @@
-internal import NatterArchive
-internal import NatterCrypto
-internal import NatterLanguage
-internal import NatterLog
+internal import NatterConversation
+internal import NatterSystem
 internal import NatterModel
-internal import NatterPostgres
+internal import NatterLog
 
 /// Reads the rows of segments and blocks that servers have recorded in PostgreSQL.
 enum PostgresBlocks {

@@ -1,5 +1,4 @@
-internal import NatterLanguage
-internal import NatterPostgres
+internal import NatterModel
 internal import NatterSystem
 
 /// The disk of a store in PostgreSQL: log files are rows of the database, and every other path is on this machine.

@@ -1,10 +1,7 @@
-internal import NatterArchive
-internal import NatterCrypto
-internal import NatterLanguage
-internal import NatterModel
-internal import NatterPostgres
-internal import NatterSQLite
+internal import NatterConversation
 internal import NatterSystem
+internal import NatterModel
+internal import NatterSQLite
 
 /// The engine of several servers that share one store in PostgreSQL.
 ///

@@ -1,8 +1,6 @@
-internal import NatterCrypto
-internal import NatterLanguage
-internal import NatterLog
-internal import NatterPostgres
 internal import NatterSystem
+internal import NatterModel
+internal import NatterLog
 
 /// Reads the log in PostgreSQL.
 enum PostgresEntries {

@@ -1,8 +1,6 @@
-internal import NatterArchive
-internal import NatterCrypto
-internal import NatterLanguage
+internal import NatterConversation
+internal import NatterSystem
 internal import NatterModel
-internal import NatterPostgres
 
 /// The writer's way to the log in PostgreSQL.
 ///

@@ -1,5 +1,4 @@
-internal import NatterLanguage
-internal import NatterPostgres
+internal import NatterModel
 internal import NatterSystem
 
 /// The connections of one server to its database. After a loss it connects again by itself.

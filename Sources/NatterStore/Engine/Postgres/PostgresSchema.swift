@@ -1,5 +1,4 @@
-internal import NatterLanguage
-internal import NatterPostgres
+internal import NatterModel
 
 /// The tables of a store in PostgreSQL. Those with rows have the names and columns of `StoreSchema`, because each
 /// server copies them.

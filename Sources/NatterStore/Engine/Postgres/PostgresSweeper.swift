@@ -1,6 +1,5 @@
 internal import NatterLog
 internal import NatterModel
-internal import NatterPostgres
 
 /// Removes from PostgreSQL what messages that were erased or dropped have left.
 ///

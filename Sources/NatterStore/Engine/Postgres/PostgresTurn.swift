@@ -1,4 +1,3 @@
-internal import NatterPostgres
 internal import NatterSystem
 
 /// How long the writer's thread waits for PostgreSQL in one turn: from `lineUp` to the answers of the requests, with

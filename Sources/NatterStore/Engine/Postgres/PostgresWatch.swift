@@ -1,5 +1,4 @@
 internal import Glibc
-internal import NatterPostgres
 internal import NatterSystem
 
 /// The thread that listens for entries of other servers, and says that this server is alive.

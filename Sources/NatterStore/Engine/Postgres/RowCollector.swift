@@ -1,5 +1,4 @@
-internal import NatterArchive
-internal import NatterPostgres
+internal import NatterConversation
 internal import NatterSQLite
 
 /// Collects the statements of changes.

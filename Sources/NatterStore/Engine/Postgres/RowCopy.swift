@@ -1,11 +1,8 @@
-internal import NatterArchive
-internal import NatterCrypto
-internal import NatterLanguage
-internal import NatterLog
-internal import NatterModel
-internal import NatterPostgres
-internal import NatterSQLite
+internal import NatterConversation
 internal import NatterSystem
+internal import NatterModel
+internal import NatterLog
+internal import NatterSQLite
 
 /// One server's copy of the rows in PostgreSQL, as a `store.db` of its own. Everything above the engine reads it, so no
 /// reader asks the network for a row. It is made anew at each load and follows the log.

@@ -1,5 +1,4 @@
-internal import NatterCrypto
-internal import NatterPostgres
+internal import NatterSystem
 
 /// Wrong passwords and running attempts at all servers of a shared store, in a table that each of them counts in.
 public struct SharedGuesses: Sendable {

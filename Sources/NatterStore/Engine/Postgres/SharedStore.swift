@@ -1,6 +1,4 @@
-internal import NatterLanguage
 public import NatterModel
-internal import NatterPostgres
 internal import NatterSQLite
 public import NatterSystem
 

@@ -1,10 +1,7 @@
-internal import NatterArchive
-internal import NatterCrypto
-public import NatterLanguage
-internal import NatterModel
-internal import NatterPostgres
-internal import NatterSQLite
+internal import NatterConversation
 internal import NatterSystem
+public import NatterModel
+internal import NatterSQLite
 
 /// Copies a whole store between a directory and PostgreSQL. Ids, numbers, epochs, hashes, keys and the bytes of the log
 /// files stay as they are, so cursors and replicas stay good. No server may use either store meanwhile.
