@@ -9,7 +9,7 @@ export SWIFT_BACKTRACE = enable=no
 
 programs := .build/release
 pages := $(sort $(wildcard man/*.[1-8] man/*/*.[1-8]))
-shell_scripts := .ci/run tools/demo tools/server packaging/deb/check-inside $(wildcard packaging/deb/*.p*) \
+shell_scripts := .ci/run tools/demo tools/server tools/bench/common packaging/deb/check-inside $(wildcard packaging/deb/*.p*) \
     $(filter-out tools/build/extract-phrases tools/check/converters, $(wildcard tools/build/* tools/check/* tools/release/*))
 swift_sources := Package.swift Sources $(wildcard Tests) $(wildcard tools/fuzz)
 
