@@ -45,7 +45,7 @@ public struct ArgumentParser {
     init(_ program: ProgramSpec, words: [String]) {
         self.init(program)
         var rest = words[...]
-        while let word = rest.popFirst() { take(word, before: &rest) }
+        while let word = rest.popFirst() { parse(word, before: &rest) }
     }
 
     /// - Parameter words: without the program's name.
@@ -76,7 +76,7 @@ public struct ArgumentParser {
     /// True if the next word may be an option.
     var takesOptions: Bool { dashWords != .operands && !optionsEnded }
 
-    private mutating func take(_ word: String, before rest: inout ArraySlice<String>) {
+    private mutating func parse(_ word: String, before rest: inout ArraySlice<String>) {
         if dashWords == .operands {
             if word == "--help" { given.append(GivenOption(name: "help", value: "")) } else { operands.append(word) }
         } else if optionsEnded || !word.hasPrefix("-") || word == "-" {
@@ -123,10 +123,10 @@ public struct ArgumentParser {
                 fail("'\(word)' needs a value, \(option.placeholder ?? "")")
                 return
             }
-            take(value, for: option, spelt: word)
+            set(value, for: option, spelt: word)
         } else if let (option, spelling, value) = attachedValue(word) {
             if option.takesValue {
-                take(value, for: option, spelt: spelling)
+                set(value, for: option, spelt: spelling)
             } else if dashWords == .optionsIfKnown {
                 takeOperand(word)
             } else {
@@ -181,7 +181,7 @@ public struct ArgumentParser {
         return words.count > 1 ? words : nil
     }
 
-    private mutating func take(_ value: String, for option: OptionSpec, spelt spelling: String) {
+    private mutating func set(_ value: String, for option: OptionSpec, spelt spelling: String) {
         if option.choices.isEmpty || option.choices.contains(value) {
             given.append(GivenOption(name: option.name, value: value))
         } else {

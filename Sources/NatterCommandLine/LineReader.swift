@@ -52,13 +52,13 @@ public struct LineReader {
                 guard let base = bytes.baseAddress, searched < bytes.count else { return nil }
                 return memchr(base + searched, 0x0A, bytes.count - searched).map { UnsafeRawPointer($0) - base }
             }
-            if let newline { return take(to: newline, next: newline + 1) }
+            if let newline { return makeItem(to: newline, next: newline + 1) }
             // Room for a byte order mark, and for the `\r` of a newline.
             if buffer.count - start > limit + ByteOrderMark.count + 1 {
                 number += 1
                 return .tooLong
             }
-            if isAtEnd { return start < buffer.count ? take(to: buffer.count, next: buffer.count) : .end }
+            if isAtEnd { return start < buffer.count ? makeItem(to: buffer.count, next: buffer.count) : .end }
             buffer.removeFirst(start)
             start = 0
             searched = buffer.count
@@ -75,7 +75,7 @@ public struct LineReader {
         }
     }
 
-    private mutating func take(to end: Int, next: Int) -> Item {
+    private mutating func makeItem(to end: Int, next: Int) -> Item {
         if number == 0 { start += ByteOrderMark.length(in: buffer[start..<end]) }
         let hasReturn = end > start && buffer[end - 1] == UInt8(ascii: "\r")
         let range = start..<(hasReturn ? end - 1 : end)

@@ -43,8 +43,8 @@ public struct ManualPage {
                 command.description.isEmpty ? [TableText.sentence(command.summary)] : command.description.map(\.english)
             )
         }
-        copy(ManualPage.take("DESCRIPTION", from: &lines))
-        let commands = ManualPage.take("COMMANDS", from: &lines)
+        copy(ManualPage.section("DESCRIPTION", from: &lines))
+        let commands = ManualPage.section("COMMANDS", from: &lines)
         if paths.isEmpty { addPages(commands) } else { try addCommands(commands) }
         let common: [Row] = program.options.map { ($0.itemMdoc, $0.manual, ManualPage.everyCommand) }
         let operands = leaves.flatMap { path in path.command.operands.map { ($0.mdoc, $0.manual, path.text) } }
@@ -77,7 +77,7 @@ public struct ManualPage {
     private var leaves: [CommandPath] { paths.filter(\.command.subcommands.isEmpty) }
 
     /// Removes a section that the prose begins with, and returns its lines.
-    private static func take(_ heading: String, from lines: inout ArraySlice<Substring>) -> ArraySlice<Substring> {
+    private static func section(_ heading: String, from lines: inout ArraySlice<Substring>) -> ArraySlice<Substring> {
         guard lines.first == ".Sh \(heading)" else { return [] }
         let section = lines.dropFirst().prefix { !$0.hasPrefix(".Sh ") }
         lines = lines.dropFirst(section.count + 1)

@@ -43,7 +43,7 @@ public struct LogMerge {
             guard isWanted(stream.id) else { continue }
             if stream.isExact, stream.loadedBytes > 0 {
                 let rival = heap.first
-                let run = stream.take(limit: left) { key in
+                let run = stream.nextRun(limit: left) { key in
                     rival.map { order.precedes(key, stream, $0) } ?? true
                 }
                 if let run {
@@ -214,7 +214,7 @@ private final class MergeStream {
     }
 
     /// Takes messages as long as `isBefore` accepts their key: at least one and at most `limit`.
-    func take(limit: Int, while isBefore: (Timestamp) -> Bool) -> MessageRun? {
+    func nextRun(limit: Int, while isBefore: (Timestamp) -> Bool) -> MessageRun? {
         guard var current = loaded else { return nil }
         var end = current.next + min(current.positions.count - current.next, limit)
         // Most often all of them come next. If not, few do.

@@ -98,7 +98,7 @@ public struct LogReader {
             else { return nil }
             return next
         }
-        switch ahead.take(row) {
+        switch ahead.outcome(of: row) {
         case .opened(let block): return block
         case .unwanted: return nil
         case nil: return try open(place, matcher.wish)

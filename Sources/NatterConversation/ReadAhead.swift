@@ -110,7 +110,7 @@ final class ReadAhead {
     /// The block of a row, if it was expected. While the thread still opens it, the caller opens others that wait.
     ///
     /// - Returns: nil if the reader must open it.
-    func take(_ row: BlockRow) -> Outcome? {
+    func outcome(of row: BlockRow) -> Outcome? {
         while true {
             let (outcome, other) =
                 state.wait { state -> (Outcome?, Job?)? in

@@ -157,7 +157,7 @@ enum ImportCommand {
             while let line = try lines.next() {
                 if held == nil {
                     // No line can delete a message without a number.
-                    let taken = try take(line, importer, &places) { $0.seq?.value == nil ? true : nil }
+                    let taken = try importLine(line, importer, &places) { $0.seq?.value == nil ? true : nil }
                     guard case .undecided = taken else {
                         before += 1
                         note(taken)
@@ -175,7 +175,7 @@ enum ImportCommand {
             var position = HeldLines.Position()
             do {
                 while let line = try again.next() {
-                    let taken = try take(line, importer, &places) { parsed in
+                    let taken = try importLine(line, importer, &places) { parsed in
                         let (seq, export) = (parsed.seq?.value, position.pass(parsed.seq?.value))
                         return seq.map { !held.isDeleted($0, in: export) } ?? true
                     }
@@ -213,7 +213,7 @@ enum ImportCommand {
     }
 
     /// - Parameter isLeftOut: of each line whether it is left out if it says `deleted`; nil if only later lines tell.
-    private static func take(
+    private static func importLine(
         _ line: [UInt8], _ importer: StoreImporter, _ places: inout ImportPlaces,
         isLeftOut: (ImportLine) -> Bool?
     ) throws -> TakenLine {

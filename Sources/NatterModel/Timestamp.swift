@@ -143,18 +143,20 @@ extension Timestamp {
             bytes = bytes.dropFirst(count)
             return value
         }
-        func take(_ characters: String) -> UInt8? {
+        func next(of characters: String) -> UInt8? {
             guard let byte = bytes.first, characters.utf8.contains(byte) else { return nil }
             bytes = bytes.dropFirst()
             return byte
         }
-        guard let year = digits(4), take("-") != nil, let month = digits(2), take("-") != nil, let day = digits(2),
-            take("Tt ") != nil, let hour = digits(2), take(":") != nil, let minute = digits(2), take(":") != nil,
+        guard let year = digits(4), next(of: "-") != nil, let month = digits(2), next(of: "-") != nil,
+            let day = digits(2),
+            next(of: "Tt ") != nil, let hour = digits(2), next(of: ":") != nil, let minute = digits(2),
+            next(of: ":") != nil,
             let second = digits(2)
         else { return nil }
         var time = CivilTime(year: Int64(year), month: month, day: day)
         (time.hour, time.minute, time.second) = (hour, minute, second == 60 ? 59 : second)
-        if take(".") != nil {
+        if next(of: ".") != nil {
             var scale = 100
             guard var digit = digits(1) else { return nil }
             while true {
@@ -165,9 +167,9 @@ extension Timestamp {
             }
         }
         var offsetMinutes = 0
-        guard let sign = take("Zz+-") else { return nil }
+        guard let sign = next(of: "Zz+-") else { return nil }
         if sign == UInt8(ascii: "+") || sign == UInt8(ascii: "-") {
-            guard let hours = digits(2), take(":") != nil, let minutes = digits(2), hours < 24, minutes < 60 else {
+            guard let hours = digits(2), next(of: ":") != nil, let minutes = digits(2), hours < 24, minutes < 60 else {
                 return nil
             }
             offsetMinutes = (hours * 60 + minutes) * (sign == UInt8(ascii: "-") ? -1 : 1)

@@ -69,7 +69,7 @@ struct JSONReader {
 
     private var next: UInt8? { index < bytes.count ? bytes[index] : nil }
 
-    private mutating func take(_ character: Unicode.Scalar) -> Bool {
+    private mutating func skip(_ character: Unicode.Scalar) -> Bool {
         guard next == UInt8(ascii: character) else { return false }
         index += 1
         return true
@@ -86,17 +86,17 @@ struct JSONReader {
         while true {
             skipSpace()
             // A value begins here.
-            if take("{") {
+            if skip("{") {
                 skipSpace()
-                if !take("}") {
+                if !skip("}") {
                     guard open.count < JSONReader.maximumDepth, takeName() else { return false }
                     open.append(true)
                     continue
                 }
-            } else if take("[") {
+            } else if skip("[") {
                 isText = false
                 skipSpace()
-                if !take("]") {
+                if !skip("]") {
                     guard open.count < JSONReader.maximumDepth else { return false }
                     open.append(false)
                     continue
@@ -108,12 +108,12 @@ struct JSONReader {
             while true {
                 skipSpace()
                 guard let isObject = open.last else { return index == bytes.count }
-                if take(",") {
+                if skip(",") {
                     skipSpace()
                     if isObject, !takeName() { return false }
                     break
                 }
-                guard take(isObject ? "}" : "]") else { return false }
+                guard skip(isObject ? "}" : "]") else { return false }
                 open.removeLast()
                 isText = false
             }
@@ -154,17 +154,17 @@ struct JSONReader {
     @inline(__always)
     private mutating func takeObject(_ takeValue: (inout JSONReader, Text) -> Bool) -> Bool {
         skipSpace()
-        guard take("{") else { return false }
+        guard skip("{") else { return false }
         repeat {
             skipSpace()
             guard let name = takeString() else { return false }
             skipSpace()
-            guard take(":") else { return false }
+            guard skip(":") else { return false }
             skipSpace()
             guard takeValue(&self, name) else { return false }
             skipSpace()
-        } while take(",")
-        guard take("}") else { return false }
+        } while skip(",")
+        guard skip("}") else { return false }
         skipSpace()
         return index == bytes.count
     }
@@ -175,7 +175,7 @@ struct JSONReader {
         if name.range.count > JSONReader.maximumNameBytes { longStrings.names.append(name.range) }
         isText = bytes.hasWord("text", at: name.range)
         skipSpace()
-        return take(":")
+        return skip(":")
     }
 
     private mutating func takeScalar() -> Bool {
@@ -205,13 +205,13 @@ struct JSONReader {
 
     /// - Returns: nil if there is no string here or it is malformed.
     private mutating func takeString() -> Text? {
-        guard take("\"") else { return nil }
+        guard skip("\"") else { return nil }
         let start = index
         var isPlain = true
         while true {
             index = bytes.endOfJSONRun(from: index)
-            if take("\"") { return Text(range: start..<index - 1, isPlain: isPlain) }
-            guard take("\\"), takeEscape() else { return nil }
+            if skip("\"") { return Text(range: start..<index - 1, isPlain: isPlain) }
+            guard skip("\\"), takeEscape() else { return nil }
             isPlain = false
         }
     }
@@ -228,7 +228,7 @@ struct JSONReader {
             switch takeHexDigits() {
             case nil: return false
             case .some(0xD800...0xDBFF):
-                guard take("\\"), take("u"), let second = takeHexDigits() else { return false }
+                guard skip("\\"), skip("u"), let second = takeHexDigits() else { return false }
                 return (0xDC00...0xDFFF).contains(second)
             case .some(let value): return !(0xDC00...0xDFFF).contains(value)
             }
@@ -247,12 +247,12 @@ struct JSONReader {
     }
 
     private mutating func takeNumber() -> Bool {
-        _ = take("-")
+        _ = skip("-")
         // Only the number zero may begin with a zero.
-        if !take("0"), takeDigits() == 0 { return false }
-        if take("."), takeDigits() == 0 { return false }
-        if take("e") || take("E") {
-            if !take("+") { _ = take("-") }
+        if !skip("0"), takeDigits() == 0 { return false }
+        if skip("."), takeDigits() == 0 { return false }
+        if skip("e") || skip("E") {
+            if !skip("+") { _ = skip("-") }
             return takeDigits() > 0
         }
         return true
@@ -280,7 +280,7 @@ extension SendRequest {
         guard let fields = JSONReader.plainFields(bytes) else { return nil }
         var (conversation, text, id): (String?, String?, String?)
         var conversationID: ConversationID?
-        func take(_ value: Range<Int>, _ target: inout String?) -> Bool {
+        func assign(_ value: Range<Int>, _ target: inout String?) -> Bool {
             guard target == nil else { return false }
             // A JSON string has no zero byte, so this accepts nothing that `WireJSON.decode` would refuse.
             target = String(utf8: UnsafeRawBufferPointer(rebasing: bytes[value]))
@@ -288,7 +288,7 @@ extension SendRequest {
         }
         func takeID(_ value: Range<Int>) -> Bool {
             var digits: String?
-            guard take(value, &digits) else { return false }
+            guard assign(value, &digits) else { return false }
             conversationID = digits.flatMap { ConversationID(hex: $0) }
             return conversationID != nil
         }
@@ -296,11 +296,11 @@ extension SendRequest {
             guard field.isString else { return nil }
             let isTaken =
                 if bytes.hasWord("text", at: field.name) {
-                    take(field.value, &text)
+                    assign(field.value, &text)
                 } else if bytes.hasWord("conversation", at: field.name) {
-                    take(field.value, &conversation)
+                    assign(field.value, &conversation)
                 } else if bytes.hasWord("id", at: field.name) {
-                    take(field.value, &id)
+                    assign(field.value, &id)
                 } else if bytes.hasWord("conversation_id", at: field.name), conversationID == nil {
                     takeID(field.value)
                 } else {

@@ -51,7 +51,7 @@ public struct SearchNewest {
     }
 
     /// Removes and returns the hits that are newer than all remaining ones, newest first.
-    public mutating func take(newerThan bound: Timestamp) -> [Found] {
+    public mutating func drain(newerThan bound: Timestamp) -> [Found] {
         var taken: [Found] = []
         while let last = waiting.last, last.time > bound {
             taken.append(last)

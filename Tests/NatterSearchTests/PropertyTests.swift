@@ -154,7 +154,7 @@ struct PropertyTests {
             try index.search(SearchQuery(written)) { hit in
                 let time = try #require(times[Place(conversation: hit.conversation, seq: hit.seq.rawValue)])
                 #expect(time <= hit.noNewerThan)
-                printed += newest.take(newerThan: hit.noNewerThan)
+                printed += newest.drain(newerThan: hit.noNewerThan)
                 let found = SearchNewest.Found(conversation: hit.conversation, seq: hit.seq, time: time)
                 return newest.offer(found, hit: hit)
             }

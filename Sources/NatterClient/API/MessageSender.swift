@@ -232,14 +232,14 @@ final class BatchAnswers {
         pending.append(contentsOf: bytes)
         var start = 0
         while let end = pending[start...].firstIndex(of: UInt8(ascii: "\n")) {
-            try take(pending[start..<end])
+            try readAnswer(pending[start..<end])
             start = end + 1
         }
         pending.removeFirst(start)
         if pending.count > BatchAnswers.lineBytes { throw Malformed(reason: "a line of its answer has no end") }
     }
 
-    private func take(_ line: ArraySlice<UInt8>) throws {
+    private func readAnswer(_ line: ArraySlice<UInt8>) throws {
         // Lines after a refusal are about messages that were not tried.
         guard refusal == nil else { return }
         guard takenCount < expected else { throw Malformed(reason: "it answers more lines than it was sent") }

@@ -24,12 +24,12 @@ struct PortionWriter {
     mutating func apply(_ items: [SyncItem]) throws {
         for item in items {
             switch item {
-            case .conversation(let line): try take(line)
-            case .block(let id, let block): try take(block, of: id)
-            case .damaged(let id, let name, let range): try take(range, of: id, named: name)
-            case .gone(let id, let reason): try take(gone: id, reason: reason)
-            case .read(let id, let seq, let unread): try take(read: seq, unread: unread, of: id)
-            case .erased(let id, let seqs): try take(erased: seqs, of: id)
+            case .conversation(let line): try apply(line)
+            case .block(let id, let block): try apply(block, of: id)
+            case .damaged(let id, let name, let range): try apply(range, of: id, named: name)
+            case .gone(let id, let reason): try apply(gone: id, reason: reason)
+            case .read(let id, let seq, let unread): try apply(read: seq, unread: unread, of: id)
+            case .erased(let id, let seqs): try apply(erased: seqs, of: id)
             case .end(let line): state.end = line
             case .unknown: break
             }
@@ -45,7 +45,7 @@ struct PortionWriter {
 
     // MARK: Lines
 
-    private mutating func take(_ line: SyncedConversation) throws {
+    private mutating func apply(_ line: SyncedConversation) throws {
         if state.findsMissing { state.named.insert(line.id) }
         guard !state.ignored.contains(line.id) else { return }
         let conversation = try session.conversation(for: line)
@@ -104,7 +104,7 @@ struct PortionWriter {
         try ReplicaMeta.number(ReplicaSession.commitsKey, on: session.connection) == state.start.commits
     }
 
-    private mutating func take(_ range: ClosedRange<Seq>, of id: ConversationID, named name: String) throws {
+    private mutating func apply(_ range: ClosedRange<Seq>, of id: ConversationID, named name: String) throws {
         guard let conversation = try open(id), range.upperBound > conversation.head else { return }
         guard range.lowerBound <= conversation.head.next else { return try miss(range.lowerBound, conversation) }
         let missing = max(range.lowerBound, conversation.head.next)...range.upperBound
@@ -112,7 +112,7 @@ struct PortionWriter {
         state.report.damaged.append(SyncReport.Damage(name: name, range: missing))
     }
 
-    private mutating func take(gone id: ConversationID, reason: String) throws {
+    private mutating func apply(gone id: ConversationID, reason: String) throws {
         guard let conversation = try session.conversation(id) else { return }
         guard try set(conversation, kind: conversation.kind, name: conversation.name, gone: reason) else { return }
         state.report.gone.append(SyncReport.Gone(name: conversation.name, id: id, reason: reason))
@@ -135,7 +135,7 @@ struct PortionWriter {
     }
 
     /// - Parameter unread: the server's count. An older server leaves it out.
-    private mutating func take(read seq: Seq, unread: UInt64?, of id: ConversationID) throws {
+    private mutating func apply(read seq: Seq, unread: UInt64?, of id: ConversationID) throws {
         guard let conversation = try session.conversation(id), seq >= conversation.read else { return }
         if seq == conversation.read {
             // 'mark' has noted it already, and counted what is in the replica.
@@ -161,7 +161,7 @@ struct PortionWriter {
         return conversation.isClosed ? nil : conversation
     }
 
-    private mutating func take(_ block: Block, of id: ConversationID) throws {
+    private mutating func apply(_ block: Block, of id: ConversationID) throws {
         let header = block.header
         guard header.lastSeq.rawValue < UInt64(Int64.max) else {
             throw FormatViolation("a block's seqs are out of range")
@@ -216,7 +216,7 @@ struct PortionWriter {
         return false
     }
 
-    private mutating func take(erased seqs: [Seq], of id: ConversationID) throws {
+    private mutating func apply(erased seqs: [Seq], of id: ConversationID) throws {
         guard let conversation = try open(id) else { return }
         noteNew()
         do {

@@ -96,7 +96,7 @@ public final class ReplicaSearch {
                     next += 1
                     try offer(runs[next - 1])
                 }
-                for found in newest.take(newerThan: max(hit.noNewerThan, nextHigh())) where try !give(found) {
+                for found in newest.drain(newerThan: max(hit.noNewerThan, nextHigh())) where try !give(found) {
                     return .enough
                 }
                 guard let found = try self.found(hit) else { return .next }
@@ -104,7 +104,7 @@ public final class ReplicaSearch {
             }
         }
         while !isStopped, next < runs.count, !newest.isComplete(before: nextHigh()) {
-            for found in newest.take(newerThan: nextHigh()) where try !give(found) { return }
+            for found in newest.drain(newerThan: nextHigh()) where try !give(found) { return }
             next += 1
             try offer(runs[next - 1])
         }

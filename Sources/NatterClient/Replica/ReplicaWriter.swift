@@ -91,7 +91,7 @@ public final class ReplicaWriter {
         guard end == nil, !hasEndLine else { throw .malformedAnswer("something follows the end line") }
         do throws(FormatViolation) {
             switch frame.kind {
-            case .line: try take(SyncItem(line: frame.payload))
+            case .line: try collect(SyncItem(line: frame.payload))
             case .dictionary: try dictionaries.add(frame.payload)
             case .block, .provisional:
                 guard let current else { throw FormatViolation("a block comes before its conversation") }
@@ -108,7 +108,7 @@ public final class ReplicaWriter {
         if itemBytes >= portionBytes || hasEndLine { try flush() }
     }
 
-    private func take(_ item: SyncItem) {
+    private func collect(_ item: SyncItem) {
         switch item {
         case .conversation(let line): (current, currentName) = (line.id, line.name)
         case .end: hasEndLine = true

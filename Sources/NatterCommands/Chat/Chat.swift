@@ -119,7 +119,7 @@ final class Chat: LineEditorOwner {
         if !context.isOffline { try feed.start() }
         defer { feed.stop() }
         while let line = editor.next() {
-            take(line, editor)
+            submit(line, editor)
             if failure != nil { return true }
         }
         // The cursor is behind the prompt.
@@ -196,7 +196,7 @@ final class Chat: LineEditorOwner {
         return edited != nil
     }
 
-    private func take(_ line: String, _ editor: LineEditor) {
+    private func submit(_ line: String, _ editor: LineEditor) {
         let edited = edited
         self.edited = nil
         if line.allSatisfy(\.isWhitespace) || edited.map({ line.utf8.elementsEqual($0.text.utf8) }) ?? false {

@@ -200,7 +200,7 @@ private final class ConverterErrors {
                 pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0),
             ]
             guard retrying({ poll(&requests, 2, -1) }) >= 0 else { return }
-            if requests[1].revents != 0 { take() }
+            if requests[1].revents != 0 { readErrors() }
             if requests[0].revents != 0 { return }
         }
     }
@@ -212,17 +212,17 @@ private final class ConverterErrors {
         var (status, ended): (Int32, pid_t) = (0, 0)
         while ended != process {
             var request = pollfd(fd: isOpen ? descriptor : -1, events: Int16(POLLIN), revents: 0)
-            if poll(&request, 1, isOpen ? 20 : 0) > 0 { take() }
+            if poll(&request, 1, isOpen ? 20 : 0) > 0 { readErrors() }
             ended = retrying { waitpid(process, &status, isOpen ? WNOHANG : 0) }
             if ended < 0 { return 1 << 8 }
         }
         var request = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-        while isOpen, poll(&request, 1, 0) > 0 { take() }
+        while isOpen, poll(&request, 1, 0) > 0 { readErrors() }
         line(rest)
         return status
     }
 
-    private func take() {
+    private func readErrors() {
         var buffer = [UInt8](repeating: 0, count: 1 << 12)
         let count = readWaiting(descriptor, &buffer, buffer.count)
         guard count > 0 else {

@@ -58,7 +58,7 @@ enum ForeignImport {
             defer { line.clear() }
             let options = arguments.value("dates").map { ["--dates", $0] } ?? []
             skipped = try converter.run(input, options: options, directory: directory, console) { lines in
-                try spool.take(&lines, of: "'\(converter.name)'")
+                try spool.appendLines(&lines, of: "'\(converter.name)'")
             }
         }
         for name in map.keys.sorted()
@@ -214,7 +214,7 @@ enum ForeignImport {
         // For each line where its message is; nil if an earlier import has brought it and that may be one of several.
         var places: [ImportedPlace?] = []
         var lostAnswers: UInt64 = 0
-        func take(_ bytes: [UInt8]) throws {
+        func merge(_ bytes: [UInt8]) throws {
             let line = try WireJSON.decode(ForeignLine.self, from: bytes)
             let (sender, text) = (Array(line.sender.utf8), Array(line.text.utf8))
             let about = line.about.flatMap { $0 > 0 && $0 <= places.count ? places[Int($0) - 1] : nil }
@@ -238,7 +238,7 @@ enum ForeignImport {
                 if case .earlier = edit { known += 1 }
             }
         }
-        while let line = try lines.next() { try take(line) }
+        while let line = try lines.next() { try merge(line) }
         let summary = try importer.finish()
         let name = conversation.hasPrefix("@") ? conversation : summary.conversation
         return Report(

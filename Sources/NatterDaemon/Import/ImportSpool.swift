@@ -79,10 +79,10 @@ final class ImportSpool {
     /// Takes all lines of a converter.
     ///
     /// - Throws: 65 for a line that can't be imported.
-    func take(_ lines: inout LineReader, of converter: String) throws {
+    func appendLines(_ lines: inout LineReader, of converter: String) throws {
         do {
             while let line = try lines.next() {
-                if !line.allSatisfy({ $0 == 0x20 || $0 == 0x09 }) { try take(line) }
+                if !line.allSatisfy({ $0 == 0x20 || $0 == 0x09 }) { try append(line) }
             }
             try flush()
         } catch {
@@ -90,7 +90,7 @@ final class ImportSpool {
         }
     }
 
-    private func take(_ bytes: [UInt8]) throws {
+    private func append(_ bytes: [UInt8]) throws {
         let line = try WireJSON.decode(ConvertedLine.self, from: bytes)
         guard let milliseconds = line.ts.milliseconds else { throw ImportError.badMessage(.timeWithFraction) }
         let time = Timestamp(milliseconds: milliseconds)

@@ -194,15 +194,15 @@ final class BulkPosting: BodySink {
         let messages = part.compactMap { line in
             if case .message(let message, _) = line { message } else { nil }
         }
-        guard !messages.isEmpty else { return take([], part, rest, answers, exchange, isLast: isLast) }
+        guard !messages.isEmpty else { return handle([], part, rest, answers, exchange, isLast: isLast) }
         state.withLock { $0.hasPosted = true }
         server.store.post(messages, by: principal, stopAtRefusal: stopAtRefusal) { [self] outcomes in
-            proceed(exchange) { $0.take(outcomes, part, rest, answers, exchange, isLast: isLast) }
+            proceed(exchange) { $0.handle(outcomes, part, rest, answers, exchange, isLast: isLast) }
         }
     }
 
     /// Answers the lines of which the store has taken the messages, and goes on with the rest.
-    private func take(
+    private func handle(
         _ outcomes: [PostOutcome], _ part: ArraySlice<Line>, _ rest: ArraySlice<Line>, _ answers: [Answer],
         _ exchange: Exchange, isLast: Bool
     ) {

@@ -62,7 +62,7 @@ final class LocalAnswer: AnswerPlace {
 
     private let state = Monitor(State())
 
-    func take(_ step: AnswerStep, of request: Exchange) {
+    func receive(_ step: AnswerStep, of request: Exchange) {
         switch step {
         case .reply(let reply): state.signal { $0.reply = reply }
         case .resume: state.signal { $0.isResumed = true }

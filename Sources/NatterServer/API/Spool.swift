@@ -57,7 +57,7 @@ final class SpoolRoom: Sendable {
             && used.total <= limits.totalBytes - bytes
     }
 
-    fileprivate func take(_ bytes: Int, for account: AccountID) -> Bool {
+    fileprivate func reserve(_ bytes: Int, for account: AccountID) -> Bool {
         used.withLock { used in
             guard isRoom(for: bytes, of: account, beside: used) else { return false }
             used.total += bytes
@@ -123,7 +123,7 @@ final class Spool {
 
     /// - Returns: whether there was room.
     func append(_ bytes: [UInt8]) throws(DiskError) -> Bool {
-        guard room.take(bytes.count, for: account) else { return false }
+        guard room.reserve(bytes.count, for: account) else { return false }
         memory += bytes
         let isLittle = room.keep(memory.count, before: memory.count - bytes.count)
         guard memory.count > (isLittle ? Spool.memoryBytes : Spool.leastMemoryBytes) else { return true }

@@ -227,7 +227,7 @@ final class Connection {
     // MARK: Called by the loop
 
     /// Takes a reply from another thread.
-    func take(_ reply: Reply) {
+    func accept(_ reply: Reply) {
         switch stage {
         case .answering:
             self.reply = reply

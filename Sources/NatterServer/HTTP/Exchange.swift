@@ -2,7 +2,7 @@ internal import Synchronization
 
 /// Takes the answer of a request: the listener, or a caller in this process. Any thread may call it.
 protocol AnswerPlace: AnyObject, Sendable {
-    func take(_ step: AnswerStep, of request: Exchange)
+    func receive(_ step: AnswerStep, of request: Exchange)
 }
 
 enum AnswerStep: Sendable {
@@ -42,7 +42,7 @@ final class Exchange: Sendable {
             assertionFailure("'\(head.target)' was answered twice")
             return
         }
-        place.take(.reply(reply), of: self)
+        place.receive(.reply(reply), of: self)
     }
 
     /// Adds a fact to the log entry of this request. It must never be a text, a token or a password.
@@ -56,7 +56,7 @@ final class Exchange: Sendable {
 
     /// Continues a paused transfer. Either ``BodySink/receive(_:_:)`` paused reading a body, or a ``BodyProducer`` had
     /// no bytes ready.
-    func resume() { place.take(.resume, of: self) }
+    func resume() { place.receive(.resume, of: self) }
 
     // MARK: The asker, and whether work goes on
 
@@ -79,7 +79,7 @@ final class Exchange: Sendable {
         guard isWanted else { return false }
         guard let refusal else { return true }
         let hasResponded = hasResponded.exchange(true, ordering: .acquiringAndReleasing)
-        place.take(hasResponded ? .cut : .reply(refusal), of: self)
+        place.receive(hasResponded ? .cut : .reply(refusal), of: self)
         return false
     }
 

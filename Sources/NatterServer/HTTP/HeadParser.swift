@@ -96,11 +96,11 @@ struct HeadParser {
         try HeadParser.skipLineEnd(bytes, &index)
         while valueStart < valueEnd, HeadParser.isBlank(bytes[valueStart]) { valueStart += 1 }
         while valueEnd > valueStart, HeadParser.isBlank(bytes[valueEnd - 1]) { valueEnd -= 1 }
-        try take(
+        try addHeader(
             name: name, value: UnsafeRawBufferPointer(rebasing: bytes[valueStart..<valueEnd]), isPadded: valueEnd < end)
     }
 
-    private mutating func take(
+    private mutating func addHeader(
         name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer, isPadded: Bool
     ) throws(HTTPViolation) {
         let lowered = String(unsafeUninitializedCapacity: name.count) { buffer in

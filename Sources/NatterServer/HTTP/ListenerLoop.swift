@@ -144,7 +144,7 @@ final class ListenerLoop {
         for event in events {
             switch event {
             case .answer(.reply(let reply), let exchange):
-                if let connection = exchange.connection, !connection.isCut { connection.take(reply) }
+                if let connection = exchange.connection, !connection.isCut { connection.accept(reply) }
             case .answer(.resume, let exchange): exchange.connection?.resumeTransfer()
             case .answer(.cut, let exchange): exchange.connection?.cutForRefusal()
             case .identity(let identity): self.identity = identity

@@ -45,7 +45,7 @@ final class Mailbox: AnswerPlace {
     func adoptThread() { thread.store(pthread_self(), ordering: .relaxed) }
 
     /// A handler that answers at once, on the listener's thread, needs no event.
-    func take(_ step: AnswerStep, of request: Exchange) {
+    func receive(_ step: AnswerStep, of request: Exchange) {
         if case .reply(let reply) = step, isOnLoop, let connection = request.connection, connection.isDispatching {
             connection.reply = reply
         } else {

@@ -39,7 +39,7 @@ private func check(_ code: Int32) throws(TLSError) {
 }
 
 /// Copies a datum and frees the library's memory.
-private func take(_ datum: gnutls_datum_t) -> [UInt8] {
+private func consume(_ datum: gnutls_datum_t) -> [UInt8] {
     defer { natter_gnutls_free(datum.data) }
     return [UInt8](UnsafeBufferPointer(start: datum.data, count: Int(datum.size)))
 }
@@ -66,7 +66,7 @@ private struct NewKey: ~Copyable {
         var datum = gnutls_datum_t()
         try check(
             gnutls_x509_privkey_export2_pkcs8(handle, GNUTLS_X509_FMT_PEM, nil, GNUTLS_PKCS_PLAIN.rawValue, &datum))
-        return take(datum)
+        return consume(datum)
     }
 }
 
@@ -122,6 +122,6 @@ private struct NewCertificate: ~Copyable {
     func pem() throws(TLSError) -> [UInt8] {
         var datum = gnutls_datum_t()
         try check(gnutls_x509_crt_export2(handle, GNUTLS_X509_FMT_PEM, &datum))
-        return take(datum)
+        return consume(datum)
     }
 }

@@ -52,13 +52,13 @@ final class JournalReader: Sendable {
             thread.join()
         }
         var (portion, sent) = (Portion(), 0)
-        func take() throws {
+        func receive() throws {
             sent -= 1
             for row in try reader.next() { try body(row) }
         }
         func send() throws {
             guard !portion.rows.isEmpty else { return }
-            if sent == limit { try take() }
+            if sent == limit { try receive() }
             sent += 1
             reader.state.signal { $0.waiting.append(portion) }
             portion = Portion()
@@ -70,7 +70,7 @@ final class JournalReader: Sendable {
             if portion.byteCount >= portionBytes { try send() }
         }
         try send()
-        while sent > 0 { try take() }
+        while sent > 0 { try receive() }
     }
 
     private func next() throws -> [Row] {

@@ -35,7 +35,7 @@ struct ImportMemory {
     /// - Parameter place: the place that the message would get.
     /// - Returns: where the message with this id stands; nil if it is new.
     /// - Throws: `reusedID` if the id has another message.
-    mutating func take(
+    mutating func find(
         _ id: IdempotencyKey, content: [UInt8], at place: UInt64
     ) throws(ImportError) -> ImportedPlace? {
         let hash = store.keySecret.hash(id.text)

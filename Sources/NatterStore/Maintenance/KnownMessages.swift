@@ -136,22 +136,22 @@ struct KnownMessages {
     /// Says what a message is, and crosses out the one that it is.
     ///
     /// - Parameter edited: when its text was last changed, if it was.
-    mutating func take(time: Timestamp, sender: [UInt8], text: [UInt8], edited: Timestamp?) -> ImportStanding {
+    mutating func find(time: Timestamp, sender: [UInt8], text: [UInt8], edited: Timestamp?) -> ImportStanding {
         let origin = KnownMessages.origin(time, sender)
         guard let (left, editedCount) = groups[origin].map({ ($0.left, $0.edited) }), left > 0 else {
             return takeErased(time)
         }
         let content = Content(origin: origin, text: text.withUnsafeBytes(KnownMessages.hash))
-        if let place = current[content]?.front(isTaken) { return .known(take(place, of: origin)) }
+        if let place = current[content]?.front(isTaken) { return .known(use(place, of: origin)) }
         // The text may have been changed back.
-        if let place = former[content]?.front(isTaken) { return take(place, of: origin, edited: edited) }
+        if let place = former[content]?.front(isTaken) { return use(place, of: origin, edited: edited) }
         // A text that is in no import yet, or one between two that are.
         guard edited != nil || editedCount > 0, let place = groups[origin]?.queue.front(isTaken) else {
             return takeErased(time)
         }
-        if left == 1 { return take(place, of: origin, edited: edited) }
+        if left == 1 { return use(place, of: origin, edited: edited) }
         // To change the wrong one would hide its text.
-        _ = take(place, of: origin)
+        _ = use(place, of: origin)
         return .known(nil)
     }
 
@@ -163,14 +163,14 @@ struct KnownMessages {
     }
 
     /// Takes one that has another text.
-    private mutating func take(_ place: UInt32, of origin: Origin, edited: Timestamp?) -> ImportStanding {
+    private mutating func use(_ place: UInt32, of origin: Origin, edited: Timestamp?) -> ImportStanding {
         let last = edits[place]
-        let seq = take(place, of: origin)
+        let seq = use(place, of: origin)
         guard let edited, last.map({ $0 < edited }) ?? true else { return .known(seq) }
         return .edited(seq)
     }
 
-    private mutating func take(_ place: UInt32, of origin: Origin) -> Seq {
+    private mutating func use(_ place: UInt32, of origin: Origin) -> Seq {
         isTaken[Int(place)] = true
         groups[origin]?.left -= 1
         if edits[place] != nil { groups[origin]?.edited -= 1 }

@@ -158,7 +158,7 @@ public final class StoreImporter {
     ///
     /// - Parameter edited: when its text was last changed, if it was.
     public func standing(time: Timestamp, sender: [UInt8], text: [UInt8], edited: Timestamp?) -> ImportStanding {
-        known?.take(time: time, sender: sender, text: text, edited: edited) ?? .new
+        known?.find(time: time, sender: sender, text: text, edited: edited) ?? .new
     }
 
     /// Adds a message. Sender, text and label are UTF-8 without U+0000.
@@ -198,7 +198,7 @@ public final class StoreImporter {
         let place = count
         if let id {
             let content = KnownMessages.content(time, sender, text) + [kind.rawValue]
-            if let found = try memory.take(id, content: content, at: place) { return found }
+            if let found = try memory.find(id, content: content, at: place) { return found }
         }
         if !records.hasRoom(textBytes: text.count, sender: sender, via: via) { try handOver() }
         // A placeholder: a block's commit is stored in its header, which `settle` corrects.

@@ -64,7 +64,7 @@ extension Store {
         /// The last message of a page that has enough bytes.
         var cut: Seq?
         /// Ends a page before missing messages, so that the next page begins with them and reports the damage.
-        func take(_ piece: LogPiece) throws -> Bool {
+        func collect(_ piece: LogPiece) throws -> Bool {
             switch piece {
             case .messages(let run):
                 var rest = run.positions[...]
@@ -99,13 +99,13 @@ extension Store {
         }
         // A page of `before` alone is continued by `before`, so it has the newest messages, with `since`, too.
         if query.after != nil || query.around != nil || (query.since != nil && query.before == nil) {
-            var scanned = try reader.forward(filter, limit: query.limit, budget: Store.pageBudget, visit: take)
+            var scanned = try reader.forward(filter, limit: query.limit, budget: Store.pageBudget, visit: collect)
             scanned = cut ?? scanned
             // With `around`, `more` also counts messages behind the page, because the query did not ask to end there.
             let last = min(head, (query.before ?? head.next).previous)
             return MessagePage(messages: messages, head: head, more: scanned < last, next: scanned, commit: commit)
         }
-        var scanned = try reader.backward(filter, limit: query.limit, budget: Store.pageBudget, visit: take)
+        var scanned = try reader.backward(filter, limit: query.limit, budget: Store.pageBudget, visit: collect)
         scanned = cut ?? scanned
         messages.reverse()
         let next = min(scanned, query.before ?? scanned)

@@ -218,7 +218,7 @@ extension Store {
             var seq = first
             while seq <= last {
                 if room <= 0 { return seq.previous }
-                seq = try take(from: seq, through: last).next
+                seq = try append(from: seq, through: last).next
             }
             return nil
         }
@@ -270,7 +270,7 @@ extension Store {
         /// Takes the run at `seq`. A block is taken whole if the reader needs all of it.
         ///
         /// - Returns: the last seq that was taken.
-        private mutating func take(from seq: Seq, through last: Seq) throws -> Seq {
+        private mutating func append(from seq: Seq, through last: Seq) throws -> Seq {
             do {
                 let place = try reader.place(of: seq)
                 if case .block(let row) = place, row.firstSeq == seq, row.lastSeq <= last {

@@ -70,7 +70,7 @@ struct LogSurvey {
         let paths = try list()
         if store == nil { self.store = try majority(paths) }
         var unread: [(file: Int, place: BlockPlace)] = []
-        for path in paths { unread += try take(path) }
+        for path in paths { unread += try surveyFile(path) }
         // Tries again: the block was moved, or its dictionary is damaged here and whole in another file.
         for (file, place) in unread { try retry(file, place) }
     }
@@ -114,7 +114,7 @@ struct LogSurvey {
     }
 
     /// - Returns: blocks whose dictionary was not found.
-    private mutating func take(_ path: String) throws -> [(file: Int, place: BlockPlace)] {
+    private mutating func surveyFile(_ path: String) throws -> [(file: Int, place: BlockPlace)] {
         let (contents, size) = try read(path)
         let parts = path.split(separator: "/")
         let conversation = contents.header?.conversation ?? parts.dropLast().last.flatMap { ConversationID(hex: $0) }

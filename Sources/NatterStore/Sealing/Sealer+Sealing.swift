@@ -45,7 +45,7 @@ extension Sealer {
         var written: [(piece: Piece, blocks: WrittenBlocks)] = []
         var failure: StoreError?
         for number in conversations {
-            guard var piece = take(number, extent, store) else {
+            guard var piece = makePiece(number, extent, store) else {
                 noteNothingFails(in: number)
                 continue
             }
@@ -137,7 +137,7 @@ extension Sealer {
         }
     }
 
-    private func take(_ number: Int64, _ extent: Extent, _ store: Store) -> Piece? {
+    private func makePiece(_ number: Int64, _ extent: Extent, _ store: Store) -> Piece? {
         store.state.withLock { state in
             guard let conversation = state.conversations[number], !conversation.isBeingSealed else { return nil }
             let tail = conversation.tail

@@ -140,7 +140,7 @@ final class MessageSearch {
                     try index.search(
                         indexed, among: conversations, since: filter.since, until: filter.until, budget: work,
                         reached: { reached = $0 }
-                    ) { hit in try isEnough(hit.noNewerThan) ? .enough : take(hit) }
+                    ) { hit in try isEnough(hit.noNewerThan) ? .enough : add(hit) }
                 } else {
                     try index.newest(among: conversations, since: filter.since, until: filter.until, budget: work) {
                         id, range in
@@ -191,7 +191,7 @@ final class MessageSearch {
     }
 
     /// Looks up a message that the index found.
-    private func take(_ hit: SearchHit) throws -> SearchStep {
+    private func add(_ hit: SearchHit) throws -> SearchStep {
         // A bulk gives thousands of messages the same time. Only those of the last conversations belong to the page.
         let newest = SearchPlace(time: hit.noNewerThan, conversation: hit.conversation, seq: hit.seq)
         guard wants(newest) else { return .nextRange }

@@ -190,17 +190,17 @@ public final class PostgresConnection {
     public func notifications(timeoutMilliseconds: Int32) throws(PostgresError) -> [String] {
         var descriptor = pollfd(fd: PQsocket(handle), events: Int16(POLLIN), revents: 0)
         var texts: [String] = []
-        func take() {
+        func drain() {
             while let notification = PQnotifies(handle) {
                 texts.append(String(cString: notification.pointee.extra))
                 PQfreemem(notification)
             }
         }
-        take()
+        drain()
         guard texts.isEmpty, poll(&descriptor, 1, timeoutMilliseconds) > 0 else { return texts }
         guard PQconsumeInput(handle) == 1 else { throw error(nil) }
         if PQstatus(handle) != CONNECTION_OK { throw error(nil) }
-        take()
+        drain()
         return texts
     }
 
