@@ -4,7 +4,7 @@ internal import Glibc
 /// The callbacks of libmicrohttpd. They call the loop and its connections.
 enum DaemonCallbacks {
     /// The settings that all listeners share. The daemon's context is an unretained ``ListenerLoop``. A connection's
-    /// context is an unretained ``Connection``, which the loop keeps until the connection is closed.
+    /// context is an unretained ``ClientConnection``, which the loop keeps until the connection is closed.
     static var settings: natter_daemon_settings {
         var settings = natter_daemon_settings()
         settings.accept = { context, address, _ in
@@ -50,6 +50,6 @@ private func loop(_ context: UnsafeMutableRawPointer?) -> ListenerLoop? {
     context.map { Unmanaged<ListenerLoop>.fromOpaque($0).takeUnretainedValue() }
 }
 
-private func connection(_ context: UnsafeMutableRawPointer?) -> Connection? {
-    context.map { Unmanaged<Connection>.fromOpaque($0).takeUnretainedValue() }
+private func connection(_ context: UnsafeMutableRawPointer?) -> ClientConnection? {
+    context.map { Unmanaged<ClientConnection>.fromOpaque($0).takeUnretainedValue() }
 }

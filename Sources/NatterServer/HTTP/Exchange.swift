@@ -30,9 +30,9 @@ final class Exchange: Sendable {
     private let recorded = Mutex<[(key: String, value: String)]>([])
     /// The connection that sends the reply, or nil if there is none or the request has ended. Only the listener's thread may
     /// access it. The compiler cannot check this, and a lock would cost time in every request.
-    nonisolated(unsafe) var connection: Connection?
+    nonisolated(unsafe) var connection: ClientConnection?
 
-    init(head: RequestHead, answering place: any AnswerPlace, connection: Connection? = nil) {
+    init(head: RequestHead, answering place: any AnswerPlace, connection: ClientConnection? = nil) {
         (self.head, self.place, self.connection) = (head, place, connection)
     }
 

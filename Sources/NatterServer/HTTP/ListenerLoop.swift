@@ -24,7 +24,7 @@ final class ListenerLoop {
     private var unpolledTurns = 0
     private static let mostUnpolledTurns = 4
 
-    /// How many requests the library asks about in each turn. See ``Connection/awaitReply()``.
+    /// How many requests the library asks about in each turn. See ``ClientConnection/awaitReply()``.
     var polledRequests = 0
     /// How many events came together last, such as the replies to the posts of one commit.
     private(set) var lastEvents = 0
@@ -37,11 +37,11 @@ final class ListenerLoop {
     let handshakes: PendingHandshakes
     /// Tells which clients have gone, because the library does not look at a connection while its answer is made.
     private let departures: SocketPoll
-    private var watched: [Int32: Connection] = [:]
+    private var watched: [Int32: ClientConnection] = [:]
     /// The certificate for new connections, or nil for plain HTTP.
     private var identity: TLSIdentity?
     private var daemon: OpaquePointer?
-    private var connections: [Connection] = []
+    private var connections: [ClientConnection] = []
     private var collectedBytes = 0
     private var answerBytes = 0
     private var answerBytesByReader: [Int64: Int] = [:]
@@ -206,7 +206,7 @@ final class ListenerLoop {
     func opened(_ handle: OpaquePointer) -> UnsafeMutableRawPointer? {
         let descriptor = natter_connection_descriptor(handle)
         guard let address = PeerAddress(natter_connection_address(handle)) else { return nil }
-        let connection = Connection(handle: handle, descriptor: descriptor, address: address, loop: self)
+        let connection = ClientConnection(handle: handle, descriptor: descriptor, address: address, loop: self)
         if let identity, let session = natter_connection_tls(handle) {
             connection.beginTLS(OpaquePointer(session), identity)
         }
@@ -220,7 +220,7 @@ final class ListenerLoop {
         return Unmanaged.passUnretained(connection).toOpaque()
     }
 
-    func closed(_ connection: Connection) {
+    func closed(_ connection: ClientConnection) {
         handshakes.remove(connection)
         if watched.removeValue(forKey: connection.descriptor) != nil { departures.remove(connection.descriptor) }
         handler.disconnected(connection.summary)

@@ -72,11 +72,11 @@ enum ProducerStep: Sendable {
 final class ReplyFeeder {
     private let producer: any BodyProducer
     private let length: Int?
-    private let connection: Connection
+    private let connection: ClientConnection
     private let exchange: Exchange
     private var pending: ArraySlice<UInt8> = []
 
-    private init(_ producer: any BodyProducer, length: Int?, connection: Connection, exchange: Exchange) {
+    private init(_ producer: any BodyProducer, length: Int?, connection: ClientConnection, exchange: Exchange) {
         (self.producer, self.length) = (producer, length)
         (self.connection, self.exchange) = (connection, exchange)
     }
@@ -86,7 +86,7 @@ final class ReplyFeeder {
 
     /// - Returns: nil if memory is short.
     static func response(
-        _ producer: any BodyProducer, length: Int?, connection: Connection, exchange: Exchange
+        _ producer: any BodyProducer, length: Int?, connection: ClientConnection, exchange: Exchange
     ) -> OpaquePointer? {
         let feeder = ReplyFeeder(producer, length: length, connection: connection, exchange: exchange)
         let context = Unmanaged.passRetained(feeder)

@@ -99,7 +99,7 @@ final class CloseLinger {
 /// a connection is suspended, and resumed when there is something to read.
 final class PendingHandshakes {
     private let poll: SocketPoll
-    private var waiting: [Int32: Connection] = [:]
+    private var waiting: [Int32: ClientConnection] = [:]
 
     init() throws(ListenerError) { poll = try SocketPoll() }
 
@@ -107,13 +107,13 @@ final class PendingHandshakes {
     var descriptor: Int32 { poll.descriptor }
 
     /// - Returns: false if the kernel refuses the socket.
-    func add(_ connection: Connection) -> Bool {
+    func add(_ connection: ClientConnection) -> Bool {
         guard poll.add(connection.descriptor) else { return false }
         waiting[connection.descriptor] = connection
         return true
     }
 
-    func remove(_ connection: Connection) {
+    func remove(_ connection: ClientConnection) {
         guard waiting.removeValue(forKey: connection.descriptor) != nil else { return }
         poll.remove(connection.descriptor)
     }

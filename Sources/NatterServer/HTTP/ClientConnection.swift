@@ -8,7 +8,7 @@ internal import NatterSystem
 /// 1. `begin` when the first line is complete.
 /// 2. `access` with the head, with each piece of the body, and with nothing after the body is complete.
 /// 3. `ended`.
-final class Connection {
+final class ClientConnection {
     enum Stage {
         /// Waiting for a request, or reading its head.
         case head
@@ -196,7 +196,7 @@ final class Connection {
 
     /// Makes `bytes` the memory of this request's body. If all bodies together have none left, the request is refused.
     private func reserve(_ bytes: Int) -> Bool {
-        let bytes = max(0, bytes - Connection.smallBodyBytes)
+        let bytes = max(0, bytes - ClientConnection.smallBodyBytes)
         guard loop.reserve(bytes - reservedBytes) else {
             sendPastLibrary(loop.handler.reply(to: .tooManyBodies))
             return false
@@ -250,9 +250,10 @@ final class Connection {
     func awaitReply() {
         if hasLeft, isReading { return cut("the client has gone") }
         if let polledSince {
-            if loop.now - polledSince < Connection.longestPolling { return }
+            if loop.now - polledSince < ClientConnection.longestPolling { return }
             endPolling()
-        } else if method == "POST", tls == nil, loop.lastEvents >= 4, loop.polledRequests < Connection.mostPolled {
+        } else if method == "POST", tls == nil, loop.lastEvents >= 4, loop.polledRequests < ClientConnection.mostPolled
+        {
             polledSince = loop.now
             loop.polledRequests += 1
             return

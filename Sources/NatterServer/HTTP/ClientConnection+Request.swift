@@ -2,7 +2,7 @@ internal import CMicroHTTPD
 internal import NatterModel
 
 /// The steps of a request, from its head to the reply.
-extension Connection {
+extension ClientConnection {
     /// - Returns: false to close the connection. The same holds for the functions below.
     func takeHead(method text: UnsafePointer<CChar>) -> Bool {
         method = String(cString: text)
