@@ -307,8 +307,9 @@ func expect(
         sourceLocation: sourceLocation)
 }
 
-/// An error is one line that begins with the program's name.
+/// An error is one line that begins with the program's name, or with `--json` an object.
 func isOneLine(_ errors: String) -> Bool {
-    errors.hasPrefix("natter") && errors.hasSuffix("\n") && errors.dropLast().allSatisfy { $0 != "\n" }
+    (errors.hasPrefix("natter") || errors.hasPrefix("{\"error\":")) && errors.hasSuffix("\n")
+        && errors.dropLast().allSatisfy { $0 != "\n" }
         && errors.count > "natter: ".count + 8
 }
