@@ -63,9 +63,6 @@ enum UserCommand {
         ]
     }
 
-    /// The operation that adds an account, as the service log names it.
-    static let adding = "user_add"
-
     /// A command that makes one change to one account.
     private static func change(_ action: AccountAction) -> CommandSpec {
         CommandSpec(action.rawValue, action.summary, options: [json], operands: [name]) { arguments, console in

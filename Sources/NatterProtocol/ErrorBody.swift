@@ -59,6 +59,21 @@ public enum ErrorCode: String, Sendable, CaseIterable {
     }
 }
 
+extension ExitCode {
+    /// The exit code of a command whose request was refused with this status.
+    public init(status: Int) {
+        self =
+            switch status {
+            case 400, 409, 410, 413, 422: .invalidData
+            case 401, 403: .refused
+            case 404: .notFound
+            case 429, 503, 507: .temporary
+            case 500...: .inputOutput
+            default: .badProtocol
+            }
+    }
+}
+
 /// `{"error":{"code","message","phrase"}}`: the answer to a refused request. With `line`, it is the answer to a refused
 /// line of a request.
 public struct ErrorBody: Codable, Sendable, Equatable {

@@ -62,15 +62,7 @@ public enum RequestError: FailureConvertible {
         public var phrase: Phrase { Phrase(parts, saying: message) }
 
         fileprivate var failure: CommandFailure {
-            var exitCode: ExitCode =
-                switch status {
-                case 400, 409, 410, 413, 422: .invalidData
-                case 401, 403: .refused
-                case 404: .notFound
-                case 429, 503, 507: .temporary
-                case 500...: .inputOutput
-                default: .badProtocol
-                }
+            var exitCode = ExitCode(status: status)
             var remedy: Phrase?
             switch ErrorCode(rawValue: code) {
             case .lastAdmin: exitCode = .refused

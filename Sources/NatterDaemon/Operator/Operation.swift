@@ -9,7 +9,7 @@ enum Operation: Codable, Sendable, Equatable {
     case listUsers
     /// All users who have ever connected, newest first.
     case listClients
-    /// What an admin may ask over HTTP, too. `name` is for the service log.
+    /// A change of an account, which an admin may ask for over HTTP, too. The service log has `name`.
     case request(name: String, method: String, target: String, body: String)
     case eraseUser(name: String)
     case status
@@ -35,7 +35,7 @@ enum Operation: Codable, Sendable, Equatable {
     var makesStore: Bool {
         switch self {
         case .importing, .merging: true
-        case .request(let name, _, _, _): name == UserCommand.adding
+        case .request(_, let method, _, _): method == API.addAccount.method.rawValue
         default: false
         }
     }

@@ -105,7 +105,9 @@ struct OperationRunner {
 
     /// Has the API answer a request about an account.
     private func answer(_ method: String, _ target: String, _ body: String) throws -> AdminUserObject {
-        let own = server == nil ? try ChatServer(store: store) { _ in } : nil
+        var options = ChatServer.Options()
+        options.servesPage = false
+        let own = server == nil ? try ChatServer(store: store, options: options) { _ in } : nil
         defer { own?.end() }
         let answer = (server ?? own)?.answer(
             method, target, headers: [("host", "localhost")], body: Array(body.utf8), operatorID: uid)
@@ -117,17 +119,7 @@ struct OperationRunner {
         case .outcomeUnknown: throw StoreError.outcomeUnknown
         // The operator is whom others' answers tell to look into the log.
         case .internalError: throw StoreError.failed(answer.note.map { Phrase(verbatim: $0) } ?? message)
-        default: throw CommandFailure(OperationRunner.exitCode(of: answer.status), code: error.code, message)
-        }
-    }
-
-    private static func exitCode(of status: Int) -> ExitCode {
-        switch status {
-        case 403: .refused
-        case 404: .notFound
-        case 429, 503, 507: .temporary
-        case 500...: .inputOutput
-        default: .invalidData
+        default: throw CommandFailure(ExitCode(status: answer.status), code: error.code, message)
         }
     }
 
