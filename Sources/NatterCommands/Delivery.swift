@@ -4,7 +4,7 @@ internal import NatterModel
 internal import NatterSystem
 internal import NatterProtocol
 
-/// What a command says of a message that it sends.
+/// The words of a command about a message that it sends.
 enum Delivery {
     /// - Throws: 69 if the outcome is still unknown after the timeout, 76 if an answer can't be read. The message names the id for
     ///   a retry.

@@ -131,7 +131,7 @@ enum SyncCommand {
                 synced.notes.tell(report)
                 if report.isComplete { break }
                 if let interruption = report.interruption { throw synced.incomplete(interruption.reason) }
-                // What is left is there already.
+                // The rest is there already.
                 seconds = 0
             }
             LostMessages.offer(synced)

@@ -3,7 +3,7 @@ public struct CommandFailure: FailureConvertible, Equatable {
     public let exitCode: ExitCode
     /// A word for programs, such as `usage` or `bad_cursor`.
     public let code: String
-    /// What is wrong, in lower case and without a full stop.
+    /// The problem, in lower case and without a full stop.
     public let problem: Phrase
     /// What the user can do about it; nil if that is unknown, or if the problem says it.
     public let remedy: Phrase?

@@ -151,7 +151,7 @@ extension Access where Asker == Principal {
     }
 }
 
-/// Who administers accounts: an admin with a token, or the operator of the data directory.
+/// The one who administers accounts: an admin with a token, or the operator of the data directory.
 struct Administrator: Sendable {
     /// For the audit trail and the log.
     let name: String
