@@ -29,9 +29,10 @@ struct ShellSession {
                 printf '%s\\n' "$*" >>\(directory)/calls
             fi
 
-            """, to: directory + "/natter")
+            """, to: directory + "/script")
+        // A program that this process has open for writing while another test starts one could not be run.
         try #require(
-            system("cd \(directory); chmod +x natter; mkdir here; : >calls; mkfifo request") == 0)
+            system("cd \(directory); install script natter; mkdir here; : >calls; mkfifo request") == 0)
         for file in files {
             try #require(system("cd \(directory)/here; \(file.hasSuffix("/") ? "mkdir" : "touch") '\(file)'") == 0)
         }

@@ -12,16 +12,9 @@ struct ConverterTests {
     private let line =
         #"{"conversation":"ops","seq":7,"ts":1700000000000,"sender":"al","text":"one"}"# + "\n"
 
-    /// Copies a program by another process: this one starts others meanwhile, and they would hold it open for a moment, so that
-    /// nobody could run it.
-    private func install(_ source: String, as path: String) throws {
-        try expectSuccess(
-            ChildProcess("/usr/bin/install", ["-D", "-m", "755", source, path], environment: [:]).finish())
-    }
-
     /// Makes a converter on `PATH` of this script.
     private func converter(_ script: String, _ format: String = "test", in place: String = "bin") throws {
-        try install(
+        try Programs.install(
             world.directory.write("script", script), as: world.directory("\(place)/natter-import-\(format)"))
     }
 
@@ -66,7 +59,7 @@ struct ConverterTests {
     func places() throws {
         let (prefix, own) = (world.directory("prefix"), world.directory("own"))
         let program = prefix + "/bin/natterd"
-        try install(Programs.path("natterd"), as: program)
+        try Programs.install(Programs.path("natterd"), as: program)
         try FileManager.default.createDirectory(atPath: own, withIntermediateDirectories: true)
         try FileManager.default.createSymbolicLink(atPath: own + "/natterd", withDestinationPath: program)
         func script(_ text: String) -> String {

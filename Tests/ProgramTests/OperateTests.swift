@@ -317,8 +317,8 @@ struct OperateTests {
         // A copy that everybody may run, wherever the programs are.
         let place = try TemporaryDirectory()
         let program = place("natterd")
-        try FileManager.default.copyItem(atPath: Programs.path("natterd"), toPath: program)
-        #expect(chmod(place.path, 0o711) == 0 && chmod(program, 0o755) == 0)
+        try Programs.install(Programs.path("natterd"), as: program)
+        #expect(chmod(place.path, 0o711) == 0)
         func asNobody(_ words: [String]) throws -> Outcome {
             try ChildProcess(
                 "/usr/bin/setpriv", ["--reuid=65534", "--regid=65534", "--clear-groups", program] + words,

@@ -11,6 +11,13 @@ package enum Programs {
         return path
     }
 
+    /// Copies a program by another process: this one starts others meanwhile, and they would hold it open for a moment, so that
+    /// nobody could run it.
+    package static func install(_ source: String, as path: String) throws {
+        let copy = try ChildProcess("/usr/bin/install", ["-D", "-m", "755", source, path], environment: [:]).finish()
+        guard copy.code == 0 else { throw Failure("install: \(copy.errors)") }
+    }
+
     /// The directory that `NATTER_BIN` names.
     private static var given: String? {
         ProcessInfo.processInfo.environment["NATTER_BIN"].flatMap { $0.isEmpty ? nil : $0 }
