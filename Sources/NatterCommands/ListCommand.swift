@@ -81,18 +81,11 @@ enum ListCommand {
 extension ConversationObject {
     /// Makes the object from the replica.
     init(_ conversation: ReplicaConversation, in replica: Replica) throws {
-        var last: MessageObject?
-        try replica.backward(conversation, MessageFilter(), limit: 1) { piece in
-            if case .messages(let run) = piece {
-                last = try (replica.changed(run, folds: false) ?? run.messages()).first.map { MessageObject($0) }
-            }
-            return false
-        }
-        self.init(
+        try self.init(
             name: conversation.name, id: conversation.id.description, kind: conversation.kind.name,
             first: conversation.first.rawValue, head: conversation.head.rawValue,
             hash: (conversation.hash ?? .zero).description, read: conversation.read.rawValue,
-            unread: conversation.unread, last: last)
+            unread: conversation.unread, last: replica.newestMessage(of: conversation).map { MessageObject($0) })
     }
 }
 
@@ -108,7 +101,7 @@ extension Replica {
         let lowest = Seq(head - min(head, UInt64(Replica.mentionLimit)))
         var filter = MessageFilter(after: max(conversation.read, lowest))
         filter.isFolded = true
-        filter.excludedSender = location.user
+        filter.unreadFor = location.user
         filter.text = { mention.isIn($0) }
         var isFound = false
         try backward(conversation, filter, limit: 1) { piece in

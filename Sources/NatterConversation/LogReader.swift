@@ -258,6 +258,69 @@ public struct LogReader {
         return start
     }
 
+    /// The filter for the newest `count` messages by time, which a walk visits in the order of their seqs.
+    ///
+    /// With `before`, or if no message was imported, these are the last ones.
+    ///
+    /// Only imported messages can be older than those before them. So if there is none among the last messages, these are the
+    /// newest. Otherwise blocks are read in the order of their highest times, as far as they can hold one.
+    public func newest(_ count: Int, _ filter: MessageFilter) throws -> MessageFilter {
+        var newest = filter
+        newest.after = try start(ofNewest: count, filter)
+        guard newest.after > filter.after, count > 0, filter.before == nil, try hasImported(newest) else { return newest }
+        newest.after = filter.after
+        var places: [TimePlace] = []
+        func keepNewest() {
+            places.sort(by: >)
+            places = Array(places.prefix(count))
+            if places.count == count { newest.newestFrom = places.last }
+        }
+        for run in try extents().sorted(by: { $0.highTime > $1.highTime }) where !run.isMissing {
+            if let least = newest.newestFrom {
+                if run.highTime < least.time { break }
+                if TimePlace(time: run.highTime, seq: run.seqs.upperBound) < least { continue }
+            }
+            var part = newest
+            part.after = max(filter.after, run.seqs.lowerBound.previous)
+            part.before = run.seqs.upperBound.next
+            try forward(part) { piece in
+                guard case .messages(let run) = piece else { return true }
+                places += run.positions.map {
+                    TimePlace(time: run.records.time(at: $0), seq: run.records.firstSeq.advanced(by: $0))
+                }
+                return true
+            }
+            if places.count >= (newest.newestFrom == nil ? count : 2 * count) { keepNewest() }
+        }
+        keepNewest()
+        if let lowest = places.map(\.seq).min() { newest.after = lowest.previous }
+        return newest
+    }
+
+    private func hasImported(_ filter: MessageFilter) throws -> Bool {
+        var isFound = false
+        try forward(filter) { piece in
+            guard case .messages(let run) = piece else { return true }
+            isFound = run.positions.contains { run.records.isImported(at: $0) }
+            return !isFound
+        }
+        return isFound
+    }
+
+    /// The newest message by time, alone; nil if it can't be read, or there is none.
+    public func newestMessage() throws -> MessageRun? {
+        guard log.head >= log.first, let last = try run(of: log.head), let position = last.positions.first else {
+            return nil
+        }
+        guard last.records.isImported(at: position) else { return last }
+        var found: MessageRun?
+        try backward(newest(1, MessageFilter()), limit: 1) { piece in
+            if case .messages(let run) = piece { found = run }
+            return true
+        }
+        return found
+    }
+
     /// The seqs of `count` messages around one that match a filter: half of them stand before it, or more if fewer follow.
     /// Missing messages count as well.
     ///

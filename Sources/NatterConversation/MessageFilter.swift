@@ -13,11 +13,13 @@ public struct MessageFilter: Sendable {
     public var until: Timestamp?
     /// Only messages of this sender. Upper and lower case are equal, and so are canonically equivalent names.
     public var sender: String?
-    /// No messages of this sender, whose name is spelled exactly so, except those that a program sent for them and imported ones,
-    /// whose sender is only a label.
-    public var excludedSender: String?
-    /// No erased messages with these seqs. With `excludedSender`: those that were of that sender.
+    /// Only what counts as unread for this user, whose name is spelled exactly so: messages of others, and those that a program
+    /// sent for the user. History that was imported never does.
+    public var unreadFor: String?
+    /// No erased messages with these seqs. With `unreadFor`: those that were of that user.
     public var excludedErased: [ConversationID: Set<Seq>] = [:]
+    /// Nothing before this place in the order of time; see `LogReader.newest`.
+    public var newestFrom: TimePlace?
     /// No edits and deletions, except those that `changesUpTo` lets through.
     public var isFolded = false
     /// With `isFolded`: edits and deletions of messages up to these seqs are wanted. Whoever has seen a message wants to know
@@ -37,7 +39,8 @@ public struct MessageFilter: Sendable {
 
     /// Whether it leaves out nothing but edits and deletions.
     public var wantsAll: Bool {
-        since == nil && until == nil && sender == nil && excludedSender == nil && text == nil && excludedErased.isEmpty
+        since == nil && until == nil && sender == nil && unreadFor == nil && text == nil && excludedErased.isEmpty
+            && newestFrom == nil
     }
 
     /// The last seq that can match in a conversation with this head.
@@ -47,8 +50,17 @@ public struct MessageFilter: Sendable {
     public func mayMatch(low: Timestamp, high: Timestamp) -> Bool {
         if let since, high < since { return false }
         if let until, low >= until { return false }
+        if let newestFrom, high < newestFrom.time { return false }
         return true
     }
+}
+
+/// The place of a message in the order of time, in which imported history stands where it belongs.
+public struct TimePlace: Sendable, Comparable {
+    let time: Timestamp
+    let seq: Seq
+
+    public static func < (one: TimePlace, other: TimePlace) -> Bool { (one.time, one.seq) < (other.time, other.seq) }
 }
 
 /// A filter prepared for checking many messages. It ignores the filter's seqs.
@@ -57,7 +69,7 @@ public struct MessageMatcher {
     /// The wish that a block must fulfil.
     let wish: BlockWish
     private let sender: SenderMatch?
-    private let excluded: SenderMatch?
+    private let own: SenderMatch?
     private let excludedErased: Set<Seq>
     private let current: CurrentMessages?
     /// Edits and deletions of these messages are wanted.
@@ -69,7 +81,7 @@ public struct MessageMatcher {
     /// - Parameter reader: the log that the messages belong to.
     init(_ filter: MessageFilter, in reader: LogReader?) {
         (self.filter, self.reader) = (filter, reader)
-        let needsCurrent = filter.text != nil || filter.sender != nil || filter.excludedSender != nil
+        let needsCurrent = filter.text != nil || filter.sender != nil || filter.unreadFor != nil
         current = needsCurrent ? reader.map { CurrentMessages($0) } : nil
         // A change of a message that is not kept any more says nothing. A replica may begin later than the server's log:
         // then the message is not here, but its reader may have seen it elsewhere.
@@ -85,7 +97,7 @@ public struct MessageMatcher {
         wish = BlockWish(
             sender: sender.map { sender in { @Sendable name in isFolded && name.isEmpty || sender.matches(name) } },
             text: filter.textsOfBlock)
-        excluded = filter.excludedSender.map { SenderMatch($0, ignoresCase: false) }
+        own = filter.unreadFor.map { SenderMatch($0, ignoresCase: false) }
         excludedErased = reader.flatMap { filter.excludedErased[$0.log.id] } ?? []
     }
 
@@ -99,13 +111,16 @@ public struct MessageMatcher {
         let time = records.time(at: index)
         if let since = filter.since, time < since { return false }
         if let until = filter.until, time >= until { return false }
-        if sender != nil || excluded != nil {
+        if let place = filter.newestFrom, TimePlace(time: time, seq: records.firstSeq.advanced(by: index)) < place {
+            return false
+        }
+        if sender != nil || own != nil {
             let isFromEdit = filter.isFolded && records.isErased(at: index)
             let edit = isFromEdit ? try current?.newestEdit(of: records, index) : nil
             let name = edit?.sender ?? records.sender(at: index)
             if let sender, !sender.matches(name) { return false }
             let hasLabel = edit.map { $0.via != nil } ?? records.hasLabel(at: index)
-            if let excluded, excluded.matches(name), !hasLabel, !records.isImported(at: index) { return false }
+            if let own, records.isImported(at: index) || !hasLabel && own.matches(name) { return false }
         }
         if !excludedErased.isEmpty, records.isErased(at: index),
             excludedErased.contains(records.firstSeq.advanced(by: index))

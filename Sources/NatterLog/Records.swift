@@ -324,22 +324,23 @@ public struct Records: Sendable {
 
     /// The users whose count of unread messages the record at a position does not raise.
     public enum Uncounted: Sendable, Equatable {
-        /// A text, which counts for everyone: imported, or sent by a program.
+        /// A text that a program sent, which counts for everyone.
         case nobody
         /// A text that a user wrote, which counts for everyone else.
         case sender
-        /// No text.
+        /// No text, or an imported one: history is no news.
         case everyone
     }
 
     public func uncounted(at index: Int) -> Uncounted {
         let row = rows[index]
         return Records.uncounted(
-            row.kind, hasNoAuthor: row.label != 0 || row.flags & (Flags.imported | Flags.erased) != 0)
+            row.kind, isImported: row.flags & Flags.imported != 0,
+            hasNoAuthor: row.label != 0 || row.flags & Flags.erased != 0)
     }
 
-    fileprivate static func uncounted(_ kind: UInt8, hasNoAuthor: Bool) -> Uncounted {
-        if kind != MessageKind.text.rawValue { return .everyone }
+    fileprivate static func uncounted(_ kind: UInt8, isImported: Bool, hasNoAuthor: Bool) -> Uncounted {
+        if kind != MessageKind.text.rawValue || isImported { return .everyone }
         return hasNoAuthor ? .nobody : .sender
     }
 
@@ -369,6 +370,6 @@ public struct Records: Sendable {
 
 extension Record {
     public var uncounted: Records.Uncounted {
-        Records.uncounted(kind.rawValue, hasNoAuthor: via != nil || isImported || isErased)
+        Records.uncounted(kind.rawValue, isImported: isImported, hasNoAuthor: via != nil || isErased)
     }
 }

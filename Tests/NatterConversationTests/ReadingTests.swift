@@ -61,7 +61,7 @@ struct ReadingTests {
         if random.once(in: 3) { filter.since = log.messages.randomElement(using: &random)?.time }
         if random.once(in: 3) { filter.until = log.messages.randomElement(using: &random)?.time }
         if random.once(in: 3) { filter.sender = "bob" }
-        if random.once(in: 3) { filter.excludedSender = "alice" }
+        if random.once(in: 3) { filter.unreadFor = "alice" }
         if random.once(in: 8) { filter.sender = "carol" }
         return filter
     }
@@ -69,7 +69,22 @@ struct ReadingTests {
     private func wants(_ filter: MessageFilter, _ message: Message) -> Bool {
         message.seq > filter.after && message.seq < filter.before ?? Seq(.max)
             && message.time >= filter.since ?? message.time && (filter.until.map { message.time < $0 } ?? true)
-            && message.sender == filter.sender ?? message.sender && message.sender != filter.excludedSender
+            && message.sender == filter.sender ?? message.sender && message.sender != filter.unreadFor
+    }
+
+    @Test("the newest by time are found wherever they stand, and visited by number", arguments: seeds(1...6))
+    func newest(seed: UInt64) throws {
+        var random = SeededGenerator(seed: seed)
+        let log = try TestLog(1, in: TestArchive(), isImported: true, &random)
+        for _ in 0..<12 {
+            var filter = filter(for: log, &random)
+            (filter.unreadFor, filter.before) = (nil, nil)
+            let count = [0, 1, 7, 40, 300].randomElement(using: &random) ?? 1
+            let byTime = log.messages.filter { wants(filter, $0) }.sorted { ($0.time, $0.seq) < ($1.time, $1.seq) }
+            let newest = try log.reader.newest(count, filter)
+            let visited = try Visited { try log.reader.forward(newest, visit: $0) }.messages
+            #expect(visited == byTime.suffix(count).sorted { $0.seq < $1.seq })
+        }
     }
 
     @Test(

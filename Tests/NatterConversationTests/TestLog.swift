@@ -64,7 +64,8 @@ struct TestLog {
 
     private enum Kind: CaseIterable { case sealed, moreSealed, absent, damaged }
 
-    init(_ number: Int64, in archive: TestArchive, _ random: inout SeededGenerator) throws {
+    /// - Parameter isImported: whether every message was imported, so that times go back for good reason.
+    init(_ number: Int64, in archive: TestArchive, isImported: Bool = false, _ random: inout SeededGenerator) throws {
         let id = ConversationID(using: &random)
         let identity = ConversationIdentity(number: number, id: id, kind: .group, name: "g\(number)", users: [])
         var chain = [HashChain.start(of: id)]
@@ -84,7 +85,7 @@ struct TestLog {
                     time: Timestamp(milliseconds: Int64(1_000_000 + chain.count * 10 + random.int(-200...200))),
                     sender: Array((Bool.random(using: &random) ? "alice" : "bob").utf8),
                     text: Array("word \(random.int(1...9))".utf8), kind: random.once(in: 10) ? .event : .text,
-                    commit: Commit(UInt64(chain.count)))
+                    isImported: isImported, commit: Commit(UInt64(chain.count)))
                 chain.append(HashChain.advance(chain[chain.count - 1], over: records, index..<index + 1))
             }
             latest = max(latest, records.highestTime)

@@ -51,8 +51,8 @@ struct EndedTokenTests {
     func refused(name: String) throws {
         let ask = try #require(Self.changes.first { $0.name == name }).ask
         let store = try TestStore(users: ["bob", "carol"])
-        try store.post(["one"], by: "bob")
         let alice = try store.user("alice")
+        try store.post(["one"], by: "bob")
         let admin = AccountChange(isAdmin: true)
         _ = try waitFor { store.store.change("alice", admin, by: "operator", asking: nil, $0) }.get()
         _ = try waitFor { store.store.createGroup("team", isOpen: false, by: alice, $0) }.get()

@@ -108,6 +108,29 @@ struct ImportTests {
         #expect(try store.staged() == [])
     }
 
+    @Test("imported history is never unread, and what was sent later stays the newest; who comes later has read all")
+    func history() throws {
+        let store = try TestStore()
+        let alice = try store.user("alice")
+        try store.post(["one", "two"], by: "bob")
+        try store.importing(messages(3_000))
+        for _ in 0..<2 {
+            let view = try store.store.conversation("general", for: alice)
+            #expect(view.unread == 2 && view.head == Seq(3_002) && view.last?.text == "two")
+            let page = try store.page { $0.limit = 2 }
+            #expect(page.messages.map(\.text) == ["one", "two"] && !page.more && page.next == Seq(3_002))
+            try store.reopen()
+        }
+        let carol = try store.user("carol")
+        var view = try store.store.conversation("general", for: carol)
+        #expect(view.read == Seq(3_002) && view.unread == 0)
+        try store.post(["three"], by: "bob")
+        view = try store.store.conversation("general", for: carol)
+        #expect(view.unread == 1 && view.last?.text == "three")
+        let marked = try waitFor { store.store.markRead(Seq(1_000), in: "general", for: alice, $0) }.get()
+        #expect(try marked == Seq(1_000) && store.store.conversation("general", for: alice).unread == 1)
+    }
+
     @Test("imported messages are read and synced like others, and are marked as imported")
     func visible() throws {
         let store = try TestStore()

@@ -210,8 +210,8 @@ struct PostingTests {
     @Test("of two read marks that are set at once, the higher one stays, whichever is last", arguments: [false, true])
     func marksAtOnce(isHigherLast: Bool) throws {
         let store = try TestStore()
-        try store.post((1...9).map { "\($0)" }, by: "bob")
         let alice = try store.user("alice")
+        try store.post((1...9).map { "\($0)" }, by: "bob")
         // Given two devices that ask for marks, of which neither is stored yet
         let mayGoOn = Monitor(false)
         store.store.submit(.upkeep({ _ in _ = mayGoOn.wait { $0 ? true : nil } }, { _ in }))

@@ -166,7 +166,7 @@ extension RepairTests {
             let connection = try Connection(path: directory + "/store.db", role: .writer)
             try connection.execute("DELETE FROM account WHERE name='bob'; DELETE FROM conversation WHERE kind=1")
             try connection.execute("DELETE FROM batch_a; DELETE FROM change; DELETE FROM read_mark")
-            if table == "read_mark" { try connection.run("INSERT INTO read_mark VALUES (2,?,1,0)", group) }
+            if table == "read_mark" { try connection.run("INSERT INTO read_mark VALUES (2,?,1,0,0)", group) }
             if table != "token" { try connection.execute("DELETE FROM token") }
             if table != "membership" { try connection.execute("DELETE FROM membership") }
             _ = try StoreRebuild.run(directory, .reindex)

@@ -58,7 +58,7 @@ extension ChatTests {
 
     @Test("unread messages that a late replica lacks are named, and none is marked")
     func unreadBeforeReplica() throws {
-        try world.importGeneral(JSON.line(ts: 1_600_000_000_000, sender: "dan", text: "old"))
+        try world.alice.sends("old")
         #expect(try world.bob("sync", "--since", "@\(Int(Date().timeIntervalSince1970) + 50)").code == 0)
         try world.alice.sends("new")
         let chat = try start()

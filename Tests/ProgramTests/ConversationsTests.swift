@@ -182,7 +182,10 @@ struct ConversationsTests {
     func markBeforeDamage() throws {
         let world = try World()
         let texts = (1...9_500).map { "m\($0)" }
-        try world.importGeneral(texts.map { JSON.line(ts: 1_700_000_000_000, sender: "x", text: $0) }.joined())
+        try expect(
+            world.alice.run(["send", "--lines"], input: .text(texts.map { $0 + "\n" }.joined())))
+        world.stopServing()
+        try world.serve()
         try expect(world.bob("sync"))
         for log in Files.below("\(world.bob.natterHome)/replicas") where log.hasSuffix(".log") {
             try Files.flipByte(log, at: Files.size(log) / 2)

@@ -56,7 +56,7 @@ struct LogTests {
             (["--before", "3", "-n", "1"], "two"), (["--after", "1", "--before", "4"], "two three"),
             (["--after", "99"], ""), (["--reverse"], "six five four three two one"),
             (["--reverse", "-n", "2"], "six five"), (["--from", "bob"], "one three six"),
-            (["--from", "bob", "-n", "2"], "three six"), (["--from", "Old Friend"], "four"),
+            (["--from", "bob", "-n", "2"], "one six"), (["--from", "Old Friend"], "four"),
             (["--from=nix"], ""),
             (["--since", "2023-11-14T22:13:20Z", "--until", "2023-11-15T22:13:20Z"], "one"),
             (["--since", "2023-11-14T23:13:20.001+01:00", "--until", "2023-11-16T22:13:20Z"], "two"),

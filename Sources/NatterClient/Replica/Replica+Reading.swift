@@ -139,6 +139,20 @@ extension Replica {
         try ReplicaError.translate { try reader(of: conversation).start(ofNewest: count, filter) }
     }
 
+    /// The filter for the newest `count` messages by time; see `LogReader.newest`.
+    public func newest(
+        _ count: Int, _ conversation: ReplicaConversation, _ filter: MessageFilter
+    ) throws(ReplicaError) -> MessageFilter {
+        try ReplicaError.translate { try reader(of: conversation).newest(count, filter) }
+    }
+
+    /// The newest message by time, as it was sent; nil if there is none.
+    public func newestMessage(of conversation: ReplicaConversation) throws(ReplicaError) -> Message? {
+        try ReplicaError.translate {
+            try reader(of: conversation).newestMessage().flatMap { try (changed($0, folds: false) ?? $0.messages()).first }
+        }
+    }
+
     /// The seqs of `count` messages around one; see `LogReader.window`.
     public func window(
         around seq: Seq, count: Int, _ conversation: ReplicaConversation, _ filter: MessageFilter

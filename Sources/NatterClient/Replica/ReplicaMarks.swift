@@ -31,7 +31,7 @@ extension ReplicaSession {
         if unread != nil { return }
         guard seq < conversation.head, let stored = try replica.conversation(conversation.id) else { return }
         var filter = MessageFilter(after: seq)
-        filter.excludedSender = location.user
+        filter.unreadFor = location.user
         filter.excludedErased = try replica.ownErased(of: [stored])
         filter.isFolded = true
         let deleted = Set(try RelationRows.deleted(after: seq, in: conversation.number, on: connection))

@@ -248,7 +248,7 @@ private struct Log {
         var filter = request.filter
         filter.text = textCondition(replica.location.user)
         if request.isUnread {
-            filter.excludedSender = replica.location.user
+            filter.unreadFor = replica.location.user
             filter.excludedErased = try replica.ownErased(of: replica.conversations())
         }
         return LogWalk(
@@ -316,10 +316,9 @@ private struct Log {
         switch request.selection {
         case .all where request.isReversed: try walk.backward(conversations)
         case .all: try walk.forward(conversations)
-        case .newest(let count) where request.isReversed: try walk.backward(conversations, limit: count)
         case .newest(let count):
             try walk.placeBeforeNewest(count, conversations)
-            try walk.forward(conversations)
+            if request.isReversed { try walk.backward(conversations) } else { try walk.forward(conversations) }
         case .oldest(let count) where request.isReversed:
             if let conversation = conversations.first { try walk.backward(oldest: count, conversation) }
         case .oldest(let count): try walk.forward(conversations, limit: count)

@@ -25,7 +25,7 @@ struct LogWalk {
     }
 
     var mode: Mode
-    private let filter: MessageFilter
+    private var filter: MessageFilter
     /// The end of the time range, for a reader with a cursor file. A message that is too new now may match next time,
     /// so it is not skipped.
     private let end: Timestamp?
@@ -82,6 +82,7 @@ struct LogWalk {
     ///   printed.
     mutating func forward(_ conversations: [ReplicaConversation], limit: Int = .max) throws {
         stopped.withLock { $0 = [] }
+        defer { filter.newestFrom = nil }
         var left = limit
         if let only = conversations.first, conversations.count == 1 {
             try replica.forward(only, filter(for: only), limit: limit) { try visit($0, &left) }
@@ -131,10 +132,11 @@ struct LogWalk {
         try replica.backward(conversation, own) { try visit($0, &left) }
     }
 
-    /// Sets each conversation's position so that exactly its part of the newest messages follows.
+    /// Sets each conversation's position so that the next walk visits exactly its part of the newest messages.
     mutating func placeBeforeNewest(_ count: Int, _ conversations: [ReplicaConversation]) throws {
         if let only = conversations.first, conversations.count == 1 {
-            positions[only.id] = try replica.start(ofNewest: count, only, filter(for: [only]))
+            let newest = try replica.newest(count, only, filter(for: [only]))
+            (positions[only.id], filter.newestFrom) = (newest.after, newest.newestFrom)
         } else {
             positions = try replica.starts(ofNewest: count, conversations, filter(for: conversations))
         }

@@ -16,8 +16,10 @@ struct ServerPage {
     func newest(_ count: Int) throws -> [Message] {
         var pages: [[Message]] = []
         var (left, empty) = (count, 0)
-        // The first page needs a selector, too. Only then does `next` say how far back the server has searched.
-        var before = filter.before?.rawValue ?? UInt64(Int64.max)
+        // What is newest by time is on the one page without a selector. Only with a selector does `next` say how far back the
+        // server has searched.
+        let isOnePage = filter.isPlain && filter.before == nil && count <= Limits.pageLimit
+        var before = isOnePage ? nil : filter.before?.rawValue ?? UInt64(Int64.max)
         while left > 0 {
             let limit = min(left, Limits.pageLimit)
             let list = try api.perform(API.messages, conversation, query: query(before: before, limit: limit))
@@ -28,7 +30,7 @@ struct ServerPage {
             }
             pages.append(try list.messages.map(message))
             left -= list.messages.count
-            guard list.more, list.next < before else { break }
+            guard list.more, let last = before, list.next < last else { break }
             before = list.next
         }
         return pages.reversed().flatMap { $0 }
@@ -40,8 +42,9 @@ struct ServerPage {
         return try list.messages.last.map(message).map { ($0.conversationID, $0.seq) }
     }
 
-    private func query(before: UInt64, limit: Int) -> [(name: String, value: String)] {
-        var query = [(name: "before", value: "\(before)"), ("limit", "\(limit)"), ("fold", "1")]
+    private func query(before: UInt64?, limit: Int) -> [(name: String, value: String)] {
+        var query = [(name: "limit", value: "\(limit)"), ("fold", "1")]
+        if let before { query.append(("before", "\(before)")) }
         if let until = filter.until { query.append(("until", until.rfc3339)) }
         if let sender = filter.sender { query.append(("from", sender)) }
         return query

@@ -90,10 +90,11 @@ extension Change {
         case .readMarked(let account, let conversation, let mark):
             try rows.run(
                 """
-                INSERT INTO read_mark (account,conversation,seq,own_before) VALUES ($1,$2,$3,$4)
-                ON CONFLICT (account,conversation) DO UPDATE SET seq=excluded.seq, own_before=excluded.own_before
+                INSERT INTO read_mark (account,conversation,seq,own_before,is_start) VALUES ($1,$2,$3,$4,$5)
+                ON CONFLICT (account,conversation)
+                DO UPDATE SET seq=excluded.seq, own_before=excluded.own_before, is_start=excluded.is_start
                 WHERE excluded.seq > read_mark.seq
-                """, account.rawValue, conversation, mark.seq.rawValue, mark.ownBefore)
+                """, account.rawValue, conversation, mark.seq.rawValue, mark.ownBefore, Int64(mark.isStart ? 1 : 0))
         case .noted(let account, let conversation, let kind, let data):
             // Replaces an older row of the same kind.
             try rows.run(

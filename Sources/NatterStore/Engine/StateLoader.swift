@@ -163,10 +163,11 @@ struct StateLoader {
     }
 
     private func loadReads(_ state: inout StoreState) throws {
-        let marks = try connection.statement("SELECT account,conversation,seq,own_before FROM read_mark")
+        let marks = try connection.statement("SELECT account,conversation,seq,own_before,is_start FROM read_mark")
         while try marks.step() {
             state.accounts[AccountID(rawValue: marks.int64(0))]?.reads[marks.int64(1)] = ReadMark(
-                seq: Seq(UInt64(try marks.ordinal(2))), ownBefore: UInt64(try marks.ordinal(3)))
+                seq: Seq(UInt64(try marks.ordinal(2))), ownBefore: UInt64(try marks.ordinal(3)),
+                isStart: marks.int64(4) != 0)
         }
         let changes = try connection.statement("SELECT account,max(commit_number) FROM change GROUP BY account")
         while try changes.step() {

@@ -65,6 +65,8 @@ struct ReadMark: Equatable, Sendable {
     /// How many messages up to `seq` do not count for the user. With it, unread messages can be counted without
     /// reading history.
     var ownBefore: UInt64
+    /// Whether the server set it when the user came to the conversation, where all that was there counts as read.
+    var isStart = false
 }
 
 struct TokenState: Sendable {

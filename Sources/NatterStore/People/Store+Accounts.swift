@@ -20,7 +20,7 @@ extension Store {
                 decision.append(.inviteRemoved(invite.digest))
             }
             let account = try builder.newAccount(name, password, seen: builder.now, state)
-            decision.append(.accountAdded(account))
+            decision.changes += state.adding(account)
             if let session {
                 decision.append(builder.newSession(session, of: account.id, expires: nil, from: origin))
             }
@@ -247,6 +247,11 @@ extension BatchBuilder {
 }
 
 extension StoreState {
+    /// What creates an account, for which all that is in 'general' counts as read.
+    func adding(_ account: Change.NewAccount) -> [Change] {
+        [.accountAdded(account)] + (conversations[general]?.arrival(of: account.id, account.name) ?? [])
+    }
+
     fileprivate func check(_ invite: Token, at now: Timestamp) throws(StoreError) {
         guard let known = invites[invite.digest], known.expires > now else { throw .badInvite }
     }

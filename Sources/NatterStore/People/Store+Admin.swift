@@ -61,7 +61,9 @@ extension Store {
         change(answering: viewing(name.text, completion)) { state, builder throws(StoreError) in
             try Authority.checkAdmin(principal, at: builder.now, state)
             let account = try builder.newAccount(name, password, isAdmin: isAdmin, seen: nil, state)
-            return (Decision(.accountAdded(account), builder.audited(actor, "user_added", name.text)), account.id)
+            var decision = Decision(builder.audited(actor, "user_added", name.text))
+            decision.changes += state.adding(account)
+            return (decision, account.id)
         }
     }
 

@@ -135,6 +135,7 @@ extension Store {
                 .memberPut(account.id, in: number, new),
                 .noted(account.id, conversation: number, .conversation, data: nil))
             if old == nil {
+                decision.changes += group.arrival(of: account.id, account.name)
                 let event: GroupEvent = account.id == principal.account ? .joined : .added(account.name.text)
                 decision.append(event, of: group, by: principal, state, builder)
             }
@@ -323,7 +324,7 @@ extension StoreState {
         var counts: [AccountID: Int] = [:]
         for number in user.conversations {
             guard let group = conversations[number], let adder = group.members[user.id.rawValue]?.adder,
-                user.reads[number] == nil, group.sent[user.name.text] ?? 0 == 0
+                user.reads[number]?.isStart ?? true, group.sent[user.name.text] ?? 0 == 0
             else { continue }
             counts[adder, default: 0] += 1
         }

@@ -106,13 +106,19 @@ extension Store {
             return MessagePage(messages: messages, head: head, more: scanned < last, next: scanned, commit: commit)
         }
         var scanned = try reader.backward(filter, limit: query.limit, budget: Store.pageBudget, visit: collect)
+        let wantsAll = query.before == nil && filter.wantsAll
+        if wantsAll, messages.contains(where: \.isImported) {
+            // What was imported last may be older than what was there.
+            (messages, bytes, cut) = ([], 0, nil)
+            scanned = try reader.backward(reader.newest(query.limit, filter), limit: query.limit, visit: collect)
+        }
         scanned = cut ?? scanned
         messages.reverse()
         let next = min(scanned, query.before ?? scanned)
         let precedes = next > reader.log.first
         // Without a selector this is the newest page, so whatever follows it does not exist yet. If it ended early, it
         // goes on backwards.
-        let isNewest = query.before == nil && filter.wantsAll && (messages.count == query.limit || !precedes)
+        let isNewest = wantsAll && (messages.count == query.limit || !precedes)
         return MessagePage(
             messages: messages, head: head, more: isNewest ? false : precedes, next: isNewest ? head : next,
             commit: commit)
@@ -278,22 +284,24 @@ extension Store {
             last: newest(of: snapshot))
     }
 
-    /// The newest message. Nothing happened to it yet, because an edit or a deletion would be newer.
+    /// The newest message by time.
     private func newest(of snapshot: Snapshot) -> Message? {
-        func message(_ record: Record, _ hash: Digest) -> Message {
-            Message(record, hash: hash, of: snapshot.identity.id, named: snapshot.name)
+        if let newest = snapshot.tail.newest {
+            return Message(newest.record, hash: newest.hash, of: snapshot.identity.id, named: snapshot.name)
         }
-        if let newest = snapshot.tail.newest { return message(newest.record, newest.hash) }
-        let head = snapshot.tail.head
-        guard head >= snapshot.tail.first, let block = try? read(snapshot, { try $0.block(containing: head) }),
-            let index = block.records.index(of: head)
-        else { return nil }
-        let (record, hash) = (block.records[index], snapshot.tail.hash)
-        if let kept = NewestMessage(record, hash: hash) {
-            state.withLock { state in
-                state.conversations[snapshot.identity.number]?.keep(kept, erasedCommit: snapshot.erasedCommit)
+        return try? read(snapshot) { reader in
+            guard let run = try reader.newestMessage(), let position = run.positions.first else { return nil }
+            // An imported one may have been deleted before the last one.
+            let message = try MessageFolder(reader, folds: false).messages(of: run) ?? run.messages()
+            if message.first?.isDeleted == false,
+                let kept = NewestMessage(run.records[position], hash: run.block.hash(after: position))
+            {
+                state.withLock { state in
+                    state.conversations[snapshot.identity.number]?.keep(
+                        kept, head: snapshot.tail.hash, erasedCommit: snapshot.erasedCommit)
+                }
             }
+            return message.first
         }
-        return message(record, hash)
     }
 }

@@ -128,7 +128,7 @@ final class ConversationState {
         (first, firstCommit) = (seq, commit)
         for (sender, count) in counts { dropped[sender, default: 0] += UInt64(max(0, count)) }
         deletions.drop(below: seq)
-        if seq > head { newest = nil }
+        if let newest, newest.record.seq < seq { self.newest = nil }
     }
 
     /// Counts sealed messages that were not in the tail.
@@ -152,11 +152,11 @@ final class ConversationState {
 
     /// Keeps the newest message after it was read from its block.
     ///
-    /// - Parameter commit: the newest erasure before it was read. A later one may have taken its text.
-    func keep(_ message: NewestMessage, erasedCommit commit: Commit) {
-        guard tail.isEmpty, message.record.seq == sealedSeq, message.hash == sealedHash, erasedCommit == commit else {
-            return
-        }
+    /// - Parameters:
+    ///   - head: the chain after the last message when it was read.
+    ///   - commit: the newest erasure before it was read. A later one may have taken its text.
+    func keep(_ message: NewestMessage, head: Digest, erasedCommit commit: Commit) {
+        guard tail.isEmpty, head == sealedHash, message.record.seq >= first, erasedCommit == commit else { return }
         newest = message
     }
 }

@@ -143,6 +143,13 @@ extension ConversationState {
         return behind >= uncounted ? behind - uncounted : 0
     }
 
+    /// What marks all that is there as read for a user who comes to the conversation.
+    func arrival(of account: AccountID, _ name: UserName) -> [Change] {
+        guard head > .zero else { return [] }
+        let mark = ReadMark(seq: head, ownBefore: uncounted(for: name), isStart: true)
+        return [.readMarked(account, in: identity.number, mark)]
+    }
+
     /// Where a user's unread messages begin: at the read mark, or at the first message that is kept.
     func mark(of account: AccountState) -> ReadMark {
         let mark = account.reads[identity.number] ?? ReadMark(seq: .zero, ownBefore: 0)

@@ -7,6 +7,9 @@ import { RowMaker } from './row.js';
 import { stickiness } from './rows.js';
 import { excerpt, line } from './text.js';
 
+/** Behind every message. Without a position, a page has what is newest by time, and history that was imported later is missing. */
+const past = Number.MAX_SAFE_INTEGER;
+
 export class History extends Ends {
   state;
   /** Messages that the news have told of and that have no row yet. */
@@ -96,7 +99,7 @@ export class History extends Ends {
     const around = seq ?? (isUnread && head - read > pageRows / 2 ? read + 1 : null);
     const journey = this.leave();
     this.goal = seq;
-    const page = await this.fetch(around ? { around } : {}, { journey, again: () => this.open(seq) });
+    const page = await this.fetch(around ? { around } : { before: past }, { journey, again: () => this.open(seq) });
     if (!page) return;
     this.clear();
     this.add(page.messages, 'newer');
@@ -164,7 +167,7 @@ export class History extends Ends {
   async toLatest(takesFocus = true) {
     const journey = this.leave();
     if (!this.isAtEnd) {
-      const page = await this.fetch({}, { journey, again: () => this.toLatest(takesFocus) });
+      const page = await this.fetch({ before: past }, { journey, again: () => this.toLatest(takesFocus) });
       if (!page && this.again && journey === this.journey) {
         // What waits to be sent is below the rows that are there.
         this.reset('newer');
@@ -250,7 +253,7 @@ export class History extends Ends {
     }
     this.end = message.seq;
     if (kind !== 'text' && kind !== 'event') return;
-    if (!this.state.isForeign(message) && kind === 'text') this.outbox.cover(message);
+    if (!this.state.isForeign(message) && !message.imported && kind === 'text') this.outbox.cover(message);
     // An answer may have thousands, and rows of their own would each move all others.
     if (this.fresh.length === 0) queueMicrotask(() => this.addFresh());
     this.fresh.push(message);

@@ -190,9 +190,9 @@ export class State {
     }
   }
 
-  /** Whether a message counts as unread: of others, or of a program of one's own. */
+  /** Whether a message counts as unread: of others, or of a program of one's own. History that was imported does not. */
   isForeign(message) {
-    return (message.kind ?? 'text') === 'text' && (message.sender !== this.me.name || Boolean(message.via));
+    return (message.kind ?? 'text') === 'text' && !message.imported && (message.sender !== this.me.name || Boolean(message.via));
   }
 
   #takeMessage(message) {
