@@ -267,7 +267,9 @@ public struct LogReader {
     public func newest(_ count: Int, _ filter: MessageFilter) throws -> MessageFilter {
         var newest = filter
         newest.after = try start(ofNewest: count, filter)
-        guard newest.after > filter.after, count > 0, filter.before == nil, try hasImported(newest) else { return newest }
+        guard newest.after > filter.after, count > 0, filter.before == nil, try hasImported(newest) else {
+            return newest
+        }
         newest.after = filter.after
         var places: [TimePlace] = []
         func keepNewest() {

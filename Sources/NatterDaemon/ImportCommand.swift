@@ -93,7 +93,13 @@ enum ImportCommand {
         let client = OperatorClient(arguments: arguments, console: console, input: file) { reply in
             guard case .imported(let report) = reply else { return }
             try console.report(report, arguments, sentence(report, file.label, options))
-            guard let skipped = report.skipped, !arguments.flag("json") else { return }
+            if arguments.flag("json") { return }
+            if report.first > 1, !options.isTrial {
+                console.note(
+                    "'\(report.conversation)' has earlier messages: 'ls' and 'log -n' show the newest by time, not by number"
+                )
+            }
+            guard let skipped = report.skipped else { return }
             console.note("not taken: \(skipped.map { "\($0.value) \($0.key)" }.sorted().joined(separator: ", "))")
         }
         let operation = Operation.importing(conversation: name, file: file.label, options)

@@ -133,7 +133,8 @@ final class PostgresCheckTests: PostgresSuite {
         try server.post(["one"])
         server.store.close()
         try cluster.query(
-            "INSERT INTO read_mark VALUES (1,1,-4,0,0) ON CONFLICT (account,conversation) DO UPDATE SET seq=-4", in: uri)
+            "INSERT INTO read_mark VALUES (1,1,-4,0,0) ON CONFLICT (account,conversation) DO UPDATE SET seq=-4", in: uri
+        )
         let directory = try TemporaryDirectory()
         var damages: [StoreDamage] = []
         #expect(try SharedStore(uri).check(in: directory.path) { damages.append($0) }.damages == 1)

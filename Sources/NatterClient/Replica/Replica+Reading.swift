@@ -149,7 +149,9 @@ extension Replica {
     /// The newest message by time, as it was sent; nil if there is none.
     public func newestMessage(of conversation: ReplicaConversation) throws(ReplicaError) -> Message? {
         try ReplicaError.translate {
-            try reader(of: conversation).newestMessage().flatMap { try (changed($0, folds: false) ?? $0.messages()).first }
+            try reader(of: conversation).newestMessage().flatMap {
+                try (changed($0, folds: false) ?? $0.messages()).first
+            }
         }
     }
 

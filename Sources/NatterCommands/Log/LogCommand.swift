@@ -15,7 +15,8 @@ enum LogCommand {
                 + "If that does not bring the newest messages that -n asks for, natter fetches that page from the "
                 + "server. If you ask for more, it keeps syncing until it has everything.",
             "If the server cannot be reached, natter prints the replica and notes its age on standard error.",
-            "By default -n is 20 on a terminal and unlimited in a pipe. It takes the newest messages; with --after and "
+            "By default -n is 20 on a terminal and unlimited in a pipe. It takes the newest messages by time, and prints them by "
+                + "number; with --after and "
                 + "--cursor-file it takes the oldest and is unlimited by default.",
             "With --cursor-file, natter prints only messages after the position in F and then stores the new position "
                 + "in F: you see each message once, however often you run the command. If F is missing or empty, "
