@@ -228,14 +228,35 @@ public struct ArgumentParser {
             throw UsageError("'\(path.text)' needs one of: \(names)", remedy: remedy)
         }
         let rows = path.command.operands
-        try check(path, rows)
+        let words = try withConversation(path, rows)
+        try check(path, rows, words)
         var arguments = Arguments(
-            program: program.name, path: path.names, known: known, rows: rows, given: given, operands: operands)
-        arguments.literalFrom = literalFrom
+            program: program.name, path: path.names, known: known, rows: rows, given: given, operands: words)
+        arguments.literalFrom = literalFrom.map { $0 + words.count - operands.count }
         return .run(path, arguments)
     }
 
-    private func check(_ path: CommandPath, _ rows: [OperandSpec]) throws(UsageError) {
+    /// The operands, with CONV in its place even if '-c' names it. Numbers of messages with neither are of 'general'.
+    private func withConversation(_ path: CommandPath, _ rows: [OperandSpec]) throws(UsageError) -> [String] {
+        guard let first = rows.first, first.name == OperandSpec.conversationName else { return operands }
+        let values = given.filter { $0.name == "conversation" }.map(\.value)
+        let named = first.isRepeating ? values[...] : values.suffix(1)
+        let isWhole = rows.last?.isRepeating == false && operands.count >= rows.count
+        let mayBeSeq = rows.dropFirst().first?.name == "SEQ"
+        let hasOperand =
+            rows.count == 1 || isWhole || (named.isEmpty && !first.isOptional)
+            || (mayBeSeq && operands.first.map(Arguments.isSeq) == false)
+        let words = first.isRepeating ? operands[...] : operands.prefix(hasOperand ? 1 : 0)
+        let rest = operands.dropFirst(words.count)
+        if named.isEmpty { return words.isEmpty && !rest.isEmpty ? [NameRule.general] + rest : operands }
+        guard words.isEmpty || words.map(NameRule.caseKey) == named.map(NameRule.caseKey) else {
+            let names = (named + words).map { "'\($0)'" }.joined(separator: ", ")
+            throw UsageError("CONV is given twice, as -c and as an operand: \(names)", remedy: remedy)
+        }
+        return Array(named + rest)
+    }
+
+    private func check(_ path: CommandPath, _ rows: [OperandSpec], _ operands: [String]) throws(UsageError) {
         if rows.indices.contains(where: { $0 >= operands.count && !rows[$0].isOptional }) {
             let missing = rows.dropFirst(operands.count).filter { !$0.isOptional }.map(\.placeholder)
             let words = missing.joined(separator: ", ")

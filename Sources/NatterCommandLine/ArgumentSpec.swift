@@ -42,6 +42,13 @@ public struct OptionSpec: Sendable, Equatable {
             name: name, short: nil, valueName: "", choices: choices, isRepeatable: false, help: help, long: long)
     }
 
+    /// The operand CONV as an option.
+    static func conversation(isRepeatable: Bool) -> OptionSpec {
+        .option(
+            "conversation", short: "c", value: OperandSpec.conversationName, isRepeatable: isRepeatable,
+            "the same as the operand CONV", long: "Giving both is an error unless they are equal.")
+    }
+
     /// Every program has these two, without a row in its table.
     public static let help = OptionSpec.flag("help", short: "h", "print help, for a command if you name one, and exit")
     public static let version = OptionSpec.flag(
@@ -68,8 +75,11 @@ public struct OptionSpec: Sendable, Equatable {
     var kind: WordKind { names.map { .names($0) } ?? WordKind(placeholder ?? "", choices: choices) }
 }
 
-/// One operand of a command. Optional operands follow the required ones. Only the last may repeat.
+/// One operand of a command. Optional operands follow the required ones, except that the first may be an optional CONV.
+/// Only the last may repeat.
 public struct OperandSpec: Sendable, Equatable {
+    static let conversationName = "CONV"
+
     /// The placeholder in help and in messages, such as `CONV`.
     public let name: String
     public let isOptional: Bool

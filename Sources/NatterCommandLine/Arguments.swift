@@ -122,6 +122,13 @@ extension Arguments {
         return number
     }
 
+    /// Whether a word is a number of a message, or a range of them, where a conversation's name may stand, too.
+    static func isSeq(_ word: String) -> Bool {
+        word == "last"
+            || word.utf8.contains(where: \.isASCIIDigit)
+                && word.utf8.allSatisfy { $0.isASCIIDigit || $0 == UInt8(ascii: "-") }
+    }
+
     /// Parses an operand SEQ: the number of a message, or two with a hyphen between them.
     public func seqs(_ text: String) throws -> ClosedRange<UInt64> {
         func number(_ part: some StringProtocol) throws -> UInt64 {

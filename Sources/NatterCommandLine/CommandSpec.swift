@@ -73,7 +73,11 @@ public struct CommandSpec: Sendable {
         options.contains { $0.name == "exec" || (($0.name == "follow" || $0.name == "f") && arguments.flag($0.name)) }
     }
 
-    public var options: [OptionSpec] { makeOptions() }
+    /// Each command whose first operand is CONV has '-c CONV' for it, too.
+    public var options: [OptionSpec] {
+        guard let first = operands.first, first.name == OperandSpec.conversationName else { return makeOptions() }
+        return [.conversation(isRepeatable: first.isRepeating)] + makeOptions()
+    }
     public var operands: [OperandSpec] { makeOperands() }
     public var subcommands: [CommandSpec] { makeSubcommands() }
     public var description: [Phrase] { makeDescription() }

@@ -228,11 +228,10 @@ extension CommandSpec {
 extension CommandPath {
     /// The head of its description in a list: the command and its operands. The SYNOPSIS shows the options.
     fileprivate var itemMdoc: String {
-        let optional = command.operands.firstIndex(where: \.isOptional) ?? command.operands.endIndex
         let words =
             names.map { "Cm \(Mdoc.escaped($0))" } + (command.options.isEmpty ? [] : ["Oo Ar OPTION ... Oc"])
             + (command.subcommands.isEmpty ? [] : [Mdoc.alternatives(command.subcommands.map(\.name))])
-            + command.operands[..<optional].map(\.mdoc) + command.operands[optional...].map { "Oo \($0.mdoc) Oc" }
+            + command.operands.map { $0.isOptional ? "Oo \($0.mdoc) Oc" : $0.mdoc }
         return ".It " + words.joined(separator: " ")
     }
 
@@ -244,9 +243,9 @@ extension CommandPath {
         if !command.subcommands.isEmpty {
             lines.append("." + Mdoc.alternatives(command.subcommands.map(\.name)))
         }
-        let required = command.operands.prefix { !$0.isOptional }
-        lines += required.map { ".\($0.mdoc)" }
-        let optional = command.operands.dropFirst(required.count)
+        let (last, operands) = (command.operands.lastIndex { !$0.isOptional } ?? -1, command.operands)
+        lines += operands.prefix(last + 1).map { $0.isOptional ? ".Op \($0.mdoc)" : ".\($0.mdoc)" }
+        let optional = operands.dropFirst(last + 1)
         // `.Op Ar CONV Op Ar SEQ` nests the second pair of brackets in the first.
         if !optional.isEmpty { lines.append("." + optional.map { "Op \($0.mdoc)" }.joined(separator: " ")) }
         return lines.map { $0 + "\n" }.joined()

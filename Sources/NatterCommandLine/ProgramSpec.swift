@@ -113,9 +113,12 @@ public struct CommandPath: Sendable {
         return pieces + CommandPath.usage(of: command.operands)
     }
 
-    /// An optional operand encloses those after it: `[CONV [SEQ]]`.
+    /// An optional operand encloses optional ones after it: `[CONV [SEQ]]`, but `[CONV] SEQ`.
     private static func usage(of operands: [OperandSpec]) -> [String] {
         func words(_ operand: OperandSpec) -> String { operand.placeholder + (operand.isRepeating ? "..." : "") }
+        if let first = operands.first, first.isOptional, operands.contains(where: { !$0.isOptional }) {
+            return ["[\(words(first))]"] + usage(of: Array(operands.dropFirst()))
+        }
         let required = operands.prefix { !$0.isOptional }.map(words)
         let optional = operands.drop { !$0.isOptional }.map(words)
         guard !optional.isEmpty else { return required }

@@ -9,7 +9,7 @@ enum EditCommand {
     static let spec = CommandSpec(
         "edit", "replace the text of a message", group: NatterProgram.Group.writing, options: options,
         operands: [
-            .required("SEQ", "the number of the message"),
+            conversation, .required("SEQ", "the number of the message"),
             .optional("TEXT", isRepeating: true, "the new text; with '-' or no TEXT, it is read from standard input"),
         ],
         description: [
@@ -18,9 +18,9 @@ enum EditCommand {
             "The number is the one that 'natter log --numbers' prints. You can edit a message again, but not a deleted "
                 + "one. A token with the scope send: edits only what was sent with its label.",
         ],
-        examples: [Example("natter edit -c ops 17 The disk is full", "correct message 17 of 'ops'")],
+        examples: [Example("natter edit ops 17 The disk is full", "correct message 17 of 'ops'")],
         run: inContext { context in
-            let seq = try number(context.arguments.required("SEQ"), context.arguments)
+            let seq = try context.arguments.seq(context.arguments.required("SEQ"))
             let words = context.arguments.operands("TEXT")
             let sender = try Sender(context)
             let isRead = words.isEmpty || words == ["-"]
@@ -35,7 +35,7 @@ enum EditCommand {
 
     static let deleteSpec = CommandSpec(
         "delete", "delete messages", group: NatterProgram.Group.writing, options: options,
-        operands: [.required("SEQ", isRepeating: true, "the numbers of the messages")],
+        operands: [conversation, .required("SEQ", isRepeating: true, "the numbers of the messages")],
         description: [
             "Delete messages that you sent, or, as an admin of the group or of the server, any message. From the next sync "
                 + "on, nobody sees the text or finds it; the line says '(deleted)'. The log keeps the text until it is "
@@ -43,9 +43,9 @@ enum EditCommand {
             "The numbers are those that 'natter log --numbers' prints. At the first number that is refused natter stops; "
                 + "the messages before it are deleted.",
         ],
-        examples: [Example("natter delete -c ops 17 18", "delete two messages of 'ops'")],
+        examples: [Example("natter delete ops 17 18", "delete two messages of 'ops'")],
         run: inContext { context in
-            let seqs = try context.arguments.operands("SEQ").map { try number($0, context.arguments) }
+            let seqs = try context.arguments.operands("SEQ").map { try context.arguments.seq($0) }
             let key = context.arguments.value("id")
             if key != nil, seqs.count > 1 { throw context.arguments.error("--id names one message; give one SEQ") }
             let sender = try Sender(context)
@@ -65,19 +65,10 @@ enum EditCommand {
         })
 
     private static var options: [OptionSpec] {
-        [
-            .option("conversation", short: "c", value: "CONV", "the conversation (default 'general')"),
-            .option("id", value: "KEY", "the id of the change; repeating an id changes nothing twice"),
-        ]
+        [.option("id", value: "KEY", "the id of the change; repeating an id changes nothing twice")]
     }
 
-    private static func number(_ text: String, _ arguments: Arguments) throws -> Seq {
-        if text.utf8.first == UInt8(ascii: "@") || text.first?.isLetter == true, arguments.value("conversation") == nil
-        {
-            throw arguments.error("SEQ takes a whole number, not '\(text)'; did you mean '-c \(text)'?")
-        }
-        return try arguments.seq(text)
-    }
+    private static let conversation = OperandSpec.optional("CONV", "the conversation (default 'general')")
 
     private struct Sender {
         let context: Context
@@ -87,7 +78,7 @@ enum EditCommand {
 
         init(_ context: Context) throws {
             self.context = context
-            conversation = context.arguments.value("conversation") ?? NameRule.general
+            conversation = context.arguments.required("CONV")
             if let key = context.arguments.value("id") { try Delivery.check(id: key) }
             conversationID = try context.groupID(ofNumbersIn: conversation)
             api = try context.api()

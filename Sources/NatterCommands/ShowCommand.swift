@@ -10,7 +10,7 @@ enum ShowCommand {
         "show", "print one message with its replies, edits and hash", group: NatterProgram.Group.reading,
         options: [.flag("raw", "print the record as it was sent, not its newest text")],
         operands: [
-            .required("CONV", "the conversation"), .required("SEQ", "the number of the message"),
+            .optional("CONV", "the conversation (default 'general')"), .required("SEQ", "the number of the message"),
         ],
         description: [
             "Print a message as 'log' does, then lines with the numbers of its replies and edits, and the hash of the whole "

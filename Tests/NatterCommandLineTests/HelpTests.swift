@@ -61,8 +61,8 @@ struct HelpTests {
 
     @Test("usage nests optional operands")
     func usage() throws {
-        #expect(try path("mark").usagePieces.joined(separator: " ") == "mark [CONV [SEQ]]")
-        #expect(try path("watch").usagePieces.joined(separator: " ") == "watch [--exec CMD] [CONV...]")
+        #expect(try path("mark").usagePieces.joined(separator: " ") == "mark [-c CONV] [CONV [SEQ]]")
+        #expect(try path("watch").usagePieces.joined(separator: " ") == "watch [-c CONV]... [--exec CMD] [CONV...]")
         #expect(try path("search").usagePieces.joined(separator: " ") == "search [-n N] [--regex] QUERY...")
         #expect(try path("completion").usagePieces.joined(separator: " ") == "completion bash|zsh|fish")
     }
@@ -73,6 +73,7 @@ struct HelpTests {
             try path("log").synopsisMdoc(program: "natter") == """
                 .Nm natter
                 .Cm log
+                .Op Fl c Ar CONV
                 .Op Fl n Ar N
                 .Op Fl f
                 .Op Fl -after Ar SEQ

@@ -35,8 +35,17 @@ struct WrongWordsTests {
         }
     }
 
-    private static func word(_ operand: OperandSpec) -> String { operand.choices.first ?? "1" }
-    private static func value(of option: OptionSpec) -> String { option.choices.first ?? "1" }
+    /// A number may stand for a message where a conversation may be missing.
+    private static func word(_ operand: OperandSpec) -> String {
+        operand.choices.first ?? (operand.name == "CONV" ? "general" : "1")
+    }
+    private static func value(of option: OptionSpec) -> String {
+        option.choices.first ?? (option.placeholder == "CONV" ? "general" : "1")
+    }
+    /// Another one, except of CONV, which may be an operand, too.
+    private static func other(of option: OptionSpec) -> String {
+        option.choices.last ?? (option.placeholder == "CONV" ? "general" : "2")
+    }
 
     private func run(_ row: Row, _ words: [String]) -> Outcome {
         let console = Console(
@@ -118,7 +127,7 @@ struct WrongWordsTests {
         for option in row.command.options + row.program.options where !["help", "version"].contains(option.name) {
             for spelling in option.spellings {
                 let first = option.takesValue ? [spelling, WrongWordsTests.value(of: option)] : [spelling]
-                let last = option.takesValue ? [spelling, option.choices.last ?? "2"] : [spelling]
+                let last = option.takesValue ? [spelling, WrongWordsTests.other(of: option)] : [spelling]
                 let words = row.words + first + last + row.right.dropFirst(row.words.count)
                 guard case .run(_, let arguments) = try ArgumentParser.parse(words, for: row.program) else {
                     Issue.record("\(words) does not run")

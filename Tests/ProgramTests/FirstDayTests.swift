@@ -113,8 +113,9 @@ struct FirstDayTests {
             (["log", "bob"], 67, "did you mean '@bob'?"),
             (["log", "general/12"], 67, "'natter log general --around 12 -n 1'"),
             (["log", "genral"], 67, "'general'"), (["send", "-c", "bob", "x"], 67, "'@NAME'"),
-            (["group", "list", "x"], 64, "one too many"), (["show", "12"], 64, "as in \"natter show ops 17\""),
-            (["edit", "ops", "17", "new"], 64, "'-c ops'"), (["@bob", "hi"], 64, "'natter pm bob'"),
+            (["group", "list", "x"], 64, "one too many"), (["show"], 64, "as in \"natter show ops 17\""),
+            (["show", "12"], 67, "12"),
+            (["edit", "ops", "new"], 64, "SEQ takes a whole number"), (["@bob", "hi"], 64, "'natter pm bob'"),
             (["profile", "set", "default"], 64, "KEY=VALUE"),
         ]
         for (words, code, hint) in hints {
