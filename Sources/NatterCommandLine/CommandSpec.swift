@@ -85,9 +85,15 @@ public struct CommandSpec: Sendable {
 }
 
 extension [CommandSpec] {
-    /// The command with this name or alias.
+    /// Words that mean the same in every table that has one of them alone.
+    private static let synonyms = ["ls": "list", "list": "ls", "rm": "remove", "remove": "rm"]
+
+    /// The command with this name or alias, or with a synonym of it.
     func row(named word: String) -> CommandSpec? {
-        first { $0.name == word } ?? first { $0.aliases.contains(word) }
+        func row(_ word: String) -> CommandSpec? {
+            first { $0.name == word } ?? first { $0.aliases.contains(word) }
+        }
+        return row(word) ?? Self.synonyms[word].flatMap(row)
     }
 
     /// The commands for people.

@@ -34,7 +34,7 @@ enum EditCommand {
         })
 
     static let deleteSpec = CommandSpec(
-        "delete", "delete messages", group: NatterProgram.Group.writing, options: options,
+        "delete", aliases: ["rm"], "delete messages", group: NatterProgram.Group.writing, options: options,
         operands: [conversation, .required("SEQ", isRepeating: true, "the numbers of the messages")],
         description: [
             "Delete messages that you sent, or, as an admin of the group or of the server, any message. From the next sync "

@@ -7,7 +7,7 @@ internal import NatterProtocol
 
 extension CommandSpec {
     static let user = CommandSpec(
-        "user", "add, list and change accounts", group: "Administration",
+        "user", "add, list and change accounts", group: "Administration", bare: "list",
         subcommands: UserCommand.all,
         description: [
             "It works with and without a running server, and takes effect at once. A user who is disabled or gets another "

@@ -7,7 +7,7 @@ internal import NatterProtocol
 enum AdminCommand {
     static let spec = CommandSpec(
         "admin", "administer the server remotely", group: NatterProgram.Group.program,
-        subcommands: [AdminUserCommand.spec, users, sessions, stats, invite, erase, AdminLogCommand.spec],
+        subcommands: [AdminUserCommand.spec, accounts("users"), sessions, stats, invite, erase, AdminLogCommand.spec],
         description: [
             "Only admins of the server may do this. To make the first one, run 'natterd user promote NAME' on the "
                 + "server's machine. The server records what admins do; 'natter admin log --audit' shows it."
@@ -18,24 +18,27 @@ enum AdminCommand {
             Example("natter admin log -f", "follow the server's log"),
         ])
 
-    private static let users = CommandSpec(
-        "users", "list the accounts",
-        description: [
-            "Print each account's name, 'admin' or 'user', 'online', 'offline' or 'disabled', the last visit and its "
-                + "address, most recent first. With --json: the objects."
-        ],
-        run: inContext { context in
-            let accounts = try context.api().perform(API.accounts).items
-            let output = context.console.output
-            try context.list(
-                accounts,
-                [
-                    Column("NAME") { $0.name }, Column("ROLE") { output.word($0.admin ? "admin" : "user") },
-                    Column("STATE") { $0.disabled ? output.word("disabled") : context.presence($0.online) },
-                    Column("LAST SEEN") { context.age($0.lastSeen) }, Column("ADDRESS") { $0.address ?? "" },
-                ])
-            return .success
-        })
+    /// 'admin users', which is 'admin user list', too, as in natterd.
+    static func accounts(_ name: String) -> CommandSpec {
+        CommandSpec(
+            name, "list the accounts",
+            description: [
+                "Print each account's name, 'admin' or 'user', 'online', 'offline' or 'disabled', the last visit and its "
+                    + "address, most recent first. With --json: the objects."
+            ],
+            run: inContext { context in
+                let accounts = try context.api().perform(API.accounts).items
+                let output = context.console.output
+                try context.list(
+                    accounts,
+                    [
+                        Column("NAME") { $0.name }, Column("ROLE") { output.word($0.admin ? "admin" : "user") },
+                        Column("STATE") { $0.disabled ? output.word("disabled") : context.presence($0.online) },
+                        Column("LAST SEEN") { context.age($0.lastSeen) }, Column("ADDRESS") { $0.address ?? "" },
+                    ])
+                return .success
+            })
+    }
 
     private static let sessions = CommandSpec(
         "sessions", "list all sessions",

@@ -5,8 +5,11 @@ internal import NatterProtocol
 /// `admin user add|disable|…`: manages accounts.
 enum AdminUserCommand {
     static let spec = CommandSpec(
-        "user", "add or change an account",
-        subcommands: [add, change(.disable), change(.enable), passwd, change(.promote), change(.demote)],
+        "user", "add or change an account", bare: "list",
+        subcommands: [
+            AdminCommand.accounts("list"), add, change(.disable), change(.enable), passwd, change(.promote),
+            change(.demote),
+        ],
         description: [
             "Add or change an account. With --json: the account after the change. Disabling an account or changing its "
                 + "password ends all of its sessions at once. Enabling it does not restore them."

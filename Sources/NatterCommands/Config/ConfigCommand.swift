@@ -19,7 +19,7 @@ enum ConfigCommand {
         ])
 
     private static let getSpec = CommandSpec(
-        "get", aliases: ["ls", "list"], "print settings",
+        "get", aliases: ["ls"], "print settings",
         operands: [
             .optional(
                 "KEY", names: .settings, "one of \(Setting.names.joined(separator: ", ")) (default: all that are set)")

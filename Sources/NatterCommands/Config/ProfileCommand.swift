@@ -27,7 +27,7 @@ enum ProfileCommand {
         "server, ca-file, lang or color; an empty value removes it, other than the server"
 
     private static let list = CommandSpec(
-        "ls", aliases: ["list"], "list the profiles",
+        "ls", "list the profiles",
         description: [
             "Print each profile's name, '*' for the one in use, the account, the server, and the other settings. With "
                 + "--json: the objects."
@@ -65,7 +65,7 @@ enum ProfileCommand {
         })
 
     private static let remove = CommandSpec(
-        "rm", aliases: ["remove"], "remove a profile", operands: [knownName],
+        "rm", "remove a profile", operands: [knownName],
         description: ["Remove a profile and end its session. Messages that it has synced stay."],
         run: inContext { context in
             let name = context.arguments.required("NAME")

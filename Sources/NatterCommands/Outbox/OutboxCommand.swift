@@ -29,7 +29,7 @@ enum OutboxCommand {
         ])
 
     private static let list = CommandSpec(
-        "ls", aliases: ["list"], "list unsent and refused messages",
+        "ls", "list unsent and refused messages",
         description: [
             "Print a line for each message: its number, when it was queued, 'waiting', 'refused', 'unknown' or 'lost', "
                 + "the conversation, its id, the text, and the reason if it was parked. 'reply to N', 'edit of N' or "

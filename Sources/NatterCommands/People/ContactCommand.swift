@@ -27,7 +27,7 @@ enum ContactCommand {
         })
 
     private static let remove = CommandSpec(
-        "remove", aliases: ["rm"], "remove contacts",
+        "remove", "remove contacts",
         operands: [.required("USER", isRepeating: true, "the users")],
         description: ["Remove users from the list; messages stay. It is no error if a user is not in the list."],
         run: inContext { context in
@@ -38,7 +38,7 @@ enum ContactCommand {
         })
 
     private static let list = CommandSpec(
-        "ls", aliases: ["list"], "list the contacts",
+        "ls", "list the contacts",
         description: ["Print each contact's name, whether online, and when last seen. With --json: the users."],
         run: inContext { context in
             try context.list(try context.api().perform(API.contacts).items)

@@ -27,7 +27,7 @@ enum GroupCommand {
     private static let usersOperand = OperandSpec.required("USER", isRepeating: true, "the users")
 
     private static let list = CommandSpec(
-        "ls", aliases: ["list"], "list your groups and those that you can join",
+        "ls", "list your groups and those that you can join",
         description: [
             "Print each group's name, 'admin', 'member' or '-', 'open' or 'private', and the number of its members. On a "
                 + "terminal, also who added you to it, or '-' if you joined or created it. With --json: the objects."

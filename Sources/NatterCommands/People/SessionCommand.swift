@@ -17,7 +17,7 @@ enum SessionCommand {
         ])
 
     private static let list = CommandSpec(
-        "ls", aliases: ["list"], "list your sessions",
+        "ls", "list your sessions",
         description: [
             "Print the number of each session, 'current' for this one, when it was created, when it expires, when it was "
                 + "last used, from which address, the host and the program. With --json: the objects."

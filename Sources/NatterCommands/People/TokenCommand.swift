@@ -43,7 +43,7 @@ enum TokenCommand {
         run: inContext(create))
 
     private static let list = CommandSpec(
-        "ls", aliases: ["list"], "list the tokens",
+        "ls", "list the tokens",
         options: [.flag("sessions", "list sessions, which logins create, instead of tokens")],
         description: [
             "Print each token's number, label and scope, when it was created, when it expires, when it was last used, "

@@ -37,8 +37,9 @@ struct WatchList {
         }
         switch words.first {
         case "ls" where words.count == 1, "list" where words.count == 1: try list()
-        case "drop" where words.count == 2, "rm" where words.count == 2: try drop(words[1])
-        case "drop", "rm":
+        case "drop" where words.count == 2, "rm" where words.count == 2, "remove" where words.count == 2:
+            try drop(words[1])
+        case "drop", "rm", "remove":
             guard words.count > 2 else {
                 throw arguments.error("'watch drop' needs NAME; 'natter watch ls' lists them")
             }

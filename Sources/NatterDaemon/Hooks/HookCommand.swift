@@ -7,7 +7,7 @@ internal import NatterProtocol
 
 extension CommandSpec {
     static let hook = CommandSpec(
-        "hook", "send new messages to a web address", group: "Administration", subcommands: HookCommand.all,
+        "hook", "send new messages to a web address", group: "Administration", bare: "ls", subcommands: HookCommand.all,
         description: [
             "A running server posts each new message of a conversation to the address: in order, and at least once. A "
                 + "message that is refused is tried again, after growing pauses. After a day the hook is parked.",

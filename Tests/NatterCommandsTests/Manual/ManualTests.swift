@@ -17,6 +17,29 @@ struct ManualTests {
         #expect(pages == (["natter.1"] + Self.commands.map { "natter-\($0).1" }).sorted())
     }
 
+    @Test(
+        "'list' means 'ls', and 'remove' means 'rm', in both programs, unless another command has the name",
+        arguments: [
+            (NatterProgram.spec, "list", "ls"), (NatterProgram.spec, "outbox list", "outbox ls"),
+            (NatterProgram.spec, "rm 17", "delete"), (NatterProgram.spec, "contact rm bob", "contact remove"),
+            (NatterProgram.spec, "profile remove work", "profile rm"),
+            (NatterProgram.spec, "group rm ops", "group delete"),
+            (NatterProgram.spec, "group remove ops bob", "group remove"),
+            (NatterProgram.spec, "token remove 1", "token revoke"), (NatterProgram.spec, "config list", "config get"),
+            (NatterProgram.spec, "admin user ls", "admin user list"),
+            (NatterProgram.spec, "admin user", "admin user list"),
+            (DaemonProgram.spec, "user ls", "user list"), (DaemonProgram.spec, "user", "user list"),
+            (DaemonProgram.spec, "hook list", "hook ls"), (DaemonProgram.spec, "hook remove 1", "hook rm"),
+        ])
+    func synonyms(program: ProgramSpec, line: String, path: String) throws {
+        let parsed = try ArgumentParser.parse(line.split(separator: " ").map(String.init), for: program)
+        guard case .run(let found, _) = parsed else {
+            Issue.record("'\(line)' runs nothing")
+            return
+        }
+        #expect(found.text == path)
+    }
+
     @Test("a page has its command's summary, synopsis and options", arguments: commands)
     func page(name: String) throws {
         let command = try #require(NatterProgram.spec.commands.first { $0.name == name })
