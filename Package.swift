@@ -91,6 +91,8 @@ let libraries = [
     library("CGettext"),
     // Our own C: CRC-32C by the processor's instruction, and calls that Swift cannot import.
     .target(name: "CSystem", path: "Sources/C/CSystem"),
+    // The guides of the manual.
+    .target(name: "CManual", path: "Sources/C/CManual"),
     // The files of the web page.
     .target(name: "CWebPage", path: "Sources/C/CWebPage", exclude: ["page"]),
 ]
@@ -127,7 +129,7 @@ let sources = [
             "NatterLog", "NatterSQLite", "NatterSearch", "NatterConversation", "NatterProtocol", "NatterHTTP", "CPCRE2",
         ]),
     // Both command lines share it: the table of commands, parser, help, escaping, exit codes.
-    target("NatterCommandLine", imports: basics),
+    target("NatterCommandLine", imports: basics + ["CManual"]),
     // The commands of natter, and the line that 'natter chat' edits.
     target(
         "NatterCommands",

@@ -2,9 +2,12 @@ internal import NatterModel
 
 /// The result of parsing a command line.
 public enum ParsedCommandLine: Sendable {
-    /// The program's overview: no command was given, or help without a command.
+    /// No command was given.
+    case start
+    /// The program's overview: help without a command.
     case overview
     case help(CommandPath)
+    case topic(Topic)
     /// The list of guides.
     case guides
     case version
@@ -211,12 +214,17 @@ public struct ArgumentParser {
                 return .help(path)
             }
             if wantsGuides, operands.isEmpty { return .guides }
-            return if let path = try program.command(at: operands) { .help(path) } else { .overview }
+            do throws(UsageError) {
+                return if let path = try program.command(at: operands) { .help(path) } else { .overview }
+            } catch {
+                guard let topic = Topic(operands.joined(separator: " ")) else { throw error }
+                return .topic(topic)
+            }
         }
         if was(given: "help") { return path.map { .help($0) } ?? .overview }
         if was(given: "version") { return .version }
         if let error { throw error }
-        guard var path else { return .overview }
+        guard var path else { return .start }
         var known = options
         // A bare noun lists: 'natter outbox' is 'natter outbox ls'.
         if path.command.run == nil, let bare = path.command.bare, let row = path.command.subcommands.row(named: bare) {

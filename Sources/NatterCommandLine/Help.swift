@@ -6,15 +6,30 @@ public struct Help {
 
     public init(_ program: ProgramSpec) { self.program = program }
 
-    /// The overview that the program prints without a command: all commands by group, and the options of all commands.
-    public var overview: String {
-        var lines = ["\(program.name): \(program.tagline.text)", ""]
-        lines.append(("usage: \(program.name) [OPTION...] COMMAND [ARGUMENT...]" as Phrase).text)
-        let examples = program.makeExamples()
-        if !examples.isEmpty {
-            lines.append("")
-            lines += LineWrap.list(examples.map { ($0.line, $0.meaning.text) }, longestColumn: 40)
-        }
+    /// What the program prints without a command: how to begin, and the names of all commands by group. A terminal of 24
+    /// lines shows all of it.
+    public var start: String {
+        var lines = beginning + [""]
+        lines += LineWrap.list(
+            groups.map { ($0.heading.text, $0.rows.map(\.name).joined(separator: " ")) })
+        lines += paragraph(
+            program.hasGuides
+                ? "Run '\(program.name) help' for what each command does, '\(program.name) help COMMAND' for more about "
+                    + "one, and '\(program.name) help tutorial' for the first hour."
+                : "Run '\(program.name) help' for what each command does, and '\(program.name) help COMMAND' for more about "
+                    + "one.")
+        return text(lines)
+    }
+
+    /// The purpose of the program, its usage and the commands to begin with.
+    private var beginning: [String] {
+        let usage: Phrase = "usage: \(program.name) [OPTION...] COMMAND [ARGUMENT...]"
+        let examples = program.makeExamples().map { ($0.line, $0.meaning.text) }
+        return ["\(program.name): \(program.tagline.text)", "", usage.text]
+            + (examples.isEmpty ? [] : [""] + LineWrap.list(examples, longestColumn: 40))
+    }
+
+    private var groups: [(heading: Phrase, rows: [CommandSpec])] {
         var groups: [(heading: Phrase, rows: [CommandSpec])] = []
         for row in program.commands.shown {
             if let index = groups.firstIndex(where: { $0.heading == row.group }) {
@@ -23,6 +38,13 @@ public struct Help {
                 groups.append((row.group, [row]))
             }
         }
+        return groups
+    }
+
+    /// The overview: all commands by group, and the options of all commands.
+    public var overview: String {
+        var lines = beginning
+        let groups = groups
         // All groups share one column, so that the summaries are aligned.
         let widest = program.commands.shown.map { DisplayWidth.columns($0.name) }.max() ?? 0
         for group in groups {
@@ -40,7 +62,9 @@ public struct Help {
     public var guides: String {
         text(
             LineWrap.list(program.makeGuides().map { ($0.page, $0.meaning.text) })
-                + paragraph("Read them with man, such as 'man 7 natter-tutorial'."))
+                + paragraph(
+                    "Read them with man, such as 'man 7 natter-tutorial', or here, such as '\(program.name) help tutorial'. "
+                        + "'\(program.name) help times' says how to write a time."))
     }
 
     /// The page of one command.

@@ -23,8 +23,10 @@ public enum Program {
         do {
             var code = ExitCode.success
             switch try parse(words, for: program, console, language) {
+            case .start: try console.output.write(Help(program).start)
             case .overview: try console.output.write(Help(program).overview)
             case .guides: try console.output.write(Help(program).guides)
+            case .topic(let topic): try console.output.write(topic.text)
             case .help(let path): try console.output.write(Help(program).page(of: path))
             case .version: try console.output.write(Help(program).version)
             case .run(let path, var arguments):

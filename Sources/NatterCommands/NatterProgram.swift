@@ -91,6 +91,8 @@ public enum NatterProgram {
             Example("natter register alice", "create an account and log in"),
             Example("natter send Hello, everyone", "write to 'general'"),
             Example("natter log -f", "read it, and what comes"),
+            Example("natter pm bob 'Lunch at noon?'", "write to one person"),
+            Example("natter ls", "see where there is something new"),
         ]
     }
 
@@ -102,12 +104,12 @@ public enum NatterProgram {
         case "read", "cat", "history", "messages": "natter log"
         case "grep", "find": "natter search"
         case "pull", "fetch", "push", "clone": "natter sync"
-        case "list", "channels", "conversations", "rooms": "natter ls"
+        case "channels", "conversations", "rooms": "natter ls"
         case "join": "natter group join"
         case "leave", "part": "natter group leave"
         case "invite": "natter group add"
         case "admin user delete", "admin user remove", "admin user rm": "natter admin user disable"
-        case "rm", "remove", "del", "unsend": "natter delete"
+        case "del", "unsend": "natter delete"
         case "reply": "natter send --re SEQ"
         case "unread": "natter log --unread"
         case "msg", "message", "dm", "write": "natter pm"
@@ -145,9 +147,11 @@ public enum NatterProgram {
 
     /// The parser handles this word itself. This row is only for the list of commands.
     private static let helpSpec = CommandSpec(
-        "help", "print help for a command", group: Group.program,
+        "help", "print help for a command, or a guide", group: Group.program,
         options: [.flag("guides", short: "g", "list the guides: a tutorial, questions, formats, the HTTP API")],
-        operands: [.optional("COMMAND", isRepeating: true, "the command")])
+        operands: [
+            .optional("COMMAND", isRepeating: true, "the command, or a guide: tutorial, faq, formats, http, times")
+        ])
 
     /// The headings of the list of commands.
     enum Group {

@@ -30,6 +30,41 @@ struct HelpTests {
         #expect(Help(Fixture.program).page(of: try path("outbox", "drop")).contains("natter outbox drop [--all] ID\n"))
     }
 
+    private func output(_ words: String...) -> String {
+        let console = Fixture.console()
+        _ = Program.run(Fixture.program, words: words, console: console)
+        return console.output.text + console.errors.text
+    }
+
+    @Test("a guide, or a section of natter(1), is shown without pages of the manual")
+    func topics() {
+        #expect(output("help", "tutorial").contains("\n        natter send Hello, everyone\n"))
+        #expect(output("help", "natter-faq").contains("\n  I have lost a laptop.\n    'natter session' lists where"))
+        #expect(output("help", "formats").contains("\n    %m\n        text\n"))
+        let times = output("help", "times")
+        #expect(times.hasPrefix("TIMES\n    Wherever") && !times.contains("LANGUAGE"))
+        #expect(output("help", "exit", "status").hasPrefix("EXIT STATUS\n"))
+        // A command's name means the command.
+        #expect(output("help", "log").hasPrefix("natter log: "))
+        #expect(output("help", "nosuch") == "natter: 'nosuch' is not a natter command; see 'natter help'\n")
+    }
+
+    @Test("no macro of the manual is left in a guide", arguments: ["tutorial", "faq", "formats", "http", "postgresql"])
+    func macros(topic: String) {
+        let text = output("help", topic)
+        #expect(text.hasPrefix("NAME\n    natter-\(topic) - "))
+        let left = text.matches(of: #/(^|[\n ])(\.?[A-Z][a-z]|\\[&(].*)(?=[ \n])/#).map {
+            $0.output.2.trimmingPrefix(".")
+        }
+        // Two letters, as a macro has.
+        let words: Set<Substring> = [
+            "An", "As", "At", "Be", "By", "Do", "Go", "He", "If", "In", "Is", "It", "My", "No", "Of", "On", "Or", "So",
+            "To",
+            "Up", "Us", "We",
+        ]
+        #expect(left.allSatisfy { words.contains($0) }, "\(left)")
+    }
+
     @Test("no line is longer than 80 columns, whatever the row says", arguments: UInt64(1)...40)
     func width(seed: UInt64) throws {
         // Given a row of words of random length
@@ -53,7 +88,8 @@ struct HelpTests {
             commands: [CommandSpec("c", summary, options: options, description: text, run: Fixture.succeed)])
         // When both pages are made, then each line keeps to the limit
         let path = try #require(try program.command(at: ["c"]))
-        for line in (Help(program).overview + Help(program).page(of: path)).split(separator: "\n") {
+        for line in (Help(program).start + Help(program).overview + Help(program).page(of: path)).split(separator: "\n")
+        {
             #expect(DisplayWidth.columns(String(line)) <= 80, "\(line)")
             #expect(!line.hasSuffix(" "))
         }

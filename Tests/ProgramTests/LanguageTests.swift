@@ -27,6 +27,23 @@ struct LanguageTests {
         text.unicodeScalars.contains { (0x410...0x44F).contains($0.value) }
     }
 
+    @Test("without a command, the names of all fit a terminal", arguments: ["natter", "natterd"], [false, true])
+    func alone(program: String, isRussian: Bool) throws {
+        let environment = try variables(isRussian ? LanguageTests.russian : [:])
+        func run(_ words: String...) throws -> [Substring] {
+            let outcome = try ChildProcess(Programs.path(program), words, environment: environment).finish()
+            #expect(outcome.code == 0 && outcome.errors.isEmpty)
+            return outcome.output.split(separator: "\n", omittingEmptySubsequences: false).dropLast()
+        }
+        let lines = try run()
+        #expect(lines.count <= 24 && lines.allSatisfy { $0.count <= 80 })
+        let words = Set(lines.flatMap { $0.split(separator: " ") })
+        // The overview has a line for each, two columns in.
+        let commands = try run("help").filter { $0.hasPrefix("  ") && $0.dropFirst(2).first?.isLowercase == true }
+            .compactMap { $0.split(separator: " ").first }.filter { $0 != Substring(program) }
+        #expect(commands.count > 10 && words.isSuperset(of: commands), "\(Set(commands).subtracting(words))")
+    }
+
     // MARK: - Which language
 
     @Test(
