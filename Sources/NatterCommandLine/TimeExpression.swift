@@ -5,21 +5,25 @@ internal import NatterSystem
 public enum TimeExpression {
     /// All forms, for error messages.
     public static let forms: Phrase =
-        "use 2026-11-20T07:24:05Z, 2026-11-20, '2026-11-20 07:24', 2026-11, now, today, 'yesterday 18:00', 10:00, "
-        + "monday, 'last week', '2 days ago', 2d, -1h30m or @unix"
+        "use 2026-11-20T07:24:05Z, 2026-11-20, '2026-11-20 07:24', 2026-11, 20.11.2026, '20 nov', now, today, tomorrow, "
+        + "'yesterday 18:00', 10:00, 5pm, noon, monday, 'last week', '2 days ago', '2h ago', 'in 2 days', 2d, -1h30m or "
+        + "@unix"
 
     /// Words are read without regard to case, and in Russian, too.
     ///
-    /// - Parameter now: the base of `now`, `today` and `2h`. Dates and times without a zone are local.
+    /// - Parameters:
+    ///   - now: the base of `now`, `today` and `2h`. Dates and times without a zone are local.
+    ///   - isAhead: whether `2h`, `monday` and `20 nov` are in the future, where they would be in the past.
     /// - Returns: nil if malformed or outside the years 0 to 9999.
-    public static func parse(_ text: String, now: Timestamp) -> Timestamp? {
+    public static func parse(_ text: String, now: Timestamp, isAhead: Bool = false) -> Timestamp? {
         let time: Timestamp? =
             switch text.utf8.first {
             case UInt8(ascii: "-"): TimeSpan.parse(text.dropFirst()).map { now.advanced(milliseconds: -$0) }
             case UInt8(ascii: "@"): unix(text.dropFirst())
             default:
-                Timestamp(rfc3339: text) ?? local(text) ?? TimeSpan.parse(text).map { now.advanced(milliseconds: -$0) }
-                    ?? TimeWords(text)?.moment(now: now)
+                Timestamp(rfc3339: text) ?? local(text)
+                    ?? TimeSpan.parse(text).map { now.advanced(milliseconds: isAhead ? $0 : -$0) }
+                    ?? TimeWords(text)?.moment(now: now, isAhead: isAhead)
             }
         return time.flatMap { Timestamp.range.contains($0) ? $0 : nil }
     }

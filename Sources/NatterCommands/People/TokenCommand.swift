@@ -86,10 +86,9 @@ enum TokenCommand {
     static func expiry(_ context: Context) throws -> Timestamp? {
         guard let text = context.arguments.value("expires") else { return nil }
         let now = context.now
-        // A bare length of time means the past after --since, and the future here.
-        let time =
-            TimeSpan.parse(text).map { now.advanced(milliseconds: $0) } ?? TimeExpression.parse(text, now: now)
-        guard let time, time >= now, Timestamp.range.contains(time) else {
+        guard let time = TimeExpression.parse(text, now: now, isAhead: true), time >= now,
+            Timestamp.range.contains(time)
+        else {
             throw context.arguments.error(
                 "--expires takes a length of time such as 90d, or a moment to come such as 2027-01-31, not '\(text)'")
         }
