@@ -108,7 +108,7 @@ extension Context {
                 at: ServerAddress(url: account.server), token: token, of: account, isOther: isOther,
                 timeoutMilliseconds: Context.endMilliseconds)
             _ = try api.perform(API.logout, body: LogoutRequest(all: nil))
-        } catch RequestError.refused(let refusal) where refusal.has(.unauthorized) {
+        } catch RequestError.refused(let refusal) where refusal.isOfEndedSession {
             // It had ended already.
         } catch {
             note("the former session at '\(account.server)' could not be ended: \(SyncedReplica.reason(of: error))")
@@ -158,7 +158,7 @@ enum LogoutCommand {
         do {
             let request = LogoutRequest(all: context.arguments.flag("all") ? true : nil)
             remaining = try context.api(of: login).perform(API.logout, body: request).tokens ?? []
-        } catch RequestError.refused(let refusal) where refusal.has(.unauthorized) {
+        } catch RequestError.refused(let refusal) where refusal.isOfEndedSession {
             context.note("the session had already ended")
         } catch {
             try forget()

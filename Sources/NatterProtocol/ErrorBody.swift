@@ -6,6 +6,7 @@ public enum ErrorCode: String, Sendable, CaseIterable {
     case badJSON = "bad_json"
     case badCursor = "bad_cursor"
     case unauthorized
+    case tokenExpired = "token_expired"
     case badCredentials = "bad_credentials"
     case forbidden
     case notAMember = "not_a_member"
@@ -41,7 +42,7 @@ public enum ErrorCode: String, Sendable, CaseIterable {
     public var status: Int {
         switch self {
         case .badRequest, .badJSON, .badCursor: 400
-        case .unauthorized, .badCredentials: 401
+        case .unauthorized, .tokenExpired, .badCredentials: 401
         case .forbidden, .notAMember, .blocked, .registrationClosed, .quota: 403
         case .notFound, .noSuchUser, .noSuchConversation, .noSuchMessage: 404
         case .methodNotAllowed: 405

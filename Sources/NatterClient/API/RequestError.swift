@@ -58,6 +58,9 @@ public enum RequestError: FailureConvertible {
 
         public func has(_ code: ErrorCode) -> Bool { self.code == code.rawValue }
 
+        /// Whether the session had ended already, or the token.
+        public var isOfEndedSession: Bool { has(.unauthorized) || has(.tokenExpired) }
+
         /// The message, translated if the catalogue has it.
         public var phrase: Phrase { Phrase(parts, saying: message) }
 
@@ -71,7 +74,7 @@ public enum RequestError: FailureConvertible {
             // An unknown path means that the server has another version of the API.
             case .notFound, .methodNotAllowed, .unsupportedMediaType:
                 (exitCode, remedy) = (.badProtocol, "is this a newer or older server?")
-            case .unauthorized: remedy = RequestError.renewal(of: tokenFile)
+            case .unauthorized, .tokenExpired: remedy = RequestError.renewal(of: tokenFile)
             case .noSuchUser: remedy = "'natter users' lists them"
             case .noSuchConversation: remedy = "'natter ls' lists yours, and '@NAME' is the one with a user"
             case .slowDown, .busy: remedy = retryAfterSeconds == nil && !isOfLine ? "try again later" : nil

@@ -60,7 +60,7 @@ struct APIError: Error {
         reply.note = detail
         if let retryAfter { reply.headers.append(("Retry-After", String(retryAfter))) }
         if let allow { reply.headers.append(("Allow", allow)) }
-        if code == .unauthorized || code == .badCredentials {
+        if code.status == 401 {
             reply.headers.append(("WWW-Authenticate", "Bearer realm=\"natter\""))
         }
         return reply

@@ -56,7 +56,7 @@ struct Authentication: Sendable {
         case .good(let found): principal = found
         case .unknown where store.isShared: return nil
         case .unknown: throw Authentication.unknownToken
-        case .expired(let time): throw APIError(.unauthorized, "the token has expired on \(time.rfc3339)")
+        case .expired(let time): throw APIError(expired: time)
         case .disabled(let name): throw APIError(.unauthorized, "the account '\(name.text)' is disabled")
         }
         // Another tab of a browser may have got a cookie for somebody else.
@@ -95,12 +95,20 @@ struct Authentication: Sendable {
     }
 }
 
+extension APIError {
+    fileprivate init(expired time: Timestamp) {
+        self.init(.tokenExpired, "the token has expired on \(time.rfc3339)")
+    }
+}
+
 extension Exchange {
     /// Notes who asks, so that the request ends with their session or token.
     func note(_ principal: Principal, _ store: Store) {
         note(
             Asker(owner: .account(principal.account)) {
-                store.millisecondsLeft(of: principal) == 0 ? APIError(StoreError.unauthorized).reply : nil
+                guard store.millisecondsLeft(of: principal) == 0 else { return nil }
+                let ended = store.expiry(of: principal).map(APIError.init(expired:))
+                return (ended ?? APIError(StoreError.unauthorized)).reply
             })
     }
 }

@@ -125,11 +125,13 @@ extension Store {
         // Runs after the lock is released, because forgetting a token needs the writer.
         defer { if hasExpired { forgetExpired([digest]) } }
         return state.withLock { state in
-            guard let known = state.tokens[digest], let account = state.accounts[known.account] else { return .unknown }
+            guard let known = state.tokens[digest], let account = state.accounts[known.account] else {
+                return state.expired[digest].map { .expired($0) } ?? .unknown
+            }
             if account.isDisabled { return .disabled(account.name) }
             if let end = known.end(state.limits), end <= now {
                 hasExpired = true
-                state.removeToken(digest)
+                state.expire(digest, at: end)
                 return .expired(end)
             }
             // Some thousand requests a second come from one account, and nobody sees a tenth of a second.
@@ -168,6 +170,13 @@ extension Store {
         }
     }
 
+    /// When the token of a request expired; nil if it has not.
+    public func expiry(of principal: Principal) -> Timestamp? {
+        let now = clock.now()
+        return state.withLock { $0.tokens[principal.token]?.end($0.limits) ?? $0.expired[principal.token] }
+            .flatMap { $0 <= now ? $0 : nil }
+    }
+
     /// Notes that a request of an account began (+1) or stopped (-1) waiting. A user is online while a request waits.
     public func noteWaiting(_ account: AccountID, _ change: Int) {
         let now = clock.now()
@@ -178,9 +187,9 @@ extension Store {
     public func forgetExpiredTokens() {
         let now = clock.now()
         let expired = state.withLock { state in
-            let expired = state.tokens.filter { $0.value.hasEnded(at: now, state.limits) }.map(\.key)
-            for token in expired { state.removeToken(token) }
-            return expired
+            let expired = state.tokens.compactMapValues { $0.end(state.limits) }.filter { $0.value <= now }
+            for (token, end) in expired { state.expire(token, at: end) }
+            return Array(expired.keys)
         }
         if !expired.isEmpty { forgetExpired(expired) }
     }

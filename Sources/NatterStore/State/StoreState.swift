@@ -27,6 +27,9 @@ struct StoreState {
     var names = AccountNames()
     /// Change it by `add` and `removeToken` only: each account knows its own.
     private(set) var tokens: [Digest: TokenState] = [:]
+    /// When tokens expired that are forgotten since, so that this server can still say so.
+    private(set) var expired: [Digest: Timestamp] = [:]
+    private static let mostExpired = 10_000
     /// Those that are good for one group, because a store may have a million others.
     private(set) var groupTokens: [ConversationID: Set<Digest>] = [:]
     /// The accounts that may be online: those seen since the last count, and those that were online then.
@@ -96,6 +99,12 @@ struct StoreState {
             if groupTokens[group]?.isEmpty == true { groupTokens[group] = nil }
         }
         dirtyTokens.remove(digest)
+    }
+
+    mutating func expire(_ digest: Digest, at end: Timestamp) {
+        removeToken(digest)
+        if expired.count >= StoreState.mostExpired { expired.removeAll() }
+        expired[digest] = end
     }
 
     /// Shows tokens that are good for one group under its name, if their owners may know it. The id decides what they may do.

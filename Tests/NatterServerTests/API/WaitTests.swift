@@ -283,7 +283,7 @@ struct WaitTests {
         let after = path == "/v1/admin/log" ? "\(Int64.max)" : "1"
         let waiting = try Asking(
             server, token: token?.text, path, ["cursor": cursor, "after": "\(after)", "wait": "60"])
-        #expect(try waiting.answer().outcome == "401 unauthorized")
+        #expect(try waiting.answer().outcome == "401 token_expired")
     }
 
     @Test("a reader who is away does not look online, whatever it waits for", arguments: ["/v1/sync", "/v1/admin/log"])

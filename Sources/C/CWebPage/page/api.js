@@ -67,7 +67,7 @@ export class API {
       response.status, answer.error?.code ?? 'unknown', answer.error?.message ?? response.statusText,
       Number(response.headers.get('Retry-After')) || 0);
     refusal.phrase = answer.error?.phrase;
-    if (refusal.code === 'unauthorized') this.onExpired?.();
+    if (refusal.code === 'unauthorized' || refusal.code === 'token_expired') this.onExpired?.();
     throw refusal;
   }
 

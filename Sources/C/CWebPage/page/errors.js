@@ -5,6 +5,7 @@ const phrases = {
   not_reached: 'the server cannot be reached',
   bad_credentials: 'the name or the password is wrong',
   unauthorized: 'the session has ended; log in again',
+  token_expired: 'the session has ended; log in again',
   forbidden: 'you may not do this',
   not_a_member: 'you are not a member',
   blocked: 'this user does not take messages from you',
