@@ -18,7 +18,8 @@ public struct ConfigError: FailureConvertible, Equatable {
     }
 }
 
-/// A settings file with one `key = value` per line. Blank lines and lines that begin with `#` are ignored.
+/// A settings file with one `key = value` per line. Blank lines are ignored, and so is what follows a `#` at the beginning of
+/// a line or behind white space. A value in double quotes may contain that.
 public struct ConfigFile: Sendable, Equatable {
     public struct Entry: Sendable, Equatable {
         public let key: String
@@ -48,7 +49,7 @@ public struct ConfigFile: Sendable, Equatable {
                 throw ConfigError(path: path, line: index + 1, problem: "not of the form 'key = value'")
             }
             let key = content[..<equals].withoutBlanks
-            let value = content[content.index(after: equals)...].withoutBlanks
+            let value = Self.split(content[content.index(after: equals)...].withoutBlanks).value
             entries.append(Entry(key: String(key), value: String(value), line: index + 1))
         }
         (self.path, self.entries) = (path, entries)
@@ -101,13 +102,36 @@ public struct ConfigFile: Sendable, Equatable {
         // The last of several entries counts. The others would only confuse readers.
         for index in found.dropLast().reversed() { lines.remove(at: index) }
         let place = found.last.map { $0 - (found.count - 1) }
-        switch (place, value) {
-        case (let place?, let value?): lines[place] = "\(key) = \(value)"
+        switch (place, value.map(written)) {
+        case (let place?, let value?):
+            let old = lines[place].drop { $0 != "=" }.dropFirst().withoutBlanks
+            lines[place] = "\(key) = \(value) \(split(old).comment)"[...].withoutBlanks
         case (let place?, nil): lines.remove(at: place)
         case (nil, let value?): lines.append("\(key) = \(value)")
         case (nil, nil): break
         }
         return lines.map { $0 + "\n" }.joined()
+    }
+
+    /// Whether a value can be written so that it is read as it is.
+    public static func canHold(_ value: String) -> Bool { split(written(value)[...]).value == value }
+
+    private static func written(_ value: String) -> String {
+        split(value[...]).value == value ? value : "\"\(value)\""
+    }
+
+    /// A value without quotes, and the comment behind it.
+    private static func split(_ text: Substring) -> (value: Substring, comment: Substring) {
+        if text.hasPrefix("\""), let end = text.dropFirst().firstIndex(of: "\"") {
+            let rest = text[end...].dropFirst().withoutBlanks
+            if rest.isEmpty || rest.hasPrefix("#") { return (text[..<end].dropFirst(), rest) }
+        }
+        var isBehindBlank = true
+        let start = text.firstIndex { character in
+            defer { isBehindBlank = character == " " || character == "\t" }
+            return character == "#" && isBehindBlank
+        }
+        return (text[..<(start ?? text.endIndex)].withoutBlanks, text[(start ?? text.endIndex)...])
     }
 
     private static func lines(of text: String) -> [Substring] {

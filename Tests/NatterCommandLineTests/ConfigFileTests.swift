@@ -15,8 +15,30 @@ struct ConfigFileTests {
         #expect(file.value("listen") == "[::1]:0")
         #expect(file.value("log-level") == "debug")
         #expect(file.value("empty") == "")
-        #expect(file.value("url") == "a=b # c")
+        #expect(file.value("url") == "a=b")
         #expect(file.value("x") == nil)
+    }
+
+    @Test(
+        "a comment may follow a value, and a '#' in a word or in quotes begins none",
+        arguments: [
+            ("info # like that", "info"), ("info\t#like that", "info"), ("# nothing", ""), ("a#b", "a#b"),
+            ("https://x/#frag # c", "https://x/#frag"), ("\"a # b\"", "a # b"), ("\"a # b\" # c \"d\"", "a # b"),
+            ("\"a\" b", "\"a\" b"), ("\"a # b", "\"a"), ("\"\"", ""),
+        ])
+    func comments(text: String, value: String) throws {
+        #expect(try ConfigFile(parsing: "key = \(text)", path: "c").value("key") == value)
+    }
+
+    @Test("a value is read back as it was written, and the comment behind the former one stays")
+    func writingComments() throws {
+        #expect(ConfigFile.text("a = 1 # one\n", setting: "a", to: "2") == "a = 2 # one\n")
+        for value in ["a # b", "#a", "\"a", "a#b"] {
+            #expect(ConfigFile.canHold(value))
+            let text = ConfigFile.text("a = \"1 # 2\" # one\n", setting: "a", to: value)
+            #expect(try ConfigFile(parsing: text, path: "c").value("a") == value)
+        }
+        for value in ["a \"b\" # c", "\"a\""] { #expect(!ConfigFile.canHold(value)) }
     }
 
     @Test("errors name their line")

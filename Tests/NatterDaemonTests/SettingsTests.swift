@@ -85,7 +85,7 @@ struct SettingsTests {
     @Test(
         "a wrong value in a file is named by its line",
         arguments: [
-            ("max-tokens = 0", "--max-tokens"), ("max-tokens = 5 # five", "--max-tokens"), ("host = a,,b", "--host"),
+            ("max-tokens = 0", "--max-tokens"), ("max-tokens = five # 5", "--max-tokens"), ("host = a,,b", "--host"),
             ("host = a b", "--host"), ("tls-cert = c.pem", "--tls-key"), ("tls-key = k.pem", "--tls-cert"),
             ("session-idle = soon", "--session-idle"), ("listen = 1", "--listen"),
         ])

@@ -118,6 +118,9 @@ enum Setting: String, CaseIterable {
             throw Setting.bad(
                 "the value of '\(rawValue)' has a control character, or a space at its beginning or end")
         }
+        guard ConfigFile.canHold(value) else {
+            throw Setting.bad("the value of '\(rawValue)' has a '\"' that the file can't hold")
+        }
         if let failure = failure(of: value) { throw failure }
     }
 
