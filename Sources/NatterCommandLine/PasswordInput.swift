@@ -38,10 +38,19 @@ public enum PasswordInput: Sendable, Equatable {
     /// - Throws: 64 without a terminal to ask on; 65 if there is no line, it is not UTF-8, or the answers differ; 66 if
     ///   it can't be read.
     public func read(prompt: Phrase, again: Phrase? = nil) throws(CommandFailure) -> String {
+        try read([(prompt, again)]).first ?? ""
+    }
+
+    /// Reads several passwords, from a file or standard input those of its first lines.
+    public func read(_ prompts: [(prompt: Phrase, again: Phrase?)]) throws(CommandFailure) -> [String] {
         switch self {
-        case .terminal: return try Self.ask(prompt, again: again)
-        case .file(let path): return try Self.firstLine(of: path)
-        case .standardInput: return try Self.line(from: STDIN_FILENO, name: "standard input")
+        case .terminal:
+            return try prompts.map { one throws(CommandFailure) in try Self.ask(one.prompt, again: one.again) }
+        case .file(let path): return try Self.lines(prompts.count, of: path)
+        case .standardInput:
+            return try prompts.map { _ throws(CommandFailure) in
+                try Self.line(from: STDIN_FILENO, name: "standard input")
+            }
         }
     }
 
@@ -86,11 +95,11 @@ public enum PasswordInput: Sendable, Equatable {
             .usage, code: "usage", "no terminal to ask for a password; give --password-file F or --password-stdin")
     }
 
-    private static func firstLine(of path: String) throws(CommandFailure) -> String {
+    private static func lines(_ count: Int, of path: String) throws(CommandFailure) -> [String] {
         let descriptor = retrying { open(path, O_RDONLY | O_NOCTTY | O_CLOEXEC) }
         guard descriptor >= 0 else { throw CommandFailure(unreadable: DiskError(operation: "open", path: path)) }
         defer { close(descriptor) }
-        return try line(from: descriptor, name: "'\(path)'")
+        return try (0..<count).map { _ throws(CommandFailure) in try line(from: descriptor, name: "'\(path)'") }
     }
 
     /// Reads byte by byte, at most `limitBytes`, to a newline, which is dropped, or the end.

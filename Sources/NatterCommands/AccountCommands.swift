@@ -249,7 +249,8 @@ enum PasswdCommand {
     static let spec = CommandSpec(
         "passwd", "change the password", group: NatterProgram.Group.account,
         options: [
-            .flag("password-stdin", "read the old and the new password from two lines of standard input")
+            .option("password-file", value: "F", "read the old and the new password from the first two lines of F"),
+            .flag("password-stdin", "read the old and the new password from two lines of standard input"),
         ],
         description: [
             "Change your password and end all your other sessions and all tokens for programs that may do everything. "
@@ -262,14 +263,15 @@ enum PasswdCommand {
         run: run)
 
     private static let run: CommandBody = inContext { context in
-        let input: PasswordInput = context.arguments.flag("password-stdin") ? .standardInput : .terminal
+        let input = try PasswordInput(context.arguments)
         let api = try context.api(deliveringOutbox: false)
         if input == .terminal, !Terminal.isTerminal(STDIN_FILENO) {
-            throw context.arguments.error("no terminal to ask for the passwords; give --password-stdin")
+            throw context.arguments.error(
+                "no terminal to ask for the passwords; give --password-file F or --password-stdin")
         }
-        let old = try input.read(prompt: "Old password")
-        let new = try input.read(prompt: "New password", again: "Repeat it")
-        let remaining = try api.perform(API.changePassword, body: PasswordRequest(old: old, new: new)).tokens ?? []
+        let given = try input.read([("Old password", nil), ("New password", "Repeat it")])
+        let request = PasswordRequest(old: given.first ?? "", new: given.last ?? "")
+        let remaining = try api.perform(API.changePassword, body: request).tokens ?? []
         context.confirm("changed the password and ended all other sessions")
         context.noteRemaining(remaining)
         return .success

@@ -62,6 +62,16 @@ struct StatusTests {
         #expect(try short(world.alice) == "")
     }
 
+    @Test("passwd takes both passwords from the first lines of a file")
+    func passwdFile() throws {
+        let world = try World()
+        let file = try world.directory.write("passwords", "\(World.password)\nanother good one\n")
+        #expect(try world.alice("passwd", "--password-file", file).code == 0)
+        let short = try world.directory.write("short", "another good one\n")
+        try expect(world.alice("passwd", "--password-file", short), 65, "no password came from")
+        #expect(try world.alice("passwd", "--password-file", file, "--password-stdin").code == 64)
+    }
+
     @Test("passwd: only the new password works, and every other session has ended")
     func passwd() throws {
         let world = try World()
@@ -92,7 +102,6 @@ struct StatusTests {
         // Never asked without a terminal, never an argument
         let asked = try world.alice("passwd")
         #expect(asked.code == 64 && asked.errors.contains("--password-stdin"))
-        #expect(!asked.errors.contains("--password-file"))
         #expect(try world.alice("passwd", "another one").code == 64)
         #expect(try world.person("nobody")("passwd", "--password-stdin").code == 77)
         try expectSuccess(world.alice.run(["login", "alice", "--password-stdin"], input: .text("\(oldPassword)\n")))
