@@ -87,7 +87,7 @@ enum BackupCommand {
                             + "name a directory that both see")
                 }
                 try console.report(
-                    report, arguments,
+                    report, arguments, isNeeded: report.damages > 0,
                     "backed up \(FsckCommand.messages(report.messages)) of "
                         + "\(FsckCommand.conversations(report.conversations)) to '\(report.dest)', "
                         + "\(report.copied >> 10) KiB of \(report.bytes >> 10) copied; "
@@ -148,10 +148,11 @@ enum RestoreCommand {
             data: directory, taken: summary.taken.rfc3339, conversations: summary.conversations,
             messages: summary.messages, files: summary.files, bytes: summary.bytes, damages: summary.damages)
         try console.report(
-            report, arguments,
+            report, arguments, isNeeded: report.damages > 0,
             "restored \(FsckCommand.messages(report.messages)) of \(FsckCommand.conversations(report.conversations)) to "
                 + "'\(directory)', as of \(report.taken); \(FsckCommand.damages(report.damages))")
-        console.note(
+        console.confirm(
+            arguments, isNeeded: !arguments.flag("quiet"),
             arguments.flag("end-sessions")
                 ? "accounts, passwords and members of groups are those of \(report.taken), too; all sessions and tokens have ended"
                 : "accounts, passwords, members of groups and tokens are those of \(report.taken), too: later changes "

@@ -32,6 +32,10 @@ public enum DaemonProgram {
                     "An example is postgresql://db.example.org/natter; it holds no password. The data directory is then a "
                     + "cache of this server. See natter-postgresql(7)."),
             Question.option,
+            .flag("json", "print JSON objects, one per line", long: "Errors are objects, too."),
+            .flag(
+                "quiet", short: "q", "print no notes, only results, warnings and errors",
+                long: "Without a terminal, as in cron, a command that succeeds prints none anyway."),
         ],
         commands: [
             .serve, .selfSigned, .status, .clients, .user, .retain, .importing, .export, .erase, .hook, .fsck, .backup,

@@ -45,9 +45,18 @@ extension Console {
     /// Names a damage on standard error.
     func note(_ damage: DamageReport) { note(damage.phrase) }
 
-    /// Prints a command's result, with `--json` as one JSON object, otherwise as a note.
-    func report(_ report: some Encodable, _ arguments: Arguments, _ phrase: @autoclosure () -> Phrase) throws {
-        guard arguments.flag("json") else { return note(phrase()) }
+    /// Says on a terminal that a command has succeeded. In cron it is silent.
+    ///
+    /// - Parameter isNeeded: whether it is to be known without a terminal, too.
+    func confirm(_ arguments: Arguments, isNeeded: Bool = false, _ phrase: @autoclosure () -> Phrase) {
+        if isNeeded || errors.isTerminal && !arguments.flag("quiet") { note(phrase()) }
+    }
+
+    /// Prints a command's result, with `--json` as one JSON object, otherwise as `confirm` does.
+    func report(
+        _ report: some Encodable, _ arguments: Arguments, isNeeded: Bool = false, _ phrase: @autoclosure () -> Phrase
+    ) throws {
+        guard arguments.flag("json") else { return confirm(arguments, isNeeded: isNeeded, phrase()) }
         do throws(OutputError) {
             try output.writeJSON(WireJSON.encode(report))
             try output.flush()

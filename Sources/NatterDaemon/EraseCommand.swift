@@ -54,6 +54,6 @@ enum EraseCommand {
 extension Console {
     /// Says that an erased text may still be in a file.
     func noteRemains(_ remains: String?, _ arguments: Arguments) {
-        if let remains, !arguments.flag("json") { note(Phrase(key: remains)) }
+        if let remains, !arguments.flag("json"), !arguments.flag("quiet") { note(Phrase(key: remains)) }
     }
 }

@@ -162,7 +162,8 @@ enum FsckCommand {
             )
         }
         if arguments.flag("json") { return }
-        console.note(
+        console.confirm(
+            arguments, isNeeded: report.damages > 0,
             "checked \(messages(report.messages)) of \(conversations(report.conversations)) in \(files(report.files)); "
                 + "\(damages(report.damages))")
     }
@@ -225,7 +226,7 @@ enum ReindexCommand {
         try console.report(
             Report(
                 conversations: summary.conversations, messages: summary.messages, files: summary.files,
-                lost: summary.lostMessages), arguments,
+                lost: summary.lostMessages), arguments, isNeeded: summary.lostMessages > 0 || summary.hasUnknownLoss,
             "indexed \(FsckCommand.messages(summary.messages)) of "
                 + "\(FsckCommand.conversations(summary.conversations)) in \(FsckCommand.files(summary.files)); \(lost)")
         let mayLack = summary.hadDatabase && (summary.hasUnknownLoss || summary.hasLostRows)

@@ -92,9 +92,10 @@ enum ImportCommand {
             takesOld: arguments.flag("old"), again: arguments.flag("again"), isTrial: arguments.flag("dry-run"))
         let client = OperatorClient(arguments: arguments, console: console, input: file) { reply in
             guard case .imported(let report) = reply else { return }
-            try console.report(report, arguments, sentence(report, file.label, options))
+            let isNeeded = options.isTrial || report.count == 0 && report.known == nil
+            try console.report(report, arguments, isNeeded: isNeeded, sentence(report, file.label, options))
             if arguments.flag("json") { return }
-            if report.first > 1, !options.isTrial {
+            if report.first > 1, !options.isTrial, console.errors.isTerminal {
                 console.note(
                     "'\(report.conversation)' has earlier messages: 'ls' and 'log -n' show the newest by time, not by number"
                 )

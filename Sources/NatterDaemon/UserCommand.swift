@@ -23,7 +23,6 @@ extension CommandSpec {
 
     static let clients = CommandSpec(
         "clients", "list who visited the server, when and from where", group: "Administration",
-        options: [.flag("json", "print each account as a JSON object")],
         description: [
             "Print login, last visit and last address of each user who ever visited, newest first. A running server "
                 + "reports what it knows at this moment; without one, the data is at most a minute older."
@@ -34,25 +33,22 @@ extension CommandSpec {
 
 /// `user …` and `clients`, with which the operator of the data directory manages accounts.
 enum UserCommand {
-    private static let json = OptionSpec.flag("json", "print the account as a JSON object")
     private static let name = OperandSpec.required("NAME", "a user")
 
     static var all: [CommandSpec] {
         [
             CommandSpec(
                 AccountAction.add.rawValue, AccountAction.add.summary,
-                options: [json, .flag("admin", "make it an admin of the server")] + PasswordInput.options,
+                options: [.flag("admin", "make it an admin of the server")] + PasswordInput.options,
                 operands: [.required("NAME", "the new user's name")], run: add),
+            CommandSpec("list", "list the accounts", run: list),
             CommandSpec(
-                "list", "list the accounts", options: [.flag("json", "print each account as a JSON object")],
-                run: list),
-            CommandSpec(
-                AccountAction.passwd.rawValue, AccountAction.passwd.summary, options: [json] + PasswordInput.options,
+                AccountAction.passwd.rawValue, AccountAction.passwd.summary, options: PasswordInput.options,
                 operands: [name], description: [AccountAction.passwdEnds], run: passwd),
             change(.disable), change(.enable), change(.promote), change(.demote),
             CommandSpec(
                 "erase", "erase an account and all its messages for good",
-                options: [.flag("json", "print the result as a JSON object")], operands: [name],
+                operands: [name],
                 description: [
                     "Remove sessions, tokens, contacts, memberships and password of the account, and text and sender of each "
                         + "of its messages, as 'natterd erase' does. The name stays taken. Events of groups have the account's "
@@ -65,7 +61,7 @@ enum UserCommand {
 
     /// A command that makes one change to one account.
     private static func change(_ action: AccountAction) -> CommandSpec {
-        CommandSpec(action.rawValue, action.summary, options: [json], operands: [name]) { arguments, console in
+        CommandSpec(action.rawValue, action.summary, operands: [name]) { arguments, console in
             try change(action, arguments, console)
         }
     }

@@ -20,11 +20,37 @@ struct OperateTests {
 
     private let secret = ChildProcess.Stream.bytes(Array("a new password\nanother line\n".utf8))
 
+    @Test("without a terminal, as in cron, success is silent; on one it is told, unless --quiet is given")
+    func silence() throws {
+        let world = try World(says: "one", "two")
+        let backup = world.directory("backup")
+        for words in [
+            ["backup", backup], ["retain", "general", "90d"], ["fsck"], ["user", "disable", "carol"],
+            ["erase", "general", "9999", "--quiet"], ["serve", "--check"],
+        ] {
+            let outcome = try world.natterd(words)
+            let isRefused = words[0] == "erase"
+            #expect(
+                outcome.code == (isRefused ? 67 : 0) && outcome.bytes.isEmpty && outcome.errors.isEmpty != isRefused,
+                "\(words): \(outcome)")
+        }
+        let data = ["--data", world.data, "--yes"]
+        func shown(_ words: String...) throws -> String {
+            try Screen.show(world.alice, data + words, program: "natterd").text
+        }
+        #expect(try shown("retain", "general", "80d") == "natterd: 'general' keeps messages: 80d\n")
+        #expect(try shown("retain", "general", "70d", "-q") == "")
+        #expect(try shown("fsck").contains("; no damage"))
+        // Every command prints errors as objects.
+        let error = try world.natterd("import", "general", "/nonexistent", "--json").errors
+        #expect(try JSON(parsing: error)[object: "error"]?[int: "exit"] == 66)
+    }
+
     @Test("user add makes an account that can log in; --admin makes an admin; invalid names are refused")
     func add() throws {
         try inBoth { world throws in
             let added = try world.natterd("user", "add", "dora", "--password-stdin", input: secret)
-            #expect(added.code == 0 && added.bytes.isEmpty && isOneLine(added.errors))
+            #expect(added.code == 0 && added.bytes.isEmpty && added.errors.isEmpty)
             let file = try world.directory.write("password", "from a file\n")
             let admin = try world.natterd("user", "add", "Café", "--admin", "--password-file", file, "--json")
             let object = try #require(try admin.objects().first)

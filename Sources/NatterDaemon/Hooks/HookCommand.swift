@@ -97,15 +97,22 @@ enum HookCommand {
     private static func perform(
         _ operation: Operation, _ arguments: Arguments, _ console: Console
     ) throws -> ExitCode {
-        func write(_ object: some Encodable, _ line: @autoclosure () -> String) throws {
+        let hasHeader = operation == .listHooks && console.output.isTerminal && !arguments.flag("json")
+        var table = Table(
+            [.left, .left, .left, .text], header: hasHeader ? ["ID", "CONVERSATION", "URL", "STATE"] : nil)
+        func write(_ object: some Encodable, _ line: () throws -> Void) throws {
             if arguments.flag("json") { return try console.output.writeJSON(WireJSON.encode(object)) }
-            try console.output.writeLine(line())
+            try line()
         }
         let client = OperatorClient(arguments: arguments, console: console) { reply in
             switch reply {
             case .hook(let hook) where hook.secret != nil:
                 do {
-                    try write(hook, line(of: hook))
+                    try write(hook) {
+                        var made = Table([.left, .left, .left, .left])
+                        made.add(cells(of: hook))
+                        try made.write(to: console.output, isWhole: true)
+                    }
                     try console.output.flush()
                 } catch let error as OutputError {
                     let (id, problem) = (hook.id, error.phrase)
@@ -113,21 +120,25 @@ enum HookCommand {
                         .inputOutput, code: "io_error",
                         "hook \(id) was made, but could not be printed; 'natterd hook rm \(id)' removes it: \(problem)")
                 }
-            case .hook(let hook): try write(hook, line(of: hook))
+            case .hook(let hook): try write(hook) { table.add(cells(of: hook)) }
             case .hookAttempt(let attempt):
                 let outcome = attempt.error ?? "delivered, \(attempt.status ?? 0)"
-                try write(attempt, "\(attempt.time) \(attempt.seq): \(TerminalText.escaped(outcome, .line))")
+                try write(attempt) {
+                    let line = "\(attempt.time) \(attempt.seq): \(TerminalText.escaped(outcome, .line))"
+                    try console.output.writeLine(line)
+                }
             default: break
             }
         }
-        return try client.perform(operation)
+        let code = Result { try client.perform(operation) }
+        try table.write(to: console.output, paint: console.paint(arguments))
+        return try code.get()
     }
 
-    private static func line(of hook: HookObject) -> String {
+    private static func cells(of hook: HookObject) -> [String] {
         let failing = hook.failures == 1 ? "failing, 1 attempt" : "failing, \(hook.failures) attempts"
         let state = hook.parked.map { "parked: \($0)" } ?? (hook.failures > 0 ? failing : "ok")
-        let words = [hook.id, hook.conversation, hook.url, hook.secret ?? state]
-        return words.map { TerminalText.escaped($0, .line) }.joined(separator: "\t")
+        return [hook.id, hook.conversation, hook.url, hook.secret ?? state]
     }
 }
 

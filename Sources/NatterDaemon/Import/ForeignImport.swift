@@ -175,7 +175,7 @@ enum ForeignImport {
                 first: 0, last: 0)
             let source = target.channels.map(\.name).joined(separator: ", ")
             try console.report(
-                report, arguments,
+                report, arguments, isNeeded: true,
                 target.channels.isEmpty
                     ? "no messages for '\(target.conversation)'"
                     : .plural(
@@ -202,7 +202,7 @@ enum ForeignImport {
         guard !skipped.isEmpty else { return }
         let list = skipped.sorted { ($0.value, $1.key) > ($1.value, $0.key) }
             .map { "\($0.value) \($0.key)" }.joined(separator: ", ")
-        try console.report(Skipped(skipped: skipped), arguments, "not taken: \(list)")
+        try console.report(Skipped(skipped: skipped), arguments, isNeeded: true, "not taken: \(list)")
     }
 
     /// Imports the messages of the operation's data.
