@@ -91,6 +91,11 @@ extension CommandSpec {
             .option(
                 "id-retention", value: "DAYS", "how many days message ids are remembered, 30 by default",
                 long: "It takes 30 to 3,650."),
+            .flag(
+                "check", "check the settings, the certificate and the data directory, and start nothing",
+                long:
+                    "The status is 0, or the one with which a start would fail. A server may run on the directory "
+                    + "meanwhile. A database of --store is not connected to."),
             .option(
                 "log-level", oneOf: Event.Level.allCases.map(\.name), "what to log, info by default",
                 long: "'debug' logs each request. 'natter admin log' shows no more than this, either."),
@@ -134,18 +139,31 @@ struct ServeCommand {
     private let failedReload = Monitor<ServiceStatus.Problem?>(nil)
 
     static func run(_ arguments: Arguments, _ console: Console) throws -> ExitCode {
-        let signals = ServiceSignals()
+        let isCheck = arguments.flag("check")
+        let signals = isCheck ? nil : ServiceSignals()
         let directory = try DataDirectory.path(arguments, console)
-        let settings = try ServeSettings(arguments, directory: directory)
+        var settings = try ServeSettings(arguments, directory: directory)
+        if isCheck { settings.log.level = .warning }
         let log = try EventLog(
             console.errors.another(), settings: settings.log, clock: console.clock,
             isJournal: EventLog.isJournal(console.environment["JOURNAL_STREAM"]))
         defer { log.close() }
-        let code = try ServeCommand(
-            arguments: arguments, console: console, directory: directory, settings: settings, log: log
-        ).serve(signals)
+        let command = ServeCommand(
+            arguments: arguments, console: console, directory: directory, settings: settings, log: log)
+        guard let signals else { return try command.check() }
+        let code = try command.serve(signals)
         log.write(Event(.info, "stopped"))
         return code
+    }
+
+    private func check() throws -> ExitCode {
+        _ = try settings.tls.map(load)
+        guard settings.listen.host == "localhost" || PeerAddress(settings.listen.host) != nil else {
+            throw ListenerError.notAnAddress(settings.listen.host)
+        }
+        if try DataDirectory.sharedStore(arguments, console) == nil { try Store.check(directory) }
+        console.confirm(arguments, "the settings, the certificate and the data directory are good")
+        return .success
     }
 
     private func serve(_ signals: ServiceSignals) throws -> ExitCode {

@@ -84,6 +84,13 @@ public struct PosixDisk: Disk {
 }
 
 extension Path {
+    /// Why no file can be created in a directory, or the directory itself if it does not exist; nil if it can.
+    public static func cannotCreate(in directory: String) -> DiskError? {
+        var place = absolute(directory)
+        while access(place, F_OK) != 0, errno == ENOENT, place != "/" { place = Path.directory(of: place) }
+        return access(place + "/.", W_OK | X_OK) == 0 ? nil : DiskError(operation: "create", path: directory)
+    }
+
     /// Whether a path lies on a file system that is mounted for reading only.
     public static func isReadOnly(_ path: String) -> Bool { access(path, W_OK) != 0 && errno == EROFS }
 }

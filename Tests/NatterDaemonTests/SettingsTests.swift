@@ -98,6 +98,44 @@ struct SettingsTests {
         #expect(outcome.errors.contains(word), "\(outcome.errors)")
     }
 
+    @Test("serve --check starts nothing, and ends as a start would")
+    func check() throws {
+        func check(_ words: String..., data: String? = nil, conf: String = "") throws -> Outcome {
+            try directory.write("natterd.conf", conf)
+            return natterd(words: ["serve", "--check", "--data", data ?? directory.path] + words)
+        }
+        func isGood(_ outcome: Outcome) -> Bool { outcome.code == 0 && outcome.bytes.isEmpty && outcome.errors.isEmpty }
+        // Given settings that are right, with a certificate, and no store yet
+        #expect(natterd("tls-self-signed", "--data", directory.path).code == 0)
+        let tls = "listen = 0.0.0.0:7117 # everywhere\ntls-cert = tls-cert.pem\ntls-key = tls-key.pem\n"
+        #expect(isGood(try check(conf: tls)))
+        #expect(isGood(try check(data: directory("none/yet"))))
+        for name in ["store.db", "logs", "none"] { #expect(access(directory(name), F_OK) != 0) }
+        // When one thing is wrong, then the code is that of a start
+        let file = try directory.write("file", "")
+        for (words, data, conf, code) in [
+            ([], nil, "listen = 0.0.0.0:7117", Int32(78)), ([], nil, "colour = red", 78),
+            (["--listen", "x"], nil, "", 64),
+            (["--listen", "nosuch:1", "--behind-proxy", "127.0.0.1"], nil, "", 78),
+            ([], nil, tls.replacing("tls-cert.pem", with: "none.pem"), 66), ([], file, "", 73),
+            ([], file + "/below", "", 73),
+        ] as [([String], String?, String, Int32)] {
+            try directory.write("natterd.conf", conf)
+            let outcome = natterd(words: ["serve", "--check", "--data", data ?? directory.path] + words)
+            #expect(outcome.code == code && outcome.errors.hasPrefix("natterd: "), "\(words) \(conf): \(outcome)")
+        }
+        // A store is checked, also while a server has it open
+        try directory.write("natterd.conf", "")
+        let store = try Store.open(directory.path)
+        #expect(isGood(try check()))
+        store.close()
+        #expect(isGood(try check()))
+        let database = directory("store.db")
+        for suffix in ["-wal", "-shm"] { remove(database + suffix) }
+        try directory.write("store.db", String(repeating: "no database ", count: 1_000))
+        #expect(try check().code == 74)
+    }
+
     @Test("a file that is a symbolic link is refused as such")
     func link() throws {
         let target = try directory.write("elsewhere", "registration = closed\n")

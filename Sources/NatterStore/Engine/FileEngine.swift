@@ -286,11 +286,9 @@ final class FileEngine: StoreEngine {
 
     /// Loads what is there, and writes nothing.
     func look() throws -> LoadedState {
-        try StoreRestore.requireFinished(in: directory, disk: disk)
-        try Store.requireDatabase(in: directory, disk)
-        return try explaining {
-            let connection = try Connection(path: Store.databasePath(directory), role: .reader, disk: disk)
-            guard try StoreSchema.current.check(connection) == StoreSchema.current.steps.count else {
+        try explaining {
+            let (connection, isCurrent) = try reader()
+            guard isCurrent else {
                 throw StoreOpenError.incomplete(
                     "the store in '\(directory)' is of an earlier natterd; copy it to where it can be written to, and this one adapts it"
                 )
@@ -303,6 +301,16 @@ final class FileEngine: StoreEngine {
             state.commit = state.conversations.values.reduce(state.commit) { max($0, $1.lastCommit) }
             return LoadedState(keySecret: secret, state: state, keys: loader.keys)
         }
+    }
+
+    /// Reads the database and checks that a start could open it. Changes nothing.
+    func check() throws { _ = try explaining { try reader() } }
+
+    private func reader() throws -> (connection: Connection, isCurrent: Bool) {
+        try StoreRestore.requireFinished(in: directory, disk: disk)
+        try Store.requireDatabase(in: directory, disk)
+        let connection = try Connection(path: Store.databasePath(directory), role: .reader, disk: disk)
+        return (connection, try StoreSchema.current.check(connection) == StoreSchema.current.steps.count)
     }
 
     private func explaining<Result>(_ body: () throws -> Result) throws -> Result {

@@ -62,6 +62,18 @@ extension Store {
         return Store(engine, try engine.look(), reserve: reserve, clock: clock, options: options)
     }
 
+    /// Checks that a server could open or make its store in a directory, as far as that can be told without doing it. A store
+    /// that another process has open is good.
+    ///
+    /// - Throws: `StoreOpenError`.
+    public static func check(_ directory: String) throws {
+        if let error = Path.cannotCreate(in: directory) { throw StoreOpenError.cannotCreate(error) }
+        guard try exists(in: directory) else { return }
+        do {
+            try FileEngine(directory, disk: PosixDisk(), clock: SystemClock(), options: Options()).check()
+        } catch StoreOpenError.locked {}
+    }
+
     /// Opens the store of an engine.
     static func open(_ engine: any StoreEngine, clock: any WallClock, options: Options) throws -> Store {
         let reserve = DiskReserve(engine, isKept: options.keepsReserve)
