@@ -1,4 +1,4 @@
-// For `_nfc`, because FoundationEssentials has no normalization, and full Foundation makes a program 44 MB larger.
+// For `_nfc` and `_nfd`, because FoundationEssentials has no normalization, and full Foundation makes a program 44 MB larger.
 @_spi(_Unicode) internal import Swift
 
 /// Unicode normalization form C. The server stores names in this form.
@@ -20,4 +20,7 @@ public enum Normalization {
         normal.append(contentsOf: text._nfc)
         return String(normal)
     }
+
+    /// The letters of a character and the marks upon them (form D).
+    public static func formD(_ scalar: Unicode.Scalar) -> [Unicode.Scalar] { Array(String(Character(scalar))._nfd) }
 }

@@ -83,8 +83,12 @@ public final class SearchHighlighter {
                 end = next < text.pieces.count ? text.pieces[next].source : bytes.count
             }
         }
-        // Include a combining mark that the mapping joined with the letter before it.
-        while bytes.count - end >= 2, bytes[end] == 0xCC || (bytes[end] == 0xCD && bytes[end + 1] < 0xB0) { end += 2 }
+        // Include the marks that the mapping joined with the letter before, or left out.
+        while end < bytes.count, let (scalar, length) = SearchText.decode(bytes, at: end),
+            SearchText.isMark(scalar) || SearchText.isKanaMark(scalar)
+        {
+            end += length
+        }
         return end
     }
 

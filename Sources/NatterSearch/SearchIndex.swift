@@ -123,7 +123,7 @@ public final class SearchIndex {
 
 extension SearchIndex {
     /// Our own version combined with SQLite's, because SQLite's tables of letters may change with each release.
-    static var version: Int { 4 * 10_000_000 + Connection.libraryVersion }
+    static var version: Int { 5 * 10_000_000 + Connection.libraryVersion }
 
     static let tableOfWords =
         "CREATE VIRTUAL TABLE posting USING fts5(text, content='', columnsize=0, tokenize=\"\(WordTokenizer.setting)\")"

@@ -1,17 +1,21 @@
+internal import NatterModel
 internal import NatterSQLite
 
 /// Maps texts and queries before SQLite's `unicode61` tokenizer sees them. The tokenizer folds the case of letters that had
 /// one in Unicode 6.1, and drops Latin diacritics. The mapping adds:
 ///
 /// - Letters that have got case since, such as Georgian, Cherokee and Adlam ones, become small. ß becomes ss, as in capitals.
-/// - ё becomes е. Greek vowels lose their accents, as they do in Greek capitals. и, і, у, г and к with a combining mark
-///   become the single letter that they form, because the tokenizer would drop the mark.
+/// - ё becomes е. Greek letters lose their accents, as they do in Greek capitals. Arabic and Hebrew letters lose the marks of
+///   vowels, and Arabic words the tatweel that makes them longer.
+/// - Cyrillic letters and kana with a combining mark become the single letter that they form, because the tokenizer would drop
+///   the mark.
+/// - Full and half width forms, ligatures and Arabic presentation forms become the usual letters.
 /// - In scripts without spaces between words (Han, kana, Thai, Lao, Khmer, Myanmar), each character becomes a word. So
 ///   several of them in a query are a phrase and find any part of a text.
 /// - Emoji become words of one private-use character. The tokenizer would interpret them as a mixture of punctuation
 ///   and words.
 ///
-/// It works on bytes. ASCII, common Latin and Cyrillic letters, and malformed UTF-8 are passed through without a copy.
+/// It works on bytes, and by the properties of characters that Swift knows. ASCII, common Latin and Cyrillic letters, and malformed UTF-8 are passed through without a copy.
 struct SearchText {
     /// A part of the mapped text, up to the next part, and its origin.
     struct Piece {
@@ -22,6 +26,9 @@ struct SearchText {
     }
 
     private var buffer: [UInt8] = []
+    /// What characters become, found out once: that takes microseconds.
+    private var folded: [UInt32: [UInt8]] = [:]
+    private static let mostFolded = 8_192
     /// The pieces of the mapped text, recorded only if `keepsPieces`. The array is empty if the mapping changed
     /// nothing.
     private(set) var pieces: [Piece] = []
@@ -83,7 +90,11 @@ struct SearchText {
                 case 0xD0: if next == 0x81 { return index }
                 case 0xD1: if next == 0x91 { return index }
                 case 0xD4: if next >= 0xA8 { return index }
-                case 0xC4...0xCB, 0xD2...0xDF, 0xEB...0xEE: break
+                // The letters of Hebrew and Arabic, without their marks.
+                case 0xD7: if !(0x90...0xAA).contains(next) { return index }
+                case 0xD8: if !(0xA7...0xBA).contains(next) { return index }
+                case 0xD9: if !(0x81...0x8A).contains(next) { return index }
+                case 0xC4...0xCB, 0xD2...0xD5, 0xEB...0xEE: break
                 default: return index
                 }
             }
@@ -101,8 +112,8 @@ struct SearchText {
         }
         switch scalar {
         case 0x00DF, 0x1E9E: buffer.append(contentsOf: "ss".utf8)
-        case 0x0300...0x036F: compose(scalar, bytes[index..<index + length])
-        case 0x0370...0x03FF where scalar != 0x037F: append(twoByte: SearchText.withoutAccent(scalar))
+        case 0x0300...0x036F: compose(scalar)
+        case _ where SearchText.isKanaMark(scalar): compose(scalar == 0x3099 || scalar == 0xFF9E ? 0x3099 : 0x309A)
         case 0x0401: append(twoByte: 0x0415)
         case 0x0451: append(twoByte: 0x0435)
         case 0xFE0E, 0xFE0F:
@@ -112,18 +123,11 @@ struct SearchText {
         case 0x2300...0x23FF, 0x2600...0x27BF, 0x2B00...0x2BFF:
             appendWord([0xF3, 0xBE, 0x80 | UInt8(scalar >> 6 & 0x3F), 0x80 | UInt8(scalar & 0x3F)])
         case 0x1F000...0x1FFFF: appendWord([0xF3, 0xBF, bytes[index + 2], bytes[index + 3]])
-        case _ where SearchText.standsAlone(scalar): appendWord(bytes[index..<index + length])
-        default: appendSmall(scalar, bytes[index..<index + length])
+        case 0x3400...0x9FFF: appendWord(bytes[index..<index + length])
+        case _ where SearchText.standsAlone(scalar): appendWord(fold(scalar))
+        default: buffer.append(contentsOf: fold(scalar))
         }
         return length
-    }
-
-    private mutating func appendSmall(_ scalar: UInt32, _ bytes: Slice<UnsafeRawBufferPointer>) {
-        if let properties = Unicode.Scalar(scalar)?.properties, properties.changesWhenLowercased {
-            buffer.append(contentsOf: properties.lowercaseMapping.utf8)
-        } else {
-            buffer.append(contentsOf: bytes)
-        }
     }
 
     private mutating func append(twoByte scalar: UInt32) {
@@ -137,53 +141,76 @@ struct SearchText {
         buffer.append(UInt8(ascii: " "))
     }
 
-    /// Joins a combining mark with the Cyrillic letter before it, if that letter exists as one character.
-    private mutating func compose(_ mark: UInt32, _ bytes: Slice<UnsafeRawBufferPointer>) {
-        if let low = buffer.last, let high = buffer.dropLast().last, high == 0xD0 || high == 0xD1,
-            let letter = SearchText.cyrillic(UInt32(high & 0x1F) << 6 | UInt32(low & 0x3F), with: mark)
-        {
-            buffer.removeLast(2)
-            append(twoByte: letter)
-        } else {
-            buffer.append(contentsOf: bytes)
+    /// Joins a combining mark with the Cyrillic letter or the kana before it, if they form one character of the same length.
+    /// Otherwise the mark is left out.
+    private mutating func compose(_ mark: UInt32) {
+        guard let scalar = Unicode.Scalar(mark) else { return }
+        let isKana = mark >= 0x3099
+        let letter = buffer.dropLast(isKana ? 1 : 0).suffix(isKana ? 3 : 2)
+        // The accent of a stressed vowel makes no other letter, nor does that of ё.
+        let leads: ClosedRange<UInt8> = isKana ? 0xE3...0xE3 : 0xD0...0xD1
+        if [0x0301, 0x0306, 0x0308, 0x3099, 0x309A].contains(mark), leads.contains(letter.first ?? 0) {
+            let joined = Normalization.formC(String(decoding: letter, as: UTF8.self) + String(Character(scalar)))
+            if joined.utf8.count == letter.count, ![0x0401, 0x0451].contains(joined.unicodeScalars.first?.value) {
+                buffer.replaceSubrange(letter.indices, with: joined.utf8)
+            }
+        } else if !SearchText.isMark(mark) {
+            buffer.append(contentsOf: String(Character(scalar)).utf8)
         }
     }
 
-    private static func cyrillic(_ letter: UInt32, with mark: UInt32) -> UInt32? {
-        switch (letter, mark) {
-        case (0x0418, 0x0306): 0x0419
-        case (0x0438, 0x0306): 0x0439
-        case (0x0423, 0x0306): 0x040E
-        case (0x0443, 0x0306): 0x045E
-        case (0x0406, 0x0308): 0x0407
-        case (0x0456, 0x0308): 0x0457
-        case (0x0413, 0x0301): 0x0403
-        case (0x0433, 0x0301): 0x0453
-        case (0x041A, 0x0301): 0x040C
-        case (0x043A, 0x0301): 0x045C
-        default: nil
+    /// A character without marks, small, in its usual form.
+    private mutating func fold(_ scalar: UInt32) -> [UInt8] {
+        if let known = folded[scalar] { return known }
+        var letters = ""
+        if let scalar = Unicode.Scalar(scalar) {
+            for part in SearchText.usualForm(of: scalar).flatMap(Normalization.formD)
+            where !SearchText.isMark(part.value) {
+                letters += part.properties.lowercaseMapping
+            }
         }
+        let bytes = Array(Normalization.formC(letters).utf8)
+        if folded.count == SearchText.mostFolded { folded.removeAll(keepingCapacity: true) }
+        folded[scalar] = bytes
+        return bytes
     }
 
-    private static func withoutAccent(_ greek: UInt32) -> UInt32 {
-        switch greek {
-        case 0x0386: 0x0391
-        case 0x0388: 0x0395
-        case 0x0389: 0x0397
-        case 0x038A, 0x03AA: 0x0399
-        case 0x038C: 0x039F
-        case 0x038E, 0x03AB: 0x03A5
-        case 0x038F: 0x03A9
-        case 0x03AC: 0x03B1
-        case 0x03AD: 0x03B5
-        case 0x03AE: 0x03B7
-        case 0x0390, 0x03AF, 0x03CA: 0x03B9
-        case 0x03CC: 0x03BF
-        case 0x03B0, 0x03CB, 0x03CD: 0x03C5
-        case 0x03CE: 0x03C9
-        default: greek
-        }
+    /// True for marks that make no other letter: tatweel, the points of Hebrew and Arabic vowels (combining classes 10 to 36), and
+    /// marks that are placed like accents (202 to 240). The vowel signs of other scripts have other classes.
+    static func isMark(_ scalar: UInt32) -> Bool {
+        if scalar == 0x0640 { return true }
+        let combining = Unicode.Scalar(scalar)?.properties.canonicalCombiningClass.rawValue ?? 0
+        return (10...36).contains(combining) || (202...240).contains(combining)
     }
+
+    /// True for the marks that make か to が and は to ぱ, combining or of half width.
+    static func isKanaMark(_ scalar: UInt32) -> Bool {
+        (0x3099...0x309A).contains(scalar) || (0xFF9E...0xFF9F).contains(scalar)
+    }
+
+    /// The characters that a ligature, a full or half width form or a presentation form stands for. Its name says it: U+FF71 is
+    /// HALFWIDTH KATAKANA LETTER A, U+FEFC is ARABIC LIGATURE LAM WITH ALEF FINAL FORM.
+    private static func usualForm(of scalar: Unicode.Scalar) -> [Unicode.Scalar] {
+        if (0xFB00...0xFB17).contains(scalar.value) { return Array(scalar.properties.uppercaseMapping.unicodeScalars) }
+        guard (0xFB50...0xFFEF).contains(scalar.value), let name = scalar.properties.name else { return [scalar] }
+        var words = name.split(separator: " ")
+        if words.first == "FULLWIDTH" || words.first == "HALFWIDTH" { words.removeFirst() }
+        if words.last == "FORM" { words.removeLast(2) }
+        let letters =
+            words.starts(with: ["ARABIC", "LIGATURE"])
+            ? words.dropFirst(2).split(separator: "WITH").map { ["ARABIC", "LETTER"] + $0 } : [words]
+        let usual = letters.compactMap { usualNames[$0.joined(separator: " ")] }
+        return usual.isEmpty ? [scalar] : usual
+    }
+
+    /// The characters of which others are forms, by their names.
+    private static let usualNames: [String: Unicode.Scalar] = {
+        let blocks: [ClosedRange<UInt32>] = [0x21...0xFF, 0x0620...0x06FF, 0x3001...0x30FF, 0x3131...0x318E]
+        let named = blocks.joined().compactMap(Unicode.Scalar.init).compactMap { scalar in
+            scalar.properties.name.map { ($0, scalar) }
+        }
+        return Dictionary(named, uniquingKeysWith: { first, _ in first })
+    }()
 
     /// True if a character belongs to a script that writes no spaces between words.
     private static func standsAlone(_ scalar: UInt32) -> Bool {
@@ -200,7 +227,7 @@ struct SearchText {
     }
 
     /// Decodes one sequence of two to four bytes. Returns nil if the bytes are not a valid sequence.
-    private static func decode(_ bytes: UnsafeRawBufferPointer, at index: Int) -> (scalar: UInt32, length: Int)? {
+    static func decode(_ bytes: UnsafeRawBufferPointer, at index: Int) -> (scalar: UInt32, length: Int)? {
         let lead = bytes[index]
         let length = lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4
         guard lead >= 0xC2, lead <= 0xF4, bytes.count - index >= length else { return nil }

@@ -26,7 +26,10 @@ struct HighlighterTests {
             ("мой", "это МОИ\u{306} дом", "это [МОИ\u{306}] дом"), ("αθηνα", "Αθήνα!", "[Αθήνα]!"),
             ("本語", "日本語です", "日[本語]です"), ("です", "日本語です", "日本語[です]"), ("👍", "nice👍!", "nice[👍]!"),
             ("❤", "I ❤️ it", "I [❤]️ it"), ("日", "日日x", "[日][日]x"), ("x", "日x", "日[x]"), ("กิน", "ฉันกินข้าว", "ฉัน[กิน]ข้าว"),
-            ("STRASSE", "die Straße!", "die [Straße]!"), ("nothing", "", ""), ("a", "a", "[a]"),
+            ("STRASSE", "die Straße!", "die [Straße]!"),
+            ("محمد", "هو مُحَمَّدٌ!", "هو [مُحَمَّدٌ]!"), ("שלום", "(שָׁלוֹם)", "([שָׁלוֹם])"), ("file", "a ﬁle.", "a [ﬁle]."),
+            ("ガ", "ｶﾞｶ", "[ｶﾞ]ｶ"), ("abc", "xＡＢＣ ＡＢＣ", "xＡＢＣ [ＡＢＣ]"),
+            ("nothing", "", ""), ("a", "a", "[a]"),
         ])
     func marks(query: String, text: String, expected: String) throws {
         // Compared by scalars: strings are equal, too, where only their accents are composed in another way.
@@ -40,7 +43,8 @@ struct HighlighterTests {
         let parts: [[UInt8]] = [
             [0xE3], [0x81], [0xCC, 0x86], [0xCC], [0xD0, 0xB8], [0xD1, 0x91], [0xF0, 0x9F, 0x91, 0x8D], [0xF0, 0x9F],
             [0x20],
-            [0x61], [0xE6, 0x97, 0xA5], [0xEF, 0xB8, 0x8F], [0x00], [0xCD], [0xC3, 0xA9],
+            [0x61], [0xD9, 0x8E], [0xEF, 0xBE, 0x9E], [0xE3, 0x82, 0xAB], [0xEF, 0xAC, 0x81], [0xE6, 0x97, 0xA5],
+            [0xEF, 0xB8, 0x8F], [0x00], [0xCD], [0xC3, 0xA9],
         ]
         let bytes = (0..<Int.random(in: 0...30, using: &generator)).flatMap { _ in
             parts.randomElement(using: &generator) ?? []

@@ -28,6 +28,10 @@ struct SemanticsTests {
             ("Αθη\u{301}να", "αθήνα"),
             ("ΣΟΦΟΣ", "σοφός"), ("ΟΔΟΣ", "οδος"), ("ԱՐԱՐԱՏ", "Արարատ"), ("straße", "STRAßE"), ("ФЫВА", "фыва"),
             ("STRASSE", "Straße"), ("straße", "STRASSE"), ("strasse", "STRAẞE"), ("stra*", "Straße"),
+            ("محمد", "هذا مُحَمَّد هنا"), ("مُحَمَّد", "محمد"), ("محمد", "محـــمد"), ("احمد", "أَحْمَد"), ("سلام", "ﺳﻼم"),
+            ("שלום", "שָׁלוֹם עולם"), ("שָׁלוֹם", "שלום"), ("שלום", "\u{FB2A}לום"), ("file", "ﬁle"), ("ﬂow", "FLOW"),
+            ("abc 12", "ＡＢＣ １２"), ("Ｌｉｎｕｘ*", "linuxes"), ("カタカナ", "ｶﾀｶﾅ"), ("ガパ", "ｶﾞﾊﾟ"), ("ｶﾞ", "か ガ"),
+            ("が", "か\u{3099}"), ("ᾳδω", "ΑΔΩ"),
         ])
     func folds(query: String, text: String) throws { try expect(query, in: text) }
 
@@ -48,7 +52,10 @@ struct SemanticsTests {
 
     @Test(
         "letters that are two",
-        arguments: [("мои", "мой"), ("и", "й"), ("hell", "hello"), ("ello", "hello"), ("1", "12"), ("ψ", "ω")])
+        arguments: [
+            ("мои", "мой"), ("и", "й"), ("hell", "hello"), ("ello", "hello"), ("1", "12"), ("ψ", "ω"), ("か", "が"),
+            ("カ", "ｶﾞ"), ("कु", "के"),
+        ])
     func doesNotFold(query: String, text: String) throws { try expect(query, finds: false, in: text) }
 
     @Test(

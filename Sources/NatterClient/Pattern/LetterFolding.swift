@@ -1,3 +1,5 @@
+internal import NatterModel
+
 /// Which letters a search for a substring treats as the same.
 enum LetterFolding {
     /// A regular expression that matches a string while ignoring the accents of Latin letters in both string and text.
@@ -10,7 +12,7 @@ enum LetterFolding {
             if isMark(scalar), isAfterLatin { continue }
             isAfterLatin = false
             if let base = latinBase(of: scalar) {
-                pattern += "[\(base)\(variants(of: base))]\(marks)*+"
+                pattern += "[\(base)\(variants[base] ?? "")]\(marks)*+"
                 isAfterLatin = true
             } else if "еёЕЁ".unicodeScalars.contains(scalar) {
                 pattern += "[её]"
@@ -29,50 +31,21 @@ enum LetterFolding {
 
     /// The letter a to z under the accents of a letter.
     private static func latinBase(of scalar: Unicode.Scalar) -> Unicode.Scalar? {
-        if ("a"..."z").contains(scalar) { return scalar }
-        if ("A"..."Z").contains(scalar) { return Unicode.Scalar(scalar.value | 0x20) }
-        guard scalar.value >= 0xC0, scalar.value < 0x1F00,
-            let small = scalar.properties.lowercaseMapping.unicodeScalars.first
-        else { return nil }
-        // İ becomes i and a mark.
-        if ("a"..."z").contains(small) { return small }
-        for value in UInt8(ascii: "a")...UInt8(ascii: "z") {
-            let base = Unicode.Scalar(value)
-            if variants(of: base).unicodeScalars.contains(small) { return base }
+        guard scalar.value < 0x1F00, let base = Normalization.formD(scalar).first?.properties.lowercaseMapping else {
+            return nil
         }
-        return nil
+        return base.unicodeScalars.first.flatMap { ("a"..."z").contains($0) ? $0 : nil }
     }
 
-    /// The letters that Unicode decomposes into this letter and marks.
-    private static func variants(of base: Unicode.Scalar) -> String {
-        switch base {
-        case "a": "àáâãäåāăąǎǟǡǻȁȃȧḁạảấầẩẫậắằẳẵặ"
-        case "b": "ḃḅḇ"
-        case "c": "çćĉċčḉ"
-        case "d": "ďḋḍḏḑḓ"
-        case "e": "èéêëēĕėęěȅȇȩḕḗḙḛḝẹẻẽếềểễệ"
-        case "f": "ḟ"
-        case "g": "ĝğġģǧǵḡ"
-        case "h": "ĥȟḣḥḧḩḫẖ"
-        // İ has no partner of one letter in its other case.
-        case "i": "ìíîïĩīĭįİǐȉȋḭḯỉị"
-        case "j": "ĵǰ"
-        case "k": "ķǩḱḳḵ"
-        case "l": "ĺļľḷḹḻḽ"
-        case "m": "ḿṁṃ"
-        case "n": "ñńņňǹṅṇṉṋ"
-        case "o": "òóôõöōŏőơǒǫǭȍȏȫȭȯȱṍṏṑṓọỏốồổỗộớờởỡợ"
-        case "p": "ṕṗ"
-        case "r": "ŕŗřȑȓṙṛṝṟ"
-        case "s": "śŝşšșṡṣṥṧṩ"
-        case "t": "ţťțṫṭṯṱẗ"
-        case "u": "ùúûüũūŭůűųưǔǖǘǚǜȕȗṳṵṷṹṻụủứừửữự"
-        case "v": "ṽṿ"
-        case "w": "ŵẁẃẅẇẉẘ"
-        case "x": "ẋẍ"
-        case "y": "ýÿŷȳẏẙỳỵỷỹ"
-        case "z": "źżžẑẓẕ"
-        default: ""
+    /// The small letters that Unicode decomposes into a letter and marks, by that letter, and İ, which has no partner of one letter
+    /// in its other case.
+    private static let variants: [Unicode.Scalar: String] = {
+        let blocks: [ClosedRange<UInt32>] = [0xC0...0x24F, 0x1E00...0x1EFF]
+        return blocks.joined().compactMap(Unicode.Scalar.init).reduce(into: [:]) { variants, scalar in
+            guard !scalar.properties.changesWhenLowercased || scalar == "İ", let base = latinBase(of: scalar) else {
+                return
+            }
+            variants[base, default: ""].unicodeScalars.append(scalar)
         }
-    }
+    }()
 }
