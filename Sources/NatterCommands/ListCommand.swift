@@ -19,12 +19,7 @@ enum ListCommand {
 
     private static let run: CommandBody = inContext { context in
         let synced = try SyncedReplica(context)
-        let state = try synced.refresh(.quickly)
-        let replica = try synced.replica(after: state)
-        if case .partial = state {
-            context.console.note(
-                "not everything new could be fetched, so this list is not complete; run 'natter sync'")
-        }
+        let (replica, _) = try synced.quicklySynced()
         // A personal conversation exists always, and may have lost its messages with a restore of the server.
         let conversations = try replica.conversations().filter { $0.kind != .personal || $0.head > .zero }.sorted {
             ($0.latestTime, $1.name) > ($1.latestTime, $0.name)

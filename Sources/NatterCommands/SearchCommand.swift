@@ -28,8 +28,8 @@ enum SearchCommand {
         ],
         operands: [.optional("QUERY", isRepeating: true, "words, \"a phrase\", pre* and -word")],
         description: [
-            "Print the messages of the replica that have all words of the query. A word may be a \"phrase in quotes\" "
-                + "or the beginning of a word, 'pre*'. A '-' in front of either leaves out the messages that have "
+            "Print the messages that have all words of the query, after a quick sync as 'log' does. A word may be a "
+                + "\"phrase in quotes\" or the beginning of a word, 'pre*'. A '-' in front of either leaves out the messages that have "
                 + "it. Case is ignored in every script, and so are accents of Latin letters.",
             "--substring finds a string exactly, even within words. --regex takes a Perl-compatible regular "
                 + "expression, see pcre2pattern(3): it ignores case unless it says (?-i), and '^' and '$' match at "
@@ -57,15 +57,12 @@ enum SearchCommand {
         let around = try arguments.integer("context", in: 0...1_000).map { Int($0) } ?? 0
         let limit = number ?? (context.console.output.isTerminal ? LogRequest.terminalCount : .max)
 
-        let synced = try SyncedReplica(context, needsServer: false)
+        let synced = try SyncedReplica(context)
         filter.sender = synced.sender(arguments.value("from"))
-        guard let replica = try synced.unsyncedReplica() else {
-            throw CommandFailure(.unavailable, code: "nothing_synced", "nothing has been synced yet; run 'natter sync'")
-        }
+        let (replica, state) = try synced.quicklySynced()
         let conversation = try arguments.value("conversation").map {
-            try synced.conversation(named: $0, in: replica, .offline)
+            try synced.conversation(named: $0, in: replica, state)
         }
-        try synced.tellIncomplete(replica)
         for note in subject.notes { context.note(note) }
         if let earliest = try replica.earliest(), filter.since.map({ $0 < earliest }) ?? true,
             try (conversation.map { $0.map { [$0] } ?? [] } ?? replica.conversations(includingGone: true))
@@ -81,6 +78,11 @@ enum SearchCommand {
         var hits = SearchHits(replica: replica, printer: printer, around: around, context.console)
         defer { hits.pager?.finish() }
 
+        func explain() throws {
+            try synced.explainNothing(
+                from: arguments.values("from"), since: filter.since, until: filter.until, state)
+        }
+
         // An empty conversation is not in the replica.
         if let conversation, conversation == nil { return .nothingFound }
         switch subject {
@@ -93,6 +95,7 @@ enum SearchCommand {
             // Index these messages for the next search. This search succeeds even if the index cannot be written.
             if search.scannedCount > 0 { _ = try? ReplicaIndexing.run(at: synced.location) }
             let result = try status(search.missing, isFound: search.foundCount > 0, context)
+            if result == .nothingFound { try explain() }
             if result == .nothingFound, let word = arguments.operands("QUERY").first(where: { $0.hasPrefix("--") }) {
                 context.note("'\(word)' is no option of 'natter search', so it was searched for")
             }
@@ -104,7 +107,9 @@ enum SearchCommand {
             ) { try hits.write($0) }
             try hits.finish()
             try hits.printer.output.flush()
-            return try status(search.missing, isFound: search.foundCount > 0, context)
+            let result = try status(search.missing, isFound: search.foundCount > 0, context)
+            if result == .nothingFound { try explain() }
+            return result
         }
     }
 

@@ -64,6 +64,33 @@ extension SyncedReplica {
         return hint == "" ? "; 'natter ls' lists yours, and '@NAME' is the one with a user" : hint
     }
 
+    /// Prints a note if nothing can have been found: nobody has the name of the sender, or no message the time.
+    ///
+    /// - Parameter senders: as the user has written them.
+    func explainNothing(
+        from senders: [String], since: Timestamp?, until: Timestamp?, _ state: State
+    ) throws {
+        if let since, let until, since >= until {
+            context.note("no message is both from \(LocalTime.text(since)) on and before \(LocalTime.text(until))")
+        } else if let since, since > context.now {
+            context.note("no message is from \(LocalTime.text(since)) on: that is in the future")
+        }
+        var users = try replica()?.users()?.users.map(\.name) ?? []
+        var isFresh = !state.isReached
+        for name in senders.map(Context.user) where !NameRule.isMe(name) {
+            let key = NameRule.caseKey(name)
+            func isKnown() -> Bool { users.contains { NameRule.caseKey($0) == key } }
+            // The list may be older than the user.
+            if !isKnown(), !isFresh, let all = try? api().everything(API.users, \.name) {
+                (users, isFresh) = (all.map(\.name), true)
+                try? Replica.keep(all, at: location, clock: context.console.clock)
+            }
+            if !users.isEmpty, !isKnown() {
+                context.note("no user is named '\(name)'\(NearestWords.hint(for: name, among: users))")
+            }
+        }
+    }
+
     /// The sender that `--from` names, with or without `@`: `me` is the user.
     func sender(_ word: String?) -> String? {
         word.map(Context.user).map { NameRule.isMe($0) ? location.user : $0 }

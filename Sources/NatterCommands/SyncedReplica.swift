@@ -23,7 +23,7 @@ final class SyncedReplica {
         case current
         /// The server has more.
         case partial
-        /// The server was not reached.
+        /// The server was not reached, or could not answer.
         case stale(reason: Phrase)
         case offline
 
@@ -133,6 +133,19 @@ final class SyncedReplica {
         return replica
     }
 
+    /// The replica after a quick sync, for a command that needs no certain message. A note says if the server has more.
+    ///
+    /// - Throws: as `refresh` and `replica(after:)`.
+    func quicklySynced() throws -> (Replica, State) {
+        let state = try refresh(.quickly)
+        let replica = try replica(after: state)
+        if case .partial = state {
+            context.console.note(
+                "not everything new could be fetched, so this list is not complete; run 'natter sync'")
+        }
+        return (replica, state)
+    }
+
     /// The replica without a sync before it.
     ///
     /// - Parameter needsSync: false for what is fetched without a sync, such as the list of users.
@@ -172,9 +185,10 @@ final class SyncedReplica {
         return report
     }
 
-    /// Updates the replica before it is read. If the server is not reached, it prints a note, and the replica is used as it is.
+    /// Updates the replica before it is read, as every command does that reads. If the server is not reached or can't answer, it
+    /// prints a note with the age of the replica, which is used as it is.
     ///
-    /// - Throws: 69 if the server is not reached and nothing has been synced, 75 if not everything could be fetched, as on a
+    /// - Throws: 69 or the server's error if it is not reached and nothing has been synced, 75 if not everything could be fetched, as on a
     ///   full or read-only disk.
     func refresh(_ depth: Depth) throws -> State {
         if context.isOffline {
@@ -192,7 +206,7 @@ final class SyncedReplica {
                 // Another process is syncing. Only a sync without a time limit waits as long as one that is short of disk may take.
                 report = try pull()
             }
-        } catch  where SyncedReplica.isNotReached(error) {
+        } catch  where SyncedReplica.isAway(error) {
             guard let state = try stale(SyncedReplica.reason(of: error)) else { throw error }
             return state
         } catch  where SyncedReplica.isUnwritable(error) {
@@ -268,8 +282,8 @@ final class SyncedReplica {
         }
     }
 
-    /// True if the server gave no answer.
-    static func isNotReached(_ error: any Error) -> Bool { RequestError(in: error)?.isNotReached == true }
+    /// True if the server can't answer, so that the replica does.
+    static func isAway(_ error: any Error) -> Bool { RequestError(in: error)?.isAway == true }
 
     /// True if a retry may succeed.
     ///

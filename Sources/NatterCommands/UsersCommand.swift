@@ -45,7 +45,7 @@ enum UsersCommand {
         if !context.isOffline {
             do {
                 return (try synced.api().everything(API.users, \.name), true)
-            } catch  where SyncedReplica.isNotReached(error) {
+            } catch  where SyncedReplica.isAway(error) {
                 guard try synced.unsyncedReplica(needsSync: false)?.usersFetched() != nil else { throw error }
                 reason = SyncedReplica.reason(of: error)
             }

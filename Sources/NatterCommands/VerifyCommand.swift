@@ -107,7 +107,7 @@ private struct ServerHeads {
             // The user may have left the group since the last sync. An open one is still there for everyone.
             case .refused(let refusal)? where refusal.status == 404 || refusal.has(.notAMember):
                 return .hidden
-            case let error? where error.isNotReached: stop(error.reason)
+            case let error? where error.isAway: stop(error.reason)
             default: throw error
             }
             return .none

@@ -33,7 +33,7 @@ struct PatternSearchTests {
     func codes() throws {
         let server = try TestServer()
         let alice = try server.user("alice")
-        #expect(alice("search", "--regex", "x").code == 69)
+        #expect(alice("search", "--regex", "x", "--offline").code == 69)
         #expect(alice("send", String(repeating: "a", count: 5_000) + "!").code == 0)
         #expect(alice("sync").code == 0)
         #expect(alice("search", "--substring", "x") == Outcome(code: 1, output: "", errors: ""))

@@ -1,5 +1,6 @@
 import NatterProtocol
 import ServerSupport
+import SystemSupport
 import Testing
 import TestSupport
 
@@ -8,17 +9,83 @@ struct SearchCommandTests {
     @Test("its codes")
     func codes() throws {
         let (server, alice) = try TestServer.withAlice()
-        #expect(alice("search", "x").code == 69)
-        #expect(alice("sync").code == 0)
-        #expect(alice("search", "x").code == 1)
+        #expect(alice("search", "x", "--offline").code == 69)
+        #expect(alice("search", "x") == Outcome(code: 1, output: "", errors: ""))
         for words in [["-x"], ["-x", "-y"], [], [""], ["  "], ["x", "-n", "y"], ["x", "--since", "soon"]] {
             let outcome = alice.run(["search"] + words)
             #expect(outcome.code == 64 && outcome.bytes.isEmpty, "\(words): \(outcome)")
         }
         #expect(alice("search", "x", "-c", "@nobody").code == 67)
         server.stop()
-        // It never asks the server
-        #expect(alice("search", "x") == Outcome(code: 1, output: "", errors: ""))
+        #expect(alice("search", "x", "--offline") == Outcome(code: 1, output: "", errors: ""))
+    }
+
+    @Test("a name that nobody has, and a time that no message has, are told where nothing is found")
+    func explains() throws {
+        let (server, alice) = try TestServer.withAlice()
+        let bob = try server.user("robert")
+        #expect(bob("send", "hello").code == 0)
+        for words in [
+            ["search", "hello", "--from", "rober"], ["log", "--from", "rober"],
+        ] {
+            for more in [[], ["-n", "3"], ["--offline"]] {
+                let outcome = alice.run(words + more)
+                #expect(outcome.code == (words[0] == "log" ? 0 : 1) && outcome.bytes.isEmpty)
+                #expect(
+                    outcome.errors == "natter: no user is named 'rober'; the most similar is 'robert'\n",
+                    "\(words + more)")
+            }
+        }
+        for words in [["search", "-c", "genral", "hello"], ["log", "genral"]] {
+            let outcome = alice.run(words)
+            #expect(outcome.code == 67 && outcome.errors.contains("'general'"), "\(outcome)")
+        }
+        for words in [["log", "--since", "9999-01-01"], ["search", "hello", "--since", "9999-01-01"]] {
+            #expect(alice.run(words).errors.contains("in the future"), "\(words)")
+        }
+        let between = alice("log", "--since", "today", "--until", "yesterday")
+        #expect(between.code == 0 && between.errors.contains("no message is both from"), "\(between)")
+        // What somebody may well ask for is answered without a word.
+        for words in [
+            ["search", "nowhere", "--from", "robert"], ["log", "--from", "alice"], ["log", "--until", "2000-01-01"],
+        ] {
+            #expect(alice.run(words).errors == "", "\(words)")
+        }
+    }
+
+    @Test("every command that reads syncs first; while the server can't answer, it says how old the replica is")
+    func stale() throws {
+        let (server, alice) = try TestServer.withAlice()
+        let bob = try server.user("bob")
+        #expect(bob("send", "penguin").code == 0)
+        #expect(alice("search", "penguin").lines.count == 1)
+        #expect(alice("users").lines.count == 2)
+        server.stop()
+        let port = try #require(UInt16(alice.server.split(separator: ":").last ?? ""))
+        let reading = [
+            ["search", "penguin"], ["log"], ["log", "-n", "1"], ["ls"], ["show", "general", "1"],
+            ["export", "general"],
+            ["users"], ["verify"],
+        ]
+        func expectReplica(_ reason: String) {
+            for words in reading {
+                let outcome = alice.run(words)
+                #expect(outcome.code == 0 && outcome.lines.isEmpty == (words == ["verify"]), "\(words) \(outcome)")
+                #expect(outcome.errors.hasPrefix("natter: ") && outcome.errors.contains(reason), "\(words) \(outcome)")
+            }
+        }
+        expectReplica("connection refused")
+        // Given a server whose database is away
+        let away = try ScriptedServer(port: port) { peer, _ in
+            _ = peer.readRequest()
+            peer.answer(
+                #"{"error":{"code":"busy","message":"the store can't be reached"}}"#, status: "503 Busy",
+                headers: "Connection: close\r\nNatter-Store: \(server.storeID)\r\n")
+        }
+        expectReplica("the store can't be reached")
+        #expect(away.requests.count >= reading.count)
+        // And a change is refused as ever
+        #expect(alice("send", "x").code == 75)
     }
 }
 

@@ -120,6 +120,12 @@ public enum RequestError: FailureConvertible {
         }
     }
 
+    /// Whether the replica is what can be read: the server was not reached, or something that it needs is away, such as its
+    /// database.
+    public var isAway: Bool {
+        if case .refused(let refusal) = self { refusal.status >= 500 && !refusal.has(.diskFull) } else { isNotReached }
+    }
+
     /// Whether the same request may succeed a little later.
     public var isTemporary: Bool {
         if case .refused(let refusal) = self, [429, 503].contains(refusal.status) { return true }

@@ -166,6 +166,7 @@ private struct Log {
         let late = try tellBeginning(of: conversations, replica, printed: walk.printed)
         try finish(walk, conversations, replica)
         if request.marks { try mark(walk, conversations, late, synced) }
+        if walk.printed == 0 { try explainNothing(synced, state) }
         if let follow { try follow.run(&walk, places: &places, of: conversations.first?.id) }
         try checkDamage(walk)
         if walk.printed == 0, !request.follows {
@@ -174,6 +175,11 @@ private struct Log {
                     ? "there are no messages" : request.isAllNews ? "nothing new" : "no messages match")
         }
         return walk.printed == 0 && request.saysNothingNew ? .nothingFound : .success
+    }
+
+    private func explainNothing(_ synced: SyncedReplica, _ state: SyncedReplica.State) throws {
+        try synced.explainNothing(
+            from: context.arguments.values("from"), since: request.filter.since, until: request.filter.until, state)
     }
 
     /// - Throws: 74 if not all could be printed.
@@ -393,6 +399,7 @@ private struct Log {
         startPager()
         _ = try printer.write(request.isReversed ? messages.reversed() : messages)
         try printer.output.flush()
+        if messages.isEmpty { try explainNothing(synced, .partial) }
         if let follow {
             let replica = try synced.replica(after: .partial)
             var walk = try makeWalk(replica, isCurrent: false)
