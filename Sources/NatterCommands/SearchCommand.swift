@@ -26,11 +26,17 @@ enum SearchCommand {
                     "Case and accents of Latin letters are ignored. All else must be the same, even blanks and punctuation."
             ),
         ],
-        operands: [.optional("QUERY", isRepeating: true, "words, \"a phrase\", pre* and -word")],
+        operands: [
+            .optional("QUERY", isRepeating: true, "words, \"a phrase\", pre*, -word, OR, from:USER and the like")
+        ],
         description: [
             "Print the messages that have all words of the query, after a quick sync as 'log' does. A word may be a "
-                + "\"phrase in quotes\" or the beginning of a word, 'pre*'. A '-' in front of either leaves out the messages that have "
-                + "it. Case is ignored in every script, and so are accents of Latin letters.",
+                + "\"phrase in quotes\" or the beginning of a word, 'pre*'. A '-' in front of either leaves out the messages "
+                + "that have it. 'a OR b c' finds what has one of a and b, and has c. Case is ignored in every script, and so "
+                + "are accents of Latin letters.",
+            "Conditions may stand among the words, or alone: from:USER, in:CONV, after:TIME, before:TIME, has:link and "
+                + "has:file. A '-' in front turns them round. Put quotes around a value with blanks, from:\"old bob\", and "
+                + "around a text that is no condition, \"from:bob\".",
             "--substring finds a string exactly, even within words. --regex takes a Perl-compatible regular "
                 + "expression, see pcre2pattern(3): it ignores case unless it says (?-i), and '^' and '$' match at "
                 + "each line of a text. If it is invalid or takes too many steps, the exit status is 65. Both read "
@@ -43,16 +49,19 @@ enum SearchCommand {
             Example("natter search disk full", "find messages with both words"),
             Example("natter search '\"disk full\"' -c @bob", "find a phrase in your messages with bob"),
             Example("natter search 'part*' -fdisk --since -30d", "leave out 'fdisk', and search the last 30 days"),
+            Example(
+                "natter search backup OR restore from:bob after:yesterday",
+                "find one of two words, by bob, since yesterday"),
             Example("natter search --regex 'sd[a-z]\\d+' -n 5", "find the last five that name a partition"),
         ],
         run: run)
 
     private static let run: CommandBody = inContext { context in
         let arguments = context.arguments
-        let subject = try Subject(arguments)
+        let subject = try Subject(arguments, now: context.now)
         var filter = MessageFilter()
-        filter.since = try arguments.time("since", now: context.now)
-        filter.until = try arguments.time("until", now: context.now)
+        filter.since = try [arguments.time("since", now: context.now), subject.query?.since].compactMap(\.self).max()
+        filter.until = try [arguments.time("until", now: context.now), subject.query?.until].compactMap(\.self).min()
         let number = try arguments.integer("number", in: 0...Int64(Int32.max)).map { Int($0) }
         let around = try arguments.integer("context", in: 0...1_000).map { Int($0) } ?? 0
         let limit = number ?? (context.console.output.isTerminal ? LogRequest.terminalCount : .max)
@@ -60,13 +69,10 @@ enum SearchCommand {
         let synced = try SyncedReplica(context)
         filter.sender = synced.sender(arguments.value("from"))
         let (replica, state) = try synced.quicklySynced()
-        let conversation = try arguments.value("conversation").map {
-            try synced.conversation(named: $0, in: replica, state)
-        }
+        let chosen = try conversations(arguments.value("conversation"), subject.query, in: replica, synced, state)
         for note in subject.notes { context.note(note) }
         if let earliest = try replica.earliest(), filter.since.map({ $0 < earliest }) ?? true,
-            try (conversation.map { $0.map { [$0] } ?? [] } ?? replica.conversations(includingGone: true))
-                .contains(where: { $0.first > $0.serverFirst })
+            try (chosen ?? replica.conversations(includingGone: true)).contains(where: { $0.first > $0.serverFirst })
         {
             context.note("this replica begins on \(LocalTime.text(earliest)); older messages were not searched")
         }
@@ -78,39 +84,73 @@ enum SearchCommand {
         var hits = SearchHits(replica: replica, printer: printer, around: around, context.console)
         defer { hits.pager?.finish() }
 
-        func explain() throws {
-            try synced.explainNothing(
-                from: arguments.values("from"), since: filter.since, until: filter.until, state)
-        }
-
         // An empty conversation is not in the replica.
-        if let conversation, conversation == nil { return .nothingFound }
+        if chosen?.isEmpty == true { return .nothingFound }
+        let meter = ProgressLine(context)
+        let missing: [UnsearchedRun]
+        let isFound: Bool
         switch subject {
         case .query(let query):
             let search = try ReplicaSearch.run(
-                query, in: replica, conversation: conversation ?? nil, filter, limit: limit
-            ) { try hits.write($0) }
+                query, in: replica, conversations: chosen, filter, limit: limit,
+                progress: { count in if hits.pager == nil { meter.show("\(count) messages searched") } },
+                visit: { run in
+                    meter.clear()
+                    try hits.write(run)
+                })
+            meter.clear()
             try hits.finish()
             try hits.printer.output.flush()
             // Index these messages for the next search. This search succeeds even if the index cannot be written.
-            if search.scannedCount > 0 { _ = try? ReplicaIndexing.run(at: synced.location) }
-            let result = try status(search.missing, isFound: search.foundCount > 0, context)
-            if result == .nothingFound { try explain() }
-            if result == .nothingFound, let word = arguments.operands("QUERY").first(where: { $0.hasPrefix("--") }) {
-                context.note("'\(word)' is no option of 'natter search', so it was searched for")
+            if search.scannedCount > 0 {
+                _ = try? ReplicaIndexing.run(at: synced.location) { count in
+                    if hits.pager == nil { meter.show("\(count) messages indexed for the next search") }
+                }
+                meter.clear()
             }
-            return result
+            (missing, isFound) = (search.missing, search.foundCount > 0)
         case .pattern(let pattern):
             Memory.keepFreed()
             let search = try ReplicaPatternSearch.run(
-                pattern, in: replica, conversation: conversation ?? nil, filter, limit: limit
+                pattern, in: replica, conversations: chosen, filter, limit: limit
             ) { try hits.write($0) }
             try hits.finish()
             try hits.printer.output.flush()
-            let result = try status(search.missing, isFound: search.foundCount > 0, context)
-            if result == .nothingFound { try explain() }
-            return result
+            (missing, isFound) = (search.missing, search.foundCount > 0)
         }
+        let result = try status(missing, isFound: isFound, context)
+        if result == .nothingFound {
+            if let word = arguments.operands("QUERY").first(where: { $0.hasPrefix("--") }) {
+                context.note("'\(word)' is no option of 'natter search', so it was searched for")
+            }
+            try synced.explainNothing(
+                from: arguments.values("from") + (subject.query?.senders ?? []), since: filter.since,
+                until: filter.until, state)
+        }
+        return result
+    }
+
+    /// The conversations to search, of which empty ones are left out; nil for all.
+    ///
+    /// - Parameter name: the value of '-c'.
+    /// - Throws: 67 for a name that no conversation has.
+    private static func conversations(
+        _ name: String?, _ query: ReplicaQuery?, in replica: Replica, _ synced: SyncedReplica,
+        _ state: SyncedReplica.State
+    ) throws -> [ReplicaConversation]? {
+        func named(_ names: [String]) throws -> [ReplicaConversation] {
+            try names.compactMap { try synced.conversation(named: $0, in: replica, state) }
+        }
+        var chosen = try name.map { try named([$0]) }
+        if let names = query?.conversations, !names.isEmpty {
+            let wanted = Set(try named(names).map(\.id))
+            chosen = try (chosen ?? replica.conversations(includingGone: true)).filter { wanted.contains($0.id) }
+        }
+        if let names = query?.unwantedConversations, !names.isEmpty {
+            let unwanted = Set(try named(names).map(\.id))
+            chosen = try (chosen ?? replica.conversations(includingGone: true)).filter { !unwanted.contains($0.id) }
+        }
+        return chosen
     }
 
     /// - Throws: 74 if nothing was found, and it may be among what is missing.
@@ -133,7 +173,7 @@ enum SearchCommand {
         case pattern(Pattern)
 
         /// - Throws: `UsageError`, `PatternError`.
-        init(_ arguments: Arguments) throws {
+        init(_ arguments: Arguments, now: Timestamp) throws {
             let words = arguments.operands("QUERY")
             let given = ["regex", "substring"].filter(arguments.has)
             if let option = given.first {
@@ -148,11 +188,14 @@ enum SearchCommand {
             }
             guard !words.isEmpty else { throw arguments.error("'search' needs QUERY, '--regex' or '--substring'") }
             do throws(ReplicaQueryError) {
-                self = .query(try ReplicaQuery(words.joined(by: " ")))
+                self = .query(
+                    try ReplicaQuery(words.joined(by: " ")) { TimeExpression.parse($0, now: now) })
             } catch {
                 throw arguments.error(error.phrase)
             }
         }
+
+        var query: ReplicaQuery? { if case .query(let query) = self { query } else { nil } }
 
         /// Notes on ignored parts of the query.
         var notes: [Phrase] {

@@ -193,7 +193,7 @@ private final class CurrentMessages {
 }
 
 /// Compares senders with a name. Most senders are ASCII, and are compared by bytes.
-private struct SenderMatch: Sendable {
+struct SenderMatch: Sendable {
     private let exact: [UInt8]
     private let ignoresCase: Bool
     /// The name, or what it has in common with those of another case.

@@ -30,13 +30,22 @@ public final class SearchScan {
         try connection.execute("BEGIN")
         defer { connection.rollBack() }
         let insert = try connection.statement("INSERT INTO posting(rowid, text) VALUES(?1, ?2)")
+        var places: [Int] = []
+        let expression = query.hasWords ? query.expression : query.unwantedExpression
         for place in 0..<count {
             try text(place) { bytes in
-                try self.text.insertMapped(bytes, row: Int64(place), with: insert)
+                places.append(place)
+                if expression != nil { try self.text.insertMapped(bytes, row: Int64(place), with: insert) }
             }
         }
-        return try connection.rows(
-            "SELECT rowid FROM posting WHERE posting MATCH ?1 ORDER BY rowid DESC", query.expression
-        ) { $0.int(0) }
+        let rows = try expression.map { expression in
+            try connection.rows("SELECT rowid FROM posting WHERE posting MATCH ?1 ORDER BY rowid DESC", expression) {
+                $0.int(0)
+            }
+        }
+        if query.hasWords { return rows ?? [] }
+        // Words alone exclude some of them.
+        let unwanted = Set(rows ?? [])
+        return places.reversed().filter { !unwanted.contains($0) }
     }
 }

@@ -20,13 +20,37 @@ struct SearchCommandTests {
         #expect(alice("search", "x", "--offline") == Outcome(code: 1, output: "", errors: ""))
     }
 
+    @Test("conditions of a query narrow it as the options do, with times as people write them")
+    func conditions() throws {
+        let (server, alice) = try TestServer.withAlice()
+        let bob = try server.user("bob")
+        #expect(alice("group", "create", "ops").code == 0 && alice("group", "add", "ops", "bob").code == 0)
+        for text in ["disk one", "see https://disk.example/", "café"] { #expect(alice("send", text).code == 0) }
+        #expect(bob("send", "-c", "ops", "disk two").code == 0)
+        #expect(bob("pm", "alice", "disk three").code == 0)
+        func found(_ words: String...) -> [String] {
+            alice.run(["search"] + words).lines.map { String($0.dropFirst(25).prefix { $0 != " " }) }
+        }
+        #expect(found("disk") == ["@bob", "ops", "general", "general"])
+        #expect(found("disk", "from:BOB") == ["@bob", "ops"] && found("disk", "-from:bob").count == 2)
+        #expect(found("disk", "from:me", "-has:link") == ["general"] && found("has:link") == ["general"])
+        #expect(found("in:ops") == ["ops"] && found("disk", "in:#OPS", "OR", "in:@bob") == ["@bob", "ops"])
+        #expect(found("disk", "-in:general", "-c", "ops") == ["ops"] && found("disk", "in:ops", "-c", "@bob") == [])
+        #expect(found("two", "OR", "three", "disk") == ["@bob", "ops"] && found("cafe", "OR", "two").count == 2)
+        #expect(found("from:bob", "after:yesterday").count == 2 && found("from:bob", "before:yesterday") == [])
+        #expect(found("from:bob -disk") == [] && found("\"from:bob\"") == [] && found("disk", "has:file") == [])
+        for words in [["x", "OR", "-y"], ["x", "after:someday"], ["has:cheese"]] {
+            #expect(alice.run(["search"] + words).code == 64, "\(words)")
+        }
+    }
+
     @Test("a name that nobody has, and a time that no message has, are told where nothing is found")
     func explains() throws {
         let (server, alice) = try TestServer.withAlice()
         let bob = try server.user("robert")
         #expect(bob("send", "hello").code == 0)
         for words in [
-            ["search", "hello", "--from", "rober"], ["log", "--from", "rober"],
+            ["search", "hello", "from:rober"], ["search", "hello", "--from", "rober"], ["log", "--from", "rober"],
         ] {
             for more in [[], ["-n", "3"], ["--offline"]] {
                 let outcome = alice.run(words + more)
@@ -36,18 +60,18 @@ struct SearchCommandTests {
                     "\(words + more)")
             }
         }
-        for words in [["search", "-c", "genral", "hello"], ["log", "genral"]] {
+        for words in [["search", "in:genral", "hello"], ["search", "-in:genral", "hello"], ["log", "genral"]] {
             let outcome = alice.run(words)
             #expect(outcome.code == 67 && outcome.errors.contains("'general'"), "\(outcome)")
         }
-        for words in [["log", "--since", "9999-01-01"], ["search", "hello", "--since", "9999-01-01"]] {
+        for words in [["log", "--since", "9999-01-01"], ["search", "hello", "after:9999-01-01"]] {
             #expect(alice.run(words).errors.contains("in the future"), "\(words)")
         }
         let between = alice("log", "--since", "today", "--until", "yesterday")
         #expect(between.code == 0 && between.errors.contains("no message is both from"), "\(between)")
         // What somebody may well ask for is answered without a word.
         for words in [
-            ["search", "nowhere", "--from", "robert"], ["log", "--from", "alice"], ["log", "--until", "2000-01-01"],
+            ["search", "nowhere", "from:robert"], ["log", "--from", "alice"], ["log", "--until", "2000-01-01"],
         ] {
             #expect(alice.run(words).errors == "", "\(words)")
         }

@@ -58,4 +58,62 @@ struct QueryTests {
         let phrase = "\"" + most + "\""
         #expect(try SearchScan(SearchQuery(phrase)).matches(["a word", most]) == [1])
     }
+
+    @Test("conditions, in any case and order; in quotes they are text")
+    func conditions() throws {
+        let query = try SearchQuery(
+            "disk From:@bob from:\"old bob\" -from:eve in:#ops -in:@bob after:2026-11-20 before:2026-11-21T07:00:00Z has:link -\"in:x\" "
+                + "10:30 note:x from: x")
+        #expect(query.terms.map(\.text) == ["disk", "in:x", "10:30", "note:x", "from:", "x"])
+        let conditions = query.conditions
+        #expect(conditions.senders == ["bob", "old bob"] && conditions.unwantedSenders == ["eve"])
+        #expect(conditions.conversations == ["ops"] && conditions.unwantedConversations == ["@bob"])
+        #expect(conditions.since == Timestamp(rfc3339: "2026-11-20T00:00:00Z"))
+        #expect(conditions.until == Timestamp(rfc3339: "2026-11-21T07:00:00Z"))
+        #expect(conditions.hasLink == true && conditions.hasFile == nil && conditions.count == 8)
+        // Given twice, the narrower time counts; a '-' turns it round.
+        let narrow = try SearchQuery("x after:2026-11-20 -before:2026-11-22 before:2026-12-01 -after:2026-11-30")
+        #expect(narrow.conditions.since == Timestamp(rfc3339: "2026-11-22T00:00:00Z"))
+        #expect(narrow.conditions.until == Timestamp(rfc3339: "2026-11-30T00:00:00Z"))
+    }
+
+    @Test(
+        "conditions need no word beside them",
+        arguments: ["from:bob", "-in:ops", "has:link", "before:2026-11-20 -word"])
+    func wordless(text: String) throws {
+        let query = try SearchQuery(text)
+        #expect(query.hasWords == (text == "has:link"))
+    }
+
+    @Test(
+        "what would find other than it says is refused",
+        arguments: [
+            ("a OR -b", SearchQueryError.misplacedOr), ("-a OR b", .misplacedOr), ("a OR from:bob", .misplacedOr),
+            ("from:bob OR in:ops", .misplacedOr), ("from:bob OR -from:eve", .misplacedOr),
+            ("x after:soon", .badTime("soon")), ("has:cheese", .badKind("cheese")),
+        ])
+    func refused(text: String, error: SearchQueryError) {
+        #expect(throws: error) { try SearchQuery(text) }
+    }
+
+    @Test("'OR' between two of a kind says what they mean anyway", arguments: ["from:a OR from:b", "in:a OR in:b x"])
+    func ofAKind(text: String) throws { #expect(try SearchQuery(text).conditions.count == 2) }
+
+    @Test(
+        "a prefix that is too frequent goes with all that 'OR' joins with it",
+        arguments: [("ab* OR word cd", "cd"), ("ab* cd", "cd"), ("abc* ab*", "abc"), ("word -ab*", "word")])
+    func withoutPrefix(text: String, rest: String) throws {
+        #expect(try SearchQuery(text).withoutShortestPrefix?.terms.map(\.text) == [rest])
+        #expect(try SearchQuery("ab* OR word").withoutShortestPrefix == nil)
+    }
+
+    @Test(
+        "a link has a scheme and something behind it",
+        arguments: [
+            ("see https://example.org/x", true), ("HTTP://x", true), ("(http://x)", true), ("https", false),
+            ("https://", false), ("http:// x", false), ("ftp://x", false), ("://x", false), ("", false),
+        ])
+    func links(text: String, isLink: Bool) {
+        #expect(Array(text.utf8).withUnsafeBytes(SearchConditions.hasLink) == isLink)
+    }
 }

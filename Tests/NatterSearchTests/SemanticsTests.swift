@@ -133,9 +133,10 @@ struct SemanticsTests {
     @Test(
         "FTS5's operators are words here",
         arguments: [
-            ("AND", "this and that"), ("NOT", "not so"), ("OR", "or so"), ("NEAR", "a near b"),
+            ("AND", "this and that"), ("NOT", "not so"), ("OR", "or so"), ("a OR", "b or a"), ("\"OR\"", "or"),
+            ("NEAR", "a near b"),
             ("NEAR(a b)", "near a b"),
-            ("a OR b", "b or a"), ("text:hello", "text hello"), ("^hello", "say hello"), ("{text}:x", "text x"),
+            ("a or b", "b or a"), ("text:hello", "text hello"), ("^hello", "say hello"), ("{text}:x", "text x"),
             ("(hello)", "hello"), ("hello)", "hello"), ("he\"llo", "he llo"), ("\"\"\"hello", "hello"),
             ("a + b", "b a"),
             ("a NOT b", "b not a"), ("hello;--", "hello"), ("'; DROP TABLE posting", "drop; table; posting"),
@@ -144,8 +145,19 @@ struct SemanticsTests {
         ])
     func operatorsAreWords(query: String, text: String) throws { try expect(query, in: text) }
 
-    @Test("they exclude nothing", arguments: ["a OR c", "a AND c", "text: c", "NEAR(a c)"])
+    @Test("they exclude nothing", arguments: ["a or c", "a AND c", "text: c", "NEAR(a c)"])
     func operatorsDoNothing(query: String) throws { try expect(query, finds: false, in: "a b text near or and") }
+
+    @Test(
+        "'OR' joins the words beside it, and the rest must be there, too",
+        arguments: [
+            ("a OR b c", "a c"), ("a OR b c", "b c"), ("c a OR b OR d", "d c"), ("\"x y\" OR pre*", "prefix"),
+            ("a OR b -d", "b"), ("b OR OR a", "a"),
+        ])
+    func alternatives(query: String, text: String) throws { try expect(query, in: text) }
+
+    @Test(arguments: [("a OR b c", "a b"), ("a OR b c", "c"), ("a OR b -d", "b d"), ("\"a OR b\"", "a b")])
+    func noAlternative(query: String, text: String) throws { try expect(query, finds: false, in: text) }
 
     @Test("control characters and the like separate words")
     func controls() throws {

@@ -14,13 +14,17 @@ public enum ReplicaIndexing {
 
     /// Adds messages to the index until it has all or the time is up. A damaged index is deleted and rebuilt.
     ///
-    /// - Parameter budgetMilliseconds: about how long to work; nil for no limit.
+    /// - Parameters:
+    ///   - budgetMilliseconds: about how long to work; nil for no limit.
+    ///   - progress: called with the number of messages that were added so far.
     /// - Returns: whether the index has everything now. If another process holds the lock, it returns false at once.
     /// - Throws: `ReplicaError.storage`.
     @discardableResult
     public static func run(
-        at location: ReplicaLocation, budgetMilliseconds: Int? = nil, disk: any Disk = PosixDisk()
+        at location: ReplicaLocation, budgetMilliseconds: Int? = nil, disk: any Disk = PosixDisk(),
+        progress: (Int) -> Void = { _ in }
     ) throws(ReplicaError) -> Bool {
+        var count = 0
         let deadline = budgetMilliseconds.map { MonotonicClock.now() + Int64($0) } ?? .max
         do {
             guard let replica = try Replica.open(at: location, disk: disk) else { return true }
@@ -28,7 +32,7 @@ public enum ReplicaIndexing {
                 guard let lock = try disk.lock(location.lockPath) else { return false }
                 defer { withExtendedLifetime(lock) {} }
                 do {
-                    switch try add(from: replica, until: deadline, disk) {
+                    switch try add(from: replica, until: deadline, disk, &count, progress) {
                     case .whole: return true
                     case .blocked: return false
                     case .more: break
@@ -59,7 +63,9 @@ public enum ReplicaIndexing {
     }
 
     /// Works for a turn, because other processes may also wait for the lock.
-    private static func add(from replica: Replica, until deadline: Int64, _ disk: any Disk) throws -> Outcome {
+    private static func add(
+        from replica: Replica, until deadline: Int64, _ disk: any Disk, _ count: inout Int, _ progress: (Int) -> Void
+    ) throws -> Outcome {
         let began = MonotonicClock.now()
         let index = try SearchIndex.openForWriting(path: replica.location.searchPath, disk: disk)
         let coverage = try replica.coverage(of: index)
@@ -83,6 +89,8 @@ public enum ReplicaIndexing {
                         reader, from: next, through: reader.log.head, limit: room, skipsDamage: false, to: writer,
                         isOver: { MonotonicClock.now() >= turn })
                     room -= reached.distance(after: next.previous)
+                    count += reached.distance(after: next.previous)
+                    progress(count)
                     if reached >= reader.log.head || reached < next {
                         // Indexing stops before damaged messages. So each search still reads them and reports that
                         // they are missing.

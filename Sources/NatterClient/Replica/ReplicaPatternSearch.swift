@@ -10,12 +10,12 @@ public struct ReplicaPatternSearch: Sendable {
     /// Visits the messages that match the pattern, newest first, in the order of `Replica.backward` and `merged`.
     ///
     /// - Parameters:
-    ///   - conversation: nil for all, including those that the user has left.
+    ///   - conversations: nil for all, including those that the user has left.
     ///   - filter: its seqs are used only if one conversation is searched.
     ///   - limit: the most messages to find.
     /// - Throws: `ReplicaError`, `PatternError` for a pattern that takes too long, and what `visit` throws.
     public static func run(
-        _ pattern: Pattern, in replica: Replica, conversation: ReplicaConversation? = nil,
+        _ pattern: Pattern, in replica: Replica, conversations: [ReplicaConversation]? = nil,
         _ filter: MessageFilter = MessageFilter(), limit: Int = .max, visit: (MessageRun) throws -> Void
     ) throws -> ReplicaPatternSearch {
         var search = ReplicaPatternSearch()
@@ -61,10 +61,10 @@ public struct ReplicaPatternSearch: Sendable {
             }
             return search.foundCount < limit
         }
-        if let conversation {
+        if let conversation = conversations?.first, conversations?.count == 1 {
             try replica.backward(conversation, filter, readsAhead: true, visit: look)
         } else {
-            let all = try replica.conversations(includingGone: true)
+            let all = try conversations ?? replica.conversations(includingGone: true)
             try replica.merged(all, filter, isNewestFirst: true, readsAhead: true, visit: look)
         }
         return search

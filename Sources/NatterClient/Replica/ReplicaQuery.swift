@@ -5,14 +5,24 @@ internal import NatterSearch
 public struct ReplicaQuery: Sendable {
     let query: SearchQuery
 
-    /// - Parameter text: all arguments, joined by spaces.
-    public init(_ text: String) throws(ReplicaQueryError) {
+    /// - Parameters:
+    ///   - text: all arguments, joined by spaces.
+    ///   - time: reads the time of a condition; nil for dates and RFC 3339 alone.
+    public init(_ text: String, time: ((String) -> Timestamp?)? = nil) throws(ReplicaQueryError) {
         do {
-            query = try SearchQuery(text)
+            query = try SearchQuery(text, time: time ?? SearchConditions.time)
         } catch {
             throw ReplicaQueryError(phrase: Phrase(describing: error))
         }
     }
+
+    /// The names behind `from:` and `in:`, and behind `-in:`.
+    public var senders: [String] { query.conditions.senders }
+    public var conversations: [String] { query.conditions.conversations }
+    public var unwantedConversations: [String] { query.conditions.unwantedConversations }
+    /// The times of `after:` and `before:`.
+    public var since: Timestamp? { query.conditions.since }
+    public var until: Timestamp? { query.conditions.until }
 
     /// Remarks on parts of the query that are ignored.
     public var notes: [Phrase] { query.notes }

@@ -19,8 +19,9 @@ public final class ReplicaSearch {
     private let replica: Replica
     private let query: SearchQuery
     private let filter: MessageFilter
-    private let matcher: MessageMatcher
+    private let matcher: SearchMatcher
     private let limit: Int
+    private let progress: (Int) -> Void
     private let visit: (MessageRun) throws -> Void
     private var readers: [ConversationID: LogReader] = [:]
     private var scan: SearchScan?
@@ -36,27 +37,31 @@ public final class ReplicaSearch {
     /// Runs a search and visits the results, newest first, in the order of `SearchNewest`.
     ///
     /// - Parameters:
-    ///   - conversation: nil for all, including those that the user has left.
+    ///   - conversations: nil for all, including those that the user has left.
     ///   - filter: its seqs are not used.
+    ///   - progress: called with `scannedCount` while messages are read that the index lacks.
     ///   - visit: gets each message as a run of one.
     /// - Throws: `ReplicaError`, and what `visit` throws.
     @discardableResult
     public static func run(
-        _ query: ReplicaQuery, in replica: Replica, conversation: ReplicaConversation? = nil,
-        _ filter: MessageFilter = MessageFilter(), limit: Int = .max, visit: @escaping (MessageRun) throws -> Void
+        _ query: ReplicaQuery, in replica: Replica, conversations: [ReplicaConversation]? = nil,
+        _ filter: MessageFilter = MessageFilter(), limit: Int = .max, progress: @escaping (Int) -> Void = { _ in },
+        visit: @escaping (MessageRun) throws -> Void
     ) throws -> ReplicaSearch {
-        let search = ReplicaSearch(replica, query.query, filter, limit: limit, visit: visit)
-        guard limit > 0 else { return search }
+        let search = ReplicaSearch(replica, query.query, filter, limit: limit, progress, visit: visit)
+        guard limit > 0, query.query.conditions.hasFile != true else { return search }
         do {
-            let index = SearchIndex.openForReading(path: replica.location.searchPath, disk: replica.disk)
+            let index =
+                query.query.hasWords
+                ? SearchIndex.openForReading(path: replica.location.searchPath, disk: replica.disk) : nil
             do {
                 guard let index else { throw SearchIndexError.corrupt(path: "", message: "") }
-                try index.snapshot { try search.look(in: conversation, index) }
+                try index.snapshot { try search.look(in: conversations, index) }
             } catch is SearchIndexError {
                 // The order is the same without the index, so results that were already visited are skipped.
                 (search.passOver, search.visitedCount) = (search.visitedCount, 0)
                 search.missing = []
-                try search.look(in: conversation, nil)
+                try search.look(in: conversations, nil)
             }
         } catch let error as ArchiveError {
             throw ReplicaError(error)
@@ -66,16 +71,19 @@ public final class ReplicaSearch {
 
     private init(
         _ replica: Replica, _ query: SearchQuery, _ filter: MessageFilter, limit: Int,
-        visit: @escaping (MessageRun) throws -> Void
+        _ progress: @escaping (Int) -> Void, visit: @escaping (MessageRun) throws -> Void
     ) {
-        (self.replica, self.query, self.filter, self.limit, self.visit) = (replica, query, filter, limit, visit)
-        matcher = MessageMatcher(filter)
+        (self.replica, self.query, self.limit, self.progress, self.visit) = (replica, query, limit, progress, visit)
+        let user = replica.location.user
+        matcher = SearchMatcher(filter, query.conditions) { NameRule.isMe($0) ? user : $0 }
+        self.filter = matcher.filter
     }
 
-    private func look(in conversation: ReplicaConversation?, _ index: SearchIndex?) throws {
-        coverage = try index.map { try replica.coverage(of: $0, only: conversation?.id) } ?? [:]
+    private func look(in conversations: [ReplicaConversation]?, _ index: SearchIndex?) throws {
+        let only = conversations?.count == 1 ? conversations?.first?.id : nil
+        coverage = try index.map { try replica.coverage(of: $0, only: only) } ?? [:]
         let searched =
-            try conversation.map { [try replica.conversation($0.id) ?? $0] }
+            try conversations?.map { try replica.conversation($0.id) ?? $0 }
             ?? replica.conversations(includingGone: true)
         for known in searched { readers[known.id] = replica.reader(of: known) }
         // Not by number, because what was imported is older than what was sent before.
@@ -91,7 +99,7 @@ public final class ReplicaSearch {
         }
 
         if let index {
-            try index.search(query, in: conversation?.id, since: filter.since, until: filter.until) { hit in
+            try index.search(query, in: only, since: filter.since, until: filter.until) { hit in
                 while next < runs.count, nextHigh() >= hit.noNewerThan {
                     next += 1
                     try offer(runs[next - 1])
@@ -140,6 +148,7 @@ public final class ReplicaSearch {
 
     /// The matching messages of a run, newest first.
     private func matches(in run: UnindexedRun) throws -> [SearchNewest.Found] {
+        progress(scannedCount)
         let scan = try self.scan ?? SearchScan(query)
         self.scan = scan
         var found: [SearchNewest.Found] = []

@@ -39,7 +39,7 @@ struct SearchedLog: Sendable {
 final class MessageSearch {
     private let request: SearchRequest
     private let query: SearchQuery
-    private let matcher: MessageMatcher
+    private let matcher: SearchMatcher
     private let logs: [SearchedLog]
     private let open: (ConversationID) -> LogReader?
     /// The logs that were opened; nil if the user does not see it any more.
@@ -73,10 +73,12 @@ final class MessageSearch {
         let highTime: Timestamp
     }
 
-    /// - Parameter open: opens a log; nil if the user does not see it any more.
+    /// - Parameters:
+    ///   - name: the sender's name that a word of the query means.
+    ///   - open: opens a log; nil if the user does not see it any more.
     init(
         _ request: SearchRequest, _ query: SearchQuery, _ logs: [SearchedLog], _ budget: SearchBudget,
-        open: @escaping (ConversationID) -> LogReader?
+        name: (String) -> String, open: @escaping (ConversationID) -> LogReader?
     ) {
         (self.request, self.query, self.logs, self.open) = (request, query, logs, open)
         var filter = MessageFilter()
@@ -84,8 +86,8 @@ final class MessageSearch {
         if let before = request.before {
             filter.until = min(before.time.advanced(milliseconds: 1), request.until ?? .max)
         }
-        self.filter = filter
-        matcher = MessageMatcher(filter)
+        matcher = SearchMatcher(filter, query.conditions, name: name)
+        self.filter = matcher.filter
         work = WorkBudget(steps: budget.steps, pages: budget.pages)
         blockBudget = budget.blocks * MessageSearch.blockCost
     }
@@ -100,7 +102,8 @@ final class MessageSearch {
     func run(_ index: SearchIndex?) throws -> SearchPage {
         if let index {
             do {
-                try index.snapshot { try look(index, query) }
+                // Without a word to ask for, the newest messages are read.
+                try index.snapshot { try look(index, query.hasWords ? query : nil) }
             } catch let error as SearchIndexError where !error.isOverBudget {
                 // A damaged index is made again. Until then, everything is scanned.
                 (found, end, last) = ([], nil, nil)

@@ -16,7 +16,9 @@ struct ReplicaSearchTests {
         _ filter: MessageFilter = MessageFilter(), limit: Int = .max
     ) throws -> [Message] {
         var found: [Message] = []
-        try ReplicaSearch.run(try ReplicaQuery(text), in: replica, conversation: conversation, filter, limit: limit) {
+        try ReplicaSearch.run(
+            try ReplicaQuery(text), in: replica, conversations: conversation.map { [$0] }, filter, limit: limit
+        ) {
             found += $0.messages()
         }
         return found

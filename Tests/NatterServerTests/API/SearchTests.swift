@@ -32,6 +32,56 @@ struct SearchTests {
         #expect(try alice.get("/v1/search", ["q": "те*"]).status == 200)
     }
 
+    @Test("conditions of the query narrow it, alone, too; they count as words do, and widen no token's scope")
+    func conditions() throws {
+        let server = try TestServer()
+        let (alice, bob) = (try server.account("alice"), try server.account("bob"))
+        for (name, person) in [("ops", alice), ("secret", bob)] {
+            #expect(try person.post("/v1/groups", ["name": .string(name)]).status == 201)
+        }
+        _ = try alice.say("disk one, see https://example.org/")
+        _ = try bob.say("disk two")
+        _ = try alice.say("disk three", to: "ops")
+        _ = try bob.say("disk four", to: "secret")
+        func found(_ query: String, conversation: String = "") throws -> [Int] {
+            let answer = try alice.get("/v1/search", ["q": query, "conversation": conversation])
+            #expect(answer.status == 200, "\(answer)")
+            let numbers = ["one", "two", "three", "four"]
+            return try (answer.json["messages"]?.items ?? []).compactMap { message in
+                numbers.firstIndex { message["text"]?.text?.contains("disk \($0)") == true }.map { $0 + 1 }
+            }.sorted()
+        }
+        for isSealed in [false, true] {
+            if isSealed { for name in ["general", "ops"] { try server.seal(name, as: alice) } }
+            #expect(try found("disk") == [1, 2, 3] && found("two OR three disk") == [2, 3])
+            #expect(try found("from:bob") == [2] && found("disk from:me") == [1, 3] && found("-from:Alice") == [2])
+            #expect(
+                try found("in:ops") == [3] && found("disk -in:ops") == [1, 2]
+                    && found("in:ops OR in:general two") == [2])
+            #expect(try found("has:link") == [1] && found("disk -has:link -two") == [3] && found("has:file") == [])
+            #expect(try found("disk before:2026-01-01") == [] && found("after:2020-01-01 in:ops") == [3])
+            #expect(try found("disk in:ops", conversation: "general") == [])
+        }
+        for (query, outcome) in [
+            ("a OR -b", "400 bad_request"), ("after:yesterday", "400 bad_request"),
+            ("in:nosuch", "404 no_such_conversation"),
+            ("in:secret disk", "404 no_such_conversation"), ("-in:secret disk", "404 no_such_conversation"),
+            ("x" + String(repeating: " from:a", count: 16), "400 bad_request"),
+        ] {
+            #expect(try alice.get("/v1/search", ["q": query]).outcome == outcome, "\(query)")
+        }
+        let scoped = try alice.post("/v1/tokens", ["label": "t", "scope": "read:ops"]).json["token"]?.text
+        let reader = Client(server, token: scoped)
+        #expect(try reader.get("/v1/search", ["q": "disk in:ops"]).outcome == "403 forbidden")
+        for query in ["disk in:general", "disk -in:general"] {
+            let answer = try reader.get("/v1/search", ["q": query, "conversation": "ops"])
+            #expect(answer.outcome == "403 forbidden", "\(query)")
+        }
+        #expect(
+            try reader.get("/v1/search", ["q": "disk in:ops", "conversation": "ops"]).json["messages"]?.items.count == 1
+        )
+    }
+
     @Test("lines have beside them where more follows, and nothing if none does")
     func lines() throws {
         let server = try TestServer()

@@ -13,9 +13,10 @@ const pageSize = 30;
 /** What the words of a query mark in a text. */
 function marker(query) {
   const words = [];
-  for (const match of query.matchAll(/(-?)"([^"]*)"|(\S+)/g)) {
+  for (const match of query.matchAll(/(-?)"([^"]*)"|-?(?:from|in|before|after|has):(?:"[^"]*"?|\S+)|(\S+)/gi)) {
     const word = match[2] ?? match[3];
-    if (match[1] || word.startsWith('-')) continue;
+    // Conditions and what joins words mark nothing.
+    if (match[1] || word === undefined || word === 'OR' || word.startsWith('-')) continue;
     const plain = word.replace(/\*$/, '').replace(/[.*+?^${}()|[\]\\]/g, '\\$&').replace(/\s+/g, '\\s+');
     if (plain) words.push(word.endsWith('*') ? `${plain}[\\p{L}\\p{N}]*` : plain);
   }
@@ -24,7 +25,7 @@ function marker(query) {
 
 export function show(layout, signal, rest, query) {
   const { state } = layout;
-  const words = field(t('Search for'), { type: 'search', value: query.get('q') ?? '', autocomplete: 'off', required: true }, t('Words, "a phrase", beginnings*, -without'));
+  const words = field(t('Search for'), { type: 'search', value: query.get('q') ?? '', autocomplete: 'off', required: true }, t('Words, "a phrase", beginnings*, -without, OR, from:, in:, after:, before:, has:link'));
   const from = field(t('From'), { value: query.get('from') ?? '', autocomplete: 'off', list: 'people-names' });
   const since = field(t('Since'), { type: 'date', value: query.get('since') ?? '' });
   const until = field(t('Until'), { type: 'date', value: query.get('until') ?? '' });
