@@ -11,6 +11,8 @@ func inContext(_ body: @escaping @Sendable (Context) throws -> ExitCode) -> Comm
     { arguments, console in
         let context = Context(arguments, console)
         do {
+            // Before a message or a password is read from there.
+            if context.tokenPath == "-" { _ = try context.givenToken() }
             let code = try body(context)
             if context.hasChanged { try console.output.flush() }
             return code
@@ -32,6 +34,7 @@ struct Context {
     private final class Known {
         var home: ClientHome?
         var settings: ConfigFile?
+        var token: Token?
         var hasChanged = false
     }
     private let known = Known()
@@ -155,14 +158,43 @@ struct Context {
         var token: Token
     }
 
-    /// The path of a token that replaces the profile's.
-    var tokenFile: String? { arguments.value("token-file") ?? console.environment["NATTER_TOKEN_FILE"] }
+    /// The file of a token that replaces the profile's.
+    fileprivate var tokenPath: String? { arguments.value("token-file") ?? console.environment["NATTER_TOKEN_FILE"] }
+
+    private static let tokenVariable = "NATTER_TOKEN"
+
+    /// The file or variable with a token that replaces the profile's.
+    var tokenFile: String? {
+        tokenPath ?? (console.environment[Context.tokenVariable] == nil ? nil : Context.tokenVariable)
+    }
+
+    /// The token that replaces the profile's; nil if none is given. It is read once, because it may come from a pipe.
+    fileprivate func givenToken() throws -> Token? {
+        if let token = known.token { return token }
+        if let tokenPath {
+            let (token, isExposed) = try Profile.token(fromFile: tokenPath)
+            if isExposed { note("other users can read or change the token file '\(tokenPath)'") }
+            known.token = token
+        } else if let text = console.environment[Context.tokenVariable] {
+            known.token = try Profile.token(text.utf8, from: Context.tokenVariable)
+        }
+        return known.token
+    }
+
+    /// The variables with which a program that this command runs uses the same token.
+    func tokenVariables() throws -> [(name: String, value: String?)] {
+        guard let tokenPath else { return [] }
+        var status = stat()
+        let isFile = stat(tokenPath, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+        if isFile, !tokenPath.hasPrefix("/dev/") { return [("NATTER_TOKEN_FILE", Path.absolute(tokenPath))] }
+        // What has come through a pipe can't be read again.
+        return [("NATTER_TOKEN_FILE", nil), (Context.tokenVariable, try givenToken()?.text)]
+    }
 
     /// The session of the profile or of `--token-file`. The account's name may be unknown.
     func login() throws -> Login {
         try checkOptions()
-        if let tokenFile {
-            let token = try Profile.token(fromFile: tokenFile)
+        if let token = try givenToken() {
             let home = try home()
             if let account = home.tokenAccount(token).load() { return Login(account: account, token: token) }
             let remembered = try ifReadable { try profile().account()?.server }

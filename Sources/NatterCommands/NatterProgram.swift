@@ -40,7 +40,10 @@ public enum NatterProgram {
             .option(
                 "token-file", value: "F", "use the token in F instead of the profile's",
                 long:
-                    "natter remembers the store that the token belongs to and its server. If the profile is of the same "
+                    "F may be a pipe, a descriptor such as /dev/fd/3, or '-' for the first line of standard input. A note says "
+                    + "so if other users can read it. Without the option, NATTER_TOKEN_FILE names such a file, or NATTER_TOKEN "
+                    + "is the token itself. "
+                    + "natter remembers the store that the token belongs to and its server. If the profile is of the same "
                     + "store, or not logged in, the profile's server and its 'ca-file' count. At another address, the token "
                     + "goes only to a server of that store."),
             .option(

@@ -19,15 +19,19 @@ struct ChangeTests {
         let id = ConversationID(using: &generator)
         let time = Timestamp(milliseconds: 1_795_000_000_123)
         let visit = Change.Visit(number: 3, time: time, address: "127.0.0.1")
-        let token = TokenState(
-            number: 9, account: one, scope: .send("team"), scopeID: id, label: "bot", created: time, expires: time)
+        let sends = Scope.Grant(right: .write, name: "team", id: id)
+        let reads = Scope.Grant(right: .read, name: "@bob", id: ConversationID(using: &generator))
+        func token(_ scope: Scope) -> TokenState {
+            TokenState(number: 9, account: one, scope: scope, label: "bot", created: time, expires: time)
+        }
         return [
             .accountAdded(
                 Change.NewAccount(
                     id: one, name: UserName(trusted: "жучка"), password: "$none", isAdmin: true, created: time)),
             .accountChanged(one, isDisabled: true, isAdmin: nil, password: "$other"),
             .visitsNoted(accounts: [visit], tokens: [visit, Change.Visit(number: 4, time: .zero, address: nil)]),
-            .tokenAdded(digest, token), .tokensRemoved([digest]),
+            .tokenAdded(digest, token(.all)), .tokenAdded(digest, token(.limited([sends]))),
+            .tokenAdded(digest, token(.limited([sends, reads]))), .tokensRemoved([digest]),
             .sessionsEnded(one, keeping: digest, robots: false),
             .inviteAdded(digest, Change.Invite(maker: "alice", created: time, expires: time)), .inviteRemoved(digest),
             .conversationAdded(
@@ -207,17 +211,21 @@ struct ChangeTests {
         var state = StoreState()
         let new = Change.NewConversation(number: 5, id: id, kind: .group, name: "team", isOpen: true)
         Change.conversationAdded(new).apply(to: &state, at: Commit(1))
-        // Given one token of the group, and many others
+        // Given one token of the group and of another, and many others
+        let (other, reads) = (ConversationID(using: &generator), Right.read)
+        func scope(_ name: String) -> Scope {
+            .limited([.init(right: .write, name: name, id: id), .init(right: reads, name: "board", id: other)])
+        }
         for number in 1...100 as ClosedRange<Int64> {
             let isOwn = number == 77
             let token = TokenState(
-                number: number, account: AccountID(rawValue: 1), scope: isOwn ? .send("team") : .all,
-                scopeID: isOwn ? id : nil, label: "bot", created: .zero, expires: nil)
+                number: number, account: AccountID(rawValue: 1), scope: isOwn ? scope("team") : .all, label: "bot",
+                created: .zero, expires: nil)
             state.add(token, isOwn ? own : Digest(of: Array("\(number)".utf8)))
         }
-        #expect(state.groupTokens == [id: [own]])
+        #expect(state.groupTokens == [id: [own], other: [own]])
         Change.groupChanged(5, name: "crew", isOpen: true).apply(to: &state, at: Commit(2))
-        #expect(state.tokens[own]?.scope == .send("crew"))
+        #expect(state.tokens[own]?.scope == scope("crew"))
         state.removeToken(own)
         #expect(state.groupTokens.isEmpty)
     }

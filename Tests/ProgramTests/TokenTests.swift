@@ -174,6 +174,57 @@ struct TokenTests {
         #expect(try tokens().isEmpty)
     }
 
+    @Test(
+        "a token comes from a file, a link, a pipe, a descriptor, standard input or a variable; the nearest one counts")
+    func sources() throws {
+        let file = try token("--scope", "send:general,read:general")
+        let text = try #require(Files.text(file)).split(separator: "\n").first.map(String.init) ?? ""
+        let home = world.directory("robot")
+        func run(
+            _ words: [String], _ variables: [String: String] = [:], input: ChildProcess.Stream = .nothing
+        ) throws -> Outcome {
+            try ChildProcess(
+                Programs.path("natter"), words + ["--server", world.url],
+                environment: ["HOME": home].merging(variables) { $1 }, input: input
+            ).finish()
+        }
+        func shell(_ script: String) throws -> Outcome {
+            try ChildProcess(
+                "/bin/sh", ["-c", script, Programs.path("natter"), world.url, file],
+                environment: ["HOME": home, "PATH": "/usr/bin:/bin"]
+            ).finish()
+        }
+        // A mounted secret: a link to a file that all can read
+        let secret = try world.directory.write("mounted", text)
+        chmod(secret, 0o444)
+        let link = world.directory("link")
+        #expect(symlink("mounted", link) == 0)
+        let mounted = try run(["send", "one", "--token-file", link])
+        #expect(mounted.code == 0 && isOneLine(mounted.errors) && mounted.errors.contains("'\(link)'"), "\(mounted)")
+        try expect(run(["send", "two"], ["NATTER_TOKEN": text]))
+        // The line after the token is the message
+        try expect(run(["send", "--token-file", "-"], input: .text("\(text)\nthree\n")))
+        for script in [
+            #"cat "$2" | "$0" send four --server "$1" --token-file /dev/stdin"#,
+            #""$0" send five --server "$1" --token-file /dev/fd/3 3<"$2""#,
+            #"mkfifo "$2.pipe" && { cat "$2" >"$2.pipe" & "$0" send six --server "$1" --token-file "$2.pipe"; }"#,
+        ] {
+            try expect(shell(script))
+        }
+        #expect(try world.alice.texts("log") == ["one", "two", "three", "four", "five", "six"])
+        // The option before both variables, and the file before the token
+        let bad = String(repeating: "A", count: 43)
+        try world.directory.write("bad", bad)
+        chmod(world.directory("bad"), 0o600)
+        let named = ["NATTER_TOKEN_FILE": world.directory("bad"), "NATTER_TOKEN": text]
+        #expect(try run(["whoami"], named).code == 77)
+        #expect(try run(["whoami", "--token-file", file], named).code == 0)
+        let refused = try run(["whoami"], ["NATTER_TOKEN": bad])
+        #expect(refused.code == 77 && refused.errors.contains("'NATTER_TOKEN'") && !refused.errors.contains(bad))
+        let none = try run(["whoami"], ["NATTER_TOKEN": "nonsense"])
+        #expect(none.code == 78 && none.errors.contains("'NATTER_TOKEN'") && !none.errors.contains("nonsense"))
+    }
+
     @Test("an empty token file: the error names it and what it should hold")
     func emptyFile() throws {
         try world.directory.write("empty", "\n")

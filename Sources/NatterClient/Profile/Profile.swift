@@ -74,21 +74,48 @@ public struct Profile: Sendable {
         try PrivateFile.read(path, .secret).map { try Profile.token(parsing: $0, path: path) }
     }
 
-    /// The token in a file that the user named.
-    public static func token(fromFile path: String) throws -> Token {
-        do {
-            if try PosixDisk().information(path)?.isDirectory == true {
-                throw DiskError(code: .isDirectory, operation: "read", path: path)
-            }
-            guard let bytes = try PrivateFile.read(path, .secret) else {
-                throw DiskError(code: .noSuchFileOrDirectory, operation: "open", path: path)
-            }
-            return try token(parsing: bytes, path: path)
-        } catch let error as DiskError {
-            throw ProfileError.unreadable(error)
-        } catch ProfileError.malformed {
-            throw ProfileError.noToken(path: path)
+    /// More than a token takes.
+    private static let tokenBytes = 1_024
+    /// How long a pipe may have nobody at its other end.
+    private static let pipeMilliseconds: Int64 = 10_000
+
+    /// The token in the first line of a file that the user named, of a pipe or a descriptor such as `/dev/fd/3`, or of standard
+    /// input for `-`. No byte after the line is read, because a message may follow.
+    ///
+    /// - Returns: also whether other users can read or change the file.
+    public static func token(fromFile path: String) throws(ProfileError) -> (token: Token, isExposed: Bool) {
+        // Without O_NONBLOCK, opening a pipe would wait for a writer.
+        let flags = O_RDONLY | O_NOCTTY | O_CLOEXEC | O_NONBLOCK
+        let descriptor = path == "-" ? STDIN_FILENO : retrying { open(path, flags) }
+        var status = stat()
+        guard descriptor >= 0, fstat(descriptor, &status) == 0 else {
+            throw .unreadable(DiskError(operation: "open", path: path))
         }
+        defer { if path != "-" { close(descriptor) } }
+        let isPipe = status.st_mode & S_IFMT == S_IFIFO && path != "-"
+        let deadline = MonotonicClock.now() + pipeMilliseconds
+        var line: [UInt8] = []
+        while line.count < tokenBytes {
+            var byte: UInt8 = 0
+            let count = readWaiting(descriptor, &byte, 1)
+            if count == 0, isPipe, line.isEmpty, MonotonicClock.now() < deadline {
+                usleep(10_000)
+                continue
+            }
+            guard count >= 0 else { throw .unreadable(DiskError(operation: "read", path: path)) }
+            if count == 0 || byte == UInt8(ascii: "\n") { break }
+            line.append(byte)
+        }
+        let isFile = status.st_mode & S_IFMT == S_IFREG
+        return (try token(line, from: path), isFile && status.st_mode & 0o066 != 0)
+    }
+
+    /// - Parameter place: the file or variable that has the line.
+    public static func token(_ line: some Sequence<UInt8>, from place: String) throws(ProfileError) -> Token {
+        guard let token = Token(String(decoding: line.prefix { $0 != UInt8(ascii: "\r") }, as: UTF8.self)) else {
+            throw .noToken(place: place)
+        }
+        return token
     }
 
     /// Creates the directory and checks that a login can be stored in it, before the server is asked for one.
@@ -271,8 +298,8 @@ public enum ProfileError: FailureConvertible, Equatable {
     case malformed(path: String, problem: Phrase, remedy: Phrase)
     /// A file of the home that this user may not open, or a token file that the user has named.
     case unreadable(DiskError)
-    /// A token file that holds no token.
-    case noToken(path: String)
+    /// A token file, or a variable, that holds no token.
+    case noToken(place: String)
     /// Another command holds the profile for longer than one that goes well.
     case locked(path: String)
 
@@ -296,9 +323,9 @@ public enum ProfileError: FailureConvertible, Equatable {
                 "use 1 to 64 letters, digits, '.', '_' and '-'")
         case .malformed(let path, let problem, let remedy):
             failure(.configuration, "bad_configuration", "'\(path)' \(problem)", remedy)
-        case .noToken(let path):
+        case .noToken(let place):
             failure(
-                .configuration, "bad_configuration", "the token file '\(path)' holds no token",
+                .configuration, "bad_configuration", "'\(place)' holds no token",
                 "it should hold the last word that 'natter token create' prints")
         case .unreadable(let error): CommandFailure(unreadable: error)
         case .locked(let path): failure(.temporary, "locked", "'\(path)' is held by another command", "try again")

@@ -49,12 +49,13 @@ final class Chat: LineEditorOwner {
         walk = LogWalk(
             replica, printer: printer, filter: MessageFilter(), mode: .history, keepsPlace: false,
             note: { context.console.note($0) })
-        feed = ChatFeed(Chat.options(context.arguments), isReached: state.isReached)
+        feed = ChatFeed(
+            Chat.options(context.arguments), try context.tokenVariables(), isReached: state.isReached)
     }
 
     /// The options that say where and who, and how much to say.
     private static func options(_ arguments: Arguments) -> [String] {
-        ["home", "server", "profile", "token-file", "ca-file", "timeout", "lang"].flatMap { name in
+        ["home", "server", "profile", "ca-file", "timeout", "lang"].flatMap { name in
             arguments.value(name).map { ["--" + name, $0] } ?? []
         } + ["insecure", "quiet"].filter(arguments.flag).map { "--" + $0 }
     }

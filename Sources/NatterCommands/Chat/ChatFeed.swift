@@ -18,6 +18,7 @@ final class ChatFeed {
     }
 
     private let options: [String]
+    private let variables: [(name: String, value: String?)]
     /// Whether the server was reached at last. If not, the next sync tells at once that it is, instead of waiting for news.
     private var isReached: Bool
     private var process: pid_t = 0
@@ -34,9 +35,11 @@ final class ChatFeed {
 
     /// - Parameters:
     ///   - options: how the command was told which server and account to use.
+    ///   - variables: for the environment: which token to use.
     ///   - isReached: whether the server was reached a moment ago.
-    init(_ options: [String], isReached: Bool) {
-        (self.options, self.isReached, isKnown) = (options, isReached, isReached)
+    init(_ options: [String], _ variables: [(name: String, value: String?)], isReached: Bool) {
+        (self.options, self.variables) = (options, variables)
+        (self.isReached, isKnown) = (isReached, isReached)
     }
 
     /// For `poll`. While the feed pauses, only the time counts.
@@ -57,7 +60,8 @@ final class ChatFeed {
         // A signal that ends the chat comes before this or finds the process.
         try blockingSignals {
             process = try Spawn.start(
-                words, [(STDIN_FILENO, nil), (STDOUT_FILENO, nil), (STDERR_FILENO, ends[1])], unblocksSignals: true)
+                words, [(STDIN_FILENO, nil), (STDOUT_FILENO, nil), (STDERR_FILENO, ends[1])], environment: variables,
+                unblocksSignals: true)
             HiddenTerminal.setHelper(process)
         }
     }

@@ -12,7 +12,7 @@ enum TokenCommand {
             "A token lets a program act in your name without logging in, within its scope, until it expires or you "
                 + "revoke it. A send: or read: token outlives your sessions and your password; one with the scope all "
                 + "ends when you change your password or run 'natter logout --all'. Put it into a file that only the "
-                + "program can read, and pass that with --token-file."
+                + "program can read, and pass that with --token-file, or pass the token itself in NATTER_TOKEN."
         ],
         examples: [
             Example(
@@ -30,7 +30,7 @@ enum TokenCommand {
             .option(
                 "scope", value: "SCOPE", "what it may do: send:CONV, read:CONV or all (the default)",
                 long:
-                    "A read: token has a replica of its own. Whatever its scope, a token can show its owner and revoke "
+                    "Separate several by commas, as in 'send:ops,read:ops'. A read: token has a replica of its own. Whatever its scope, a token can show its owner and revoke "
                     + "itself, with natter-whoami(1) and natter-logout(1)."),
             .option("expires", value: "WHEN", "how long it is valid, such as 90d, or until when (default: forever)"),
         ],
@@ -62,9 +62,12 @@ enum TokenCommand {
     private static func create(_ context: Context) throws -> ExitCode {
         let arguments = context.arguments
         let scope = arguments.value("scope") ?? "all"
-        let isScope = ["send:", "read:"].contains { scope.hasPrefix($0) && scope.utf8.count > $0.utf8.count }
+        let isScope = scope.split(separator: ",", omittingEmptySubsequences: false).allSatisfy { part in
+            ["send:", "read:"].contains { part.hasPrefix($0) && part.utf8.count > $0.utf8.count }
+        }
         guard isScope || scope == "all" else {
-            throw arguments.error("--scope takes send:CONV, read:CONV or all, not '\(scope)'")
+            throw arguments.error(
+                "--scope takes all, or send:CONV and read:CONV, separated by commas, not '\(scope)'")
         }
         let expires = try expiry(context)
         let request = TokenRequest(

@@ -286,13 +286,13 @@ private struct MessageCommand {
             ("NATTER_VIA", message.via),
         ]
         // A bot that answers with 'natter' must not do so as somebody else, whom it would then answer.
-        for option in ["home", "profile", "server", "token-file"] {
-            let name = "NATTER_" + option.uppercased().replacing("-", with: "_")
+        for option in ["home", "profile", "server"] {
+            let name = "NATTER_" + option.uppercased()
             guard let value = context.arguments.value(option) ?? context.console.environment[name] else { continue }
             // It may change its directory.
-            let isPath = option == "home" || option == "token-file"
-            child.environment.append((name, isPath ? Path.absolute(value) : value))
+            child.environment.append((name, option == "home" ? Path.absolute(value) : value))
         }
+        child.environment += try context.tokenVariables()
         child.input = Array(message.text.utf8)
         // The next start runs the command again if it has not ended well, and must not do so beside this one.
         child.forwarded = .all

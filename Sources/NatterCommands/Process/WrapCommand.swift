@@ -99,21 +99,23 @@ enum WrapCommand {
                     return conversationID = context.groupID(named: conversation)
                 }
                 // A token that may only send cannot look, but its scope names the conversation.
-                if refusal.has(.forbidden), try mayOnlySend(api) { return }
+                if refusal.has(.forbidden), try maySend(api) { return }
                 throw error
             }
             // A user who may look need not be allowed to write.
-            if let scope = try? api.whoami().scope, scope.hasPrefix("read:") {
+            if let scope = try? api.whoami().scope, scope != "all", try !maySend(api) {
                 throw CommandFailure(
                     .refused, code: ErrorCode.forbidden.rawValue,
                     "the token's scope, '\(scope)', does not allow sending the outcome; the command was not run")
             }
         }
 
-        private func mayOnlySend(_ api: ServerAPI) throws -> Bool {
+        /// Whether the scope of a token names the conversation.
+        private func maySend(_ api: ServerAPI) throws -> Bool {
             let who = try api.whoami()
             let isOwn = conversation.hasPrefix("@") && NameRule.isMe(String(conversation.dropFirst()))
-            return NameRule.caseKey(who.scope) == NameRule.caseKey("send:" + (isOwn ? "@" + who.name : conversation))
+            let key = NameRule.caseKey("send:" + (isOwn ? "@" + who.name : conversation))
+            return who.scope.split(separator: ",").contains { NameRule.caseKey(String($0)) == key }
         }
 
         /// Sends the message, or keeps it in the outbox.

@@ -9,8 +9,6 @@ final class LatestAnswers: Sendable {
     struct Place: Equatable {
         let account: AccountID
         let scope: Scope
-        /// The conversation that the scope names. Another one may have had its name before.
-        let scopeID: ConversationID?
         let since: Timestamp?
         let form: SyncAnswer.Form
         /// As it was asked for.

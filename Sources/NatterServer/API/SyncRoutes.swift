@@ -84,7 +84,7 @@ enum SyncRoutes {
             changes.isEmpty
             ? nil
             : LatestAnswers.Place(
-                account: principal.account, scope: principal.scope, scopeID: principal.scopeID, since: query.earliest,
+                account: principal.account, scope: principal.scope, since: query.earliest,
                 form: query.form, cursor: call.query["cursor"], end: changes.cursor, commit: changes.commit)
         if let place, let known = call.server.latestAnswers[place] {
             call.addFact("sent", known.sent)

@@ -12,8 +12,11 @@ enum TokenRoutes {
     }
 
     static func newToken(_ call: Call, _ request: TokenRequest) throws(APIError) -> NewToken {
-        guard let scope = Scope(Normalization.formC(request.scope)) else {
-            throw APIError(.badRequest, "'scope' must be 'all', 'send:CONVERSATION' or 'read:CONVERSATION'")
+        guard let scope = Scope(request.scope) else {
+            throw APIError(
+                .badRequest,
+                "'scope' must be 'all', or up to \(Scope.grantLimit) of 'send:CONVERSATION' and 'read:CONVERSATION', separated by commas"
+            )
         }
         let expires = try request.expires.map(expiry)
         if let expires, expires <= call.store.now {

@@ -14,11 +14,12 @@ extension Change {
             bytes.put(kind: 2, account, isDisabled, isAdmin, password)
         case .visitsNoted(let accounts, let tokens): bytes.put(kind: 3, accounts, tokens)
         case .tokenAdded(let digest, let token):
-            // Kind 4 is a token without an origin.
-            let hasOrigin = token.origin != SessionOrigin()
+            // Kind 4 is a token without an origin, and kind 41 one that is good for several things.
+            let isBroad = token.scope.grants.count > 1
+            let hasOrigin = isBroad || token.origin != SessionOrigin()
             bytes.put(
-                kind: hasOrigin ? 31 : 4, digest, token.number, token.account, token.scope, token.scopeID, token.label,
-                token.created, token.expires)
+                kind: isBroad ? 41 : hasOrigin ? 31 : 4, digest, token.number, token.account, token.scope,
+                token.label, token.created, token.expires)
             if hasOrigin { bytes.put(token.origin.host, token.origin.program) }
         case .tokensRemoved(let digests): bytes.put(kind: 5, digests)
         case .sessionsEnded(let account, let kept, let robots): bytes.put(kind: 6, account, kept, robots)
@@ -91,12 +92,12 @@ extension Change {
             return try .accountChanged(
                 reader.field(), isDisabled: reader.field(), isAdmin: reader.field(), password: reader.field())
         case 3: return try .visitsNoted(accounts: reader.field(), tokens: reader.field())
-        case 4, 31:
+        case 4, 31, 41:
             let digest: Digest = try reader.field()
             var token = try TokenState(
-                number: reader.field(), account: reader.field(), scope: reader.field(), scopeID: reader.field(),
-                label: reader.field(), created: reader.field(), expires: reader.field())
-            if kind == 31 { token.origin = try SessionOrigin(host: reader.field(), program: reader.field()) }
+                number: reader.field(), account: reader.field(), scope: Scope(field: &reader), label: reader.field(),
+                created: reader.field(), expires: reader.field())
+            if kind != 4 { token.origin = try SessionOrigin(host: reader.field(), program: reader.field()) }
             return .tokenAdded(digest, token)
         case 5: return try .tokensRemoved(reader.field())
         case 6: return try .sessionsEnded(reader.field(), keeping: reader.field(), robots: reader.field())

@@ -77,7 +77,7 @@ extension Change {
                 INSERT INTO token (number,digest,account,label,scope,scope_id,created,expires,host,program)
                 VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10)
                 """, token.number, digest.bytes, token.account.rawValue, token.label, token.scope.description,
-                token.scopeID?.bytes, token.created.milliseconds, token.expires?.milliseconds, token.origin.host,
+                token.scope.ids, token.created.milliseconds, token.expires?.milliseconds, token.origin.host,
                 token.origin.program)
             try keep(.highestToken, token.number, rows)
         case .tokensRemoved(let digests):

@@ -130,8 +130,11 @@ extension UserName: ChangeField {
 }
 
 extension Scope: ChangeField {
-    func put(into bytes: inout [UInt8]) { bytes.put(description) }
-    init(field reader: inout ByteReader) throws(FormatViolation) { self = try Scope(String(field: &reader)).found() }
+    func put(into bytes: inout [UInt8]) { bytes.put(description, ids) }
+    init(field reader: inout ByteReader) throws(FormatViolation) {
+        let (text, ids): (String, [UInt8]?) = try (reader.field(), reader.field())
+        self = try Scope(text, ids: ids ?? []).found()
+    }
 }
 
 extension Retention: ChangeField {

@@ -74,11 +74,11 @@ struct StateLoader {
             let number = try tokens.ordinal(1)
             // That of a row that can't be read is not given again, either.
             state.counters.token = max(state.counters.token, number)
-            guard let digest = Digest(bytes: tokens.blob(0)), let scope = Scope(tokens.text(3)) else { continue }
+            guard let digest = Digest(bytes: tokens.blob(0)), let scope = Scope(tokens.text(3), ids: tokens.blob(7))
+            else { continue }
             let token = TokenState(
                 number: number, account: AccountID(rawValue: tokens.int64(2)), scope: scope,
-                scopeID: ConversationID(bytes: tokens.blob(7)), label: tokens.optionalText(6),
-                lastUsed: tokens.optionalInt64(8).map { Timestamp(milliseconds: $0) },
+                label: tokens.optionalText(6), lastUsed: tokens.optionalInt64(8).map { Timestamp(milliseconds: $0) },
                 lastAddress: tokens.optionalText(9), created: Timestamp(milliseconds: tokens.int64(4)),
                 expires: tokens.optionalInt64(5).map { Timestamp(milliseconds: $0) },
                 origin: SessionOrigin(host: tokens.optionalText(10), program: tokens.optionalText(11)))

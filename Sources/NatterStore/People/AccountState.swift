@@ -73,8 +73,6 @@ struct TokenState: Sendable {
     let number: Int64
     let account: AccountID
     var scope: Scope
-    /// The id of the conversation that the scope names. A later conversation of the same name is another one.
-    var scopeID: ConversationID?
     let label: String?
     var lastUsed: Timestamp?
     var lastAddress: String?

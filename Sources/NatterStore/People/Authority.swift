@@ -93,7 +93,7 @@ enum Authority {
             guard original.kind == .text else { throw .badAbout("message \(seq) is no text; only texts have replies") }
             return
         }
-        if case .send = principal.scope {
+        if case .limited = principal.scope {
             guard isOwn(original, principal), let label = state.tokens[principal.token]?.label,
                 original.via == Array(label.utf8)
             else { throw .forbidden("this token may change only what was sent with it") }
@@ -131,25 +131,31 @@ enum Authority {
 
     /// Throws unless the scope of a token covers a request. The rights of the account are checked separately.
     static func check(_ need: ScopeNeed, of principal: Principal, _ state: StoreState) throws(StoreError) {
-        let isCovered: Bool
-        switch (principal.scope, need) {
-        case (.all, _), (_, .valid): isCovered = true
-        case (.send, .send(_, let id?)): isCovered = id == principal.scopeID
-        case (.send, .send(let name, nil)), (.read, .read(let name)):
-            isCovered = isScope(name, of: principal, state)
-        case (.read, .readAny), (.send, .sendAny): isCovered = true
-        default: isCovered = false
-        }
+        guard case .limited(let grants) = principal.scope else { return }
+        let isCovered =
+            switch need {
+            case .all: false
+            case .valid: true
+            case .send(_, let id?): principal.scope.covers(.write, in: id)
+            case .send(let name, nil): covers(.write, name, of: principal, state)
+            case .read(let name): covers(.read, name, of: principal, state)
+            case .readAny: grants.contains { $0.right == .read }
+            case .sendAny: grants.contains { $0.right == .write }
+            }
         if !isCovered { throw .forbidden("this token is valid only for '\(principal.scope)'") }
     }
 
-    /// Whether the token's owner calls its conversation so. The name of one that the owner may not know any more is the last
-    /// known one: it leads nowhere, as for the owner, whatever that group is called now.
-    private static func isScope(_ name: String, of principal: Principal, _ state: StoreState) -> Bool {
-        guard let hidden = principal.scopeID.flatMap(state.conversation), !mayKnow(principal.account, hidden) else {
-            return state.id(named: name, for: principal.account) == principal.scopeID
+    /// Whether the token allows this in a conversation that its owner calls so. The name of one that the owner may not know any
+    /// more is the last known one: it leads nowhere, as for the owner, whatever that group is called now.
+    private static func covers(_ right: Right, _ name: String, of principal: Principal, _ state: StoreState) -> Bool {
+        let (id, key) = (state.id(named: name, for: principal.account), NameRule.caseKey(name))
+        return principal.scope.grants.contains { grant in
+            guard grant.right == right else { return false }
+            guard let hidden = grant.id.flatMap(state.conversation), !mayKnow(principal.account, hidden) else {
+                return grant.id == id
+            }
+            return NameRule.caseKey(grant.name) == key
         }
-        return NameRule.caseKey(name) == principal.scope.conversation.map(NameRule.caseKey)
     }
 
     /// Throws unless the scope of a token covers this conversation. Groups can be renamed, so what a name meant when the
@@ -157,19 +163,14 @@ enum Authority {
     static func checkScope(
         _ right: Right, of principal: Principal, on conversation: ConversationID
     ) throws(StoreError) {
-        let isCovered =
-            switch (principal.scope, right) {
-            case (.all, _): true
-            case (.send, .write), (.read, .read): principal.scopeID == conversation
-            default: false
-            }
-        if !isCovered { throw .forbidden("this token is valid only for '\(principal.scope)'") }
+        guard principal.scope.covers(right, in: conversation) else {
+            throw .forbidden("this token is valid only for '\(principal.scope)'")
+        }
     }
 
     /// Whether the account syncs and lists this conversation.
     static func sees(_ principal: Principal, _ conversation: ConversationState) -> Bool {
-        if case .read = principal.scope, conversation.identity.id != principal.scopeID { return false }
-        return sees(principal.account, conversation)
+        principal.scope.covers(.read, in: conversation.identity.id) && sees(principal.account, conversation)
     }
 
     static func sees(_ account: AccountID, _ conversation: ConversationState) -> Bool {

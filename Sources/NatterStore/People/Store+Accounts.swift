@@ -146,7 +146,7 @@ extension Store {
             return .good(
                 Principal(
                     account: account.id, name: account.name, isAdmin: account.isAdmin, token: digest,
-                    scope: known.scope, scopeID: known.scopeID, created: known.created, expires: known.expires))
+                    scope: known.scope, created: known.created, expires: known.expires))
         }
     }
 

@@ -33,27 +33,25 @@ extension Store {
         label: String, scope given: Scope, expires: Timestamp?, for principal: Principal,
         _ completion: @escaping Completion<(token: Token, view: TokenView)>
     ) {
-        // Under the name that the conversation has, however it was written.
-        let (scope, scopeID): (Scope, ConversationID?)
+        var scope = given
         do throws(StoreError) {
-            func find(_ name: String, _ scope: (String) -> Scope) throws(StoreError) -> (Scope, ConversationID?) {
-                let found = try snapshot(name, for: principal)
-                return (scope(found.name), found.identity.id)
+            var grants: [Scope.Grant] = []
+            for grant in given.grants {
+                // Under the name that the conversation has, however it was written.
+                let found = try snapshot(Normalization.formC(grant.name), for: principal)
+                let known = Scope.Grant(right: grant.right, name: found.name, id: found.identity.id)
+                if !grants.contains(known) { grants.append(known) }
             }
-            switch given {
-            case .all: (scope, scopeID) = (given, nil)
-            case .send(let name): (scope, scopeID) = try find(name, Scope.send)
-            case .read(let name): (scope, scopeID) = try find(name, Scope.read)
-            }
+            if case .limited = given { scope = .limited(grants) }
         } catch {
             return completion(.failure(error))
         }
         let token = Token.random()
-        change(by: principal, answering: completion) { state, builder throws(StoreError) in
+        change(by: principal, answering: completion) { [scope] state, builder throws(StoreError) in
             try self.quotas.checkTokens(state.robotCount(of: principal.account))
             let new = TokenState(
-                number: builder.newTokenNumber(), account: principal.account, scope: scope, scopeID: scopeID,
-                label: label, created: builder.now, expires: expires)
+                number: builder.newTokenNumber(), account: principal.account, scope: scope, label: label,
+                created: builder.now, expires: expires)
             let view = TokenView(
                 id: new.number, user: principal.name.text, label: label, scope: scope, created: new.created,
                 expires: expires, lastUsed: nil, lastAddress: nil, origin: SessionOrigin(), isCurrent: false)
@@ -81,7 +79,7 @@ extension Store {
 
     /// Throws unless the token of a request covers this.
     public func checkScope(_ need: ScopeNeed, of principal: Principal) throws(StoreError) {
-        if case .all = principal.scope { return }
+        if principal.scope == .all { return }
         try state.withLock { state throws(StoreError) in try Authority.check(need, of: principal, state) }
     }
 

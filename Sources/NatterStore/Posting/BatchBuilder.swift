@@ -240,9 +240,7 @@ final class BatchBuilder {
         case .unwritten(let own, let peer):
             // Checked first, because a refused message must not create the conversation. If the id is known, it was
             // used in another conversation.
-            if principal.scope != .all, state.id(named: message.conversation, for: own.id) != principal.scopeID {
-                throw StoreError.forbidden("this token is valid only for '\(principal.scope)'")
-            }
+            try Authority.check(.send(conversation: message.conversation), of: principal, state)
             if peer.blocked.contains(own.id) { throw StoreError.blocked(message.conversation) }
             if newPersonal[AccountPair(own.id, peer.id)] == nil, let about = message.about {
                 throw StoreError.badAbout("there is no message \(about) in '\(message.conversation)'")

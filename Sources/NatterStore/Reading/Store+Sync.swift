@@ -100,7 +100,7 @@ extension Store {
             if row.kind == .contacts { return principal.scope == .all ? .contacts : nil }
             guard let conversation = state.conversations[row.conversation] else { return nil }
             // A token for one conversation must not learn anything about others, not even that they are gone.
-            if case .read = principal.scope, conversation.identity.id != principal.scopeID { return nil }
+            guard principal.scope.covers(.read, in: conversation.identity.id) else { return nil }
             let sees = Authority.sees(principal, conversation)
             switch row.kind {
             case .read where sees:

@@ -86,7 +86,7 @@ struct StoreState {
 
     mutating func add(_ token: TokenState, _ digest: Digest) {
         tokens[digest] = token
-        if let group = token.scopeID { groupTokens[group, default: []].insert(digest) }
+        for grant in token.scope.grants { if let id = grant.id { groupTokens[id, default: []].insert(digest) } }
         accounts[token.account]?.tokens.insert(digest)
         counters.token = max(counters.token, token.number)
     }
@@ -94,9 +94,10 @@ struct StoreState {
     mutating func removeToken(_ digest: Digest) {
         guard let token = tokens.removeValue(forKey: digest) else { return }
         accounts[token.account]?.tokens.remove(digest)
-        if let group = token.scopeID {
-            groupTokens[group]?.remove(digest)
-            if groupTokens[group]?.isEmpty == true { groupTokens[group] = nil }
+        for grant in token.scope.grants {
+            guard let id = grant.id else { continue }
+            groupTokens[id]?.remove(digest)
+            if groupTokens[id]?.isEmpty == true { groupTokens[id] = nil }
         }
         dirtyTokens.remove(digest)
     }
@@ -110,10 +111,15 @@ struct StoreState {
     /// Shows tokens that are good for one group under its name, if their owners may know it. The id decides what they may do.
     mutating func renameScopes(of tokens: some Sequence<Digest>, in groups: [ConversationID: ConversationState]) {
         for digest in tokens {
-            guard let token = self.tokens[digest], let group = token.scopeID.flatMap({ groups[$0] }),
-                group.isOpen || group.members[token.account.rawValue] != nil
-            else { continue }
-            self.tokens[digest]?.scope = token.scope.renamed(group.name)
+            guard let token = self.tokens[digest] else { continue }
+            var grants = token.scope.grants
+            for index in grants.indices {
+                guard let group = grants[index].id.flatMap({ groups[$0] }),
+                    group.isOpen || group.members[token.account.rawValue] != nil
+                else { continue }
+                grants[index].name = group.name
+            }
+            if !grants.isEmpty { self.tokens[digest]?.scope = .limited(grants) }
         }
     }
 

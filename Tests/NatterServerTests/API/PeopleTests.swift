@@ -233,6 +233,38 @@ struct PeopleTests {
         #expect(try robot.say("more").outcome == "401 unauthorized")
     }
 
+    @Test("a token with several scopes does what each of them allows, and nothing else")
+    func severalScopes() throws {
+        let alice = try server.account("alice")
+        for name in ["ops", "board"] { #expect(try alice.post("/v1/groups", ["name": .string(name)]).status == 201) }
+        #expect(try alice.say("a secret", to: "board").status == 201)
+        func made(_ scope: String) throws -> Answer {
+            try alice.post("/v1/tokens", ["label": "bot", "scope": .string(scope)])
+        }
+        let answer = try made("send:ops,read:ops,read:general,send:OPS")
+        #expect(try answer.json["scope"] == "send:ops,read:ops,read:general")
+        let bot = Client(server, token: try answer.json["token"]?.text)
+        func check(_ name: String) throws {
+            #expect(try bot.say("done", to: name).status == 201)
+            #expect(try bot.get("/v1/conversations/\(name)/messages").status == 200)
+            #expect(try bot.get("/v1/conversations/general/messages").status == 200)
+            #expect(try bot.say("done").outcome == "403 forbidden")
+            #expect(try bot.get("/v1/conversations/board/messages").outcome == "403 forbidden")
+            #expect(try bot.say("done", to: "board").outcome == "403 forbidden")
+            #expect(try bot.get("/v1/users").outcome == "403 forbidden")
+            let sync = String(decoding: try bot.get("/v1/sync").body, as: UTF8.self)
+            #expect(sync.contains(#""\(name)""#) && !sync.contains("board") && !sync.contains("secret"))
+        }
+        try check("ops")
+        #expect(try alice.json(.patch, "/v1/groups/ops", ["name": "crew"]).status == 200)
+        try check("crew")
+        #expect(try bot.get("/v1/whoami").json["scope"] == "send:crew,read:crew,read:general")
+        let many = (1...33).map { _ in "read:general" }.joined(separator: ",")
+        for scope in ["all,read:crew", "read:crew,", ",read:crew", "read:crew,,send:crew", "read:a,x", many] {
+            #expect(try made(scope).outcome == "400 bad_request", "\(scope)")
+        }
+    }
+
     @Test("lists refuse a limit that is none, a body of optional fields may be missing")
     func forms() throws {
         let alice = try server.account("alice")
