@@ -10,7 +10,9 @@ internal import NatterProtocol
 enum RegisterCommand {
     static let spec = CommandSpec(
         "register", "create an account and log in", group: NatterProgram.Group.account,
-        options: [.option("invite", value: "CODE", "the invitation code, if the server requires one")]
+        options: [
+            .option("invite", value: "CODE", "the invitation code, if the server requires one"), fingerprintOption,
+        ]
             + PasswordInput.options,
         operands: [.required("NAME", "the name of the new account")],
         description: [
@@ -39,7 +41,7 @@ enum RegisterCommand {
 /// `login NAME`: logs in.
 enum LoginCommand {
     static let spec = CommandSpec(
-        "login", "log in", group: NatterProgram.Group.account, options: PasswordInput.options,
+        "login", "log in", group: NatterProgram.Group.account, options: [fingerprintOption] + PasswordInput.options,
         operands: [.required("NAME", "the name of the account")],
         description: [
             "Log in. natter remembers the server and the session for later commands, instead of the former session of "
@@ -60,6 +62,13 @@ enum LoginCommand {
     }
 }
 
+private let fingerprintOption = OptionSpec.option(
+    "fingerprint", value: "sha256:HEX", "trust the certificate with this fingerprint, and no other",
+    long:
+        "It is the SHA-256 of the certificate, as 'natterd tls-self-signed' and 'openssl x509 -noout -fingerprint -sha256' "
+        + "print it; colons are allowed. The profile keeps it, instead of any --ca-file. A server with another certificate "
+        + "gets neither password nor token, and the exit status is 69.")
+
 /// The part that `register` and `login` share: from the password to the stored session.
 ///
 /// - Parameter again: the prompt for repeating the password; nil to ask once.
@@ -70,11 +79,12 @@ private func startSession(
     let input = try PasswordInput(context.arguments)
     let caFile = context.arguments.value("ca-file").map { Path.absolute($0) }
     if let caFile { try Setting.caFile.checkNew(caFile) }
+    let fingerprint = try context.fingerprint(context.arguments.value("fingerprint"))
     let profile = try context.profile()
     // A profile that cannot be read must not prevent a new login.
     let former = try? profile.credentials()
     let address = try context.address(remembered: (try? profile.account())?.server)
-    let api = try context.api(at: address, token: nil)
+    let api = try context.api(at: address, token: nil, fingerprint: fingerprint)
     api.program = "natter/\(NatterProgram.version)"
     // Fail before the server creates an account whose token cannot be stored, because nobody could use it.
     try profile.prepare()
@@ -85,6 +95,7 @@ private func startSession(
     isBegun = true
     var settings = (try? profile.account())?.settings ?? [:]
     if let caFile { settings["ca-file"] = caFile }
+    if let fingerprint { settings["fingerprint"] = "\(fingerprint)" }
     try profile.store(Account(server: address.description, name: name, store: api.store, settings: settings), token)
     if let former {
         context.endFormerSession(

@@ -268,10 +268,11 @@ struct Context {
     /// - Parameters:
     ///   - isSecret: whether a password or a token will be sent.
     ///   - isOther: whether this is another server than the command is about, so that `--ca-file` is not for it.
+    ///   - fingerprint: of the only certificate to trust; nil for the profile's, if it has one.
     ///   - timeoutMilliseconds: nil for the usual timeout.
     func api(
         at address: ServerAddress, token: Token?, of account: Account? = nil, isSecret: Bool = true,
-        isOther: Bool = false, timeoutMilliseconds: Int? = nil
+        isOther: Bool = false, fingerprint: CertificateFingerprint? = nil, timeoutMilliseconds: Int? = nil
     ) throws -> ServerAPI {
         try refuseOffline()
         if isSecret, address.scheme == .http, !address.isLoopback, !arguments.flag("insecure") {
@@ -280,11 +281,18 @@ struct Context {
                 "plain HTTP to '\(address)' would show passwords and tokens to the network; use https, or allow it "
                     + "with --insecure")
         }
+        let fingerprint = try fingerprint ?? self.fingerprint(profileSetting("fingerprint", account))
+        if let fingerprint, address.scheme == .http {
+            throw CommandFailure(
+                .unavailable, code: "certificate",
+                "'\(address)' has no certificate, and this profile trusts only \("\(fingerprint)")",
+                remedy: "name an address that begins with https://")
+        }
         let client = HTTPClient(
             address: address, timeoutMilliseconds: try timeoutMilliseconds ?? self.timeoutMilliseconds(),
             caFile: try (isOther ? nil : arguments.value("ca-file")) ?? profileSetting("ca-file", account)
                 ?? setting(.caFile),
-            userAgent: "natter/\(NatterProgram.version)", ownsOpenSSL: true)
+            fingerprint: fingerprint, userAgent: "natter/\(NatterProgram.version)", ownsOpenSSL: true)
         let isNew = account.map { $0.server != address.description } ?? false
         let api = ServerAPI(
             address: address, client: client, token: token, tokenStore: account?.store, isNewAddress: isNew,
@@ -293,6 +301,13 @@ struct Context {
         if token != nil { api.tokenFile = tokenFile }
         api.onChange = noteChange
         return api
+    }
+
+    /// - Throws: 64 for a word that is no fingerprint.
+    func fingerprint(_ word: String?) throws(UsageError) -> CertificateFingerprint? {
+        guard let word else { return nil }
+        if let fingerprint = CertificateFingerprint(word) { return fingerprint }
+        throw arguments.error("a fingerprint is 'sha256:' and 64 hexadecimal digits, not '\(word)'")
     }
 
     /// Keeps where a token from a file belongs, so that no other server gets it. If that fails, the next command tries again.

@@ -14,6 +14,7 @@ public final class HTTPClient {
     private let server: ServerAddress
     private let timeoutMilliseconds: Int
     private let caFile: String?
+    private let fingerprint: CertificateFingerprint?
     private let ownsOpenSSL: Bool
     private let userAgent: String
     /// Decides about each numeric address before a connection is made to it; nil to allow all.
@@ -36,16 +37,18 @@ public final class HTTPClient {
     ///     1 KiB for each second.
     ///   - caFile: PEM certificates of the only authorities to trust; nil for the system's (`/etc/ssl/certs`, or the
     ///     places in `SSL_CERT_FILE` and `SSL_CERT_DIR`).
+    ///   - fingerprint: the only certificate to trust; then `caFile` does not count.
     ///   - ownsOpenSSL: true if nothing else in this process uses OpenSSL. The library then does much less for the first
     ///     `https` connection, but nobody in this process can do more with it than this client does.
     ///   - allows: is asked about each numeric address after the name was resolved, and before anything is sent there.
     public init(
-        address: ServerAddress, timeoutMilliseconds: Int, caFile: String?, userAgent: String,
-        ownsOpenSSL: Bool = false, allows: ((String) -> Bool)? = nil
+        address: ServerAddress, timeoutMilliseconds: Int, caFile: String?,
+        fingerprint: CertificateFingerprint? = nil, userAgent: String, ownsOpenSSL: Bool = false,
+        allows: ((String) -> Bool)? = nil
     ) {
         (server, self.allows) = (address, allows)
         self.timeoutMilliseconds = timeoutMilliseconds
-        self.caFile = caFile
+        (self.caFile, self.fingerprint) = (caFile, fingerprint)
         self.ownsOpenSSL = ownsOpenSSL
         self.userAgent = userAgent
         HTTPClient.ignoreBrokenPipes()
@@ -162,7 +165,9 @@ public final class HTTPClient {
     }
 
     private func makeTLS() throws(TransportError) -> TLSContext? {
-        if tls == nil, server.scheme == .https { tls = try TLSContext(caFile: caFile, ownsOpenSSL: ownsOpenSSL) }
+        if tls == nil, server.scheme == .https {
+            tls = try TLSContext(caFile: caFile, pinned: fingerprint, ownsOpenSSL: ownsOpenSSL)
+        }
         return tls
     }
 

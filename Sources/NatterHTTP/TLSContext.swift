@@ -9,13 +9,21 @@ final class TLSContext {
     private let handle: OpaquePointer
     /// OpenSSL's code for the refusal of the latest certificate; nil if it was verified.
     private var refusal: Int32?
+    /// The certificate of the latest handshake: whose it says it is, and its fingerprint.
+    private var seen: (subject: String, fingerprint: CertificateFingerprint)?
+    /// The only certificate to trust; nil to trust authorities.
+    private let pinned: CertificateFingerprint?
+    /// The file or directory with the authorities.
+    private var authorities = ""
     /// When the certificate of the latest handshake expires; nil before a handshake.
     private(set) var expires: Timestamp?
 
     /// - Parameters:
     ///   - caFile: PEM certificates of the only authorities to trust; nil for the system's.
+    ///   - pinned: the only certificate to trust, whoever has issued it and for whatever host.
     ///   - ownsOpenSSL: as ``HTTPClient`` has it.
-    init(caFile: String?, ownsOpenSSL: Bool) throws(TransportError) {
+    init(caFile: String?, pinned: CertificateFingerprint?, ownsOpenSSL: Bool) throws(TransportError) {
+        self.pinned = pinned
         // The system's openssl.cnf is not read, because it may name providers that a static program can't load.
         // A server may end while the thread of a hook still uses the library, which must not clean up then.
         let options = OPENSSL_INIT_NO_LOAD_CONFIG | (ownsOpenSSL ? 0 : OPENSSL_INIT_NO_ATEXIT)
@@ -28,7 +36,7 @@ final class TLSContext {
         else {
             throw .notReached("cannot set up TLS 1.2: \(TLSContext.queuedReason() ?? "it is not supported")")
         }
-        try trust(caFile)
+        if pinned == nil { authorities = try trust(caFile) }
         SSL_CTX_set_verify(handle, SSL_VERIFY_PEER, nil)
         SSL_CTX_set_cert_verify_callback(
             handle,
@@ -42,7 +50,7 @@ final class TLSContext {
 
     /// Creates a session that accepts only a certificate for `host`. The caller owns it.
     func makeSession(host: String) throws(TransportError) -> OpaquePointer {
-        refusal = nil
+        (refusal, seen) = (nil, nil)
         guard let session = SSL_new(handle) else { throw .notReached("cannot set up TLS: memory is short") }
         let isNumeric = NumericAddress.canonical(host) != nil
         SSL_set_hostflags(session, UInt32(X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS))
@@ -50,7 +58,7 @@ final class TLSContext {
             isNumeric
             ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(session), host) == 1
             : SSL_set1_host(session, host) == 1 && natter_tls_server_name(session, host) == 1
-        guard isReady else {
+        guard isReady || pinned != nil else {
             SSL_free(session)
             throw .certificate("cannot verify certificates for '\(host)': no certificate can be issued for this name")
         }
@@ -60,6 +68,12 @@ final class TLSContext {
     /// Why the latest handshake failed, if the certificate was the reason.
     func certificateError(host: String) -> TransportError? {
         guard let refusal else { return nil }
+        let (subject, fingerprint) = (seen?.subject ?? "", seen.map { "\($0.fingerprint)" } ?? "")
+        if let pinned {
+            return .certificate(
+                "the certificate of '\(host)' is '\(subject)', \(fingerprint); only \("\(pinned)") is trusted",
+                remedy: "if its administrator confirms the new one, log in again with --fingerprint")
+        }
         let words = X509_verify_cert_error_string(Int(refusal)).map { Phrase(key: String(cString: $0).lowercased()) }
         let remedy: Phrase =
             switch refusal {
@@ -73,7 +87,8 @@ final class TLSContext {
             default: "ask the server's administrator for one that can be"
             }
         return .certificate(
-            "the certificate of '\(host)' is not verified: \(words ?? "error \(refusal)")", remedy: remedy)
+            "the certificate of '\(host)' is not verified: \(words ?? "error \(refusal)"); it is '\(subject)', \(fingerprint), checked with '\(authorities)'",
+            remedy: remedy)
     }
 
     /// OpenSSL's description of an error.
@@ -85,8 +100,15 @@ final class TLSContext {
     }
 
     private func verify(_ chain: OpaquePointer) -> Int32 {
+        let certificate = X509_STORE_CTX_get0_cert(chain)
+        expires = TLSContext.expiry(certificate)
+        seen = certificate.map { (TLSContext.subject($0), CertificateFingerprint(ofDER: TLSContext.encoded($0))) }
+        if let pinned {
+            refusal = seen?.fingerprint == pinned ? nil : X509_V_ERR_CERT_REJECTED
+            X509_STORE_CTX_set_error(chain, refusal ?? X509_V_OK)
+            return refusal == nil ? 1 : 0
+        }
         let result = X509_verify_cert(chain)
-        expires = TLSContext.expiry(X509_STORE_CTX_get0_cert(chain))
         refusal = result > 0 ? nil : X509_STORE_CTX_get_error(chain)
         return result
     }
@@ -98,7 +120,24 @@ final class TLSContext {
         return Timestamp(milliseconds: Int64(timegm(&parts)) * 1_000)
     }
 
-    private func trust(_ caFile: String?) throws(TransportError) {
+    /// In one line, with everything but printable ASCII escaped.
+    private static func subject(_ certificate: OpaquePointer) -> String {
+        var text = [CChar](repeating: 0, count: 256)
+        X509_NAME_oneline(X509_get_subject_name(certificate), &text, Int32(text.count))
+        return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    /// The certificate as DER.
+    private static func encoded(_ certificate: OpaquePointer) -> [UInt8] {
+        let length = i2d_X509(certificate, nil)
+        return [UInt8](unsafeUninitializedCapacity: max(0, Int(length))) { buffer, count in
+            var place = buffer.baseAddress
+            count = length > 0 && i2d_X509(certificate, &place) == length ? Int(length) : 0
+        }
+    }
+
+    /// - Returns: the file or directory of the authorities.
+    private func trust(_ caFile: String?) throws(TransportError) -> String {
         if let file = caFile ?? TLSContext.environment("SSL_CERT_FILE") {
             if let reason = TLSContext.problem(reading: file) {
                 throw .unreadable(
@@ -112,6 +151,7 @@ final class TLSContext {
             }
             // An authority below another one, or the server's own certificate, is trusted as it is, as curl has it.
             X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(handle), UInt(X509_V_FLAG_PARTIAL_CHAIN))
+            return file
         } else {
             // OpenSSL reads certificates from the hashed directory one at a time and only if needed. Parsing the
             // whole bundle takes 17 ms.
@@ -121,6 +161,7 @@ final class TLSContext {
                 throw .certificate(
                     "cannot use the certificates in '\(directory)'", remedy: "name a file with --ca-file")
             }
+            return directory
         }
     }
 

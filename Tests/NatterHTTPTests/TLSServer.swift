@@ -42,6 +42,15 @@ final class TLSServer {
 
     var caFile: String { directory("ca.pem") }
 
+    /// The SHA-256 of the certificate that it shows, as openssl computes it.
+    func fingerprint(withColons: Bool = false) throws -> String {
+        let line = try TLSServer.start(
+            ["x509", "-in", "leaf.pem", "-noout", "-fingerprint", "-sha256"], in: directory.path
+        ).finish().output
+        let digits = line.split(separator: "=").last?.filter { !$0.isNewline } ?? ""
+        return "sha256:" + (withColons ? digits : digits.filter { $0 != ":" }.lowercased())
+    }
+
     /// Writes to the connection that is open. The first byte may not be one of the tool's own commands, which are
     /// single letters other than `H`.
     func send(_ text: String) { server.type(text) }

@@ -100,7 +100,42 @@ struct TLSTests {
             try makeClientUnchecked("https://\(host):\(server.port)", caFile: server.caFile).perform(
                 HTTPRequest(.post, "/", body: [])))
         #expect(failed?.kind == .certificate)
-        #expect(failed?.text == "the certificate of '\(host)' is not verified: \(reason)")
+        let words = reason.split(separator: "; ", maxSplits: 1)
+        let text = failed?.text ?? ""
+        #expect(text.hasPrefix("the certificate of '\(host)' is not verified: \(words[0]); it is '/CN="), "\(text)")
+        let pinned = try server.fingerprint()
+        #expect(text.hasSuffix("', \(pinned), checked with '\(server.caFile)'; \(words[1])"), "\(text)")
+    }
+
+    @Test(
+        "a certificate is trusted by its fingerprint alone, whoever issued it, for any name; another one gets nothing")
+    func pinned() throws {
+        let (own, other) = (try TLSServer(.selfSigned, options: "-www"), try TLSServer(.good, options: "-www"))
+        let pinned = try #require(CertificateFingerprint(try own.fingerprint(withColons: true)))
+        func client(_ server: TLSServer) throws -> HTTPClient {
+            HTTPClient(
+                address: try ServerAddress(url: "https://127.0.0.1:\(server.port)"), timeoutMilliseconds: 60_000,
+                caFile: server.caFile, fingerprint: pinned, userAgent: "natter-test", ownsOpenSSL: true)
+        }
+        #expect(try client(own).perform(HTTPRequest(.get, "/")).status == 200)
+        let refused = try client(other)
+        let failed = refusal(try refused.perform(HTTPRequest(.post, "/", body: Array("a secret".utf8))))
+        #expect(failed?.kind == .certificate)
+        for fingerprint in ["\(pinned)", try other.fingerprint()] {
+            #expect(failed?.text.contains(fingerprint) == true, "\(failed?.text ?? "taken")")
+        }
+    }
+
+    @Test("a fingerprint has 64 hexadecimal digits, with colons or without")
+    func fingerprints() {
+        let digits = String(repeating: "aB", count: 32)
+        #expect(CertificateFingerprint("sha256:" + digits)?.description == "sha256:" + digits.lowercased())
+        #expect(CertificateFingerprint("SHA256:" + String(repeating: "AB:", count: 31) + "ab") != nil)
+        #expect(CertificateFingerprint(digits) != nil)
+        for word in ["", "sha256:", "sha1:" + digits, "sha256:" + digits + "00", "sha256:" + digits.dropLast(2) + "zz"]
+        {
+            #expect(CertificateFingerprint(word) == nil, "\(word)")
+        }
     }
 
     @Test("the system's authorities do not know ours")

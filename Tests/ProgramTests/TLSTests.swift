@@ -52,6 +52,36 @@ struct TLSTests {
         #expect(daemon.finish(after: SIGTERM).code == 0)
     }
 
+    @Test("a profile trusts one certificate by its fingerprint; any other one gets neither password nor token")
+    func fingerprint() throws {
+        let world = try secureWorld()
+        let shown = try ChildProcess(
+            "/usr/bin/openssl", ["x509", "-in", world.certificate, "-noout", "-fingerprint", "-sha256"],
+            environment: [:]
+        ).finish().output
+        let fingerprint = "sha256:" + (shown.split(separator: "=").last?.filter { !$0.isNewline } ?? "")
+        let wrong = "sha256:" + String(repeating: "ab", count: 32)
+        let alice = world.alice
+        // Without it, the error names the certificate and what was to vouch for it
+        let unknown = try alice("whoami")
+        #expect(unknown.code == 69 && isOneLine(unknown.errors), "\(unknown)")
+        let digits = fingerprint.dropFirst(7).filter { $0 != ":" }.lowercased()
+        for part in ["'/", "sha256:\(digits)", "'/etc/ssl/certs'"] { #expect(unknown.errors.contains(part), "\(part)") }
+        #expect(try alice("profile", "set", "default", "fingerprint=").code == 0)
+        let refused = try alice.enter("login", "alice", "--fingerprint", wrong)
+        #expect(refused.code == 69 && isOneLine(refused.errors), "\(refused)")
+        for part in [wrong, "sha256:\(digits)"] { #expect(refused.errors.contains(part), "\(refused.errors)") }
+        try expect(alice.enter("login", "alice", "--fingerprint", "sha256:x"), 64)
+        try expect(alice.enter("login", "alice", "--fingerprint", fingerprint), hasNotes: true)
+        #expect(try alice("send", "hello").code == 0)
+        // It is the profile's from now on
+        try expect(alice("profile", "set", "default", "fingerprint=\(wrong)"))
+        try expect(alice("send", "x"), 69, wrong)
+        try expect(alice("profile", "set", "default", "fingerprint=\(fingerprint)"))
+        #expect(try alice.texts("log") == ["hello"])
+        try expect(alice("send", "x", "--server", "http://127.0.0.1:1"), 69, "has no certificate")
+    }
+
     @Test("what --queue and wrap keep waits while the certificate is not verified, and goes out once it is")
     func waiting() throws {
         let world = try secureWorld()

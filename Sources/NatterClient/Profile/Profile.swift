@@ -236,10 +236,10 @@ public struct Account: Equatable, Sendable {
     /// their own replica: in that of the login, their cursor would pass what they do not get. It is the same for the next token
     /// that is good for the same, so that its cursors and watches go on.
     var limitedScope: String?
-    /// The settings of this profile alone: `ca-file`, `lang`, `color`.
+    /// The settings of this profile alone.
     public var settings: [String: String] = [:]
     /// The settings that a profile may have besides its server.
-    public static let settingNames = ["ca-file", "lang", "color"]
+    public static let settingNames = ["ca-file", "lang", "color", "fingerprint"]
 
     public init(server: String, name: String?, store: StoreID?, settings: [String: String] = [:]) {
         (self.server, self.name, self.store, self.settings) = (server, name, store, settings)

@@ -12,7 +12,8 @@ enum ProfileCommand {
         description: [
             "A profile is an account on a server, with settings of its own. Choose one with --profile or "
                 + "NATTER_PROFILE; without either, natter uses 'default'.",
-            "The keys are: server, its address. ca-file, the certificate authorities to trust, an absolute path. lang and "
+            "The keys are: server, its address. ca-file, the certificate authorities to trust, an absolute path. fingerprint, the only "
+                + "certificate to trust, as 'sha256:HEX'. lang and "
                 + "color, like the options.",
         ],
         examples: [
@@ -24,7 +25,7 @@ enum ProfileCommand {
     private static let newName = OperandSpec.required("NAME", "the profile")
     private static let knownName = OperandSpec.required("NAME", names: .profiles, "the profile")
     private static let pairsHelp: Phrase =
-        "server, ca-file, lang or color; an empty value removes it, other than the server"
+        "server, ca-file, fingerprint, lang or color; an empty value removes it, other than the server"
 
     private static let list = CommandSpec(
         "ls", "list the profiles",
@@ -126,7 +127,7 @@ enum ProfileCommand {
     /// Writes the pairs of the command line into the account that `base` makes of the present one.
     private static func change(_ context: Context, _ base: (Account?) throws -> Account) throws {
         let arguments = context.arguments
-        let pairs = try Array(arguments.operands("KEY=VALUE")).map { try pair($0, arguments) }
+        let pairs = try Array(arguments.operands("KEY=VALUE")).map { try pair($0, context) }
         let profile = try context.home().profile(arguments.required("NAME"))
         let present = try profile.account()
         var account = try base(present)
@@ -156,7 +157,8 @@ enum ProfileCommand {
         _ = try context.api(at: try ServerAddress(url: account.server), token: known.token, of: api).whoami()
     }
 
-    private static func pair(_ word: String, _ arguments: Arguments) throws -> (String, String) {
+    private static func pair(_ word: String, _ context: Context) throws -> (String, String) {
+        let arguments = context.arguments
         let parts = word.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
         let keys = ["server"] + Account.settingNames
         guard parts.count == 2, let key = parts.first, let value = parts.last else {
@@ -166,6 +168,7 @@ enum ProfileCommand {
             throw arguments.error("'\(key)' is not a setting of a profile\(NearestWords.hint(for: key, among: keys))")
         }
         if !value.isEmpty || key == "server" { try Setting(rawValue: key)?.checkNew(value) }
+        if key == "fingerprint", !value.isEmpty, let print = try context.fingerprint(value) { return (key, "\(print)") }
         return (key, value)
     }
 }

@@ -91,6 +91,17 @@ public struct Digest: Hashable, Sendable, CustomStringConvertible {
     public func hash(into hasher: inout Hasher) { hasher.combine(words.0) }
 }
 
+/// A hash that others can check with the tools they have.
+public enum SHA256 {
+    public static let byteCount = 32
+
+    public static func hash(_ bytes: [UInt8]) -> [UInt8] {
+        var output = [UInt8](repeating: 0, count: byteCount)
+        crypto_hash_sha256(&output, bytes, UInt64(bytes.count))
+        return output
+    }
+}
+
 /// A keyed hash that others can check with the tools they have: HMAC-SHA256 of RFC 2104.
 ///
 /// It keeps what the key makes of the hash's state, because that is half of the work for a short text.
