@@ -27,6 +27,24 @@ public enum Question {
         }
     }
 
+    /// Has a name typed again before everything of it goes.
+    ///
+    /// - Throws: 64 without `--yes` and without a terminal, so that no script does it by mistake.
+    public static func confirm(
+        typing name: String, _ warning: Phrase, _ arguments: Arguments, _ console: Console
+    ) throws {
+        if arguments.flag(option.name) { return }
+        guard Terminal.isTerminal(STDIN_FILENO), console.errors.isTerminal else {
+            throw arguments.error("no terminal to type the name '\(name)' again; give --yes")
+        }
+        let prompt: Phrase = "type '\(name)' to go on:"
+        try? console.errors.write(TerminalText.escaped("\(warning.text)\n\(prompt.text) "))
+        try? console.errors.flush()
+        guard (readLine() ?? "")[...].withoutBlanks == name[...] else {
+            throw CommandFailure(.nothingFound, code: "not_confirmed", "nothing was done")
+        }
+    }
+
     /// The question before messages are erased.
     public static func confirmErasing(
         of conversation: String, _ arguments: Arguments, _ console: Console

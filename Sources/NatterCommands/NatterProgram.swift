@@ -131,6 +131,7 @@ public enum NatterProgram {
     static var commands: [CommandSpec] {
         [
             RegisterCommand.spec, LoginCommand.spec, LogoutCommand.spec, WhoamiCommand.spec, PasswdCommand.spec,
+            AccountCommand.spec,
             ProfileCommand.spec, SessionCommand.spec, TokenCommand.spec,
             StatusCommand.spec, DoctorCommand.spec,
             SendCommand.spec, SendCommand.personalSpec, ChatCommand.spec, EditCommand.spec, EditCommand.deleteSpec,

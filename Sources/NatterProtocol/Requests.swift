@@ -40,6 +40,12 @@ public struct PasswordRequest: Codable, Sendable {
     public init(old: String, new: String) { (self.old, self.new) = (old, new) }
 }
 
+/// Deletes the account of the session.
+public struct AccountDeletion: Codable, Sendable {
+    public var password: String
+    public init(password: String) { self.password = password }
+}
+
 /// A message to send.
 public struct SendRequest: Codable, Sendable {
     /// The conversation's name. It may be missing in JSON if the id is there, and is the id's digits then.

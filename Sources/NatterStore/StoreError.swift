@@ -127,7 +127,7 @@ public enum StoreError: FailureConvertible, Equatable {
         case .lastServerAdmin(let name):
             failure(
                 .refused, "last_admin",
-                "'\(name)' is the server's last admin and can be neither disabled nor demoted; promote another user first"
+                "'\(name)' is the server's last admin and cannot be disabled, demoted or deleted; promote another user first"
             )
         case .nameTaken(let name):
             failure(.invalidData, "name_taken", "the name '\(name)' is taken; choose another one")

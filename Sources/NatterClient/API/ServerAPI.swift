@@ -284,9 +284,12 @@ public final class ServerAPI {
     }
 
     public func perform<Body: Encodable, Answer: Decodable>(
-        _ endpoint: Endpoint<Body, Answer>, _ names: String..., body: Body
+        _ endpoint: Endpoint<Body, Answer>, _ names: String..., body: Body, timeoutMilliseconds: Int? = nil
     ) throws(RequestError) -> Answer {
-        try decode(try perform(HTTPRequest(endpoint, names, body: WireJSON.encode(body)), ifLost: endpoint.ifLost))
+        try decode(
+            try perform(
+                HTTPRequest(endpoint, names, body: WireJSON.encode(body)), timeoutMilliseconds: timeoutMilliseconds,
+                ifLost: endpoint.ifLost))
     }
 
     /// Sends a change whose answer says nothing.

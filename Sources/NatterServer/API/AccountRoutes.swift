@@ -118,6 +118,22 @@ enum AccountRoutes {
         }
     }
 
+    /// What the operator's 'user erase' does, by the owner of the account. The audit trail has its number in place of the name.
+    static func delete(_ call: TypedCall<EraseAnswer>, _ principal: Principal, _ request: AccountDeletion)
+        throws(APIError)
+    {
+        try verify(request.password, of: principal.name.text, call) { known in
+            call.store.eraseAccount(
+                principal.name.text, by: "#\(principal.account.rawValue)", asking: (principal, known.password),
+                call.completion { count in
+                    call.log("account_deleted", [("user", principal.name.text), ("count", "\(count)")])
+                    return call.reply(EraseAnswer(erased: count))
+                })
+        } orElse: {
+            call.respond(APIError(.badCredentials, "the password is wrong"))
+        }
+    }
+
     /// Checks a password on a hashing thread, then calls `succeed` or `fail` there.
     ///
     /// - Throws: 429 after too many wrong passwords, or as ``WorkerPool/begin(_:for:orElse:_:)``.

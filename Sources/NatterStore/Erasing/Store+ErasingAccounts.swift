@@ -2,7 +2,7 @@ internal import NatterConversation
 internal import NatterModel
 internal import NatterLog
 internal import NatterSQLite
-internal import NatterSystem
+public import NatterSystem
 
 extension Store {
     /// Erases an account: sessions, tokens, contacts, memberships, invitations, password, and text and sender of each of its
@@ -11,13 +11,20 @@ extension Store {
     /// `DIR/erased` remembers it first. Then the account is closed, so that it can't write any more, each conversation is gone
     /// through, and at last the account counts as erased. After a crash, the next start finishes the work, or the same call.
     ///
-    /// - Parameter completion: gets how many messages were erased that were not before.
-    public func eraseAccount(_ name: String, by actor: String, _ completion: @escaping Completion<Int>) {
+    /// - Parameters:
+    ///   - owner: who erases the own account, with the hash that the password matched; nil for the operator.
+    ///   - completion: gets how many messages were erased that were not before.
+    public func eraseAccount(
+        _ name: String, by actor: String, asking owner: (principal: Principal, password: PasswordHash)? = nil,
+        _ completion: @escaping Completion<Int>
+    ) {
         let isTaken = sealer.submit { [self] writer in
             let result = Result {
                 try catchUp()
-                guard let account = state.withLock({ $0.account(named: name)?.remembered }) else {
-                    throw StoreError.noSuchUser(name)
+                let account = try state.withLock { [now = clock.now()] state throws(StoreError) in
+                    guard let found = state.account(named: name) else { throw .noSuchUser(name) }
+                    if let owner { try state.check(owner.principal, owner.password, mayErase: found, at: now) }
+                    return found.remembered
                 }
                 // A remembered account is erased whatever happens, so a full disk must have been noticed before.
                 let general = state.withLock { $0.general }
@@ -168,6 +175,16 @@ extension AccountState {
 }
 
 extension StoreState {
+    /// Throws unless it is still the owner's session and password. Checking the password took time.
+    fileprivate func check(
+        _ owner: Principal, _ password: PasswordHash, mayErase account: AccountState, at now: Timestamp
+    ) throws(StoreError) {
+        guard isGood(owner, at: now), owner.account == account.id, account.passwordHash == password.text else {
+            throw .unauthorized
+        }
+        if account.isAdmin { try checkOtherAdmin(than: account) }
+    }
+
     /// Takes everything from an account but its name and number. The audit trail names nobody.
     fileprivate func closing(
         _ account: AccountState, password: String, by actor: String, _ builder: BatchBuilder

@@ -12,6 +12,8 @@ enum Right {
 public enum ScopeNeed: Sendable, Equatable {
     /// The token of a login, which may do everything that the account may.
     case all
+    /// A login itself, not a token for a program.
+    case session
     /// Any valid token.
     case valid
     /// The id, if there is one, decides which conversation is meant.
@@ -131,10 +133,15 @@ enum Authority {
 
     /// Throws unless the scope of a token covers a request. The rights of the account are checked separately.
     static func check(_ need: ScopeNeed, of principal: Principal, _ state: StoreState) throws(StoreError) {
-        guard case .limited(let grants) = principal.scope else { return }
+        guard case .limited(let grants) = principal.scope else {
+            guard need != .session || state.tokens[principal.token]?.isRobot == false else {
+                throw .forbidden("only a login may do this, not a token for a program")
+            }
+            return
+        }
         let isCovered =
             switch need {
-            case .all: false
+            case .all, .session: false
             case .valid: true
             case .send(_, let id?): principal.scope.covers(.write, in: id)
             case .send(let name, nil): covers(.write, name, of: principal, state)

@@ -194,7 +194,7 @@ extension Store {
 
 extension StoreState {
     /// Throws if no other account that may log in is an admin of the server.
-    fileprivate func checkOtherAdmin(than account: AccountState) throws(StoreError) {
+    func checkOtherAdmin(than account: AccountState) throws(StoreError) {
         let hasOther = accounts.values.contains { $0.isAdmin && !$0.isDisabled && $0.id != account.id }
         if !hasOther { throw .lastServerAdmin(account.name.text) }
     }

@@ -79,7 +79,7 @@ extension Store {
 
     /// Throws unless the token of a request covers this.
     public func checkScope(_ need: ScopeNeed, of principal: Principal) throws(StoreError) {
-        if principal.scope == .all { return }
+        if principal.scope == .all, need != .session { return }
         try state.withLock { state throws(StoreError) in try Authority.check(need, of: principal, state) }
     }
 

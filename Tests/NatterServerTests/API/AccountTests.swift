@@ -316,6 +316,43 @@ struct AccountTests {
         #expect(mallory.isDisabled && !mallory.isAdmin)
     }
 
+    @Test("the owner deletes an account by a session and the password, never by a token; the last admin can't")
+    func ownDeletion() throws {
+        let (alice, bob) = (try server.account("alice"), try server.account("bob"))
+        #expect(try alice.post("/v1/groups", ["name": "team"]).status == 201)
+        #expect(try alice.json(.put, "/v1/groups/team/members/bob").status == 200)
+        for name in ["general", "team", "@bob"] { #expect(try alice.say("a secret", to: name).status == 201) }
+        try server.account("carol")
+        for user in ["alice", "carol"] { _ = try bob.json(.put, "/v1/contacts/\(user)") }
+        func delete(_ client: Client, _ password: String = TestServer.password) throws -> String {
+            try client.json(.delete, "/v1/account", ["password": .string(password)]).outcome
+        }
+        let made = try alice.post("/v1/tokens", ["label": "robot", "scope": "all"])
+        #expect(try delete(Client(server, token: made.json["token"]?.text)) == "403 forbidden")
+        #expect(try delete(alice, "a wrong password") == "401 bad_credentials")
+        #expect(try alice.json(.delete, "/v1/account").outcome.hasPrefix("400"))
+        try server.makeAdmin("alice")
+        #expect(try delete(alice) == "409 last_admin")
+        try server.makeAdmin("bob")
+        #expect(try bob.get("/v1/users").json["users"]?.items.count == 3)
+        // When it is deleted
+        let done = try alice.json(.delete, "/v1/account", ["password": .string(TestServer.password)])
+        #expect(try done.status == 200 && done.json["erased"] == 5, "\(done.text)")
+        // Then it is gone with all that it wrote, and from all lists
+        #expect(try alice.get("/v1/whoami").outcome == "401 unauthorized")
+        let messages = try bob.get("/v1/conversations/team/messages").json["messages"]?.items ?? []
+        #expect(messages.last?["erased"] == true && messages.last?["sender"] == "")
+        for list in ["users", "contacts", "groups/team/members", "admin/users"] {
+            let answer = try bob.get("/v1/\(list)")
+            #expect(
+                answer.status == 200 && !answer.text.contains("alice")
+                    && answer.text.contains("bob") == (list != "contacts"))
+        }
+        let audit = try bob.get("/v1/admin/audit").text.split(separator: "\n").filter { $0.contains("user_erased") }
+        #expect(audit.count == 1 && audit.first?.contains("alice") == false)
+        #expect(try server.stranger().get("/v1/register", ["name": "alice"]).json["free"] == false)
+    }
+
     @Test("the last admin of the server can neither disable nor demote themselves, but the operator can")
     func lastServerAdmin() throws {
         let root = try server.account("root")

@@ -44,6 +44,7 @@ struct FullDiskTests {
         ("bob", "DELETE v1/tokens/<token>", true),
         ("bob", "DELETE v1/sessions/<session of bob>", true),
         ("carl", #"POST v1/password {"old":"<password>","new":"another password"}"#, true),
+        ("carl", #"DELETE v1/account {"password":"another password"}"#, true),
         ("dora", #"POST v1/logout {"all":true}"#, true),
     ]
 

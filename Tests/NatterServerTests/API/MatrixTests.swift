@@ -229,9 +229,11 @@ struct MatrixTests {
         #expect(server.store.content == before)
     }
 
-    /// Whether the listener answers it itself.
+    /// Whether the listener answers it itself. It refuses the tokens that end in an hour, which are for programs, the deletion
+    /// of their owner's account.
     private static func isAnsweredAtOnce(_ row: Row) -> Bool {
-        row.method == "GET"
+        if row.method == "DELETE", row.target == "/v1/account" { return true }
+        return row.method == "GET"
             && ["/v1/whoami", "/v1/admin/log", "/v1/admin/invites"].contains { row.target.hasPrefix($0) }
     }
 
