@@ -1,19 +1,58 @@
 internal import NatterCommandLine
+internal import NatterHTTP
 internal import NatterClient
 internal import NatterModel
 internal import NatterProtocol
 
-/// `account delete`: what the owner of an account may do with all of it.
+/// `account show|set|delete`: what the owner of an account may do with all of it.
 enum AccountCommand {
     static let spec = CommandSpec(
-        "account", "delete your account", group: NatterProgram.Group.account,
-        subcommands: [delete],
+        "account", "change or delete your account", group: NatterProgram.Group.account, bare: "show",
+        subcommands: [show, set, delete],
         description: [
-            "What concerns your whole account. 'natter whoami' shows it, and 'natter passwd' changes its password."
+            "Your account as others see it. Its name never changes, but you can choose a display name, which 'natter users' "
+                + "shows beside it. 'natter passwd' changes the password."
         ],
         examples: [
-            Example("natter account delete", "delete your account; natter asks for its name and password")
+            Example("natter account set 'display=Alice Liddell'", "choose a display name"),
+            Example("natter account delete", "delete your account; natter asks for its name and password"),
         ])
+
+    private static let show = CommandSpec(
+        "show", "print your name, display name and server",
+        description: ["With --json: the user."],
+        run: inContext { context in
+            let api = try context.api()
+            // A change of nothing has the account as its answer.
+            let answer = try api.perform(API.changeOwn, body: DisplayRequest())
+            try context.list(
+                [answer],
+                [
+                    Column("NAME") { $0.name }, Column("DISPLAY NAME") { $0.display ?? "" },
+                    Column("SERVER") { _ in api.address.description },
+                ])
+            return .success
+        })
+
+    private static let set = CommandSpec(
+        "set", "choose a display name",
+        operands: [.required("KEY=VALUE", "'display=' and 1 to 64 characters, or none to have none")],
+        description: [
+            "Other users see the display name beside your name, by which they go on to call you. With --json: the user."
+        ],
+        run: inContext { context in
+            let word = context.arguments.required("KEY=VALUE")
+            guard word.hasPrefix("display=") else {
+                throw context.arguments.error("'\(word)' is not 'display=NAME'")
+            }
+            let display = String(word.dropFirst("display=".count))
+            let user = try context.api().perform(
+                API.changeOwn, body: DisplayRequest(display: .some(display.isEmpty ? nil : display)))
+            try context.writeJSON(user)
+            context.confirm(
+                user.display.map { "your display name is '\($0)'" } ?? "you have no display name")
+            return .success
+        })
 
     /// The server goes through all messages.
     private static let deletionMilliseconds = 600_000

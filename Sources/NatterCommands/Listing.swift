@@ -28,12 +28,13 @@ extension Context {
 
     /// Prints users with their names, whether they are online, and their last visits.
     func list(_ users: [UserObject]) throws {
-        try list(
-            users,
-            [
-                Column("NAME") { $0.name }, Column("STATE") { presence($0.online) },
-                Column("LAST SEEN") { age($0.lastSeen) },
-            ])
+        var columns: [Column<UserObject>] = [
+            Column("NAME") { $0.name }, Column("STATE") { presence($0.online) },
+            Column("LAST SEEN") { age($0.lastSeen) },
+        ]
+        // Programs that read the table from a pipe know three columns.
+        if console.output.isTerminal { columns.append(Column("DISPLAY NAME") { $0.display ?? "" }) }
+        try list(users, columns)
     }
 
     /// Prints an object if `--json` was given.

@@ -11,9 +11,9 @@ enum UsersCommand {
             .flag("online", "print only users who are online"),
             .flag("recent", "sort by last visit, most recent first"),
         ],
-        operands: [.optional("PATTERN", "a part of the name, or a glob such as 'a*'")],
+        operands: [.optional("PATTERN", "a part of the name or display name, or a glob such as 'a*'")],
         description: [
-            "Print each user's name, whether online, and when last seen. PATTERN ignores case; if no name matches, the "
+            "Print each user's name, whether online, and when last seen; on a terminal also the display name. PATTERN ignores case; if no name matches, the "
                 + "exit status is 1.",
             "If the server cannot be reached, and with --offline, natter prints the users as last fetched and notes "
                 + "their age on standard error.",
@@ -28,7 +28,9 @@ enum UsersCommand {
         let (all, isFresh) = try fetch(synced)
         var users = all
         let text = context.arguments.operand("PATTERN")
-        if let pattern = text.map({ NamePattern($0) }) { users.removeAll { !pattern.matches($0.name) } }
+        if let pattern = text.map({ NamePattern($0) }) {
+            users.removeAll { user in !([user.name, user.display ?? ""].contains { pattern.matches($0) }) }
+        }
         if context.arguments.flag("online") { users.removeAll { !$0.online } }
         if context.arguments.flag("recent") { users = recentFirst(users) }
         try context.list(users)
@@ -57,7 +59,9 @@ enum UsersCommand {
         let age = Age.text(of: kept.fetched, now: context.now)
         context.note(
             reason.map { "\($0); these are the users as of \(age)" } ?? "these are the users as of \(age)")
-        let users = kept.users.map { UserObject(name: $0.name, online: $0.isOnline, lastSeen: $0.lastSeen) }
+        let users = kept.users.map {
+            UserObject(name: $0.name, online: $0.isOnline, lastSeen: $0.lastSeen, display: $0.display)
+        }
         return (users, false)
     }
 

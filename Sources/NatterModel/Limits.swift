@@ -1,5 +1,7 @@
 /// The limits of the public interface, in one place.
 public enum Limits {
+    /// Characters of a display name.
+    public static let displayCharacters = 1...64
     /// The length of a message's text, in bytes of UTF-8.
     public static let textBytes = 1...65_536
     /// The length of a sender's name in bytes, at most. An imported sender is a label of the same length.

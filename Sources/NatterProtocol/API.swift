@@ -36,6 +36,8 @@ public enum API {
     public static let changePassword = Endpoint<PasswordRequest, RemainingTokens>(
         .post, "/v1/password", ifLost: "try 'natter login' with the new password before you repeat it")
 
+    public static let changeOwn = Endpoint<DisplayRequest, UserObject>(
+        .patch, "/v1/account", ifLost: .isRepeatable)
     public static let deleteAccount = Endpoint<AccountDeletion, EraseAnswer>(
         .delete, "/v1/account", ifLost: "try 'natter login': if it is refused, the account is gone; else repeat it")
 

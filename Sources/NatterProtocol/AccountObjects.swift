@@ -49,14 +49,16 @@ public struct UserObject: Codable, Sendable, Equatable {
     public var online: Bool
     /// RFC 3339, or `null` if the user was never online.
     @OrNull public var lastSeen: String?
+    /// The name that the user chose to be shown.
+    @OrNull public var display: String?
 
     enum CodingKeys: String, CodingKey {
-        case name, online
+        case name, online, display
         case lastSeen = "last_seen"
     }
 
-    public init(name: String, online: Bool, lastSeen: Timestamp?) {
-        (self.name, self.online, self.lastSeen) = (name, online, lastSeen?.rfc3339)
+    public init(name: String, online: Bool, lastSeen: Timestamp?, display: String?) {
+        (self.name, self.online, self.lastSeen, self.display) = (name, online, lastSeen?.rfc3339, display)
     }
 }
 
@@ -95,13 +97,15 @@ public struct MemberObject: Codable, Sendable, Equatable {
     public var admin: Bool
     public var online: Bool
     @OrNull public var lastSeen: String?
+    @OrNull public var display: String?
 
     enum CodingKeys: String, CodingKey {
-        case name, admin, online
+        case name, admin, online, display
         case lastSeen = "last_seen"
     }
 
-    public init(name: String, admin: Bool, online: Bool, lastSeen: String?) {
-        (self.name, self.admin, self.online, self.lastSeen) = (name, admin, online, lastSeen)
+    public init(name: String, admin: Bool, online: Bool, lastSeen: String?, display: String?) {
+        (self.name, self.admin, self.online) = (name, admin, online)
+        (self.lastSeen, self.display) = (lastSeen, display)
     }
 }

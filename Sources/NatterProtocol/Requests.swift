@@ -40,6 +40,26 @@ public struct PasswordRequest: Codable, Sendable {
     public init(old: String, new: String) { (self.old, self.new) = (old, new) }
 }
 
+/// Changes one's own account. An absent field stays as it is, and null takes the display name away.
+public struct DisplayRequest: Codable, Sendable {
+    public var display: String??
+
+    /// - Parameter display: as in JSON.
+    public init(display: String?? = nil) { self.display = display }
+
+    private enum CodingKeys: CodingKey { case display }
+
+    public init(from decoder: any Decoder) throws {
+        let fields = try decoder.container(keyedBy: CodingKeys.self)
+        display = fields.contains(.display) ? .some(try fields.decodeIfPresent(String.self, forKey: .display)) : nil
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var fields = encoder.container(keyedBy: CodingKeys.self)
+        if let display { try fields.encode(display, forKey: .display) }
+    }
+}
+
 /// Deletes the account of the session.
 public struct AccountDeletion: Codable, Sendable {
     public var password: String

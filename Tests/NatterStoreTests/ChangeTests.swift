@@ -29,6 +29,7 @@ struct ChangeTests {
                 Change.NewAccount(
                     id: one, name: UserName(trusted: "жучка"), password: "$none", isAdmin: true, created: time)),
             .accountChanged(one, isDisabled: true, isAdmin: nil, password: "$other"),
+            .displaySet(one, "Алиса Л."), .displaySet(one, nil),
             .visitsNoted(accounts: [visit], tokens: [visit, Change.Visit(number: 4, time: .zero, address: nil)]),
             .tokenAdded(digest, token(.all)), .tokenAdded(digest, token(.limited([sends]))),
             .tokenAdded(digest, token(.limited([sends, reads]))), .tokensRemoved([digest]),

@@ -29,7 +29,7 @@ struct ContactTests {
         #expect(try listed(world.alice, "contact", "ls") == ["bob online", "dora offline"])
         #expect(try world.alice("contact", "ls").lines.last?.hasSuffix("-") == true)
         let objects = try world.alice("contact", "ls", "--json").objects()
-        #expect(objects.map(\.names) == Array(repeating: ["last_seen", "name", "online"], count: 2))
+        #expect(objects.map(\.names) == Array(repeating: ["display", "last_seen", "name", "online"], count: 2))
         // Adding twice and removing a missing contact are no errors
         try expect(world.alice("contact", "add", "bob"))
         try expect(world.alice("contact", "remove", "bob", "carol"))

@@ -44,7 +44,7 @@ struct GroupTests {
         #expect(try members(world.bob) == ["alice admin", "bob member"])
         let listed = try world.bob("group", "members", "ops", "--json").objects()
         #expect(listed.map { $0[bool: "admin"] } == [true, false])
-        #expect(listed.first?.names == ["admin", "last_seen", "name", "online"])
+        #expect(listed.first?.names == ["admin", "display", "last_seen", "name", "online"])
         #expect(try said(world.bob) == ["* alice created the group", "alice: before bob", "* alice added bob"])
         #expect(try world.bob("ls").lines.contains { $0.hasPrefix("ops ") && $0.hasSuffix("* alice added bob") })
         // To carol there is no such thing

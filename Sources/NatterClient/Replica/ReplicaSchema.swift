@@ -56,9 +56,11 @@ enum ReplicaSchema {
             PRIMARY KEY (conversation, seq)
         ) WITHOUT ROWID;
         """,
+        // The names that users choose to be shown.
+        "ALTER TABLE user ADD COLUMN display TEXT;",
     ])
-    /// How many steps a file needs to have the table `own_erased`.
-    static let ownErasedStep = 3
+    /// How many steps a file needs to have the table `own_erased`, and the column `user.display`.
+    static let (ownErasedStep, displayStep) = (3, 4)
 }
 
 /// Single values of the replica's database.

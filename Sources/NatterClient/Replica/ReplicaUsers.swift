@@ -10,6 +10,8 @@ public struct ReplicaUsers: Sendable {
         public let isOnline: Bool
         /// nil if the user was never online.
         public let lastSeen: Timestamp?
+        /// The name that the user chose to be shown.
+        public let display: String?
     }
 
     /// In the server's order, that of the names' case keys.
@@ -33,10 +35,13 @@ extension Replica {
     public func users() throws(ReplicaError) -> ReplicaUsers? {
         guard let fetched = try usersFetched() else { return nil }
         return try ReplicaError.translate {
-            var users = try connection.rows("SELECT name,online,last_seen FROM user") {
+            let hasDisplay = try Schema.version(of: connection) >= ReplicaSchema.displayStep
+            var users = try connection.rows(
+                "SELECT name,online,last_seen,\(hasDisplay ? "display" : "NULL") FROM user"
+            ) {
                 ReplicaUsers.User(
                     name: $0.text(0), isOnline: $0.bool(1),
-                    lastSeen: $0.optionalInt64(2).map { Timestamp(milliseconds: $0) })
+                    lastSeen: $0.optionalInt64(2).map { Timestamp(milliseconds: $0) }, display: $0.optionalText(3))
             }.map { (key: NameRule.caseKey($0.name), user: $0) }
             users.sort { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
             return ReplicaUsers(users: users.map(\.user), fetched: fetched)
@@ -54,13 +59,14 @@ extension Replica {
             var known: [String: ReplicaUsers.User] = [:]
             for user in try session.replica.users()?.users ?? [] { known[user.name] = user }
             try session.commit {
-                let insert = try session.connection.statement("INSERT OR REPLACE INTO user VALUES (?,?,?)")
+                let insert = try session.connection.statement("INSERT OR REPLACE INTO user VALUES (?,?,?,?)")
                 for object in users {
                     let seen = object.lastSeen.flatMap { Timestamp(rfc3339: $0) }
-                    let user = ReplicaUsers.User(name: object.name, isOnline: object.online, lastSeen: seen)
+                    let user = ReplicaUsers.User(
+                        name: object.name, isOnline: object.online, lastSeen: seen, display: object.display)
                     // Only a few users have changed since the last time.
                     guard known.removeValue(forKey: user.name) != user else { continue }
-                    try insert.run(user.name, user.isOnline ? 1 : 0, seen?.milliseconds)
+                    try insert.run(user.name, user.isOnline ? 1 : 0, seen?.milliseconds, user.display)
                 }
                 let delete = try session.connection.statement("DELETE FROM user WHERE name=?")
                 for name in known.keys { try delete.run(name) }

@@ -118,6 +118,20 @@ enum AccountRoutes {
         }
     }
 
+    /// - Returns: nil if it is to stay as it is.
+    static func display(_ call: Call, _ request: DisplayRequest) throws(APIError) -> String?? {
+        guard let display = request.display ?? nil else { return request.display }
+        guard Limits.displayCharacters.contains(display.unicodeScalars.count), !display.utf8.contains(0) else {
+            throw APIError(
+                .badName, "'display' has 1 to \(Limits.displayCharacters.upperBound) characters, none of them U+0000")
+        }
+        return display
+    }
+
+    static func setDisplay(_ call: TypedCall<UserObject>, _ principal: Principal, _ display: String??) {
+        call.store.setDisplay(display, for: principal, call.completion { call.reply(UserObject($0)) })
+    }
+
     /// What the operator's 'user erase' does, by the owner of the account. The audit trail has its number in place of the name.
     static func delete(_ call: TypedCall<EraseAnswer>, _ principal: Principal, _ request: AccountDeletion)
         throws(APIError)

@@ -92,7 +92,7 @@ enum PeopleRoutes {
             members.map {
                 MemberObject(
                     name: $0.user.name, admin: $0.isAdmin, online: $0.user.isOnline,
-                    lastSeen: $0.user.lastSeen?.rfc3339)
+                    lastSeen: $0.user.lastSeen?.rfc3339, display: $0.user.display)
             }
         }
     }
@@ -110,5 +110,7 @@ enum PeopleRoutes {
 }
 
 extension UserObject {
-    init(_ view: UserView) { self.init(name: view.name, online: view.isOnline, lastSeen: view.lastSeen) }
+    init(_ view: UserView) {
+        self.init(name: view.name, online: view.isOnline, lastSeen: view.lastSeen, display: view.display)
+    }
 }

@@ -14,6 +14,7 @@ enum Routes {
             API.logout, .token { $1.all == true ? .all : .valid }, .optionalJSON, on: .loop, AccountRoutes.logout),
         Route(API.whoami, .token(.valid), on: .loop, AccountRoutes.whoami),
         Route(API.changePassword, .token(.all), .json, on: .loop, AccountRoutes.changePassword),
+        Route(API.changeOwn, .token(.all), .optionalJSON(AccountRoutes.display), on: .loop, AccountRoutes.setDisplay),
         Route(API.deleteAccount, .token(.session), .json, on: .loop, AccountRoutes.delete),
     ]
 

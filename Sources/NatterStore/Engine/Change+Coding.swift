@@ -12,6 +12,7 @@ extension Change {
             bytes.put(kind: 1, new.id, new.name, new.password, new.isAdmin, new.created, new.lastSeen)
         case .accountChanged(let account, let isDisabled, let isAdmin, let password):
             bytes.put(kind: 2, account, isDisabled, isAdmin, password)
+        case .displaySet(let account, let display): bytes.put(kind: 42, account, display)
         case .visitsNoted(let accounts, let tokens): bytes.put(kind: 3, accounts, tokens)
         case .tokenAdded(let digest, let token):
             // Kind 4 is a token without an origin, and kind 41 one that is good for several things.
@@ -91,6 +92,7 @@ extension Change {
         case 2:
             return try .accountChanged(
                 reader.field(), isDisabled: reader.field(), isAdmin: reader.field(), password: reader.field())
+        case 42: return try .displaySet(reader.field(), reader.field())
         case 3: return try .visitsNoted(accounts: reader.field(), tokens: reader.field())
         case 4, 31, 41:
             let digest: Digest = try reader.field()

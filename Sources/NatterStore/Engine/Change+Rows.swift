@@ -37,6 +37,8 @@ extension Change {
             if isDisabled == true, password?.isEmpty == true {
                 try rows.run("UPDATE account SET last_address=NULL WHERE number=$1", account.rawValue)
             }
+        case .displaySet(let account, let display):
+            try rows.run("UPDATE account SET display=$1 WHERE number=$2", display, account.rawValue)
         case .visitsNoted(let accounts, let tokens):
             for visit in accounts {
                 try rows.run(

@@ -12,6 +12,8 @@ enum Change: Sendable {
     case accountAdded(NewAccount)
     /// nil leaves a field unchanged.
     case accountChanged(AccountID, isDisabled: Bool?, isAdmin: Bool?, password: String?)
+    /// The name that a user chose to be shown; nil for none.
+    case displaySet(AccountID, String?)
     /// When accounts and tokens were last used, and from where.
     case visitsNoted(accounts: [Visit], tokens: [Visit])
     case tokenAdded(Digest, TokenState)
@@ -213,6 +215,7 @@ enum Change: Sendable {
                 state.accounts[account]?.lastAddress = nil
                 state.dirtyAccounts.remove(account)
             }
+        case .displaySet(let account, let display): state.accounts[account]?.display = display
         case .visitsNoted(let accounts, let tokens):
             let used = Dictionary(tokens.map { ($0.number, $0) }, uniquingKeysWith: { $1 })
             // This server's memory may be newer. A visit reported by another server only raises the time.

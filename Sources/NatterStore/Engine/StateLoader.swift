@@ -50,7 +50,7 @@ struct StateLoader {
 
     private func loadAccounts(_ state: inout StoreState) throws {
         let accounts = try connection.statement(
-            "SELECT number,name,password,admin,disabled,created,last_seen,last_address FROM account")
+            "SELECT number,name,password,admin,disabled,created,last_seen,last_address,display FROM account")
         while try accounts.step() {
             let id = AccountID(rawValue: try accounts.ordinal(0))
             let name = UserName(trusted: accounts.text(1))
@@ -58,7 +58,7 @@ struct StateLoader {
                 id: id, name: name, passwordHash: accounts.text(2), isAdmin: accounts.bool(3),
                 isDisabled: accounts.bool(4), created: Timestamp(milliseconds: accounts.int64(5)),
                 lastSeen: accounts.optionalInt64(6).map { Timestamp(milliseconds: $0) },
-                lastAddress: accounts.optionalText(7))
+                lastAddress: accounts.optionalText(7), display: accounts.optionalText(8))
             state.accountKeys[name.caseKey] = id
         }
         state.names = AccountNames(state.accounts.values)

@@ -191,6 +191,7 @@ extension StoreState {
     ) -> Decision {
         let id = account.id
         var decision = Decision(account.closed(password: password), .sessionsEnded(id, keeping: nil, robots: true))
+        if account.display != nil { decision.append(.displaySet(id, nil)) }
         for peer in account.contacts { decision.append(.contactSet(id, peer: peer, isContact: false)) }
         for peer in account.blocked { decision.append(.blockSet(id, peer: peer, isBlocked: false)) }
         for group in conversations.values where group.members[id.rawValue] != nil {

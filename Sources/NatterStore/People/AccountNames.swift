@@ -144,7 +144,9 @@ extension AccountState {
     /// them, so for those who wait, the present time stands for it.
     func view(at now: Timestamp) -> UserView {
         let waited = lastWaited.map { $0.advanced(milliseconds: Store.onlineMilliseconds) > now } ?? false
-        return UserView(name: name.text, isOnline: isOnline(at: now), lastSeen: waiting > 0 || waited ? now : lastSeen)
+        return UserView(
+            name: name.text, isOnline: isOnline(at: now), lastSeen: waiting > 0 || waited ? now : lastSeen,
+            display: display)
     }
 
     func adminView(at now: Timestamp) -> AccountView {

@@ -13,6 +13,8 @@ struct AccountState {
     /// When a request of theirs last began or stopped to wait, at this server since its start.
     var lastWaited: Timestamp?
     var lastAddress: String?
+    /// The name that the user chose to be shown.
+    var display: String?
     /// How many requests of the account are waiting for news.
     var waiting = 0
     var contacts: Set<AccountID> = []

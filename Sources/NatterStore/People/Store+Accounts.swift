@@ -103,6 +103,20 @@ extension Store {
         }
     }
 
+    /// Sets the name that a user chose to be shown, or none.
+    ///
+    /// - Parameter display: nil to leave it as it is.
+    public func setDisplay(
+        _ display: String??, for principal: Principal, _ completion: @escaping Completion<UserView>
+    ) {
+        change(by: principal, answering: completion) { state, builder throws(StoreError) in
+            guard var account = state.accounts[principal.account] else { throw .unauthorized }
+            guard let display, account.display != display else { return (.nothing, account.view(at: builder.now)) }
+            account.display = display
+            return (Decision(.displaySet(account.id, display)), account.view(at: builder.now))
+        }
+    }
+
     /// The result of looking up a token.
     public enum Authenticated: Sendable {
         case good(Principal)

@@ -124,6 +124,8 @@ public struct UserView: Sendable, Equatable {
     public let name: String
     public let isOnline: Bool
     public let lastSeen: Timestamp?
+    /// The name that the user chose to be shown.
+    public let display: String?
 }
 
 public struct UserPage: Sendable {

@@ -179,8 +179,11 @@ enum StoreSchema {
         """,
         // 11: the user who added a member to a group.
         "ALTER TABLE membership ADD COLUMN adder INTEGER;",
-        // 12: whether a read mark is where the account came to the conversation.
-        "ALTER TABLE read_mark ADD COLUMN is_start INTEGER NOT NULL DEFAULT 0;",
+        // 12: whether a read mark is where the account came to the conversation; the name that users choose to be shown.
+        """
+        ALTER TABLE read_mark ADD COLUMN is_start INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE account ADD COLUMN display TEXT;
+        """,
     ])
 }
 

@@ -316,11 +316,40 @@ struct AccountTests {
         #expect(mallory.isDisabled && !mallory.isAdmin)
     }
 
+    @Test("a user has a display name, which may be anything of 1 to 64 characters, in every object of a user")
+    func displayName() throws {
+        let (alice, bob) = (try server.account("alice"), try server.account("bob"))
+        #expect(try bob.json(.put, "/v1/contacts/alice").status == 200)
+        #expect(try alice.post("/v1/groups", ["name": "team"]).status == 201)
+        func set(_ value: JSONValue) throws -> Answer { try alice.json(.patch, "/v1/account", ["display": value]) }
+        func shown(_ name: String, in list: String) throws -> JSONValue? {
+            try alice.get("/v1/\(list)").json["users"]?.items.first { $0["name"]?.text == name }?["display"]
+        }
+        #expect(try shown("alice", in: "users") == .null)
+        for text in ["Alice Liddell", "Алиса\n🐇, \"/@#\"", String(repeating: "é", count: 64)] {
+            let answer = try set(.string(text))
+            #expect(try answer.status == 200 && answer.json["display"]?.text == text, "\(answer.text)")
+        }
+        for text in ["", String(repeating: "x", count: 65), "a\u{0}b"] {
+            #expect(try set(.string(text)).outcome == "422 bad_name", "\(text)")
+        }
+        #expect(try set(7).outcome.hasPrefix("400"))
+        #expect(try set("Алиса").status == 200)
+        // What is not given stays
+        #expect(try alice.send(.patch, "/v1/account").json["display"] == "Алиса")
+        #expect(try shown("alice", in: "users") == "Алиса" && shown("bob", in: "users") == .null)
+        #expect(try alice.get("/v1/groups/team/members").text.contains("Алиса"))
+        #expect(try bob.get("/v1/contacts").text.contains("Алиса"))
+        #expect(try set(.null).json["display"] == .null)
+        #expect(try shown("alice", in: "users") == .null)
+    }
+
     @Test("the owner deletes an account by a session and the password, never by a token; the last admin can't")
     func ownDeletion() throws {
         let (alice, bob) = (try server.account("alice"), try server.account("bob"))
         #expect(try alice.post("/v1/groups", ["name": "team"]).status == 201)
         #expect(try alice.json(.put, "/v1/groups/team/members/bob").status == 200)
+        #expect(try alice.json(.patch, "/v1/account", ["display": "Alice Liddell"]).status == 200)
         for name in ["general", "team", "@bob"] { #expect(try alice.say("a secret", to: name).status == 201) }
         try server.account("carol")
         for user in ["alice", "carol"] { _ = try bob.json(.put, "/v1/contacts/\(user)") }
@@ -345,7 +374,7 @@ struct AccountTests {
         for list in ["users", "contacts", "groups/team/members", "admin/users"] {
             let answer = try bob.get("/v1/\(list)")
             #expect(
-                answer.status == 200 && !answer.text.contains("alice")
+                answer.status == 200 && !answer.text.lowercased().contains("alice")
                     && answer.text.contains("bob") == (list != "contacts"))
         }
         let audit = try bob.get("/v1/admin/audit").text.split(separator: "\n").filter { $0.contains("user_erased") }

@@ -20,6 +20,7 @@ struct FullDiskTests {
         ("bob", #"PUT v1/conversations/general/read {"seq":1}"#, false),
         ("", #"POST v1/register {"name":"eve","password":"<password>"}"#, false),
         ("", #"POST v1/login {"name":"bob","password":"<password>"}"#, false),
+        ("bob", #"PATCH v1/account {"display":"Bob"}"#, false),
         ("bob", "PUT v1/contacts/carl", false),
         ("bob", "DELETE v1/contacts/dora", false),
         ("bob", "PUT v1/blocks/carl", false),

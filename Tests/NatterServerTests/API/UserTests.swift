@@ -18,7 +18,10 @@ struct UserTests {
         #expect(answer.status == 200)
         let list = try answer.json
         #expect(list.keys.isSuperset(of: ["users", "more"]))
-        #expect(list["users"] == [["name": "alice", "online": true, "last_seen": "2026-11-20T07:24:05.123Z"]])
+        #expect(
+            list["users"] == [
+                ["name": "alice", "online": true, "last_seen": "2026-11-20T07:24:05.123Z", "display": .null]
+            ])
     }
 
     @Test("a user is online for sixty seconds after a request")
@@ -107,7 +110,7 @@ struct UserTests {
         let second = try TestServer(directory: directory, clock: clock)
         let bob = try second.account("bob")
         let users = try bob.get("/v1/users", ["q": "alice"]).json["users"]
-        #expect(users == [["name": "alice", "online": false, "last_seen": .string(seen)]])
+        #expect(users == [["name": "alice", "online": false, "last_seen": .string(seen), "display": .null]])
         #expect(try Client(second, token: token).get("/v1/whoami").status == 200)
     }
 
