@@ -1,6 +1,6 @@
 internal import NatterCommandLine
 internal import NatterModel
-internal import NatterStore
+internal import NatterProtocol
 
 extension CommandSpec {
     static let retain = CommandSpec(
@@ -37,18 +37,5 @@ enum RetainCommand {
                     : "'\(object.conversation)' keeps messages: \(object.retain)")
         }
         return try client.perform(.retain(conversation: arguments.conversation, retain: retention.description))
-    }
-}
-
-/// How long a conversation's messages are kept, as `natterd retain --json` prints it.
-struct RetentionObject: Codable, Sendable {
-    let conversation: String
-    /// `90d` or `forever`.
-    let retain: String
-    /// The lowest number that is kept.
-    let first: UInt64
-
-    init(_ view: RetentionView) {
-        (conversation, retain, first) = (view.conversation, view.retention.description, view.first.rawValue)
     }
 }

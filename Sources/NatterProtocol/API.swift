@@ -97,6 +97,8 @@ public enum API {
     public static let allSessions = Endpoint<Void, SessionList>(.get, "/v1/admin/sessions")
     public static let endAnySession = Endpoint<Void, Void>(.delete, "/v1/admin/sessions/{id}", ifLost: .lookAtAudit)
     public static let erase = Endpoint<EraseRequest, EraseAnswer>(.post, "/v1/admin/erase", ifLost: .lookAtAudit)
+    public static let retain = Endpoint<RetainRequest, RetentionObject>(
+        .post, "/v1/admin/retain", ifLost: .isRepeatable)
     public static let statistics = Endpoint<Void, StatisticsObject>(.get, "/v1/admin/stats")
     public static let log = Endpoint<Void, Lines<LogObject>>(.get, "/v1/admin/log")
     public static let audit = Endpoint<Void, Lines<AuditObject>>(.get, "/v1/admin/audit")

@@ -63,6 +63,19 @@ public struct AdminUserObject: Codable, Sendable, Equatable {
     }
 }
 
+/// How long a conversation's messages are kept.
+public struct RetentionObject: Codable, Sendable {
+    public var conversation: String
+    /// `90d` or `forever`.
+    public var retain: String
+    /// The lowest number that is kept.
+    public var first: UInt64
+
+    public init(conversation: String, retain: String, first: UInt64) {
+        (self.conversation, self.retain, self.first) = (conversation, retain, first)
+    }
+}
+
 /// A server's parameters, counts and sizes.
 public struct StatisticsObject: Codable, Sendable, Equatable {
     /// The version of natterd. An older server sends neither this nor the next three.

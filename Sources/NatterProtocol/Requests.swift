@@ -233,6 +233,16 @@ public struct EraseRequest: Codable, Sendable {
     }
 }
 
+/// `POST /v1/admin/retain`
+public struct RetainRequest: Codable, Sendable {
+    /// As in `EraseRequest`.
+    public var conversation: String
+    /// `90d` or `forever`.
+    public var retain: String
+
+    public init(conversation: String, retain: String) { (self.conversation, self.retain) = (conversation, retain) }
+}
+
 public struct EraseAnswer: Codable, Sendable {
     /// How many messages were erased that were not before.
     public var erased: Int

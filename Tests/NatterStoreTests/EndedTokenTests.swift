@@ -27,6 +27,8 @@ struct EndedTokenTests {
         ("putMember", { $0.putMember("bob", in: "team", isAdmin: nil, mayAdd: true, by: $1, drop($2)) }),
         ("removeMember", { $0.removeMember("carol", from: "team", by: $1, $2) }),
         ("deleteGroup", { $0.deleteGroup("team", by: $1, $2) }),
+        ("setDisplay", { $0.setDisplay(.some("Alice"), for: $1, drop($2)) }),
+        ("setRetention", { $0.setRetention(Retention(days: 90), of: "team", by: "alice", asking: $1, drop($2)) }),
         ("setContact", { $0.setContact("bob", true, for: $1, drop($2)) }),
         ("setBlocked", { $0.setBlocked("bob", true, for: $1, drop($2)) }),
         ("markRead", { $0.markRead(Seq(1), in: "general", for: $1, drop($2)) }),
@@ -67,6 +69,26 @@ struct EndedTokenTests {
         #expect(store.store.state.withLock { $0.commit } == commit)
         // And with a good one the same is done
         try waitFor { ask(store.store, alice, $0) }.get()
+    }
+
+    @Test("an account is erased by its owner's session and password alone")
+    func ownAccount() throws {
+        let store = try TestStore(users: ["alice", "bob"])
+        try store.post(["one"])
+        let (alice, bob) = (try store.user("alice"), try store.user("bob"))
+        let password = try #require(store.store.credentials(of: "alice")).password
+        let token = try store.token("alice")
+        let former = try #require(store.store.principal(of: token, address: "127.0.0.1"))
+        try waitFor { store.store.revoke(token.digest, $0) }.get()
+        func erase(_ principal: Principal, _ password: PasswordHash) throws -> Int {
+            try waitFor { store.store.eraseAccount("alice", by: "#1", asking: (principal, password), $0) }.get()
+        }
+        for (principal, password) in [(former, password), (alice, PasswordHash(stored: "$other")), (bob, password)] {
+            #expect(throws: StoreError.unauthorized) { try erase(principal, password) }
+        }
+        #expect(try store.all(as: "bob").map(\.text) == ["one"])
+        #expect(try erase(alice, password) == 1)
+        #expect(try store.all(as: "bob").map(\.text) == [""])
     }
 
     @Test("an erasure by an admin who was demoted while it waited is refused")

@@ -79,6 +79,16 @@ struct AdminTests {
         #expect(try world.person("eve")("send", "here I am").code == 0)
         #expect(try register("fay", "--invite", code).code == 77)
         // One that is out of date
+        // One that is not used yet can be revoked
+        let open = try #require(try world.alice("admin", "invite", "--json").objects().first)
+        let id = try #require(open[string: "id"])
+        let listed = try world.alice("admin", "invite", "ls")
+        #expect(listed.lines.count == 1 && listed.output.hasPrefix("\(id)  alice  "), "\(listed)")
+        #expect(!listed.output.contains(open[string: "invite"] ?? "?"))
+        try expect(world.alice("admin", "invite", "revoke", id))
+        #expect(try register("fay", "--invite", open[string: "invite"] ?? "").code == 77)
+        #expect(try world.alice("admin", "invite", "ls").bytes.isEmpty)
+        try expect(world.alice("admin", "invite", "revoke", id), 67, "'\(id)'")
         let brief = try #require(try world.alice("admin", "invite", "--expires", "0s", "--json").objects().first)
         #expect(brief.names == ["expires", "id", "invite"])
         #expect(try register("fay", "--invite", brief[string: "invite"] ?? "").code == 77)

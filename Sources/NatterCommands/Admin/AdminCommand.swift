@@ -7,7 +7,9 @@ internal import NatterProtocol
 enum AdminCommand {
     static let spec = CommandSpec(
         "admin", "administer the server remotely", group: NatterProgram.Group.program,
-        subcommands: [AdminUserCommand.spec, accounts("users"), sessions, stats, invite, erase, AdminLogCommand.spec],
+        subcommands: [
+            AdminUserCommand.spec, accounts("users"), sessions, stats, invite, erase, retain, AdminLogCommand.spec,
+        ],
         description: [
             "Only admins of the server may do this. To make the first one, run 'natterd user promote NAME' on the "
                 + "server's machine. The server records what admins do; 'natter admin log --audit' shows it."
@@ -138,11 +140,67 @@ enum AdminCommand {
         arguments.error("at most \(erasureLimit) messages can be erased at once")
     }
 
+    private static let invites = CommandSpec(
+        "ls", aliases: ["list"], "list the invitations that can still be used",
+        description: [
+            "Print the id of each, who made it, when, and until when it is valid; never the code. With --json: the objects."
+        ],
+        run: inContext { context in
+            try context.list(
+                try context.api().perform(API.invites).items,
+                [
+                    Column("ID") { $0.id }, Column("MADE BY") { $0.maker },
+                    Column("CREATED") { context.age($0.created) },
+                    Column("EXPIRES") { context.localTime($0.expires) },
+                ])
+            return .success
+        })
+
+    private static let revokeInvites = CommandSpec(
+        "revoke", aliases: ["rm"], "revoke invitations",
+        operands: [.required("ID", isRepeating: true, "its id, as 'natter admin invite ls' shows it")],
+        run: inContext { context in
+            let api = try context.api()
+            for id in context.arguments.operands("ID") {
+                do throws(RequestError) {
+                    try api.perform(API.revokeInvite, id)
+                } catch {
+                    guard case .refused(let refusal) = error, refusal.has(.notFound) else { throw error }
+                    throw CommandFailure(
+                        .notFound, code: refusal.code,
+                        "there is no invitation '\(id)'; 'natter admin invite ls' lists them")
+                }
+                context.confirm("invitation \(id) is revoked")
+            }
+            return .success
+        })
+
+    private static let retain = CommandSpec(
+        "retain", "set how long a conversation's messages are kept",
+        operands: [
+            .required("CONV", "'general', a group, '@bob', or '@alice,@bob' for what two users wrote to each other"),
+            .required("TIME", "days, such as '90d', or 'forever'"),
+        ],
+        description: [
+            "Messages that are older go from the server for good, as with 'natterd retain'; never later than the server keeps "
+                + "any. With --json: 'conversation', 'retain' and 'first', the lowest number that is kept."
+        ],
+        run: inContext { context in
+            let name = context.arguments.required("CONV")
+            let retention = try Question.retention(of: name, context.arguments, context.console)
+            let done = try context.api().perform(
+                API.retain, body: RetainRequest(conversation: name, retain: retention.description))
+            try context.writeJSON(done)
+            context.confirm("'\(done.conversation)' keeps messages: \(done.retain)")
+            return .success
+        })
+
     private static let invite = CommandSpec(
-        "invite", "create an invitation code for one person",
+        "invite", "create an invitation code for one person, list and revoke them",
         options: [
             .option("expires", value: "WHEN", "how long the code is valid (default 7d), or until when")
         ],
+        subcommands: [invites, revokeInvites],
         description: [
             "Create a code and print it as the last word of the output. You cannot see it again. It is used up when "
                 + "somebody registers with it: 'natter register NAME --invite CODE'. With --json: the code and its "
@@ -153,7 +211,10 @@ enum AdminCommand {
             let made = try context.api().perform(API.createInvite, body: InviteRequest(expires: expires?.rfc3339))
             context.confirm("the code works once, until \(made.expires)")
             try context.printOnce(
-                made, made.invite, orSay: "invitation \(made.id ?? "?") was made, but could not be printed")
+                made, made.invite,
+                orSay:
+                    "invitation \(made.id ?? "?") was made, but could not be printed; 'natter admin invite revoke' ends it"
+            )
             return .success
         })
 }

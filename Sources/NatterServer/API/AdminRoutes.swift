@@ -75,15 +75,34 @@ enum AdminRoutes {
     }
 
     static func erase(_ call: TypedCall<EraseAnswer>, _ principal: Principal, _ request: EraseRequest) {
-        let name = request.conversation
-        let isOwn = name.hasPrefix("@") && !name.contains(",")
-        let peer = NameRule.isMe(String(name.dropFirst())) ? "@\(principal.name.text)" : name
         call.store.erase(
-            request.seqs.map { Seq($0)...Seq($0) }, in: isOwn ? "@\(principal.name.text),\(peer)" : name,
+            request.seqs.map { Seq($0)...Seq($0) }, in: operatorName(of: request.conversation, principal),
             id: request.conversationID, by: principal.name.text, asking: principal,
             call.completion { count in
                 call.log("messages_erased", [("admin", principal.name.text), ("count", "\(count)")])
                 return call.reply(EraseAnswer(erased: count))
+            })
+    }
+
+    /// The name that an operator has for what the admin calls so: `@bob` is what the two wrote to each other.
+    private static func operatorName(of name: String, _ principal: Principal) -> String {
+        guard name.hasPrefix("@"), !name.contains(",") else { return name }
+        let peer = NameRule.isMe(String(name.dropFirst())) ? "@\(principal.name.text)" : name
+        return "@\(principal.name.text),\(peer)"
+    }
+
+    static func retention(_: Call, _ request: RetainRequest) throws(APIError) -> (conversation: String, Retention) {
+        (Normalization.formC(request.conversation), try PeopleRoutes.retention(request.retain))
+    }
+
+    static func retain(
+        _ call: TypedCall<RetentionObject>, _ principal: Principal, _ wanted: (conversation: String, Retention)
+    ) {
+        call.store.setRetention(
+            wanted.1, of: operatorName(of: wanted.conversation, principal), by: principal.name.text, asking: principal,
+            call.completion { view in
+                call.log("retention_set", [("admin", principal.name.text), ("retain", view.retention.description)])
+                return call.reply(RetentionObject(view))
             })
     }
 
@@ -146,6 +165,13 @@ enum AdminRoutes {
                 call.log("invite_revoked", [("admin", principal.name.text)])
                 return .empty
             })
+    }
+}
+
+extension RetentionObject {
+    public init(_ view: RetentionView) {
+        self.init(
+            conversation: view.conversation, retain: view.retention.description, first: view.first.rawValue)
     }
 }
 

@@ -67,15 +67,15 @@ enum PeopleRoutes {
             call.completion { call.reply(ConversationObject($0), status: 201) })
     }
 
+    static func retention(_ text: String) throws(APIError) -> Retention {
+        if let retention = Retention(text) { return retention }
+        throw APIError(.badRequest, "'retain' takes days from '1d' to '36500d', or 'forever', not '\(text)'")
+    }
+
     static func changeGroup(_ call: TypedCall<ConversationObject>, _ principal: Principal, _ request: GroupRequest)
         throws(APIError)
     {
-        let retention = try request.retain.map { text throws(APIError) in
-            guard let retention = Retention(text) else {
-                throw APIError(.badRequest, "'retain' takes days from '1d' to '36500d', or 'forever', not '\(text)'")
-            }
-            return retention
-        }
+        let retention = try request.retain.map(retention)
         call.store.changeGroup(
             call.name(0), id: try call.query.conversationID(), newName: request.name.map(Normalization.formC),
             isOpen: request.open, retention: retention, by: principal,

@@ -73,6 +73,7 @@ enum Routes {
         Route(API.allSessions, .admin, .list, AdminRoutes.sessions),
         Route(API.endAnySession, .admin, on: .loop, AdminRoutes.endSession),
         Route(API.erase, .admin, .json, on: .loop, AdminRoutes.erase),
+        Route(API.retain, .admin, .json(AdminRoutes.retention), on: .loop, AdminRoutes.retain),
         Route(API.statistics, .admin, AdminRoutes.statistics),
         Route(API.log, .admin, .query(LogRoutes.query), on: .loop, LogRoutes.log),
         Route(API.audit, .admin, .query(AdminRoutes.limit), AdminRoutes.audit),

@@ -45,7 +45,7 @@ extension Change {
         case .blockSet(let account, let peer, let isSet): bytes.put(kind: 15, account, peer, isSet)
         case .readMarked(let account, let conversation, let mark):
             // Kind 16 is a mark that the user has moved.
-            bytes.put(kind: mark.isStart ? 41 : 16, account, conversation, mark.seq, mark.ownBefore)
+            bytes.put(kind: mark.isStart ? 43 : 16, account, conversation, mark.seq, mark.ownBefore)
         case .noted(let account, let conversation, let kind, let data):
             bytes.put(kind: 17, account, conversation, kind, data)
         case .audited(let number, let entry):
@@ -124,10 +124,10 @@ extension Change {
         case 13: return try .memberRemoved(reader.field(), from: reader.field())
         case 14: return try .contactSet(reader.field(), peer: reader.field(), isContact: reader.field())
         case 15: return try .blockSet(reader.field(), peer: reader.field(), isBlocked: reader.field())
-        case 16, 41:
+        case 16, 43:
             return try .readMarked(
                 reader.field(), in: reader.field(),
-                ReadMark(seq: reader.field(), ownBefore: reader.field(), isStart: kind == 41))
+                ReadMark(seq: reader.field(), ownBefore: reader.field(), isStart: kind == 43))
         case 17:
             return try .noted(reader.field(), conversation: reader.field(), reader.field(), data: reader.field())
         case 18:

@@ -78,9 +78,11 @@ extension Store {
 
     /// Sets how long the messages of a conversation are kept, and drops what is due.
     ///
-    /// - Parameter name: as an operator calls it: `general`, a group's name, `@alice,@bob`.
+    /// - Parameters:
+    ///   - name: as an operator calls it: `general`, a group's name, `@alice,@bob`.
+    ///   - principal: the admin who asks; nil for the operator.
     public func setRetention(
-        _ retention: Retention, of name: String, by actor: String,
+        _ retention: Retention, of name: String, by actor: String, asking principal: Principal? = nil,
         _ completion: @escaping Completion<RetentionView>
     ) {
         let dropping: Completion<Int64> = { [self] result in
@@ -108,6 +110,7 @@ extension Store {
         }
         // Somebody who shortens the time may need space on the disk.
         change(room: .kept, answering: dropping) { [self] state, builder throws(StoreError) in
+            try Authority.checkAdmin(principal, at: builder.now, state)
             guard let conversation = try StoreExporter.find(name, in: state) else {
                 throw .noSuchConversation(name)
             }

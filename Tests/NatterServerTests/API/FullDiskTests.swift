@@ -41,6 +41,7 @@ struct FullDiskTests {
         ("root", "DELETE v1/admin/sessions/<session of gus>", true),
         ("root", "DELETE v1/admin/invites/<invite>", true),
         ("root", #"POST v1/admin/erase {"conversation":"general","seqs":[1]}"#, true),
+        ("root", #"POST v1/admin/retain {"conversation":"general","retain":"90d"}"#, true),
         ("bob", "DELETE v1/groups/ops/members/dora", true),
         ("bob", "DELETE v1/tokens/<token>", true),
         ("bob", "DELETE v1/sessions/<session of bob>", true),

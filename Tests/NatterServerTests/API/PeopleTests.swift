@@ -233,6 +233,28 @@ struct PeopleTests {
         #expect(try robot.say("more").outcome == "401 unauthorized")
     }
 
+    @Test("an admin sets how long any conversation is kept; nobody else does")
+    func retention() throws {
+        let (root, alice) = (try server.account("root"), try server.account("alice"))
+        try server.makeAdmin("root")
+        #expect(try alice.post("/v1/groups", ["name": "ops"]).status == 201)
+        #expect(try alice.say("hi", to: "@root").status == 201)
+        func retain(_ client: Client, _ name: String, _ time: String = "90d") throws -> Answer {
+            try client.post("/v1/admin/retain", ["conversation": .string(name), "retain": .string(time)])
+        }
+        for name in ["general", "ops", "@alice", "@alice,@root"] {
+            let answer = try retain(root, name)
+            #expect(try answer.json["retain"] == "90d" && answer.json["first"] == 1, "\(answer.text)")
+        }
+        #expect(try alice.get("/v1/groups").json["groups"]?.items.first?["retain"] == "90d")
+        #expect(try retain(root, "ops", "forever").json["retain"] == "forever")
+        #expect(try retain(root, "ops", "soon").outcome == "400 bad_request")
+        #expect(try retain(root, "nosuch").outcome == "404 no_such_conversation")
+        #expect(try retain(alice, "ops").outcome == "403 forbidden")
+        let audit = try root.get("/v1/admin/audit").text
+        #expect(audit.contains("retention_set") && audit.contains("@root,@alice 90d"))
+    }
+
     @Test("a token with several scopes does what each of them allows, and nothing else")
     func severalScopes() throws {
         let alice = try server.account("alice")
@@ -253,7 +275,7 @@ struct PeopleTests {
             #expect(try bot.say("done", to: "board").outcome == "403 forbidden")
             #expect(try bot.get("/v1/users").outcome == "403 forbidden")
             let sync = String(decoding: try bot.get("/v1/sync").body, as: UTF8.self)
-            #expect(sync.contains(#""\(name)""#) && !sync.contains("board") && !sync.contains("secret"))
+            #expect(sync.contains("\"\(name)\"") && !sync.contains("board") && !sync.contains("secret"))
         }
         try check("ops")
         #expect(try alice.json(.patch, "/v1/groups/ops", ["name": "crew"]).status == 200)
