@@ -21,13 +21,14 @@ extension Replica {
             """, start, limit)
     }
 
-    /// The users with whom the user has a personal conversation.
+    /// The users with whom the user has a personal conversation. Those whom the list of users does not have are gone.
     public func correspondents(from start: String, limit: Int) throws(ReplicaError) -> [String] {
         try names(
             """
             SELECT substr(name,2) AS user FROM conversation WHERE gone IS NULL
             AND kind=\(ConversationKind.personal.rawValue)
-            AND substr(name,2,length(?1))=?1 COLLATE NOCASE ORDER BY user LIMIT ?2
+            AND substr(name,2,length(?1))=?1 COLLATE NOCASE
+            AND (substr(name,2) IN (SELECT name FROM user) OR NOT EXISTS (SELECT 1 FROM user)) ORDER BY user LIMIT ?2
             """, start, limit)
     }
 

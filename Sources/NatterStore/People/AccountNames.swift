@@ -120,14 +120,16 @@ extension Store {
             next: hasMore && !isFull ? names.key(at: next - 1) : page.last?.view.name ?? query.after)
     }
 
-    /// All accounts, the last seen first.
+    /// All accounts that were not erased, the last seen first.
     public func accountViews() -> [AccountView] {
         let now = clock.now()
         let names = state.withLock { $0.names }
-        return lookUp(names.ids) { state, id in state.accounts[id]?.adminView(at: now) }
-            .sorted { one, other in
-                (one.lastSeen ?? one.created, other.name) > (other.lastSeen ?? other.created, one.name)
-            }
+        return lookUp(names.ids) { state, id in
+            state.accounts[id].flatMap { $0.isErased ? nil : $0.adminView(at: now) }
+        }
+        .sorted { one, other in
+            (one.lastSeen ?? one.created, other.name) > (other.lastSeen ?? other.created, one.name)
+        }
     }
 
     /// Accounts as users see them, by name.
