@@ -4,17 +4,18 @@ internal import NatterClient
 internal import NatterModel
 internal import NatterProtocol
 
-/// `account show|set|delete`: what the owner of an account may do with all of it.
+/// `account show|set|export|delete`: what the owner of an account may do with all of it.
 enum AccountCommand {
     static let spec = CommandSpec(
-        "account", "change or delete your account", group: NatterProgram.Group.account, bare: "show",
-        subcommands: [show, set, delete],
+        "account", "change, export or delete your account", group: NatterProgram.Group.account, bare: "show",
+        subcommands: [show, set, export, delete],
         description: [
             "Your account as others see it. Its name never changes, but you can choose a display name, which 'natter users' "
                 + "shows beside it. 'natter passwd' changes the password."
         ],
         examples: [
             Example("natter account set 'display=Alice Liddell'", "choose a display name"),
+            Example("natter account export mine", "take all of your data"),
             Example("natter account delete", "delete your account; natter asks for its name and password"),
         ])
 
@@ -52,6 +53,16 @@ enum AccountCommand {
             context.confirm(
                 user.display.map { "your display name is '\($0)'" } ?? "you have no display name")
             return .success
+        })
+
+    private static let export = CommandSpec(
+        "export", "write all of your data into a directory", options: [HistoryFormat.option],
+        operands: [.required("DIR", "the directory; natter makes it if it is not there")],
+        description: [
+            "Write a file for each conversation that you can read, as 'natter export --all --to DIR' does."
+        ],
+        run: inContext { context in
+            try ExportCommand.all(context, HistoryFormat(context.arguments), to: context.arguments.required("DIR"))
         })
 
     /// The server goes through all messages.

@@ -38,8 +38,8 @@ public enum DaemonProgram {
                 long: "Without a terminal, as in cron, a command that succeeds prints none anyway."),
         ],
         commands: [
-            .serve, .selfSigned, .status, .clients, .user, .retain, .importing, .export, .erase, .hook, .fsck, .backup,
-            .restore,
+            .serve, .selfSigned, .status, .clients, .user, .retain, .list, .importing, .export, .erase, .hook, .fsck,
+            .backup, .restore,
             .reindex, .copy,
             .completion(program: "natterd", isHidden: true), .manual { spec },
         ])
@@ -49,7 +49,8 @@ public enum DaemonProgram {
         switch word {
         case "version": "natterd --version"
         case "start", "run", "init", "daemon": "natterd serve"
-        case "users", "list": "natterd user list"
+        case "users": "natterd user list"
+        case "conversations", "groups": "natterd ls"
         case "useradd", "adduser": "natterd user add"
         case "passwd": "natterd user passwd"
         case "sessions": "natterd clients"

@@ -10,8 +10,15 @@ extension CommandSpec {
             HistoryFormat.option,
             .flag("raw", "print every record as it was sent, edits and deletions too, for 'import'"),
             .flag("json", "print a JSON object for each message, which is the default"),
+            .flag("all", "export all conversations"),
+            .option("user", value: "NAME", "export all conversations that NAME may read, for that user"),
+            .option(
+                "to", value: "DIR", "with --all or --user, write a file for each conversation into DIR",
+                long:
+                    "The command makes DIR if it is not there, and overwrites no file: the exit status is then 73. Without it, "
+                    + "the conversations follow one another, and each JSON object has its 'conversation'."),
         ],
-        operands: [.conversation],
+        operands: [.optional("CONV", OperandSpec.conversation.help)],
         description: [
             "Print 'seq', 'sender', 'text' and 'ts' (Unix time in milliseconds) of each message, in order; also 'kind' "
                 + "if it is not plain text, 'about', 'via' and 'written' where a message has them. An edited message has its newest "
@@ -20,7 +27,10 @@ extension CommandSpec {
             "If something is damaged, the whole messages are printed, the missing ranges are named on standard error, and "
                 + "the status is 74.",
         ],
-        examples: [Example("natterd export general > general.ndjson", "save a conversation to a file")],
+        examples: [
+            Example("natterd export general > general.ndjson", "save a conversation to a file"),
+            Example("natterd export --user alice --to alice", "give alice all that she may read"),
+        ],
         run: ExportCommand.run)
 }
 
@@ -29,18 +39,47 @@ enum ExportCommand {
         let format = HistoryFormat(arguments)
         if arguments.flag("raw"), format != .ndjson { throw arguments.error("--raw goes with --format ndjson") }
         if arguments.flag("json"), format != .ndjson { throw arguments.error("--json goes with --format ndjson") }
-        let client = OperatorClient(arguments: arguments, console: console, printsJSON: format == .ndjson) { reply in
+        let isAll = arguments.flag("all") || arguments.has("user")
+        guard (arguments.operand("CONV") == nil) == isAll else {
+            throw arguments.error("'export' takes either a conversation, or --all or --user")
+        }
+        guard isAll || !arguments.has("to") else { throw arguments.error("--to goes with --all or --user") }
+        guard isAll else { return try export(arguments.conversation, format, arguments, console) }
+        let directory = try arguments.value("to").map { try ExportDirectory($0) }
+        guard directory != nil || format != .html else {
+            throw arguments.error("--format html gives a page for each conversation; give --to DIR")
+        }
+        var code = ExitCode.success
+        for conversation in try ListCommand.all(arguments, console) {
+            let name = conversation.name
+            let result =
+                try directory?.write(name, conversation.id, format.rawValue) {
+                    try export(name, format, arguments, console, to: $0)
+                } ?? export(name, format, arguments, console, isNamed: true)
+            if result != .success { code = result }
+        }
+        return code
+    }
+
+    private static func export(
+        _ name: String, _ format: HistoryFormat, _ arguments: Arguments, _ console: Console, to output: Output? = nil,
+        isNamed: Bool = false
+    ) throws -> ExitCode {
+        let client = OperatorClient(
+            arguments: arguments, console: console, printsJSON: format == .ndjson, output: output
+        ) { reply in
             guard case .damagedRange(let name, let from, let to, let detail) = reply else { return }
             console.note("messages \(from) to \(to) of '\(name)' can't be read: \(detail)")
         }
         return try client.perform(
-            .export(conversation: arguments.conversation, format: format, isRaw: arguments.flag("raw")))
+            .export(conversation: name, format: format, isRaw: arguments.flag("raw"), isNamed: isNamed))
     }
 
     /// Sends the conversation as data, and replies with each range that can't be read.
     static func run(
-        _ exporter: StoreExporter, as format: HistoryFormat, _ channel: some OperationChannel
+        _ exporter: StoreExporter, as format: HistoryFormat, isNamed: Bool = false, _ channel: some OperationChannel
     ) throws -> ExitCode {
+        let name = isNamed ? exporter.name : nil
         var isWhole = true
         var bytes: [UInt8] = []
         var gaps = ExportGaps(before: exporter.first)
@@ -53,7 +92,7 @@ enum ExportCommand {
         while let piece = try exporter.next() {
             switch piece {
             case .messages(let messages):
-                append(messages, gaps, to: &bytes)
+                append(messages, gaps, name, to: &bytes)
                 if bytes.count >= OperatorFrame.chunkBytes { try flush() }
             case .folded(let messages):
                 for message in messages {
@@ -61,7 +100,8 @@ enum ExportCommand {
                         writer?.write(HistoryMessage(message), to: &bytes)
                         continue
                     }
-                    guard let line = gaps.line(ExportLine(message)) else { continue }
+                    guard var line = gaps.line(ExportLine(message)) else { continue }
+                    line.conversation = name
                     line.write(to: &bytes)
                     bytes.append(UInt8(ascii: "\n"))
                 }
@@ -83,8 +123,10 @@ enum ExportCommand {
 
     /// Writes messages as lines of JSON directly from a block's bytes. An object and an encoder for each message would
     /// take several times as long.
-    private static func append(_ messages: ExportedMessages, _ gaps: ExportGaps, to output: inout [UInt8]) {
-        let isPlain = messages.isPlain
+    private static func append(
+        _ messages: ExportedMessages, _ gaps: ExportGaps, _ conversation: String?, to output: inout [UInt8]
+    ) {
+        let isPlain = messages.isPlain && conversation == nil
         var place = 0
         messages.forEach { seq, time, sender, kind, text in
             defer { place += 1 }
@@ -92,7 +134,8 @@ enum ExportCommand {
                 let line = ExportLine(
                     seq: seq, time: time, sender: sender, text: text, kind: kind, about: fields.about, via: fields.via,
                     written: fields.written, isErased: fields.isErased)
-                guard let line = gaps.line(line) else { return }
+                guard var line = gaps.line(line) else { return }
+                line.conversation = conversation
                 line.write(to: &output)
                 return output.append(UInt8(ascii: "\n"))
             }

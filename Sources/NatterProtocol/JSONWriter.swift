@@ -104,6 +104,7 @@ extension ExportLine: JSONWritable {
     public func write(to bytes: inout [UInt8]) {
         bytes.beginObject()
         if let about { bytes.appendField("about", about) }
+        if let conversation { bytes.appendField("conversation", conversation) }
         if let deleted { bytes.appendField("deleted", deleted) }
         if let erased { bytes.appendField("erased", erased) }
         if let kind { bytes.appendField("kind", kind) }

@@ -120,6 +120,8 @@ public struct MessageList: Codable, Sendable {
 
 /// A line that `export` writes and `import` reads. `import` ignores `seq`.
 public struct ExportLine: Codable, Sendable, Equatable {
+    /// Only where a stream has several conversations.
+    public var conversation: String?
     public var seq: UInt64?
     public var ts: Int64
     public var sender: String

@@ -63,6 +63,71 @@ struct AccountTests {
         #expect(try here.texts("log", "@me", "--offline") == ["a secret"])
     }
 
+    @Test("all of one's data: every conversation in a file or in one stream")
+    func exported() throws {
+        try expect(world.alice("group", "create", "ops"))
+        for name in ["general", "ops", "@bob"] { try world.alice.sends("to \(name)", to: name) }
+        try world.bob.sends("not for alice", to: "@carol")
+        let mine = world.directory("mine")
+        try expect(world.alice("account", "export", mine))
+        let names = Files.below(mine).map { String($0.dropFirst(mine.utf8.count)) }.filter { !$0.isEmpty }.sorted()
+        #expect(names == ["/@bob.ndjson", "/general.ndjson", "/ops.ndjson"])
+        for name in names { #expect(Files.mode(mine + name) == 0o600) }
+        #expect(Files.text(mine + "/@bob.ndjson")?.contains(#""text":"to @bob""#) == true)
+        // Nothing is overwritten
+        try expect(world.alice("export", "--all", "--to", mine), 73, mine)
+        let stream = try world.alice("export", "--all").objects()
+        #expect(Set(stream.compactMap { $0[string: "conversation"] }) == ["general", "ops", "@bob"])
+        #expect(try world.alice("export", "--all", "--format", "mbox").output.contains("List-Id: ops "))
+        for words in [
+            ["export"], ["export", "ops", "--all"], ["export", "ops", "--to", "x"],
+            ["export", "--all", "--format", "html"],
+        ] {
+            try expect(world.alice.run(words), 64)
+        }
+        // The operator does the same for somebody, or for all
+        let listed = try world.natterd("ls").lines
+        #expect(
+            listed.count == 4 && listed.contains { $0.hasPrefix("ops  ") }
+                && listed.contains { $0.hasPrefix("@bob,@carol") })
+        #expect(
+            try world.natterd("ls", "--user", "alice", "--json").objects().map { $0[string: "name"] }
+                == ["general", "ops", "@alice,@bob"])
+        let hers = world.directory("hers")
+        try expect(world.natterd("export", "--user", "alice", "--to", hers))
+        #expect(Files.below(hers).filter { $0.hasSuffix(".ndjson") }.count == 3)
+        #expect(Files.text(hers + "/@alice,@bob.ndjson") == Files.text(mine + "/@bob.ndjson"))
+        let all = try world.natterd("export", "--all").objects()
+        #expect(Set(all.compactMap { $0[string: "conversation"] }) == ["general", "ops", "@alice,@bob", "@bob,@carol"])
+        try expect(world.natterd("ls", "--user", "nobody"), 67, "'nobody'")
+    }
+
+    @Test("an account is deleted by its owner: its name again and the password; a script gives --yes")
+    func deleted() throws {
+        try world.alice.sends("a secret")
+        try expect(world.alice("account", "set", "display=Alice Liddell"))
+        #expect(try world.alice("account").output.hasPrefix("alice  Alice Liddell  "))
+        #expect(try world.bob("users", "liddell", "--json").objects().map { $0[string: "name"] } == ["alice"])
+        try expect(world.bob("account", "set", "display=Bob"))
+        #expect(try world.bob("account", "set", "display=", "--json").objects().first?.hasNull("display") == true)
+        #expect(try world.bob("account").output.hasPrefix("bob  -  "))
+        try expect(world.alice("account", "set", "name=x"), 64)
+        try expect(world.bob("sync"))
+        try expect(world.alice.run(["account", "delete", "--password-stdin"], input: World.typed), 64, "--yes")
+        let wrong = ChildProcess.Stream.text("another password\n")
+        try expect(world.alice.run(["account", "delete", "--yes", "--password-stdin"], input: wrong), 77)
+        let token = try world.alice("token", "create", "--quiet").output
+        let words = ["account", "delete", "--yes", "--password-stdin"]
+        let robot = ["NATTER_TOKEN": token.split(separator: " ").last.map { String($0.filter { !$0.isNewline }) } ?? ""]
+        try expect(world.alice.run(words, environment: robot, input: World.typed), 77, "token")
+        try expect(world.alice.run(words, input: World.typed))
+        try expect(world.alice("whoami"), 77)
+        #expect(try world.alice.enter("login", "alice").code == 77)
+        #expect(try world.bob("users").lines.map { $0.prefix(4) }.sorted() == ["bob ", "caro"])
+        #expect(try world.natterd("user", "list").lines.count == 2)
+        #expect(try world.bob("log", "--format", "%s:%m").lines == [":"])
+    }
+
     @Test("profiles keep several accounts apart, by --profile and by NATTER_PROFILE")
     func profiles() throws {
         let here = world.alice

@@ -12,11 +12,15 @@ enum Operation: Codable, Sendable, Equatable {
     /// A change of an account, which an admin may ask for over HTTP, too. The service log has `name`.
     case request(name: String, method: String, target: String, body: String)
     case eraseUser(name: String)
+    /// - Parameter user: whose conversations; nil for all.
+    case listConversations(user: String?)
     case status
     /// - Parameter retain: `90d` or `forever`.
     case retain(conversation: String, retain: String)
-    /// - Parameter isRaw: whether each record comes as it is.
-    case export(conversation: String, format: HistoryFormat, isRaw: Bool)
+    /// - Parameters:
+    ///   - isRaw: whether each record comes as it is.
+    ///   - isNamed: whether each line of JSON has the conversation.
+    case export(conversation: String, format: HistoryFormat, isRaw: Bool, isNamed: Bool = false)
     /// Imports a file, which arrives as data.
     case importing(conversation: String, file: String, ImportCommand.Options)
     case erase(conversation: String, ranges: [ClosedRange<UInt64>])
@@ -43,7 +47,7 @@ enum Operation: Codable, Sendable, Equatable {
     /// Whether it can be done where nothing can be written.
     var onlyReads: Bool {
         switch self {
-        case .listUsers, .listClients, .status, .export: true
+        case .listUsers, .listClients, .listConversations, .status, .export: true
         default: false
         }
     }
@@ -55,6 +59,7 @@ enum Operation: Codable, Sendable, Equatable {
         case .listClients: "clients"
         case .request(let name, _, _, _): name
         case .eraseUser: "user_erase"
+        case .listConversations: "ls"
         case .status: "status"
         case .retain: "retain"
         case .export: "export"
@@ -74,6 +79,7 @@ enum Operation: Codable, Sendable, Equatable {
 /// The result of an operation, without its data. Only the command turns it into words.
 enum OperationReply: Codable, Sendable {
     case user(AdminUserObject)
+    case conversation(ConversationSummary)
     case status(ServiceStatus)
     case retained(RetentionObject)
     /// Messages that exist but can't be read.

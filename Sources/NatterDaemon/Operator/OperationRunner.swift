@@ -43,6 +43,9 @@ struct OperationRunner {
             let remains = store.remainsOfErasure?.english
             try channel.reply(.userErased(UserCommand.Erasure(name: name, erased: count, remains: remains)))
             return store.isFailed ? .inputOutput : .success
+        case .listConversations(let user):
+            try store.catchUp()
+            for summary in try store.summaries(of: user) { try channel.reply(.conversation(summary)) }
         case .status:
             var status = try ServiceStatus(of: store, server: service())
             status.problems?.append(contentsOf: problems())
@@ -54,13 +57,13 @@ struct OperationRunner {
             }
             let view = try answer { store.setRetention(retention, of: conversation, by: actor, $0) }
             try channel.reply(.retained(RetentionObject(view)))
-        case .export(let conversation, let format, let isRaw):
+        case .export(let conversation, let format, let isRaw, let isNamed):
             try store.catchUp()
             let exporter = try StoreExporter(
                 conversation, of: store, isFolded: format != .ndjson, form: isRaw ? .records : .newest,
                 takesDeleted: true)
             store.recordAudit(by: actor, "exported", exporter.name)
-            return try ExportCommand.run(exporter, as: format, channel)
+            return try ExportCommand.run(exporter, as: format, isNamed: isNamed, channel)
         case .importing(let conversation, let file, let options):
             let report = try ImportCommand.run(conversation, file: file, options, store, channel)
             if !options.isTrial { recordImport(into: report.conversation, first: report.first, last: report.last) }

@@ -19,6 +19,8 @@ struct OperatorClient {
     var input: (any InputSource)?
     /// Whether the operation's own data are lines of JSON. On a terminal, control characters that JSON allows are escaped.
     var printsJSON = false
+    /// Where the operation's data go; nil for standard output.
+    var output: Output?
     /// Prints a reply.
     let present: (OperationReply) throws -> Void
 
@@ -164,8 +166,9 @@ struct OperatorClient {
     }
 
     private func write(_ bytes: [UInt8]) throws {
-        guard printsJSON, console.output.isTerminal else { return try console.output.write(bytes) }
-        try console.output.append { TerminalText.append(escaping: bytes, .json, to: &$0) }
+        let output = output ?? console.output
+        guard printsJSON, output.isTerminal else { return try output.write(bytes) }
+        try output.append { TerminalText.append(escaping: bytes, .json, to: &$0) }
     }
 
     static var otherVersion: CommandFailure {
