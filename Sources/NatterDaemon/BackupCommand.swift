@@ -6,11 +6,6 @@ internal import NatterSystem
 extension CommandSpec {
     static let backup = CommandSpec(
         "backup", "copy everything as it is at one moment", group: "Maintenance",
-        options: [
-            .flag(
-                "json", "print what was done as one JSON object",
-                long: "It has 'dest', 'conversations', 'messages', 'files', 'bytes', 'copied' (bytes) and 'damages'.")
-        ],
         operands: [.required("DEST", "a directory that is empty, does not exist, or holds an earlier backup")],
         description: [
             "The backup has every message that was acknowledged before it began. The copy is synced and then checked like "
@@ -27,12 +22,7 @@ extension CommandSpec {
 
     static let restore = CommandSpec(
         "restore", "restore a backup into an empty data directory", group: "Maintenance",
-        options: [
-            .flag("end-sessions", "end all sessions and revoke all tokens of the backup"),
-            .flag(
-                "json", "print what was done as one JSON object",
-                long: "It has the fields of 'backup', with 'data' and 'taken' instead of 'dest' and 'copied'."),
-        ],
+        options: [.flag("end-sessions", "end all sessions and revoke all tokens of the backup")],
         operands: [.required("SRC", "a directory that 'natterd backup' has made")],
         description: [
             "The data directory must be empty or not exist: nothing is ever overwritten. Everything is checked like fsck "

@@ -8,9 +8,6 @@ extension CommandSpec {
         options: [
             .option("from", value: "STORE", "the store to copy: a directory, or the URI of a database"),
             .option("to", value: "STORE", "where to: a database or a directory, and empty"),
-            .flag(
-                "json", "print what was done as one JSON object",
-                long: "It has 'from', 'to', 'conversations', 'files' and 'bytes'."),
         ],
         description: [
             "Ids, numbers, hashes and the bytes of the log files stay as they are, so sessions, cursors and replicas of "

@@ -4,12 +4,6 @@ internal import NatterModel
 extension CommandSpec {
     static let erase = CommandSpec(
         "erase", "remove the texts and senders of messages for good", group: "Conversations",
-        options: [
-            .flag(
-                "json", "print the result as a JSON object",
-                long:
-                    "It has 'conversation' and 'erased' (messages). If something of them is left, 'remains' says what.")
-        ],
         operands: [
             .conversation,
             .required("SEQ", isRepeating: true, "the number of a message, or a range of numbers, as in '17-20'"),

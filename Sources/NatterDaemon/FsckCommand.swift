@@ -6,12 +6,7 @@ internal import NatterSystem
 extension CommandSpec {
     static let fsck = CommandSpec(
         "fsck", "check all data, down to each byte", group: "Maintenance",
-        options: [
-            .flag("repair", "repair what can be repaired, and record what is lost"),
-            .flag(
-                "json", "print each damage as a JSON object",
-                long: "It has 'file', 'offset', 'conversation', 'from', 'to' and 'problem'."),
-        ],
+        options: [.flag("repair", "repair what can be repaired, and record what is lost")],
         description: [
             "Read everything: the database; headers, checksums and messages of all log files; the hash chain. Check "
                 + "also that logs and database agree. Without --repair it changes nothing.",
@@ -28,11 +23,6 @@ extension CommandSpec {
 
     static let reindex = CommandSpec(
         "reindex", "rebuild the index from the logs", group: "Maintenance",
-        options: [
-            .flag(
-                "json", "print what was done as one JSON object",
-                long: "It has 'conversations', 'messages', 'files' and 'lost' (messages).")
-        ],
         description: [
             "Read all log files and rebuild what the database knows of them. As far as the database can be read, "
                 + "accounts, memberships, read marks and messages that are in no log yet stay as they are. The rest, or "

@@ -22,12 +22,6 @@ extension CommandSpec {
             .flag("dry-run", "read and check everything, say what would be done, and do nothing"),
             .flag("old", "take times before 1990, which may be seconds by mistake"),
             .flag("again", "take a file that was imported into CONV before"),
-            .flag(
-                "json", "print what was done as one JSON object",
-                long:
-                    "It has 'conversation', 'count', 'first' and 'last', which are 0 with --dry-run, and where they apply "
-                    + "'known' and 'skipped'. With --from there is one for each conversation, with 'channels', 'known' and "
-                    + "'lost_answers' too, and last one with 'skipped' alone, if anything was."),
         ],
         operands: [
             .required("CONV", "'general', a group, or the name of a new private group; not needed with --from"),

@@ -5,10 +5,6 @@ internal import NatterProtocol
 extension CommandSpec {
     static let retain = CommandSpec(
         "retain", "set how long the messages of a conversation are kept", group: "Administration",
-        options: [
-            .flag("json", "print the result as a JSON object", long: "It has 'conversation', 'retain' and 'first'."),
-            Question.option,
-        ],
         operands: [
             .conversation,
             .required("TIME", "days, such as '90d', or 'forever'"),

@@ -8,10 +8,7 @@ extension CommandSpec {
     static let selfSigned = CommandSpec(
         "tls-self-signed", "make a TLS certificate to give to clients yourself", group: "Service",
         options: [
-            .option("days", value: "DAYS", "how long it is valid, 3650 by default", long: "It takes 1 to 36,500."),
-            .flag(
-                "json", "print what was made as a JSON object",
-                long: "It has 'certificate', 'key', 'names', 'expires' and 'fingerprint'."),
+            .option("days", value: "DAYS", "how long it is valid, 3650 by default", long: "It takes 1 to 36,500.")
         ],
         operands: [
             .optional(

@@ -6,7 +6,6 @@ internal import NatterProtocol
 extension CommandSpec {
     static let status = CommandSpec(
         "status", "show the state of the server and its data", group: "Administration",
-        options: [.flag("json", "print it as one JSON object", long: "natter-formats(5) describes it.")],
         description: [
             "Show whether a server runs on the data directory, since when and where, its users, how much it stores, and "
                 + "how much space that takes. Without a server it opens the store to find out.",

@@ -37,7 +37,8 @@ struct ExitCodesTests {
             case .badRequest, .badJSON, .badCursor, .nameTaken, .idReused, .notTried, .cursorExpired, .tooLarge,
                 .badAbout, .badName, .badText, .badID, .weakPassword:
                 65
-            case .unauthorized, .tokenExpired, .badCredentials, .forbidden, .notAMember, .blocked, .registrationClosed, .quota,
+            case .unauthorized, .tokenExpired, .badCredentials, .forbidden, .notAMember, .blocked, .registrationClosed,
+                .quota,
                 .lastAdmin:
                 77
             case .noSuchUser, .noSuchConversation, .noSuchMessage: 67

@@ -47,11 +47,6 @@ struct HookObject: Codable, Sendable {
 }
 
 enum HookCommand {
-    private static let json = OptionSpec.flag(
-        "json", "print JSON objects",
-        long: "A hook has 'id', 'conversation', 'url', 'format', 'events', 'allow_private', 'seq' (the last message "
-            + "that was delivered), 'failures', 'parked' (the reason) and, if it is new, 'secret'. An attempt of "
-            + "'hook log' has 'time', 'seq', 'status' and 'error'.")
     private static let id = OperandSpec.required("ID", "a hook, by its id in 'hook ls'")
 
     static var all: [CommandSpec] {
@@ -63,20 +58,20 @@ enum HookCommand {
                         "format", oneOf: Hook.Format.allCases.map(\.rawValue),
                         "the message as a JSON object (the default), or its text as ntfy takes it"),
                     .flag("events", "send every kind of message, also edits, deletions, joins and departures"),
-                    .flag("allow-private", "allow addresses that only this machine or its network can reach"), json,
+                    .flag("allow-private", "allow addresses that only this machine or its network can reach"),
                 ],
                 operands: [
                     .conversation,
                     .required("URL", "an address that begins with http:// or https://"),
                 ], run: add),
-            CommandSpec("ls", "list the hooks, with what is wrong", options: [json], run: list),
-            CommandSpec("rm", "remove a hook", options: [json], operands: [id]) { arguments, console in
+            CommandSpec("ls", "list the hooks, with what is wrong", run: list),
+            CommandSpec("rm", "remove a hook", operands: [id]) { arguments, console in
                 try perform(.removeHook(id: arguments.required("ID")), arguments, console)
             },
-            CommandSpec("retry", "try again at once, also if the hook is parked", options: [json], operands: [id]) {
+            CommandSpec("retry", "try again at once, also if the hook is parked", operands: [id]) {
                 arguments, console in try perform(.retryHook(id: arguments.required("ID")), arguments, console)
             },
-            CommandSpec("log", "print the last attempts of a hook, oldest first", options: [json], operands: [id]) {
+            CommandSpec("log", "print the last attempts of a hook, oldest first", operands: [id]) {
                 arguments, console in try perform(.hookLog(id: arguments.required("ID")), arguments, console)
             },
         ]
