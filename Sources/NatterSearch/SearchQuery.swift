@@ -212,7 +212,7 @@ public enum SearchQueryError: Error, Equatable, PhraseConvertible {
             "cannot search for '\(term)': there is no letter or digit in it; --substring finds any text"
         case .onlyNegative: "the query only says what to leave out; add a word to search for"
         case .misplacedOr:
-            "'OR' stands between two words, two 'from:' or two 'in:', without a '-'; in quotes it is a word"
+            "'OR' stands between words, 'from:' or 'in:' without a '-'"
         case .badTime(let text):
             "cannot read the time '\(text)'; write 2026-11-20 or 2026-11-20T07:24:05Z"
         case .badKind(let kind):

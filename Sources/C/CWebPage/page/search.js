@@ -15,7 +15,7 @@ function marker(query) {
   const words = [];
   for (const match of query.matchAll(/(-?)"([^"]*)"|-?(?:from|in|before|after|has):(?:"[^"]*"?|\S+)|(\S+)/gi)) {
     const word = match[2] ?? match[3];
-    // Conditions and what joins words mark nothing.
+    // Conditions mark nothing.
     if (match[1] || word === undefined || word === 'OR' || word.startsWith('-')) continue;
     const plain = word.replace(/\*$/, '').replace(/[.*+?^${}()|[\]\\]/g, '\\$&').replace(/\s+/g, '\\s+');
     if (plain) words.push(word.endsWith('*') ? `${plain}[\\p{L}\\p{N}]*` : plain);
@@ -25,7 +25,7 @@ function marker(query) {
 
 export function show(layout, signal, rest, query) {
   const { state } = layout;
-  const words = field(t('Search for'), { type: 'search', value: query.get('q') ?? '', autocomplete: 'off', required: true }, t('Words, "a phrase", beginnings*, -without, OR, from:, in:, after:, before:, has:link'));
+  const words = field(t('Search for'), { type: 'search', value: query.get('q') ?? '', autocomplete: 'off', required: true }, t('Words, "a phrase", beginnings*, -without, OR, from:, in:, after:, has:link'));
   const from = field(t('From'), { value: query.get('from') ?? '', autocomplete: 'off', list: 'people-names' });
   const since = field(t('Since'), { type: 'date', value: query.get('since') ?? '' });
   const until = field(t('Until'), { type: 'date', value: query.get('until') ?? '' });
