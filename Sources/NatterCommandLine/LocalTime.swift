@@ -20,10 +20,20 @@ public enum LocalTime {
         return civil
     }
 
-    /// For people: `2026-11-20 07:24:05`.
-    public static func text(_ time: Timestamp) -> String { text(civil(time)) }
+    /// For people: `2026-11-20 07:24:05`, with its offset in the hour that comes twice.
+    public static func text(_ time: Timestamp) -> String { "\(civil(time).date) \(clock(time))" }
 
-    public static func text(_ civil: CivilTime) -> String { "\(civil.date) \(civil.clock)" }
+    /// `07:24:05`, or `02:30:00+02:00` in the hour that comes twice, at the end of summer time.
+    public static func clock(_ time: Timestamp) -> String {
+        let civil = civil(time)
+        let others = [-3_600_000, 3_600_000].map { time.advanced(milliseconds: $0) }
+        guard others.contains(where: { Timestamp.range.contains($0) && self.civil($0) == civil }) else {
+            return civil.clock
+        }
+        let minutes = Int(civil.utc.milliseconds - time.milliseconds) / 60_000
+        let (hour, minute) = abs(minutes).quotientAndRemainder(dividingBy: 60)
+        return civil.clock + (minutes < 0 ? "-" : "+") + CivilTime.digits(hour) + ":" + CivilTime.digits(minute)
+    }
 
     /// `Friday, 20 November 2026`.
     public static func day(_ civil: CivilTime) -> Phrase {

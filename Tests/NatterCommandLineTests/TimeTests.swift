@@ -123,6 +123,13 @@ struct TimeTests {
         #expect(LocalTime.text(now) == "2026-11-20 08:24:05")
         #expect(LocalTime.civil(now).millisecond == 123)
         #expect(LocalTime.text(Timestamp(milliseconds: -1)) == "1970-01-01 00:59:59")
+        // At 03:00 on 25 October 2026 the clocks go back to 02:00.
+        let twice = [
+            "2026-10-24T23:59:59Z": "01:59:59", "2026-10-25T00:30:00Z": "02:30:00+02:00",
+            "2026-10-25T01:30:00Z": "02:30:00+01:00", "2026-10-25T02:00:00Z": "03:00:00",
+            "2026-03-29T01:30:00Z": "03:30:00",
+        ]
+        for (moment, clock) in twice { #expect(Timestamp(rfc3339: moment).map(LocalTime.clock) == clock) }
         #expect(LocalTime.text(Timestamp(milliseconds: .max)).hasSuffix(":59"))
         setenv("TZ", "UTC0", 1)
         #expect(LocalTime.text(Timestamp(milliseconds: .min)) == "0000-01-01 00:00:00")

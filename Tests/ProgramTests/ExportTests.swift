@@ -127,9 +127,11 @@ struct ExportTests {
         #expect(try world.natterd("export", "general", "--format", "html").bytes == page.bytes)
         let html = page.output
         #expect(html.hasPrefix("<!DOCTYPE html>") && html.hasSuffix("</html>\n"))
+        // No text turns the direction of what is beside it
+        #expect(!html.contains("<p>") && html.contains("<p dir=\"auto\">"))
         #expect(!html.contains("<script") && !html.contains("\u{1B}"))
         for number in 1...ExportTests.oddTexts.count {
-            #expect(html.contains("<article id=\"\(number)\"><header><b>&lt;b&gt;&amp;\(number - 1)</b>"))
+            #expect(html.contains("<article id=\"\(number)\"><header><b><bdi>&lt;b&gt;&amp;\(number - 1)</bdi></b>"))
         }
         #expect(html.contains("&lt;script&gt;alert(1)&lt;/script&gt; &amp; &quot;quoted&quot;"))
         #expect(html.contains("<a href=\"https://example.org/a?b=1&amp;c=2\" rel=\"noreferrer\">"))

@@ -35,7 +35,7 @@ struct PageWriter: HistoryWriter {
             </style>
             </head>
             <body>
-            <h1>\(PageWriter.escaped(conversation, .name))</h1>
+            <h1 dir="auto">\(PageWriter.escaped(conversation, .name))</h1>
 
             """.utf8
     }
@@ -48,12 +48,12 @@ struct PageWriter: HistoryWriter {
         }
         let sender = PageWriter.escaped(message.sender, .name)
         let kind = message.kind == .text ? "" : " class=\"\(PageWriter.escaped(message.kind.name, .name))\""
-        output += "<article id=\"\(message.seq)\"\(kind)><header><b>\(sender)</b> ".utf8
+        output += "<article id=\"\(message.seq)\"\(kind)><header><b><bdi>\(sender)</bdi></b> ".utf8
         output += "<time datetime=\"\(message.time.rfc3339)\">\(time.clock)</time> ".utf8
         output += "<a href=\"#\(message.seq)\">\(message.seq)</a>".utf8
         if let about = message.about { output += " <a href=\"#\(about)\">↩ \(about)</a>".utf8 }
         if let state = message.state { output += " <i>(\(PageWriter.escaped(state, .name)))</i>".utf8 }
-        output += "</header>\n<p>".utf8
+        output += "</header>\n<p dir=\"auto\">".utf8
         PageWriter.appendLinked(PageWriter.escaped(message.text, .text), to: &output)
         output += "</p></article>\n".utf8
     }

@@ -152,14 +152,14 @@ struct MessagePrinter {
 
     private func appendForPeople(_ fields: MessageFields, _ text: some Collection<UInt8>, to bytes: inout [UInt8]) {
         let civil = LocalTime.civil(fields.time)
-        guard let days else { return appendLine(fields, LocalTime.text(civil), text, to: &bytes) }
+        guard let days else { return appendLine(fields, LocalTime.text(fields.time), text, to: &bytes) }
         if days.begins(civil) {
             bytes += paint.opening(.bold)
             bytes.append(contentsOf: "-- \(LocalTime.day(civil).text) --".utf8)
             bytes += paint.closing
             bytes.append(UInt8(ascii: "\n"))
         }
-        appendLine(fields, civil.clock, text, to: &bytes)
+        appendLine(fields, LocalTime.clock(fields.time), text, to: &bytes)
     }
 
     private func appendLine(
