@@ -110,7 +110,7 @@ struct SyncTests {
         "mark and log --mark do not pass over messages that a late replica lacks, and say which; with their number mark does"
     )
     func markLate() throws {
-        try world.importGeneral(JSON.line(ts: 1_600_000_000_000, sender: "dan", text: "old"))
+        try world.alice.sends("old")
         #expect(try world.bob("sync", "--since", "@\(Int(Date().timeIntervalSince1970) + 50)").code == 0)
         try world.alice.sends("new")
         try expect(world.bob("sync"))

@@ -7,7 +7,7 @@ import { RowMaker } from './row.js';
 import { stickiness } from './rows.js';
 import { excerpt, line } from './text.js';
 
-/** Behind every message. Without a position, a page has what is newest by time, and history that was imported later is missing. */
+/** By number: without a position, a page is by time. */
 const past = Number.MAX_SAFE_INTEGER;
 
 export class History extends Ends {

@@ -190,7 +190,7 @@ export class State {
     }
   }
 
-  /** Whether a message counts as unread: of others, or of a program of one's own. History that was imported does not. */
+  /** Whether a message counts as unread: of others, or of a program of one's own. */
   isForeign(message) {
     return (message.kind ?? 'text') === 'text' && !message.imported && (message.sender !== this.me.name || Boolean(message.via));
   }
