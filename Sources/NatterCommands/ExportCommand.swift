@@ -64,9 +64,9 @@ enum ExportCommand {
                 try export.write(conversation, to: context.console.output, namesConversation: true)
                 continue
             }
-            try directory.write(conversation.name, conversation.id.description, format.rawValue) {
-                try export.write(conversation, to: $0)
-            }
+            let file = try directory.file(conversation.name, conversation.id.description, format.rawValue)
+            try export.write(conversation, to: file.output)
+            try file.finish()
         }
         return try export.finish()
     }

@@ -44,40 +44,40 @@ enum ExportCommand {
             throw arguments.error("'export' takes either a conversation, or --all or --user")
         }
         guard isAll || !arguments.has("to") else { throw arguments.error("--to goes with --all or --user") }
-        guard isAll else { return try export(arguments.conversation, format, arguments, console) }
         let directory = try arguments.value("to").map { try ExportDirectory($0) }
-        guard directory != nil || format != .html else {
+        guard !isAll || directory != nil || format != .html else {
             throw arguments.error("--format html gives a page for each conversation; give --to DIR")
         }
-        var code = ExitCode.success
-        for conversation in try ListCommand.all(arguments, console) {
-            let name = conversation.name
-            let result =
-                try directory?.write(name, conversation.id, format.rawValue) {
-                    try export(name, format, arguments, console, to: $0)
-                } ?? export(name, format, arguments, console, isNamed: true)
-            if result != .success { code = result }
+        var file: ExportFile?
+        var client = OperatorClient(
+            arguments: arguments, console: console, printsJSON: format == .ndjson
+        ) { reply in
+            switch reply {
+            case .conversation(let next):
+                try file?.finish()
+                file = try directory?.file(next.name, next.id, format.rawValue)
+            case .damagedRange(let name, let from, let to, let detail):
+                console.note("messages \(from) to \(to) of '\(name)' can't be read: \(detail)")
+            default: break
+            }
         }
+        client.destination = { file?.output }
+        let isRaw = arguments.flag("raw")
+        let code = try client.perform(
+            isAll
+                ? .exportAll(
+                    user: arguments.value("user").map(Normalization.formC), format: format, isRaw: isRaw,
+                    isNamed: directory == nil)
+                : .export(conversation: arguments.conversation, format: format, isRaw: isRaw))
+        try file?.finish()
         return code
     }
 
-    private static func export(
-        _ name: String, _ format: HistoryFormat, _ arguments: Arguments, _ console: Console, to output: Output? = nil,
-        isNamed: Bool = false
-    ) throws -> ExitCode {
-        let client = OperatorClient(
-            arguments: arguments, console: console, printsJSON: format == .ndjson, output: output
-        ) { reply in
-            guard case .damagedRange(let name, let from, let to, let detail) = reply else { return }
-            console.note("messages \(from) to \(to) of '\(name)' can't be read: \(detail)")
-        }
-        return try client.perform(
-            .export(conversation: name, format: format, isRaw: arguments.flag("raw"), isNamed: isNamed))
-    }
-
     /// Sends the conversation as data, and replies with each range that can't be read.
+    ///
+    /// - Parameter isNamed: whether each line of JSON has the conversation.
     static func run(
-        _ exporter: StoreExporter, as format: HistoryFormat, isNamed: Bool = false, _ channel: some OperationChannel
+        _ exporter: StoreExporter, as format: HistoryFormat, isNamed: Bool, _ channel: some OperationChannel
     ) throws -> ExitCode {
         let name = isNamed ? exporter.name : nil
         var isWhole = true

@@ -89,8 +89,9 @@ enum ImportCommand {
             let isNeeded = options.isTrial || report.count == 0 && report.known == nil
             try console.report(report, arguments, isNeeded: isNeeded, sentence(report, file.label, options))
             if arguments.flag("json") { return }
-            if report.first > 1, !options.isTrial, console.errors.isTerminal {
-                console.note(
+            if report.first > 1, !options.isTrial {
+                console.confirm(
+                    arguments,
                     "'\(report.conversation)' has earlier messages: 'ls' and 'log -n' show the newest by time, not by number"
                 )
             }

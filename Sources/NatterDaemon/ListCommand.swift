@@ -5,13 +5,8 @@ internal import NatterProtocol
 
 extension CommandSpec {
     static let list = CommandSpec(
-        "ls", aliases: ["list"], "list the conversations", group: "Conversations",
-        options: [
-            .option("user", value: "NAME", "only those that NAME may read"),
-            .flag(
-                "json", "print each conversation as a JSON object",
-                long: "It has 'name', 'id', 'kind', 'open', 'members', 'first', 'head' and 'retain'."),
-        ],
+        "ls", "list the conversations", group: "Conversations",
+        options: [.option("user", value: "NAME", "only those that NAME may read")],
         description: [
             "Print the name of each conversation, as the other commands take it, its kind, how many members it has, its lowest "
                 + "and its highest number, and how long its messages are kept. Groups that were deleted are not listed."
@@ -21,18 +16,12 @@ extension CommandSpec {
 }
 
 enum ListCommand {
-    /// The conversations that the options ask for.
-    static func all(_ arguments: Arguments, _ console: Console) throws -> [ConversationSummary] {
-        var found: [ConversationSummary] = []
+    static func run(_ arguments: Arguments, _ console: Console) throws -> ExitCode {
+        var objects: [ConversationSummary] = []
         let client = OperatorClient(arguments: arguments, console: console) { reply in
-            if case .conversation(let object) = reply { found.append(object) }
+            if case .conversation(let object) = reply { objects.append(object) }
         }
         _ = try client.perform(.listConversations(user: arguments.value("user").map(Normalization.formC)))
-        return found
-    }
-
-    static func run(_ arguments: Arguments, _ console: Console) throws -> ExitCode {
-        let objects = try all(arguments, console)
         if arguments.flag("json") {
             for object in objects { try console.output.writeJSON(WireJSON.encode(object)) }
             return .success

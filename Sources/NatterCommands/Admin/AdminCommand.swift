@@ -141,7 +141,7 @@ enum AdminCommand {
     }
 
     private static let invites = CommandSpec(
-        "ls", aliases: ["list"], "list the invitations that can still be used",
+        "ls", "list the invitations that can still be used",
         description: [
             "Print the id of each, who made it, when, and until when it is valid; never the code. With --json: the objects."
         ],

@@ -17,10 +17,14 @@ enum Operation: Codable, Sendable, Equatable {
     case status
     /// - Parameter retain: `90d` or `forever`.
     case retain(conversation: String, retain: String)
+    /// - Parameter isRaw: whether each record comes as it is.
+    case export(conversation: String, format: HistoryFormat, isRaw: Bool)
+    /// Exports all conversations, each behind a reply that names it.
+    ///
     /// - Parameters:
-    ///   - isRaw: whether each record comes as it is.
+    ///   - user: whose conversations; nil for all.
     ///   - isNamed: whether each line of JSON has the conversation.
-    case export(conversation: String, format: HistoryFormat, isRaw: Bool, isNamed: Bool = false)
+    case exportAll(user: String?, format: HistoryFormat, isRaw: Bool, isNamed: Bool)
     /// Imports a file, which arrives as data.
     case importing(conversation: String, file: String, ImportCommand.Options)
     case erase(conversation: String, ranges: [ClosedRange<UInt64>])
@@ -47,7 +51,7 @@ enum Operation: Codable, Sendable, Equatable {
     /// Whether it can be done where nothing can be written.
     var onlyReads: Bool {
         switch self {
-        case .listUsers, .listClients, .listConversations, .status, .export: true
+        case .listUsers, .listClients, .listConversations, .status, .export, .exportAll: true
         default: false
         }
     }
@@ -62,7 +66,7 @@ enum Operation: Codable, Sendable, Equatable {
         case .listConversations: "ls"
         case .status: "status"
         case .retain: "retain"
-        case .export: "export"
+        case .export, .exportAll: "export"
         case .importing, .merging: "import"
         case .erase: "erase"
         case .addHook: "hook_add"

@@ -57,13 +57,18 @@ struct OperationRunner {
             }
             let view = try answer { store.setRetention(retention, of: conversation, by: actor, $0) }
             try channel.reply(.retained(RetentionObject(view)))
-        case .export(let conversation, let format, let isRaw, let isNamed):
+        case .export(let conversation, let format, let isRaw):
             try store.catchUp()
-            let exporter = try StoreExporter(
-                conversation, of: store, isFolded: format != .ndjson, form: isRaw ? .records : .newest,
-                takesDeleted: true)
-            store.recordAudit(by: actor, "exported", exporter.name)
-            return try ExportCommand.run(exporter, as: format, isNamed: isNamed, channel)
+            return try export(conversation, format, isRaw: isRaw, channel)
+        case .exportAll(let user, let format, let isRaw, let isNamed):
+            try store.catchUp()
+            var code = ExitCode.success
+            for summary in try store.summaries(of: user) {
+                try channel.reply(.conversation(summary))
+                let result = try export(summary.name, format, isRaw: isRaw, isNamed: isNamed, channel)
+                if result != .success { code = result }
+            }
+            return code
         case .importing(let conversation, let file, let options):
             let report = try ImportCommand.run(conversation, file: file, options, store, channel)
             if !options.isTrial { recordImport(into: report.conversation, first: report.first, last: report.last) }
@@ -97,6 +102,16 @@ struct OperationRunner {
             }
         }
         return .success
+    }
+
+    private func export(
+        _ conversation: String, _ format: HistoryFormat, isRaw: Bool, isNamed: Bool = false,
+        _ channel: some OperationChannel
+    ) throws -> ExitCode {
+        let exporter = try StoreExporter(
+            conversation, of: store, isFolded: format != .ndjson, form: isRaw ? .records : .newest, takesDeleted: true)
+        store.recordAudit(by: actor, "exported", exporter.name)
+        return try ExportCommand.run(exporter, as: format, isNamed: isNamed, channel)
     }
 
     /// - Parameter last: 0 if no message was new.

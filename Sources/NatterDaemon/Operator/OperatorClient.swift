@@ -19,8 +19,8 @@ struct OperatorClient {
     var input: (any InputSource)?
     /// Whether the operation's own data are lines of JSON. On a terminal, control characters that JSON allows are escaped.
     var printsJSON = false
-    /// Where the operation's data go; nil for standard output.
-    var output: Output?
+    /// Where the operation's data go at present; nil for standard output.
+    var destination: () -> Output? = { nil }
     /// Prints a reply.
     let present: (OperationReply) throws -> Void
 
@@ -166,7 +166,7 @@ struct OperatorClient {
     }
 
     private func write(_ bytes: [UInt8]) throws {
-        let output = output ?? console.output
+        let output = destination() ?? console.output
         guard printsJSON, output.isTerminal else { return try output.write(bytes) }
         try output.append { TerminalText.append(escaping: bytes, .json, to: &$0) }
     }
