@@ -185,6 +185,8 @@ public struct ArgumentParser {
     }
 
     private mutating func set(_ value: String, for option: OptionSpec, spelt spelling: String) {
+        // With the last value alone, a message could go elsewhere than its sender believes.
+        if !option.isRepeatable, was(given: option.name) { return fail("'\(spelling)' can be given only once") }
         if option.choices.isEmpty || option.choices.contains(value) {
             given.append(GivenOption(name: option.name, value: value))
         } else {

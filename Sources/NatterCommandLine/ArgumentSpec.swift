@@ -10,6 +10,7 @@ public struct OptionSpec: Sendable, Equatable {
     private let valueName: String?
     /// The allowed values. If it is empty, any value is allowed.
     public let choices: [String]
+    /// Whether it may be given several times. Of a flag, two are as good as one.
     public let isRepeatable: Bool
     /// The names that completion offers for the value, where its placeholder does not say.
     private var names: WordKind.Names?
@@ -23,8 +24,7 @@ public struct OptionSpec: Sendable, Equatable {
         OptionSpec(name: name, short: short, valueName: nil, choices: [], isRepeatable: false, help: help, long: long)
     }
 
-    /// An option with a value. If it is given several times, the last value counts.
-    /// `Arguments.values` has all of them.
+    /// An option with a value. Only a repeatable one may be given several times; `Arguments.values` has all of its values.
     public static func option(
         _ name: String, short: Character? = nil, value placeholder: String, isRepeatable: Bool = false,
         names: WordKind.Names? = nil, _ help: Phrase, long: String = ""
