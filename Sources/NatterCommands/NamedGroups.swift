@@ -19,11 +19,48 @@ extension Context {
         try knownGroup(name)?.groupOfNumbers()
     }
 
+    /// Asks the server whether the user can send to a conversation. Without an answer, the message itself will find out.
+    ///
+    /// - Returns: the id of the group that has this name now.
+    /// - Throws: 67 if there is no such conversation, 77 if the user may not write there.
+    func checkWritable(_ conversation: String, _ api: ServerAPI?) throws -> ConversationID? {
+        guard let api else { return groupID(named: conversation) }
+        var id: ConversationID?
+        do throws(RequestError) {
+            let found = try api.perform(API.conversation, conversation)
+            if NameRule.isGroup(conversation) { id = ConversationID(hex: found.id) }
+        } catch {
+            guard case .refused(let refusal) = error, [400, 401, 403, 404, 422].contains(refusal.status) else {
+                return groupID(named: conversation)
+            }
+            // A token that may only send cannot look, but its scope names the conversation.
+            if refusal.has(.forbidden), try api.whoami().maySend(to: conversation) { return nil }
+            throw error
+        }
+        // A user who may look need not be allowed to write.
+        if let who = try? api.whoami(), !who.maySend(to: conversation) {
+            throw CommandFailure(
+                .refused, code: ErrorCode.forbidden.rawValue,
+                "the token's scope, '\(who.scope)', does not allow sending; nothing was done")
+        }
+        return id
+    }
+
     private func knownGroup(_ name: String) -> ReplicaConversation? {
         guard NameRule.isGroup(name), let account = try? login().account,
             let location = try? home().replica(of: account)
         else { return nil }
         return try? Replica.open(at: location)?.conversation(named: name)
+    }
+}
+
+extension WhoAmIObject {
+    /// Whether the scope of the token lets it send to a conversation.
+    fileprivate func maySend(to conversation: String) -> Bool {
+        if scope == "all" { return true }
+        let isOwn = conversation.hasPrefix("@") && NameRule.isMe(String(conversation.dropFirst()))
+        let key = NameRule.caseKey("send:" + (isOwn ? "@" + name : conversation))
+        return scope.split(separator: ",").contains { NameRule.caseKey(String($0)) == key }
     }
 }
 

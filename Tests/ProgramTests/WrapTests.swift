@@ -23,12 +23,19 @@ struct WrapTests {
         #expect(text.hasPrefix("sh -c '\(command)' on \(host): \(how) after ") && text.hasSuffix(" s"))
     }
 
+    @Test("without -c, the outcome is a note to oneself")
+    func note() throws {
+        #expect(try world.alice("wrap", "true").code == 0)
+        #expect(try world.alice.texts("log").isEmpty)
+        #expect(try world.alice.texts("log", "@me").first?.hasPrefix("true on ") == true)
+    }
+
     @Test("a command that can't be run is told of, with the status that a shell gives")
     func missing() throws {
-        let missing = try world.alice("wrap", "--", "no-such-command", "word")
+        let missing = try world.alice("wrap", "-c", "general", "--", "no-such-command", "word")
         #expect(missing.code == 127 && missing.bytes.isEmpty)
         #expect(missing.errors == "natter: cannot run 'no-such-command': no such file or directory\n")
-        #expect(try world.alice("wrap", "--", "/").code == 126)
+        #expect(try world.alice("wrap", "-c", "general", "--", "/").code == 126)
         let texts = try world.bob.texts("log")
         #expect(texts.first?.hasPrefix("no-such-command word on ") == true)
         #expect(texts.first?.hasSuffix(": cannot be run: no such file or directory") == true)
@@ -53,7 +60,7 @@ struct WrapTests {
     @Test("a signal to end it is passed on to the command, whose status is sent", arguments: [SIGTERM, SIGHUP])
     func signals(_ number: Int32) throws {
         let script = "trap 'echo bye; exit 9' TERM HUP; echo ready; while :; do sleep 0.05; done"
-        let running = try world.alice.start(["wrap", "--", "sh", "-c", script])
+        let running = try world.alice.start(["wrap", "-c", "general", "--", "sh", "-c", script])
         #expect(try running.line() == "ready")
         let end = running.finish(after: number)
         #expect(end.code == 9 && end.output == "bye\n")
@@ -63,12 +70,17 @@ struct WrapTests {
 
     @Test("the command's output goes where it goes, and its end into the message")
     func output() throws {
-        let small = try world.alice("wrap", "--", "sh", "-c", "echo out; echo err >&2; exit 3")
+        let small = try world.alice("wrap", "-c", "general", "--", "sh", "-c", "echo out; echo err >&2; exit 3")
         #expect(small.code == 3 && small.output == "out\n" && small.errors == "err\n")
-        let large = try world.alice("wrap", "--", "seq", "100000")
+        let large = try world.alice("wrap", "-c", "general", "--", "seq", "100000")
         #expect(large.code == 0 && large.lines.count == 100_000)
         let texts = try world.bob.texts("log")
         #expect(texts.count == 2)
+        // From a whole line on, behind a line that says what is not there
+        let shown = (texts.last ?? "").split(separator: "\n").dropFirst().map(String.init)
+        let kept = shown.dropFirst().reduce(0) { $0 + $1.utf8.count + 1 }
+        #expect(shown.first == "[\(588_895 - kept) bytes of output before this are left out]")
+        #expect(shown.dropFirst().allSatisfy { $0.utf8.count == 5 || $0 == "100000" } && kept > 4_000)
         let lines = (texts.first ?? "").split(separator: "\n")
         #expect(Set(lines.dropFirst()) == ["out", "err"])
         let last = texts.last ?? ""
@@ -81,7 +93,7 @@ struct WrapTests {
         #expect(mkfifo(pipe, 0o600) == 0)
         let script = "{ read word <'\(pipe)'; echo $word; } 2>/dev/null & echo ready; exit 3"
         let start = ContinuousClock.now
-        let end = try world.alice.run(["wrap", "--", "sh", "-c", script], output: .path(output))
+        let end = try world.alice.run(["wrap", "-c", "general", "--", "sh", "-c", script], output: .path(output))
         let whole = ContinuousClock.now - start
         #expect(end.code == 3)
         let text = try #require(try world.bob.texts("log").first)
@@ -100,7 +112,8 @@ struct WrapTests {
         var ends: [Int32] = [-1, -1]
         #expect(pipe(&ends) == 0 && fcntl(ends[1], F_SETFL, O_NONBLOCK) == 0)
         for end in ends { #expect(fcntl(end, F_SETFD, FD_CLOEXEC) == 0) }
-        let running = try world.alice.start(["wrap", "--", "seq", "100000"], output: .descriptor(ends[1]))
+        let running = try world.alice.start(
+            ["wrap", "-c", "general", "--", "seq", "100000"], output: .descriptor(ends[1]))
         close(ends[1])
         try eventually("a full pipe") {
             var count: Int32 = 0
@@ -113,10 +126,10 @@ struct WrapTests {
 
     @Test("without the server the message waits; without a session the command is not run")
     func alone() throws {
-        try expect(world.alice.alone("wrap", "--", "sh", "-c", "exit 5"), 5, "queued", isSilent: false)
+        try expect(world.alice.alone("wrap", "-c", "general", "--", "sh", "-c", "exit 5"), 5, "queued", isSilent: false)
         #expect(try world.alice("sync").code == 0)
         #expect(try world.bob.texts("log").count == 1)
-        try expect(world.person("nobody")("wrap", "--", "echo", "ran"), 77)
+        try expect(world.person("nobody")("wrap", "-c", "general", "--", "echo", "ran"), 77)
     }
 
     @Test("where the report cannot go, the command is not run: 67, or 77")
@@ -154,7 +167,7 @@ struct WrapTests {
             "HTTP/1.1 301 Moved\r\nLocation: http://login.example/\r\nContent-Length: 0\r\n\r\n",
         ] {
             way.answerAll(answer)
-            let outcome = try alice("wrap", "--", "true")
+            let outcome = try alice("wrap", "-c", "general", "--", "true")
             #expect(outcome.code == 0 && outcome.errors.hasPrefix("natter: queued: "), "\(outcome)")
             let status = try #require(try alice("status", "--json").objects().first)
             #expect(status[int: "waiting"] == 1 && status[int: "parked"] == 0)
@@ -192,9 +205,9 @@ struct WrapTests {
 
     @Test("options end at the command; --on-failure sends nothing if it succeeds")
     func onFailure() throws {
-        #expect(try world.alice("wrap", "echo", "-n", "--json", "--", "x").output == "--json -- x")
-        #expect(try world.alice("wrap", "--on-failure", "true").code == 0)
-        #expect(try world.alice("wrap", "--on-failure", "sh", "-c", "exit 4").code == 4)
+        #expect(try world.alice("wrap", "-c", "general", "echo", "-n", "--json", "--", "x").output == "--json -- x")
+        #expect(try world.alice("wrap", "-c", "general", "--on-failure", "true").code == 0)
+        #expect(try world.alice("wrap", "-c", "general", "--on-failure", "sh", "-c", "exit 4").code == 4)
         let texts = try world.bob.texts("log")
         #expect(texts.count == 2 && texts.first?.hasPrefix("echo -n --json -- x on ") == true)
         #expect(texts.last?.contains("failed with status 4") == true)
@@ -205,7 +218,7 @@ struct WrapTests {
         arguments: [("exit 0", 74), ("exit 3", 3)] as [(String, Int32)])
     func lostOutput(_ end: String, _ code: Int32) throws {
         let outcome = try world.alice.run(
-            ["wrap", "--", "sh", "-c", "echo important; \(end)"], output: .path("/dev/full"))
+            ["wrap", "-c", "general", "--", "sh", "-c", "echo important; \(end)"], output: .path("/dev/full"))
         #expect(outcome.code == code)
         #expect(outcome.errors == "natter: cannot write standard output: no space left on device\n")
         #expect(try world.bob.texts("log").first?.hasSuffix("\nimportant") == true)
@@ -213,7 +226,7 @@ struct WrapTests {
 
     @Test("a command whose output nobody reads any more ends as it does without wrap, and its outcome is sent")
     func closedOutput() throws {
-        let outcome = try world.alice.run(["wrap", "--", "yes"], output: .closedPipe)
+        let outcome = try world.alice.run(["wrap", "-c", "general", "--", "yes"], output: .closedPipe)
         #expect(outcome.code == 128 + SIGPIPE && outcome.errors.isEmpty, "\(outcome)")
         #expect(try world.bob.texts("log").first?.contains("ended by signal 13") == true)
     }
@@ -232,7 +245,7 @@ struct WrapTests {
     func together() throws {
         let jobs = try (1...3).map { number in
             let job = try world.alice.start(
-                ["wrap", "--", "sh", "-c", "echo ready; read x; exit \(number)"], input: .pipe)
+                ["wrap", "-c", "general", "--", "sh", "-c", "echo ready; read x; exit \(number)"], input: .pipe)
             #expect(try job.line() == "ready")
             return job
         }
@@ -251,7 +264,8 @@ struct WrapTests {
 
     @Test("SIGINT while the outcome is being sent: 130, and the message waits in the outbox")
     func interruptedReport() throws {
-        let job = try world.alice.start(["wrap", "--", "sh", "-c", "echo ready; read x; exit 3"], input: .pipe)
+        let job = try world.alice.start(
+            ["wrap", "-c", "general", "--", "sh", "-c", "echo ready; read x; exit 3"], input: .pipe)
         #expect(try job.line() == "ready")
         // Given a server that has stopped answering
         let daemon = try #require(world.daemon).process

@@ -13,6 +13,8 @@ struct ChildProcess {
         let signal: Int32?
         /// The last bytes of the program's output, with both streams interleaved.
         let lastOutput: [UInt8]
+        /// How many bytes of output there were in all.
+        let outputBytes: Int
         /// When it was seen that the program had ended, in milliseconds of the monotonic clock.
         let end: Int64
         /// Why some of the output is lost, or nil. A reader that has closed our output wants no more of it, so that loses
@@ -69,7 +71,8 @@ struct ChildProcess {
         let signal = status & 0x7F
         return Outcome(
             status: signal == 0 ? status >> 8 & 0xFF : 128 + signal, signal: signal == 0 ? nil : signal,
-            lastOutput: passed.kept, end: passed.end ?? MonotonicClock.now(), outputError: passed.error)
+            lastOutput: passed.kept, outputBytes: passed.count, end: passed.end ?? MonotonicClock.now(),
+            outputError: passed.error)
     }
 
     /// A stream of the program's output, and where it goes.
@@ -78,6 +81,7 @@ struct ChildProcess {
     /// The result of passing on the program's output.
     private struct Passed {
         var kept: [UInt8] = []
+        var count = 0
         var open: [Stream] = []
         /// When it was seen that the program had ended; nil if its streams ended first.
         var end: Int64?
@@ -106,6 +110,7 @@ struct ChildProcess {
                     continue
                 }
                 passed.kept += buffer[..<count]
+                passed.count += count
                 if passed.kept.count > 2 * keptBytes { passed.kept.removeFirst(passed.kept.count - keptBytes) }
                 do throws(OutputError) {
                     try output.write(buffer[..<count])

@@ -10,21 +10,22 @@ enum WrapCommand {
     static let spec = CommandSpec(
         "wrap", "run a command and send its outcome", group: NatterProgram.Group.writing, dashWords: .optionsFirst,
         options: [
-            .option("c", value: "CONV", "the conversation (default 'general')"),
+            .option("conversation", short: "c", value: "CONV", "send to CONV instead of your notes, '@me'"),
             .flag("on-failure", "send nothing if the command succeeds"),
         ],
         operands: [.required("CMD", isRepeating: true, "the command and its arguments")],
         description: [
             "Run the command, then send a message with the command, the host, its exit status, how long it took and "
                 + "the end of its output. The output also goes where it always goes, and wrap exits with the "
-                + "command's status. The words from CMD on belong to the command, also if they begin with '-'.",
+                + "command's status. The words from CMD on belong to the command, also if they begin with '-'. Without -c "
+                + "the message is a note to yourself.",
             "natter checks first that there is such a conversation and that you may write to it; if not, the command is "
                 + "not run. If the server cannot be reached, the message waits in the outbox, as with 'send --queue'. "
                 + "If the server refuses the message, it is parked in the outbox, and the exit status is 75 if the "
                 + "command succeeded.",
         ],
         examples: [
-            Example("natter wrap -c general make test", "report the result of the tests"),
+            Example("natter wrap make test", "tell yourself how the tests went"),
             Example("natter wrap -c ops --on-failure -- /usr/local/bin/backup -v", "report a backup that failed"),
         ], run: run)
 
@@ -80,7 +81,7 @@ enum WrapCommand {
 
         init(_ context: Context) throws {
             self.context = context
-            conversation = context.arguments.value("c") ?? NameRule.general
+            conversation = context.arguments.value("conversation") ?? "@me"
             let login = try context.login()
             api = context.isOffline ? nil : try context.api(of: login)
             outbox = try context.outbox(of: login)
@@ -89,34 +90,7 @@ enum WrapCommand {
         /// Asks the server whether the message can be sent. Without an answer, the command runs.
         ///
         /// - Throws: 67 if there is no such conversation, 77 if the user may not write there.
-        mutating func check() throws {
-            guard let api else { return conversationID = context.groupID(named: conversation) }
-            do throws(RequestError) {
-                let found = try api.perform(API.conversation, conversation)
-                if NameRule.isGroup(conversation) { conversationID = ConversationID(hex: found.id) }
-            } catch {
-                guard case .refused(let refusal) = error, [400, 401, 403, 404, 422].contains(refusal.status) else {
-                    return conversationID = context.groupID(named: conversation)
-                }
-                // A token that may only send cannot look, but its scope names the conversation.
-                if refusal.has(.forbidden), try maySend(api) { return }
-                throw error
-            }
-            // A user who may look need not be allowed to write.
-            if let scope = try? api.whoami().scope, scope != "all", try !maySend(api) {
-                throw CommandFailure(
-                    .refused, code: ErrorCode.forbidden.rawValue,
-                    "the token's scope, '\(scope)', does not allow sending the outcome; the command was not run")
-            }
-        }
-
-        /// Whether the scope of a token names the conversation.
-        private func maySend(_ api: ServerAPI) throws -> Bool {
-            let who = try api.whoami()
-            let isOwn = conversation.hasPrefix("@") && NameRule.isMe(String(conversation.dropFirst()))
-            let key = NameRule.caseKey("send:" + (isOwn ? "@" + who.name : conversation))
-            return who.scope.split(separator: ",").contains { NameRule.caseKey(String($0)) == key }
-        }
+        mutating func check() throws { conversationID = try context.checkWritable(conversation, api) }
 
         /// Sends the message, or keeps it in the outbox.
         ///
@@ -173,11 +147,9 @@ enum WrapCommand {
                 outcome.status == 0 ? "done" : "failed with status \(outcome.status)"
             }
         let head = "\(name(words)): \(how) after \(milliseconds / 1_000).\(milliseconds % 1_000 / 100) s"
-        // Cut at a character boundary, and remove characters that a message may not contain.
-        let output = String(decoding: outcome.lastOutput.drop { $0 & 0xC0 == 0x80 }.filter { $0 != 0 }, as: UTF8.self)
-        let excerpt = output.drop { $0.isNewline }
-        guard !excerpt.isEmpty else { return head }
-        return head + "\n" + (excerpt.last?.isNewline == true ? excerpt.dropLast() : excerpt)
+        let (excerpt, leftOut) = CommandOutput.excerpt(outcome.lastOutput, of: outcome.outputBytes)
+        let note = leftOut > 0 ? "\n[\(leftOut) bytes of output before this are left out]" : ""
+        return head + note + (excerpt.isEmpty ? "" : "\n" + excerpt)
     }
 
     /// The command as a shell would take it, truncated because it may have thousands of words, and the host.
