@@ -31,7 +31,7 @@ public struct Outbox {
         "ALTER TABLE entry ADD COLUMN tried INTEGER;",
         // The digits of the conversation's id; NULL if only its name was known.
         "ALTER TABLE entry ADD COLUMN conversation_id TEXT;",
-        // 'edit' for an edit; NULL for a text.
+        // 'edit' or 'delete' for a change, 'read' for a mark; NULL for a text.
         "ALTER TABLE entry ADD COLUMN kind TEXT;",
     ])
 

@@ -102,13 +102,27 @@ public struct OutboxDelivery {
         return rest
     }
 
-    /// Sends some entries up to the first that is refused, and records the outcome, even after an error.
+    /// Marks messages as read. If the server refuses that, as in a conversation that is gone, there is nothing left to mark.
+    private func send(mark entry: OutboxEntry, _ report: inout Report) throws(OutboxError) {
+        let (name, id) = (entry.request.conversation, entry.request.conversationID)
+        do throws(RequestError) {
+            _ = try api.markRead(name, id: id, upTo: Seq(entry.request.about ?? 0))
+        } catch {
+            guard case .refused(let refusal) = error, [400, 403, 404, 422].contains(refusal.status) else {
+                return report.interruption = error
+            }
+        }
+        try outbox.settle(sent: [entry.number], refused: nil)
+    }
+
+    /// Sends some entries up to the first that is refused or a mark, and records the outcome, even after an error.
     private func send(
         _ entries: [OutboxEntry], with sender: MessageSender,
         _ onSent: @escaping (OutboxEntry, SentMessage) -> Void, _ report: inout Report
     ) throws(OutboxError) {
+        if let first = entries.first, first.isMark { return try send(mark: first, &report) }
         var batch = MessageBatch()
-        for entry in entries where !batch.isFull {
+        for entry in entries.prefix(while: { !$0.isMark }) where !batch.isFull {
             var request = entry.request
             // The server keeps it if the message waited for long.
             request.written = entry.queued.milliseconds

@@ -18,6 +18,22 @@ public struct OutboxEntry: Sendable {
     public let state: State
     /// When a server may have taken it first, without an answer; nil if none has.
     public let tried: Timestamp?
+
+    /// The kind of an entry that is no message: it marks what it is about, and all before it, as read.
+    static let markKind = "read"
+    public var isMark: Bool { request.kind == OutboxEntry.markKind }
+}
+
+extension Outbox {
+    /// Keeps a mark until the server can be reached.
+    public func add(
+        mark seq: Seq, of conversation: String, _ id: ConversationID?, at time: Timestamp
+    ) throws(OutboxError) -> OutboxEntry? {
+        let request = SendRequest(
+            conversation: conversation, conversationID: id, text: "", id: MessageID.make(at: time),
+            kind: OutboxEntry.markKind, about: seq.rawValue)
+        return try add([request], at: time).first?.entry
+    }
 }
 
 /// An entry as shown by `--json`.

@@ -150,7 +150,7 @@ final class Chat: LineEditorOwner {
     }
 
     func recall() -> String? {
-        if let waiting = lastWaiting() {
+        if let waiting = try? context.lastWaiting(in: conversation, id) {
             editor?.above {
                 context.console.note(
                     "what you wrote last waits in the outbox; 'natter outbox drop \(waiting.number)' drops it")
@@ -178,18 +178,6 @@ final class Chat: LineEditorOwner {
             seq = seq.previous
         }
         return nil
-    }
-
-    /// The last message for this conversation that waits in the outbox. It is newer than any that was sent.
-    private func lastWaiting() -> OutboxEntry? {
-        var last: OutboxEntry?
-        try? context.outbox(of: try context.login()).forEach(waitingOnly: true) { entry in
-            let (named, place) = (entry.request.conversation, entry.request.conversationID)
-            let isHere = place.map { $0 == id } ?? (NameRule.caseKey(named) == NameRule.caseKey(conversation))
-            if isHere { last = entry }
-            return true
-        }
-        return last
     }
 
     func forget() -> Bool {

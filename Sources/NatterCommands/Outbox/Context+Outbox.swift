@@ -1,5 +1,6 @@
 internal import NatterCommandLine
 internal import NatterClient
+internal import NatterModel
 internal import NatterProtocol
 
 extension Context {
@@ -67,6 +68,24 @@ extension Context {
             timeoutMilliseconds: timeout, lockMilliseconds: lockMilliseconds ?? timeout)
         tell(report)
         return report
+    }
+
+    /// Says that a command's message was kept.
+    func tell(queued entry: OutboxEntry, _ reason: Phrase) throws {
+        try writeJSON(OutboxObject(entry))
+        note("queued as message \(entry.number) of the outbox: \(reason)")
+    }
+
+    /// The last change of a conversation that waits in the outbox. It is newer than any that was sent.
+    func lastWaiting(in conversation: String, _ id: ConversationID?) throws -> OutboxEntry? {
+        var last: OutboxEntry?
+        try outbox(of: try login()).forEach(waitingOnly: true) { entry in
+            let (named, place) = (entry.request.conversation, entry.request.conversationID)
+            let isHere = place.map { $0 == id } ?? (NameRule.caseKey(named) == NameRule.caseKey(conversation))
+            if isHere, !entry.isMark { last = entry }
+            return true
+        }
+        return last
     }
 
     /// Explains why the outbox was not sent.

@@ -9,7 +9,7 @@ enum OutboxCommand {
         "outbox", "list, retry or drop unsent messages", group: NatterProgram.Group.writing, bare: "ls",
         subcommands: [list, retry, drop],
         description: [
-            "'natter send --queue' keeps messages that it cannot send in the outbox. Every command that uses your "
+            "'natter send --queue' keeps messages that it cannot send in the outbox, as do edit, delete and mark with --queue. Every command that uses your "
                 + "session, except doctor, logout, passwd and whoami, sends them, in order and each once. 'natter sync' "
                 + "takes as long as it needs to send all of them.",
             "If the server refuses a message, it is parked in the outbox with the reason, and the messages behind it "
@@ -32,8 +32,8 @@ enum OutboxCommand {
         "ls", "list unsent and refused messages",
         description: [
             "Print a line for each message: its number, when it was queued, 'waiting', 'refused', 'unknown' or 'lost', "
-                + "the conversation, its id, the text, and the reason if it was parked. 'reply to N', 'edit of N' or "
-                + "'deletion of N' says what is no new message. It does not contact the server."
+                + "the conversation, its id, the text, and the reason if it was parked. 'reply to N', 'edit of N', "
+                + "'deletion of N' or 'mark up to N' says what is no new message. It does not contact the server."
         ],
         run: inContext(list))
 
@@ -100,19 +100,21 @@ enum OutboxCommand {
             }
         let request = entry.request
         var (what, text) = (output.word(state), request.text)
-        if let kind = kind(of: request).map(output.word) {
+        if let kind = kind(of: entry).map(output.word) {
             // A narrow terminal has no room for texts. In a pipe, only the text may have blanks.
             if now != nil { what += ", \(kind)" } else { text = text.isEmpty ? "[\(kind)]" : "[\(kind)] \(text)" }
         }
         return ["\(entry.number)", queued, what, request.conversation, request.id ?? "", text, reason]
     }
 
-    /// How a request refers to another message; nil if it is a new one.
-    private static func kind(of request: SendRequest) -> Phrase? {
+    /// How an entry refers to another message; nil if it is a new one.
+    private static func kind(of entry: OutboxEntry) -> Phrase? {
+        let request = entry.request
         guard let about = request.about else { return nil }
         return switch request.kind {
         case MessageKind.edit.name: "edit of \(about)"
         case MessageKind.delete.name: "deletion of \(about)"
+        case _ where entry.isMark: "mark up to \(about)"
         default: "reply to \(about)"
         }
     }
