@@ -7,9 +7,10 @@ internal import NatterProtocol
 enum MarkCommand {
     static let spec = CommandSpec(
         "mark", "mark messages as read", group: NatterProgram.Group.reading,
+        options: [.flag("queue", "if the server cannot be reached, keep the mark and tell the server later")],
         operands: [
             .optional("CONV", "the conversation (default: all)"),
-            .optional("SEQ", "up to this message (default: the newest in the replica)"),
+            .optional("SEQ", "up to this message (default: the newest in the replica); '-2' is the one before 'last'"),
         ],
         description: [
             "Mark messages as read on the server, for all your machines. The mark only moves forward. Messages that "
@@ -25,22 +26,28 @@ enum MarkCommand {
         run: run)
 
     private static let run: CommandBody = inContext { context in
-        let seq = try context.arguments.operand("SEQ").map(context.arguments.seq)
+        let name = context.arguments.operand("CONV")
+        let seq = try context.arguments.operand("SEQ").map {
+            try context.seq($0, in: name ?? NameRule.general, isSynced: true)
+        }
         let synced = try SyncedReplica(context)
-        let api = try synced.api()
-        if let name = context.arguments.operand("CONV") {
+        if let name {
             guard let known = try synced.replica()?.conversation(named: name) else {
-                let found = try api.perform(API.conversation, name)
-                let read = try seq.map { try api.markRead(name, id: nil, upTo: $0) } ?? Seq(found.read)
-                try report(found.name, read, context)
+                if let seq, context.arguments.flag("queue") {
+                    try mark(name, nil, upTo: seq, synced)
+                } else {
+                    let api = try synced.api()
+                    let found = try api.perform(API.conversation, name)
+                    let read = try seq.map { try api.markRead(name, id: nil, upTo: $0) } ?? Seq(found.read)
+                    try report(found.name, read, context)
+                }
                 return .success
             }
             if seq == nil, let replica = try synced.replica(), try tellMissing(of: known, replica, context) {
                 return .success
             }
-            let read = try api.markRead(name, id: known.groupOfNumbers(), upTo: seq ?? known.head)
-            synced.note(read: [known.id: read])
-            try report(known.name, read, context)
+            let id = try known.groupOfNumbers()
+            synced.note(read: [known.id: try mark(known.name, id, upTo: seq ?? known.head, synced)])
             return .success
         }
         guard let replica = try synced.replica() else {
@@ -52,9 +59,8 @@ enum MarkCommand {
         for conversation in try replica.conversations() where conversation.head > conversation.read {
             if try tellMissing(of: conversation, replica, context) { continue }
             do {
-                let read = try api.markRead(conversation.name, id: conversation.groupID, upTo: conversation.head)
-                marks[conversation.id] = read
-                try report(conversation.name, read, context)
+                marks[conversation.id] = try mark(
+                    conversation.name, conversation.groupID, upTo: conversation.head, synced)
             } catch RequestError.refused(let refusal)
                 where refusal.status == 404 || refusal.has(.notAMember)
             {
@@ -63,6 +69,31 @@ enum MarkCommand {
             }
         }
         return .success
+    }
+
+    /// Marks on the server, or with `--queue` in the outbox if the server can't be reached.
+    ///
+    /// - Returns: the mark.
+    @discardableResult
+    private static func mark(
+        _ name: String, _ id: ConversationID?, upTo seq: Seq, _ synced: SyncedReplica
+    ) throws -> Seq {
+        let context = synced.context
+        let isQueueing = context.arguments.flag("queue")
+        var reason: Phrase = "--offline was given"
+        if !context.isOffline || !isQueueing {
+            do {
+                let read = try synced.api().markRead(name, id: id, upTo: seq)
+                try report(name, read, context)
+                return read
+            } catch let error as RequestError where isQueueing && error.allowsQueueing {
+                reason = error.reason
+            }
+        }
+        if let entry = try context.outbox(of: context.login()).add(mark: seq, of: name, id, at: context.now) {
+            try context.tell(queued: entry, reason)
+        }
+        return seq
     }
 
     /// Says so if unread messages are not in the replica, as if it was begun with `sync --since`. A mark behind them would make

@@ -16,7 +16,9 @@ enum SearchCommand {
                 "context", short: "C", value: "N",
                 "also print N messages before and after each hit; what touches is printed as one",
                 long: "A line '--' stands between the groups."),
-            .option("from", value: "USER", "find only messages of USER; 'me' is yourself"),
+            .option(
+                "from", value: "USER", isRepeatable: true, "find only messages of USER; 'me' is yourself",
+                long: "If you give several, messages of any of them are found."),
             .option("since", value: "TIME", "find only messages from TIME on", long: "See TIMES in natter(1)."),
             .option("until", value: "TIME", "find only messages before TIME"),
             .option("regex", value: "RE", "find messages that match a regular expression, instead of QUERY"),
@@ -67,7 +69,7 @@ enum SearchCommand {
         let limit = number ?? (context.console.output.isTerminal ? LogRequest.terminalCount : .max)
 
         let synced = try SyncedReplica(context)
-        filter.sender = synced.sender(arguments.value("from"))
+        filter.senders = synced.senders(arguments.values("from"))
         let (replica, state) = try synced.quicklySynced()
         let chosen = try conversations(arguments.value("conversation"), subject.query, in: replica, synced, state)
         for note in subject.notes { context.note(note) }

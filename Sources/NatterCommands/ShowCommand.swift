@@ -10,7 +10,8 @@ enum ShowCommand {
         "show", "print one message with its replies, edits and hash", group: NatterProgram.Group.reading,
         options: [.flag("raw", "print the record as it was sent, not its newest text")],
         operands: [
-            .optional("CONV", "the conversation (default 'general')"), .required("SEQ", "the number of the message"),
+            .optional("CONV", "the conversation (default 'general')"),
+            .required("SEQ", "the number of the message; 'last' is the newest, '-2' the one before it"),
         ],
         description: [
             "Print a message as 'log' does, then lines with the numbers of its replies and edits, and the hash of the whole "
@@ -19,7 +20,7 @@ enum ShowCommand {
         examples: [Example("natter show ops 17", "print message 17 of 'ops'")],
         run: inContext { context in
             let name = context.arguments.required("CONV")
-            let seq = try context.arguments.seq(context.arguments.required("SEQ"))
+            let seq = try context.seq(context.arguments.required("SEQ"), in: name)
             let synced = try SyncedReplica(context)
             let state = try synced.refresh(.completely)
             let replica = try synced.replica(after: state)

@@ -91,9 +91,9 @@ extension SyncedReplica {
         }
     }
 
-    /// The sender that `--from` names, with or without `@`: `me` is the user.
-    func sender(_ word: String?) -> String? {
-        word.map(Context.user).map { NameRule.isMe($0) ? location.user : $0 }
+    /// The senders that `--from` names, with or without `@`: `me` is the user.
+    func senders(_ words: [String]) -> [String] {
+        words.map(Context.user).map { NameRule.isMe($0) ? location.user : $0 }
     }
 }
 

@@ -11,8 +11,14 @@ public struct MessageFilter: Sendable {
     public var since: Timestamp?
     /// Exclusive.
     public var until: Timestamp?
-    /// Only messages of this sender. Upper and lower case are equal, and so are canonically equivalent names.
-    public var sender: String?
+    /// Only messages of these senders; of all if there are none. Upper and lower case are equal, and so are canonically equivalent
+    /// names.
+    public var senders: [String] = []
+    /// The only sender.
+    public var sender: String? {
+        get { senders.first }
+        set { senders = newValue.map { [$0] } ?? [] }
+    }
     /// Only what counts as unread for this user, whose name is spelled exactly so: messages of others, and those that a program
     /// sent for the user. History that was imported never does.
     public var unreadFor: String?
@@ -39,7 +45,7 @@ public struct MessageFilter: Sendable {
 
     /// Whether it leaves out nothing but edits and deletions.
     public var wantsAll: Bool {
-        since == nil && until == nil && sender == nil && unreadFor == nil && text == nil && excludedErased.isEmpty
+        since == nil && until == nil && senders.isEmpty && unreadFor == nil && text == nil && excludedErased.isEmpty
             && newestFrom == nil
     }
 
@@ -67,8 +73,8 @@ public struct TimePlace: Sendable, Comparable {
 public struct MessageMatcher {
     let filter: MessageFilter
     /// The wish that a block must fulfil.
-    let wish: BlockWish
-    private let sender: SenderMatch?
+    private(set) var wish: BlockWish
+    private let senders: [SenderMatch]
     private let own: SenderMatch?
     private let excludedErased: Set<Seq>
     private let current: CurrentMessages?
@@ -81,7 +87,7 @@ public struct MessageMatcher {
     /// - Parameter reader: the log that the messages belong to.
     init(_ filter: MessageFilter, in reader: LogReader?) {
         (self.filter, self.reader) = (filter, reader)
-        let needsCurrent = filter.text != nil || filter.sender != nil || filter.unreadFor != nil
+        let needsCurrent = filter.text != nil || !filter.senders.isEmpty || filter.unreadFor != nil
         current = needsCurrent ? reader.map { CurrentMessages($0) } : nil
         // A change of a message that is not kept any more says nothing. A replica may begin later than the server's log:
         // then the message is not here, but its reader may have seen it elsewhere.
@@ -90,13 +96,14 @@ public struct MessageMatcher {
         } else {
             changed = nil
         }
-        let sender = filter.sender.map { SenderMatch($0, ignoresCase: true) }
-        self.sender = sender
+        let senders = filter.senders.map { SenderMatch($0, ignoresCase: true) }
+        self.senders = senders
         // An erased message has no sender, but an edit of it may have.
         let isFolded = filter.isFolded
-        wish = BlockWish(
-            sender: sender.map { sender in { @Sendable name in isFolded && name.isEmpty || sender.matches(name) } },
-            text: filter.textsOfBlock)
+        wish = BlockWish(text: filter.textsOfBlock)
+        if !senders.isEmpty {
+            wish.sender = { name in isFolded && name.isEmpty || senders.contains { $0.matches(name) } }
+        }
         own = filter.unreadFor.map { SenderMatch($0, ignoresCase: false) }
         excludedErased = reader.flatMap { filter.excludedErased[$0.log.id] } ?? []
     }
@@ -114,11 +121,11 @@ public struct MessageMatcher {
         if let place = filter.newestFrom, TimePlace(time: time, seq: records.firstSeq.advanced(by: index)) < place {
             return false
         }
-        if sender != nil || own != nil {
+        if !senders.isEmpty || own != nil {
             let isFromEdit = filter.isFolded && records.isErased(at: index)
             let edit = isFromEdit ? try current?.newestEdit(of: records, index) : nil
             let name = edit?.sender ?? records.sender(at: index)
-            if let sender, !sender.matches(name) { return false }
+            if !senders.isEmpty, !senders.contains(where: { $0.matches(name) }) { return false }
             let hasLabel = edit.map { $0.via != nil } ?? records.hasLabel(at: index)
             if let own, records.isImported(at: index) || !hasLabel && own.matches(name) { return false }
         }

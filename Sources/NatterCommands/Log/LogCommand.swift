@@ -54,8 +54,13 @@ enum LogCommand {
                     + "oldest."),
             .option("since", value: "TIME", "print only messages from TIME on", long: "See TIMES in natter(1)."),
             .option("until", value: "TIME", "print only messages before TIME"),
-            .option("from", value: "USER", "print only messages of USER; 'me' is yourself"),
-            .option("after", value: "SEQ", "print only messages after this number"),
+            .option(
+                "from", value: "USER", isRepeatable: true, "print only messages of USER; 'me' is yourself",
+                long: "If you give several, messages of any of them are printed."),
+            .option(
+                "after", value: "SEQ",
+                "print only messages after this number; 'last' is the newest, '-2' the one before it"
+            ),
             .option("before", value: "SEQ", "print only messages before this number"),
             .option(
                 "around", value: "SEQ", "print the messages around this number",
@@ -141,7 +146,7 @@ private struct Log {
         defer { pager?.finish() }
         let synced = try SyncedReplica(context)
         printer.reader = synced.location.user
-        request.filter.sender = synced.sender(request.filter.sender)
+        request.filter.senders = synced.senders(context.arguments.values("from"))
         let state = try synced.refresh(request.isShortPage && !request.marks ? .quickly : .completely)
         let follow = request.follows ? try LogFollow(context, request, synced) : nil
         if case .partial = state, case .conversation(let name) = request.scope,
@@ -417,7 +422,7 @@ extension ReplicaConversation {
     /// True if the replica begins so late that the lines of `count` messages that pass a filter are perhaps not all in it.
     fileprivate func mayLack(newest count: Int, _ filter: MessageFilter, _ replica: Replica) throws -> Bool {
         guard first > serverFirst else { return false }
-        if filter.sender != nil || filter.until != nil { return true }
+        if !filter.senders.isEmpty || filter.until != nil { return true }
         let newest = min(head, filter.before?.previous ?? head)
         if newest < first || newest.distance(after: first.previous) < count { return true }
         // Edits and deletions have no line.

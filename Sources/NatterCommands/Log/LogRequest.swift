@@ -49,17 +49,13 @@ struct LogRequest {
         showsNumbers = arguments.flag("numbers")
         mentions = arguments.flag("mentions")
         pattern = try arguments.value("grep").map { try Pattern(regex: $0) }
-        thread = try arguments.integer("thread", in: 1...Int64.max).map { Seq(UInt64($0)) }
-        let number = { (name: String) in try arguments.integer(name).map { Seq(UInt64($0)) } }
-        let after = try number("after")
-        let around = try number("around")
-        var filter = MessageFilter(after: after ?? .zero, before: try number("before"))
         if arguments.flag("from-first"), !arguments.has("cursor-file") {
             throw arguments.error("--from-first needs --cursor-file")
         }
+        var filter = MessageFilter()
         filter.since = try arguments.time("since", now: context.now)
         filter.until = try arguments.time("until", now: context.now)
-        filter.sender = arguments.value("from")
+        filter.senders = arguments.values("from")
         let limit = try arguments.integer("number", in: 0...Int64(Int32.max)).map { Int($0) }
         let cursorFile = arguments.value("cursor-file")
         if cursorFile?.isEmpty == true { throw arguments.error("--cursor-file needs the name of a file") }
@@ -99,6 +95,15 @@ struct LogRequest {
                 throw arguments.error("--\(option) and --\(other) cannot be combined")
             }
         }
+        let number = { [scope] (name: String, least: Int64) throws -> Seq? in
+            guard let word = arguments.value(name), SeqWord.place(word) != nil,
+                case .conversation(let conversation) = scope
+            else { return try arguments.integer(name, in: least...Int64.max).map { Seq(UInt64($0)) } }
+            return try context.seq(word, in: conversation)
+        }
+        thread = try number("thread", 1)
+        let (after, around) = (try number("after", 0), try number("around", 0))
+        (filter.after, filter.before) = (after ?? .zero, try number("before", 0))
         self.filter = filter
         isReversed = arguments.flag("reverse")
         follows = arguments.flag("follow")
@@ -149,7 +154,7 @@ struct LogRequest {
     /// True if a page of the server's newest messages is enough.
     var isPage: Bool {
         guard case .newest = selection, case .conversation = scope, filter.since == nil, thread == nil,
-            !mentions, pattern == nil, !isRaw
+            !mentions, pattern == nil, !isRaw, filter.senders.count <= 1
         else { return false }
         return true
     }

@@ -23,7 +23,9 @@ enum WatchCommand {
                     "They are of the watch with this --name or these conversations. With neither, they are of the watch of "
                     + "all conversations or, if there is none, of every watch. natter prints them as natter-log(1) does."
             ),
-            .option("from", value: "USER", "run it only for messages of USER"),
+            .option(
+                "from", value: "USER", isRepeatable: true, "run it only for messages of USER",
+                long: "If you give several, it runs for messages of any of them."),
             .flag("personal", "run it only for messages of personal conversations"),
             .flag("own", "run it for your own messages, too"),
             .flag("events", "run it for events, edits and deletions too, not only for texts"),
@@ -240,14 +242,15 @@ private struct WatchFilter {
     private let takesEvents: Bool
     private let takesOwn: Bool
     private let isPersonal: Bool
-    private let sender: String?
+    /// The keys of the only senders; none for all.
+    private let senders: [String]
     private let mention: Mention?
 
     init(_ arguments: Arguments, _ synced: SyncedReplica) {
         user = synced.location.user
         (takesEvents, takesOwn) = (arguments.flag("events"), arguments.flag("own"))
         isPersonal = arguments.flag("personal")
-        sender = synced.sender(arguments.value("from"))
+        senders = synced.senders(arguments.values("from")).map { NameRule.caseKey($0) }
         mention = arguments.flag("mentions") ? Mention(of: user) : nil
     }
 
@@ -258,7 +261,7 @@ private struct WatchFilter {
         // Without a label of a token, the user has typed it. A bot that answers itself never ends.
         if !takesOwn, message.via == nil, message.sender == user { return false }
         if isPersonal, !message.conversation.hasPrefix("@") { return false }
-        if let sender, NameRule.caseKey(sender) != NameRule.caseKey(message.sender) { return false }
+        if !senders.isEmpty, !senders.contains(NameRule.caseKey(message.sender)) { return false }
         guard let mention else { return true }
         return Array(message.text.utf8).withUnsafeBytes { mention.isIn($0) }
     }
