@@ -343,6 +343,13 @@ struct Context {
 }
 
 extension Context {
+    /// The text of a message: words of the command line, or standard input.
+    func text(_ words: [String], reading descriptor: Int32 = STDIN_FILENO) throws -> String {
+        guard !words.isEmpty, words != ["-"] else { return try readMessage(descriptor: descriptor) }
+        if StandardInput.hasUnread(descriptor) { note("standard input was not used; without TEXT, it is the message") }
+        return words.joined(by: " ")
+    }
+
     /// A terminal's longest line without its newline, as termios(3) says. The system drops the rest.
     private static let terminalLineBytes = 4_095
 

@@ -31,6 +31,7 @@ struct Draft {
             throw error
         }
         close(descriptor)
+        let before = Draft.version(of: path)
         let editor = environment["VISUAL"] ?? environment["EDITOR"] ?? "vi"
         // As git does, so that the variable may contain options.
         let outcome: ChildProcess.Outcome
@@ -54,10 +55,22 @@ struct Draft {
             defer { close(file) }
             text = try StandardInput.message(descriptor: file, name: "'\(path)'")
         }
+        // A file system may give two changes one time, so the text decides, too.
+        if text == beginning, Draft.version(of: path) == before {
+            unlink(path)
+            throw CommandFailure(.invalidData, code: "bad_text", "you left the editor without saving; nothing was sent")
+        }
         if text.allSatisfy(\.isWhitespace) {
             unlink(path)
             throw CommandFailure(.invalidData, code: "bad_text", "the text is empty; nothing was sent")
         }
+    }
+
+    /// What differs after an editor has saved the file, even with the same text.
+    private static func version(of path: String) -> [Int] {
+        var information = stat()
+        guard stat(path, &information) == 0 else { return [] }
+        return [Int(truncatingIfNeeded: information.st_ino), information.st_mtim.tv_sec, information.st_mtim.tv_nsec]
     }
 
     /// Call when the text is safe elsewhere.

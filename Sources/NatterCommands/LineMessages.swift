@@ -39,7 +39,7 @@ struct LineMessages {
             request = SendRequest(conversation: conversation, text: text, id: "\(key):\(number)")
         case .objects: request = try self.request(line, number)
         }
-        do throws(TextError) { try TextError.check(request.text) } catch {
+        do throws(TextError) { try TextError.checkMeant(request.text) } catch {
             throw Problem(code: "bad_text", reason: "\(error)")
         }
         return request

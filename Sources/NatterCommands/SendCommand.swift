@@ -12,8 +12,13 @@ enum SendCommand {
     static func spec(reading descriptor: Int32) -> CommandSpec {
         CommandSpec(
             "send", "send a message", group: NatterProgram.Group.writing,
-            options: [.option("conversation", short: "c", value: "CONV", "send to CONV instead of 'general'")]
-                + options,
+            options: [
+                .option(
+                    "conversation", short: "c", value: "CONV", isRepeatable: true, "send to CONV instead of 'general'",
+                    long:
+                        "If you give several, natter first checks that you may write to all of them. If one fails later, it "
+                        + "still sends to the others, and exits with the status of the first failure.")
+            ] + options,
             operands: [textOperand],
             description: [
                 "Send one message to 'general', or to CONV. The words of TEXT are joined by spaces. \(inputParagraph)",
@@ -38,25 +43,34 @@ enum SendCommand {
                         + "cannot be reached"),
             ],
             run: inContext {
-                try send($0.arguments.operands("TEXT"), to: $0.arguments.value("conversation"), $0, descriptor)
+                try send($0.arguments.operands("TEXT"), to: $0.arguments.values("conversation"), $0, descriptor)
             })
     }
 
     static let personalSpec = CommandSpec(
         "pm", "send a personal message", group: NatterProgram.Group.writing, options: options,
-        operands: [.required("USER", "the recipient; 'me' is yourself"), textOperand],
+        operands: [.required("USER", "the recipient, or several with commas; 'me' is yourself"), textOperand],
         description: [
             "Do the same as 'natter send -c @USER'. \(inputParagraph)", awayParagraph, linesParagraph, queueParagraph,
             repeatParagraph,
         ],
         examples: [
             Example("natter pm bob 'Lunch at noon?'", "write to bob alone"),
+            Example("natter pm bob,carol 'Lunch at noon?'", "write to each of them"),
             Example("natter pm me buy milk", "write a note to yourself"),
         ],
         run: inContext { context in
-            let user = context.arguments.required("USER")
+            let word = context.arguments.required("USER")
+            let users = word.split(separator: ",", omittingEmptySubsequences: false)
+            // 'pm bob, carol hello' would send 'carol hello' to bob.
+            guard users.count == 1 || !users.contains("") else {
+                throw context.arguments.error(
+                    "USER takes names with commas and without blanks between them, not '\(word)'")
+            }
             return try send(
-                context.arguments.operands("TEXT"), to: user.hasPrefix("@") ? user : "@\(user)", context, STDIN_FILENO)
+                context.arguments.operands("TEXT"), to: users.map { $0.hasPrefix("@") ? String($0) : "@\($0)" },
+                context,
+                STDIN_FILENO)
         })
 
     private static var options: [OptionSpec] {
@@ -64,17 +78,18 @@ enum SendCommand {
             .flag(
                 "editor", short: "e", "write the text in $VISUAL or $EDITOR; TEXT is its beginning",
                 long:
-                    "Without these variables, the editor is vi(1). It needs a terminal. An empty text is not sent, and a "
-                    + "text that could not be sent stays in its file."),
+                    "Without these variables, the editor is vi(1). It needs a terminal. If you leave the editor without "
+                    + "saving, or the text is blank, nothing is sent. A text that could not be sent stays in its file."),
             .option(
-                "re", value: "SEQ", "reply to the message with this number",
+                "re", value: "SEQ",
+                "reply to the message with this number; 'last' is the newest, '-2' the one before it",
                 long: "'natter log --numbers' prints the numbers."),
             .option(
                 "id", value: "KEY", "the message's id; repeating an id sends nothing twice",
                 long:
                     "The server keeps one message for each KEY of a user, 1 to 64 printable ASCII characters, for at least "
                     + "30 days. The same key with other content is refused with status 65. With --lines and --ndjson, KEY has "
-                    + "at most 52 characters."),
+                    + "at most 52 characters. If you send to several conversations, the n-th message has the id KEY:n."),
             .flag(
                 "lines", "send each line of standard input as a message",
                 long:
@@ -112,23 +127,28 @@ enum SendCommand {
         + "doctor, logout, passwd and whoami, send the outbox in order, each message once; see 'natter help outbox'."
 
     private static func send(
-        _ words: [String], to chosen: String?, _ context: Context, _ input: Int32
+        _ words: [String], to chosen: [String], _ context: Context, _ input: Int32
     ) throws -> ExitCode {
         let form = try form(words, context.arguments)
-        let about = try context.arguments.integer("re", in: 1...Int64.max).map { UInt64($0) }
-        if about != nil, form != nil {
+        if context.arguments.has("re"), form != nil {
             throw context.arguments.error("--re takes one message; leave out --lines and --ndjson")
         }
+        let conversations = chosen.isEmpty ? [NameRule.general] : chosen
+        try checkSeveral(conversations, form, context.arguments)
         let key = context.arguments.value("id")
-        if let key { if form == nil { try Delivery.check(id: key) } else { try SendLines.check(key: key) } }
+        func id(_ index: Int) -> String? { key.map { conversations.count > 1 ? "\($0):\(index + 1)" : $0 } }
+        if let key, form != nil { try SendLines.check(key: key) }
+        if form == nil { for index in conversations.indices { try id(index).map(Delivery.check(id:)) } }
         // Report a missing login before the user types the message.
         let login = try context.login()
         let isQueueing = context.arguments.flag("queue")
         let api = isQueueing && context.isOffline ? nil : try context.api(of: login)
-        let conversation = chosen ?? NameRule.general
-        if chosen == nil, let first = words.first, !context.arguments.isLiteral(at: 0) {
+        let conversation = conversations[0]
+        if chosen.isEmpty, let first = words.first, !context.arguments.isLiteral(at: 0) {
             try Addressee(context, login, api: api, mayBeAway: isQueueing).check(first)
         }
+        if conversations.count > 1 { for name in conversations { _ = try context.checkWritable(name, api) } }
+        let about = try context.arguments.value("re").map { try context.seq($0, in: conversation) }
         let outbox = try context.outbox(of: login)
         if let form {
             if !isQueueing, let api { try sendWaiting(outbox, api, context) }
@@ -140,21 +160,56 @@ enum SendCommand {
         let draft =
             context.arguments.flag("editor") ? try Draft(beginning: words.joined(by: " "), context) : nil
         do {
-            let text = try draft?.text ?? text(words, context, input)
-            do { try TextError.check(text) } catch {
+            let text = try draft?.text ?? context.text(words, reading: input)
+            do { try TextError.checkMeant(text) } catch {
                 throw CommandFailure(.invalidData, code: "bad_text", "\(error); nothing was sent")
             }
-            let request = SendRequest(
-                conversation: conversation,
-                conversationID: about == nil ? nil : try context.groupID(ofNumbersIn: conversation), text: text,
-                id: key ?? MessageID.make(at: context.now), about: about)
-            let code = try send(request, isQueueing: isQueueing, outbox, api, context)
+            let group = about == nil ? nil : try context.groupID(ofNumbersIn: conversation)
+            let requests = conversations.enumerated().map { index, name in
+                SendRequest(
+                    conversation: name, conversationID: group, text: text,
+                    id: id(index) ?? MessageID.make(at: context.now), about: about?.rawValue)
+            }
+            let code = try sendEach(requests, context) {
+                try send($0, isQueueing: isQueueing, outbox, api, context)
+            }
             draft?.remove()
             return code
         } catch {
             draft?.keep(context)
             throw error
         }
+    }
+
+    private static func checkSeveral(
+        _ conversations: [String], _ form: LineMessages.Form?, _ arguments: Arguments
+    ) throws(UsageError) {
+        guard conversations.count > 1 else { return }
+        if form != nil { throw arguments.error("--lines and --ndjson take one conversation") }
+        if arguments.has("re") { throw arguments.error("--re takes one conversation: a number belongs to one") }
+        var keys: Set<String> = []
+        for name in conversations where !keys.insert(NameRule.caseKey(name)).inserted {
+            throw arguments.error("'\(name)' is named twice")
+        }
+    }
+
+    /// Sends each of the messages, even if one before it has failed.
+    ///
+    /// - Throws: the first failure; the others are notes.
+    private static func sendEach(
+        _ requests: [SendRequest], _ context: Context, _ send: (SendRequest) throws -> ExitCode
+    ) throws -> ExitCode {
+        var failure: CommandFailure?
+        for request in requests {
+            do { _ = try send(request) } catch {
+                if requests.count == 1 || error as? OutputError == .closedPipe { throw error }
+                let own = CommandFailure(error)
+                let told = own.saying("to '\(request.conversation)': \(own.message)")
+                if failure == nil { failure = told } else { context.console.note(told.message) }
+            }
+        }
+        if let failure { throw failure }
+        return .success
     }
 
     private static func send(
@@ -194,8 +249,7 @@ enum SendCommand {
         switch try context.namingOnEnd(request, { try sending.send(request) }) {
         case .sent(let answer): try tell(answer, of: request, context)
         case .queued(let entry, let reason):
-            try context.writeJSON(OutboxObject(entry))
-            context.note("queued as message \(entry.number) of the outbox: \(reason)")
+            try context.tell(queued: entry, reason)
         }
         return .success
     }
@@ -210,7 +264,11 @@ enum SendCommand {
                     try context.console.output.writeJSON(WireJSON.encode(message))
                     try context.console.output.flush()
                 } else {
-                    context.confirm("sent to \(message.conversation) as number \(message.seq)")
+                    // Of a word such as 'last', this tells what it meant.
+                    context.confirm(
+                        message.about.map {
+                            "sent to \(message.conversation) as number \(message.seq), a reply to \($0)"
+                        } ?? "sent to \(message.conversation) as number \(message.seq)")
                 }
             } catch {
                 if error == .closedPipe { throw error }
@@ -223,10 +281,5 @@ enum SendCommand {
             let name = request.conversation.dropFirst()
             context.note("\(name) is not online; the message is delivered when \(name) syncs")
         }
-    }
-
-    private static func text(_ words: [String], _ context: Context, _ input: Int32) throws -> String {
-        words.isEmpty || words == ["-"]
-            ? try context.readMessage(descriptor: input) : words.joined(by: " ")
     }
 }

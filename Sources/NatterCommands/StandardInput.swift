@@ -42,6 +42,13 @@ enum StandardInput {
         return text
     }
 
+    /// Whether it is a pipe with something in it.
+    static func hasUnread(_ descriptor: Int32) -> Bool {
+        var (information, count) = (stat(), Int32(0))
+        return fstat(descriptor, &information) == 0 && information.st_mode & S_IFMT == S_IFIFO
+            && ioctl(descriptor, UInt(FIONREAD), &count) == 0 && count > 0
+    }
+
     /// Its lines, one at a time.
     ///
     /// - Parameter limit: the maximum length of a line in bytes.

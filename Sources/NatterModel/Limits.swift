@@ -58,6 +58,8 @@ public struct IdempotencyKey: Hashable, Sendable {
 /// Why a message's text is refused.
 public enum TextError: FailureConvertible, Equatable {
     case empty
+    /// It has nothing but white space.
+    case blank
     case tooLong(bytes: Int)
     case containsNul
     /// A deletion has no text.
@@ -68,6 +70,7 @@ public enum TextError: FailureConvertible, Equatable {
     public var phrase: Phrase {
         switch self {
         case .empty: "the text is empty"
+        case .blank: "the text is blank"
         case .tooLong(let bytes): "the text has \(bytes) bytes; the limit is \(Limits.textBytes.upperBound)"
         case .notEmpty: "a deletion has no text"
         case .containsNul: "the text contains U+0000"
@@ -82,5 +85,11 @@ public enum TextError: FailureConvertible, Equatable {
         // A walk through the bytes of a string takes five times as long as one through a buffer.
         let hasNul = text.utf8.withContiguousStorageIfAvailable { $0.contains(0) } ?? text.utf8.contains(0)
         if hasNul { throw .containsNul }
+    }
+
+    /// Throws if nobody means to send this text. A server takes white space, because a program may mean it.
+    public static func checkMeant(_ text: String) throws(TextError) {
+        try check(text)
+        if text.allSatisfy(\.isWhitespace) { throw .blank }
     }
 }
