@@ -30,7 +30,7 @@ public enum DisplayWidth {
     }
 
     /// Cuts a text that is wider, and says so with `…`.
-    static func cut(_ text: String, to width: Int) -> String {
+    public static func cut(_ text: String, to width: Int) -> String {
         guard columns(text) > width else { return text }
         var (cut, columns) = ("", 1)
         for character in text {

@@ -17,9 +17,11 @@ final class Pager {
 
     /// Starts the pager.
     ///
+    /// - Parameter showsEnd: begins with the end, if the pager is less and the user has not set where it begins.
     /// - Returns: nil if the output does not go to a terminal, or there is no pager, or it cannot be started.
-    static func start(_ console: Console) -> Pager? {
-        guard console.output.isTerminal, let command = command(console.environment) else { return nil }
+    static func start(_ console: Console, showsEnd: Bool = false) -> Pager? {
+        guard console.output.isTerminal, var command = command(console.environment) else { return nil }
+        if showsEnd, isPlainLess(command, console.environment) { command += " +G" }
         guard canRun(command, console.environment) else {
             console.note("cannot run the pager '\(command)'; set NATTER_PAGER or PAGER to another one")
             return nil
@@ -70,6 +72,12 @@ final class Pager {
             return chosen.isEmpty || chosen == "cat" ? nil : chosen
         }
         return isProgram("less", environment) ? "less" : nil
+    }
+
+    private static func isPlainLess(_ command: String, _ environment: Environment) -> Bool {
+        let isLess = command == "less" || command.hasPrefix("less ") || command.hasSuffix("/less")
+        return isLess && environment.exact("NATTER_PAGER") == nil
+            && ![command, environment["LESS"] ?? ""].contains { $0.contains("+") }
     }
 
     /// Whether the shell finds the command. Otherwise it would end at once, and the output would be lost.

@@ -234,6 +234,7 @@ private struct SearchHits {
 
     init(replica: Replica, printer: MessagePrinter, around: Int, _ console: Console) {
         (self.replica, self.printer, self.around, self.console) = (replica, printer, around, console)
+        self.printer.replica = replica
     }
 
     mutating func write(_ run: MessageRun) throws {

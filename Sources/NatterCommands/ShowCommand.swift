@@ -44,7 +44,7 @@ enum ShowCommand {
                 try output.writeJSON(WireJSON.encode(object))
             } else {
                 var printer = MessagePrinter(context, showsConversation: true, hasDayLines: false)
-                printer.reader = synced.location.user
+                (printer.reader, printer.replica) = (synced.location.user, replica)
                 (printer.showsNumbers, printer.showsChanges) = (true, true)
                 try printer.write(message)
                 func line(_ word: Phrase, _ value: String) throws {

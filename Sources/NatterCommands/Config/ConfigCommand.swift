@@ -12,7 +12,8 @@ enum ConfigCommand {
             "Settings are in the file 'config' of the home directory, one 'key = value' per line. Options override "
                 + "environment variables, and those override settings, other than color and lang, which override the "
                 + "environment.",
-            "color: auto, always or never, like --color. lang: the language, en or ru, like --lang. server: the "
+            "color: auto, always or never, like --color. lang: the language, en or ru, like --lang. numbers: 'on' to "
+                + "show the number of each message on a terminal, like 'log --numbers'. server: the "
                 + "address for profiles that have none yet; a session keeps its own. retention: 'follow' to drop what the "
                 + "server does not keep any more, 'keep' to keep what was synced (default). timeout: seconds to wait for "
                 + "the server, like --timeout. ca-file: certificate authorities to trust, like --ca-file.",
@@ -82,6 +83,7 @@ enum Setting: String, CaseIterable {
     case caFile = "ca-file"
     case color
     case lang
+    case numbers
     case retention
     case server
     case timeout
@@ -141,6 +143,7 @@ enum Setting: String, CaseIterable {
             return unless(
                 Language.isKnown(value, environment: .process),
                 "'lang' takes \(Language.known.joined(separator: ", ")), not '\(value)'")
+        case .numbers: return unless(["on", "off"].contains(value), "'numbers' takes on, off, not '\(value)'")
         case .retention:
             return unless(
                 Setting.retentions.contains(value),

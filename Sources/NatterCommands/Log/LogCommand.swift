@@ -22,7 +22,8 @@ enum LogCommand {
                 + "in F: you see each message once, however often you run the command. If F is missing or empty, "
                 + "it starts from the beginning.",
             "A message shows its newest text and '(edited)', a deleted one '(deleted)', one whose text was removed from the "
-                + "log '(erased)' unless it is deleted, too. Edits and deletions have no line of their own. A reply is 'TIME bob (re 123): text'. "
+                + "log '(erased)' unless it is deleted, too. Edits and deletions have no line of their own. A reply is 'TIME bob (re 123): text', "
+                + "on a terminal 'bob (re alice \"the first words…\"): text'. "
                 + "A message that a token sent has its label: 'alice/backup: text'.",
             "Where you ask for what is new (-f, --cursor-file, --unread), an edit or a deletion of a message before that "
                 + "is a line: 'TIME bob (edits 123): text' or 'TIME bob (deletes 123)'. With --json you get the record.",
@@ -103,7 +104,9 @@ enum LogCommand {
             .option(
                 "grep", value: "RE", "print only messages that match a regular expression",
                 long: "RE is matched with the newest text, as by 'search --regex'."),
-            .flag("numbers", "print the number of each message", long: "It follows the time."),
+            .flag(
+                "numbers", "print the number of each message",
+                long: "It follows the time. 'natter config set numbers on' shows the numbers on every terminal."),
             .flag(
                 "raw", "print every record as it was sent, edits and deletions too",
                 long: "Texts are not replaced by newer ones. That of a deleted message is not printed."),
@@ -132,7 +135,7 @@ private struct Log {
         self.context = context
         request = try LogRequest(context)
         printer = MessagePrinter(context, format: request.format, showsConversation: request.scope == .all)
-        printer.showsNumbers = request.showsNumbers
+        if request.showsNumbers { printer.showsNumbers = true }
         // Where they have no line, they are not even read.
         printer.showsChanges = true
         places = try request.cursorFile.map { path in
@@ -244,7 +247,9 @@ private struct Log {
     /// Starts the pager. It starts only when there is something to print, so that earlier errors appear on the terminal
     /// itself.
     private mutating func startPager() {
-        guard !request.follows, let started = Pager.start(context.console) else { return }
+        guard !request.follows, let started = Pager.start(context.console, showsEnd: !request.isReversed) else {
+            return
+        }
         pager = started
         printer.turn(to: started)
     }

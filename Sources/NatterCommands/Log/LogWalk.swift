@@ -7,8 +7,8 @@ internal import NatterSystem
 
 /// Prints messages of the replica and records how far each conversation was read.
 struct LogWalk {
-    var replica: Replica
-    let printer: MessagePrinter
+    var replica: Replica { didSet { printer.replica = replica } }
+    private(set) var printer: MessagePrinter
     /// True if a cursor file will store the positions. Then no message may be skipped that the user may still want.
     let keepsPlace: Bool
     /// Whether the server was asked for the messages that the replica lacks. Those that it still lacks are lost there.
@@ -66,6 +66,7 @@ struct LogWalk {
         end = keepsPlace ? filter.until : nil
         if keepsPlace { filter.until = nil }
         self.filter = filter
+        self.printer.replica = replica
     }
 
     /// Sets where to go on in a conversation.

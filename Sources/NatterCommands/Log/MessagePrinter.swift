@@ -1,4 +1,5 @@
 internal import NatterConversation
+internal import NatterClient
 internal import NatterCommandLine
 internal import NatterModel
 internal import NatterLog
@@ -29,6 +30,8 @@ struct MessagePrinter {
     private var mention: Mention?
     /// Whether to print each message's number.
     var showsNumbers = false
+    /// Has what replies are about, which people see quoted; nil to show them the number.
+    var replica: Replica?
     /// Whether edits and deletions are printed. Otherwise they have no line.
     var showsChanges = false
     /// The day of the previous message, or nil if messages are not ordered by time. All copies share it, because they
@@ -69,6 +72,7 @@ struct MessagePrinter {
         self.init(
             output: output, style: style, paint: context.paint, showsConversation: showsConversation,
             hasDayLines: hasDayLines)
+        if case .terminal = style { showsNumbers = (try? context.setting(.numbers)) == "on" }
     }
 
     /// Writes to a pager from now on, in the form of the terminal on which the pager shows it.
@@ -125,7 +129,7 @@ struct MessagePrinter {
         for position in run.positions.prefix(count) {
             let record = run.records[position]
             guard shows(record.kind) else { continue }
-            try write(MessageFields(record, in: run.conversation.name), text: record.text)
+            try write(MessageFields(record, in: run.conversation.name, run.conversation.id), text: record.text)
             shown += 1
         }
         return shown
@@ -230,7 +234,7 @@ struct MessagePrinter {
                 switch fields.kind {
                 case .edit: "(edits \(about))"
                 case .delete: "(deletes \(about))"
-                default: "(re \(about))"
+                default: quote(about, in: fields.conversationID) ?? "(re \(about))"
                 }
             bytes.append(contentsOf: " \(word(words))".utf8)
         }
@@ -240,6 +244,17 @@ struct MessagePrinter {
         }
         if !isEvent, fields.kind != .delete { bytes.append(UInt8(ascii: ":")) }
         bytes.append(UInt8(ascii: " "))
+    }
+
+    /// For people, whose words a reply is about: `(re alice "the first words…")`. It is nil if nothing is left of them.
+    private func quote(_ about: Seq, in id: ConversationID?) -> Phrase? {
+        guard case .terminal = style, let replica, let id, let conversation = try? replica.conversation(id),
+            let original = try? replica.message(about, in: conversation, folds: true),
+            !original.isDeleted, !original.isErased
+        else { return nil }
+        let line = original.text.unicodeScalars.prefix(200).split(whereSeparator: \.properties.isWhitespace)
+        let words = DisplayWidth.cut(TerminalText.escaped(line.map { String($0) }.joined(separator: " ")), to: 32)
+        return "(re \(TerminalText.escaped(original.sender, .name)) \"\(words)\")"
     }
 
     private func append(
