@@ -97,6 +97,7 @@ public enum HiddenTerminal {
         if tcgetattr(HiddenTerminal.state.pointee.descriptor, &changed) == 0 {
             HiddenTerminal.state.pointee.changed = changed
         }
+        HiddenTerminal.writeFromHandler("\u{1B}[?2004l")
         HiddenTerminal.restoreFromHandler()
         _ = signal(number, SIG_DFL)
         raise(number)
@@ -117,17 +118,22 @@ public enum HiddenTerminal {
 
     static func leaveFromHandler() {
         if state.pointee.helper > 0 { kill(state.pointee.helper, SIGKILL) }
+        // Pasted text is marked no more, and rows below the cursor are clear.
+        writeFromHandler("\u{1B}[?2004l\r\n\u{1B}[J")
+    }
+
+    /// Writes to a terminal on which a line is edited.
+    private static func writeFromHandler(_ text: StaticString) {
         // On a terminal that is stopped by Ctrl-S, a write would wait for Ctrl-Q.
         var request = pollfd(fd: state.pointee.descriptor, events: Int16(POLLOUT), revents: 0)
         guard state.pointee.isEdited, poll(&request, 1, 0) == 1, request.revents == Int16(POLLOUT) else { return }
-        // Rows below the cursor are clear then.
-        let end: StaticString = "\r\n\u{1B}[J"
-        _ = write(state.pointee.descriptor, end.utf8Start, end.utf8CodeUnitCount)
+        _ = write(state.pointee.descriptor, text.utf8Start, text.utf8CodeUnitCount)
     }
 
     private static func changeFromHandler() {
         let error = errno
         if var changed = state.pointee.changed { tcsetattr(state.pointee.descriptor, TCSANOW, &changed) }
+        writeFromHandler("\u{1B}[?2004h")
         errno = error
     }
 

@@ -66,13 +66,15 @@ struct ChatTests {
         try chat.output(until: "edit 2")
         chat.type(ChatTests.down + "another\n")
         try chat.output(until: "bob\u{1B}[m: another")
-        // A text that the line can't show is not passed over
+        // A text of two lines, too
         try world.bob.sends("two\nlines")
         try chat.output(until: "lines")
         chat.type(ChatTests.up)
-        try chat.output(until: "'natter edit -c general 6'")
+        try chat.output(until: "edit 6> two")
+        chat.type("!\n")
+        try chat.output(until: "(edits 6): two")
         leave(chat)
-        #expect(try world.alice.texts("log").suffix(2) == ["another", "two\nlines"])
+        #expect(try world.alice.texts("log").suffix(2) == ["another", "two\nlines!"])
         #expect(try world.bob("ls", "--json").objects().allSatisfy { $0[int: "unread"] == 0 })
     }
 
@@ -168,9 +170,10 @@ struct ChatTests {
         try crew.output(until: "there is no conversation 'crew'")
         try crew.output(until: "crew> ")
         try crew.output(until: "anybody here?")
-        // Ctrl-U clears the line. The last of several pasted lines comes back, as it was: a Tab completes nothing
+        // Ctrl-U clears the line. Pasted lines come back as they were: a Tab completes nothing
         crew.type("\u{15}one\n\tt\two\n")
-        try crew.output(until: "there is no conversation")
+        try crew.output(until: "t       wo")
+        crew.type("\n")
         try crew.output(until: "there is no conversation 'crew'")
         try crew.output(until: "t       wo")
         crew.type("\u{15}  \n" + ChatTests.end)
@@ -226,6 +229,46 @@ struct ChatTests {
         leave(chat)
         #expect(try world.alice.texts("log", "crew").last == "secret plan")
         #expect(try world.alice.texts("log", "ops").last == "psst")
+    }
+
+    @Test("pasted lines and Alt-Enter make one text, which Enter alone sends", arguments: [false, true])
+    func severalLines(isMarked: Bool) throws {
+        let chat = try open()
+        let paste = isMarked ? "\u{1B}[200~one\r\ntwo\u{7}\r\u{1B}[201~" : "one\ntwo\n"
+        chat.type(paste)
+        try chat.output(until: "two")
+        try world.alice.sends("between")
+        try chat.output(until: ": between")
+        try chat.output(until: "two")
+        chat.type("three\u{1B}\nfour")
+        try chat.output(until: "four")
+        #expect(try world.alice.texts("log") == ["between"])
+        chat.type("\n")
+        try eventually("it is sent") { try world.alice.texts("log").last == "one\ntwo\nthree\nfour" }
+        leave(chat)
+    }
+
+    @Test("a line with '/' is a command; an unknown one is refused, and sends nothing of it")
+    func commands() throws {
+        let chat = try start()
+        try chat.output(until: "'/quit' or Ctrl-D leaves")
+        try chat.output(until: "general> ")
+        chat.type("/help\n")
+        try chat.output(until: "/quit or Ctrl-D leaves")
+        chat.type("/msg alice secret\n")
+        try chat.output(until: "'/msg' is no command here, and nothing was sent")
+        for text in ["//etc/fstab", " /etc/hosts"] {
+            try chat.output(until: "general> ")
+            chat.type(text + "\n")
+            try chat.output(until: "bob\u{1B}[m: \(text.dropFirst())")
+        }
+        try chat.output(until: "general> ")
+        // The text that is edited begins with '/', and stays a text
+        chat.type(ChatTests.up + ".bak\n")
+        try chat.output(until: "(edits 2): /etc/hosts.bak")
+        chat.type("/quit\n")
+        #expect(chat.finish().code == 0)
+        #expect(try world.alice.texts("log") == ["/etc/fstab", "/etc/hosts.bak"])
     }
 
     @Test("Down and Ctrl-N are for a text that is being edited, and leave any other line as it is")

@@ -119,8 +119,13 @@ final class Chat: LineEditorOwner {
         defer { self.editor = nil }
         if !context.isOffline { try feed.start() }
         defer { feed.stop() }
+        context.note("'/help' tells the keys and commands; '/quit' or Ctrl-D leaves")
         while let line = editor.next() {
-            submit(line, editor)
+            if edited == nil, line.hasPrefix("/"), !line.hasPrefix("//") {
+                guard try obey(line, editor) else { return true }
+            } else {
+                submit(line, editor)
+            }
             if failure != nil { return true }
         }
         // The cursor is behind the prompt.
@@ -164,14 +169,6 @@ final class Chat: LineEditorOwner {
                 message.sender == synced.location.user,
                 message.kind == .text, !message.isDeleted, !message.isErased, !message.isImported
             {
-                guard !message.text.contains(where: \.isNewline) else {
-                    editor?.above {
-                        context.console.note(
-                            "your last message has several lines, which do not fit here; 'natter edit -c \(conversation) "
-                                + "\(seq)' replaces its text")
-                    }
-                    return nil
-                }
                 edited = (seq, message.text)
                 return message.text
             }
@@ -185,11 +182,38 @@ final class Chat: LineEditorOwner {
         return edited != nil
     }
 
-    private func submit(_ line: String, _ editor: LineEditor) {
+    /// Obeys a line that begins with '/'. Of another program's command nothing is sent, because it may have a password.
+    ///
+    /// - Returns: false to leave.
+    private func obey(_ line: String, _ editor: LineEditor) throws -> Bool {
+        let word = line.prefix { !$0.isWhitespace }
+        switch word {
+        case "/quit": editor.clearLast(line)
+        case "/help":
+            editor.clearLast(line)
+            let lines: [Phrase] = [
+                "Enter sends the text. Alt-Enter, or Esc and then Enter, begins a new line. Pasted lines become one text.",
+                "Tab completes names. Up lets you edit your last message, and Down leaves it as it is.",
+                "/quit or Ctrl-D leaves. A text that begins with '/' needs a second '/' or a space before it.",
+            ]
+            for line in lines { try context.console.output.writeLine(line.text) }
+            try context.console.output.flush()
+        default:
+            context.console.note("'\(word)' is no command here, and nothing was sent; '/help' tells more")
+            // A pasted text is too much to lose.
+            if line.contains("\n") { _ = editor.prefill(line) }
+        }
+        return word != "/quit"
+    }
+
+    private func submit(_ typed: String, _ editor: LineEditor) {
         let edited = edited
         self.edited = nil
+        let isEscaped = edited == nil && (typed.hasPrefix("//") || typed.hasPrefix(" /"))
+        var line = isEscaped ? String(typed.dropFirst()) : typed
+        while line.last?.isNewline == true { line.removeLast() }
         if line.allSatisfy(\.isWhitespace) || edited.map({ line.utf8.elementsEqual($0.text.utf8) }) ?? false {
-            return editor.clearLast(line)
+            return editor.clearLast(typed)
         }
         let request = SendRequest(
             conversation: conversation, conversationID: NameRule.isGroup(conversation) ? id : nil, text: line,
@@ -202,7 +226,7 @@ final class Chat: LineEditorOwner {
                 context: context)
             switch try context.namingOnEnd(request, { try sending.send(request) }) {
             case .sent:
-                editor.clearLast(line)
+                editor.clearLast(typed)
                 feed.hurry()
                 markRead()
             case .queued(let entry, let reason):
@@ -211,7 +235,7 @@ final class Chat: LineEditorOwner {
         } catch {
             if let failure { return keep(request, after: error, of: failure) }
             context.console.note(CommandFailure(error).message)
-            if editor.prefill(line) { self.edited = edited }
+            if editor.prefill(typed) { self.edited = edited }
         }
     }
 

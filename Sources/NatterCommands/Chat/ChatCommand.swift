@@ -9,8 +9,11 @@ enum ChatCommand {
         operands: [.optional("CONV", "the conversation (default 'general'); '@bob' is the one with bob")],
         description: [
             "Print the newest messages of a conversation and then what arrives, as 'natter log -f' does, above a line in "
-                + "which you type. Enter sends the line. Ctrl-D on an empty line ends. natter marks the messages that "
-                + "you have seen as read when you send something and at the end.",
+                + "which you type. Enter sends the text; Alt-Enter, or Esc and then Enter, begins a new line. Several pasted "
+                + "lines become one text, which only Enter sends. '/quit' or Ctrl-D on an empty line leaves. natter marks the "
+                + "messages that you have seen as read when you send something and at the end.",
+            "A line that begins with '/' is a command: '/help' or '/quit'. Anything else that begins so is refused, because "
+                + "it is meant for another program. A second '/' or a space before it makes it a text.",
             "Tab completes names. Up on an empty line lets you edit your last message; Down leaves it as it is. "
                 + "The keys are those of emacs and bash.",
             "Before the line stand the number of unread messages in other conversations and whether the server is "

@@ -39,8 +39,13 @@ public final class LineEditor {
     private var pushedBack: UInt8?
     /// The rest of a key of several characters, for libedit.
     private var key: ArraySlice<UInt8> = []
-    /// The text in the next line when it begins.
+    /// The text that libedit inserts next: what the next line begins with, pasted text, or a newline.
     private var prefilled: String?
+    /// When the last byte came, in milliseconds, and whether a newline that came just before it was text.
+    private var lastByte: Int64 = 0
+    private var isPasting = false
+    /// A key that comes so soon behind another one was pasted with it, or typed while nobody listened.
+    private static let burstMilliseconds: Int32 = 30
 
     /// - Returns: nil if the terminal can't be used.
     public init?(_ owner: any LineEditorOwner) {
@@ -51,6 +56,8 @@ public final class LineEditor {
             Unmanaged.passUnretained(self).toOpaque(), { LineEditor.of($0)?.drawPrompt() },
             { LineEditor.of($0)?.readCharacter(into: $1) ?? -1 })
         guard let handle else { return nil }
+        // The terminal marks what is pasted.
+        writeAll(Array("\u{1B}[?2004h".utf8))
         // It interrupts the wait for a key.
         _ = signal(SIGWINCH) { _ in }
         natter_edit_on_tab(handle) { editor, _ in LineEditor.of(editor)?.complete() ?? 0 }
@@ -60,7 +67,10 @@ public final class LineEditor {
     }
 
     deinit {
-        if let handle { el_end(handle) }
+        if let handle {
+            writeAll(Array("\u{1B}[?2004l".utf8))
+            el_end(handle)
+        }
         promptText?.deallocate()
     }
 
@@ -71,7 +81,7 @@ public final class LineEditor {
 
     // MARK: Lines
 
-    /// The next line, without its newline; nil when the user ends the input with Ctrl-D.
+    /// The next text, of one line or several, without the newline that ended it; nil when the user ends the input with Ctrl-D.
     public func next() -> String? {
         guard let handle else { return nil }
         var count: Int32 = 0
@@ -80,14 +90,15 @@ public final class LineEditor {
         let line = natter_edit_read(handle, &count)
         isEditing = false
         guard let line, count > 0 else { return nil }
-        return LineEditor.text(UnsafeBufferPointer(start: line, count: Int(count)).filter { $0 != 0x0A && $0 != 0x0D })
+        return LineEditor.text(
+            UnsafeBufferPointer(start: line, count: Int(count)).dropLast(line[Int(count) - 1] == 0x0A ? 1 : 0))
     }
 
     /// Lets the user go on with a text in the next line.
     ///
     /// - Returns: false if the next line has begun already, as in pasted text, which would be joined to it.
     public func prefill(_ text: String) -> Bool {
-        guard !hasMoreInput else { return false }
+        guard !hasMoreInput() else { return false }
         prefilled = text
         return true
     }
@@ -130,16 +141,20 @@ public final class LineEditor {
 
     /// - Returns: 1 with a character, 0 at the end, -1 after an error.
     private func readCharacter(into target: UnsafeMutablePointer<UInt32>?) -> Int32 {
-        if prefilled != nil {
-            target?.pointee = UInt32(natter_edit_prefill_key)
-            return 1
-        }
         while true {
+            if prefilled != nil {
+                target?.pointee = UInt32(natter_edit_prefill_key)
+                return 1
+            }
             if let character = key.popFirst() {
                 target?.pointee = UInt32(character)
                 return 1
             }
             guard let first = keyByte() else { return 0 }
+            if LineEditor.isNewline(first), isText(newline: first) {
+                prefilled = "\n"
+                continue
+            }
             guard first == SpecialKey.escape else { return readCharacter(from: first, into: target) }
             guard let found = specialKey() else { return 0 }
             key = found[...]
@@ -166,6 +181,11 @@ public final class LineEditor {
     /// - Returns: what libedit gets for the key, which may be nothing; nil at the end of the input.
     private func specialKey() -> [UInt8]? {
         guard let kind = keyByte() else { return nil }
+        if LineEditor.isNewline(kind) {
+            // Alt-Enter.
+            prefilled = "\n"
+            return []
+        }
         guard kind == SpecialKey.csi || kind == SpecialKey.ss3 else {
             // Alt and a character, which may have several bytes or begin another key.
             pushedBack = kind
@@ -175,13 +195,38 @@ public final class LineEditor {
         while let byte = keyByte() {
             switch key.add(byte) {
             case .more: continue
-            case .whole: return key.bytesForEditor
+            case .whole: return key.beginsPaste ? paste() : key.bytesForEditor
             case .broken:
                 pushedBack = byte
                 return []
             }
         }
         return nil
+    }
+
+    private static func isNewline(_ byte: UInt8) -> Bool { byte == 0x0A || byte == 0x0D }
+
+    /// Whether a newline is a part of pasted text, on a terminal that does not mark it: text follows at once, or it ends such a text.
+    /// A key such as Ctrl-D behind it was typed in advance.
+    private func isText(newline: UInt8) -> Bool {
+        guard hasMoreInput(within: LineEditor.burstMilliseconds), let next = keyByte() else { return isPasting }
+        pushedBack = next
+        isPasting = next == 0x09 || LineEditor.isNewline(next) || next >= 0x20 && next != 0x7F
+        return isPasting
+    }
+
+    /// Reads pasted text, which goes into the line as a whole. It returns nothing for libedit, or nil at the end of the input.
+    private func paste() -> [UInt8]? {
+        var bytes: [UInt8] = []
+        while !bytes.suffix(SpecialKey.endOfPaste.count).elementsEqual(SpecialKey.endOfPaste) {
+            guard let byte = keyByte() else { return nil }
+            bytes.append(byte)
+        }
+        let text = String(decoding: bytes.dropLast(SpecialKey.endOfPaste.count), as: UTF8.self)
+            .replacing("\r\n", with: "\n").replacing("\r", with: "\n").unicodeScalars
+            .filter { $0 == "\n" || $0 == "\t" || $0.value >= 0x20 && $0.value != 0x7F }
+        prefilled = text.isEmpty ? nil : String(text)
+        return []
     }
 
     private func keyByte() -> UInt8? {
@@ -208,25 +253,30 @@ public final class LineEditor {
             guard requests[0].revents != 0 else { continue }
             var byte: UInt8 = 0
             let count = retrying { read(STDIN_FILENO, &byte, 1) }
-            if count == 1 { return byte }
+            if count == 1 {
+                let now = MonotonicClock.now()
+                if now - lastByte > Int64(LineEditor.burstMilliseconds) { isPasting = false }
+                lastByte = now
+                return byte
+            }
             guard count < 0, errno == EAGAIN else { return nil }
         }
     }
 
-    private var hasMoreInput: Bool {
+    private func hasMoreInput(within milliseconds: Int32 = 0) -> Bool {
         var request = pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0)
-        return pushedBack != nil || poll(&request, 1, 0) == 1
+        return pushedBack != nil || poll(&request, 1, milliseconds) == 1
     }
 
     private func complete() -> UInt8 {
         guard let handle else { return UInt8(natter_edit_beep) }
         // Nobody who wants a name types on before it is there. This is pasted text.
-        if hasMoreInput {
+        if hasMoreInput() {
             natter_edit_insert(handle, [0x09, 0])
             return UInt8(natter_edit_redraw)
         }
         let (text, cursor) = line(handle)
-        let word = text.prefix(cursor).suffix(where: { $0 != 0x20 })
+        let word = text.prefix(cursor).suffix(where: { $0 != 0x20 && $0 != 0x0A })
         let found = owner.completions(of: LineEditor.text(word))
         guard let first = found.first else { return UInt8(natter_edit_beep) }
         let common = found.count == 1 ? first + " " : found.dropFirst().reduce(first) { $0.commonPrefix(with: $1) }
@@ -309,6 +359,7 @@ public final class LineEditor {
         }
         for scalar in scalars {
             switch scalar {
+            case 0x0A: (row, column) = (row + 1, 0)
             case 0x09: repeat { put(1) } while column % 8 != 0
             // As ^X.
             case ..<0x20, 0x7F..<0xA0: for _ in 0..<2 { put(1) }

@@ -31,8 +31,14 @@ struct SpecialKey {
         return .more
     }
 
+    /// Whether pasted text follows, up to `endOfPaste`.
+    var beginsPaste: Bool { kind == SpecialKey.csi && text == "200~" }
+    static let endOfPaste = Array("\u{1B}[201~".utf8)
+
+    private var text: String { String(decoding: parameters + [final], as: UTF8.self) }
+
     var bytesForEditor: [UInt8] {
-        let end = String(decoding: parameters + [final], as: UTF8.self)
+        let end = text
         return switch end {
         // Arrows, Home, End and Delete.
         case "A", "B", "C", "D", "F", "H", "3~": [SpecialKey.escape, kind] + end.utf8
