@@ -1,4 +1,5 @@
 import NatterModel
+import NatterProtocol
 import ServerSupport
 import Testing
 import TestSupport
