@@ -185,8 +185,11 @@ public struct ArgumentParser {
     }
 
     private mutating func set(_ value: String, for option: OptionSpec, spelt spelling: String) {
-        // With the last value alone, a message could go elsewhere than its sender believes.
-        if !option.isRepeatable, was(given: option.name) { return fail("'\(spelling)' can be given only once") }
+        // With the last value alone, a message could go elsewhere than its sender believes. But an option of the program is a
+        // setting, which an alias may have given already.
+        if !option.isRepeatable, was(given: option.name), !program.options.contains(option) {
+            return fail("'\(spelling)' can be given only once")
+        }
         if option.choices.isEmpty || option.choices.contains(value) {
             given.append(GivenOption(name: option.name, value: value))
         } else {

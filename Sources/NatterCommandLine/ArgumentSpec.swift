@@ -24,7 +24,8 @@ public struct OptionSpec: Sendable, Equatable {
         OptionSpec(name: name, short: short, valueName: nil, choices: [], isRepeatable: false, help: help, long: long)
     }
 
-    /// An option with a value. Only a repeatable one may be given several times; `Arguments.values` has all of its values.
+    /// An option with a value. Of a command, only a repeatable one may be given several times, and `Arguments.values` has all of
+    /// its values; of one of the program, the last counts.
     public static func option(
         _ name: String, short: Character? = nil, value placeholder: String, isRepeatable: Bool = false,
         names: WordKind.Names? = nil, _ help: Phrase, long: String = ""

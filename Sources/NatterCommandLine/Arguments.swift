@@ -53,7 +53,7 @@ public struct Arguments: Sendable {
         return given.contains { $0.name == name }
     }
 
-    /// The value of an option. If it was given more than once, the last one, as while the language of an error is chosen.
+    /// The value of an option. If it was given more than once, the last one.
     public func value(_ name: String) -> String? {
         assertKnown(name)
         return given.last { $0.name == name }?.value

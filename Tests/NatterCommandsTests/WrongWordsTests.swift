@@ -122,13 +122,19 @@ struct WrongWordsTests {
         }
     }
 
-    @Test("an option twice: the last value counts, and one that may be repeated keeps all", arguments: rows)
+    @Test(
+        "an option twice: the last of a program's counts; a command's is refused unless it takes several",
+        arguments: rows)
     func twice(row: Row) throws {
         for option in row.command.options + row.program.options where !["help", "version"].contains(option.name) {
             for spelling in option.spellings {
                 let first = option.takesValue ? [spelling, WrongWordsTests.value(of: option)] : [spelling]
                 let last = option.takesValue ? [spelling, WrongWordsTests.other(of: option)] : [spelling]
                 let words = row.words + first + last + row.right.dropFirst(row.words.count)
+                if option.takesValue, !option.isRepeatable, !row.program.options.contains(option) {
+                    expectUsage(row, words, naming: "'\(spelling)' can be given only once")
+                    continue
+                }
                 guard case .run(_, let arguments) = try ArgumentParser.parse(words, for: row.program) else {
                     Issue.record("\(words) does not run")
                     continue

@@ -139,7 +139,8 @@ final class Daemon {
         var variables = ["HOME": data, "PATH": "/usr/bin:/bin", "SWIFT_BACKTRACE": "enable=no"]
         variables.merge(environment) { $1 }
         self.data = data
-        let words = try [Programs.path("natterd"), "serve", "--data", data, "--listen", "127.0.0.1:0"] + options
+        let address = options.contains("--listen") ? [] : ["--listen", "127.0.0.1:0"]
+        let words = try [Programs.path("natterd"), "serve", "--data", data] + address + options
         process = try ChildProcess(
             "/usr/bin/env", wrapper + words, environment: variables, errors: .path("\(data).log"))
         let line = try process.line()
