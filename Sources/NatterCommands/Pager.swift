@@ -20,8 +20,7 @@ final class Pager {
     /// - Parameter showsEnd: begins with the end, if the pager is less and the user has not set where it begins.
     /// - Returns: nil if the output does not go to a terminal, or there is no pager, or it cannot be started.
     static func start(_ console: Console, showsEnd: Bool = false) -> Pager? {
-        guard console.output.isTerminal, var command = command(console.environment) else { return nil }
-        if showsEnd, isPlainLess(command, console.environment) { command += " +G" }
+        guard console.output.isTerminal, let command = command(console.environment) else { return nil }
         guard canRun(command, console.environment) else {
             console.note("cannot run the pager '\(command)'; set NATTER_PAGER or PAGER to another one")
             return nil
@@ -30,7 +29,8 @@ final class Pager {
         guard pipe(&ends) == 0 else { return nil }
         for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         defer { close(ends[0]) }
-        guard let process = spawn(command, input: ends[0], console.environment) else {
+        let start = showsEnd && isPlainLess(command, console.environment) ? " +G" : ""
+        guard let process = spawn(command + start, input: ends[0], console.environment) else {
             close(ends[1])
             return nil
         }
