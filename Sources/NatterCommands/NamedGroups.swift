@@ -54,7 +54,7 @@ extension Context {
     }
 }
 
-extension WhoAmIObject {
+extension WhoamiAnswer {
     /// Whether the scope of the token lets it send to a conversation.
     fileprivate func maySend(to conversation: String) -> Bool {
         if scope == "all" { return true }

@@ -9,7 +9,7 @@ struct LogTests {
         "options that make no sense",
         arguments: [
             ["--all", "general"], ["--all", "--after", "1"], ["--reverse", "-f"], ["-f", "--offline"], ["-n", "x"],
-            ["-n", "-1"], ["--after", "-1"], ["--since", "soon"], ["--around", "0"], ["--format", "%q"],
+            ["-n", "-1"], ["--since", "soon"], ["--around", "0"], ["--format", "%q"],
             ["--format", "%m", "--numbers"],
             ["--around", "1", "--from", "x"], ["--cursor-file", "f", "--reverse"],
             ["--cursor-file", ""],

@@ -184,7 +184,8 @@ struct FileTests {
         try eventually("what was under way has arrived") { try world.bob.texts("log").count == 4 }
         try expect(world.alice("send", "--offline", "--queue", "waits"), hasNotes: true)
         try expect(
-            natter("exec \"$0\" wrap -- sh -c 'echo disk full; exit 3'"), 3, "comes after this message", isSilent: false
+            natter("exec \"$0\" wrap -c general -- sh -c 'echo disk full; exit 3'"), 3, "comes after this message",
+            isSilent: false
         )
         try expect(world.alice("sync"), hasNotes: true)
         let texts = try world.bob.texts("log")

@@ -215,7 +215,7 @@ struct LanguageTests {
             // Behind the day and the time
             return text.split(separator: "\n").dropFirst().map { String($0.dropFirst(9)) }
         }
-        #expect(try shown("log") == ["alice: uno (изменено)", "alice (ответ на 1): two", "alice: (удалено)"])
+        #expect(try shown("log") == ["alice: uno (изменено)", "alice (ответ alice «uno»): two", "alice: (удалено)"])
         let changes = try shown("log", "--raw").suffix(3)
         #expect(changes == ["alice (правка 1): uno", "alice: (удалено)", "alice (удаление 4)"])
         let piped = try world.bob.run(["log"], environment: variables()).lines.map { String($0.dropFirst(25)) }

@@ -102,7 +102,7 @@ struct TLSTests {
         let lines = try wary("send", "--lines", "--queue", input: "three\nfour\n")
         #expect(lines.code == 0 && isOneLine(lines.errors), "\(lines)")
         for file in [first, world.directory("nosuch.pem")] {
-            let wrapped = try world.alice("wrap", "--ca-file", file, "--", "true")
+            let wrapped = try world.alice("wrap", "-c", "general", "--ca-file", file, "--", "true")
             #expect(wrapped.code == 0 && wrapped.errors.hasPrefix("natter: queued: "), "\(wrapped)")
         }
         // Then all of it waits, and what would deliver it says why it does not

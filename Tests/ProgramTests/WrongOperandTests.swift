@@ -92,10 +92,14 @@ struct WrongOperandTests {
         for (words, _) in rows(
             [
                 "show general @", "edit @ x", "delete @", "mark general @", "log --after @", "log --before @",
-                "log --around @", "log --thread @", "log -n @", "send --re @ x", "search one -n @", "search one -C @",
-                "sync --wait @", "log --since @", "log --until @", "search one --since @", "log --timeout @",
-                "token create --label l --scope all --expires @", "watch --exec true --tries @",
-            ], ["x", "", "-1", "99999999999999999999", "0x10", "１"])
+                "log --around @", "log --thread @", "send --re @ x",
+            ], ["x", "", "-x", "99999999999999999999", "0x10", "１"])
+            + rows(
+                [
+                    "log -n @", "search one -n @", "search one -C @", "sync --wait @", "log --since @", "log --until @",
+                    "search one --since @", "log --timeout @", "token create --label l --scope all --expires @",
+                    "watch --exec true --tries @",
+                ], ["x", "", "-1", "99999999999999999999", "0x10", "１"])
         {
             expect(try world.alice.run(words), 64, words)
         }

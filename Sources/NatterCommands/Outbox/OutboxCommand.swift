@@ -9,9 +9,9 @@ enum OutboxCommand {
         "outbox", "list, retry or drop unsent messages", group: NatterProgram.Group.writing, bare: "ls",
         subcommands: [list, retry, drop],
         description: [
-            "'natter send --queue' keeps messages that it cannot send in the outbox, as do edit, delete and mark with --queue. Every command that uses your "
-                + "session, except doctor, logout, passwd and whoami, sends them, in order and each once. 'natter sync' "
-                + "takes as long as it needs to send all of them.",
+            "'natter send --queue' keeps messages that it cannot send in the outbox; edit, delete and mark can do so, too. "
+                + "Every command that uses your session, except doctor, logout, passwd and whoami, sends them, in order "
+                + "and each once. 'natter sync' takes as long as it needs to send all of them.",
             "If the server refuses a message, it is parked in the outbox with the reason, and the messages behind it "
                 + "are still sent.",
             "A message stays with its group. If the group is renamed while the message waits, and another group takes its "
