@@ -104,26 +104,19 @@ public enum PasswordInput: Sendable, Equatable {
 
     /// Reads byte by byte, at most `limitBytes`, to a newline, which is dropped, or the end.
     static func line(from descriptor: Int32, name: Phrase) throws(CommandFailure) -> String {
-        var bytes: [UInt8] = []
-        var isWhole = false
-        while !isWhole, bytes.count < limitBytes {
-            var byte: UInt8 = 0
-            let count = readWaiting(descriptor, &byte, 1)
-            if count < 0 {
-                let code = Errno.current
-                throw CommandFailure(
-                    unreadable: code,
-                    code == .isDirectory ? "\(name) is a directory" : "cannot read \(name): \(code.phrase)")
-            }
-            if count == 0, bytes.isEmpty {
-                throw CommandFailure(.invalidData, code: "no_password", "no password came from \(name)")
-            }
-            isWhole = count == 0 || byte == UInt8(ascii: "\n")
-            if !isWhole { bytes.append(byte) }
+        guard let line = readLine(descriptor, limit: limitBytes) else {
+            let code = Errno.current
+            throw CommandFailure(
+                unreadable: code,
+                code == .isDirectory ? "\(name) is a directory" : "cannot read \(name): \(code.phrase)")
+        }
+        var bytes = line.bytes
+        if bytes.isEmpty, line.end == .input {
+            throw CommandFailure(.invalidData, code: "no_password", "no password came from \(name)")
         }
         // If the limit cuts a character, the rest becomes U+FFFD. That is never shorter, so a password that is too long
         // stays too long.
-        guard isWhole else { return String(decoding: bytes, as: UTF8.self) }
+        guard line.end != .limit else { return String(decoding: bytes, as: UTF8.self) }
         // The file may come from Windows.
         if bytes.last == UInt8(ascii: "\r") { bytes.removeLast() }
         guard let text = String(validating: bytes, as: UTF8.self) else {

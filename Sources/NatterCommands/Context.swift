@@ -187,7 +187,7 @@ struct Context {
         var status = stat()
         let isFile = stat(tokenPath, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
         if isFile, !tokenPath.hasPrefix("/dev/") { return [("NATTER_TOKEN_FILE", Path.absolute(tokenPath))] }
-        // What has come through a pipe can't be read again.
+        // A pipe gives its token only once.
         return [("NATTER_TOKEN_FILE", nil), (Context.tokenVariable, try givenToken()?.text)]
     }
 

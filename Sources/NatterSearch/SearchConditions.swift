@@ -1,6 +1,6 @@
 public import NatterModel
 
-/// What a query asks for beside its words.
+/// The conditions of a query, beside its words.
 ///
 /// | condition | messages |
 /// |---|---|

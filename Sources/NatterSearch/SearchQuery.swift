@@ -103,7 +103,7 @@ public struct SearchQuery: Sendable, Equatable {
         self.conditions = conditions
     }
 
-    /// What 'OR' joins with its like.
+    /// A kind of part that 'OR' joins with another one of that kind.
     enum Joint { case word, sender, conversation, nothing }
 
     private init(_ terms: [(Term, String)], of query: SearchQuery) {

@@ -26,7 +26,7 @@ struct SearchText {
     }
 
     private var buffer: [UInt8] = []
-    /// What characters become, found out once: that takes microseconds.
+    /// The folded form of each character that was seen. Finding it takes microseconds.
     private var folded: [UInt32: [UInt8]] = [:]
     private static let mostFolded = 8_192
     /// The pieces of the mapped text, recorded only if `keepsPieces`. The array is empty if the mapping changed

@@ -31,3 +31,22 @@ public func readWaiting(_ descriptor: Int32, _ bytes: UnsafeMutableRawPointer?, 
         poll(&request, 1, -1)
     }
 }
+
+/// What a line ended with.
+public enum LineEnd: Sendable { case newline, input, limit }
+
+/// Reads one line byte by byte, without its newline, because what follows is another reader's. It waits for each byte.
+///
+/// - Returns: nil after an error, which is in `errno`.
+public func readLine(_ descriptor: Int32, limit: Int) -> (bytes: [UInt8], end: LineEnd)? {
+    var bytes: [UInt8] = []
+    while bytes.count < limit {
+        var byte: UInt8 = 0
+        let count = readWaiting(descriptor, &byte, 1)
+        if count < 0 { return nil }
+        if count == 0 { return (bytes, .input) }
+        if byte == UInt8(ascii: "\n") { return (bytes, .newline) }
+        bytes.append(byte)
+    }
+    return (bytes, .limit)
+}

@@ -78,7 +78,6 @@ struct AdminTests {
         #expect(try register("eve", "--invite", code).code == 0)
         #expect(try world.person("eve")("send", "here I am").code == 0)
         #expect(try register("fay", "--invite", code).code == 77)
-        // One that is out of date
         // One that is not used yet can be revoked
         let open = try #require(try world.alice("admin", "invite", "--json").objects().first)
         let id = try #require(open[string: "id"])
@@ -89,6 +88,7 @@ struct AdminTests {
         #expect(try register("fay", "--invite", open[string: "invite"] ?? "").code == 77)
         #expect(try world.alice("admin", "invite", "ls").bytes.isEmpty)
         try expect(world.alice("admin", "invite", "revoke", id), 67, "'\(id)'")
+        // One that is out of date
         let brief = try #require(try world.alice("admin", "invite", "--expires", "0s", "--json").objects().first)
         #expect(brief.names == ["expires", "id", "invite"])
         #expect(try register("fay", "--invite", brief[string: "invite"] ?? "").code == 77)

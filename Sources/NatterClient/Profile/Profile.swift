@@ -77,7 +77,7 @@ public struct Profile: Sendable {
     /// More than a token takes.
     private static let tokenBytes = 1_024
     /// How long a pipe may have nobody at its other end.
-    private static let pipeMilliseconds: Int64 = 10_000
+    private static let pipeMilliseconds: Int32 = 10_000
 
     /// The token in the first line of a file that the user named, of a pipe or a descriptor such as `/dev/fd/3`, or of standard
     /// input for `-`. No byte after the line is read, because a message may follow.
@@ -92,22 +92,16 @@ public struct Profile: Sendable {
             throw .unreadable(DiskError(operation: "open", path: path))
         }
         defer { if path != "-" { close(descriptor) } }
-        let isPipe = status.st_mode & S_IFMT == S_IFIFO && path != "-"
-        let deadline = MonotonicClock.now() + pipeMilliseconds
-        var line: [UInt8] = []
-        while line.count < tokenBytes {
-            var byte: UInt8 = 0
-            let count = readWaiting(descriptor, &byte, 1)
-            if count == 0, isPipe, line.isEmpty, MonotonicClock.now() < deadline {
-                usleep(10_000)
-                continue
-            }
-            guard count >= 0 else { throw .unreadable(DiskError(operation: "read", path: path)) }
-            if count == 0 || byte == UInt8(ascii: "\n") { break }
-            line.append(byte)
+        if status.st_mode & S_IFMT == S_IFIFO {
+            // A pipe that nobody writes to yet looks like one at its end.
+            var request = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+            _ = poll(&request, 1, pipeMilliseconds)
+        }
+        guard let line = readLine(descriptor, limit: tokenBytes) else {
+            throw .unreadable(DiskError(operation: "read", path: path))
         }
         let isFile = status.st_mode & S_IFMT == S_IFREG
-        return (try token(line, from: path), isFile && status.st_mode & 0o066 != 0)
+        return (try token(line.bytes, from: path), isFile && status.st_mode & 0o066 != 0)
     }
 
     /// - Parameter place: the file or variable that has the line.

@@ -16,8 +16,8 @@ struct ServerPage {
     func newest(_ count: Int) throws -> [Message] {
         var pages: [[Message]] = []
         var (left, empty) = (count, 0)
-        // What is newest by time is on the one page without a selector. Only with a selector does `next` say how far back the
-        // server has searched.
+        // A page without a selector has the newest messages by time. With one, `next` says how far back the server has
+        // searched.
         let isOnePage = filter.isPlain && filter.before == nil && count <= Limits.pageLimit
         var before = isOnePage ? nil : filter.before?.rawValue ?? UInt64(Int64.max)
         while left > 0 {
