@@ -32,13 +32,15 @@ public final class Output {
     private enum Sink {
         case descriptor(Int32)
         case memory
+        /// The descriptor is chosen by the first bytes that are flushed.
+        case chosen(by: ([UInt8]) -> Int32)
     }
 
     public static let bufferBytes = 65_536
 
     /// The name in messages, such as "standard output".
     public let name: Phrase
-    private let sink: Sink
+    private var sink: Sink
     private var buffer: [UInt8] = []
     private var written: [UInt8] = []
     /// Whether `flush` keeps the bytes, because they are not wanted if the command fails.
@@ -50,6 +52,12 @@ public final class Output {
     /// - Parameter descriptor: the caller still owns it.
     public init(descriptor: Int32, name: Phrase) {
         (sink, self.name) = (.descriptor(descriptor), name)
+    }
+
+    /// - Parameter choose: is called once, with the first bytes that are flushed: all that were written, or the first of much
+    ///   more. The caller owns the descriptor that it returns.
+    public init(name: Phrase, choosing choose: @escaping ([UInt8]) -> Int32) {
+        (sink, self.name) = (.chosen(by: choose), name)
     }
 
     private init(memory name: Phrase) {
@@ -124,6 +132,7 @@ public final class Output {
         if let failure { throw failure }
         if isHolding, buffer.count < Output.heldBytes { return }
         defer { buffer.removeAll(keepingCapacity: true) }
+        if case .chosen(let choose) = sink { sink = .descriptor(choose(buffer)) }
         guard case .descriptor(let descriptor) = sink else {
             written += buffer
             return

@@ -4,18 +4,20 @@ internal import NatterCommandLine
 /// The program that shows long output on a terminal, as in git: `NATTER_PAGER`, `PAGER`, else `less` if it is
 /// installed. `cat` means no pager.
 final class Pager {
-    /// The output to the pager.
-    let output: Output
-    private let process: pid_t
+    /// The output to the pager. If `less` is the pager by default, what fits the terminal goes there without it.
+    private(set) lazy var output = Output(name: "the pager") { [unowned self] in open(showing: $0) }
+    private let console: Console
     private let command: String
-    private var descriptor: Int32
+    private let showsEnd: Bool
+    private var process: pid_t?
+    private var descriptor: Int32 = -1
     private var status: Int32 = 0
 
-    private init(output: Output, command: String, process: pid_t, descriptor: Int32) {
-        (self.output, self.command, self.process, self.descriptor) = (output, command, process, descriptor)
+    private init(_ console: Console, command: String, showsEnd: Bool) {
+        (self.console, self.command, self.showsEnd) = (console, command, showsEnd)
     }
 
-    /// Starts the pager.
+    /// A pager, which starts with the first output.
     ///
     /// - Parameter showsEnd: begins with the end, if the pager is less and the user has not set where it begins.
     /// - Returns: nil if the output does not go to a terminal, or there is no pager, or it cannot be started.
@@ -25,28 +27,46 @@ final class Pager {
             console.note("cannot run the pager '\(command)'; set NATTER_PAGER or PAGER to another one")
             return nil
         }
+        return Pager(console, command: command, showsEnd: showsEnd)
+    }
+
+    /// - Returns: where the output goes.
+    private func open(showing bytes: [UInt8]) -> Int32 {
+        let (isLess, fits) = (Pager.isPlainLess(command, console.environment), Pager.fits(bytes, console))
+        if isLess, fits, console.environment["LESS"] == nil { return STDOUT_FILENO }
         var ends: [Int32] = [-1, -1]
-        guard pipe(&ends) == 0 else { return nil }
+        guard pipe(&ends) == 0 else { return STDOUT_FILENO }
         for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         defer { close(ends[0]) }
-        let start = showsEnd && isPlainLess(command, console.environment) ? " +G" : ""
-        guard let process = spawn(command + start, input: ends[0], console.environment) else {
+        // less would fill the rows above a short text.
+        let words = command + (isLess && showsEnd && !fits ? " +G" : "")
+        guard let process = Pager.spawn(words, input: ends[0], console.environment) else {
             close(ends[1])
-            return nil
+            return STDOUT_FILENO
         }
         // The pager handles Ctrl-C. less stops reading and continues.
         Signals.leaveInterruptToChild()
         Signals.waitOnEnd(for: (process, ends[1]))
-        return Pager(
-            output: Output(descriptor: ends[1], name: "the pager"), command: command, process: process,
-            descriptor: ends[1])
+        (self.process, descriptor) = (process, ends[1])
+        return descriptor
+    }
+
+    /// Whether a terminal shows some lines at once, above the prompt that comes next.
+    private static func fits(_ bytes: [UInt8], _ console: Console) -> Bool {
+        let columns = Terminal.columns(STDOUT_FILENO, environment: console.environment)
+        let lines = CommandOutput.shown(bytes[...]).split(
+            separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+        let rows = lines.dropLast().reduce(0) { rows, line in
+            rows + max(1, (DisplayWidth.columns(String(decoding: line, as: UTF8.self)) + columns - 1) / columns)
+        }
+        return rows < Terminal.rows(STDOUT_FILENO)
     }
 
     /// Closes the pager's input and waits until the user quits it.
     func finish() {
-        guard descriptor >= 0 else { return }
+        guard let process else { return }
         close(descriptor)
-        descriptor = -1
+        self.process = nil
         status = Spawn.wait(for: process)
         Signals.waitOnEnd(for: nil)
         Signals.exitOnInterrupt()

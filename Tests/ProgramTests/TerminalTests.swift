@@ -64,6 +64,23 @@ struct TerminalTests {
         #expect(lines[2].contains("\u{1B}[1mbob\u{1B}[m: two"))
     }
 
+    @Test("less, the pager by default, begins a long log at its newest line, and a short one needs no pager")
+    func newest() throws {
+        let world = try World()
+        let lines = (1...30).map { "line \($0)\n" }.joined()
+        try expect(world.alice.run(["send", "--lines"], input: .bytes(Array(lines.utf8))))
+        let script = try world.directory.write("script", "#!/bin/sh\necho \"less $*\"; cat\n")
+        try Programs.install(script, as: "\(world.directory.path)/less")
+        let path = ["PATH": "\(world.directory.path):/usr/bin:/bin", "NO_COLOR": "1"]
+        func first(_ words: String...) throws -> Substring? {
+            try screen(world.bob, words, environment: path).text.split(separator: "\n").first
+        }
+        #expect(try first("log", "-n", "30") == "less +G")
+        #expect(try first("log", "-n", "30", "--reverse") == "less ")
+        #expect(try first("log", "-n", "3")?.hasPrefix("--") == true)
+        #expect(try first("search", "line", "-n", "3")?.contains("line") == true)
+    }
+
     @Test("a pager that cannot be run is named, and the output comes without it")
     func missingPager() throws {
         let world = try World(says: "one")

@@ -22,7 +22,7 @@ enum CommandOutput {
 
     /// The bytes without colours and other control sequences, and without what a carriage return has overwritten, as the steps
     /// of a progress bar. NUL, which no text may contain, goes, too.
-    private static func shown(_ output: ArraySlice<UInt8>) -> [UInt8] {
+    static func shown(_ output: ArraySlice<UInt8>) -> [UInt8] {
         var shown: [UInt8] = []
         var lineStart = 0
         var isReturned = false
