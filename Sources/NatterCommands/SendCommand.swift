@@ -264,11 +264,7 @@ enum SendCommand {
                     try context.console.output.writeJSON(WireJSON.encode(message))
                     try context.console.output.flush()
                 } else {
-                    // Of a word such as 'last', this tells what it meant.
-                    context.confirm(
-                        message.about.map {
-                            "sent to \(message.conversation) as number \(message.seq), a reply to \($0)"
-                        } ?? "sent to \(message.conversation) as number \(message.seq)")
+                    context.confirm(sent: message)
                 }
             } catch {
                 if error == .closedPipe { throw error }

@@ -81,6 +81,13 @@ struct TerminalTests {
         #expect(try first("search", "line", "-n", "3")?.contains("line") == true)
     }
 
+    @Test("wrap says where its message stands")
+    func wrapped() throws {
+        let world = try World()
+        let shown = try screen(world.alice, ["wrap", "true"])
+        #expect(shown.text == "sent to @alice as number 1\n" && shown.code == 0, "\(shown.text)")
+    }
+
     @Test("a pager that cannot be run is named, and the output comes without it")
     func missingPager() throws {
         let world = try World(says: "one")

@@ -76,6 +76,13 @@ extension Context {
         note("queued as message \(entry.number) of the outbox: \(reason)")
     }
 
+    /// Says where a message stands, and of a reply to what: of a word such as 'last', this tells what it meant.
+    func confirm(sent message: MessageObject) {
+        confirm(
+            message.about.map { "sent to \(message.conversation) as number \(message.seq), a reply to \($0)" }
+                ?? "sent to \(message.conversation) as number \(message.seq)")
+    }
+
     /// The last change of a conversation that waits in the outbox. It is newer than any that was sent.
     func lastWaiting(in conversation: String, _ id: ConversationID?) throws -> OutboxEntry? {
         var last: OutboxEntry?

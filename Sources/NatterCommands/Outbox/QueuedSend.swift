@@ -78,6 +78,7 @@ struct QueuedSend {
         }
         let refusal = report.refused.first { $0.entry.number == own.number }?.refusal
         report.refused.removeAll { $0.entry.number == own.number }
+        if answer != nil { report.sentCount -= 1 }
         context.tell(report)
         if let answer { return .sent(answer) }
         if let refusal {

@@ -116,7 +116,10 @@ enum WrapCommand {
             if kept != nil { Signals.exitOnInterrupt() }
             do {
                 let sending = QueuedSend(outbox: outbox, api: api, context: context)
-                if case .queued(_, let reason) = try sending.send(request) { context.note("queued: \(reason)") }
+                switch try sending.send(request) {
+                case .sent(let answer): if let message = try? answer.message() { context.confirm(sent: message) }
+                case .queued(_, let reason): context.note("queued: \(reason)")
+                }
                 return nil
             } catch let error as RequestError {
                 let failure = CommandFailure(error)
