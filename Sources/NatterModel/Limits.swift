@@ -2,6 +2,8 @@
 public enum Limits {
     /// Characters of a display name.
     public static let displayCharacters = 1...64
+    /// Characters of what a group is about.
+    public static let topicCharacters = 1...256
     /// The length of a message's text, in bytes of UTF-8.
     public static let textBytes = 1...65_536
     /// The length of a sender's name in bytes, at most. An imported sender is a label of the same length.

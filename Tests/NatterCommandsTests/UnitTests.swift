@@ -281,5 +281,6 @@ struct EventTextTests {
         let usual = cost(String(repeating: "\u{44F}", count: 128_000))
         #expect(cost(String(repeating: "\u{301}\u{316}", count: 64_000)) < 10 * usual)
         #expect(EventText.phrase("renamed a b").english == "renamed the group from 'a' to 'b'")
+        #expect(EventText.phrase("topic").english == "removed the topic")
     }
 }

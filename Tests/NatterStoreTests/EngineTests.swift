@@ -107,7 +107,13 @@ struct EngineTests {
             try waitFor { store.store.removeMember("alice", from: "team", by: alice, $0) }.get()
         }
         try waitFor { store.store.removeMember("bob", from: "team", by: alice, $0) }.get()
-        #expect(try store.all("team").map(\.text) == ["created", "added bob", "hello", "removed bob"])
+        _ = try waitFor {
+            store.store.changeGroup("team", newName: nil, isOpen: nil, topic: "what it is", by: alice, $0)
+        }.get()
+        try store.reopen()
+        #expect(try store.store.conversation("team", for: alice).topic == "what it is")
+        #expect(
+            try store.all("team").map(\.text) == ["created", "added bob", "hello", "removed bob", "topic what it is"])
         try waitFor { store.store.deleteGroup("team", by: alice, $0) }.get()
         try store.reopen()
         let other = try store.user("alice")

@@ -62,6 +62,10 @@ struct ReindexTests {
     func logsAlone() throws {
         let directory = try TemporaryDirectory()
         let store = try Self.filled(directory.path)
+        _ = try waitFor {
+            try store.store.changeGroup("team", newName: nil, isOpen: nil, topic: "Plans", by: store.user("alice"), $0)
+        }.get()
+        try store.seal("team")
         let before = try store.exports()
         let place = try store.store.changes(since: .now, for: store.user("alice"), form: .messages, limitBytes: 1)
             .cursor
@@ -94,6 +98,7 @@ struct ReindexTests {
         }
         #expect(
             try next.store.members(of: "team", for: next.user("alice")).map(\.user.name).sorted() == ["alice", "carol"])
+        #expect(try next.store.conversation("team", for: next.user("alice")).topic == "Plans")
         #expect(try next.post(["goes on"], to: "@bob").first?.message?.seq == Seq(2_401))
     }
 

@@ -148,6 +148,19 @@ struct GroupTests {
         }
     }
 
+    @Test("the topic of a group is set by an admin, synced, and printed")
+    func topic() throws {
+        let world = try grouped()
+        try expect(world.alice("group", "topic", "ops", "Disks", "and what fills them"))
+        #expect(try world.bob("group", "topic", "ops").output == "Disks and what fills them\n")
+        #expect(try said(world.bob, in: "ops").last == "* alice set the topic to 'Disks and what fills them'")
+        let listed = try world.bob("ls", "--offline", "--json").objects().first { $0[string: "name"] == "ops" }
+        #expect(listed?[string: "topic"] == "Disks and what fills them")
+        #expect(try world.bob("group", "topic", "ops", "x").code == 77)
+        try expect(world.alice("group", "topic", "ops", ""))
+        #expect(try world.bob("group", "topic", "ops").output.isEmpty)
+    }
+
     @Test("a renamed group keeps its history, cursor files and read marks")
     func rename() throws {
         let world = try grouped()

@@ -24,6 +24,8 @@ final class ConversationChange {
     var serverHash: Digest?
     var read = Seq.zero
     var unread: UInt64 = 0
+    /// What a group is about.
+    var topic: String?
     var gone: String?
     var maxTime = Timestamp.range.lowerBound
     /// The approximate uncompressed size of the tail in bytes.
@@ -61,7 +63,7 @@ final class ConversationChange {
 
     private static let columns = """
         number,id,kind,name,first,head,head_hash,sealed_seq,sealed_hash,server_head,server_hash,read,unread,gone,max_time,
-        tail_bytes,server_first
+        tail_bytes,server_first,topic
         """
 
     static func find(_ id: ConversationID, on connection: Connection) throws(SQLiteError) -> ConversationChange? {
@@ -92,6 +94,7 @@ final class ConversationChange {
         // It is only compared, and an index that was damaged may have any number.
         tailBytes = max(0, min(row.int(15), 1 << 40))
         serverFirst = Seq(row.uint64(16))
+        topic = row.optionalText(17)
     }
 
     var hasTail: Bool { head > sealedSeq }
@@ -160,11 +163,11 @@ final class ConversationChange {
         try connection.run(
             """
             UPDATE conversation SET kind=?,name=?,first=?,head=?,head_hash=?,sealed_seq=?,sealed_hash=?,server_head=?,
-            server_hash=?,read=?,unread=?,gone=?,max_time=?,tail_bytes=?,server_first=?
+            server_hash=?,read=?,unread=?,gone=?,max_time=?,tail_bytes=?,server_first=?,topic=?
             WHERE number=?
             """, Int(kind.rawValue), name, first.rawValue, head.rawValue, headHash?.bytes, sealedSeq.rawValue,
             sealedHash?.bytes, serverHead.rawValue, serverHash?.bytes, read.rawValue, unread, gone,
-            maxTime.milliseconds, tailBytes, serverFirst.rawValue, number)
+            maxTime.milliseconds, tailBytes, serverFirst.rawValue, topic, number)
     }
 
     /// Forgets the changes, which are recorded now.

@@ -57,6 +57,7 @@ struct PortionWriter {
         }
         if line.head >= conversation.serverHead {
             (conversation.serverHead, conversation.serverHash) = (line.head, line.hash)
+            conversation.topic = line.topic
             // It counts behind the server's mark.
             if line.read == conversation.read { conversation.unread = line.unread }
         }

@@ -54,9 +54,11 @@ public final class Replica {
 
     private func select(_ rest: String) throws(ReplicaError) -> [ReplicaConversation] {
         try ReplicaError.translate {
-            try connection.rows("SELECT \(ReplicaConversation.columns) FROM conversation \(rest)", read: read)
+            try connection.rows("SELECT \(columns) FROM conversation \(rest)", read: read)
         }
     }
+
+    private var columns: String { get throws(SQLiteError) { try ReplicaConversation.columns(of: connection) } }
 
     private func read(_ row: borrowing Statement) throws(SQLiteError) -> ReplicaConversation {
         try ReplicaConversation(row, path: connection.path)
@@ -69,7 +71,7 @@ public final class Replica {
         return try ReplicaError.translate {
             let exact = try connection.row(
                 """
-                SELECT \(ReplicaConversation.columns) FROM conversation WHERE name=?
+                SELECT \(columns) FROM conversation WHERE name=?
                 ORDER BY gone IS NOT NULL, number DESC LIMIT 1
                 """, wanted, read: read)
             if let exact, !exact.isGone { return exact }
@@ -88,7 +90,7 @@ public final class Replica {
     public func conversation(_ id: ConversationID) throws(ReplicaError) -> ReplicaConversation? {
         try ReplicaError.translate {
             try connection.row(
-                "SELECT \(ReplicaConversation.columns) FROM conversation WHERE id=?", id.bytes, read: read)
+                "SELECT \(columns) FROM conversation WHERE id=?", id.bytes, read: read)
         }
     }
 

@@ -27,6 +27,8 @@ public struct ReplicaConversation: Sendable, Hashable {
     public let read: Seq
     /// How many messages after `read` are not the user's own, as of the last sync.
     public let unread: UInt64
+    /// What a group is about.
+    public let topic: String?
     /// `removed`, `left`, `deleted`, or `missing` if a restored server does not know the group; nil while the user belongs
     /// to it.
     public let goneReason: String?
@@ -48,10 +50,13 @@ public struct ReplicaConversation: Sendable, Hashable {
 
 extension ReplicaConversation {
     /// The columns that `init(_:path:)` reads, in order.
-    static let columns = """
-        number,id,kind,name,first,head,head_hash,server_head,server_hash,read,unread,gone,max_time,gap_count,sealed_seq,
-        server_first
-        """
+    static func columns(of connection: Connection) throws(SQLiteError) -> String {
+        let topic = try Schema.version(of: connection) >= ReplicaSchema.displayStep ? "topic" : "NULL"
+        return """
+            number,id,kind,name,first,head,head_hash,server_head,server_hash,read,unread,gone,max_time,gap_count,sealed_seq,
+            server_first,\(topic)
+            """
+    }
 
     /// Reads a row of a statement that selects `columns`.
     /// - Throws: `corrupt` for values that natter never writes.
@@ -76,6 +81,7 @@ extension ReplicaConversation {
         gapCount = row.int(13)
         sealedSeq = Seq(row.uint64(14))
         serverFirst = Seq(row.uint64(15))
+        topic = row.optionalText(16)
     }
 
     /// - Parameter user: the owner of the replica.

@@ -56,10 +56,10 @@ enum ReplicaSchema {
             PRIMARY KEY (conversation, seq)
         ) WITHOUT ROWID;
         """,
-        // The names that users choose to be shown.
-        "ALTER TABLE user ADD COLUMN display TEXT;",
+        // The names that users choose to be shown, and what groups are about.
+        "ALTER TABLE user ADD COLUMN display TEXT; ALTER TABLE conversation ADD COLUMN topic TEXT;",
     ])
-    /// How many steps a file needs to have the table `own_erased`, and the column `user.display`.
+    /// How many steps a file needs to have the table `own_erased`, and the columns `display` and `topic`.
     static let (ownErasedStep, displayStep) = (3, 4)
 }
 

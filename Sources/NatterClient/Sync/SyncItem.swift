@@ -82,6 +82,7 @@ struct SyncedConversation {
     let hash: Digest
     let read: Seq
     let unread: UInt64
+    let topic: String?
 
     init(_ object: ConversationObject) throws(FormatViolation) {
         id = try SyncItem.id(object.id)
@@ -94,6 +95,10 @@ struct SyncedConversation {
             object.head < limit, object.read < limit, object.unread < limit, object.first < limit
         else { throw FormatViolation("a conversation's numbers are out of range") }
         try SyncItem.check(name: object.name)
+        topic = object.topic
+        guard topic?.unicodeScalars.count ?? 0 <= Limits.topicCharacters.upperBound else {
+            throw FormatViolation("a conversation's topic is too long")
+        }
         self.kind = kind
         self.hash = hash
         name = object.name

@@ -3,11 +3,11 @@ internal import NatterModel
 /// An event of a group. It is printed after the name of its author: `* alice added bob`. In a pipe it is English, so
 /// that a log does not depend on the language.
 enum EventText {
-    /// - Parameter text: the server's form: `VERB`, `VERB NAME` or `renamed OLD NEW`. Names have no blanks.
+    /// - Parameter text: the server's form: `VERB`, `VERB NAME`, `renamed OLD NEW` or `topic TEXT`. Names have no blanks.
     /// - Returns: the server's own words if a newer server sent an unknown event.
     static func phrase(_ text: String) -> Phrase {
         // Longer than any event, and comparing its words would take the square of their combining marks.
-        guard text.utf8.count <= 4 * NameRule.maximumBytesAsSent else { return Phrase(verbatim: text) }
+        guard text.utf8.count <= 5 * NameRule.maximumBytesAsSent else { return Phrase(verbatim: text) }
         let words = text.split(separator: " ", omittingEmptySubsequences: false).map(String.init)
         return switch (words.first, words.count) {
         case ("created", 1): "created the group"
@@ -23,6 +23,8 @@ enum EventText {
         case ("deleted", 1): "deleted the group"
         case ("retained", 2) where words[1] == "forever": "set the retention to forever"
         case ("retained", 2): "set the retention to \(words[1])"
+        case ("topic", 1): "removed the topic"
+        case ("topic", _): "set the topic to '\(text.dropFirst("topic ".count))'"
         default: Phrase(verbatim: text)
         }
     }

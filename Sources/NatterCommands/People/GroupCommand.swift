@@ -7,7 +7,7 @@ internal import NatterProtocol
 enum GroupCommand {
     static let spec = CommandSpec(
         "group", "create groups and manage their members", group: NatterProgram.Group.people, bare: "ls",
-        subcommands: [list, create, delete, rename, add, remove, promote, demote, members, join, leave, retain],
+        subcommands: [list, create, delete, rename, topic, add, remove, promote, demote, members, join, leave, retain],
         description: [
             "A group is a conversation with a name and members. You become the first admin of a group that you create. "
                 + "Only admins change a group, and it always has one: the last admin can neither leave nor be "
@@ -89,6 +89,38 @@ enum GroupCommand {
             context.forgetGroups()
             try context.writeJSON(group)
             context.confirm("renamed the group '\(old)' to '\(group.name)'")
+            return .success
+        })
+
+    private static let topic = CommandSpec(
+        "topic", "print or set what a group is about",
+        operands: [groupOperand, .optional("TEXT", isRepeating: true, "up to 256 characters; '' for no topic")],
+        description: [
+            "Without TEXT, print the topic. Only admins of the group may set it. 'natter ls --json' has it, too. With --json: "
+                + "the conversation."
+        ],
+        examples: [Example("natter group topic ops All about disks", "say what 'ops' is about")],
+        run: inContext { context in
+            let name = context.arguments.required("GROUP")
+            let words = context.arguments.operands("TEXT")
+            let api = try context.api()
+            guard !words.isEmpty else {
+                let group = try api.perform(API.conversation, name)
+                try context.writeJSON(group)
+                guard !context.wantsJSON else { return .success }
+                if let topic = group.topic {
+                    try context.console.output.writeLine(TerminalText.escaped(topic))
+                } else {
+                    context.confirm("'\(group.name)' has no topic")
+                }
+                try context.console.output.flush()
+                return .success
+            }
+            let text = words.joined(separator: " ")
+            let request = GroupRequest(topic: .some(text.isEmpty ? nil : text))
+            let group = try api.perform(API.changeGroup, name, body: request)
+            try context.writeJSON(group)
+            context.confirm("changed '\(group.name)'")
             return .success
         })
 

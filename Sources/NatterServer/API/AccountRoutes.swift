@@ -118,14 +118,17 @@ enum AccountRoutes {
         }
     }
 
-    /// - Returns: nil if it is to stay as it is.
     static func display(_ call: Call, _ request: DisplayRequest) throws(APIError) -> String?? {
-        guard let display = request.display ?? nil else { return request.display }
-        guard Limits.displayCharacters.contains(display.unicodeScalars.count), !display.utf8.contains(0) else {
-            throw APIError(
-                .badName, "'display' has 1 to \(Limits.displayCharacters.upperBound) characters, none of them U+0000")
+        try label(request.display, "display", Limits.displayCharacters)
+    }
+
+    /// A text that is shown beside a name. nil is to stay as it is.
+    static func label(_ given: String??, _ field: String, _ length: ClosedRange<Int>) throws(APIError) -> String?? {
+        guard let text = given ?? nil else { return given }
+        guard length.contains(text.unicodeScalars.count), !text.utf8.contains(0) else {
+            throw APIError(.badName, "'\(field)' has 1 to \(length.upperBound) characters, none of them U+0000")
         }
-        return display
+        return text
     }
 
     static func setDisplay(_ call: TypedCall<UserObject>, _ principal: Principal, _ display: String??) {

@@ -76,9 +76,10 @@ enum PeopleRoutes {
         throws(APIError)
     {
         let retention = try request.retain.map(retention)
+        let topic = try AccountRoutes.label(request.topic, "topic", Limits.topicCharacters)
         call.store.changeGroup(
             call.name(0), id: try call.query.conversationID(), newName: request.name.map(Normalization.formC),
-            isOpen: request.open, retention: retention, by: principal,
+            isOpen: request.open, retention: retention, topic: topic, by: principal,
             call.completion { call.reply(ConversationObject($0)) })
     }
 

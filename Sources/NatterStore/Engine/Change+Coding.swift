@@ -33,6 +33,7 @@ extension Change {
                 kind: new.maker == nil ? 9 : 32, new.number, new.id, new.kind, new.name, new.isOpen, new.users,
                 new.accounts)
             if let maker = new.maker { bytes.put(maker) }
+        case .topicSet(let number, let topic): bytes.put(kind: 44, number, topic)
         case .groupChanged(let number, let name, let isOpen): bytes.put(kind: 10, number, name, isOpen)
         case .groupDeleted(let number): bytes.put(kind: 11, number)
         case .memberPut(let account, let number, let membership):
@@ -93,6 +94,7 @@ extension Change {
             return try .accountChanged(
                 reader.field(), isDisabled: reader.field(), isAdmin: reader.field(), password: reader.field())
         case 42: return try .displaySet(reader.field(), reader.field())
+        case 44: return try .topicSet(reader.field(), reader.field())
         case 3: return try .visitsNoted(accounts: reader.field(), tokens: reader.field())
         case 4, 31, 41:
             let digest: Digest = try reader.field()

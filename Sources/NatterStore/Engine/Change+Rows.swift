@@ -172,6 +172,8 @@ extension Change {
             try rows.run(
                 "UPDATE conversation SET name=$1, name_key=$2, is_open=$3 WHERE number=$4", name,
                 NameRule.caseKey(name), isOpen, number)
+        case .topicSet(let number, let topic):
+            try rows.run("UPDATE conversation SET topic=$1 WHERE number=$2", topic, number)
         case .groupDeleted(let number):
             try rows.run("UPDATE conversation SET is_deleted=1 WHERE number=$1", number)
             try rows.run("DELETE FROM membership WHERE conversation=$1", number)

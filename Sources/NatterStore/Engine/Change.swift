@@ -26,6 +26,8 @@ enum Change: Sendable {
     case conversationAdded(NewConversation)
     case groupChanged(Int64, name: String, isOpen: Bool)
     case groupDeleted(Int64)
+    /// What a group is about; nil for nothing.
+    case topicSet(Int64, String?)
     case memberPut(AccountID, in: Int64, ConversationState.Membership)
     case memberRemoved(AccountID, from: Int64)
     case contactSet(AccountID, peer: AccountID, isContact: Bool)
@@ -268,6 +270,7 @@ enum Change: Sendable {
             state.noteName(of: group)
             guard isRenamed else { return }
             for member in group.members.keys { state.accounts[AccountID(rawValue: member)]?.noteNames() }
+        case .topicSet(let number, let topic): state.conversations[number]?.topic = topic
         case .groupDeleted(let number):
             guard let group = state.conversations[number] else { return }
             state.forgetName(of: group)

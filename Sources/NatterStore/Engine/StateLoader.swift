@@ -113,7 +113,7 @@ struct StateLoader {
         let conversations = try connection.statement(
             """
             SELECT number,id,kind,name,is_open,user_a,user_b,is_deleted,sealed_seq,sealed_hash,sealed_commit,sealed_time,
-            maker,first_seq,first_commit,retain_days FROM conversation
+            maker,first_seq,first_commit,retain_days,topic FROM conversation
             """)
         while try conversations.step() {
             guard let id = ConversationID(bytes: conversations.blob(1)),
@@ -146,6 +146,7 @@ struct StateLoader {
                 Seq(UInt64(try conversations.ordinal(13))), Commit(UInt64(try conversations.ordinal(14)))
             )
             if !conversations.isNull(15) { conversation.retention = Retention(days: conversations.int(15)) }
+            conversation.topic = conversations.optionalText(16)
             state.add(conversation)
         }
     }

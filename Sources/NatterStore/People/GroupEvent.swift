@@ -16,8 +16,10 @@ enum GroupEvent {
     case deleted
     /// How long its messages are kept.
     case retained(Retention)
+    /// What it is about; nil for nothing.
+    case topic(String?)
 
-    /// `VERB`, `VERB NAME` or `renamed OLD NEW`. Names contain no white space, so the text can be split into its
+    /// `VERB`, `VERB NAME`, `renamed OLD NEW` or `topic TEXT`. Names contain no white space, so the text can be split into its
     /// words.
     var text: String {
         switch self {
@@ -33,7 +35,14 @@ enum GroupEvent {
         case .demoted(let name): "demoted \(name)"
         case .deleted: "deleted"
         case .retained(let retention): "retained \(retention)"
+        case .topic(let topic): topic.map { "topic \($0)" } ?? "topic"
         }
+    }
+
+    /// The topic that the text of an event sets; nil if it is another event.
+    static func topic(in text: String) -> String?? {
+        let words = text.split(separator: " ", maxSplits: 1)
+        return words.first == "topic" ? .some(words.dropFirst().first.map(String.init)) : nil
     }
 
     /// The entry of the audit log for the event, done to this group; nil if it needs no right.
@@ -50,6 +59,7 @@ enum GroupEvent {
         case .promoted(let name): ("member_promoted", "\(name) \(group.name)")
         case .demoted(let name): ("member_demoted", "\(name) \(group.name)")
         case .retained(let retention): ("retention_set", "\(group.name) \(retention)")
+        case .topic: ("topic_set", group.name)
         }
     }
 
@@ -64,7 +74,7 @@ enum GroupEvent {
 
     var cost: Cost {
         switch self {
-        case .renamed, .opened, .closed, .promoted, .demoted, .retained: .message
+        case .renamed, .opened, .closed, .promoted, .demoted, .retained, .topic: .message
         case .created, .added, .joined: .member
         case .removed, .left, .deleted: .nothing
         }

@@ -50,9 +50,12 @@ extension Store {
         }
     }
 
-    /// Renames a group, opens or closes it, or sets how long its messages are kept.
+    /// Renames a group, opens or closes it, or sets how long its messages are kept, or what it is about.
+    ///
+    /// - Parameter topic: nil to leave it as it is.
     public func changeGroup(
         _ name: String, id: ConversationID? = nil, newName: String?, isOpen: Bool?, retention: Retention? = nil,
+        topic: String?? = nil,
         by principal: Principal, _ completion: @escaping Completion<ConversationView>
     ) {
         if let newName {
@@ -70,13 +73,20 @@ extension Store {
             let taken = newName.flatMap { state.groups[NameRule.caseKey($0)] }
             if let newName, let taken, taken != number { throw .nameTaken(newName) }
             let name = newName ?? group.name
-            if name == group.name, isOpen ?? group.isOpen == group.isOpen, retention == nil { return (.nothing, name) }
+            let topic = topic ?? group.topic
+            if name == group.name, isOpen ?? group.isOpen == group.isOpen, retention == nil, topic == group.topic {
+                return (.nothing, name)
+            }
             var decision = Decision(.groupChanged(number, name: name, isOpen: isOpen ?? group.isOpen))
             if name != group.name {
                 decision.append(.renamed(from: group.name, to: name), of: group, by: principal, state, builder)
             }
             if let isOpen, isOpen != group.isOpen {
                 decision.append(isOpen ? .opened : .closed, of: group, by: principal, state, builder)
+            }
+            if topic != group.topic {
+                decision.append(.topicSet(number, topic))
+                decision.append(.topic(topic), of: group, by: principal, state, builder)
             }
             if let retention, let kept = try decide(retention, for: group, state) {
                 for change in kept.changes { decision.append(change) }

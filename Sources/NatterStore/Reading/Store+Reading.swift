@@ -278,7 +278,7 @@ extension Store {
     /// damage.
     func view(of snapshot: Snapshot, first: Seq? = nil) -> ConversationView {
         ConversationView(
-            name: snapshot.name, id: snapshot.identity.id, kind: snapshot.identity.kind,
+            name: snapshot.name, id: snapshot.identity.id, kind: snapshot.identity.kind, topic: snapshot.topic,
             first: max(first ?? snapshot.tail.first, snapshot.tail.first), head: snapshot.tail.head,
             hash: snapshot.tail.hash, read: snapshot.mark.seq, unread: snapshot.unread,
             last: newest(of: snapshot))

@@ -139,6 +139,8 @@ public struct ConversationView: Sendable {
     public var name: String
     public var id: ConversationID
     public var kind: ConversationKind
+    /// What a group is about.
+    public var topic: String?
     /// The lowest seq that still exists; 1 in an empty conversation.
     public var first: Seq
     public var head: Seq

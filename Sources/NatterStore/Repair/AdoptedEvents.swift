@@ -72,7 +72,7 @@ final class AdoptedEvents {
         case "deleted":
             let members = group.members.keys.sorted().map { AccountID(rawValue: $0) }
             return members.map { .gone("deleted", from: group, for: $0) } + [.groupDeleted(number)]
-        default: return []
+        default: return GroupEvent.topic(in: event.text).map { [.topicSet(number, $0)] } ?? []
         }
     }
 }

@@ -1,7 +1,7 @@
 internal import NatterLog
 internal import NatterModel
 
-/// The members, the name and the openness of a group, derived from the events in its log.
+/// The members, the name, the topic and the openness of a group, derived from the events in its log.
 struct GroupHistory {
     struct Event {
         let seq: Seq
@@ -20,6 +20,7 @@ struct GroupHistory {
 
     private(set) var members: [String: (isAdmin: Bool, since: Commit, adder: String?)] = [:]
     private(set) var name: String?
+    private(set) var topic: String?
     private(set) var isOpen = false
     private(set) var isDeleted = false
 
@@ -49,7 +50,7 @@ struct GroupHistory {
         case ("promoted", let subject?): members[subject]?.isAdmin = true
         case ("demoted", let subject?): members[subject]?.isAdmin = false
         case ("renamed", _): name = words.last
-        default: break
+        default: topic = GroupEvent.topic(in: event.text) ?? topic
         }
     }
 }

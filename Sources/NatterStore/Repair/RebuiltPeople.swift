@@ -154,14 +154,15 @@ final class RebuiltPeople {
         }
         let insert = try connection.statement(
             """
-            INSERT INTO conversation (number,id,kind,name,name_key,is_open,user_a,user_b,is_deleted,sealed_hash)
-            VALUES (?,?,?,?,?,?,?,?,?,?)
+            INSERT INTO conversation (number,id,kind,name,name_key,is_open,user_a,user_b,is_deleted,sealed_hash,topic)
+            VALUES (?,?,?,?,?,?,?,?,?,?,?)
             """)
         let number = number ?? highest.conversation + 1
         highest.conversation = max(highest.conversation, number)
         try insert.run(
             number, id.bytes, Int(origin.kind.rawValue), name, NameRule.caseKey(name), origin.history.isOpen,
-            pair?.first.rawValue, pair?.second.rawValue, origin.history.isDeleted, HashChain.start(of: id).bytes)
+            pair?.first.rawValue, pair?.second.rawValue, origin.history.isDeleted, HashChain.start(of: id).bytes,
+            origin.history.topic)
         if origin.kind == .group { try addMembers(origin.history, to: number) }
         return ConversationIdentity(number: number, id: id, kind: origin.kind, name: name, users: origin.users)
     }

@@ -12,6 +12,8 @@ final class ConversationState {
     private(set) lazy var nameKey = NameRule.caseKey(name)
     var isOpen: Bool
     var isDeleted = false
+    /// What a group is about.
+    var topic: String?
     /// The accounts of a personal conversation.
     let accounts: AccountPair?
     /// The account that created a group; nil if an import did, or a version that did not record it.

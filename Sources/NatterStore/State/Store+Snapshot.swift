@@ -61,6 +61,7 @@ extension Store {
         let identity: ConversationIdentity
         /// The reader's name for the conversation.
         let name: String
+        var topic: String?
         let tail: Tail
         let commit: Commit
         /// The commit of the newest erasure.
@@ -119,6 +120,7 @@ extension StoreState {
     func snapshot(of conversation: ConversationState, for account: AccountID) -> Store.Snapshot {
         var snapshot = Store.Snapshot(
             identity: conversation.identity, name: displayName(of: conversation, for: account),
+            topic: conversation.topic,
             tail: Tail(conversation), commit: commit, erasedCommit: conversation.erasedCommit,
             firstCommit: conversation.firstCommit)
         if let reader = accounts[account] {

@@ -179,10 +179,12 @@ enum StoreSchema {
         """,
         // 11: the user who added a member to a group.
         "ALTER TABLE membership ADD COLUMN adder INTEGER;",
-        // 12: whether a read mark is where the account came to the conversation; the name that users choose to be shown.
+        // 12: whether a read mark is where the account came to the conversation; the name that users choose to be shown;
+        // what a group is about.
         """
         ALTER TABLE read_mark ADD COLUMN is_start INTEGER NOT NULL DEFAULT 0;
         ALTER TABLE account ADD COLUMN display TEXT;
+        ALTER TABLE conversation ADD COLUMN topic TEXT;
         """,
     ])
 }

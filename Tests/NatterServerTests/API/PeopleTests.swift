@@ -16,6 +16,32 @@ struct PeopleTests {
 
     init() throws { server = try TestServer() }
 
+    @Test("admins set what a group is about; it is in the conversation and in its history, and null takes it away")
+    func topic() throws {
+        let (alice, bob) = (try server.account("alice"), try server.account("bob"))
+        #expect(try alice.post("/v1/groups", ["name": "team"]).status == 201)
+        #expect(try alice.json(.put, "/v1/groups/team/members/bob").status == 200)
+        func set(_ topic: JSONValue, by user: Client) throws -> Answer {
+            try user.json(.patch, "/v1/groups/team", ["topic": topic])
+        }
+        func last() throws -> String? { try bob.get("/v1/conversations/team").json["last"]?["text"]?.text }
+        #expect(try bob.get("/v1/conversations/team").json["topic"] == .null)
+        #expect(try set("Disks, and\nwhat fills them", by: alice).json["topic"] == "Disks, and\nwhat fills them")
+        #expect(try last() == "topic Disks, and\nwhat fills them")
+        #expect(try bob.get("/v1/sync").text.contains(#""topic":"Disks, and\nwhat fills them""#))
+        // What is as it was is no event, and what is not given stays
+        #expect(try set("Disks, and\nwhat fills them", by: alice).json["head"] == 3)
+        #expect(
+            try alice.json(.patch, "/v1/groups/team", ["open": true]).json["topic"]?.text?.hasPrefix("Disks") == true)
+        #expect(try set("x", by: bob).outcome == "403 forbidden")
+        for text in ["", String(repeating: "x", count: 257), "a\u{0}b"] {
+            #expect(try set(.string(text), by: alice).outcome == "422 bad_name", "\(text)")
+        }
+        #expect(try set(.string(String(repeating: "é", count: 256)), by: alice).status == 200)
+        #expect(try set(.null, by: alice).json["topic"] == .null)
+        #expect(try last() == "topic")
+    }
+
     @Test("a first personal message that is refused leaves nothing that breaks the next")
     func refusedFirstMessage() throws {
         let (alice, bob) = (try server.account("alice"), try server.account("bob"))

@@ -26,13 +26,15 @@ export function presence(user) {
 const events = {
   created: 'created the group', renamed: 'renamed the group from “{a}” to “{b}”', opened: 'opened the group to everyone', closed: 'made the group private',
   added: 'added {a}', removed: 'removed {a}', joined: 'joined', left: 'left', promoted: 'made {a} an admin', demoted: 'made {a} a plain member again',
-  deleted: 'deleted the group', retained: 'set that messages are kept for {a}',
+  deleted: 'deleted the group', retained: 'set that messages are kept for {a}', topic: 'set the topic: {a}',
 };
 
 /** An event as `natter log` tells it, or null if it is of a newer server. Names have no blanks. */
 export function eventText(text) {
   if (text === 'retained forever') return t('set that messages are kept for ever');
+  if (text === 'topic') return t('removed the topic');
   const [verb, a = '', b = ''] = text.split(' ');
+  if (verb === 'topic') return t(events.topic, { a: line(text.slice(6)) });
   if (!Object.hasOwn(events, verb)) return null;
   const days = verb === 'retained' && /^\d+(?=d$)/.exec(a);
   return t(events[verb], { a: days ? n('{n} day', '{n} days', Number(days[0])) : line(a), b: line(b) });

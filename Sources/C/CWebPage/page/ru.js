@@ -309,6 +309,8 @@ export const phrases = {
   'deleted the group': 'удалил(а) группу',
   'set that messages are kept for ever': 'сообщения теперь хранятся всегда',
   'set that messages are kept for {a}': 'срок хранения сообщений теперь {a}',
+  'set the topic: {a}': 'указал(а) тему: {a}',
+  'removed the topic': 'убрал(а) тему',
 
   'the server cannot be reached': 'сервер недоступен',
   'the name or the password is wrong': 'неверное имя или пароль',

@@ -120,8 +120,13 @@ enum PostgresSchema {
         "CREATE INDEX import_key_seq ON import_key (conversation, seq);",
         // The account that added a member to a group.
         "ALTER TABLE membership ADD adder bigint;",
-        // Whether a read mark is where the account came to the conversation; the name that users choose to be shown.
-        "ALTER TABLE read_mark ADD is_start bigint NOT NULL DEFAULT 0; ALTER TABLE account ADD display text;",
+        // Whether a read mark is where the account came to the conversation; the name that users choose to be shown;
+        // what a group is about.
+        """
+        ALTER TABLE read_mark ADD is_start bigint NOT NULL DEFAULT 0;
+        ALTER TABLE account ADD display text;
+        ALTER TABLE conversation ADD topic text;
+        """,
     ]
     /// Servers that know so many steps note where the log begins.
     static let logStartStep = 7
