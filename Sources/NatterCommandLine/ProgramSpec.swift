@@ -105,11 +105,14 @@ public struct CommandPath: Sendable {
     public var text: String { names.joined(separator: " ") }
 
     /// The usage after the program's name, in pieces between which a line may break: `["log", "[-n N]", "[CONV]"]`. All
-    /// subcommands are one piece.
+    /// subcommands are one piece, or `COMMAND` if a line has no room for them.
     public var usagePieces: [String] {
         let rows = command.subcommands
         var pieces = names + command.options.map(\.usage)
-        if !rows.isEmpty { pieces.append(rows.map(\.name).joined(separator: "|")) }
+        if !rows.isEmpty {
+            let names = rows.map(\.name).joined(separator: "|")
+            pieces.append(names.utf8.count <= 76 ? names : "COMMAND")
+        }
         return pieces + CommandPath.usage(of: command.operands)
     }
 

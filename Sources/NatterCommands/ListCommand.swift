@@ -80,7 +80,8 @@ extension ConversationObject {
             name: conversation.name, id: conversation.id.description, kind: conversation.kind.name,
             first: conversation.first.rawValue, head: conversation.head.rawValue,
             hash: (conversation.hash ?? .zero).description, read: conversation.read.rawValue,
-            unread: conversation.unread, topic: conversation.topic,
+            unread: conversation.unread,
+            topic: conversation.kind == .group ? .some(conversation.topic) : nil,
             last: replica.newestMessage(of: conversation).map { MessageObject($0) })
     }
 }

@@ -47,8 +47,10 @@ extension ConversationObject: JSONWritable {
         bytes.appendField("last", last)
         bytes.appendField("name", name)
         bytes.appendField("read", read)
-        bytes.appendFieldName("topic")
-        if let topic { bytes.appendJSON(topic) } else { bytes.append(contentsOf: "null".utf8) }
+        if let topic {
+            bytes.appendFieldName("topic")
+            if let topic { bytes.appendJSON(topic) } else { bytes.append(contentsOf: "null".utf8) }
+        }
         if let type { bytes.appendField("type", type) }
         bytes.appendField("unread", unread)
         bytes.endObject()

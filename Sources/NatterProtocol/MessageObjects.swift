@@ -93,8 +93,8 @@ public struct ConversationObject: Codable, Sendable, Equatable {
     public var hash: String
     public var read: UInt64
     public var unread: UInt64
-    /// What a group is about.
-    @OrNull public var topic: String?
+    /// What a group is about: a text or null. Only a group has it.
+    public var topic: String??
     /// `null` in an empty conversation.
     @OrNull public var last: MessageObject?
     /// `conversation` in a line of `sync`, absent in other answers.
@@ -102,7 +102,7 @@ public struct ConversationObject: Codable, Sendable, Equatable {
 
     public init(
         name: String, id: String, kind: String, first: UInt64, head: UInt64, hash: String, read: UInt64,
-        unread: UInt64, topic: String?, last: MessageObject?, type: String? = nil
+        unread: UInt64, topic: String?? = nil, last: MessageObject?, type: String? = nil
     ) {
         (self.name, self.id, self.kind, self.first, self.head) = (name, id, kind, first, head)
         (self.hash, self.read, self.unread, self.topic, self.last, self.type) = (hash, read, unread, topic, last, type)

@@ -26,7 +26,7 @@ extension SyncFrame {
             let object = ConversationObject(
                 name: view.name, id: view.id.description, kind: view.kind.name, first: view.first.rawValue,
                 head: view.head.rawValue, hash: view.hash.description, read: view.read.rawValue, unread: view.unread,
-                topic: view.topic, last: nil, type: "conversation")
+                topic: .some(view.topic), last: nil, type: "conversation")
             return SyncFrame(.line, WireJSON.encode(object))
         // An answer in blocks has none.
         case .messages: return SyncFrame(.line, [])

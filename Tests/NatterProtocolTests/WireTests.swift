@@ -145,7 +145,7 @@ struct WireTests {
             ConversationObject(
                 name: text(10, &generator), id: text(4, &generator), kind: "group", first: generator.next(),
                 head: generator.next(), hash: text(4, &generator), read: generator.next(), unread: generator.next(),
-                topic: Bool.random(using: &generator) ? nil : text(5, &generator),
+                topic: [nil, .some(nil), text(5, &generator)].randomElement(using: &generator) ?? nil,
                 last: Bool.random(using: &generator) ? nil : message(&generator),
                 type: Bool.random(using: &generator) ? "conversation" : nil)
         }

@@ -95,7 +95,7 @@ struct SyncedConversation {
             object.head < limit, object.read < limit, object.unread < limit, object.first < limit
         else { throw FormatViolation("a conversation's numbers are out of range") }
         try SyncItem.check(name: object.name)
-        topic = object.topic
+        topic = object.topic ?? nil
         guard topic?.unicodeScalars.count ?? 0 <= Limits.topicCharacters.upperBound else {
             throw FormatViolation("a conversation's topic is too long")
         }

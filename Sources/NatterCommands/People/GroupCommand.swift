@@ -108,7 +108,7 @@ enum GroupCommand {
                 let group = try api.perform(API.conversation, name)
                 try context.writeJSON(group)
                 guard !context.wantsJSON else { return .success }
-                if let topic = group.topic {
+                if let topic = group.topic ?? nil {
                     try context.console.output.writeLine(TerminalText.escaped(topic))
                 } else {
                     context.confirm("'\(group.name)' has no topic")

@@ -166,6 +166,6 @@ extension ConversationObject {
         self.init(
             name: view.name, id: view.id.description, kind: view.kind.name, first: view.first.rawValue,
             head: view.head.rawValue, hash: view.hash.description, read: view.read.rawValue, unread: view.unread,
-            topic: view.topic, last: view.last.map { MessageObject($0) }, type: type)
+            topic: view.kind == .group ? .some(view.topic) : nil, last: view.last.map { MessageObject($0) }, type: type)
     }
 }
