@@ -11,9 +11,12 @@ public final class Replica {
     let disk: any Disk
     let connection: Connection
     let archive: ArchiveReader
+    /// The columns of a conversation that the file has.
+    private let columns: String
 
-    init(location: ReplicaLocation, disk: any Disk, connection: Connection) {
+    init(location: ReplicaLocation, disk: any Disk, connection: Connection) throws(SQLiteError) {
         (self.location, self.disk, self.connection) = (location, disk, connection)
+        columns = try ReplicaConversation.columns(of: connection)
         archive = ArchiveReader(
             connection: connection, cache: ArchiveCache(directory: location.directory, disk: disk))
     }
@@ -29,7 +32,7 @@ public final class Replica {
             let connection = try Connection(path: location.databasePath, role: .reader, disk: disk)
             guard try Schema.version(of: connection) > 0 else { return nil }
             try ReplicaSchema.current.check(connection)
-            return Replica(location: location, disk: disk, connection: connection)
+            return try Replica(location: location, disk: disk, connection: connection)
         }
     }
 
@@ -57,8 +60,6 @@ public final class Replica {
             try connection.rows("SELECT \(columns) FROM conversation \(rest)", read: read)
         }
     }
-
-    private var columns: String { get throws(SQLiteError) { try ReplicaConversation.columns(of: connection) } }
 
     private func read(_ row: borrowing Statement) throws(SQLiteError) -> ReplicaConversation {
         try ReplicaConversation(row, path: connection.path)

@@ -34,11 +34,11 @@ final class ReplicaSession {
         (self.location, self.disk, self.clock) = (location, disk, clock)
         connection = try Connection(path: location.databasePath, role: .writer, disk: disk)
         connection.leaveWALOnClose()
-        replica = Replica(location: location, disk: disk, connection: connection)
+        try ReplicaSchema.current.migrate(connection)
+        replica = try Replica(location: location, disk: disk, connection: connection)
         logs = ArchiveWriter(
             directory: location.directory, store: location.store, epoch: epoch, disk: disk, clock: clock,
             isRetired: { [connection] in try RetiredFiles.has($0, on: connection) })
-        try ReplicaSchema.current.migrate(connection)
         commits = try ReplicaMeta.number(ReplicaSession.commitsKey, on: connection)
         if commits == 0 { try ReplicaRebuild(session: self).run() }
         try removeRetiredFiles()
