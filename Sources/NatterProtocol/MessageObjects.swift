@@ -94,7 +94,7 @@ public struct ConversationObject: Codable, Sendable, Equatable {
     public var read: UInt64
     public var unread: UInt64
     /// What a group is about: a text or null. Only a group has it.
-    public var topic: String??
+    @Given public var topic: String??
     /// `null` in an empty conversation.
     @OrNull public var last: MessageObject?
     /// `conversation` in a line of `sync`, absent in other answers.

@@ -42,22 +42,10 @@ public struct PasswordRequest: Codable, Sendable {
 
 /// Changes one's own account. An absent field stays as it is, and null takes the display name away.
 public struct DisplayRequest: Codable, Sendable {
-    public var display: String??
+    @Given public var display: String??
 
     /// - Parameter display: as in JSON.
     public init(display: String?? = nil) { self.display = display }
-
-    private enum CodingKeys: CodingKey { case display }
-
-    public init(from decoder: any Decoder) throws {
-        let fields = try decoder.container(keyedBy: CodingKeys.self)
-        display = fields.contains(.display) ? .some(try fields.decodeIfPresent(String.self, forKey: .display)) : nil
-    }
-
-    public func encode(to encoder: any Encoder) throws {
-        var fields = encoder.container(keyedBy: CodingKeys.self)
-        if let display { try fields.encode(display, forKey: .display) }
-    }
 }
 
 /// Deletes the account of the session.
@@ -160,28 +148,10 @@ public struct GroupRequest: Codable, Sendable {
     /// How long its messages are kept: `90d` or `forever`.
     public var retain: String?
     /// What it is about. Null takes the topic away.
-    public var topic: String??
+    @Given public var topic: String??
 
     public init(name: String? = nil, open: Bool? = nil, retain: String? = nil, topic: String?? = nil) {
         (self.name, self.open, self.retain, self.topic) = (name, open, retain, topic)
-    }
-
-    private enum CodingKeys: CodingKey { case name, open, retain, topic }
-
-    public init(from decoder: any Decoder) throws {
-        let fields = try decoder.container(keyedBy: CodingKeys.self)
-        name = try fields.decodeIfPresent(String.self, forKey: .name)
-        open = try fields.decodeIfPresent(Bool.self, forKey: .open)
-        retain = try fields.decodeIfPresent(String.self, forKey: .retain)
-        topic = fields.contains(.topic) ? .some(try fields.decodeIfPresent(String.self, forKey: .topic)) : nil
-    }
-
-    public func encode(to encoder: any Encoder) throws {
-        var fields = encoder.container(keyedBy: CodingKeys.self)
-        try fields.encodeIfPresent(name, forKey: .name)
-        try fields.encodeIfPresent(open, forKey: .open)
-        try fields.encodeIfPresent(retain, forKey: .retain)
-        if let topic { try fields.encode(topic, forKey: .topic) }
     }
 }
 

@@ -116,6 +116,39 @@ public enum WireJSON {
     }
 }
 
+/// A field that may be missing, which leaves what it is about as it is, or `null`, which takes it away.
+@propertyWrapper
+public struct Given<Value: Codable & Sendable>: Codable, Sendable {
+    /// nil if it is missing.
+    public var wrappedValue: Value??
+
+    public init(wrappedValue: Value??) { self.wrappedValue = wrappedValue }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        wrappedValue = .some(container.decodeNil() ? nil : try container.decode(Value.self))
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        if let value = wrappedValue ?? nil { try container.encode(value) } else { try container.encodeNil() }
+    }
+}
+
+extension Given: Equatable where Value: Equatable {}
+
+extension KeyedDecodingContainer {
+    public func decode<Value>(_: Given<Value>.Type, forKey key: Key) throws -> Given<Value> {
+        Given(wrappedValue: contains(key) ? .some(try decodeIfPresent(Value.self, forKey: key)) : nil)
+    }
+}
+
+extension KeyedEncodingContainer {
+    public mutating func encode<Value>(_ field: Given<Value>, forKey key: Key) throws {
+        if let given = field.wrappedValue { try encode(given, forKey: key) }
+    }
+}
+
 /// A field that is encoded as `null` if it has no value. A synthesized encoding would omit it. When decoding, the field
 /// may be missing.
 @propertyWrapper
