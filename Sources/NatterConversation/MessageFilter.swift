@@ -14,11 +14,6 @@ public struct MessageFilter: Sendable {
     /// Only messages of these senders; of all if there are none. Upper and lower case are equal, and so are canonically equivalent
     /// names.
     public var senders: [String] = []
-    /// The only sender.
-    public var sender: String? {
-        get { senders.first }
-        set { senders = newValue.map { [$0] } ?? [] }
-    }
     /// Only what counts as unread for this user, whose name is spelled exactly so: messages of others, and those that a program
     /// sent for the user. History that was imported never does.
     public var unreadFor: String?

@@ -60,16 +60,16 @@ struct ReadingTests {
         if Bool.random(using: &random) { filter.before = Seq(UInt64.random(in: 1...head + 5, using: &random)) }
         if random.once(in: 3) { filter.since = log.messages.randomElement(using: &random)?.time }
         if random.once(in: 3) { filter.until = log.messages.randomElement(using: &random)?.time }
-        if random.once(in: 3) { filter.sender = "bob" }
+        if random.once(in: 3) { filter.senders = ["bob"] }
         if random.once(in: 3) { filter.unreadFor = "alice" }
-        if random.once(in: 8) { filter.sender = "carol" }
+        if random.once(in: 8) { filter.senders = ["carol"] }
         return filter
     }
 
     private func wants(_ filter: MessageFilter, _ message: Message) -> Bool {
         message.seq > filter.after && message.seq < filter.before ?? Seq(.max)
             && message.time >= filter.since ?? message.time && (filter.until.map { message.time < $0 } ?? true)
-            && message.sender == filter.sender ?? message.sender && message.sender != filter.unreadFor
+            && message.sender == filter.senders.first ?? message.sender && message.sender != filter.unreadFor
     }
 
     @Test("the newest by time are found wherever they stand, and visited by number", arguments: seeds(1...6))
@@ -172,7 +172,7 @@ struct ReadingTests {
             try Visited { try merge.walk(isNewestFirst: true, readsAhead: readsAhead, visit: $0) }.messages
                 == expected.reversed())
         var filter = MessageFilter()
-        filter.sender = "BOB"
+        filter.senders = ["BOB"]
         for isNewestFirst in [false, true] {
             let found = expected.filter { $0.sender == "bob" }
             let ofBob = LogMerge(logs.map(\.reader), filter)

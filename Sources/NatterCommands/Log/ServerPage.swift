@@ -46,7 +46,7 @@ struct ServerPage {
         var query = [(name: "limit", value: "\(limit)"), ("fold", "1")]
         if let before { query.append(("before", "\(before)")) }
         if let until = filter.until { query.append(("until", until.rfc3339)) }
-        if let sender = filter.sender { query.append(("from", sender)) }
+        for sender in filter.senders { query.append(("from", sender)) }
         return query
     }
 

@@ -46,7 +46,7 @@ extension Store {
         let head = reader.log.head
         var filter = MessageFilter(after: query.after ?? .zero, before: query.before)
         (filter.since, filter.until, filter.isFolded) = (query.since, query.until, query.isFolded)
-        filter.sender = query.sender.map(spelling(ofSender:))
+        if let sender = query.sender { filter.senders = [spelling(ofSender: sender)] }
         let folder = MessageFolder(reader, folds: query.isFolded, needsEdits: true)
         // The edit of a short text may be long, so folded messages are made a few at a time.
         let step = query.isFolded ? Store.foldedStep : Int.max

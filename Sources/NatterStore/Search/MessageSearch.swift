@@ -82,7 +82,8 @@ final class MessageSearch {
     ) {
         (self.request, self.query, self.logs, self.open) = (request, query, logs, open)
         var filter = MessageFilter()
-        (filter.since, filter.until, filter.sender) = (request.since, request.until, request.sender)
+        (filter.since, filter.until) = (request.since, request.until)
+        if let sender = request.sender { filter.senders = [sender] }
         if let before = request.before {
             filter.until = min(before.time.advanced(milliseconds: 1), request.until ?? .max)
         }
