@@ -66,7 +66,7 @@ struct Draft {
         }
     }
 
-    /// What differs after an editor has saved the file, even with the same text.
+    /// Numbers of the file that change when an editor saves it, even with the same text.
     private static func version(of path: String) -> [Int] {
         var information = stat()
         guard stat(path, &information) == 0 else { return [] }

@@ -117,7 +117,7 @@ enum EditCommand {
         }
 
         func seq(_ word: String) throws -> Seq {
-            return try context.seq(word, in: conversation, isOwn: true)
+            try context.seq(word, in: conversation, isOwn: true)
         }
 
         /// The newest text of a message, from the server or, with `--offline`, the replica.

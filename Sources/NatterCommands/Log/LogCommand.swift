@@ -22,8 +22,8 @@ enum LogCommand {
                 + "in F: you see each message once, however often you run the command. If F is missing or empty, "
                 + "it starts from the beginning.",
             "A message shows its newest text and '(edited)', a deleted one '(deleted)', one whose text was removed from the "
-                + "log '(erased)' unless it is deleted, too. Edits and deletions have no line of their own. A reply is 'TIME bob (re 123): text', "
-                + "on a terminal 'bob (re alice \"the first words…\"): text'. "
+                + "log '(erased)' unless it is deleted, too. Edits and deletions have no line of their own. A reply is "
+                + "'TIME bob (re 123): text', on a terminal 'bob (re alice \"the first words…\"): text'. "
                 + "A message that a token sent has its label: 'alice/backup: text'.",
             "Where you ask for what is new (-f, --cursor-file, --unread), an edit or a deletion of a message before that "
                 + "is a line: 'TIME bob (edits 123): text' or 'TIME bob (deletes 123)'. With --json you get the record.",
@@ -149,7 +149,7 @@ private struct Log {
         defer { pager?.finish() }
         let synced = try SyncedReplica(context)
         printer.reader = synced.location.user
-        request.filter.senders = synced.senders(context.arguments.values("from"))
+        request.filter.senders = synced.senders(request.filter.senders)
         let state = try synced.refresh(request.isShortPage && !request.marks ? .quickly : .completely)
         let follow = request.follows ? try LogFollow(context, request, synced) : nil
         if case .partial = state, case .conversation(let name) = request.scope,
