@@ -104,6 +104,7 @@ public struct MessageMatcher {
     }
 
     public func matches(_ records: Records, _ index: Int) throws -> Bool {
+        if filter.isFolded, records.kind(at: index) == .file { return false }
         if filter.isFolded, records.kind(at: index).isChange {
             guard let changed, let about = records.about(at: index), changed.contains(about),
                 !records.isErased(at: index)

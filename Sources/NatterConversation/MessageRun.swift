@@ -89,13 +89,15 @@ extension Message {
     ///   - hash: the chain after the message.
     ///   - name: the reader's name for the conversation.
     public init(_ record: Record, hash: Digest, of conversation: ConversationID, named name: String) {
+        let file = record.kind == .file ? FileRecord(line: record.text) : nil
         self.init(
             conversation: name, conversationID: conversation, seq: record.seq,
             cursor: MessageCursor(conversation: conversation, seq: record.seq, hashPrefix: hash.prefix),
             time: record.time, sender: String(decoding: record.sender, as: UTF8.self),
-            text: String(decoding: record.text, as: UTF8.self), kind: record.kind, about: record.about,
+            text: file?.name ?? String(decoding: record.text, as: UTF8.self), kind: record.kind, about: record.about,
             isImported: record.isImported, via: record.via.map { String(decoding: $0, as: UTF8.self) },
             written: record.written, isErased: record.isErased)
+        files = file.map { [$0] } ?? []
     }
 }
 

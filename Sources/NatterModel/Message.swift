@@ -23,6 +23,8 @@ public struct Message: Equatable, Sendable {
     public var edited: Timestamp?
     /// Whether it was deleted. Then the text is empty.
     public var isDeleted = false
+    /// The files of a text, if it is folded; of a record of kind `file` the one that it names.
+    public var files: [FileRecord] = []
 
     public init(
         conversation: String, conversationID: ConversationID, seq: Seq, cursor: MessageCursor, time: Timestamp,
@@ -75,9 +77,13 @@ public struct MessageKind: RawRepresentable, Hashable, Sendable {
     public static let edit = MessageKind(rawValue: 2)
     /// Deletes the message that it refers to.
     public static let delete = MessageKind(rawValue: 3)
+    /// Names a file that came with the text that it refers to. Its own text is the line of a ``FileRecord``.
+    public static let file = MessageKind(rawValue: 4)
 
-    /// Whether it changes another message. Where people read, it has no line of its own.
+    /// Whether it changes another message.
     public var isChange: Bool { self == .edit || self == .delete }
+    /// Whether it belongs to another message. Where people read, it has no line of its own.
+    public var isPart: Bool { isChange || self == .file }
 
     public var name: String {
         switch self {
@@ -85,13 +91,14 @@ public struct MessageKind: RawRepresentable, Hashable, Sendable {
         case .event: "event"
         case .edit: "edit"
         case .delete: "delete"
+        case .file: "file"
         default: "kind-\(rawValue)"
         }
     }
 
     public init?(name: String) {
         let name = name.asWord
-        let known: [MessageKind] = [.text, .event, .edit, .delete]
+        let known: [MessageKind] = [.text, .event, .edit, .delete, .file]
         if let kind = known.first(where: { $0.name == name }) {
             self = kind
         } else if name.hasPrefix("kind-"), let number = UInt8(digits: name.dropFirst(5)) {

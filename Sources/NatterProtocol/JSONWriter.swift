@@ -20,6 +20,8 @@ extension MessageObject: JSONWritable {
         if let edited { bytes.appendField("edited", edited) }
         if let edits { bytes.appendField("edits", edits) }
         if let erased { bytes.appendField("erased", erased) }
+        if let file { bytes.appendField("file", file) }
+        if let files { bytes.appendField("files", files) }
         if let hash { bytes.appendField("hash", hash) }
         if let imported { bytes.appendField("imported", imported) }
         if let kind { bytes.appendField("kind", kind) }
@@ -32,6 +34,18 @@ extension MessageObject: JSONWritable {
         if let type { bytes.appendField("type", type) }
         if let via { bytes.appendField("via", via) }
         if let written { bytes.appendField("written", written) }
+        bytes.endObject()
+    }
+}
+
+extension FileObject: JSONWritable {
+    public func write(to bytes: inout [UInt8]) {
+        bytes.beginObject()
+        bytes.appendField("id", id)
+        if let key { bytes.appendField("key", key) }
+        bytes.appendField("name", name)
+        bytes.appendField("size", size)
+        bytes.appendField("type", type)
         bytes.endObject()
     }
 }

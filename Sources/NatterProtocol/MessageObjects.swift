@@ -1,5 +1,26 @@
 public import NatterModel
 
+/// A file in the API.
+public struct FileObject: Codable, Sendable, Equatable {
+    public var id: String
+    /// In a record of kind `file` only: with it, the bytes can be verified.
+    public var key: String?
+    public var name: String
+    public var type: String
+    public var size: UInt64
+
+    public init(_ file: FileRecord, withKey: Bool) {
+        (id, key) = (file.id.description, withKey ? Hex.encode(file.key) : nil)
+        (name, type, size) = (file.name, file.type, file.size)
+    }
+
+    /// Nil if a field has a value that no natter server sends, or the key is missing.
+    public var record: FileRecord? {
+        guard let id = FileID(hex: id), let key = key.flatMap({ Hex.decode($0[...]) }) else { return nil }
+        return FileRecord(id: id, key: key, size: size, type: type, name: name)
+    }
+}
+
 /// A message in the API.
 public struct MessageObject: Codable, Sendable, Equatable {
     public var conversation: String
@@ -31,12 +52,16 @@ public struct MessageObject: Codable, Sendable, Equatable {
     public var edits: [UInt64]?
     /// The hash chain after it, if it was asked for alone.
     public var hash: String?
+    /// The file that a record of kind `file` names.
+    public var file: FileObject?
+    /// The files of a folded text, if it has any.
+    public var files: [FileObject]?
     /// `message` in a line of `sync`, absent in other answers.
     public var type: String?
 
     enum CodingKeys: String, CodingKey {
         case conversation, seq, cursor, time, ts, sender, text, kind, about, imported, type
-        case via, written, edited, deleted, erased, replies, edits, hash
+        case via, written, edited, deleted, erased, replies, edits, hash, file, files
         case conversationID = "conversation_id"
     }
 
@@ -57,6 +82,11 @@ public struct MessageObject: Codable, Sendable, Equatable {
         edited = message.edited
         deleted = message.isDeleted ? true : nil
         erased = message.hasNoText ? true : nil
+        if message.kind == .file {
+            file = message.files.first.map { FileObject($0, withKey: true) }
+        } else if !message.files.isEmpty {
+            files = message.files.map { FileObject($0, withKey: false) }
+        }
         self.type = type
     }
 
@@ -77,6 +107,7 @@ public struct MessageObject: Codable, Sendable, Equatable {
             isErased: erased ?? false)
         message.isDeleted = deleted ?? false
         message.edited = edited
+        message.files = file?.record.map { [$0] } ?? []
         return message
     }
 }

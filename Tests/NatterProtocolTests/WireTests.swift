@@ -26,10 +26,10 @@ struct WireTests {
         return text
     }
 
-    private func message(_ generator: inout SeededGenerator) -> MessageObject {
+    private func message(_ generator: inout SeededGenerator, hasFiles: Bool = false) -> MessageObject {
         let id = ConversationID(using: &generator)
         let seq = Seq(UInt64.random(in: 1...UInt64(Int64.max), using: &generator))
-        let message = Message(
+        var message = Message(
             conversation: text(10, &generator), conversationID: id, seq: seq,
             cursor: MessageCursor(conversation: id, seq: seq, hashPrefix: generator.next()),
             time: Timestamp(milliseconds: Int64.random(in: -1_000_000...2_000_000_000_000, using: &generator)),
@@ -37,6 +37,13 @@ struct WireTests {
             kind: Bool.random(using: &generator)
                 ? .text : MessageKind(rawValue: UInt8.random(in: 0...9, using: &generator)),
             about: Bool.random(using: &generator) ? nil : Seq(7), isImported: Bool.random(using: &generator))
+        let file = (0..<32).map { _ in UInt8.random(in: 0...255, using: &generator) }
+        if hasFiles, let id = FileID(bytes: file), Bool.random(using: &generator),
+            let file = FileRecord(
+                id: id, key: Array(file.prefix(16)), size: generator.next() >> 1, type: "image/png", name: "\"\\𝄞")
+        {
+            message.files = [file, file]
+        }
         return MessageObject(message, type: Bool.random(using: &generator) ? "message" : nil)
     }
 
@@ -139,7 +146,7 @@ struct WireTests {
     @Test("hand-written JSON has the same bytes as the encoder's", arguments: UInt64(1)...200)
     func sameAsEncoder(seed: UInt64) throws {
         var generator = SeededGenerator(seed: seed)
-        let messages = (0..<Int.random(in: 0...3, using: &generator)).map { _ in message(&generator) }
+        let messages = (0..<Int.random(in: 0...3, using: &generator)).map { _ in message(&generator, hasFiles: true) }
         for message in messages { #expect(WireJSON.encode(message) == (try encoded(message)), "seed \(seed)") }
         let conversations = (0..<Int.random(in: 0...3, using: &generator)).map { _ in
             ConversationObject(
