@@ -3,7 +3,8 @@ internal import NatterModel
 public import NatterSQLite
 public import NatterSystem
 
-/// Log files that must go: those that a rewriting has replaced, and until it is recorded, the new ones that it writes. Each is
+/// Log files that must go: those that a rewriting has replaced, and until it is recorded, the new ones that it writes; and files
+/// that no message names any more. Each is
 /// overwritten with zeros and then removed. A start finishes what a crash has left.
 public struct RetiredFiles {
     /// A step of the schemas of store and replica.
@@ -30,13 +31,17 @@ public struct RetiredFiles {
         return "logs/\(digits(2))/\(digits(32))/\(digits(16))-\(digits(4)).log"
     }()
 
-    /// Log files and the search index. The database of a backup or a disk from a stranger may name anything, which would be
+    /// The name of a file that messages name (`BlobPath`), for GLOB.
+    private static let blobName = "files/[0-9a-f][0-9a-f]/" + String(repeating: "[0-9a-f]", count: 64)
+
+    /// Log files, files that messages named, and the search index. The database of a backup or a disk from a stranger may name anything, which would be
     /// wiped: any other name is passed over. So is a file that the index names, because it holds messages.
     public static func all(on connection: Connection) throws(SQLiteError) -> [String] {
         let paths = try connection.rows(
             """
-            SELECT path FROM retired WHERE path GLOB ? OR path GLOB 'search.db*' AND NOT path GLOB '*/*' ORDER BY path
-            """, logName
+            SELECT path FROM retired WHERE path GLOB ? OR path GLOB ?
+            OR path GLOB 'search.db*' AND NOT path GLOB '*/*' ORDER BY path
+            """, logName, blobName
         ) { $0.text(0) }
         var gone: [String] = []
         for path in paths where try !isRecorded(path, on: connection) { gone.append(path) }
@@ -44,6 +49,7 @@ public struct RetiredFiles {
     }
 
     public static func isRecorded(_ path: String, on connection: Connection) throws(SQLiteError) -> Bool {
+        if let id = BlobPath.id(of: path) { return try FileRows.isWanted(id, on: connection) }
         guard let file = Segment.parts(ofName: path) else { return false }
         return try connection.hasRow(
             """

@@ -186,6 +186,8 @@ enum StoreSchema {
         ALTER TABLE account ADD COLUMN display TEXT;
         ALTER TABLE conversation ADD COLUMN topic TEXT;
         """,
+        // 13: the files that messages name.
+        FileRows.table,
     ])
 }
 

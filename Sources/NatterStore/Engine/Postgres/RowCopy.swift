@@ -107,7 +107,7 @@ struct RowCopy {
         try connection.rows(
             """
             SELECT name FROM sqlite_schema
-            WHERE type='table' AND name NOT IN ('batch_a','batch_b','retired') AND name NOT GLOB 'keys_*'
+            WHERE type='table' AND name NOT IN ('batch_a','batch_b','retired','file') AND name NOT GLOB 'keys_*'
             """
         ) { $0.text(0) }
     }

@@ -39,6 +39,9 @@ public enum StoreCopy {
         let lock = try Store.takeLock(directory, disk: PosixDisk())
         return try withExtendedLifetime(lock) {
             let rows = try Connection(path: Store.databasePath(directory), role: .reader)
+            guard try FileRows.bytesByAccount(on: rows).isEmpty else {
+                throw StoreOpenError.unfit("messages of this store have files, which a store in PostgreSQL can't keep")
+            }
             return try translating {
                 let database = try PostgresPool(shared.target).open()
                 database.silenceMilliseconds = PostgresPool.longSilenceMilliseconds
