@@ -3,7 +3,8 @@ public import NatterModel
 
 /// Applies edits and deletions to the messages that readers get.
 ///
-/// A deleted text, and those of its edits, is given to nobody. A folded message has its newest text.
+/// A deleted text, and those of its edits, is given to nobody, and neither are its files. A folded message has its newest text
+/// and its files.
 public struct MessageFolder {
     /// The most edits of one message that are read to find its newest text. Only erased ones are passed over.
     private static let editLimit = 1_000
@@ -23,7 +24,7 @@ public struct MessageFolder {
     public func messages(of run: MessageRun) throws -> [Message]? {
         guard let first = run.positions.first, let last = run.positions.last else { return nil }
         let records = run.records
-        if !run.positions.contains(where: { records.kind(at: $0).isChange }) {
+        if !run.positions.contains(where: { records.kind(at: $0).isPart }) {
             let (low, high) = (min(first, last), max(first, last))
             let seqs = records.firstSeq.advanced(by: low)...records.firstSeq.advanced(by: high)
             if try reader.changes(seqs).isEmpty { return nil }
@@ -44,7 +45,7 @@ public struct MessageFolder {
         for message in messages {
             (low, high) = (min(low, message.seq), max(high, message.seq))
             // A page of new messages may have an edit of a very old one. Those are looked up one by one.
-            if message.kind.isChange, let about = message.about { originals.insert(about) }
+            if message.kind.isPart, let about = message.about { originals.insert(about) }
         }
         var changes = try reader.changes(low...high)
         for original in originals where original < low || original > high {
@@ -52,7 +53,7 @@ public struct MessageFolder {
         }
         guard !changes.isEmpty else { return }
         for index in messages.indices {
-            let original = messages[index].kind.isChange ? messages[index].about : messages[index].seq
+            let original = messages[index].kind.isPart ? messages[index].about : messages[index].seq
             guard let original, let change = changes[original] else { continue }
             try apply(change, to: &messages[index])
         }
@@ -69,11 +70,13 @@ public struct MessageFolder {
         if change.isDeleted {
             if message.kind != .delete {
                 message.isDeleted = true
-                message.text = ""
+                (message.text, message.files) = ("", [])
             }
             return
         }
-        guard !message.kind.isChange, let edit = change.newestEdit else { return }
+        guard !message.kind.isPart else { return }
+        if folds { message.files = files(change.files) }
+        guard let edit = change.newestEdit else { return }
         guard folds else {
             // The newest edit may be erased, or behind what the reader has. An original is erased together with its edits, but
             // may have been edited again.
@@ -90,6 +93,14 @@ public struct MessageFolder {
             // The text that people see is not the erased one.
             message.via = newest.via.map { String(decoding: $0, as: UTF8.self) }
             message.isErased = false
+        }
+    }
+
+    /// Those of a message's files that can be read and are not erased. Their messages are there without the others.
+    private func files(_ seqs: [Seq]) -> [FileRecord] {
+        seqs.filter { $0 <= reader.log.head }.compactMap { seq in
+            let record = (try? reader.block(containing: seq)?.records[seq]) ?? nil
+            return record.flatMap { $0.kind == .file && !$0.isErased ? FileRecord(line: $0.text) : nil }
         }
     }
 

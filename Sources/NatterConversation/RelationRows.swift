@@ -62,7 +62,7 @@ public enum RelationRows {
         for relation in Relation.all(of: records) { try insert(relation, of: conversation, on: connection) }
     }
 
-    /// The newest edit and the deletion of each message of a range. It steps from message to message, so that the number of
+    /// The newest edit, the deletion and the files of each message of a range. It steps from message to message, so that the number of
     /// edits costs nothing.
     static func changes(
         _ range: ClosedRange<Seq>, of conversation: Int64, on connection: Connection
@@ -70,15 +70,21 @@ public enum RelationRows {
         var changes: [Seq: MessageChanges] = [:]
         var next = range.lowerBound
         while next <= range.upperBound,
-            let about = try firstChanged(next...range.upperBound, of: conversation, on: connection)
+            let (about, lowestKind) = try firstChanged(next...range.upperBound, of: conversation, on: connection)
         {
-            let isDeleted = try connection.hasRow(
-                "SELECT 1 FROM relation WHERE conversation=? AND about=? AND kind=3", conversation, about.rawValue)
-            let newestEdit = try connection.row(
-                "SELECT seq,time FROM relation WHERE conversation=? AND about=? AND kind=2 ORDER BY seq DESC LIMIT 1",
-                conversation, about.rawValue
-            ) { (seq: Seq($0.uint64(0)), time: Timestamp(milliseconds: $0.int64(1))) }
-            changes[about] = MessageChanges(newestEdit: newestEdit, isDeleted: isDeleted)
+            var change = MessageChanges()
+            // Most messages with files are neither edited nor deleted.
+            if lowestKind < MessageKind.file.rawValue {
+                change.isDeleted = try connection.hasRow(
+                    "SELECT 1 FROM relation WHERE conversation=? AND about=? AND kind=3", conversation, about.rawValue)
+                change.newestEdit = try connection.row(
+                    "SELECT seq,time FROM relation WHERE conversation=? AND about=? AND kind=2 ORDER BY seq DESC LIMIT 1",
+                    conversation, about.rawValue
+                ) { (seq: Seq($0.uint64(0)), time: Timestamp(milliseconds: $0.int64(1))) }
+            }
+            change.files = try seqs(
+                of: .file, about: about, in: conversation, limit: Limits.filesPerMessage, on: connection)
+            changes[about] = change
             next = about.next
         }
         return changes
@@ -86,11 +92,13 @@ public enum RelationRows {
 
     private static func firstChanged(
         _ range: ClosedRange<Seq>, of conversation: Int64, on connection: Connection
-    ) throws(SQLiteError) -> Seq? {
+    ) throws(SQLiteError) -> (about: Seq, lowestKind: Int)? {
         try connection.row(
-            "SELECT about FROM relation WHERE conversation=? AND about BETWEEN ? AND ? AND kind >= 2 ORDER BY about LIMIT 1",
-            conversation, range.lowerBound.rawValue, range.upperBound.rawValue
-        ) { Seq($0.uint64(0)) }
+            """
+            SELECT about,kind FROM relation WHERE conversation=? AND about BETWEEN ? AND ? AND kind >= 2
+            ORDER BY about,kind LIMIT 1
+            """, conversation, range.lowerBound.rawValue, range.upperBound.rawValue
+        ) { (Seq($0.uint64(0)), $0.int(1)) }
     }
 
     /// The relations of the records in some ranges, with the authors of deletions.
@@ -113,12 +121,12 @@ public enum RelationRows {
         return found
     }
 
-    /// Whether any message of a conversation was edited or deleted.
+    /// Whether any message of a conversation was edited or deleted, or has files.
     static func hasChanges(_ conversation: Int64, on connection: Connection) throws(SQLiteError) -> Bool {
         try connection.hasRow("SELECT 1 FROM relation WHERE conversation=? AND kind >= 2 LIMIT 1", conversation)
     }
 
-    /// The conversations that have edits or deletions.
+    /// The conversations that have edits, deletions or files.
     public static func changedConversations(on connection: Connection) throws(SQLiteError) -> [Int64] {
         try connection.rows("SELECT DISTINCT conversation FROM relation WHERE kind >= 2") { $0.int64(0) }
     }
@@ -183,6 +191,8 @@ extension LogReader {
 struct MessageChanges {
     var newestEdit: (seq: Seq, time: Timestamp)?
     var isDeleted = false
+    /// The records of its files, in the order that its sender gave.
+    var files: [Seq] = []
 }
 
 extension Records {

@@ -21,6 +21,10 @@ public enum Limits {
     public static var passwordRule: Phrase {
         "a password has \(passwordBytes.lowerBound) to \(passwordBytes.upperBound) bytes"
     }
+    /// The most files of one message.
+    public static let filesPerMessage = 20
+    /// How long a file waits for its message, in milliseconds.
+    public static let uploadMilliseconds: Int64 = 86_400_000
     /// Bytes of a request's body that is a message, and of one line where lines are streamed.
     public static let bodyBytes = 1 << 20
     /// Bytes of any other request's body.

@@ -20,6 +20,8 @@ public final class Store: Sendable {
     let reserve: DiskReserve
     let searchBudget: SearchBudget
     let quotas = Quotas()
+    /// Seals what users get for the files that they upload.
+    let uploadBox: SecretBox
     let earlierMessages = EarlierMessages()
     private let writer = StoreWriter()
     private let threads = Monitor<[SystemThread]>([])
@@ -79,6 +81,7 @@ public final class Store: Sendable {
         state.prepare()
         (id, keySecret, self.state) = (state.store, loaded.keySecret, Monitor(state))
         cursorSeal = CursorSeal(loaded.keySecret)
+        uploadBox = SecretBox(loaded.keySecret, for: "upload")
         (reporter, failed, keepsSearchIndex) = (options.report, options.failed, options.keepsSearchIndex)
         sealer = Sealer(journalBytes: options.journalBytes)
         remembered = RememberedErasures(engine.directory, engine.disk)

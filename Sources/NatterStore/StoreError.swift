@@ -55,6 +55,17 @@ public enum StoreError: FailureConvertible, Equatable {
     case slowDown(Phrase, seconds: Int)
     /// Beyond a limit that is not the asker's own.
     case quota(Phrase)
+    case fileLimit(FileLimit)
+    case badFileName
+    /// A message with files that it can't have.
+    case badFiles
+    /// What a message names as an upload is none of this user's for this conversation, or was not named in time, or is named already.
+    case noSuchUpload
+    /// A file that the asker may not know, or nobody does.
+    case noSuchFile
+    /// A file whose message was deleted or erased.
+    case fileGone
+    case notSupported(Phrase)
     /// A search query that is malformed.
     case badQuery(Phrase)
     case badCursor(Phrase)
@@ -120,6 +131,28 @@ public enum StoreError: FailureConvertible, Equatable {
             failure(.refused, "blocked", "'\(name)' has blocked you, so you can't add them to a group")
         case .slowDown(let why, _): failure(.temporary, "slow_down", why)
         case .quota(let why): failure(.refused, "quota", why)
+        case .fileLimit(let limit):
+            switch limit.kind {
+            case .file: failure(.invalidData, "too_large", limit.phrase)
+            case .account: failure(.refused, "quota", limit.phrase)
+            case .total: failure(.temporary, "disk_full", limit.phrase)
+            }
+        case .badFileName:
+            failure(
+                .invalidData, "bad_name",
+                "a file's name has 1 to 255 bytes and no control characters, and is neither '.' nor '..'")
+        case .badFiles:
+            failure(
+                .invalidData, "bad_request",
+                "a text has at most \(Limits.filesPerMessage) files, each once; an edit or a deletion has none")
+        case .noSuchUpload:
+            failure(
+                .notFound, "not_found",
+                "there is no such upload of yours for this conversation, or it was not used in a day; upload the file again"
+            )
+        case .noSuchFile: failure(.notFound, "not_found", "there is no such file")
+        case .fileGone: failure(.invalidData, "gone", "the message of this file was deleted or erased")
+        case .notSupported(let why): failure(.unavailable, "not_supported", why)
         case .lastAdmin(let name):
             failure(
                 .refused, "last_admin",
@@ -149,6 +182,10 @@ public enum StoreError: FailureConvertible, Equatable {
     public var phrase: Phrase {
         self == .outcomeUnknown
             ? "it is not known whether this was stored; ask for it, or repeat it with the same id" : failure.problem
+    }
+
+    public static var noFilesInPostgres: StoreError {
+        .notSupported("this server keeps its messages in PostgreSQL, where they can't have files")
     }
 
     /// Why work that has begun did not end. Unlike a request that a full disk refuses, it has stored something.

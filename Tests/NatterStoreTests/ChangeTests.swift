@@ -11,6 +11,14 @@ import Testing
 
 @Suite("changes as values")
 struct ChangeTests {
+    private static func fileChanges(_ digest: Digest, _ time: Timestamp) -> [Change] {
+        guard let id = FileID(bytes: digest.bytes) else { return [] }
+        let row = FileRow(id: id, state: .uploaded, account: 1, size: 1 << 40, time: time)
+        var named = row
+        (named.state, named.conversation, named.seq) = (.named, 5, Seq(9))
+        return [.fileSet(row), .fileSet(named)]
+    }
+
     /// One of each kind.
     static var all: [Change] {
         var generator = SeededGenerator(seed: 7)
@@ -68,7 +76,7 @@ struct ChangeTests {
             .runEnded(5),
             .tailsMoved([Change.MovedTail(conversation: 5, lastSeq: Seq(9))]),
             .epochBegun(Epoch(run: 3, random: 9), first: Commit(12)),
-        ]
+        ] + fileChanges(digest, time)
     }
 
     @Test("a change comes out of its bytes as it went in")

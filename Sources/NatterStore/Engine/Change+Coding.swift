@@ -66,6 +66,8 @@ extension Change {
         case .messagesDropped(let dropped):
             bytes.put(kind: 37, dropped.conversation, dropped.first, dropped.sent)
         case .runEnded(let conversation): bytes.put(kind: 38, conversation)
+        case .fileSet(let row):
+            bytes.put(kind: 45, row.id, row.state, row.account, row.size, row.time, row.conversation, row.seq)
         case .related(let relation, let conversation, let author):
             bytes.put(
                 kind: 23, conversation, relation.about, relation.kind, relation.seq, relation.time, author)
@@ -171,6 +173,11 @@ extension Change {
             return try .messagesDropped(
                 DroppedMessages(conversation: reader.field(), first: reader.field(), sent: reader.field()))
         case 38: return try .runEnded(reader.field())
+        case 45:
+            return try .fileSet(
+                FileRow(
+                    id: reader.field(), state: reader.field(), account: reader.field(), size: reader.field(),
+                    time: reader.field(), conversation: reader.field(), seq: reader.field()))
         default: throw FormatViolation("a change has an unknown kind", isNewer: true)
         }
     }

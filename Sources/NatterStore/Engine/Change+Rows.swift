@@ -159,6 +159,13 @@ extension Change {
             // With the hash, anyone who knows the rest of an imported file could test a guess of an erased text.
             try rows.run("DELETE FROM import_file WHERE conversation=$1", conversation)
         case .runEnded: break
+        case .fileSet(let row):
+            try FileRows.put(row, on: rows)
+            // A table of this server's database alone, as are the files.
+            if row.state == .gone {
+                try rows.run(
+                    "INSERT INTO retired (path) VALUES ($1) ON CONFLICT DO NOTHING", BlobPath.of(row.id))
+            }
         case .conversationAdded(let new):
             try rows.run(
                 """

@@ -56,6 +56,8 @@ enum Change: Sendable {
     case erased([ErasedMessage], in: Int64)
     /// The next message of a conversation begins a new run of salts.
     case runEnded(Int64)
+    /// What a file is now. The blob of one that is gone must go.
+    case fileSet(FileRow)
 
     struct NewAccount: Sendable {
         var id: AccountID
@@ -315,6 +317,7 @@ enum Change: Sendable {
             state.conversations[number]?.noteErasure(at: commit)
             state.noteCommit(commit, in: number)
         case .runEnded(let number): state.conversations[number]?.nextSalt = nil
+        case .fileSet(let row): state.files.set(row)
         case .tailsMoved(let tails):
             for tail in tails {
                 state.conversations[tail.conversation]?.journaledAgain = (upTo: tail.lastSeq, at: commit)

@@ -1,3 +1,4 @@
+internal import NatterConversation
 internal import NatterSystem
 internal import NatterModel
 internal import NatterLog
@@ -166,6 +167,14 @@ extension Epoch: ChangeField {}
 extension Timestamp: ChangeField {}
 extension MessageKind: ChangeField {}
 extension ConversationKind: ChangeField {}
+extension FileRow.State: ChangeField {}
+
+extension FileID: ChangeField {
+    func put(into bytes: inout [UInt8]) { bytes += self.bytes }
+    init(field reader: inout ByteReader) throws(FormatViolation) {
+        self = try reader.slice(FileID.byteCount).flatMap { FileID(bytes: Array($0)) }.found()
+    }
+}
 
 extension AccountPair: ChangeField {
     func put(into bytes: inout [UInt8]) { bytes.put(first, second) }

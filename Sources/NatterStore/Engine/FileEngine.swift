@@ -366,6 +366,8 @@ final class FileEngine: StoreEngine {
 
     private func load(_ database: Database, isRebuilt: Bool) throws -> LoadedState {
         let connection = database.connection
+        try BlobWriter.removeAll(in: directory, disk: disk)
+        try connection.transaction { try FileRows.dropAnnounced(on: connection) }
         try RetiredFiles(directory: directory, disk: disk).finish(on: connection)
         var loader = StateLoader(connection)
         var state = try loader.loadRows(database.id)
@@ -378,6 +380,7 @@ final class FileEngine: StoreEngine {
         try loader.loadJournal(&state)
         try connection.transaction {
             try loader.restoreRelations()
+            try loader.restoreFiles(&state, cache: cache)
             try loader.loadDeletions(state, cache: cache)
         }
         if state.general == 0 {

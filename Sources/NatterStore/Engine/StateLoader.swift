@@ -29,6 +29,8 @@ struct StateLoader {
         try loadEpochs(&state)
         try loadCommit(&state)
         try loadNumbers(&state)
+        state.files = FileUsage(
+            try FileRows.bytesByAccount(on: connection), waiting: try FileRows.unnamed(on: connection))
         return state
     }
 
@@ -272,6 +274,25 @@ struct StateLoader {
     /// Restores rows of the journal's messages that a rebuilt index lacks.
     func restoreRelations() throws {
         for (number, relation) in relations { try RelationRows.insert(relation, of: number, on: connection) }
+    }
+
+    /// Adds rows of files that only their records know, as after an index was made from the logs. One that can't be read stays
+    /// without, and its blob where it is.
+    func restoreFiles(_ state: inout StoreState, cache: ArchiveCache) throws {
+        for (number, seq) in try FileRows.unknown(on: connection) {
+            guard let conversation = state.conversations[number] else { continue }
+            let log = Tail(conversation).log(of: conversation.identity, named: conversation.name)
+            let reader = LogReader(log, ArchiveReader(connection: connection, cache: cache))
+            guard let record = (try? reader.block(containing: seq)?.records[seq]) ?? nil, !record.isErased,
+                let file = FileRecord(line: record.text)
+            else { continue }
+            let account = state.account(named: String(decoding: record.sender, as: UTF8.self))
+            let row = FileRow(
+                id: file.id, state: .named, account: account?.id.rawValue ?? 0, size: file.size, time: record.time,
+                conversation: number, seq: seq)
+            try FileRows.put(row, on: connection)
+            state.files.set(row)
+        }
     }
 
     /// Loads the deletions.

@@ -107,7 +107,7 @@ extension Store {
         if !isTaken { schedule.signal { $0.isRunning = false } }
     }
 
-    /// Messages that were deleted, their edits, and texts that an edit has replaced, if that was before a time, the first ones
+    /// Messages that were deleted, their edits and files, and texts that an edit has replaced, if that was before a time, the first ones
     /// first; and when the next of them was deleted or replaced. The newest text of a message that is not deleted is never due.
     /// An edit that was erased replaces nothing, because the next older text stands for it.
     private static func due(
@@ -122,6 +122,8 @@ extension Store {
                 SELECT about AS seq, time FROM change
                 UNION ALL SELECT edit.seq, later.time FROM change AS edit JOIN change AS later ON later.about=edit.about
                 WHERE edit.kind=2 AND (later.kind=3 OR later.seq>edit.seq)
+                UNION ALL SELECT file.seq, change.time FROM relation AS file JOIN change ON change.about=file.about
+                WHERE file.conversation=?1 AND file.kind=4 AND change.kind=3
             )
             SELECT seq, min(time) AS since FROM gone WHERE seq NOT IN (SELECT seq FROM erasure WHERE conversation=?1)
             AND seq >= (SELECT first_seq FROM conversation WHERE number=?1)

@@ -52,14 +52,16 @@ struct Eraser {
         }
     }
 
-    /// The messages and their edits, in which an erased message would be readable.
-    func withEdits(_ seqs: Set<Seq>) throws -> Set<Seq> {
+    /// The messages, their edits, in which an erased message would be readable, and their files.
+    func withParts(_ seqs: Set<Seq>) throws -> Set<Seq> {
         try store.withReader { reader in
             var all = seqs
             for seq in seqs {
-                all.formUnion(
-                    try RelationRows.seqs(
-                        of: .edit, about: seq, in: identity.number, limit: .max, on: reader.connection))
+                for kind in [MessageKind.edit, .file] {
+                    all.formUnion(
+                        try RelationRows.seqs(
+                            of: kind, about: seq, in: identity.number, limit: .max, on: reader.connection))
+                }
             }
             return all
         }
@@ -198,9 +200,11 @@ struct Eraser {
         _ audit: (@Sendable (BatchBuilder) -> Change)?
     ) throws {
         let number = identity.number
+        let files = try store.files(namedBy: Set(messages.map(\.seq)), in: number)
         let failure = store.recordAlone(room: .kept) { [store] builder in
             try store.checkFiles(of: number, are: mark)
             var decision = Decision(.erased(messages, in: number))
+            decision.changes += files
             if let audit { decision.append(audit(builder)) }
             decision.blocks = blocks
             return decision

@@ -8,7 +8,7 @@ extension Store {
     /// The most messages of one request.
     public static let erasureLimit = 1_000_000
 
-    /// Erases messages and their edits: text and sender leave the logs, the journal, dictionaries and the search index.
+    /// Erases messages, their edits and their files: text and sender leave the logs, the journal, dictionaries and the search index.
     /// Messages that are erased already stay so.
     ///
     /// - Parameters:
@@ -76,7 +76,7 @@ extension Store {
         return (identity, name, seqs)
     }
 
-    /// Erases messages and their edits.
+    /// Erases messages, their edits and their files.
     private func erase(
         _ seqs: Set<Seq>, of identity: ConversationIdentity, _ writer: ArchiveWriter,
         audit: @escaping @Sendable (BatchBuilder) -> Change
@@ -86,7 +86,7 @@ extension Store {
         var (done, count): (Set<Seq>, Int) = ([], 0)
         // An edit that was acknowledged meanwhile shows the text, too. After the first round there are no more, because an erased
         // message can't be edited.
-        while case let rest = try eraser.withEdits(seqs).subtracting(done), !rest.isEmpty {
+        while case let rest = try eraser.withParts(seqs).subtracting(done), !rest.isEmpty {
             count += try eraser.erase(rest, audit: done.isEmpty ? audit : nil)
             done.formUnion(rest)
         }

@@ -73,6 +73,8 @@ extension Store {
                 for table in ["account", "token"] { try connection.rewrite(table) }
             }
         }
+        // Files that no message names yet.
+        try wipeRetired()
         try emptyWriteAheadLog()
     }
 
@@ -198,6 +200,7 @@ extension StoreState {
             decision.append(.memberRemoved(id, from: group.identity.number))
         }
         decision.changes += endingInvites(of: account.name)
+        decision.changes += files.waiting(of: id).map { .fileSet($0.gone) }
         decision.append(builder.audited(actor, "user_erased", ""))
         return decision
     }

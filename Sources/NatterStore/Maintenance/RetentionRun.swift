@@ -138,6 +138,10 @@ struct RetentionRun {
         }
         try store.noteRetired(plan.paths)
         let written = try store.withReader { try SegmentRewriter(target.identity, $0, writer).write(plan) }
+        let files = try store.withReader {
+            try FileRows.named(
+                in: target.first...max(target.first, cut.previous), of: target.identity.number, on: $0.connection)
+        }
         let isKept = Monitor(false)
         let failure = store.record(room: .kept) { [store] _ in
             try store.checkFiles(of: target.identity.number, are: target.mark)
@@ -147,6 +151,7 @@ struct RetentionRun {
             var decision = Decision(
                 .messagesDropped(
                     Change.DroppedMessages(conversation: target.identity.number, first: cut, sent: sent)))
+            decision.changes += files.map { .fileSet($0.gone) }
             decision.blocks = written
             return decision
         }

@@ -59,6 +59,24 @@ enum Authority {
         }
     }
 
+    /// The id of the conversation that a principal may send a text to. It may not be written yet.
+    static func writable(
+        _ name: String, id: ConversationID?, for principal: Principal, _ state: StoreState
+    ) throws(StoreError) -> ConversationID {
+        let account = principal.account
+        switch try state.resolve(name, id: id, for: account) {
+        case .existing(let conversation):
+            try check(.write, of: account, in: conversation, named: name, state)
+            try checkScope(.write, of: principal, on: conversation.identity.id)
+            return conversation.identity.id
+        case .unwritten(let own, let peer):
+            let unwritten = ConversationIdentity.unwritten(own, peer, in: state.store).id
+            try checkScope(.write, of: principal, on: unwritten)
+            if peer.blocked.contains(own.id) { throw .blocked(name) }
+            return unwritten
+        }
+    }
+
     /// Throws if nobody will ever read a new text, because the account of the other user was erased. Messages that were sent
     /// to it can still be edited and deleted.
     static func checkRecipient(
@@ -89,6 +107,9 @@ enum Authority {
         let seq = message.about ?? .zero
         if original.kind.isChange {
             throw .badAbout("message \(seq) is itself an edit or a deletion; name the original message")
+        }
+        if original.kind == .file {
+            throw .badAbout("message \(seq) is a file; name the message that it came with")
         }
         if isDeleted { throw .badAbout("message \(seq) is deleted") }
         if message.kind == .text {

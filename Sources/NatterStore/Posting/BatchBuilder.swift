@@ -26,6 +26,7 @@ final class BatchBuilder {
     private var newPersonal: [AccountPair: Int64] = [:]
     private var stagedKeys: [RecentKey: FoundKey] = [:]
     private var newContacts: [AccountID: Set<AccountID>] = [:]
+    private var newFiles: Set<FileID> = []
     /// The messages that this batch deletes, by conversation.
     private var newDeletions: [Int64: Set<Seq>] = [:]
     private var spent: [Quotas.Amounts] = []
@@ -302,6 +303,7 @@ final class BatchBuilder {
             original = found
         }
 
+        let files = try state.files.rows(of: message, by: principal, in: conversation.identity.id, besides: newFiles)
         // Last of all checks, because only what is stored counts.
         if !isCounted { try spend(Quotas.Amounts(account: principal.account, bytes: bytes.count)) }
         // A user who takes a message back has not written to anybody.
@@ -313,6 +315,7 @@ final class BatchBuilder {
             via: poster.via, written: message.written, key: key)
         if let original, let relation = Relation(record) { add(relation, about: original, in: number) }
         let seq = record.seq
+        for (file, row) in zip(message.files, files) { add(file.record, row, of: record, by: poster, in: conversation) }
         if let key {
             let found = FoundKey(conversation: number, seq: seq, content: key.content)
             stagedKeys[key.recent] = found
@@ -331,12 +334,25 @@ final class BatchBuilder {
     private func check(_ message: NewMessage) throws(StoreError) {
         if message.kind == .delete {
             guard message.text.isEmpty else { throw .badText(.notEmpty) }
-        } else {
+        } else if message.uploads.isEmpty || !message.text.isEmpty {
             do throws(TextError) { try TextError.check(message.text) } catch { throw .badText(error) }
         }
         if message.about == nil, message.kind.isChange {
             throw .badAbout("'about' is missing: the number of the message to change")
         }
+        try message.checkFiles(isShared: store.isShared)
+    }
+
+    /// Adds the record of a file behind its text. Both are of one commit.
+    private func add(
+        _ file: FileRecord, _ row: FileRow, of text: Record, by poster: Poster, in conversation: ConversationState
+    ) {
+        let (record, _) = stage(
+            in: conversation, sender: poster.name, text: Array(file.line.utf8), kind: .file, about: text.seq,
+            via: poster.via)
+        newFiles.insert(row.id)
+        if let relation = Relation(record) { add(.related(relation, in: conversation.identity.number, author: nil)) }
+        add(.fileSet(row.named(by: record.seq, in: conversation.identity.number)))
     }
 
     /// The hash that tells whether an id is used again with the same content.
@@ -344,12 +360,13 @@ final class BatchBuilder {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(ConversationID.byteCount + text.count)
         conversation.append(to: &bytes)
-        if message.kind != .text || message.about != nil {
+        if message.kind != .text || message.about != nil || !message.files.isEmpty {
             // No text has a zero byte, so no text alone has the same bytes.
             bytes += [0, message.kind.rawValue]
             LEB128.append(message.about?.rawValue ?? 0, to: &bytes)
         }
         bytes += text
+        for file in message.files { bytes += [0] + file.record.id.bytes }
         return bytes.withUnsafeBytes { store.keySecret.hash($0) }
     }
 

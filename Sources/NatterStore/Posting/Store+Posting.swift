@@ -1,5 +1,6 @@
 internal import NatterConversation
 internal import NatterLog
+internal import NatterModel
 
 extension Store {
     /// Sends messages. May read the disk if one of them is about another, so call it on a worker's thread then.
@@ -11,6 +12,8 @@ extension Store {
         if isShared, messages.contains(where: { $0.about != nil }) { try? catchUp() }
         for index in messages.indices {
             if messages[index].about != nil { messages[index].original = original(of: messages[index], for: principal) }
+            messages[index].files = messages[index].uploads.prefix(Limits.filesPerMessage + 1)
+                .compactMap { open(upload: $0, of: principal.account) }
             if let key = messages[index].key {
                 messages[index].recentKey = RecentKey(key, of: principal.account, keySecret)
             }

@@ -1,3 +1,4 @@
+internal import NatterModel
 internal import NatterSystem
 
 /// The only thread that appends to the log. It takes what arrived during the last commit, numbers it, makes it durable
@@ -255,10 +256,12 @@ enum ChangeTurn: Hashable {
 
 extension NewMessage {
     /// About how many bytes it takes in a commit.
-    fileprivate var size: Int { text.utf8.count + 64 }
+    fileprivate var size: Int { text.utf8.count + 64 + files.count * FileRecord.lineBytes }
 
     /// About how many bytes of memory it takes while it waits: the request and the queue have it, and room for its answer.
-    fileprivate var cost: Int { text.utf8.count + 3 * MemoryLayout<NewMessage>.stride }
+    fileprivate var cost: Int {
+        text.utf8.count + 3 * MemoryLayout<NewMessage>.stride + 4 * uploads.count * FileRecord.lineBytes
+    }
 }
 
 extension StoreWriter.Item {

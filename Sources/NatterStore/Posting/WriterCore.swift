@@ -288,6 +288,7 @@ final class WriterCore: @unchecked Sendable {
             var next = loaded.state
             (next.failure, next.isOutdated) = (state.failure, state.isOutdated)
             (next.retention, next.limits) = (state.retention, state.limits)
+            next.files.keep(from: state.files)
             next.history = state.history + 1
             next.prepare()
             for (account, known) in state.accounts where known.waiting > 0 {

@@ -24,6 +24,10 @@ public struct NewMessage: Sendable {
     public var about: Seq?
     /// When it was written, if that was before it was sent.
     public var written: Timestamp?
+    /// The uploads of a text, in this order. Its text may be empty then.
+    public var uploads: [String] = []
+    /// Those that the store has given to its sender, opened by the thread of the request.
+    var files: [NewFile] = []
     /// The message that it is about, if that was in a log file when the request came. The writer's thread does not read files.
     var original: ReadOriginal?
     /// The key in the form used for look-ups, made by the thread of the request.

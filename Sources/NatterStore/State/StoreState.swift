@@ -40,6 +40,8 @@ struct StoreState {
     /// Accounts and tokens whose last use is newer than in the database.
     var dirtyAccounts: Set<AccountID> = []
     var dirtyTokens: Set<Digest> = []
+    /// Files that messages name, or may.
+    var files = FileUsage()
     /// Unused invitations.
     var invites: [Digest: Change.Invite] = [:]
     var counters = Counters()
