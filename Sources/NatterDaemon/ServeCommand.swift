@@ -85,6 +85,17 @@ extension CommandSpec {
                 long: "It takes 65,536, so that the longest text fits, to 1,000,000,000,000,000."),
             .option("requests-per-second", value: "N", "requests that an account may make in a second"),
             .option(
+                "file-size", value: "SIZE|none", "how large a file of a message may be, 25M by default",
+                long:
+                    "A SIZE is a number of bytes, or of KiB, MiB or GiB with 'K', 'M' or 'G', and so with the next "
+                    + "two."),
+            .option(
+                "files-per-user", value: "SIZE|none",
+                "how large all files of an account may be together, 1G by default"),
+            .option(
+                "files-total", value: "SIZE|none",
+                "how large all files of the server may be together, any size by default"),
+            .option(
                 "retain", value: "365d|forever",
                 "how long messages are kept at most, for ever by default; older ones go for good",
                 long: "It takes '1d' to '36500d'; see 'retain' above."),
@@ -246,9 +257,11 @@ struct ServeCommand {
     /// Tells the store what a reload may change.
     private func apply(_ settings: ServeSettings, to store: Store) {
         store.use(settings.limits)
+        store.use(settings.files)
         store.eraseDeleted(after: settings.eraseDeletedDays)
         store.use(settings.retention)
         store.dropDueMessages()
+        store.dropUnusedFiles()
     }
 
     /// The warning about a system's clock that is not followed.
@@ -336,6 +349,7 @@ struct ServeCommand {
                 nextSave = MonotonicClock.now() + pause
                 guard MonotonicClock.now() >= nextDrop else { continue }
                 store.dropDueMessages()
+                store.dropUnusedFiles()
                 nextDrop = MonotonicClock.now() + Self.retentionMilliseconds
             }
         }

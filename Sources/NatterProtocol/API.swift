@@ -2,7 +2,7 @@ public import NatterModel
 
 /// A request of the API: its method, its path, and the types of its body and its answer. Server and client share it.
 ///
-/// `Body` is `Void` for a request without a body, and `String` for plain text. `Answer` is `Void` for `{}`, ``Lines`` for NDJSON
+/// `Body` is `Void` for a request without a body, `String` for plain text, and `[UInt8]` for bytes of any type and length. `Answer` is `Void` for `{}`, ``Lines`` for NDJSON
 /// alone, and `[UInt8]` for bytes that are no JSON object.
 public struct Endpoint<Body, Answer: Sendable>: Sendable {
     public let method: HTTPMethod
@@ -50,6 +50,10 @@ public enum API {
     public static let conversation = Endpoint<Void, ConversationObject>(.get, "/v1/conversations/{conversation}")
     public static let messages = Endpoint<Void, MessageList>(.get, "/v1/conversations/{conversation}/messages")
     public static let message = Endpoint<Void, MessageObject>(.get, "/v1/conversations/{conversation}/messages/{seq}")
+    /// The body is the bytes of a file, which a message may name afterwards.
+    public static let uploadFile = Endpoint<[UInt8], UploadAnswer>(
+        .post, "/v1/conversations/{conversation}/files", ifLost: .isRepeatable)
+    public static let file = Endpoint<Void, [UInt8]>(.get, "/v1/files/{file_id}")
     public static let markRead = Endpoint<ReadRequest, ReadAnswer>(
         .put, "/v1/conversations/{conversation}/read", ifLost: .isRepeatable)
     public static let sync = Endpoint<Void, [UInt8]>(.get, "/v1/sync")

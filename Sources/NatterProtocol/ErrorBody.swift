@@ -23,6 +23,8 @@ public enum ErrorCode: String, Sendable, CaseIterable {
     case lastAdmin = "last_admin"
     case notTried = "not_tried"
     case cursorExpired = "cursor_expired"
+    /// A file whose message was deleted or erased.
+    case gone
     case tooLarge = "too_large"
     case unsupportedMediaType = "unsupported_media_type"
     case badAbout = "bad_about"
@@ -38,6 +40,8 @@ public enum ErrorCode: String, Sendable, CaseIterable {
     case diskFull = "disk_full"
     case damaged
     case internalError = "internal_error"
+    /// What this server can't do, as it is set up.
+    case notSupported = "not_supported"
 
     public var status: Int {
         switch self {
@@ -47,13 +51,14 @@ public enum ErrorCode: String, Sendable, CaseIterable {
         case .notFound, .noSuchUser, .noSuchConversation, .noSuchMessage: 404
         case .methodNotAllowed: 405
         case .nameTaken, .idReused, .lastAdmin, .notTried: 409
-        case .cursorExpired: 410
+        case .cursorExpired, .gone: 410
         case .tooLarge: 413
         case .unsupportedMediaType: 415
         case .misdirected: 421
         case .badAbout, .badName, .badText, .badID, .weakPassword: 422
         case .slowDown: 429
         case .damaged, .internalError: 500
+        case .notSupported: 501
         case .busy, .outcomeUnknown: 503
         case .diskFull: 507
         }
@@ -89,6 +94,10 @@ public struct ErrorBody: Codable, Sendable, Equatable {
         public var to: UInt64?
         /// The first message that is kept, if a cursor is below it.
         public var first: UInt64?
+        /// The limit that a file is beyond, what is used of it, and the server's setting.
+        public var limit: UInt64?
+        public var used: UInt64?
+        public var setting: String?
 
         fileprivate init(_ code: ErrorCode, _ phrase: Phrase, from: UInt64?, to: UInt64?, first: UInt64?) {
             (self.code, self.message, self.phrase) = (code.rawValue, phrase.english, PhraseParts(phrase))
@@ -104,6 +113,9 @@ public struct ErrorBody: Codable, Sendable, Equatable {
             from = try container.decodeIfPresent(UInt64.self, forKey: .from)
             to = try container.decodeIfPresent(UInt64.self, forKey: .to)
             first = try container.decodeIfPresent(UInt64.self, forKey: .first)
+            limit = try container.decodeIfPresent(UInt64.self, forKey: .limit)
+            used = try container.decodeIfPresent(UInt64.self, forKey: .used)
+            setting = try container.decodeIfPresent(String.self, forKey: .setting)
         }
     }
 

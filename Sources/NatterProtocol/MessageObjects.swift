@@ -21,6 +21,19 @@ public struct FileObject: Codable, Sendable, Equatable {
     }
 }
 
+/// A file that was uploaded.
+public struct UploadAnswer: Codable, Sendable {
+    /// For the `files` of a message.
+    public var upload: String
+    public var name: String
+    public var type: String
+    public var size: UInt64
+
+    public init(upload: String, name: String, type: String, size: UInt64) {
+        (self.upload, self.name, self.type, self.size) = (upload, name, type, size)
+    }
+}
+
 /// A message in the API.
 public struct MessageObject: Codable, Sendable, Equatable {
     public var conversation: String

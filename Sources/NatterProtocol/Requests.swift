@@ -70,6 +70,8 @@ public struct SendRequest: Codable, Sendable {
     public var about: UInt64?
     /// When it was written, in Unix milliseconds.
     public var written: Int64?
+    /// The uploads of a text, which may be empty or missing then.
+    public var files: [String]?
 
     public init(
         conversation: String, conversationID: ConversationID? = nil, text: String, id: String?, kind: String? = nil,
@@ -82,7 +84,7 @@ public struct SendRequest: Codable, Sendable {
     var isDeletion: Bool { kind == "delete" }
 
     private enum CodingKeys: String, CodingKey {
-        case conversation, text, id, kind, about, written
+        case conversation, text, id, kind, about, written, files
         case conversationID = "conversation_id"
     }
 
@@ -97,8 +99,9 @@ public struct SendRequest: Codable, Sendable {
             try standIn.map { try container.decodeIfPresent(String.self, forKey: .conversation) ?? $0 }
             ?? container.decode(String.self, forKey: .conversation)
         kind = try container.decodeIfPresent(String.self, forKey: .kind)?.asWord
+        files = try container.decodeIfPresent([String].self, forKey: .files)
         text =
-            kind == "delete"
+            kind == "delete" || files?.isEmpty == false
             ? try container.decodeIfPresent(String.self, forKey: .text) ?? ""
             : try container.decode(String.self, forKey: .text)
         id = try container.decodeIfPresent(String.self, forKey: .id)
@@ -111,6 +114,7 @@ public struct SendRequest: Codable, Sendable {
         try container.encodeIfPresent(about, forKey: .about)
         try container.encode(conversation, forKey: .conversation)
         try container.encodeIfPresent(conversationID, forKey: .conversationID)
+        try container.encodeIfPresent(files, forKey: .files)
         try container.encodeIfPresent(id, forKey: .id)
         try container.encodeIfPresent(kind, forKey: .kind)
         if !isDeletion { try container.encode(text, forKey: .text) }

@@ -34,7 +34,7 @@ struct ExitCodesTests {
         let error = RequestError.refused(RequestError.Refusal(status: code.status, code: code.rawValue, message: "m"))
         let expected: Int32 =
             switch code {
-            case .badRequest, .badJSON, .badCursor, .nameTaken, .idReused, .notTried, .cursorExpired, .tooLarge,
+            case .badRequest, .badJSON, .badCursor, .nameTaken, .idReused, .notTried, .cursorExpired, .gone, .tooLarge,
                 .badAbout, .badName, .badText, .badID, .weakPassword:
                 65
             case .unauthorized, .tokenExpired, .badCredentials, .forbidden, .notAMember, .blocked, .registrationClosed,
@@ -45,7 +45,7 @@ struct ExitCodesTests {
             case .notFound, .methodNotAllowed, .unsupportedMediaType: 76
             case .slowDown, .busy, .diskFull: 75
             case .outcomeUnknown: 69
-            case .damaged, .internalError: 74
+            case .damaged, .internalError, .notSupported: 74
             case .misdirected: 78
             }
         let failure = CommandFailure(error)

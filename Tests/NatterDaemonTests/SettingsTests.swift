@@ -172,7 +172,13 @@ struct SettingsTests {
             #expect(try settings("--erase-deleted", text).eraseDeletedDays == days)
         }
         #expect(try settings("--session-idle", "never").limits.sessionIdleDays == nil)
+        let standard = try settings().files
+        #expect(standard.fileBytes == 25 << 20 && standard.accountBytes == 1 << 30 && standard.totalBytes == nil)
+        let files = try settings("--file-size", "7", "--files-per-user", "none", conf: "files-total = 3K\n").files
+        #expect(files.fileBytes == 7 && files.accountBytes == nil && files.totalBytes == 3_072)
         for bad in [
+            ["--file-size", "0"], ["--file-size", "M"], ["--file-size", "25m"], ["--file-size", "+1"],
+            ["--files-total", "99999999999G"], ["--files-per-user", ""],
             ["--session-idle", "0d"], ["--session-idle", "90"], ["--session-idle", "+90d"], ["--session-idle", "soon"],
             ["--max-tokens", "0"],
             ["--erase-deleted", "soon"], ["--erase-deleted", "30"],

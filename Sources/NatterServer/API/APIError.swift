@@ -13,6 +13,8 @@ struct APIError: Error {
     var range: ClosedRange<UInt64>?
     /// The first message that is kept, if the cursor is below it.
     var first: UInt64?
+    /// The limit that a file is beyond.
+    var fileLimit: FileLimit?
     /// For the service log only: names of files, and errors of the system.
     var detail: String?
 
@@ -41,6 +43,7 @@ struct APIError: Error {
         if code == .busy { retryAfter = 1 }
         if case .slowDown(_, let seconds) = error { retryAfter = seconds }
         if case .notKept(let first) = error { self.first = first.rawValue }
+        if case .fileLimit(let limit) = error { fileLimit = limit }
     }
 
     init(_ failure: WireJSON.Failure) {
@@ -52,7 +55,10 @@ struct APIError: Error {
     }
 
     var body: ErrorBody {
-        ErrorBody(code, message, from: range?.lowerBound, to: range?.upperBound, first: first)
+        var body = ErrorBody(code, message, from: range?.lowerBound, to: range?.upperBound, first: first)
+        (body.error.limit, body.error.used) = (fileLimit?.limit, fileLimit?.used)
+        body.error.setting = fileLimit?.setting
+        return body
     }
 
     var reply: Reply {

@@ -66,9 +66,11 @@ enum MessageRoutes {
             key = IdempotencyKey(id)
             if key == nil { throw APIError(.badID, "an id has 1 to 64 printable ASCII bytes") }
         }
-        return NewMessage(
+        var message = NewMessage(
             conversation: request.conversation, conversationID: request.conversationID, text: request.text, key: key,
             kind: kind, about: request.about.map { Seq($0) },
             written: request.written.map { Timestamp(milliseconds: $0) })
+        message.uploads = request.files ?? []
+        return message
     }
 }

@@ -50,10 +50,12 @@ final class PieceProducer: BodyProducer {
     var heldBytes: Int { sourceBytes + state.withLock { 2 * $0.longest + $0.mostKept } }
 
     /// The body of an answer. If all of it is one piece, it is sent with its length and needs no second job on a worker.
-    func body() -> ReplyBody {
+    ///
+    /// - Parameter length: of all pieces, if that is known.
+    func body(length: Int? = nil) -> ReplyBody {
         makeNext()
         let whole = state.withLock { $0.ready?.isLast == true ? $0.ready?.bytes : nil }
-        return whole.map { .bytes($0) } ?? .producer(self, length: nil)
+        return whole.map { .bytes($0) } ?? .producer(self, length: length)
     }
 
     func next(maximum: Int, _ exchange: Exchange) -> ProducerStep {

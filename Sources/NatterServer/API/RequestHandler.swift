@@ -77,6 +77,10 @@ struct RequestHandler: HTTPHandler {
                 throw APIError(.tooLarge, "the body has \(length) bytes; the limit is \(limit)")
             }
             if let error = read.typeError { throw error }
+            if let makeSink = match.route.makeSink {
+                guard let principal else { throw APIError(StoreError.noFilesInPostgres) }
+                return .stream(try makeSink(head, match.parameters, server, principal))
+            }
             // Otherwise whoever collects the body looks.
             if isLate, !isBulk, let violation = head.violation(collecting: limit) {
                 throw RequestHandler.error(violation)

@@ -29,6 +29,9 @@ final class Route: Sendable {
     let needsToken: @Sendable (RequestHead) -> Bool
     /// Answers a request whose head and body have arrived. See ``RequestHandler`` for the order of checks.
     let answer: @Sendable (Call) throws(APIError) -> Void
+    typealias MakeSink = @Sendable (RequestHead, [String], ChatServer, Principal) throws(APIError) -> any BodySink
+    /// Judges a head, and takes its body; nil if the body is collected, or is bulk.
+    let makeSink: MakeSink?
 
     /// - Parameters:
     ///   - access: decides who may ask.
@@ -43,6 +46,7 @@ final class Route: Sendable {
         path = endpoint.path.split(separator: "/").map(String.init)
         (self.place, takesBulk, bodyLimit, bodyType) = (place, form.takesBulk, form.bodyLimit, form.bodyType)
         needsToken = access.needsToken
+        makeSink = nil
         self.answer = { given throws(APIError) in
             var call = given
             try Query.check(call.head)
@@ -53,6 +57,19 @@ final class Route: Sendable {
             let typed = TypedCall<Answer>(call)
             // Respond here and not in the caller, because the caller's call has no user for the log.
             do throws(APIError) { try answer(typed, asker, input) } catch { call.respond(error) }
+        }
+    }
+
+    /// A route whose body has any type and length, and which needs a token.
+    ///
+    /// - Parameter makeSink: runs on the listener's thread, so it must not block.
+    init<Answer>(_ endpoint: Endpoint<[UInt8], Answer>, sink makeSink: @escaping MakeSink) {
+        method = endpoint.method.rawValue
+        path = endpoint.path.split(separator: "/").map(String.init)
+        (place, takesBulk, bodyLimit, bodyType) = (.worker, false, .max, .any)
+        needsToken = { _ in true }
+        self.makeSink = makeSink
+        answer = { _ throws(APIError) in throw APIError(.internalError, "the server failed to answer; its log says why")
         }
     }
 
@@ -180,11 +197,13 @@ enum BodyType: Sendable {
     /// Plain text, also without a type. `curl -d` and `wget --post-data` call any text a form, so that is taken as text,
     /// as it is.
     case text
+    case any
 
     /// - Returns: 415 for another type; nil for one that it takes, or none.
     func error(in type: String?) -> APIError? {
         guard let type else { return nil }
         switch self {
+        case .any: return nil
         case .json:
             return MediaType.isJSON(type) || MediaType.isNDJSON(type)
                 ? nil : APIError(.unsupportedMediaType, "the body must be application/json")

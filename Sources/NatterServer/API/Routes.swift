@@ -33,6 +33,8 @@ enum Routes {
         Route(
             API.message, .token { .read(conversation: $1.conversation) }, .query(ConversationRoutes.messageQuery),
             ConversationRoutes.message),
+        Route(API.uploadFile, sink: FileRoutes.sink),
+        Route(API.file, .token(.readAny), .query(FileRoutes.id), FileRoutes.file),
         Route(API.markRead, .token(.all), .json, ConversationRoutes.markRead),
         Route(API.sync, .token(.readAny), .query(SyncRoutes.query), SyncRoutes.sync),
         Route(API.sealedBlock, .token(.readAny), .query(BlockRoutes.address), BlockRoutes.block),
