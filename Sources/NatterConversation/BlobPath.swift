@@ -2,7 +2,7 @@ public import NatterModel
 
 /// The paths of files that messages name, below the data directory.
 public enum BlobPath {
-    static let directory = "files"
+    public static let directory = "files"
     /// Files that are being received.
     public static let received = directory + "/new"
 
@@ -10,6 +10,8 @@ public enum BlobPath {
         let name = id.description
         return "\(directory)/\(name.prefix(2))/\(name)"
     }
+
+    public static func isBlob(_ path: String) -> Bool { id(of: path) != nil }
 
     /// The blob of this path; nil for any other path.
     static func id(of path: String) -> FileID? {

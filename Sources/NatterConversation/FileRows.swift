@@ -82,6 +82,13 @@ public enum FileRows {
             .compactMap { $0 }
     }
 
+    /// Those whose blobs must be there.
+    public static func wanted(on connection: Connection) throws(SQLiteError) -> [FileRow] {
+        try connection.rows("SELECT \(columns) FROM file WHERE state IN (1,2) ORDER BY id") { read($0) }.compactMap {
+            $0
+        }
+    }
+
     /// Lets go of files that an earlier process was about to name. Their blobs may be there.
     public static func dropAnnounced(on connection: Connection) throws {
         for var row in try unnamed(on: connection) where row.state == .announced {

@@ -338,6 +338,46 @@ struct FileTests {
         #expect(number > 8)
     }
 
+    @Test("a backup has the files, copies each once, and loses what was erased")
+    func backup() throws {
+        let (target, restored) = (try TemporaryDirectory(), try TemporaryDirectory())
+        let store = try TestStore(users: ["alice"])
+        let long = (0..<200_000).map { UInt8(truncatingIfNeeded: $0 &* 7) }
+        try store.post("text", [store.upload(long)])
+        try store.post("more", [store.upload(Self.content, Self.name)])
+        let waiting = try store.upload(Self.content, "waits")
+        #expect(try store.store.backup(to: target.path).damages == 0)
+        let again = try store.store.backup(to: target.path)
+        #expect(again.damages == 0 && again.copiedBytes < again.bytes - 200_000)
+        // When it is restored
+        _ = try StoreRestore.run(target.path, into: restored.path)
+        do {
+            let next = try TestStore(restored.path)
+            let files = try next.folded().flatMap(\.files)
+            #expect(try files.map { try next.content($0) } == [long, Self.content])
+            #expect(try next.post("third", [waiting]).message != nil)
+        }
+        // and when something is erased, the next backup has nothing of it
+        #expect(Files.holding(piecesOf: String(decoding: Self.content, as: UTF8.self), below: target.path) != [])
+        try StoreErasingTests.erase([3], store)
+        _ = try waitFor { store.store.eraseAccount("alice", by: "operator", $0) }.get()
+        #expect(try store.store.backup(to: target.path).damages == 0)
+        #expect(Files.holding(piecesOf: String(decoding: Self.content, as: UTF8.self), below: target.path) == [])
+        #expect(Files.holding(piecesOf: Self.name, below: target.path) == [])
+    }
+
+    @Test("a backup names a file that is missing, and takes the rest")
+    func backupOfDamage() throws {
+        let target = try TemporaryDirectory()
+        let store = try TestStore(users: ["alice"])
+        try store.post("text", [store.upload(Self.content, "a"), store.upload(Self.content, "b")])
+        let file = try #require(try store.folded().first?.files.first)
+        try store.disk.remove("\(store.directory)/\(BlobPath.of(file.id))")
+        var damages: [StoreDamage] = []
+        let summary = try store.store.backup(to: target.path, progress: { _ in }, { damages.append($0) })
+        #expect(summary.damages == 1 && damages.map(\.file) == ["\(store.directory)/\(BlobPath.of(file.id))"])
+    }
+
     @Test("an index that is made from the logs finds the files again")
     func reindexed() throws {
         let store = try TestStore(users: ["alice"])

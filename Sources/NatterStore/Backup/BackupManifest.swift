@@ -1,3 +1,4 @@
+internal import NatterConversation
 public import NatterModel
 public import NatterSystem
 
@@ -109,7 +110,7 @@ struct BackupManifest: Equatable {
 
     /// Logs and the list of what was erased only grow, so a former backup stays valid when they do.
     private static func isStaged(_ file: File) -> Bool {
-        !file.path.hasPrefix("logs/") && file.path != RememberedErasures.name
+        !file.path.hasPrefix("logs/") && !BlobPath.isBlob(file.path) && file.path != RememberedErasures.name
     }
 
     /// Refuses to use a backup as a store: even a command that only looks would change the database, whose checksum the

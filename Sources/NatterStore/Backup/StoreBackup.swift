@@ -184,10 +184,17 @@ public final class StoreBackup {
     ) throws {
         let known = Dictionary(
             (former?.files ?? []).map { ($0.path, $0) }, uniquingKeysWith: { first, _ in first })
-        let rows = try segments()
+        let rows = try segments() + blobs()
         progress.totalBytes &+= try rows.reduce(disk.information(stagedDatabase)?.size ?? 0) { $0 &+ $1.size }
         for (path, size) in rows {
-            guard try disk.information(source + "/" + path)?.isRegular == true else { continue }
+            guard try disk.information(source + "/" + path)?.isRegular == true else {
+                // The check of the logs does not look for it.
+                if BlobPath.isBlob(path) {
+                    summary.damages += 1
+                    visit(StoreDamage(file: source + "/" + path, problem: "the file of a message is missing"))
+                }
+                continue
+            }
             manifest.files.append(try copyLog(path, size: size, former: known[path], visit))
         }
     }
@@ -201,6 +208,12 @@ public final class StoreBackup {
                 ($0.name(of: conversation.identity.id), $0.size)
             }
         }
+    }
+
+    /// Each file that messages name, or may. It never changes.
+    private func blobs() throws -> [(path: String, size: UInt64)] {
+        let copy = try Connection(path: stagedDatabase, role: .reader, disk: disk)
+        return try FileRows.wanted(on: copy).map { (BlobPath.of($0.id), $0.size) }
     }
 
     /// Whether only new bytes need to be copied. If not, the earlier backup ends here: its files are replaced one by one,
@@ -353,8 +366,10 @@ public final class StoreBackup {
     /// Removes logs that a repair or an erasure has replaced since the former backup, hooks, keys and settings that were removed,
     /// and what a backup that ended early has staged.
     private func removeStale(_ manifest: BackupManifest, of former: BackupManifest?) throws {
-        let inner = try ["logs", "hooks"].flatMap { try StoreCheck.files(below: target + "/" + $0, disk) }
-            .map { String($0.dropFirst(target.count + 1)) }
+        let inner = try ["logs", "hooks", BlobPath.directory].flatMap {
+            try StoreCheck.files(below: target + "/" + $0, disk)
+        }
+        .map { String($0.dropFirst(target.count + 1)) }
         let staged = try disk.list(target).filter { $0.hasSuffix(".new") }
         // `removed` has no path below a directory, which may be a link, and none that the server still has, such as a link to a
         // certificate that is just being renewed. A backup needs no reserve.
