@@ -4,8 +4,7 @@ public import NatterSQLite
 public import NatterSystem
 
 /// Log files that must go: those that a rewriting has replaced, and until it is recorded, the new ones that it writes; and files
-/// that no message names any more. Each is
-/// overwritten with zeros and then removed. A start finishes what a crash has left.
+/// that no message names any more. Each is overwritten with zeros and then removed. A start finishes what a crash has left.
 public struct RetiredFiles {
     /// A step of the schemas of store and replica.
     public static let table = "CREATE TABLE retired (path TEXT PRIMARY KEY) WITHOUT ROWID;"
@@ -34,8 +33,8 @@ public struct RetiredFiles {
     /// The name of a file that messages name (`BlobPath`), for GLOB.
     private static let blobName = "files/[0-9a-f][0-9a-f]/" + String(repeating: "[0-9a-f]", count: 64)
 
-    /// Log files, files that messages named, and the search index. The database of a backup or a disk from a stranger may name anything, which would be
-    /// wiped: any other name is passed over. So is a file that the index names, because it holds messages.
+    /// Log files, files that messages named, and the search index. The database of a backup or a disk from a stranger may name
+    /// anything, which would be wiped: any other name is passed over. So is a file that the index names, because it holds messages.
     public static func all(on connection: Connection) throws(SQLiteError) -> [String] {
         let paths = try connection.rows(
             """

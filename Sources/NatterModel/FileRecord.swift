@@ -1,4 +1,5 @@
-/// The name of a blob: BLAKE2b-256 over the key of its upload and its content. Without the key it confirms no guess of the content.
+/// The name of a blob: BLAKE2b-256 over the key of its upload and its content. Without the key it confirms no guess of the
+/// content.
 public struct FileID: Hashable, Sendable, CustomStringConvertible {
     public static let byteCount = 32
     public let bytes: [UInt8]

@@ -2,8 +2,8 @@ public import NatterModel
 
 /// A request of the API: its method, its path, and the types of its body and its answer. Server and client share it.
 ///
-/// `Body` is `Void` for a request without a body, `String` for plain text, and `[UInt8]` for bytes of any type and length. `Answer` is `Void` for `{}`, ``Lines`` for NDJSON
-/// alone, and `[UInt8]` for bytes that are no JSON object.
+/// `Body` is `Void` for a request without a body, `String` for plain text, and `[UInt8]` for bytes of any type and length. `Answer` is
+/// `Void` for `{}`, ``Lines`` for NDJSON alone, and `[UInt8]` for bytes that are no JSON object.
 public struct Endpoint<Body, Answer: Sendable>: Sendable {
     public let method: HTTPMethod
     /// The path, as in `man/natter.openapi.json`. `{…}` stands for any one segment.
