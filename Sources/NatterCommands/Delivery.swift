@@ -8,11 +8,14 @@ internal import NatterProtocol
 enum Delivery {
     /// - Throws: 69 if the outcome is still unknown after the timeout, 76 if an answer can't be read. The message names the id for
     ///   a retry.
-    static func send(_ request: SendRequest, _ api: ServerAPI, _ context: Context) throws -> SentMessage {
+    static func send(
+        _ request: SendRequest, files: [OutgoingFile] = [], _ api: ServerAPI, _ context: Context
+    ) throws -> SentMessage {
         let sender = MessageSender(
-            api: api, timeoutMilliseconds: try context.timeoutMilliseconds(), onTrying: context.tellTrying)
+            api: api, timeoutMilliseconds: try context.timeoutMilliseconds(), onTrying: context.tellTrying,
+            onUpload: context.showUploads())
         return try context.namingOnEnd(request) {
-            do throws(MessageSender.Unsent) { return try sender.send(request) } catch {
+            do throws(MessageSender.Unsent) { return try sender.send(request, files: files) } catch {
                 throw error.isOutcomeUnknown
                     ? unknown(error.cause, isUnread: error.isUnread, request) : error.cause
             }

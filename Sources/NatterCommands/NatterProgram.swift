@@ -137,7 +137,7 @@ public enum NatterProgram {
             SendCommand.spec, SendCommand.personalSpec, ChatCommand.spec, EditCommand.spec, EditCommand.deleteSpec,
             OutboxCommand.spec,
             WrapCommand.spec,
-            LogCommand.spec, ShowCommand.spec, SearchCommand.spec, UsersCommand.spec, SyncCommand.spec,
+            LogCommand.spec, ShowCommand.spec, GetCommand.spec, SearchCommand.spec, UsersCommand.spec, SyncCommand.spec,
             ListCommand.spec,
             MarkCommand.spec, ExportCommand.spec, VerifyCommand.spec, WatchCommand.spec,
             GroupCommand.spec, ContactCommand.spec, BlockCommand.spec, BlockCommand.undoing,

@@ -26,7 +26,7 @@ enum SendCommand {
                     + "yours: natter refuses it with status 64, because you probably meant -c. After '--' it is text.",
                 "When natter exits with status 0, the message is on the server's disk. It prints nothing in a pipe; "
                     + "with --json, it prints the message.",
-                awayParagraph, linesParagraph, queueParagraph, repeatParagraph,
+                awayParagraph, filesParagraph, linesParagraph, queueParagraph, repeatParagraph,
             ],
             examples: [
                 Example("natter send Hello, everyone", "send to 'general'"),
@@ -37,6 +37,7 @@ enum SendCommand {
                     "natter send --lines --id import-1 -c @me < notes.txt",
                     "send each line, and none twice if you "
                         + "repeat the command"),
+                Example("make 2>&1 | natter send -c ops --file - --name make.log", "send output as a file"),
                 Example(
                     "natter send --queue 'Disk nearly full'",
                     "keep the message and send it later if the server "
@@ -51,8 +52,8 @@ enum SendCommand {
         "pm", "send a personal message", group: NatterProgram.Group.writing, options: options,
         operands: [.required("USER", "the recipient, or several with commas; 'me' is yourself"), textOperand],
         description: [
-            "Do the same as 'natter send -c @USER'. \(inputParagraph)", awayParagraph, linesParagraph, queueParagraph,
-            repeatParagraph,
+            "Do the same as 'natter send -c @USER'. \(inputParagraph)", awayParagraph, filesParagraph,
+            linesParagraph, queueParagraph, repeatParagraph,
         ],
         examples: [
             Example("natter pm bob 'Lunch at noon?'", "write to bob alone"),
@@ -96,6 +97,7 @@ enum SendCommand {
                     "Lines of spaces and tabs are blank, too. A carriage return before the newline is dropped, and so is a "
                     + "byte order mark at the beginning."),
             .flag("ndjson", "send the message of each JSON line of standard input"),
+        ] + ChosenFiles.options + [
             .flag(
                 "queue", "if the server cannot be reached, keep the message and send it later",
                 long:
@@ -116,6 +118,10 @@ enum SendCommand {
         "If the recipient of a personal message is not online, a note on a terminal says so, unless you give "
         + "--quiet. The message is still delivered when they sync."
 
+    private static let filesParagraph: Phrase =
+        "With --file the message has files, of which 'natter log' shows name and size, and which 'natter get' fetches. "
+        + "Text and files arrive together or not at all."
+
     private static let linesParagraph: Phrase =
         "With --lines each line of standard input is a message. With --ndjson each line is an object with the field "
         + "'text' and optionally 'conversation' and 'id'. Blank lines are skipped but counted. At the first "
@@ -130,13 +136,16 @@ enum SendCommand {
         _ words: [String], to chosen: [String], _ context: Context, _ input: Int32
     ) throws -> ExitCode {
         let form = try form(words, context.arguments)
-        if context.arguments.has("re"), form != nil {
-            throw context.arguments.error("--re takes one message; leave out --lines and --ndjson")
+        for name in ["re", "file"] where context.arguments.has(name) && form != nil {
+            throw context.arguments.error("--\(name) takes one message; leave out --lines and --ndjson")
         }
         let conversations = chosen.isEmpty ? [NameRule.general] : chosen
         try checkSeveral(conversations, form, context.arguments)
         let key = context.arguments.value("id")
         func id(_ index: Int) -> String? { key.map { conversations.count > 1 ? "\($0):\(index + 1)" : $0 } }
+        if context.arguments.has("file"), words == ["-"], context.arguments.values("file").contains("-") {
+            throw context.arguments.error("standard input is the file or TEXT, not both")
+        }
         if let key, form != nil { try SendLines.check(key: key) }
         if form == nil { for index in conversations.indices { try id(index).map(Delivery.check(id:)) } }
         // Report a missing login before the user types the message.
@@ -157,11 +166,13 @@ enum SendCommand {
                 context, form: form, conversation: conversation, key: key, api: api, outbox: isQueueing ? outbox : nil
             ).run(descriptor: input)
         }
+        let files = try ChosenFiles.open(context, reading: input)
         let draft =
             context.arguments.flag("editor") ? try Draft(beginning: words.joined(by: " "), context) : nil
         do {
-            let text = try draft?.text ?? context.text(words, reading: input)
-            do { try TextError.checkMeant(text) } catch {
+            let hasText = files.isEmpty || draft != nil || !words.isEmpty
+            let text = hasText ? try draft?.text ?? context.text(words, reading: input) : ""
+            do { if hasText { try TextError.checkMeant(text) } } catch {
                 throw CommandFailure(.invalidData, code: "bad_text", "\(error); nothing was sent")
             }
             let group = about == nil ? nil : try context.groupID(ofNumbersIn: conversation)
@@ -171,7 +182,7 @@ enum SendCommand {
                     id: id(index) ?? MessageID.make(at: context.now), about: about?.rawValue)
             }
             let code = try sendEach(requests, context) {
-                try send($0, isQueueing: isQueueing, outbox, api, context)
+                try send($0, files, isQueueing: isQueueing, outbox, api, context)
             }
             draft?.remove()
             return code
@@ -213,12 +224,13 @@ enum SendCommand {
     }
 
     private static func send(
-        _ request: SendRequest, isQueueing: Bool, _ outbox: Outbox, _ api: ServerAPI?, _ context: Context
+        _ request: SendRequest, _ files: [OutgoingFile], isQueueing: Bool, _ outbox: Outbox, _ api: ServerAPI?,
+        _ context: Context
     ) throws -> ExitCode {
-        if isQueueing { return try queue(request, QueuedSend(outbox: outbox, api: api, context: context)) }
+        if isQueueing { return try queue(request, files, QueuedSend(outbox: outbox, api: api, context: context)) }
         guard let api else { return .unavailable }
         try sendWaiting(outbox, api, context)
-        try tell(Delivery.send(request, api, context), of: request, context)
+        try tell(Delivery.send(request, files: files, api, context), of: request, context)
         return .success
     }
 
@@ -244,9 +256,11 @@ enum SendCommand {
         if let error = report.interruption { throw error }
     }
 
-    private static func queue(_ request: SendRequest, _ sending: QueuedSend) throws -> ExitCode {
+    private static func queue(
+        _ request: SendRequest, _ files: [OutgoingFile], _ sending: QueuedSend
+    ) throws -> ExitCode {
         let context = sending.context
-        switch try context.namingOnEnd(request, { try sending.send(request) }) {
+        switch try context.namingOnEnd(request, { try sending.send(request, files: files) }) {
         case .sent(let answer): try tell(answer, of: request, context)
         case .queued(let entry, let reason):
             try context.tell(queued: entry, reason)

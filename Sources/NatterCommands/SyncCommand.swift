@@ -19,6 +19,11 @@ enum SyncCommand {
                     "See TIMES in natter(1). The replica keeps this beginning: natter-status(1) prints it, natter-log(1) "
                     + "and natter-search(1) name what they lack on standard error, and 'natter log -n' asks the server if the "
                     + "replica has too few messages."),
+            .option(
+                "files", value: "SIZE", "fetch files of messages, too, each up to SIZE",
+                long:
+                    "SIZE is a number of bytes, or of KiB, MiB or GiB with 'K', 'M' or 'G'. Without it no file is fetched; "
+                    + "'natter get' fetches single ones. They go when their messages are erased."),
             .flag("exit-code", "exit with status 1 if there was nothing new"),
         ],
         operands: [.optional("CONV", isRepeating: true, "report and wait for these conversations only")],
@@ -36,8 +41,14 @@ enum SyncCommand {
         run: inContext { context in
             let wait = try context.arguments.seconds("wait", in: 0...86_400) ?? 0
             let earliest = try context.arguments.time("since", now: context.now)
+            let size = context.arguments.value("files")
+            let fileBytes = size.flatMap { ByteCount.read($0) }
+            if let size, fileBytes == nil {
+                throw context.arguments.error("--files takes a size, such as '5M', not '\(size)'")
+            }
             return try Run(
-                context: context, synced: try SyncedReplica(context), waitMilliseconds: wait, earliest: earliest
+                context: context, synced: try SyncedReplica(context), waitMilliseconds: wait, earliest: earliest,
+                fileBytes: fileBytes
             ).run()
         })
 
@@ -46,6 +57,8 @@ enum SyncCommand {
         let synced: SyncedReplica
         let waitMilliseconds: Int64
         let earliest: Timestamp?
+        /// The largest file that is fetched; nil to fetch none.
+        let fileBytes: UInt64?
 
         /// About as many messages as can be indexed in 50 ms. After a longer sync, as the first one is, an index of a part
         /// would spare the next search little.
@@ -87,9 +100,27 @@ enum SyncCommand {
                 _ = try? ReplicaIndexing.run(at: synced.location, budgetMilliseconds: 50)
             }
             try? refreshUsers()
+            if let fileBytes { try fetchFiles(upTo: fileBytes) }
             // A failure to send must not prevent fetching.
             if let obstacle { throw obstacle }
             return found.isEmpty && context.arguments.flag("exit-code") ? .nothingFound : .success
+        }
+
+        private func fetchFiles(upTo size: UInt64) throws {
+            try Replica.dropUnknownFiles(at: synced.location)
+            guard let replica = try synced.currentReplica() else { return }
+            let meter = ProgressLine(context)
+            defer { meter.clear() }
+            for file in try replica.lackingFiles(upTo: size) {
+                guard let path = try Replica.expect(file, at: synced.location) else { continue }
+                let download = FileDownload(file.record, from: try synced.api()) { meter.show($0, of: file.record.size) }
+                do { try download.save(as: path, replaces: true) } catch RequestError.refused(let refusal)
+                    where [404, 410].contains(refusal.status)
+                {
+                    // It was deleted since the sync.
+                    continue
+                }
+            }
         }
 
         /// Prints a note if the replica begins later than requested.

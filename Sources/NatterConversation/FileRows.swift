@@ -108,6 +108,16 @@ public enum FileRows {
         ) { read($0) }.compactMap { $0 }
     }
 
+    /// Drops the rows of what records of a range name, and lets the files themselves go.
+    public static func retire(
+        _ seqs: ClosedRange<Seq>, of conversation: Int64, on connection: Connection
+    ) throws(SQLiteError) {
+        for row in try named(in: seqs, of: conversation, on: connection) {
+            try RetiredFiles.insert(BlobPath.of(row.id), on: connection)
+            try connection.run("DELETE FROM file WHERE id=?", row.id.bytes)
+        }
+    }
+
     /// How many bytes each account has, those without a message included.
     public static func bytesByAccount(on connection: Connection) throws(SQLiteError) -> [(
         account: Int64, bytes: UInt64

@@ -163,7 +163,7 @@ struct ServeSettings: Equatable {
         }
         for (name, field) in ServeSettings.fileOptions {
             guard let text = filled.value(name) else { continue }
-            files[keyPath: field] = text == "none" ? nil : ServeSettings.size(text)
+            files[keyPath: field] = text == "none" ? nil : ByteCount.read(text)
             guard text == "none" || files[keyPath: field] != nil else {
                 throw filled.error("--\(name) takes a size, such as '25M', or 'none', not '\(text)'")
             }
@@ -187,15 +187,6 @@ struct ServeSettings: Equatable {
 
     private static var fileOptions: [(name: String, field: WritableKeyPath<FileLimits, UInt64?>)] {
         [("file-size", \.fileBytes), ("files-per-user", \.accountBytes), ("files-total", \.totalBytes)]
-    }
-
-    /// A number of bytes, or of KiB, MiB or GiB: `25M`; nil for anything else, and for none.
-    private static func size(_ text: String) -> UInt64? {
-        let shift = ["K": 10, "M": 20, "G": 30][text.suffix(1)] ?? 0
-        guard let number = UInt64(digits: shift == 0 ? text[...] : text.dropLast()), number > 0,
-            number <= UInt64(Int64.max) >> shift
-        else { return nil }
-        return number << shift
     }
 
     /// The largest message must fit into the bytes of a day.

@@ -179,7 +179,9 @@ public final class HTTPClient {
         }
         var headers: [(name: String, value: String)] = [("Host", server.hostAndPort), ("User-Agent", userAgent)]
         headers += request.headers
-        if let body = request.body {
+        if let source = request.source {
+            headers.append(("Content-Length", "\(source.count)"))
+        } else if let body = request.body {
             headers.append(("Content-Length", "\(body.count)"))
         } else if request.method != .get, request.method != .delete {
             headers.append(("Content-Length", "0"))

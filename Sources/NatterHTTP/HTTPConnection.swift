@@ -14,6 +14,9 @@ final class HTTPConnection {
     private var inputWatch: OpaquePointer?
     private var outputWatch: OpaquePointer?
     private var exchange: HTTPExchange?
+    /// What is still to be sent of the request's body.
+    private var rest: BodyRest?
+    private static let pieceBytes = 256 << 10
     private var systemError: Int32 = 0
     /// True if a server without TLS was expected, and one with TLS has answered.
     private var speaksTLS = false
@@ -81,8 +84,9 @@ final class HTTPConnection {
         guard let handle else { throw .notReached("the connection is closed") }
         self.exchange = exchange
         systemError = 0
+        rest = request.source.map { BodyRest(source: $0) }
         defer {
-            self.exchange = nil
+            (self.exchange, rest) = (nil, nil)
             if !exchange.isReusable || exchange.failure != nil { close() }
         }
         if isOpen { exchange.didConnect() }
@@ -189,9 +193,28 @@ final class HTTPConnection {
     private func didSend(bytes: Int, bytesLeft: Int) {
         // A reset also empties the buffer, after it has closed the socket.
         guard isOpen else { return }
+        // Before evhttp sees an empty buffer, which it takes for the end of the request.
+        if bytesLeft < HTTPConnection.pieceBytes { sendMore() }
+        let bytesLeft = evbuffer_get_length(bufferevent_get_output(stream))
         exchange?.didSend(bytes: bytes, bytesLeft: bytesLeft)
         // From now on, the flag would make evhttp wait forever for the rest of an answer that was cut short.
         if bytesLeft == 0, let handle { evhttp_connection_set_flags(handle, 0) }
+    }
+
+    /// Puts the next piece of the body into the buffer.
+    private func sendMore() {
+        guard let rest, rest.offset < rest.source.count, exchange?.isDone == false else { return }
+        do {
+            let left = Int(clamping: rest.source.count - rest.offset)
+            let piece = try rest.source.read(count: min(left, HTTPConnection.pieceBytes), at: rest.offset)
+            guard !piece.isEmpty, piece.count <= left else { throw TransportError.interrupted("the body has ended early") }
+            self.rest?.offset += UInt64(piece.count)
+            if evbuffer_add(bufferevent_get_output(stream), piece, piece.count) != 0 {
+                exchange?.fail(.interrupted("memory is short"))
+            }
+        } catch {
+            exchange?.fail(.aborted(error))
+        }
     }
 
     private func didFinish(_ request: UnsafeMutablePointer<evhttp_request>?) {
@@ -272,6 +295,12 @@ final class HTTPConnection {
         guard let session = bufferevent_openssl_get_ssl(stream) else { return false }
         return BIO_number_read(SSL_get_rbio(session)) == 0
     }
+}
+
+/// A body that is sent piece by piece.
+private struct BodyRest {
+    let source: any BodySource
+    var offset: UInt64 = 0
 }
 
 extension HTTPMethod {

@@ -8,6 +8,8 @@ public struct HTTPRequest: Sendable {
     public var headers: [(name: String, value: String)]
     /// nil for no body, which differs from an empty one.
     public var body: [UInt8]?
+    /// A body of any length, instead of `body`.
+    public var source: (any BodySource)?
 
     public init(
         _ method: HTTPMethod, _ path: String, headers: [(name: String, value: String)] = [], body: [UInt8]? = nil
@@ -34,6 +36,14 @@ public struct HTTPRequest: Sendable {
         }
         return text
     }
+}
+
+/// The body of a request, of which only the next pieces are in memory.
+public protocol BodySource: Sendable {
+    var count: UInt64 { get }
+
+    /// Up to `count` bytes from `offset`, but at least one. A request that is repeated reads from the beginning.
+    func read(count: Int, at offset: UInt64) throws -> [UInt8]
 }
 
 /// A complete answer. An answer that was cut short is an error, never a short body.

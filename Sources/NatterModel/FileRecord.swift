@@ -27,7 +27,7 @@ public struct FileRecord: Hashable, Sendable {
     private static let typeBytes = 1...127
 
     public let id: FileID
-    /// 16 random bytes of this upload.
+    /// 16 random bytes of this upload; empty where they are not known, as in a folded message from a server.
     public let key: [UInt8]
     public let size: UInt64
     public let type: String
@@ -35,7 +35,7 @@ public struct FileRecord: Hashable, Sendable {
 
     /// Nil if a field is none that a line can have.
     public init?(id: FileID, key: [UInt8], size: UInt64, type: String, name: String) {
-        guard key.count == FileRecord.keyBytes, size <= UInt64(Int64.max), FileRecord.isType(type),
+        guard [0, FileRecord.keyBytes].contains(key.count), size <= UInt64(Int64.max), FileRecord.isType(type),
             FileName.isGood(name)
         else { return nil }
         (self.id, self.key, self.size, self.type, self.name) = (id, key, size, type, name)
@@ -47,6 +47,7 @@ public struct FileRecord: Hashable, Sendable {
         let parts = text.utf8.split(separator: UInt8(ascii: " "), maxSplits: 4, omittingEmptySubsequences: false)
             .map { Substring($0) }
         guard parts.count == 5, let id = FileID(hex: parts[0]), let key = Hex.decode(parts[1]),
+            key.count == FileRecord.keyBytes,
             let size = UInt64(digits: parts[2]), String(size).utf8.elementsEqual(parts[2].utf8)
         else { return nil }
         self.init(id: id, key: key, size: size, type: String(parts[3]), name: String(parts[4]))

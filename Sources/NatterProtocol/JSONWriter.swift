@@ -110,6 +110,7 @@ extension SendRequest: JSONWritable {
         if let about { bytes.appendField("about", about) }
         bytes.appendField("conversation", conversation)
         if let conversationID { bytes.appendField("conversation_id", conversationID) }
+        if let files { bytes.appendField("files", files) }
         if let id { bytes.appendField("id", id) }
         if let kind { bytes.appendField("kind", kind) }
         if !isDeletion { bytes.appendField("text", text) }
@@ -193,14 +194,12 @@ extension [UInt8] {
         append(contentsOf: (value ? "true" : "false").utf8)
     }
 
+    fileprivate mutating func appendField(_ name: StaticString, _ values: [String]) {
+        appendArray(name, values) { $0.appendJSON($1) }
+    }
+
     fileprivate mutating func appendField(_ name: StaticString, _ values: [UInt64]) {
-        appendFieldName(name)
-        append(UInt8(ascii: "["))
-        for (index, value) in values.enumerated() {
-            if index > 0 { append(UInt8(ascii: ",")) }
-            appendDecimal(value)
-        }
-        append(UInt8(ascii: "]"))
+        appendArray(name, values) { $0.appendDecimal($1) }
     }
 
     /// Appends a number as `String(value)` has it, which takes three times as long.
@@ -224,11 +223,17 @@ extension [UInt8] {
     }
 
     fileprivate mutating func appendField(_ name: StaticString, _ values: [some JSONWritable]) {
+        appendArray(name, values) { $1.write(to: &$0) }
+    }
+
+    private mutating func appendArray<Value>(
+        _ name: StaticString, _ values: [Value], _ write: (inout [UInt8], Value) -> Void
+    ) {
         appendFieldName(name)
         append(UInt8(ascii: "["))
         for (index, value) in values.enumerated() {
             if index > 0 { append(UInt8(ascii: ",")) }
-            value.write(to: &self)
+            write(&self, value)
         }
         append(UInt8(ascii: "]"))
     }

@@ -14,9 +14,9 @@ public struct FileObject: Codable, Sendable, Equatable {
         (name, type, size) = (file.name, file.type, file.size)
     }
 
-    /// Nil if a field has a value that no natter server sends, or the key is missing.
+    /// Nil if a field has a value that no natter server sends.
     public var record: FileRecord? {
-        guard let id = FileID(hex: id), let key = key.flatMap({ Hex.decode($0[...]) }) else { return nil }
+        guard let id = FileID(hex: id), let key = Hex.decode((key ?? "")[...]) else { return nil }
         return FileRecord(id: id, key: key, size: size, type: type, name: name)
     }
 }
@@ -120,7 +120,7 @@ public struct MessageObject: Codable, Sendable, Equatable {
             isErased: erased ?? false)
         message.isDeleted = deleted ?? false
         message.edited = edited
-        message.files = file?.record.map { [$0] } ?? []
+        message.files = (file.map { [$0] } ?? files ?? []).compactMap(\.record)
         return message
     }
 }

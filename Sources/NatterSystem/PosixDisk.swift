@@ -173,6 +173,8 @@ public final class UnnamedFile: Sendable {
         file = PosixFile(descriptor: descriptor, path: name)
     }
 
+    public var content: any DiskFile { file }
+
     public func write(_ bytes: [UInt8], at offset: UInt64) throws(DiskError) { try file.write(bytes, at: offset) }
 
     public func read(count: Int, at offset: UInt64) throws(DiskError) -> [UInt8] {

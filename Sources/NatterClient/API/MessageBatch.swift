@@ -10,6 +10,7 @@ public struct MessageBatch: Sendable {
 
     private struct Item: Sendable {
         let request: SendRequest
+        let files: [OutgoingFile]
         /// The caller's number for it: a line of its input, or an entry of the outbox.
         let number: Int64
         /// Its offset in `bytes`.
@@ -25,9 +26,11 @@ public struct MessageBatch: Sendable {
 
     /// Appends a message.
     ///
-    /// - Parameter request: must have an id.
-    public mutating func append(_ request: SendRequest, number: Int64) {
-        items.append(Item(request: request, number: number, start: bytes.count))
+    /// - Parameters:
+    ///   - request: must have an id.
+    ///   - files: what is uploaded for it. Only the first message of a batch can have any.
+    public mutating func append(_ request: SendRequest, files: [OutgoingFile] = [], number: Int64) {
+        items.append(Item(request: request, files: files, number: number, start: bytes.count))
         request.write(to: &bytes)
         bytes.append(UInt8(ascii: "\n"))
     }
@@ -41,6 +44,7 @@ public struct MessageBatch: Sendable {
 
     public func number(at index: Int) -> Int64? { items.dropFirst(doneCount + index).first?.number }
     public func request(at index: Int) -> SendRequest? { items.dropFirst(doneCount + index).first?.request }
+    var firstFiles: [OutgoingFile] { items.dropFirst(doneCount).first?.files ?? [] }
 
     /// Removes the first messages, which are done.
     public mutating func removeFirst(_ count: Int) {

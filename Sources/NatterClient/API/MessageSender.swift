@@ -36,6 +36,13 @@ public final class MessageSender {
     /// How many messages a request may have. A server stores none of a body that breaks off early, so each cut halves it: what a
     /// bad line lets through gets through.
     private var mostMessages = MessageBatch.fullCount
+    /// The uploads for the message that is being sent, which has files.
+    private var uploads: [String] = []
+    /// Whether a file is being uploaded, so that the server can't have the message.
+    private var isUploading = false
+    /// When bytes of a file were last sent.
+    private var lastUpload = Int64.min
+    private let onUpload: ((OutgoingFile, UInt64) -> Void)?
     /// Called once, when retries have failed for a while.
     private var onTrying: ((RequestError) -> Void)?
 
@@ -46,11 +53,13 @@ public final class MessageSender {
     ///   - usesKeptRoom: whether the messages are ones that people wrote. If the server refuses batches, because it keeps what room
     ///     its disk has for single messages, they are sent one by one.
     ///   - onTrying: is called once, when retries have failed for a while.
+    ///   - onUpload: gets each file and how far it was sent.
     public init(
         api: ServerAPI, timeoutMilliseconds: Int, retryMilliseconds: Int = .max, deadlineMilliseconds: Int? = nil,
-        usesKeptRoom: Bool = false, onTrying: ((RequestError) -> Void)? = nil
+        usesKeptRoom: Bool = false, onTrying: ((RequestError) -> Void)? = nil,
+        onUpload: ((OutgoingFile, UInt64) -> Void)? = nil
     ) {
-        (self.api, self.usesKeptRoom, self.onTrying) = (api, usesKeptRoom, onTrying)
+        (self.api, self.usesKeptRoom, self.onTrying, self.onUpload) = (api, usesKeptRoom, onTrying, onUpload)
         self.timeoutMilliseconds = Int64(timeoutMilliseconds)
         self.retryMilliseconds = Int64(min(timeoutMilliseconds, retryMilliseconds))
         deadline = deadlineMilliseconds.map { MonotonicClock.now() + Int64($0) } ?? .max
@@ -59,10 +68,10 @@ public final class MessageSender {
     /// Sends one message. A busy server is not asked again.
     ///
     /// - Parameter request: must have an id.
-    public func send(_ request: SendRequest) throws(Unsent) -> SentMessage {
+    public func send(_ request: SendRequest, files: [OutgoingFile] = []) throws(Unsent) -> SentMessage {
         (sendsSingly, waitsForServer, hasLostAnswer) = (true, false, false)
         var batch = MessageBatch()
-        batch.append(request, number: 0)
+        batch.append(request, files: files, number: 0)
         var answer: SentMessage?
         let cause: RequestError
         do {
@@ -93,9 +102,10 @@ public final class MessageSender {
             let limit = min(progress + timeoutMilliseconds, deadline)
             let obstacle: RequestError
             func noteProgress() {
+                progress = max(progress, lastUpload)
                 if batch.count == before { return }
                 progress = MonotonicClock.now()
-                backoff = .sending
+                (backoff, uploads) = (.sending, [])
             }
             do throws(RequestError) {
                 let refusal = try attempt(&batch, until: limit, onMessage)
@@ -107,13 +117,13 @@ public final class MessageSender {
                 }
                 obstacle = .refused(refusal)
             } catch .transport(.aborted(let cause), _) {
-                mayHaveArrived = true
+                mayHaveArrived = !isUploading
                 throw cause
             } catch {
                 obstacle = error
             }
             hasLostAnswer = hasLostAnswer || obstacle.isOutcomeUnknown
-            mayHaveArrived = mayHaveArrived || obstacle.mayHaveArrived && !api.mustProve
+            mayHaveArrived = mayHaveArrived || obstacle.mayHaveArrived && !api.mustProve && !isUploading
             // A failure to connect does not show whether an earlier attempt succeeded.
             wasReached = wasReached || obstacle.isOutcomeUnknown
             noteProgress()
@@ -151,7 +161,8 @@ public final class MessageSender {
         _ batch: inout MessageBatch, until limit: Int64, _ onMessage: @escaping (SentMessage) throws -> Void
     ) throws(RequestError) -> RequestError.Refusal? {
         let left = Int(clamping: max(1, limit - MonotonicClock.now()))
-        if sendsSingly, let request = batch.request(at: 0) {
+        isUploading = false
+        if sendsSingly || !batch.firstFiles.isEmpty, let request = batch.request(at: 0) {
             return try attempt(request, of: &batch, timeoutMilliseconds: left, onMessage)
         }
         let count = min(batch.count, mostMessages)
@@ -184,6 +195,8 @@ public final class MessageSender {
     ) throws(RequestError) -> RequestError.Refusal? {
         let answer: SentMessage
         do throws(RequestError) {
+            var request = request
+            if !batch.firstFiles.isEmpty { request.files = try upload(batch.firstFiles, for: request) }
             answer = try api.send(request, timeoutMilliseconds: timeoutMilliseconds)
         } catch .refused(let refusal) where refusal.status != 401 {
             // A refused token would say nothing about the message.
@@ -194,6 +207,25 @@ public final class MessageSender {
         batch.removeFirst(1)
         do { try onMessage(answer) } catch { throw .transport(.aborted(error), server: api.address) }
         return nil
+    }
+
+    /// Uploads those of a message's files that were not uploaded by an earlier attempt.
+    private func upload(_ files: [OutgoingFile], for request: SendRequest) throws(RequestError) -> [String] {
+        isUploading = true
+        for file in files.dropFirst(uploads.count) {
+            let left = deadline == .max ? nil : Int(clamping: max(1, deadline - MonotonicClock.now()))
+            uploads.append(
+                try api.upload(
+                    file, for: request, timeoutMilliseconds: Int(clamping: timeoutMilliseconds),
+                    deadlineMilliseconds: left
+                ) { [self] sent in
+                    lastUpload = MonotonicClock.now()
+                    onUpload?(file, sent)
+                }.upload)
+            onUpload?(file, file.count)
+        }
+        isUploading = false
+        return uploads
     }
 
     /// Whether a line was refused because of the server's state, not because of the line. The first refused line is `not_tried`

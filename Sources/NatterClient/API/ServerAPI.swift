@@ -110,6 +110,38 @@ public final class ServerAPI {
             object: answer.body[...], isRecipientAway: answer.header(RecipientHeader.name) == RecipientHeader.offline)
     }
 
+    /// How long a server may take to make a file durable, and more with the user's own timeout.
+    private static let fileMilliseconds = 60_000
+
+    /// Uploads a file for a message to a conversation.
+    ///
+    /// - Parameter onProgress: gets how many bytes were sent.
+    func upload(
+        _ file: OutgoingFile, for message: SendRequest, timeoutMilliseconds: Int, deadlineMilliseconds: Int?,
+        onProgress: @escaping (UInt64) -> Void
+    ) throws(RequestError) -> UploadAnswer {
+        let id = message.conversationID.map { [("conversation_id", $0.description)] } ?? []
+        var request = try HTTPRequest(
+            API.uploadFile, [message.conversation], query: [("name", file.name)] + id,
+            headers: [("Content-Type", "application/octet-stream")])
+        // A request runs on the thread of its caller.
+        nonisolated(unsafe) let onProgress = onProgress
+        request.source = ReportingSource(file: file) { onProgress($0) }
+        return try decode(
+            perform(
+                request, timeoutMilliseconds: max(timeoutMilliseconds, ServerAPI.fileMilliseconds),
+                deadlineMilliseconds: deadlineMilliseconds))
+    }
+
+    /// The bytes of a file from an offset on.
+    public func file(
+        _ id: FileID, from offset: UInt64, size: UInt64, onBody: @escaping (UnsafeRawBufferPointer) throws -> Void
+    ) throws(RequestError) -> HTTPResponse {
+        let range = offset > 0 ? [("Range", "bytes=\(offset)-")] : []
+        return try perform(
+            HTTPRequest(API.file, [id.description], headers: range), bodyLimit: Int(clamping: size), onBody: onBody)
+    }
+
     /// Messages as provisional blocks, with everything that their hash chain needs.
     func blocks(
         of conversation: String, after: Seq, before: Seq, deadlineMilliseconds: Int? = nil
@@ -223,7 +255,7 @@ public final class ServerAPI {
     /// - Throws: also if the answer is a refusal.
     public func perform(
         _ request: HTTPRequest, timeoutMilliseconds: Int? = nil, deadlineMilliseconds: Int? = nil,
-        ifLost advice: Phrase? = nil, onBody: ((UnsafeRawBufferPointer) throws -> Void)? = nil
+        ifLost advice: Phrase? = nil, bodyLimit: Int? = nil, onBody: ((UnsafeRawBufferPointer) throws -> Void)? = nil
     ) throws(RequestError) -> HTTPResponse {
         if mustProve { try prove(timeoutMilliseconds, deadlineMilliseconds) }
         var request = request
@@ -241,14 +273,14 @@ public final class ServerAPI {
             onTrace?(
                 Trace(
                     method: request.method, path: request.path, status: response?.status,
-                    milliseconds: MonotonicClock.now() - start, bytesOut: request.body?.count ?? 0,
+                    milliseconds: MonotonicClock.now() - start, bytesOut: Int(clamping: request.source?.count ?? UInt64(request.body?.count ?? 0)),
                     bytesIn: streamed + (response?.body.count ?? 0)))
         }
         let response: HTTPResponse
         do {
             response = try client.perform(
                 request, timeoutMilliseconds: timeoutMilliseconds, deadlineMilliseconds: deadlineMilliseconds,
-                onBody: counting)
+                bodyLimit: bodyLimit, onBody: counting)
         } catch {
             trace(nil)
             throw unanswered(.transport(error, server: address), advice)
@@ -388,6 +420,19 @@ public final class ServerAPI {
             return .transport(.interrupted("a proxy answered \(response.status)"), server: address)
         default: return foreign("it answered \(response.status) without an error of ours")
         }
+    }
+}
+
+/// A file that reports how far it was read.
+private struct ReportingSource: BodySource {
+    let file: OutgoingFile
+    let onRead: @Sendable (UInt64) -> Void
+
+    var count: UInt64 { file.count }
+
+    func read(count: Int, at offset: UInt64) throws -> [UInt8] {
+        onRead(offset)
+        return try file.read(count: count, at: offset)
     }
 }
 

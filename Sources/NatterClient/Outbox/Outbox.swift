@@ -33,6 +33,7 @@ public struct Outbox {
         "ALTER TABLE entry ADD COLUMN conversation_id TEXT;",
         // 'edit' or 'delete' for a change, 'read' for a mark; NULL for a text.
         "ALTER TABLE entry ADD COLUMN kind TEXT;",
+        OutboxFiles.table,
     ])
 
     public let location: OutboxLocation
@@ -54,7 +55,7 @@ public struct Outbox {
         try read { connection in
             let rows = try connection.statement(
                 "SELECT \(Outbox.columns) FROM entry \(waitingOnly ? "WHERE code IS NULL " : "")ORDER BY number")
-            while try rows.step(), body(OutboxEntry(rows)) {}
+            while try rows.step(), body(try entry(rows, on: connection)) {}
         }
     }
 
@@ -123,22 +124,26 @@ public struct Outbox {
     ///
     /// - Parameters:
     ///   - requests: messages that all have an id.
+    ///   - files: what each of them is sent with. The bytes are copied.
     ///   - mayHaveArrived: whether they were sent a moment ago, and no answer came.
     /// - Returns: their entries, and whether each is new. The caller must not withdraw an entry that existed before.
     /// - Throws: `.idReused` if an id is there with other content.
     public func add(
-        _ requests: [SendRequest], at time: Timestamp, mayHaveArrived: Bool = false
+        _ requests: [SendRequest], files: [OutgoingFile] = [], at time: Timestamp, mayHaveArrived: Bool = false
     ) throws(OutboxError) -> [(entry: OutboxEntry, isNew: Bool)] {
-        try write { connection in
+        var kept: [OutboxFile] = []
+        do { kept = try files.map(self.files.keep) } catch { throw OutboxError(error) }
+        return try write { connection in
             try requests.map { request in
                 let id = request.id ?? MessageID.make(at: time)
                 var request = request
                 request.id = id
-                let known = try Outbox.entry(id: id, on: connection)
+                let known = try self.entry(id: id, on: connection)
                 if let known {
                     guard Outbox.isSameConversation(known.request, request),
                         known.request.text.utf8.elementsEqual(request.text.utf8),
-                        known.request.about == request.about, known.request.kind == request.kind
+                        known.request.about == request.about, known.request.kind == request.kind,
+                        known.files.map(\.content) == kept.map(\.content)
                     else {
                         throw OutboxError.idReused(id)
                     }
@@ -153,7 +158,9 @@ public struct Outbox {
                     """, time.milliseconds, request.conversation, request.conversationID?.description, id, request.text,
                     request.kind, request.about, tried?.milliseconds)
                 let entry = OutboxEntry(
-                    number: connection.lastInsertedRow, queued: time, request: request, state: .waiting, tried: tried)
+                    number: connection.lastInsertedRow, queued: time, request: request, files: kept, state: .waiting,
+                    tried: tried)
+                try OutboxFiles.insert(kept, of: entry.number, on: connection)
                 return (entry, known == nil)
             }
         }
@@ -273,7 +280,7 @@ public struct Outbox {
             }
             // Closing the connection may checkpoint, so it must happen before the lock is released.
             defer { withExtendedLifetime(lock) {} }
-            return try Outbox.transaction(on: location.databasePath, disk, body)
+            return try transaction(body)
         } catch {
             throw OutboxError(error)
         }
@@ -289,18 +296,24 @@ public struct Outbox {
     /// A long outbox is not written anew with each batch that is sent of it.
     private static let fewEntries = 128
 
-    private static func transaction<Result>(
-        on path: String, _ disk: any Disk, _ body: (Connection) throws -> Result
-    ) throws -> Result {
+    private var files: OutboxFiles { OutboxFiles(directory: location.filesDirectory, disk: disk) }
+
+    private func transaction<Result>(_ body: (Connection) throws -> Result) throws -> Result {
+        let path = location.databasePath
         // A write-ahead log exists only if a process was killed, a disk failed, or a reader was active. Its content
         // may not be durable, so it must be synced before a checkpoint moves it into the database.
         try Connection.makeLogDurable(of: path, on: disk)
         let connection = try Connection(path: path, role: .writer, disk: disk)
-        try schema.migrate(connection)
-        let result = try connection.transaction { () throws -> Result in try body(connection) }
+        try Outbox.schema.migrate(connection)
+        let (result, dropped) = try connection.transaction { () throws -> (Result, Set<String>) in
+            let names = try OutboxFiles.names(on: connection)
+            return (try body(connection), try OutboxFiles.dropRows(of: names, on: connection))
+        }
         // While a reader is active, closing the connection would leave everything in the WAL. If it fails, as on a full
         // disk, the log has what was changed, and the next process tries again.
         try? connection.checkpoint(.passive)
+        // What stays after a failure goes with a later change.
+        try? files.remove(dropped, on: connection, now: SystemClock().now())
         return result
     }
 
@@ -312,8 +325,14 @@ public struct Outbox {
         return id == otherID
     }
 
-    private static func entry(id: String, on connection: Connection) throws -> OutboxEntry? {
-        try connection.row("SELECT \(columns) FROM entry WHERE id=?", id, read: OutboxEntry.init)
+    private func entry(id: String, on connection: Connection) throws -> OutboxEntry? {
+        let rows = try connection.statement("SELECT \(Outbox.columns) FROM entry WHERE id=?")
+        try rows.bind(id)
+        return try rows.step() ? entry(rows, on: connection) : nil
+    }
+
+    private func entry(_ row: borrowing Statement, on connection: Connection) throws -> OutboxEntry {
+        OutboxEntry(row, files: try files.files(of: row.int64(0), on: connection))
     }
 
     private static func numbers(_ sql: String, on connection: Connection) throws -> [Int64] {
@@ -322,7 +341,7 @@ public struct Outbox {
 
     /// - Throws: `.ambiguous` for the number of one message that is the id of another: to guess might drop the wrong one.
     private static func number(of name: String, on connection: Connection) throws -> Int64 {
-        let byID = try entry(id: name, on: connection)?.number
+        let byID = try connection.row("SELECT number FROM entry WHERE id=?", name) { $0.int64(0) }
         let byNumber = try Int64(name).flatMap {
             try connection.hasRow("SELECT number FROM entry WHERE number=?", $0) ? $0 : nil
         }
@@ -333,7 +352,8 @@ public struct Outbox {
 }
 
 extension OutboxEntry {
-    fileprivate init(_ row: borrowing Statement) {
+    fileprivate init(_ row: borrowing Statement, files: [OutboxFile]) {
+        self.files = files
         number = row.int64(0)
         queued = Timestamp(milliseconds: row.int64(1))
         request = SendRequest(

@@ -20,6 +20,9 @@ public struct OutboxDelivery {
         public var isElsewhere = false
     }
 
+    /// The largest file that is sent where there is a time for everything. `natter sync` sends the others.
+    private static let quickBytes: UInt64 = 1 << 20
+
     private let outbox: Outbox
     private let api: ServerAPI
     private let clock = SystemClock()
@@ -34,10 +37,11 @@ public struct OutboxDelivery {
     ///   - retryMilliseconds: for how long after the last progress a request is repeated.
     ///   - deadlineMilliseconds: the time for everything; nil for no limit.
     ///   - lockMilliseconds: how long to wait for another process that delivers.
+    ///   - onUpload: gets each file and how far it was sent.
     ///   - onSent: gets each entry that was sent, and the answer.
     public func run(
         timeoutMilliseconds: Int, retryMilliseconds: Int = .max, deadlineMilliseconds: Int? = nil,
-        lockMilliseconds: Int = 0,
+        lockMilliseconds: Int = 0, onUpload: ((OutgoingFile, UInt64) -> Void)? = nil,
         onSent: @escaping (OutboxEntry, SentMessage) -> Void = { _, _ in }
     ) throws(OutboxError) -> Report {
         var report = Report()
@@ -54,13 +58,18 @@ public struct OutboxDelivery {
         let deadline = deadlineMilliseconds.map { MonotonicClock.now() + Int64($0) } ?? .max
         let sender = MessageSender(
             api: api, timeoutMilliseconds: timeoutMilliseconds, retryMilliseconds: retryMilliseconds,
-            deadlineMilliseconds: deadlineMilliseconds, usesKeptRoom: true)
+            deadlineMilliseconds: deadlineMilliseconds, usesKeptRoom: true, onUpload: onUpload)
         // Before they are sent, so that even a crash leaves no doubt.
         var marked: [Int64] = []
         while report.interruption == nil {
             let entries = try nextEntries()
-            // Messages that were not sent in time keep waiting.
+            // Messages that were not sent in time keep waiting. So does a file for which the time can't suffice.
             if entries.isEmpty || MonotonicClock.now() >= deadline { break }
+            if deadlineMilliseconds != nil, let first = entries.first,
+                first.files.contains(where: { $0.size > OutboxDelivery.quickBytes })
+            {
+                break
+            }
             let offered = try parkDoubtful(entries, &report)
             let untried = offered.filter { $0.tried == nil }.map(\.number)
             try outbox.set(tried: clock.now(), of: untried)
@@ -123,10 +132,20 @@ public struct OutboxDelivery {
         if let first = entries.first, first.isMark { return try send(mark: first, &report) }
         var batch = MessageBatch()
         for entry in entries.prefix(while: { !$0.isMark }) where !batch.isFull {
+            // One with files is sent alone.
+            guard batch.isEmpty || entry.files.isEmpty && batch.firstFiles.isEmpty else { break }
             var request = entry.request
             // The server keeps it if the message waited for long.
             request.written = entry.queued.milliseconds
-            batch.append(request, number: entry.number)
+            do throws(DiskError) {
+                let files = try entry.files.map { file throws(DiskError) in try file.outgoing(on: outbox.disk) }
+                batch.append(request, files: files, number: entry.number)
+            } catch {
+                let refusal = RequestError.Refusal(
+                    status: ErrorCode.gone.status, code: "cannot_read", phrase: "its file cannot be read: \(error)")
+                try outbox.settle(sent: [], refused: (entry.number, refusal))
+                return report.refused.append((entry, refusal))
+            }
         }
         let offered = entries.prefix(batch.count)
         var unanswered = offered

@@ -15,6 +15,8 @@ public struct OutboxEntry: Sendable {
     public let queued: Timestamp
     /// The message, which has an id.
     public let request: SendRequest
+    /// The files that are sent with it.
+    public let files: [OutboxFile]
     public let state: State
     /// When a server may have taken it first, without an answer; nil if none has.
     public let tried: Timestamp?
@@ -43,12 +45,17 @@ public struct OutboxObject: Encodable, Sendable {
         let message: String
     }
 
+    private struct File: Encodable {
+        let name: String
+        let size: UInt64
+    }
+
     private let entry: OutboxEntry
 
     public init(_ entry: OutboxEntry) { self.entry = entry }
 
     private enum CodingKeys: String, CodingKey {
-        case number, id, conversation, kind, about, text, queued, state, error
+        case number, id, conversation, kind, about, text, files, queued, state, error
         case conversationID = "conversation_id"
     }
 
@@ -61,6 +68,9 @@ public struct OutboxObject: Encodable, Sendable {
         try container.encodeIfPresent(entry.request.kind, forKey: .kind)
         try container.encodeIfPresent(entry.request.about, forKey: .about)
         try container.encode(entry.request.text, forKey: .text)
+        if !entry.files.isEmpty {
+            try container.encode(entry.files.map { File(name: $0.name, size: $0.size) }, forKey: .files)
+        }
         try container.encode(entry.queued.rfc3339, forKey: .queued)
         switch entry.state {
         case .waiting: try container.encode("waiting", forKey: .state)

@@ -7,6 +7,7 @@ public struct OutboxLocation: Sendable, Equatable {
     public let directory: String
 
     var databasePath: String { directory + "/outbox.db" }
+    var filesDirectory: String { directory + "/files" }
     /// Held during each change of the database, never while waiting for the network.
     var lockPath: String { directory + "/outbox.lock" }
     /// Held by the one process that delivers, so that messages are sent in order.

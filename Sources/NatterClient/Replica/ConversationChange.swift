@@ -195,6 +195,7 @@ final class ConversationChange {
 
     /// Removes every row of a conversation. Call inside a transaction.
     static func erase(_ number: Int64, on connection: Connection) throws(SQLiteError) {
+        try FileRows.retire(.zero...Seq(UInt64(Int64.max)), of: number, on: connection)
         for table in ["tail", "gap", "block", "segment", "relation", "own_erased"] {
             try connection.statement("DELETE FROM \(table) WHERE conversation=?").run(number)
         }

@@ -28,14 +28,17 @@ extension ReplicaSession {
         return true
     }
 
-    /// Erases messages that the server has erased and does not keep any more, and their edits, which it may not know any more.
+    /// Erases messages that the server has erased and does not keep any more, and their edits and files, which it may not know
+    /// any more.
     func erase(_ seqs: [Seq], of conversation: ConversationChange) throws {
         guard let stored = try replica.conversation(conversation.id) else { return }
-        let edits = try seqs.flatMap {
-            try RelationRows.seqs(of: .edit, about: $0, in: conversation.number, limit: .max, on: connection)
+        let parts = try seqs.flatMap { seq in
+            try [MessageKind.edit, .file].flatMap {
+                try RelationRows.seqs(of: $0, about: seq, in: conversation.number, limit: .max, on: connection)
+            }
         }
         let reader = replica.reader(of: stored)
-        let own = try (seqs + edits).filter { try readable($0, of: stored, reader)?[$0]?.isErased == false }
+        let own = try (seqs + parts).filter { try readable($0, of: stored, reader)?[$0]?.isErased == false }
         try erase(Set(own), of: conversation)
     }
 
@@ -59,7 +62,10 @@ extension ReplicaSession {
         }
         let rewriter = SegmentRewriter(conversation.identity(for: location.user), replica.archive, logs)
         // The rows of tails that were sealed may have left copies.
-        try rewrite(conversation, try rewriter.plan(erasing: seqs), rewriter) { try connection.rewrite("tail") }
+        try rewrite(conversation, try rewriter.plan(erasing: seqs), rewriter) {
+            try connection.rewrite("tail")
+            for seq in seqs { try FileRows.retire(seq...seq, of: conversation.number, on: connection) }
+        }
     }
 
     /// The texts that are not unread for the user, who typed them.

@@ -52,6 +52,7 @@ extension ReplicaSession {
             ] {
                 try connection.run(sql, conversation.number, cut.rawValue)
             }
+            try FileRows.retire(.zero...cut.previous, of: conversation.number, on: connection)
             try ConversationChange.countGaps(of: conversation.number, on: connection)
         }
     }

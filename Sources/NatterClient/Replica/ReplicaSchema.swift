@@ -58,9 +58,11 @@ enum ReplicaSchema {
         """,
         // The names that users choose to be shown, and what groups are about.
         "ALTER TABLE user ADD COLUMN display TEXT; ALTER TABLE conversation ADD COLUMN topic TEXT;",
+        // The files of messages that were fetched.
+        FileRows.table,
     ])
-    /// How many steps a file needs to have the table `own_erased`, and the columns `display` and `topic`.
-    static let (ownErasedStep, displayStep) = (3, 4)
+    /// How many steps a file needs to have the table `own_erased`, and the columns `display` and `topic`, and the table `file`.
+    static let (ownErasedStep, displayStep, filesStep) = (3, 4, 5)
 }
 
 /// Single values of the replica's database.

@@ -113,7 +113,7 @@ enum LogCommand {
             .option(
                 "format", value: "FORMAT",
                 "%t time, %u Unix ms, %c conversation, %n number, %s sender, %m text, %k kind, %a number of the message "
-                    + "that it is about",
+                    + "that it is about, %f files",
                 long: "FORMAT, such as '%t %s: %m', is printed for each message, with a newline; see natter-formats(5)."
             ),
         ]

@@ -18,6 +18,7 @@ struct MessageFields {
     var isEdited = false
     var isDeleted = false
     var isErased = false
+    var files: [FileRecord] = []
 
     init(_ record: Record, in conversation: String, _ id: ConversationID? = nil) {
         (self.conversation, conversationID) = (conversation, id)
@@ -32,5 +33,6 @@ struct MessageFields {
         (sender, kind, about) = (Array(message.sender.utf8), message.kind, message.about)
         (via, written) = (message.via.map { Array($0.utf8) }, message.written)
         (isEdited, isDeleted, isErased) = (message.edited != nil, message.isDeleted, message.hasNoText)
+        if kind == .text { files = message.files }
     }
 }

@@ -13,6 +13,8 @@ struct MessageFormat {
         case kind = "k"
         /// The number of the message that it is about, or nothing.
         case about = "a"
+        /// The names of its files, separated by commas and blanks.
+        case files = "f"
     }
 
     enum Part {
@@ -42,7 +44,7 @@ struct MessageFormat {
                     literal = []
                     parts.append(.field(field))
                 } else {
-                    throw Malformed(reason: "has an unknown '%\(letter)'; there are %t %u %c %n %s %m %k %a and %%")
+                    throw Malformed(reason: "has an unknown '%\(letter)'; there are %t %u %c %n %s %m %k %a %f and %%")
                 }
             case "\\":
                 switch try followed("\\") {

@@ -188,6 +188,10 @@ struct MessagePrinter {
             bytes.append(contentsOf: word("(erased)").utf8)
         } else if fields.kind != .delete {
             appendHighlighted(text, to: &bytes)
+            for file in fields.files {
+                if bytes.last != UInt8(ascii: " ") { bytes.append(UInt8(ascii: " ")) }
+                TerminalText.append(escaping: FileWords.text(file.name, file.size), .name, to: &bytes)
+            }
             if fields.isEdited { bytes.append(contentsOf: " \(word("(edited)"))".utf8) }
         }
         if bytes.count == end, bytes.last == UInt8(ascii: " ") { bytes.removeLast() }
@@ -278,6 +282,7 @@ struct MessagePrinter {
             case .field(.text): append(text, .message)
             case .field(.kind): bytes.append(contentsOf: fields.kind.name.utf8)
             case .field(.about): bytes.append(contentsOf: (fields.about?.description ?? "").utf8)
+            case .field(.files): append(fields.files.map(\.name).joined(separator: ", ").utf8, .name)
             }
         }
         bytes.append(UInt8(ascii: "\n"))

@@ -65,7 +65,7 @@ extension Context {
     ) throws -> OutboxDelivery.Report {
         let timeout = try timeoutMilliseconds()
         let report = try OutboxDelivery(outbox, api: api).run(
-            timeoutMilliseconds: timeout, lockMilliseconds: lockMilliseconds ?? timeout)
+            timeoutMilliseconds: timeout, lockMilliseconds: lockMilliseconds ?? timeout, onUpload: showUploads())
         tell(report)
         return report
     }

@@ -99,7 +99,8 @@ enum OutboxCommand {
             case .refused(_, let reason): ("refused", reason)
             }
         let request = entry.request
-        var (what, text) = (output.word(state), request.text)
+        let files = entry.files.map { FileWords.text($0.name, $0.size) }
+        var (what, text) = (output.word(state), ([request.text] + files).filter { !$0.isEmpty }.joined(separator: " "))
         if let kind = kind(of: entry).map(output.word) {
             // A narrow terminal has no room for texts. In a pipe, only the text may have blanks.
             if now != nil { what += ", \(kind)" } else { text = text.isEmpty ? "[\(kind)]" : "[\(kind)] \(text)" }

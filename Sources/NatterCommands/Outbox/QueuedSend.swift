@@ -20,10 +20,10 @@ struct QueuedSend {
     let api: ServerAPI?
     let context: Context
 
-    func send(_ request: SendRequest) throws -> Outcome {
-        guard let api else { return .queued(try add(request).entry, reason: "--offline was given") }
+    func send(_ request: SendRequest, files: [OutgoingFile] = []) throws -> Outcome {
+        guard let api else { return .queued(try add(request, files).entry, reason: "--offline was given") }
         var request = request
-        if let (own, isNew) = try placeBehindOthers(request) {
+        if let (own, isNew) = try placeBehindOthers(request, files) {
             if let outcome = try sendBehindOthers(own, isNew: isNew, api) { return outcome }
             // Another command has delivered it. The server knows its id, and answers the same once more.
             if isNew { try outbox.withdraw(own) }
@@ -31,12 +31,13 @@ struct QueuedSend {
         }
         let sender = MessageSender(
             api: api, timeoutMilliseconds: try context.timeoutMilliseconds(),
-            retryMilliseconds: QueuedSend.retryMilliseconds, onTrying: context.tellTrying)
-        do throws(MessageSender.Unsent) { return .sent(try sender.send(request)) } catch {
+            retryMilliseconds: QueuedSend.retryMilliseconds, onTrying: context.tellTrying,
+            onUpload: context.showUploads())
+        do throws(MessageSender.Unsent) { return .sent(try sender.send(request, files: files)) } catch {
             guard error.isOutcomeUnknown || error.cause.allowsQueueing else { throw error.cause }
             do throws(OutboxError) {
                 // The entry keeps the id of the first attempt, so that the message arrives only once even if that succeeded.
-                let entry = try add(request, mayHaveArrived: error.isOutcomeUnknown).entry
+                let entry = try add(request, files, mayHaveArrived: error.isOutcomeUnknown).entry
                 return .queued(entry, reason: error.cause.reason)
             } catch let problem {
                 guard error.isOutcomeUnknown else { throw problem }
@@ -47,8 +48,10 @@ struct QueuedSend {
     }
 
     /// - Returns: nil if nothing waits, or on a full disk, which may be what the message tells of. Then it comes before them.
-    private func placeBehindOthers(_ request: SendRequest) throws(OutboxError) -> (entry: OutboxEntry, isNew: Bool)? {
-        do throws(OutboxError) { return try outbox.hasWaiting() ? add(request) : nil } catch {
+    private func placeBehindOthers(
+        _ request: SendRequest, _ files: [OutgoingFile]
+    ) throws(OutboxError) -> (entry: OutboxEntry, isNew: Bool)? {
+        do throws(OutboxError) { return try outbox.hasWaiting() ? add(request, files) : nil } catch {
             guard case .full = error else { throw error }
             context.note("what waits in the outbox comes after this message: \(error)")
             return nil
@@ -56,10 +59,10 @@ struct QueuedSend {
     }
 
     private func add(
-        _ request: SendRequest, mayHaveArrived: Bool = false
+        _ request: SendRequest, _ files: [OutgoingFile], mayHaveArrived: Bool = false
     ) throws(OutboxError) -> (entry: OutboxEntry, isNew: Bool) {
         let request = NamedGroups(context).identified(request)
-        let added = try outbox.add([request], at: context.now, mayHaveArrived: mayHaveArrived).first
+        let added = try outbox.add([request], files: files, at: context.now, mayHaveArrived: mayHaveArrived).first
         guard let added else { throw .storage("the outbox did not take the message") }
         context.noteChange()
         return added
@@ -72,7 +75,8 @@ struct QueuedSend {
         let timeout = try context.timeoutMilliseconds()
         var answer: SentMessage?
         var report = try OutboxDelivery(outbox, api: api).run(
-            timeoutMilliseconds: timeout, retryMilliseconds: QueuedSend.retryMilliseconds, lockMilliseconds: timeout
+            timeoutMilliseconds: timeout, retryMilliseconds: QueuedSend.retryMilliseconds, lockMilliseconds: timeout,
+            onUpload: context.showUploads()
         ) { entry, message in
             if entry.number == own.number { answer = message }
         }
