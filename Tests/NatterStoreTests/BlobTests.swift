@@ -30,7 +30,7 @@ struct BlobTests {
             for start in stride(from: 0, to: content.count, by: 999) {
                 try writer.append(Array(content[start..<min(content.count, start + 999)]))
             }
-            record = try writer.finish(named: "a b")
+            record = try writer.finish(named: "a b")?.record
             #expect(try writer.finish(named: "a/b") == nil)
             try writer.place(as: try #require(record?.id))
         }
@@ -50,7 +50,7 @@ struct BlobTests {
     func order() throws {
         let writer = try BlobWriter(in: directory.path, disk: disk)
         try writer.append([1])
-        let id = try #require(try writer.finish(named: "x")?.id)
+        let id = try #require(try writer.finish(named: "x")?.record.id)
         try writer.place(as: id)
         let calls = disk.calls.map { String($0.split(separator: " ")[0]) }
         let (sync, rename) = (calls.firstIndex(of: "sync"), calls.firstIndex(of: "rename"))

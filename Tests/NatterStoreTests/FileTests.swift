@@ -115,12 +115,15 @@ struct FileTests {
     @Test("text and files are one message for its id")
     func repeated() throws {
         let store = try TestStore(users: ["alice"])
-        let (file, other) = (try store.upload(Self.content), try store.upload(Self.content))
+        let (file, other) = (try store.upload(Self.content), try store.upload(Self.content.dropLast()))
         #expect(try store.post("text", [file], key: "k").message?.seq == Seq(1))
         for isReopened in [false, true] {
             if isReopened { try store.reopen() }
             let again = try store.post("text", [file], key: "k")
             #expect(again.isRepeated && again.message?.seq == Seq(1))
+            // Whoever repeats a command uploads the file once more.
+            let twin = try store.post("text", [store.upload(Self.content)], key: "k")
+            #expect(twin.isRepeated && twin.message?.seq == Seq(1))
             #expect(try store.post("text", [other], key: "k").refusal == .idReused("k"))
             #expect(try store.post("text", [], key: "k").refusal == .idReused("k"))
             // It is named already.

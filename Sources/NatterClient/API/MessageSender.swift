@@ -231,7 +231,7 @@ public final class MessageSender {
     /// Whether a line was refused because of the server's state, not because of the line. The first refused line is `not_tried`
     /// only if the server has no room for answers.
     private static func isAboutServer(_ refusal: RequestError.Refusal) -> Bool {
-        refusal.status == 429 || refusal.status >= 500 || refusal.has(.notTried)
+        refusal.status == 429 || refusal.status >= 500 && !refusal.has(.notSupported) || refusal.has(.notTried)
     }
 }
 

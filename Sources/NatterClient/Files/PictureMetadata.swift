@@ -106,7 +106,11 @@ enum PictureMetadata {
             let length = head[..<4].reduce(UInt64(0)) { $0 << 8 | UInt64($1) } + 12
             guard walk.has(length) else { return false }
             let type = String(decoding: head[4...], as: UTF8.self)
-            if ["tEXt", "zTXt", "iTXt", "eXIf", "tIME"].contains(type) { walk.leaveOut(length) } else { walk.keep(length) }
+            if ["tEXt", "zTXt", "iTXt", "eXIf", "tIME"].contains(type) {
+                walk.leaveOut(length)
+            } else {
+                walk.keep(length)
+            }
             if type == "IEND" {
                 walk.keepRest()
                 return true
@@ -145,7 +149,9 @@ enum PictureMetadata {
         return true
     }
 
-    private static func little(_ bytes: ArraySlice<UInt8>) -> UInt64 { bytes.reversed().reduce(0) { $0 << 8 | UInt64($1) } }
+    private static func little(_ bytes: ArraySlice<UInt8>) -> UInt64 {
+        bytes.reversed().reduce(0) { $0 << 8 | UInt64($1) }
+    }
 }
 
 /// Goes through a picture from its first byte to its last, and notes what is kept.

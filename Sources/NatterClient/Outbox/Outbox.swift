@@ -133,6 +133,8 @@ public struct Outbox {
     ) throws(OutboxError) -> [(entry: OutboxEntry, isNew: Bool)] {
         var kept: [OutboxFile] = []
         do { kept = try files.map(self.files.keep) } catch { throw OutboxError(error) }
+        var isUsed = false
+        defer { if !isUsed { for file in kept { try? disk.remove(file.path) } } }
         return try write { connection in
             try requests.map { request in
                 let id = request.id ?? MessageID.make(at: time)
@@ -161,6 +163,7 @@ public struct Outbox {
                     number: connection.lastInsertedRow, queued: time, request: request, files: kept, state: .waiting,
                     tried: tried)
                 try OutboxFiles.insert(kept, of: entry.number, on: connection)
+                isUsed = true
                 return (entry, known == nil)
             }
         }

@@ -19,7 +19,9 @@ enum GetCommand {
                 long:
                     "A file that is there already with the same bytes is not fetched again, and one whose name another has "
                     + "taken gets its message's number before it, as '812-build.log'."),
-            .option("since", value: "TIME", "with --all, only those of messages from TIME on", long: "See TIMES in natter(1)."),
+            .option(
+                "since", value: "TIME", "with --all, only those of messages from TIME on",
+                long: "See TIMES in natter(1)."),
         ],
         operands: [
             .optional("CONV", "the conversation (default 'general')"),

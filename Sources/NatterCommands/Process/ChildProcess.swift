@@ -39,6 +39,8 @@ struct ChildProcess {
     /// How many output bytes to keep. All output is also passed on. With 0 the program inherits our streams, and
     /// nothing is kept.
     var keptBytes = 0
+    /// Gets all output, too, if any is kept.
+    var onOutput: ((ArraySlice<UInt8>) -> Void)?
     /// Which signals are forwarded to the child while it runs. With `all`, it has a process group of its own, the whole of which
     /// gets them, and is waited for: a shell may run other programs.
     var forwarded: Signals.Forwarded?
@@ -109,6 +111,7 @@ struct ChildProcess {
                     open.removeAll { $0.stream.source == entry.fd }
                     continue
                 }
+                onOutput?(buffer[..<count])
                 passed.kept += buffer[..<count]
                 passed.count += count
                 if passed.kept.count > 2 * keptBytes { passed.kept.removeFirst(passed.kept.count - keptBytes) }

@@ -16,7 +16,7 @@ enum WrapCommand {
         operands: [.required("CMD", isRepeating: true, "the command and its arguments")],
         description: [
             "Run the command, then send a message with the command, the host, its exit status, how long it took and "
-                + "the end of its output. The output also goes where it always goes, and wrap exits with the "
+                + "the end of its output; if that has more than 4 KiB, all of it comes as a file. The output also goes where it always goes, and wrap exits with the "
                 + "command's status. The words from CMD on belong to the command, also if they begin with '-'. Without -c "
                 + "the message is a note to yourself.",
             "natter checks first that there is such a conversation and that you may write to it; if not, the command is "
@@ -39,15 +39,17 @@ enum WrapCommand {
         try report.check()
         Signals.leaveInterruptToChild()
         let start = MonotonicClock.now()
+        let output = OutputFile(beyond: excerptBytes, in: try context.home().path)
         let outcome: ChildProcess.Outcome
         do throws(DiskError) {
             outcome = try ChildProcess(
-                words: words, bytes: context.arguments.bytes, keptBytes: excerptBytes, forwarded: .endings
+                words: words, bytes: context.arguments.bytes, keptBytes: excerptBytes, onOutput: output.take,
+                forwarded: .endings
             ).run()
         } catch {
             // Often nobody reads the standard error of a cron job, so this is sent like any other failure.
             let reason = error.code.phrase
-            if let refusal = report.send("\(name(words)): cannot be run: \(reason)") {
+            if let refusal = report.send({ _ in "\(name(words)): cannot be run: \(reason)" }) {
                 context.console.note(refusal.message)
             }
             throw CommandFailure(
@@ -57,7 +59,8 @@ enum WrapCommand {
         let isGood = outcome.status == 0
         var failures: [CommandFailure] = []
         if !isGood || !context.arguments.flag("on-failure"),
-            let refusal = report.send(summary(words, outcome, milliseconds: outcome.end - start))
+            let refusal = report.send(
+                { summary(words, outcome, milliseconds: outcome.end - start, file: $0) }, output.file(of: words))
         {
             failures.append(refusal)
         }
@@ -92,15 +95,19 @@ enum WrapCommand {
         /// - Throws: 67 if there is no such conversation, 77 if the user may not write there.
         mutating func check() throws { conversationID = try context.checkWritable(conversation, api) }
 
-        /// Sends the message, or keeps it in the outbox.
+        /// Sends the message, or keeps it in the outbox. It goes without a file that the server does not take.
         ///
+        /// - Parameter text: gets the name of the file.
         /// - Returns: why not, if neither was possible, so that somebody must look.
-        func send(_ text: String) -> CommandFailure? {
+        func send(_ text: (String?) -> String, _ file: OutgoingFile? = nil) -> CommandFailure? {
             let request = SendRequest(
-                conversation: conversation, conversationID: conversationID, text: text,
+                conversation: conversation, conversationID: conversationID, text: text(file?.name),
                 id: MessageID.make(at: context.now))
             do {
-                return try deliver(request)
+                return try deliver(request, file)
+            } catch let refusal as FileRefusal {
+                context.note("the output was not sent as a file: \(refusal.reason)")
+                return send(text)
             } catch {
                 let failure = CommandFailure(error)
                 if failure.code == ErrorCode.outcomeUnknown.rawValue { return failure }
@@ -109,14 +116,17 @@ enum WrapCommand {
             }
         }
 
-        private func deliver(_ request: SendRequest) throws -> CommandFailure? {
+        private struct FileRefusal: Error { let reason: Phrase }
+
+        private func deliver(_ request: SendRequest, _ file: OutgoingFile?) throws -> CommandFailure? {
             // Once the outbox has the message, Ctrl-C can't lose it. On a full disk it can only be sent, and Ctrl-C waits.
             let request = NamedGroups(context).identified(request)
-            let kept = try? outbox.add([request], at: context.now).first?.entry
+            let files = file.map { [$0] } ?? []
+            let kept = try? outbox.add([request], files: files, at: context.now).first?.entry
             if kept != nil { Signals.exitOnInterrupt() }
             do {
                 let sending = QueuedSend(outbox: outbox, api: api, context: context)
-                switch try sending.send(request) {
+                switch try sending.send(request, files: files) {
                 case .sent(let answer): if let message = try? answer.message() { context.confirm(sent: message) }
                 case .queued(_, let reason): context.note("queued: \(reason)")
                 }
@@ -132,6 +142,7 @@ enum WrapCommand {
                 }
                 Signals.leaveInterruptToChild()
                 if let kept { try outbox.withdraw(kept) }
+                if file != nil { throw FileRefusal(reason: error.reason) }
                 try outbox.park(
                     [request], code: failure.code, reason: error.reason.english, at: context.now)
                 return CommandFailure(
@@ -142,7 +153,9 @@ enum WrapCommand {
     }
 
     /// The message: one line, then the end of the output.
-    static func summary(_ words: [String], _ outcome: ChildProcess.Outcome, milliseconds: Int64) -> String {
+    static func summary(
+        _ words: [String], _ outcome: ChildProcess.Outcome, milliseconds: Int64, file: String? = nil
+    ) -> String {
         let how =
             if let signal = outcome.signal {
                 "ended by signal \(signal)"
@@ -151,7 +164,8 @@ enum WrapCommand {
             }
         let head = "\(name(words)): \(how) after \(milliseconds / 1_000).\(milliseconds % 1_000 / 100) s"
         let (excerpt, leftOut) = CommandOutput.excerpt(outcome.lastOutput, of: outcome.outputBytes)
-        let note = leftOut > 0 ? "\n[\(leftOut) bytes of output before this are left out]" : ""
+        let place = file.map { "in \($0)" } ?? "left out"
+        let note = leftOut > 0 ? "\n[\(leftOut) bytes of output before this are \(place)]" : ""
         return head + note + (excerpt.isEmpty ? "" : "\n" + excerpt)
     }
 

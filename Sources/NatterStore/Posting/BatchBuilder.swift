@@ -366,7 +366,8 @@ final class BatchBuilder {
             LEB128.append(message.about?.rawValue ?? 0, to: &bytes)
         }
         bytes += text
-        for file in message.files { bytes += [0] + file.record.id.bytes }
+        // Whoever repeats a message has uploaded its files again.
+        for file in message.files { bytes += [0] + file.content + Array(file.record.name.utf8) }
         return bytes.withUnsafeBytes { store.keySecret.hash($0) }
     }
 
