@@ -65,6 +65,7 @@ enum ListCommand {
     private static func firstLine(of message: MessageObject) -> String {
         if message.deleted == true { return "(deleted)" }
         if message.erased == true { return "(erased)" }
+        if let file = message.file { return FileWords.text(file.name, file.size) }
         // By bytes, because comparing a character takes the square of its combining marks.
         let bytes = message.text.utf8
         guard let end = bytes.firstIndex(of: UInt8(ascii: "\n")) else { return message.text }

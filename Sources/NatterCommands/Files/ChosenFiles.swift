@@ -36,7 +36,6 @@ enum ChosenFiles {
         }
         if name != nil, paths.count > 1 { throw arguments.error("--name is for one file") }
         if paths.contains("-"), name == nil { throw arguments.error("'--file -' needs a name: give --name") }
-        let home = try context.home().path
         return try paths.map { path in
             guard let name = FileName.last(of: name ?? path) else {
                 throw CommandFailure(
@@ -46,7 +45,8 @@ enum ChosenFiles {
             do throws(DiskError) {
                 let file =
                     path == "-"
-                    ? try ChosenFile.spool(input, in: home) : try ChosenFile.open(path, spoolingIn: home)
+                    ? try ChosenFile.spool(input, in: context.temporaryDirectory)
+                    : try ChosenFile.open(path, spoolingIn: context.temporaryDirectory)
                 return try OutgoingFile(file, name: name, keepsMetadata: arguments.flag("keep-metadata"))
             } catch { throw CommandFailure(unreadable: error) }
         }
@@ -54,6 +54,9 @@ enum ChosenFiles {
 }
 
 extension Context {
+    /// Where bytes lie that are needed as long as this command runs. They may be more than what `/tmp` has room for.
+    var temporaryDirectory: String { console.environment["TMPDIR"] ?? "/var/tmp" }
+
     /// Shows how far files are sent, on a terminal.
     func showUploads() -> (OutgoingFile, UInt64) -> Void {
         let meter = ProgressLine(self)

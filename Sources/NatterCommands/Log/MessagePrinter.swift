@@ -188,11 +188,12 @@ struct MessagePrinter {
             bytes.append(contentsOf: word("(erased)").utf8)
         } else if fields.kind != .delete {
             appendHighlighted(text, to: &bytes)
-            for file in fields.files {
-                if bytes.last != UInt8(ascii: " ") { bytes.append(UInt8(ascii: " ")) }
-                TerminalText.append(escaping: FileWords.text(file.name, file.size), .name, to: &bytes)
+            let behind =
+                fields.files.map { FileWords.text($0.name, $0.size) } + (fields.isEdited ? [word("(edited)")] : [])
+            for word in behind {
+                if bytes.count > end { bytes.append(UInt8(ascii: " ")) }
+                TerminalText.append(escaping: word, .name, to: &bytes)
             }
-            if fields.isEdited { bytes.append(contentsOf: " \(word("(edited)"))".utf8) }
         }
         if bytes.count == end, bytes.last == UInt8(ascii: " ") { bytes.removeLast() }
         bytes.append(UInt8(ascii: "\n"))

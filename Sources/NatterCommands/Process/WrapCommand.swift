@@ -39,7 +39,7 @@ enum WrapCommand {
         try report.check()
         Signals.leaveInterruptToChild()
         let start = MonotonicClock.now()
-        let output = OutputFile(beyond: excerptBytes, in: try context.home().path)
+        let output = OutputFile(beyond: excerptBytes, in: context.temporaryDirectory)
         let outcome: ChildProcess.Outcome
         do throws(DiskError) {
             outcome = try ChildProcess(
