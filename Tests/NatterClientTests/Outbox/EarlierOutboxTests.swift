@@ -28,6 +28,19 @@ struct EarlierOutboxTests {
         ("ALTER TABLE entry ADD COLUMN tried INTEGER;", "tried"),
         ("ALTER TABLE entry ADD COLUMN conversation_id TEXT;", "conversation_id"),
         ("ALTER TABLE entry ADD COLUMN kind TEXT;", "kind"),
+        (
+            """
+            CREATE TABLE file (
+                entry INTEGER NOT NULL,
+                place INTEGER NOT NULL,
+                path TEXT NOT NULL,
+                name TEXT NOT NULL,
+                size INTEGER NOT NULL,
+                digest BLOB NOT NULL,
+                PRIMARY KEY (entry, place)
+            ) WITHOUT ROWID;
+            """, nil
+        ),
     ]
     private static let group = ConversationID(high: 1, low: 2)
     private static let time = Timestamp(milliseconds: 1_700_000_000_000)
