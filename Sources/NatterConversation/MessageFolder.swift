@@ -27,7 +27,13 @@ public struct MessageFolder {
         if !run.positions.contains(where: { records.kind(at: $0).isPart }) {
             let (low, high) = (min(first, last), max(first, last))
             let seqs = records.firstSeq.advanced(by: low)...records.firstSeq.advanced(by: high)
-            if try reader.changes(seqs).isEmpty { return nil }
+            if try reader.changes(seqs).isEmpty {
+                let files = try folds ? run.positions.map { try self.files(at: $0, in: records) } : []
+                guard files.contains(where: { !$0.isEmpty }) else { return nil }
+                var messages = run.messages()
+                for (index, files) in files.enumerated() { messages[index].files = files }
+                return messages
+            }
         }
         var messages = run.messages()
         try apply(to: &messages)
@@ -51,8 +57,16 @@ public struct MessageFolder {
         for original in originals where original < low || original > high {
             changes.merge(try reader.changes(original...original)) { known, _ in known }
         }
-        guard !changes.isEmpty else { return }
+        var records: Records?
         for index in messages.indices {
+            if folds, messages[index].kind == .text {
+                let seq = messages[index].seq
+                // Most messages of a page lie in one block.
+                if records?.index(of: seq) == nil { records = (try? reader.block(containing: seq))?.records }
+                if let records, let place = records.index(of: seq) {
+                    messages[index].files = try files(at: place, in: records)
+                }
+            }
             let original = messages[index].kind.isPart ? messages[index].about : messages[index].seq
             guard let original, let change = changes[original] else { continue }
             try apply(change, to: &messages[index])
@@ -74,9 +88,7 @@ public struct MessageFolder {
             }
             return
         }
-        guard !message.kind.isPart else { return }
-        if folds { message.files = files(change.files) }
-        guard let edit = change.newestEdit else { return }
+        guard !message.kind.isPart, let edit = change.newestEdit else { return }
         guard folds else {
             // The newest edit may be erased, or behind what the reader has. An original is erased together with its edits, but
             // may have been edited again.
@@ -96,12 +108,28 @@ public struct MessageFolder {
         }
     }
 
-    /// Those of a message's files that can be read and are not erased. Their messages are there without the others.
-    private func files(_ seqs: [Seq]) -> [FileRecord] {
-        seqs.filter { $0 <= reader.log.head }.compactMap { seq in
-            let record = (try? reader.block(containing: seq)?.records[seq]) ?? nil
-            return record.flatMap { $0.kind == .file && !$0.isErased ? FileRecord(line: $0.text) : nil }
+    /// Those of a text's files that can be read and are not erased. Their records follow the text; only the last text of a block
+    /// may have them in the next one.
+    private func files(at index: Int, in records: Records) throws -> [FileRecord] {
+        guard records.kind(at: index) == .text else { return [] }
+        let last = min(records.count, reader.log.head.distance(after: records.firstSeq.previous))
+        let end = (index + 1..<max(last, index + 1)).first { records.kind(at: $0) != .file } ?? last
+        var files = (index + 1..<max(end, index + 1)).compactMap { file(records[$0]) }
+        guard end == records.count else { return files }
+        let seq = records.firstSeq.advanced(by: index)
+        let all = try RelationRows.seqs(
+            of: .file, about: seq, in: reader.log.number, limit: Limits.filesPerMessage,
+            on: reader.archive.connection)
+        for next in all where next > records.lastSeq && next <= reader.log.head {
+            if let record = (try? reader.block(containing: next)?.records[next]) ?? nil, let file = file(record) {
+                files.append(file)
+            }
         }
+        return files
+    }
+
+    private func file(_ record: Record) -> FileRecord? {
+        record.kind == .file && !record.isErased ? FileRecord(line: record.text) : nil
     }
 
     /// Whether a record can be read and is erased.

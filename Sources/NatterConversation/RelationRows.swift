@@ -62,43 +62,39 @@ public enum RelationRows {
         for relation in Relation.all(of: records) { try insert(relation, of: conversation, on: connection) }
     }
 
-    /// The newest edit, the deletion and the files of each message of a range. It steps from message to message, so that the number of
-    /// edits costs nothing.
+    /// The newest edit and the deletion of each message of a range. It steps from message to message, so that the number of edits
+    /// costs nothing.
     static func changes(
         _ range: ClosedRange<Seq>, of conversation: Int64, on connection: Connection
     ) throws(SQLiteError) -> [Seq: MessageChanges] {
         var changes: [Seq: MessageChanges] = [:]
         var next = range.lowerBound
         while next <= range.upperBound,
-            let (about, lowestKind) = try firstChanged(next...range.upperBound, of: conversation, on: connection)
+            let about = try firstChanged(next...range.upperBound, of: conversation, on: connection)
         {
             var change = MessageChanges()
-            // Most messages with files are neither edited nor deleted.
-            if lowestKind < MessageKind.file.rawValue {
-                change.isDeleted = try connection.hasRow(
-                    "SELECT 1 FROM relation WHERE conversation=? AND about=? AND kind=3", conversation, about.rawValue)
-                change.newestEdit = try connection.row(
-                    "SELECT seq,time FROM relation WHERE conversation=? AND about=? AND kind=2 ORDER BY seq DESC LIMIT 1",
-                    conversation, about.rawValue
-                ) { (seq: Seq($0.uint64(0)), time: Timestamp(milliseconds: $0.int64(1))) }
-            }
-            change.files = try seqs(
-                of: .file, about: about, in: conversation, limit: Limits.filesPerMessage, on: connection)
+            change.isDeleted = try connection.hasRow(
+                "SELECT 1 FROM relation WHERE conversation=? AND about=? AND kind=3", conversation, about.rawValue)
+            change.newestEdit = try connection.row(
+                "SELECT seq,time FROM relation WHERE conversation=? AND about=? AND kind=2 ORDER BY seq DESC LIMIT 1",
+                conversation, about.rawValue
+            ) { (seq: Seq($0.uint64(0)), time: Timestamp(milliseconds: $0.int64(1))) }
             changes[about] = change
             next = about.next
         }
         return changes
     }
 
+    /// Files are passed over: readers find them behind their texts.
     private static func firstChanged(
         _ range: ClosedRange<Seq>, of conversation: Int64, on connection: Connection
-    ) throws(SQLiteError) -> (about: Seq, lowestKind: Int)? {
+    ) throws(SQLiteError) -> Seq? {
         try connection.row(
             """
-            SELECT about,kind FROM relation WHERE conversation=? AND about BETWEEN ? AND ? AND kind >= 2
-            ORDER BY about,kind LIMIT 1
+            SELECT about FROM relation WHERE conversation=? AND about BETWEEN ? AND ? AND kind >= 2 AND kind < 4
+            ORDER BY about LIMIT 1
             """, conversation, range.lowerBound.rawValue, range.upperBound.rawValue
-        ) { (Seq($0.uint64(0)), $0.int(1)) }
+        ) { Seq($0.uint64(0)) }
     }
 
     /// The relations of the records in some ranges, with the authors of deletions.
@@ -191,8 +187,6 @@ extension LogReader {
 struct MessageChanges {
     var newestEdit: (seq: Seq, time: Timestamp)?
     var isDeleted = false
-    /// The records of its files, in the order that its sender gave.
-    var files: [Seq] = []
 }
 
 extension Records {

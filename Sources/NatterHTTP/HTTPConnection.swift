@@ -41,6 +41,7 @@ final class HTTPConnection {
             throw shortage
         }
         (self.loop, self.tls, self.server, self.handle, self.stream) = (loop, tls, server, handle, stream)
+        bufferevent_set_max_single_write(stream, HTTPConnection.pieceBytes)
 
         evhttp_connection_set_max_headers_size(handle, HTTPExchange.headLimit)
         // `HTTPExchange` has its own time limits. evhttp's limits of 45 and 50 seconds would end a long wait too early.

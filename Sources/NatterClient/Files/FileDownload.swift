@@ -27,6 +27,7 @@ public struct FileDownload {
     /// How often in a row a fetch is tried that brings nothing.
     private static let attempts = 5
     private static let pieceBytes = 1 << 20
+    private static let bufferBytes = 256 << 10
 
     private let api: ServerAPI?
     private let kept: String?
@@ -117,6 +118,12 @@ public struct FileDownload {
     ) throws {
         guard let api else { return try copy(from: start, take) }
         var offset = start
+        // The library gives pieces of 4 KiB.
+        var waiting: [UInt8] = []
+        func flush() throws {
+            defer { waiting.removeAll(keepingCapacity: true) }
+            try waiting.withUnsafeBytes { try take($0, offset - UInt64($0.count)) }
+        }
         var backoff = Backoff.sending
         var failures = 0
         while offset < record.size {
@@ -125,18 +132,22 @@ public struct FileDownload {
             do throws(RequestError) {
                 let response = try api.file(record.id, from: offset, size: record.size) { bytes in
                     guard UInt64(bytes.count) <= record.size - offset else { throw Failure.differs(name: record.name) }
-                    try take(bytes, offset)
+                    waiting.append(contentsOf: bytes)
                     offset += UInt64(bytes.count)
+                    if waiting.count >= FileDownload.bufferBytes { try flush() }
                     onProgress(offset)
                 }
                 isWhole = offset == record.size && (before == 0 || response.status == 206)
             } catch {
                 if case .transport(.aborted(let cause), _) = error { throw cause }
+                // What has arrived is kept, whatever happens next.
+                try flush()
                 failures = offset > before ? 0 : failures + 1
                 guard error.isTemporary, failures < FileDownload.attempts, offset > start else { throw error }
                 Backoff.sleep(milliseconds: backoff.next(after: error))
                 continue
             }
+            try flush()
             guard isWhole else { throw Failure.differs(name: record.name) }
         }
     }

@@ -13,7 +13,7 @@ final class BlobWriter {
     private let path: String
     private let file: any DiskFile
     private let digest = StreamingDigest()
-    private let content = StreamingDigest()
+    private var checksum: UInt32 = 0
     private var prefix: [UInt8] = []
     private var isPlaced = false
 
@@ -34,20 +34,20 @@ final class BlobWriter {
     func append(_ bytes: [UInt8]) throws(DiskError) {
         try file.write(bytes, at: size)
         digest.add(bytes)
-        content.add(bytes)
+        checksum = bytes.withUnsafeBytes { Checksum.crc32c($0, continuing: checksum) }
         if prefix.count < FileType.prefixBytes { prefix += bytes.prefix(FileType.prefixBytes - prefix.count) }
         size += UInt64(bytes.count)
     }
 
     /// Makes the content durable. Append nothing afterwards.
     ///
-    /// - Returns: its record, and the hash of its content alone; nil if the name is none.
-    func finish(named name: String) throws(DiskError) -> (record: FileRecord, content: [UInt8])? {
+    /// - Returns: its record, and a checksum of its content alone; nil if the name is none.
+    func finish(named name: String) throws(DiskError) -> (record: FileRecord, checksum: UInt32)? {
         try file.sync()
         let record = FileID(bytes: digest.finish()).flatMap {
             FileRecord(id: $0, key: key, size: size, type: FileType.of(prefix: prefix), name: name)
         }
-        return record.map { ($0, content.finish()) }
+        return record.map { ($0, checksum) }
     }
 
     /// Gives a finished file its name, durably. A row must announce it before, so that a start removes it if nothing follows.

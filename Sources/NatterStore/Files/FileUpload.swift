@@ -78,7 +78,7 @@ public final class FileUpload: Sendable {
     public func finish() throws(StoreError) -> UploadedFile {
         try append([])
         let found = try onDisk { state throws(DiskError) in try state.writer?.finish(named: name) }
-        guard let (record, content) = found ?? nil else { throw .badFileName }
+        guard let (record, checksum) = found ?? nil else { throw .badFileName }
         var row = FileRow(
             id: record.id, state: .announced, account: principal.account.rawValue, size: record.size,
             time: store.clock.now())
@@ -99,7 +99,7 @@ public final class FileUpload: Sendable {
             throw error
         }
         return UploadedFile(
-            upload: store.seal(record, content, of: principal.account, in: conversation), name: record.name,
+            upload: store.seal(record, checksum, of: principal.account, in: conversation), name: record.name,
             type: record.type,
             size: record.size)
     }
@@ -147,12 +147,13 @@ extension Store {
     // MARK: Uploads as their users get them
 
     fileprivate func seal(
-        _ record: FileRecord, _ content: [UInt8], of account: AccountID, in conversation: ConversationID
+        _ record: FileRecord, _ checksum: UInt32, of account: AccountID, in conversation: ConversationID
     ) -> String {
         var bytes: [UInt8] = []
         conversation.append(to: &bytes)
         bytes.append(littleEndian: UInt64(bitPattern: account.rawValue))
-        return Base64URL.encode(uploadBox.seal(bytes + content + Array(record.line.utf8)))
+        bytes.append(littleEndian: checksum)
+        return Base64URL.encode(uploadBox.seal(bytes + Array(record.line.utf8)))
     }
 
     /// The file of an upload, whatever has become of it since.
@@ -165,11 +166,11 @@ extension Store {
         return bytes.withUnsafeBytes { raw in
             var reader = ByteReader(raw)
             guard let conversation = reader.identifier(ConversationID.self), let owner = reader.integer(UInt64.self),
-                Int64(bitPattern: owner) == account.rawValue, let content = reader.slice(Digest.byteCount),
+                Int64(bitPattern: owner) == account.rawValue, let checksum = reader.integer(UInt32.self),
                 let line = reader.slice(reader.remaining),
                 let record = FileRecord(line: line)
             else { return nil }
-            return NewFile(record: record, content: Array(content), conversation: conversation)
+            return NewFile(record: record, checksum: checksum, conversation: conversation)
         }
     }
 }
@@ -177,9 +178,8 @@ extension Store {
 /// A file that a new message names.
 struct NewFile: Sendable {
     let record: FileRecord
-    /// The hash of its content alone. It is nowhere but in uploads, which only their users have, and under the store's secret in
-    /// the hash by which a repeated message is recognized.
-    let content: [UInt8]
+    /// CRC-32C of its content, by which a message is recognized that its sender repeats with the same file.
+    let checksum: UInt32
     /// The conversation that it was uploaded for.
     let conversation: ConversationID
 }

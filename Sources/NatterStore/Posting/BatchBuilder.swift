@@ -367,7 +367,11 @@ final class BatchBuilder {
         }
         bytes += text
         // Whoever repeats a message has uploaded its files again.
-        for file in message.files { bytes += [0] + file.content + Array(file.record.name.utf8) }
+        for file in message.files {
+            bytes += [0] + Array(file.record.name.utf8) + [0]
+            bytes.append(littleEndian: file.record.size)
+            bytes.append(littleEndian: file.checksum)
+        }
         return bytes.withUnsafeBytes { store.keySecret.hash($0) }
     }
 
