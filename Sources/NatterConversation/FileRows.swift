@@ -84,7 +84,7 @@ public enum FileRows {
 
     /// Those whose blobs must be there.
     public static func wanted(on connection: Connection) throws(SQLiteError) -> [FileRow] {
-        try connection.rows("SELECT \(columns) FROM file WHERE state IN (1,2) ORDER BY id") { read($0) }.compactMap {
+        try connection.rows("SELECT \(columns) FROM file WHERE state IN (1,2) ORDER BY conversation,seq") { read($0) }.compactMap {
             $0
         }
     }
