@@ -104,6 +104,13 @@ public struct MessageFolder {
         }
     }
 
+    /// Whether the message of a record has files that can be read.
+    func hasFiles(_ record: Record) throws -> Bool {
+        let original = record.kind.isPart ? record.about : record.seq
+        guard let original, let change = try reader.changes(original...original)[original] else { return false }
+        return !change.isDeleted && !files(change.files).isEmpty
+    }
+
     /// Whether a record can be read and is erased.
     private func isErased(_ seq: Seq) -> Bool {
         ((try? reader.block(containing: seq)?.records[seq]) ?? nil)?.isErased == true
@@ -142,14 +149,15 @@ public struct MessageFolder {
         try reader.changes(records.firstSeq...records.lastSeq).isEmpty
     }
 
-    /// Whether a search may find this record: it has the text that people see now.
+    /// Whether a search may find this record: it has the text that people see now, or is a file of theirs.
     public func isCurrent(_ record: Record) throws -> Bool {
         guard !record.isErased else { return false }
-        let original = record.kind == .edit ? record.about : record.seq
+        let original = record.kind.isPart ? record.about : record.seq
         // The text of an edit whose original is not kept any more is nowhere to be seen.
         guard let original, original >= min(reader.log.first, reader.log.serverFirst) else { return false }
-        guard let change = try reader.changes(original...original)[original] else { return record.kind != .edit }
+        guard let change = try reader.changes(original...original)[original] else { return !record.kind.isPart }
         if change.isDeleted { return false }
+        if record.kind == .file { return true }
         guard let newest = change.newestEdit else { return true }
         if newest.seq == record.seq { return true }
         // The newest edit may be erased.
