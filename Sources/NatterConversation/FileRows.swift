@@ -108,6 +108,23 @@ public enum FileRows {
         ) { read($0) }.compactMap { $0 }
     }
 
+    /// The conversations with files that were uploaded up to a time.
+    public static func conversations(before time: Timestamp, on connection: Connection) throws(SQLiteError) -> [Int64] {
+        try connection.rows(
+            "SELECT DISTINCT conversation FROM file WHERE state=2 AND time<=?", time.milliseconds
+        ) { $0.int64(0) }
+    }
+
+    /// The records of files that were uploaded up to a time, lowest first.
+    public static func seqs(
+        before time: Timestamp, in conversation: Int64, limit: Int, on connection: Connection
+    ) throws(SQLiteError) -> [Seq] {
+        try connection.rows(
+            "SELECT seq FROM file WHERE conversation=? AND state=2 AND time<=? ORDER BY seq LIMIT ?", conversation,
+            time.milliseconds, limit
+        ) { Seq($0.uint64(0)) }
+    }
+
     /// How many bytes each account has, those without a message included.
     public static func bytesByAccount(on connection: Connection) throws(SQLiteError) -> [(
         account: Int64, bytes: UInt64
