@@ -12,12 +12,15 @@ public struct MessageFolder {
     private let reader: LogReader
     private let folds: Bool
     private let needsEdits: Bool
+    private let showsFiles: Bool
 
     /// - Parameters:
     ///   - folds: whether a message gets its newest text. Otherwise each record keeps its own.
+    ///   - showsFiles: whether a text has its files; nil if `folds` decides.
     ///   - needsEdits: whether a message whose newest text can't be read is damaged. Otherwise it gets the next older one that can.
-    public init(_ reader: LogReader, folds: Bool, needsEdits: Bool = false) {
+    public init(_ reader: LogReader, folds: Bool, showsFiles: Bool? = nil, needsEdits: Bool = false) {
         (self.reader, self.folds, self.needsEdits) = (reader, folds, folds && needsEdits)
+        self.showsFiles = showsFiles ?? folds
     }
 
     /// The messages of a run with what happened to them; nil if nothing did.
@@ -75,7 +78,7 @@ public struct MessageFolder {
             return
         }
         guard !message.kind.isPart else { return }
-        if folds { message.files = files(change.files) }
+        if showsFiles { message.files = files(change.files) }
         guard let edit = change.newestEdit else { return }
         guard folds else {
             // The newest edit may be erased, or behind what the reader has. An original is erased together with its edits, but

@@ -7,7 +7,7 @@ import Testing
 
 @testable import NatterStore
 
-@Suite("search for files", .aboutFiles)
+@Suite("files in searches and hooks", .aboutFiles)
 struct FileSearchTests {
     private let directory: TemporaryDirectory
     private let store: TestStore
@@ -72,6 +72,17 @@ struct FileSearchTests {
         request.isFolded = true
         let hit = try store.store.search(request, for: store.user("bob")).messages.first
         #expect(hit?.text == "It failed again" && hit?.files.map(\.name) == ["build.log", "shot of build.png"])
+    }
+
+    @Test("a hook gets a text as it was written, with the names of its files")
+    func hooks() throws {
+        try change(.edit, "newer", of: Seq(1))
+        try change(.delete, of: Seq(4))
+        let (id, name, _) = try store.store.hookTarget("general")
+        let page = try #require(try store.store.hookMessages(of: id, named: name, after: .zero))
+        let texts = page.messages.filter { $0.kind == .text }
+        #expect(texts.map(\.text) == ["It failed again", "", "build without a file", "build of bob"])
+        #expect(texts.map(\.files.count) == [2, 0, 0, 1] && texts.first?.files.first?.name == "build.log")
     }
 
     @Test("an edited text is found by its files, a deleted or erased one is not")
