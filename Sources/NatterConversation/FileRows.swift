@@ -84,9 +84,10 @@ public enum FileRows {
 
     /// Those whose blobs must be there.
     public static func wanted(on connection: Connection) throws(SQLiteError) -> [FileRow] {
-        try connection.rows("SELECT \(columns) FROM file WHERE state IN (1,2) ORDER BY conversation,seq") { read($0) }.compactMap {
-            $0
-        }
+        try connection.rows("SELECT \(columns) FROM file WHERE state IN (1,2) ORDER BY conversation,seq") { read($0) }
+            .compactMap {
+                $0
+            }
     }
 
     /// Lets go of files that an earlier process was about to name. Their blobs may be there.
@@ -125,12 +126,17 @@ public enum FileRows {
         ) { Seq($0.uint64(0)) }
     }
 
-    /// How many bytes each account has, those without a message included.
-    public static func bytesByAccount(on connection: Connection) throws(SQLiteError) -> [(
-        account: Int64, bytes: UInt64
-    )] {
-        try connection.rows("SELECT account,sum(size) FROM file WHERE state<3 GROUP BY account") {
-            ($0.int64(0), UInt64(clamping: $0.int64(1)))
+    /// How many files and bytes an account has.
+    public struct Use: Sendable {
+        public let account: Int64
+        public let count: UInt64
+        public let bytes: UInt64
+    }
+
+    /// What each account has, files without a message included.
+    public static func uses(on connection: Connection) throws(SQLiteError) -> [Use] {
+        try connection.rows("SELECT account,count(*),sum(size) FROM file WHERE state<3 GROUP BY account") {
+            Use(account: $0.int64(0), count: $0.uint64(1), bytes: UInt64(clamping: $0.int64(2)))
         }
     }
 
