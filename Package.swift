@@ -216,7 +216,7 @@ let testTargets = [
         "NatterDaemonTests",
         of: basics + [
             "NatterStore", "NatterProtocol", "NatterHTTP", "NatterServer", "NatterCommandLine", "NatterDaemon",
-            "TestSupport", "SystemSupport",
+            "TestSupport", "SystemSupport", "StoreSupport",
         ]),
     tests(
         "FaultSimulationTests",

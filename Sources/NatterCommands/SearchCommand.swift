@@ -35,7 +35,7 @@ enum SearchCommand {
             "Print the messages that have all words of the query, after a quick sync as 'log' does. A word may be a "
                 + "\"phrase in quotes\" or the beginning of a word, 'pre*'. A '-' in front of either leaves out the messages "
                 + "that have it. 'a OR b c' finds what has one of a and b, and has c. Case is ignored in every script, and so "
-                + "are accents of Latin letters.",
+                + "are accents of Latin letters. A message is also found by the names of its files.",
             "Conditions may stand among the words, or alone: from:USER, in:CONV, after:TIME, before:TIME, has:link and "
                 + "has:file. A '-' in front turns them round. Put quotes around a value with blanks, from:\"old bob\", and "
                 + "around a text that is no condition, \"from:bob\".",

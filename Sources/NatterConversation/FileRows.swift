@@ -84,9 +84,10 @@ public enum FileRows {
 
     /// Those whose blobs must be there.
     public static func wanted(on connection: Connection) throws(SQLiteError) -> [FileRow] {
-        try connection.rows("SELECT \(columns) FROM file WHERE state IN (1,2) ORDER BY id") { read($0) }.compactMap {
-            $0
-        }
+        try connection.rows("SELECT \(columns) FROM file WHERE state IN (1,2) ORDER BY conversation,seq") { read($0) }
+            .compactMap {
+                $0
+            }
     }
 
     /// Lets go of files that an earlier process was about to name. Their blobs may be there.
@@ -118,12 +119,34 @@ public enum FileRows {
         }
     }
 
-    /// How many bytes each account has, those without a message included.
-    public static func bytesByAccount(on connection: Connection) throws(SQLiteError) -> [(
-        account: Int64, bytes: UInt64
-    )] {
-        try connection.rows("SELECT account,sum(size) FROM file WHERE state<3 GROUP BY account") {
-            ($0.int64(0), UInt64(clamping: $0.int64(1)))
+    /// The conversations with files that were uploaded up to a time.
+    public static func conversations(before time: Timestamp, on connection: Connection) throws(SQLiteError) -> [Int64] {
+        try connection.rows(
+            "SELECT DISTINCT conversation FROM file WHERE state=2 AND time<=?", time.milliseconds
+        ) { $0.int64(0) }
+    }
+
+    /// The records of files that were uploaded up to a time, lowest first.
+    public static func seqs(
+        before time: Timestamp, in conversation: Int64, limit: Int, on connection: Connection
+    ) throws(SQLiteError) -> [Seq] {
+        try connection.rows(
+            "SELECT seq FROM file WHERE conversation=? AND state=2 AND time<=? ORDER BY seq LIMIT ?", conversation,
+            time.milliseconds, limit
+        ) { Seq($0.uint64(0)) }
+    }
+
+    /// How many files and bytes an account has.
+    public struct Use: Sendable {
+        public let account: Int64
+        public let count: UInt64
+        public let bytes: UInt64
+    }
+
+    /// What each account has, files without a message included.
+    public static func uses(on connection: Connection) throws(SQLiteError) -> [Use] {
+        try connection.rows("SELECT account,count(*),sum(size) FROM file WHERE state<3 GROUP BY account") {
+            Use(account: $0.int64(0), count: $0.uint64(1), bytes: UInt64(clamping: $0.int64(2)))
         }
     }
 

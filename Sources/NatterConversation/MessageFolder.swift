@@ -12,12 +12,15 @@ public struct MessageFolder {
     private let reader: LogReader
     private let folds: Bool
     private let needsEdits: Bool
+    private let showsFiles: Bool
 
     /// - Parameters:
     ///   - folds: whether a message gets its newest text. Otherwise each record keeps its own.
+    ///   - showsFiles: whether a text has its files; nil if `folds` decides.
     ///   - needsEdits: whether a message whose newest text can't be read is damaged. Otherwise it gets the next older one that can.
-    public init(_ reader: LogReader, folds: Bool, needsEdits: Bool = false) {
+    public init(_ reader: LogReader, folds: Bool, showsFiles: Bool? = nil, needsEdits: Bool = false) {
         (self.reader, self.folds, self.needsEdits) = (reader, folds, folds && needsEdits)
+        self.showsFiles = showsFiles ?? folds
     }
 
     /// The messages of a run with what happened to them; nil if nothing did.
@@ -28,7 +31,7 @@ public struct MessageFolder {
             let (low, high) = (min(first, last), max(first, last))
             let seqs = records.firstSeq.advanced(by: low)...records.firstSeq.advanced(by: high)
             if try reader.changes(seqs).isEmpty {
-                let files = try folds ? run.positions.map { try self.files(at: $0, in: records) } : []
+                let files = try showsFiles ? run.positions.map { try self.files(at: $0, in: records) } : []
                 guard files.contains(where: { !$0.isEmpty }) else { return nil }
                 var messages = run.messages()
                 for (index, files) in files.enumerated() { messages[index].files = files }
@@ -59,7 +62,7 @@ public struct MessageFolder {
         }
         var records: Records?
         for index in messages.indices {
-            if folds, messages[index].kind == .text {
+            if showsFiles, messages[index].kind == .text {
                 let seq = messages[index].seq
                 // Most messages of a page lie in one block.
                 if records?.index(of: seq) == nil { records = (try? reader.block(containing: seq))?.records }
@@ -132,6 +135,15 @@ public struct MessageFolder {
         record.kind == .file && !record.isErased ? FileRecord(line: record.text) : nil
     }
 
+    /// Whether the message of a record has files that can be read.
+    func hasFiles(_ record: Record) throws -> Bool {
+        let original = record.kind.isPart ? record.about : record.seq
+        guard let original, try reader.changes(original...original)[original]?.isDeleted != true,
+            let records = try reader.block(containing: original)?.records, let index = records.index(of: original)
+        else { return false }
+        return try !files(at: index, in: records).isEmpty
+    }
+
     /// Whether a record can be read and is erased.
     private func isErased(_ seq: Seq) -> Bool {
         ((try? reader.block(containing: seq)?.records[seq]) ?? nil)?.isErased == true
@@ -170,14 +182,15 @@ public struct MessageFolder {
         try reader.changes(records.firstSeq...records.lastSeq).isEmpty
     }
 
-    /// Whether a search may find this record: it has the text that people see now.
+    /// Whether a search may find this record: it has the text that people see now, or is a file of theirs.
     public func isCurrent(_ record: Record) throws -> Bool {
         guard !record.isErased else { return false }
-        let original = record.kind == .edit ? record.about : record.seq
+        let original = record.kind.isPart ? record.about : record.seq
         // The text of an edit whose original is not kept any more is nowhere to be seen.
         guard let original, original >= min(reader.log.first, reader.log.serverFirst) else { return false }
         guard let change = try reader.changes(original...original)[original] else { return record.kind != .edit }
         if change.isDeleted { return false }
+        if record.kind == .file { return true }
         guard let newest = change.newestEdit else { return true }
         if newest.seq == record.seq { return true }
         // The newest edit may be erased.

@@ -1,12 +1,12 @@
 internal import NatterSystem
-internal import NatterLog
+public import NatterLog
 public import NatterModel
 public import NatterSearch
 
 /// Adds messages of a log to the search index. `SearchScan` reads those that the index lacks.
 public enum SearchFeed {
     /// Whether messages of this kind are searched. Events and unknown kinds are not.
-    public static func isSearchable(_ kind: MessageKind) -> Bool { kind == .text || kind == .edit }
+    public static func isSearchable(_ kind: MessageKind) -> Bool { kind == .text || kind == .edit || kind == .file }
 
     /// Adds the messages of a log to the index, whole blocks at a time, oldest first.
     ///
@@ -53,11 +53,10 @@ public enum SearchFeed {
                 let records = block.records
                 for position in start..<records.count where seq <= last {
                     time = records.time(at: position)
-                    if isSearchable(records.kind(at: position)) {
-                        try records.withText(at: position) { try rows.append(time: time, text: $0) }
-                    } else {
-                        try rows.append(time: time, text: [])
+                    let isAdded: Void? = try records.withSearchedText(at: position) {
+                        try rows.append(time: time, text: $0)
                     }
+                    if isAdded == nil { try rows.append(time: time, text: []) }
                     seq = seq.next
                     known = (block, position)
                 }
@@ -82,14 +81,27 @@ extension LogReader {
     }
 }
 
+extension Records {
+    /// Calls `body` with what a search looks at, in UTF-8: a text, or the name of a file.
+    ///
+    /// - Returns: nil, without a call, for what no search may find.
+    public func withSearchedText<Result>(
+        at index: Int, _ body: (UnsafeRawBufferPointer) throws -> Result
+    ) rethrows -> Result? {
+        let kind = kind(at: index)
+        guard SearchFeed.isSearchable(kind) else { return nil }
+        guard kind == .file else { return try withText(at: index, body) }
+        guard var name = withText(at: index, { FileRecord(line: $0)?.name }) else { return nil }
+        return try name.withUTF8 { try body(UnsafeRawBufferPointer($0)) }
+    }
+}
+
 extension SearchScan {
     /// Finds the matching messages of a block, highest first.
     public func matches(in block: OpenBlock, _ positions: ClosedRange<Int>) throws -> [Int] {
         let records = block.records
         return try matches(count: positions.count) { place, body in
-            let position = positions.lowerBound + place
-            guard SearchFeed.isSearchable(records.kind(at: position)) else { return }
-            try records.withText(at: position, body)
+            _ = try records.withSearchedText(at: positions.lowerBound + place, body)
         }.map { positions.lowerBound + $0 }
     }
 

@@ -1,6 +1,7 @@
 internal import NatterCommandLine
 internal import NatterModel
 internal import NatterStore
+internal import NatterSystem
 internal import NatterProtocol
 
 extension CommandSpec {
@@ -17,6 +18,11 @@ extension CommandSpec {
                 long:
                     "The command makes DIR if it is not there, and overwrites no file: the exit status is then 73. Without it, "
                     + "the conversations follow one another, and each JSON object has its 'conversation'."),
+            .option(
+                "files", value: "DIR", "also copy the files of the messages into DIR",
+                long:
+                    "The name of each there is its 'id' in the JSON object. A file that DIR has already is not copied again."
+            ),
         ],
         operands: [.optional("CONV", OperandSpec.conversation.help)],
         description: [
@@ -39,6 +45,7 @@ enum ExportCommand {
         let format = HistoryFormat(arguments)
         if arguments.flag("raw"), format != .ndjson { throw arguments.error("--raw goes with --format ndjson") }
         if arguments.flag("json"), format != .ndjson { throw arguments.error("--json goes with --format ndjson") }
+        if arguments.has("files"), format != .ndjson { throw arguments.error("--files goes with --format ndjson") }
         let isAll = arguments.flag("all") || arguments.has("user")
         guard (arguments.operand("CONV") == nil) == isAll else {
             throw arguments.error("'export' takes either a conversation, or --all or --user")
@@ -48,6 +55,10 @@ enum ExportCommand {
         guard !isAll || directory != nil || format != .html else {
             throw arguments.error("--format html gives a page for each conversation; give --to DIR")
         }
+        let files = arguments.value("files")
+        if let files { try PosixDisk().makeDirectories(files) }
+        let data = try DataDirectory.path(arguments, console)
+        var isWhole = true
         var file: ExportFile?
         var client = OperatorClient(
             arguments: arguments, console: console, printsJSON: format == .ndjson
@@ -58,6 +69,11 @@ enum ExportCommand {
                 file = try directory?.file(next.name, next.id, format.rawValue)
             case .damagedRange(let name, let from, let to, let detail):
                 console.note("messages \(from) to \(to) of '\(name)' can't be read: \(detail)")
+            case .file(let object):
+                guard let files, let record = object.record else { return }
+                if try Blob.export(record, of: data, into: files) { return }
+                isWhole = false
+                console.note("the file '\(record.name)' is missing or damaged; its id is \(record.id)")
             default: break
             }
         }
@@ -67,17 +83,21 @@ enum ExportCommand {
             isAll
                 ? .exportAll(
                     user: arguments.value("user").map(Normalization.formC), format: format, isRaw: isRaw,
-                    isNamed: directory == nil)
-                : .export(conversation: arguments.conversation, format: format, isRaw: isRaw))
+                    isNamed: directory == nil, hasFiles: files != nil)
+                : .export(
+                    conversation: arguments.conversation, format: format, isRaw: isRaw, hasFiles: files != nil))
         try file?.finish()
-        return code
+        return code == .success && !isWhole ? .inputOutput : code
     }
 
     /// Sends the conversation as data, and replies with each range that can't be read.
     ///
-    /// - Parameter isNamed: whether each line of JSON has the conversation.
+    /// - Parameters:
+    ///   - isNamed: whether each line of JSON has the conversation.
+    ///   - hasFiles: whether to reply with each file.
     static func run(
-        _ exporter: StoreExporter, as format: HistoryFormat, isNamed: Bool, _ channel: some OperationChannel
+        _ exporter: StoreExporter, as format: HistoryFormat, isNamed: Bool, hasFiles: Bool,
+        _ channel: some OperationChannel
     ) throws -> ExitCode {
         let name = isNamed ? exporter.name : nil
         var isWhole = true
@@ -96,6 +116,9 @@ enum ExportCommand {
                 if bytes.count >= OperatorFrame.chunkBytes { try flush() }
             case .folded(let messages):
                 for message in messages {
+                    if hasFiles {
+                        for file in message.files { try channel.reply(.file(FileObject(file, withKey: true))) }
+                    }
                     guard writer == nil else {
                         writer?.write(HistoryMessage(message), to: &bytes)
                         continue

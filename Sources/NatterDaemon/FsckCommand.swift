@@ -8,8 +8,8 @@ extension CommandSpec {
         "fsck", "check all data, down to each byte", group: "Maintenance",
         options: [.flag("repair", "repair what can be repaired, and record what is lost")],
         description: [
-            "Read everything: the database; headers, checksums and messages of all log files; the hash chain. Check "
-                + "also that logs and database agree. Without --repair it changes nothing.",
+            "Read everything: the database; headers, checksums and messages of all log files; the hash chain; the files "
+                + "of messages. Check also that logs and database agree. Without --repair it changes nothing.",
             "Print a line for each damage, with file, offset and the range of messages lost. The status is 1 if there is "
                 + "any, otherwise 0.",
             "--repair needs the server stopped. It copies whole blocks out of damaged files and rebuilds the index from "

@@ -1,6 +1,7 @@
 internal import NatterCommandLine
 internal import NatterModel
 internal import NatterStore
+internal import NatterSystem
 internal import NatterProtocol
 
 extension CommandSpec {
@@ -22,6 +23,13 @@ extension CommandSpec {
             .flag("dry-run", "read and check everything, say what would be done, and do nothing"),
             .flag("old", "take times before 1990, which may be seconds by mistake"),
             .flag("again", "take a file that was imported into CONV before"),
+            .option(
+                "files", value: "DIR",
+                "take the files of the messages from DIR, where 'export --files' has copied them",
+                long:
+                    "Without it, and where DIR lacks one, the texts come without their files, which are counted. A server that "
+                    + "runs reads DIR itself. A file that is not the exported one is not taken, and no link is followed."
+            ),
         ],
         operands: [
             .required("CONV", "'general', a group, or the name of a new private group; not needed with --from"),
@@ -72,9 +80,12 @@ enum ImportCommand {
         var again = false
         /// Only reads and checks.
         var isTrial = false
+        /// The directory with the files of the messages, as an absolute path.
+        var files: String?
     }
 
     static func run(_ arguments: Arguments, _ console: Console) throws -> ExitCode {
+        if arguments.has("from"), arguments.has("files") { throw arguments.error("--files goes without --from") }
         if let format = arguments.value("from") { return try ForeignImport.run(format, arguments, console) }
         if !(arguments.values("map") + arguments.values("map-user") + arguments.values("dates")).isEmpty {
             throw arguments.error("--map, --map-user and --dates go with --from")
@@ -83,7 +94,8 @@ enum ImportCommand {
         let name = arguments.conversation
         let file = try InputFile(path)
         let options = Options(
-            takesOld: arguments.flag("old"), again: arguments.flag("again"), isTrial: arguments.flag("dry-run"))
+            takesOld: arguments.flag("old"), again: arguments.flag("again"), isTrial: arguments.flag("dry-run"),
+            files: arguments.value("files").map { Path.absolute($0) })
         let client = OperatorClient(arguments: arguments, console: console, input: file) { reply in
             guard case .imported(let report) = reply else { return }
             let isNeeded = options.isTrial || report.count == 0 && report.known == nil
@@ -137,6 +149,7 @@ enum ImportCommand {
     static func run(
         _ conversation: String, file: String, _ options: Options, _ store: Store, _ channel: some OperationChannel
     ) throws -> Report {
+        var files = try ImportFiles(options.files)
         let importer = try StoreImporter(into: conversation, of: store, takesOld: options.takesOld)
         defer { importer.abandon() }
         var digest = InputDigest()
@@ -148,7 +161,8 @@ enum ImportCommand {
         var (places, count, known, deleted) = (ImportPlaces(), UInt64(0), UInt64(0), UInt64(0))
         func note(_ taken: TakenLine) {
             switch taken {
-            case .taken(.new(count)): count += 1
+            // Its files are messages, too.
+            case .taken(.new(let place)) where place >= count: count = place + 1
             case .taken: known += 1
             case .deleted: deleted += 1
             case .blank, .undecided: break
@@ -159,7 +173,7 @@ enum ImportCommand {
             while let line = try lines.next() {
                 if held == nil {
                     // No line can delete a message without a number.
-                    let taken = try importLine(line, importer, &places) { $0.seq?.value == nil ? true : nil }
+                    let taken = try importLine(line, importer, &places, &files) { $0.seq?.value == nil ? true : nil }
                     guard case .undecided = taken else {
                         before += 1
                         note(taken)
@@ -177,7 +191,7 @@ enum ImportCommand {
             var position = HeldLines.Position()
             do {
                 while let line = try again.next() {
-                    let taken = try importLine(line, importer, &places) { parsed in
+                    let taken = try importLine(line, importer, &places, &files) { parsed in
                         let (seq, export) = (parsed.seq?.value, position.pass(parsed.seq?.value))
                         return seq.map { !held.isDeleted($0, in: export) } ?? true
                     }
@@ -193,7 +207,8 @@ enum ImportCommand {
                 "\(file) was imported into '\(conversation)' on \(time.rfc3339); --again imports it once more")
         }
         let marked = known > 0 ? known : nil
-        let skipped = deleted > 0 ? ["deleted": deleted] : nil
+        let left = ["deleted": deleted, "file": files.left].filter { $0.value > 0 }
+        let skipped = left.isEmpty ? nil : left
         // Nothing makes no group.
         if options.isTrial || count + known == 0 {
             return Report(
@@ -216,7 +231,7 @@ enum ImportCommand {
 
     /// - Parameter isLeftOut: of each line whether it is left out if it says `deleted`; nil if only later lines tell.
     private static func importLine(
-        _ line: [UInt8], _ importer: StoreImporter, _ places: inout ImportPlaces,
+        _ line: [UInt8], _ importer: StoreImporter, _ places: inout ImportPlaces, _ files: inout ImportFiles,
         isLeftOut: (ImportLine) -> Bool?
     ) throws -> TakenLine {
         if line.allSatisfy({ $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }) { return .blank }
@@ -226,6 +241,12 @@ enum ImportCommand {
         let name = parsed.kind ?? MessageKind.text.name
         guard let kind = MessageKind(name: name), !kind.isChange || parsed.about != nil else {
             throw ImportError.badMessage(.badKind(name))
+        }
+        if kind == .file {
+            places.leaveOut(parsed.seq?.value)
+            let text = try (parsed.about?.value).flatMap { try places.target($0, of: kind) }
+            return try files.take(parsed.file?.objects ?? [], of: parsed, to: text, importer).map { .taken($0) }
+                ?? .blank
         }
         if parsed.deleted?.isSet == true, !kind.isChange, parsed.text?.isEmpty == true {
             guard let isLeftOut else { return .undecided }
@@ -245,7 +266,7 @@ enum ImportCommand {
             kind: kind, about: about, via: parsed.via.flatMap { $0.isEmpty ? nil : Array($0.utf8) },
             written: parsed.written.map { Timestamp(milliseconds: $0.value) }, isErased: parsed.erased ?? false, id: id)
         places.add(parsed.seq?.value, kind, about: parsed.about?.value, at: place)
-        return .taken(place)
+        return .taken(try files.take(parsed.files?.objects ?? [], of: parsed, to: place, importer) ?? place)
     }
 
     /// The error of a bad line, with its place.

@@ -96,6 +96,10 @@ extension CommandSpec {
                 "files-total", value: "SIZE|none",
                 "how large all files of the server may be together, any size by default"),
             .option(
+                "file-retain", value: "90d|none",
+                "erase files so long after they are uploaded, never by default; their messages stay",
+                long: "It takes '1d' to '36500d'. The server looks for them every hour."),
+            .option(
                 "retain", value: "365d|forever",
                 "how long messages are kept at most, for ever by default; older ones go for good",
                 long: "It takes '1d' to '36500d'; see 'retain' above."),
@@ -259,6 +263,7 @@ struct ServeCommand {
         store.use(settings.limits)
         store.use(settings.files)
         store.eraseDeleted(after: settings.eraseDeletedDays)
+        store.eraseFiles(after: settings.fileRetainDays)
         store.use(settings.retention)
         store.dropDueMessages()
         store.dropUnusedFiles()

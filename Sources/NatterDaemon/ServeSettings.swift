@@ -25,6 +25,8 @@ struct ServeSettings: Equatable {
     var files = FileLimits()
     /// After how many days deleted messages are erased; nil for never.
     var eraseDeletedDays: Int? = 30
+    /// How many days files are kept; nil for as long as their messages.
+    var fileRetainDays: Int?
     /// How long messages are kept at most.
     var retention = Retention.forever
     /// The certificate, or nil for plain HTTP.
@@ -175,6 +177,12 @@ struct ServeSettings: Equatable {
             eraseDeletedDays = text == "0" ? 0 : Retention(text)?.days
             guard eraseDeletedDays != nil || text == "never" else {
                 throw filled.error("--erase-deleted takes days, such as '30d', '0' or 'never', not '\(text)'")
+            }
+        }
+        if let text = filled.value("file-retain") {
+            fileRetainDays = Retention(text)?.days
+            guard fileRetainDays != nil || text == "none" else {
+                throw filled.error("--file-retain takes days, such as '90d', or 'none', not '\(text)'")
             }
         }
         if let text = filled.value("session-idle") {

@@ -27,6 +27,8 @@ struct ServiceStatus: Codable, Sendable, Equatable {
     var messages: UInt64
     /// Messages that are not in a log file yet.
     var unsealedMessages: UInt64
+    /// Files of messages; nil from an earlier version.
+    var files: Files?
     var commits: UInt64
     var bytes: Bytes
 
@@ -85,6 +87,13 @@ struct ServiceStatus: Codable, Sendable, Equatable {
         var free: UInt64
     }
 
+    struct Files: Codable, Sendable, Equatable {
+        var count: UInt64
+        var bytes: UInt64
+        /// How many of them no message names yet.
+        var waiting: UInt64
+    }
+
     /// Something that keeps the store from working as it should.
     struct Problem: Codable, Sendable, Equatable {
         /// `disk_full`, `low_on_space`, `directory`, `database`, `sealer`, `search_index`, `clock`, `logs`, `certificate`,
@@ -102,7 +111,7 @@ struct ServiceStatus: Codable, Sendable, Equatable {
     enum CodingKeys: String, CodingKey {
         case running, server, version, directory, store, epoch, failure, problems, nodes, users, sessions,
             conversations,
-            messages, commits, bytes
+            messages, files, commits, bytes
         case unsealedMessages = "unsealed_messages"
     }
 }
@@ -154,6 +163,7 @@ extension ServiceStatus {
         conversations = counts.conversations
         messages = counts.messages
         unsealedMessages = counts.unsealedMessages
+        files = Files(count: counts.files, bytes: counts.fileBytes, waiting: counts.waitingFiles)
         commits = counts.commit
         bytes = Bytes(
             logs: sizes.logs, database: sizes.database, journal: counts.journalBytes, search: sizes.search,

@@ -88,6 +88,9 @@ enum StatusCommand {
         add("sessions", "\(status.sessions)")
         add("conversations", "\(status.conversations)")
         add("messages", "\(status.messages), \(status.unsealedMessages) of them not in a log file yet")
+        if let files = status.files, files.count > 0 {
+            add("files", "\(files.count), \(size(files.bytes)); \(files.waiting) of them in no message yet")
+        }
         let bytes = status.bytes
         add("logs", "\(size(bytes.logs))")
         add("database", "\(size(bytes.database)), \(size(UInt64(max(0, bytes.journal)))) of it journal")

@@ -141,11 +141,13 @@ enum UserCommand {
     // MARK: Lists
 
     private static let list: CommandBody = { arguments, console in
-        try printAccounts(.listUsers, ["NAME", "ROLE", "STATE", "CREATED", "LAST SEEN"], arguments, console) { user in
+        try printAccounts(
+            .listUsers, ["NAME", "ROLE", "STATE", "CREATED", "LAST SEEN", "FILE BYTES"], arguments, console
+        ) { user in
             [
                 user.name, console.output.word(user.admin ? "admin" : "user"),
                 console.output.word(user.disabled ? "disabled" : user.online ? "online" : "offline"),
-                time(user.created, console), time(user.lastSeen, console),
+                time(user.created, console), time(user.lastSeen, console), "\(user.fileBytes ?? 0)",
             ]
         }
     }

@@ -49,17 +49,22 @@ public struct AdminUserObject: Codable, Sendable, Equatable {
     public var created: String
     @OrNull public var lastSeen: String?
     @OrNull public var address: String?
+    /// How many bytes its files have. An older server does not say.
+    public var fileBytes: UInt64?
 
     enum CodingKeys: String, CodingKey {
         case name, admin, disabled, online, created, address
         case lastSeen = "last_seen"
+        case fileBytes = "file_bytes"
     }
 
     public init(
-        name: String, admin: Bool, disabled: Bool, online: Bool, created: String, lastSeen: String?, address: String?
+        name: String, admin: Bool, disabled: Bool, online: Bool, created: String, lastSeen: String?, address: String?,
+        fileBytes: UInt64
     ) {
         (self.name, self.admin, self.disabled, self.online) = (name, admin, disabled, online)
         (self.created, self.lastSeen, self.address) = (created, lastSeen, address)
+        self.fileBytes = fileBytes
     }
 }
 
@@ -93,6 +98,10 @@ public struct StatisticsObject: Codable, Sendable, Equatable {
     public var messages: UInt64
     public var unsealedMessages: UInt64
     public var journalBytes: Int
+    /// Files of messages, those that still wait for theirs included. An older server sends neither this nor the next two.
+    public var files: UInt64?
+    public var fileBytes: UInt64?
+    public var waitingFiles: UInt64?
     public var commits: UInt64
     public var runs: UInt64
     public var connections: Int
@@ -100,21 +109,25 @@ public struct StatisticsObject: Codable, Sendable, Equatable {
 
     enum CodingKeys: String, CodingKey {
         case version, registration, limits
-        case accounts, online, sessions, conversations, messages, commits, runs, connections, waiting
+        case accounts, online, sessions, conversations, messages, files, commits, runs, connections, waiting
         case certificateExpires = "certificate_expires"
         case unsealedMessages = "unsealed_messages"
         case journalBytes = "journal_bytes"
+        case fileBytes = "file_bytes"
+        case waitingFiles = "waiting_files"
     }
 
     public init(
         accounts: Int, online: Int, sessions: Int, conversations: Int, messages: UInt64, unsealedMessages: UInt64,
-        journalBytes: Int, commits: UInt64, runs: UInt64, connections: Int, waiting: Int, registration: String,
+        journalBytes: Int, files: UInt64, fileBytes: UInt64, waitingFiles: UInt64, commits: UInt64, runs: UInt64,
+        connections: Int, waiting: Int, registration: String,
         certificateExpires: String?, limits: [LimitObject]
     ) {
         (version, self.registration, self.limits) = (Release.version, registration, limits)
         (self.accounts, self.online, self.sessions) = (accounts, online, sessions)
         (self.conversations, self.messages, self.unsealedMessages) = (conversations, messages, unsealedMessages)
         (self.journalBytes, self.commits, self.runs) = (journalBytes, commits, runs)
+        (self.files, self.fileBytes, self.waitingFiles) = (files, fileBytes, waitingFiles)
         (self.connections, self.waiting) = (connections, waiting)
         self.certificateExpires = certificateExpires
     }

@@ -126,6 +126,8 @@ extension ExportLine: JSONWritable {
         if let conversation { bytes.appendField("conversation", conversation) }
         if let deleted { bytes.appendField("deleted", deleted) }
         if let erased { bytes.appendField("erased", erased) }
+        if let file { bytes.appendField("file", file) }
+        if let files { bytes.appendField("files", files) }
         if let kind { bytes.appendField("kind", kind) }
         bytes.appendField("sender", sender)
         if let seq { bytes.appendField("seq", seq) }

@@ -14,6 +14,12 @@ public struct FileObject: Codable, Sendable, Equatable {
         (name, type, size) = (file.name, file.type, file.size)
     }
 
+    /// The file of a record of kind `file`, and the files of any other message.
+    static func fields(of message: Message) -> (file: FileObject?, files: [FileObject]?) {
+        if message.kind == .file { return (message.files.first.map { FileObject($0, withKey: true) }, nil) }
+        return (nil, message.files.isEmpty ? nil : message.files.map { FileObject($0, withKey: false) })
+    }
+
     /// Nil if a field has a value that no natter server sends.
     public var record: FileRecord? {
         guard let id = FileID(hex: id), let key = Hex.decode((key ?? "")[...]) else { return nil }
@@ -95,11 +101,7 @@ public struct MessageObject: Codable, Sendable, Equatable {
         edited = message.edited
         deleted = message.isDeleted ? true : nil
         erased = message.hasNoText ? true : nil
-        if message.kind == .file {
-            file = message.files.first.map { FileObject($0, withKey: true) }
-        } else if !message.files.isEmpty {
-            files = message.files.map { FileObject($0, withKey: false) }
-        }
+        (file, files) = FileObject.fields(of: message)
         self.type = type
     }
 
@@ -179,8 +181,13 @@ public struct ExportLine: Codable, Sendable, Equatable {
     public var written: Int64?
     public var deleted: Bool?
     public var erased: Bool?
+    /// The file that a record of kind `file` names.
+    public var file: FileObject?
+    /// The files of a folded text, if it has any.
+    public var files: [FileObject]?
 
     public init(_ message: Message) {
+        (file, files) = FileObject.fields(of: message)
         seq = message.seq.rawValue
         ts = message.time.milliseconds
         sender = message.sender

@@ -8,7 +8,7 @@ public import NatterModel
 /// | `in:NAME`, `-in:NAME` | in this conversation, in others; in any of them if there are several |
 /// | `after:TIME`, `before:TIME` | from that time on, before that time |
 /// | `has:link`, `-has:link` | whose text has a link, has none |
-/// | `has:file` | that are files. There is no kind of record for these yet |
+/// | `has:file`, `-has:file` | that have files, have none |
 public struct SearchConditions: Sendable, Equatable {
     /// Any of these; none for all.
     public private(set) var senders: [String] = []

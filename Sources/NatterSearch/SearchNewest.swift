@@ -30,10 +30,12 @@ public struct SearchNewest {
         return waiting.first.map { $0.time <= time } ?? false
     }
 
-    /// Adds one message, unless there are enough newer ones.
+    /// Adds one message, unless there are enough newer ones or it waits already.
     public mutating func offer(_ found: Found) {
         guard wants(found.time) else { return }
-        waiting.insert(found, at: waiting.indices.partitionPoint { precedes(waiting[$0], found) })
+        let place = waiting.indices.partitionPoint { precedes(waiting[$0], found) }
+        if place > 0, !precedes(found, waiting[place - 1]) { return }
+        waiting.insert(found, at: place)
         if waiting.count > wanted { waiting.removeFirst() }
     }
 

@@ -77,4 +77,52 @@ struct FileTests {
         #expect(states > 30)
         print("power loss, files: \(states) states")
     }
+
+    @Test("an import brings texts and files together or not at all")
+    func imported() throws {
+        // Given a store, and a file of an export
+        let clock = TestClock(stepMilliseconds: 1)
+        let disk = SimulatedDisk(clock: clock)
+        let driver = try StoreDriver(disk, clock: clock)
+        let alice = try driver.register("alice")
+        let key = [UInt8](repeating: 7, count: FileRecord.keyBytes)
+        let digest = StreamingDigest()
+        digest.add(key + Self.content)
+        let id = try #require(FileID(bytes: digest.finish()))
+        try disk.makeDirectories("/export")
+        try disk.open("/export/\(id)", .create).write(Self.content, at: 0)
+        let file = try #require(
+            ExportedFile(in: "/export", id: id, key: key, size: UInt64(Self.content.count), name: "a.bin"))
+        let start = disk.operationCount
+        // When it is imported, and the power is lost at any moment
+        let importer = try StoreImporter(into: "general", of: driver.store)
+        for number in 0..<3 {
+            let time = Timestamp(milliseconds: 1_600_000_000_000)
+            let place = try importer.append(time: time, sender: [120], text: Array("text \(number)".utf8))
+            guard case .new(let text) = place else { throw Failure("\(place)") }
+            #expect(try importer.append(file, to: text, time: time, sender: [120]) != nil)
+        }
+        #expect(try importer.finish().count == 6)
+        let answered = disk.operationCount
+        driver.close()
+        var states = 0
+        try PowerLoss(disk).forEachState(seed: 5, from: start, share: 3) { state in
+            states += 1
+            let story = "after \(state.operations - start) operations, \(state.story)"
+            let next = SimulatedDisk(state.image, clock: clock, records: false)
+            let driver = try StoreDriver(next, clock: clock)
+            defer { driver.close() }
+            let named = try files(driver, by: alice)
+            #expect(named.count == 3 || named.isEmpty && state.operations < answered, "\(story)")
+            for file in named {
+                let blob = try driver.store.file(file.id, for: driver.principal(alice))
+                #expect(try blob.read(count: 9_000, at: 0) == Self.content, "\(story)")
+            }
+            let left = next.image.files().keys.filter { $0.hasPrefix("/data/files/") || $0.hasPrefix("/data/import/") }
+            #expect(left.count == named.count, "\(story): \(left)")
+            return left.count == named.count
+        }
+        #expect(states > 30)
+        print("power loss, imported files: \(states) states")
+    }
 }

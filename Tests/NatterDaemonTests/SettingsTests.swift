@@ -172,6 +172,8 @@ struct SettingsTests {
             #expect(try settings("--erase-deleted", text).eraseDeletedDays == days)
         }
         #expect(try settings("--session-idle", "never").limits.sessionIdleDays == nil)
+        #expect(try settings(conf: "file-retain = 90d\n").fileRetainDays == 90)
+        #expect(try settings("--file-retain", "none", conf: "file-retain = 90d\n").fileRetainDays == nil)
         let standard = try settings().files
         #expect(standard.fileBytes == 25 << 20 && standard.accountBytes == 1 << 30 && standard.totalBytes == nil)
         let files = try settings("--file-size", "7", "--files-per-user", "none", conf: "files-total = 3K\n").files
@@ -182,6 +184,7 @@ struct SettingsTests {
             ["--session-idle", "0d"], ["--session-idle", "90"], ["--session-idle", "+90d"], ["--session-idle", "soon"],
             ["--max-tokens", "0"],
             ["--erase-deleted", "soon"], ["--erase-deleted", "30"],
+            ["--file-retain", "0d"], ["--file-retain", "never"],
             ["--bytes-per-day", "65535"], ["--host", "a:1"], ["--host", "a,"], ["--host", "a b"],
         ] {
             #expect(natterd(words: ["serve", "--data", directory.path] + bad).code == 64, "\(bad)")

@@ -51,6 +51,27 @@ extension StoreErasingTests {
         try store.endsSound()
     }
 
+    @Test("in the background, files are erased when they are old, and their texts stay", .aboutFiles)
+    func dueFiles() throws {
+        let store = try TestStore(users: ["alice"])
+        let content = Array("Xylophonkonzert-7731, and more of it".utf8)
+        try store.post("old", [store.upload(content, "Quittung-8842.txt"), store.upload([1], "b")])
+        let old = try store.folded().flatMap(\.files)
+        store.clock.advance(milliseconds: 2 * 86_400_000)
+        try store.post("new", [store.upload([2], "c")])
+        store.store.eraseFiles(after: 1)
+        store.erasesDue()
+        #expect(try store.folded().map(\.text) == ["old", "new"])
+        #expect(try store.folded().map { $0.files.map(\.name) } == [[], ["c"]])
+        for file in old { #expect(store.refusal(of: file) == .fileGone) }
+        #expect(store.blobs().count == 1)
+        for text in [String(decoding: content, as: UTF8.self), "Quittung-8842.txt"] {
+            #expect(Files.holding(piecesOf: text, below: store.directory) == [])
+        }
+        #expect(store.reports.lines == [])
+        try store.endsSound()
+    }
+
     @Test("in the background, a text is erased that an import has brought with a newer one")
     func dueOfImport() throws {
         let store = try TestStore()

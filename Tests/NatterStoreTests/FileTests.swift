@@ -378,7 +378,73 @@ struct FileTests {
         try store.disk.remove("\(store.directory)/\(BlobPath.of(file.id))")
         var damages: [StoreDamage] = []
         let summary = try store.store.backup(to: target.path, progress: { _ in }, { damages.append($0) })
-        #expect(summary.damages == 1 && damages.map(\.file) == ["\(store.directory)/\(BlobPath.of(file.id))"])
+        #expect(summary.damages == 1 && damages.map(\.file) == ["\(target.path)/\(BlobPath.of(file.id))"])
+        #expect(damages.first?.range == Seq(2)...Seq(2))
+    }
+
+    @Test("fsck names files that are missing, changed or unknown, and a repair sets these aside")
+    func checked() throws {
+        let store = try TestStore(users: ["alice"])
+        let contents = ["a", "b", "c"].map { Self.content + Array($0.utf8) }
+        try store.post("text", contents.map { try store.upload($0) })
+        try store.seal()
+        try store.post("tail", [store.upload(Self.content)])
+        _ = try store.upload(Self.content)
+        let files = try store.folded().flatMap(\.files)
+        let paths = files.map { "\(store.directory)/\(BlobPath.of($0.id))" }
+        let unknown = "\(store.directory)/files/ab/stranger"
+        func check(_ check: (@escaping (StoreDamage) -> Void) throws -> StoreCheck.Summary) throws -> [StoreDamage] {
+            var damages: [StoreDamage] = []
+            let summary = try check { damages.append($0) }
+            #expect(summary.damages == damages.count)
+            return damages.sorted { ($0.range?.lowerBound ?? .zero) < ($1.range?.lowerBound ?? .zero) }
+        }
+        #expect(try check { try store.store.check($0) } == [])
+        // Given one that is missing, one of the right size, one that is shorter, and one of nobody
+        try store.disk.remove(paths[0])
+        try Files.write(contents[1].reversed(), to: paths[1])
+        try Files.write([1], to: paths[3])
+        try store.disk.makeDirectories(Path.directory(of: unknown))
+        try Files.write([1], to: unknown)
+        let differs: Phrase = "the file of a message is not what was uploaded"
+        func expectDamage(_ found: [StoreDamage]) {
+            #expect(found.map(\.file) == [unknown, paths[0], paths[1], paths[3]])
+            #expect(found.map(\.range?.lowerBound) == [nil, Seq(2), Seq(3), Seq(6)])
+            #expect(found.dropFirst().allSatisfy { $0.conversation == "general" })
+            let problems: [Phrase] = [
+                "no message names this file", "the file of a message is missing", differs, differs,
+            ]
+            #expect(found.map(\.problem) == problems)
+        }
+        expectDamage(try check { try store.store.check($0) })
+        store.store.close()
+        expectDamage(try check { try StoreCheck.run(store.directory, $0) })
+        // When it is repaired
+        let repair = try StoreRepair.run(store.directory) { _ in }
+        #expect(repair.left.damages == 3 && repair.messages == 0)
+        // Then what differed is no longer served, all messages stay, and the good file is there
+        #expect(try store.blobs().count == 2 && store.disk.list(store.directory + "/quarantine").count == 3)
+        try store.reopen()
+        #expect(try store.folded().map(\.files.count) == [3, 1])
+        #expect(try store.content(files[2]) == contents[2])
+        guard case .damaged? = store.refusal(of: files[1]) else {
+            Issue.record("no damage")
+            return
+        }
+        // and an erasure takes what was set aside of the conversation
+        try StoreErasingTests.erase([1], store)
+        #expect(try store.disk.list(store.directory + "/quarantine") == ["stranger"])
+    }
+
+    @Test("a check of an index that is made from the logs knows the files")
+    func checkedAfterReindex() throws {
+        let store = try TestStore(users: ["alice"])
+        try store.post("text", [store.upload(Self.content, Self.name)])
+        try store.seal()
+        store.store.close()
+        try store.disk.removeDatabase(Store.databasePath(store.directory))
+        _ = try StoreRebuild.run(store.directory, .reindex, clock: store.clock)
+        #expect(try store.damages() == [])
     }
 
     @Test("an index that is made from the logs finds the files again")

@@ -56,7 +56,9 @@ struct AdminTests {
         #expect(users.first?[string: "name"] == "alice" && users.count == 3)
         #expect(users.map { $0[string: "name"] }.contains("carol"))
         #expect(
-            users.first?.names == ["address", "admin", "created", "disabled", "last_seen", "name", "online"])
+            users.first?.names == [
+                "address", "admin", "created", "disabled", "file_bytes", "last_seen", "name", "online",
+            ])
         #expect(users.first?[string: "address"] == "127.0.0.1")
         #expect(try world.alice("admin", "users").lines.first?.hasPrefix("alice  admin  online  ") == true)
         let sessions = try world.alice("admin", "sessions", "--json").objects()

@@ -382,14 +382,25 @@ struct WatchTests {
         chmod(file, 0o600)
         let before = cursorFiles(of: world.bob)
         let watching = try world.bob.start(
-            ["watch", "--exec", "echo $NATTER_SEQ ${NATTER_ABOUT-none} ${NATTER_VIA-none}"],
-            environment: ["NATTER_ABOUT": "99", "NATTER_VIA": "nobody"])
+            ["watch", "--exec", "echo $NATTER_SEQ ${NATTER_ABOUT-none} ${NATTER_VIA-none} ${NATTER_FILES-none}"],
+            environment: ["NATTER_ABOUT": "99", "NATTER_VIA": "nobody", "NATTER_FILES": "x"])
         try eventually("a cursor file of watch") { cursorFiles(of: world.bob) != before }
         try world.alice.sends("one")
         try expect(world.alice("send", "--quiet", "--re", "1", "two"))
         try expect(world.alice("send", "--quiet", "--token-file", file, "three"))
         try world.alice.sends("four")
-        for line in ["1 none none", "2 1 none", "3 none robot", "4 none none"] {
+        let token = String(
+            decoding: try world.alice("token", "create", "--label", "sender").bytes.dropLast(), as: UTF8.self)
+        let target = "/v1/conversations/general/files?name=build.log"
+        let sent = try RawRequest.send("POST", target, to: world.url, token: token, body: [1])
+        let upload = try #require(JSON(parsing: sent.text)[string: "upload"])
+        let posted = try RawRequest.send(
+            "POST", "/v1/messages", to: world.url, token: token, headers: ["Content-Type: application/json"],
+            body: Array(#"{"conversation":"general","files":["\#(upload)"]}"#.utf8))
+        #expect(posted.status == 201)
+        for line in [
+            "1 none none none", "2 1 none none", "3 none robot none", "4 none none none", "5 none sender build.log",
+        ] {
             #expect(try watching.line() == line)
         }
     }

@@ -61,9 +61,14 @@ extension Replica {
 
     /// The messages of a run with what happened to them; nil if nothing did.
     ///
-    /// - Parameter folds: whether an original gets its newest text. A deleted text is empty anyway.
-    public func changed(_ run: MessageRun, folds: Bool) throws -> [Message]? {
-        try translate { try MessageFolder(LogReader(run.conversation, archive), folds: folds).messages(of: run) }
+    /// - Parameters:
+    ///   - folds: whether an original gets its newest text. A deleted text is empty anyway.
+    ///   - showsFiles: whether a text has its files; nil if `folds` decides.
+    public func changed(_ run: MessageRun, folds: Bool, showsFiles: Bool? = nil) throws -> [Message]? {
+        let reader = LogReader(run.conversation, archive)
+        return try translate {
+            try MessageFolder(reader, folds: folds, showsFiles: showsFiles).messages(of: run)
+        }
     }
 
     /// The text messages that answer a message, directly or not, and those that it answers: one thread, lowest first.

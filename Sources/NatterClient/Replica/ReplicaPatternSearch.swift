@@ -26,6 +26,8 @@ public struct ReplicaPatternSearch: Sendable {
             nonisolated(unsafe) let pattern = pattern
             filter.textsOfBlock = { pattern.mayMatch(in: $0) }
         }
+        // Texts that were visited because of their edits or files.
+        var seen: [ConversationID: Set<Seq>] = [:]
         func look(_ piece: LogPiece) throws -> Bool {
             switch piece {
             // Nobody has these any more.
@@ -44,16 +46,35 @@ public struct ReplicaPatternSearch: Sendable {
                     while let last = possible.last, last > position { possible.removeLast() }
                     return possible.last == position
                 }
-                let folder = MessageFolder(LogReader(run.conversation, replica.archive), folds: true)
+                let reader = LogReader(run.conversation, replica.archive)
+                let folder = MessageFolder(reader, folds: true)
                 lazy var areUnchanged = Result { try folder.areUnchanged(records) }
                 var positions: [Int] = []
                 for position in run.positions {
-                    guard isPossible(position), SearchFeed.isSearchable(records.kind(at: position)),
-                        try records.withText(at: position, { try pattern.matches($0, isChecked: true) }),
-                        try records.kind(at: position) == .text && !records.isErased(at: position)
-                            && areUnchanged.get() || folder.isCurrent(records[position])
+                    let kind = records.kind(at: position)
+                    guard isPossible(position),
+                        try records.withSearchedText(at: position, { try pattern.matches($0, isChecked: true) })
+                            == true,
+                        try kind == .text && !records.isErased(at: position) && areUnchanged.get()
+                            || folder.isCurrent(records[position])
                     else { continue }
-                    positions.append(position)
+                    var text: MessageRun?
+                    if kind.isPart, let about = records[position].about {
+                        guard seen[run.conversation.id, default: []].insert(about).inserted else { continue }
+                        if kind == .file {
+                            text = try? reader.run(of: about)
+                            if text == nil { continue }
+                        }
+                    } else if seen[run.conversation.id]?.contains(records.firstSeq.advanced(by: position)) == true {
+                        continue
+                    }
+                    if let text {
+                        if !positions.isEmpty { try visit(run.only(positions)) }
+                        positions = []
+                        try visit(text)
+                    } else {
+                        positions.append(position)
+                    }
                     search.foundCount += 1
                     if search.foundCount == limit { break }
                 }

@@ -49,7 +49,7 @@ public final class ReplicaSearch {
         visit: @escaping (MessageRun) throws -> Void
     ) throws -> ReplicaSearch {
         let search = ReplicaSearch(replica, query.query, filter, limit: limit, progress, visit: visit)
-        guard limit > 0, query.query.conditions.hasFile != true else { return search }
+        guard limit > 0 else { return search }
         do {
             let index =
                 query.query.hasWords
@@ -75,7 +75,7 @@ public final class ReplicaSearch {
     ) {
         (self.replica, self.query, self.limit, self.progress, self.visit) = (replica, query, limit, progress, visit)
         let user = replica.location.user
-        matcher = SearchMatcher(filter, query.conditions) { NameRule.isMe($0) ? user : $0 }
+        matcher = SearchMatcher(filter, query) { NameRule.isMe($0) ? user : $0 }
         self.filter = matcher.filter
     }
 
@@ -155,11 +155,8 @@ public final class ReplicaSearch {
         scannedCount += try scan.scan(run.reader, run.seqs, unreadable: { note($0, run.reader.log) }) { matches in
             let records = matches.records
             for position in matches.positions
-            where try matcher.matches(records, position) && isCurrent(records[position], run.reader) {
-                found.append(
-                    SearchNewest.Found(
-                        conversation: run.reader.log.id, seq: records.firstSeq.advanced(by: position),
-                        time: records.time(at: position)))
+            where try matcher.matches(records, position, run.reader) && isCurrent(records[position], run.reader) {
+                if let place = try place(of: records, position, run.reader) { found.append(place) }
             }
             return true
         }
@@ -169,11 +166,22 @@ public final class ReplicaSearch {
     private func found(_ hit: SearchHit) throws -> SearchNewest.Found? {
         guard coverage[hit.conversation] != nil, let reader = readers[hit.conversation],
             let run = try open(hit.seq, reader),
-            let position = run.positions.first, try matcher.matches(run.records, position),
+            let position = run.positions.first, try matcher.matches(run.records, position, reader),
             SearchFeed.isSearchable(run.records.kind(at: position)), try isCurrent(run.records[position], reader)
         else { return nil }
-        return SearchNewest.Found(
-            conversation: hit.conversation, seq: hit.seq, time: run.records.time(at: position))
+        return try place(of: run.records, position, reader)
+    }
+
+    /// Where a message is shown: a file with the text that it came with; nil if that can't be read.
+    private func place(of records: Records, _ position: Int, _ reader: LogReader) throws -> SearchNewest.Found? {
+        guard records.kind(at: position) == .file else {
+            return SearchNewest.Found(
+                conversation: reader.log.id, seq: records.firstSeq.advanced(by: position),
+                time: records.time(at: position))
+        }
+        guard let seq = records[position].about, let text = try open(seq, reader), let index = text.positions.first
+        else { return nil }
+        return SearchNewest.Found(conversation: reader.log.id, seq: seq, time: text.records.time(at: index))
     }
 
     /// Whether the record has the text that people see now.

@@ -25,8 +25,8 @@ enum AdminCommand {
         CommandSpec(
             name, "list the accounts",
             description: [
-                "Print each account's name, 'admin' or 'user', 'online', 'offline' or 'disabled', the last visit and its "
-                    + "address, most recent first. With --json: the objects."
+                "Print each account's name, 'admin' or 'user', 'online', 'offline' or 'disabled', the last visit, its "
+                    + "address and how many bytes the account's files have, most recent first. With --json: the objects."
             ],
             run: inContext { context in
                 let accounts = try context.api().perform(API.accounts).items
@@ -37,6 +37,7 @@ enum AdminCommand {
                         Column("NAME") { $0.name }, Column("ROLE") { output.word($0.admin ? "admin" : "user") },
                         Column("STATE") { $0.disabled ? output.word("disabled") : context.presence($0.online) },
                         Column("LAST SEEN") { context.age($0.lastSeen) }, Column("ADDRESS") { $0.address ?? "" },
+                        Column("FILE BYTES") { "\($0.fileBytes ?? 0)" },
                     ])
                 return .success
             })
@@ -73,7 +74,9 @@ enum AdminCommand {
                 ("accounts", "\(found.accounts)"), ("online", "\(found.online)"), ("sessions", "\(found.sessions)"),
                 ("conversations", "\(found.conversations)"), ("messages", "\(found.messages)"),
                 ("unsealed-messages", "\(found.unsealedMessages)"), ("journal-bytes", "\(found.journalBytes)"),
-                ("commits", "\(found.commits)"), ("runs", "\(found.runs)"), ("connections", "\(found.connections)"),
+                ("files", "\(found.files ?? 0)"), ("file-bytes", "\(found.fileBytes ?? 0)"),
+                ("waiting-files", "\(found.waitingFiles ?? 0)"), ("commits", "\(found.commits)"),
+                ("runs", "\(found.runs)"), ("connections", "\(found.connections)"),
                 ("waiting", "\(found.waiting)"),
             ] {
                 table.add([name, number])

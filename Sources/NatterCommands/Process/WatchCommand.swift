@@ -39,8 +39,9 @@ enum WatchCommand {
                 + "messages, too. A watch is known by its --name, or else by its conversations, so another CMD continues "
                 + "where the former one stopped. CMD gets the text on standard input, without a newline added. "
                 + "NATTER_CONVERSATION, NATTER_SEQ, NATTER_SENDER, NATTER_TIME (RFC 3339), NATTER_TS (Unix milliseconds), NATTER_CURSOR "
-                + "and NATTER_KIND describe the message; NATTER_ABOUT is the number that it answers, edits or deletes, and "
-                + "NATTER_VIA the label of the token that sent it.",
+                + "and NATTER_KIND describe the message; NATTER_ABOUT is the number that it answers, edits or deletes, "
+                + "NATTER_VIA the label of the token that sent it, and NATTER_FILES has the names of its files, one on each "
+                + "line.",
             "A message is done when CMD exits with status 0. Otherwise natter retries it after a second, then two, and "
                 + "so on up to a minute, and later messages of its conversation wait. After --tries N runs it is kept for "
                 + "'watch --failed', and the next message comes. So CMD runs at least once for each message, even if "
@@ -175,7 +176,7 @@ enum WatchCommand {
                     }
                     // The last of those that were passed over, whose position is not saved yet.
                     var passedOver: Seq?
-                    for message in try replica.changed(run, folds: false) ?? run.messages() {
+                    for message in try replica.changed(run, folds: false, showsFiles: true) ?? run.messages() {
                         guard filter.includes(message) else {
                             passedOver = message.seq
                             positions.pass(conversation.id, to: message.seq)
@@ -287,6 +288,7 @@ private struct MessageCommand {
             ("NATTER_TS", String(message.time.milliseconds)), ("NATTER_CURSOR", message.cursor.description),
             ("NATTER_KIND", message.kind.name), ("NATTER_ABOUT", message.about?.description),
             ("NATTER_VIA", message.via),
+            ("NATTER_FILES", message.files.isEmpty ? nil : message.files.map(\.name).joined(separator: "\n")),
         ]
         // A bot that answers with 'natter' must not do so as somebody else, whom it would then answer.
         for option in ["home", "profile", "server"] {

@@ -1,3 +1,5 @@
+internal import NatterProtocol
+
 /// The fields of a line of NDJSON that are imported.
 struct ImportLine: Decodable {
     let ts: LineTime
@@ -12,6 +14,19 @@ struct ImportLine: Decodable {
     let written: LineNumber<Int64>?
     let erased: Bool?
     let deleted: LineMark?
+    /// Of a line of kind `file`.
+    let file: LineFiles?
+    /// Of any other line.
+    let files: LineFiles?
+
+    /// Files of a line, one or several. Other values, which other programs write there, are ignored and no error.
+    struct LineFiles: Decodable {
+        let objects: [FileObject]
+
+        init(from decoder: any Decoder) throws {
+            objects = (try? FileObject(from: decoder)).map { [$0] } ?? (try? [FileObject](from: decoder)) ?? []
+        }
+    }
 
     /// The seq of a line. Other values, which other programs write there, are ignored and no error.
     struct LineSeq: Decodable {

@@ -69,6 +69,7 @@ struct ImportPlaces {
         if index < others.count, others[index].seq == seq {
             if others[index].kind.isChange { throw ImportError.badMessage(.aboutChange(seq)) }
             if kind == .edit { throw ImportError.badMessage(.aboutEvent(seq)) }
+            if kind == .file { return nil }
             if kind == .text { throw ImportError.badMessage(.replyToEvent(seq)) }
         }
         if deleted.contains(seq) { throw ImportError.badMessage(.aboutDeleted(seq)) }

@@ -17,14 +17,16 @@ enum Operation: Codable, Sendable, Equatable {
     case status
     /// - Parameter retain: `90d` or `forever`.
     case retain(conversation: String, retain: String)
-    /// - Parameter isRaw: whether each record comes as it is.
-    case export(conversation: String, format: HistoryFormat, isRaw: Bool)
+    /// - Parameters:
+    ///   - isRaw: whether each record comes as it is.
+    ///   - hasFiles: whether a reply names each file. An earlier natterd does not say.
+    case export(conversation: String, format: HistoryFormat, isRaw: Bool, hasFiles: Bool?)
     /// Exports all conversations, each behind a reply that names it.
     ///
     /// - Parameters:
     ///   - user: whose conversations; nil for all.
     ///   - isNamed: whether each line of JSON has the conversation.
-    case exportAll(user: String?, format: HistoryFormat, isRaw: Bool, isNamed: Bool)
+    case exportAll(user: String?, format: HistoryFormat, isRaw: Bool, isNamed: Bool, hasFiles: Bool?)
     /// Imports a file, which arrives as data.
     case importing(conversation: String, file: String, ImportCommand.Options)
     case erase(conversation: String, ranges: [ClosedRange<UInt64>])
@@ -88,6 +90,8 @@ enum OperationReply: Codable, Sendable {
     case retained(RetentionObject)
     /// Messages that exist but can't be read.
     case damagedRange(conversation: String, from: UInt64, to: UInt64, detail: PhraseParts)
+    /// A file of an exported message. The command copies it.
+    case file(FileObject)
     case imported(ImportCommand.Report)
     case merged(ForeignImport.Report)
     case erased(EraseCommand.Report)

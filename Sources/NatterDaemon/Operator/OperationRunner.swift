@@ -57,15 +57,16 @@ struct OperationRunner {
             }
             let view = try answer { store.setRetention(retention, of: conversation, by: actor, $0) }
             try channel.reply(.retained(RetentionObject(view)))
-        case .export(let conversation, let format, let isRaw):
+        case .export(let conversation, let format, let isRaw, let hasFiles):
             try store.catchUp()
-            return try export(conversation, format, isRaw: isRaw, channel)
-        case .exportAll(let user, let format, let isRaw, let isNamed):
+            return try export(conversation, format, isRaw: isRaw, hasFiles: hasFiles ?? false, channel)
+        case .exportAll(let user, let format, let isRaw, let isNamed, let hasFiles):
             try store.catchUp()
             var code = ExitCode.success
             for summary in try store.summaries(of: user) {
                 try channel.reply(.conversation(summary))
-                let result = try export(summary.name, format, isRaw: isRaw, isNamed: isNamed, channel)
+                let result = try export(
+                    summary.name, format, isRaw: isRaw, isNamed: isNamed, hasFiles: hasFiles ?? false, channel)
                 if result != .success { code = result }
             }
             return code
@@ -105,13 +106,13 @@ struct OperationRunner {
     }
 
     private func export(
-        _ conversation: String, _ format: HistoryFormat, isRaw: Bool, isNamed: Bool = false,
+        _ conversation: String, _ format: HistoryFormat, isRaw: Bool, isNamed: Bool = false, hasFiles: Bool,
         _ channel: some OperationChannel
     ) throws -> ExitCode {
         let exporter = try StoreExporter(
             conversation, of: store, isFolded: format != .ndjson, form: isRaw ? .records : .newest, takesDeleted: true)
         store.recordAudit(by: actor, "exported", exporter.name)
-        return try ExportCommand.run(exporter, as: format, isNamed: isNamed, channel)
+        return try ExportCommand.run(exporter, as: format, isNamed: isNamed, hasFiles: hasFiles, channel)
     }
 
     /// - Parameter last: 0 if no message was new.

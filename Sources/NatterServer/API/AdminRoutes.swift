@@ -114,6 +114,7 @@ enum AdminRoutes {
                     accounts: counts.accounts, online: counts.online, sessions: counts.sessions,
                     conversations: counts.conversations, messages: counts.messages,
                     unsealedMessages: counts.unsealedMessages, journalBytes: counts.journalBytes,
+                    files: counts.files, fileBytes: counts.fileBytes, waitingFiles: counts.waitingFiles,
                     commits: counts.commit, runs: counts.epochRun, connections: call.server.connectionCount,
                     waiting: call.server.waiters.count, registration: call.server.registration.rawValue,
                     certificateExpires: call.server.certificateExpires?.rfc3339,
@@ -185,6 +186,7 @@ extension AdminUserObject {
     public init(_ view: AccountView) {
         self.init(
             name: view.name, admin: view.isAdmin, disabled: view.isDisabled, online: view.isOnline,
-            created: view.created.rfc3339, lastSeen: view.lastSeen?.rfc3339, address: view.lastAddress)
+            created: view.created.rfc3339, lastSeen: view.lastSeen?.rfc3339, address: view.lastAddress,
+            fileBytes: view.fileBytes)
     }
 }

@@ -104,6 +104,9 @@ final class Metrics: Sendable {
             "unsealed_messages", "gauge", "Messages that are not in a log file yet.",
             [("", Int(clamping: store.unsealedMessages))])
         put("journal_bytes", "gauge", "Bytes of the journal.", [("", store.journalBytes)])
+        put("files", "gauge", "Files of messages.", [("", Int(clamping: store.files))])
+        put("file_bytes", "gauge", "Bytes of all files of messages.", [("", Int(clamping: store.fileBytes))])
+        put("waiting_files", "gauge", "Files that no message names yet.", [("", Int(clamping: store.waitingFiles))])
         if let freeBytes {
             put("free_bytes", "gauge", "Free bytes beside the data.", [("", Int(clamping: freeBytes))])
         }

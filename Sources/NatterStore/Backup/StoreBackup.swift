@@ -182,19 +182,13 @@ public final class StoreBackup {
     private func copyLogs(
         _ former: BackupManifest?, _ manifest: inout BackupManifest, _ visit: (StoreDamage) -> Void
     ) throws {
+        // The check of the copy names a file that is missing.
         let known = Dictionary(
             (former?.files ?? []).map { ($0.path, $0) }, uniquingKeysWith: { first, _ in first })
         let rows = try segments() + blobs()
         progress.totalBytes &+= try rows.reduce(disk.information(stagedDatabase)?.size ?? 0) { $0 &+ $1.size }
         for (path, size) in rows {
-            guard try disk.information(source + "/" + path)?.isRegular == true else {
-                // The check of the logs does not look for it.
-                if BlobPath.isBlob(path) {
-                    summary.damages += 1
-                    visit(StoreDamage(file: source + "/" + path, problem: "the file of a message is missing"))
-                }
-                continue
-            }
+            guard try disk.information(source + "/" + path)?.isRegular == true else { continue }
             manifest.files.append(try copyLog(path, size: size, former: known[path], visit))
         }
     }

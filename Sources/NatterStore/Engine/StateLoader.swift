@@ -30,7 +30,7 @@ struct StateLoader {
         try loadCommit(&state)
         try loadNumbers(&state)
         state.files = FileUsage(
-            try FileRows.bytesByAccount(on: connection), waiting: try FileRows.unnamed(on: connection))
+            try FileRows.uses(on: connection), waiting: try FileRows.unnamed(on: connection))
         return state
     }
 

@@ -3,13 +3,21 @@ internal import NatterModel
 internal import NatterSQLite
 internal import NatterSystem
 
-/// When deleted messages, and texts that an edit has replaced, are erased.
+/// When deleted messages, texts that an edit has replaced, and old files are erased.
 struct ErasureSchedule: Sendable {
     /// nil for never.
     var delayMilliseconds: Int64?
+    /// How old a file may become; nil for any age.
+    var fileMilliseconds: Int64?
     /// When there is another look for what is due, in milliseconds of the monotonic clock.
     var next: Int64 = 0
     var isRunning = false
+}
+
+/// Deletions and edits up to one time are due, and files that were uploaded up to the other.
+private struct DueTimes {
+    let changes: Timestamp
+    let files: Timestamp
 }
 
 extension Store {
@@ -25,25 +33,34 @@ extension Store {
         schedule.withLock { $0.delayMilliseconds = days.map { Int64($0) * 86_400_000 } }
     }
 
+    /// - Parameter days: how old a file may become before it is erased from its message; nil for any age.
+    public func eraseFiles(after days: Int?) {
+        schedule.withLock { $0.fileMilliseconds = days.map { Int64($0) * 86_400_000 } }
+    }
+
     /// Erases what is due, in the background, and removes what erasures on other servers have left. Call it about once a minute.
     public func eraseDue() {
         if isShared { sealer.requestSweep() }
-        let cutoff = schedule.withLock { schedule -> Timestamp? in
+        let times = schedule.withLock { schedule -> DueTimes? in
             let now = MonotonicClock.now()
-            guard let delay = schedule.delayMilliseconds, !schedule.isRunning, now >= schedule.next || delay == 0 else {
-                return nil
-            }
+            guard schedule.delayMilliseconds != nil || schedule.fileMilliseconds != nil, !schedule.isRunning,
+                now >= schedule.next || schedule.delayMilliseconds == 0
+            else { return nil }
             schedule.isRunning = true
             schedule.next = now + Store.dueMilliseconds
-            return clock.now().advanced(milliseconds: -delay)
+            func time(_ age: Int64?) -> Timestamp {
+                age.map { clock.now().advanced(milliseconds: -$0) } ?? Timestamp(milliseconds: .min)
+            }
+            return DueTimes(changes: time(schedule.delayMilliseconds), files: time(schedule.fileMilliseconds))
         }
-        guard let cutoff, !isFailed else { return }
+        guard let times, !isFailed else { return }
         let isTaken = sealer.submit { [self] _ in
             do {
-                let numbers = try conversationsDue(at: cutoff)
-                eraseDue(before: cutoff, in: numbers[...], erased: [])
+                let files = try withReader { try FileRows.conversations(before: times.files, on: $0.connection) }
+                let numbers = Set(try conversationsDue(at: times.changes)).union(files).sorted()
+                eraseDue(before: times, in: numbers[...], erased: [])
             } catch {
-                report("can't look for deleted messages that are to be erased: \(StoreError(error))")
+                report("can't look for deleted messages and old files that are to be erased: \(StoreError(error))")
                 stopIfDiskFailed(error)
                 schedule.signal { $0.isRunning = false }
             }
@@ -69,7 +86,7 @@ extension Store {
 
     /// Erases what is due in the first of these conversations, then in the others, each as an errand of its own after a rest.
     private func eraseDue(
-        before cutoff: Timestamp, in numbers: ArraySlice<Int64>, erased: [ConversationID], rest milliseconds: Int64 = 0
+        before times: DueTimes, in numbers: ArraySlice<Int64>, erased: [ConversationID], rest milliseconds: Int64 = 0
     ) {
         let isTaken = sealer.submit(after: milliseconds) { [self] writer in
             let began = MonotonicClock.now()
@@ -80,24 +97,33 @@ extension Store {
                 // Edits and deletions from now on are noted again.
                 state.withLock { _ = $0.pendingErasures?.removeValue(forKey: number) }
                 do {
-                    let (due, next) = try withReader { try Store.due(before: cutoff, in: number, on: $0.connection) }
+                    let (changed, next) = try withReader {
+                        try Store.due(before: times.changes, in: number, on: $0.connection)
+                    }
+                    let due = try changed.union(
+                        withReader {
+                            try FileRows.seqs(
+                                before: times.files, in: number, limit: Store.dueMessages, on: $0.connection)
+                        })
                     if let next { state.withLock { $0.notePendingErasure(in: number, since: next) } }
                     if due.isEmpty { continue }
                     let step = try withReader { try Store.inOneSegment(due, of: number, on: $0.connection) }
                     let count = try Eraser(store: self, writer: writer, identity: identity).erase(step)
                     erased.append(identity.id)
                     let isWhole = step.count == due.count && due.count < Store.dueMessages
-                    if !isWhole { state.withLock { $0.notePendingErasure(in: number, since: cutoff) } }
+                    if !isWhole { state.withLock { $0.notePendingErasure(in: number, since: times.changes) } }
                     return eraseDue(
-                        before: cutoff, in: isWhole || count == 0 ? rest : numbers, erased: erased,
+                        before: times, in: isWhole || count == 0 ? rest : numbers, erased: erased,
                         rest: (MonotonicClock.now() - began) * Store.restFactor)
                 } catch StoreError.stoppedErasing {
                     // The next start finds what is due.
                     break
                 } catch {
                     erased.append(identity.id)
-                    state.withLock { $0.notePendingErasure(in: number, since: cutoff) }
-                    report("deleted messages of conversation \(identity.id) can't be erased: \(StoreError(error))")
+                    state.withLock { $0.notePendingErasure(in: number, since: times.changes) }
+                    report(
+                        "deleted messages or old files of conversation \(identity.id) can't be erased: \(StoreError(error))"
+                    )
                     stopIfDiskFailed(error)
                 }
             }

@@ -17,11 +17,16 @@ final class BlobWriter {
     private var prefix: [UInt8] = []
     private var isPlaced = false
 
-    /// - Parameter directory: the data directory.
-    init(in directory: String, disk: any Disk, key: [UInt8] = SecureRandom.bytes(FileRecord.keyBytes)) throws(DiskError)
-    {
+    /// - Parameters:
+    ///   - directory: the data directory.
+    ///   - path: where it is received; nil for below `files/new/`.
+    init(
+        in directory: String, disk: any Disk, key: [UInt8] = SecureRandom.bytes(FileRecord.keyBytes),
+        at path: String? = nil
+    ) throws(DiskError) {
         (self.directory, self.disk, self.key) = (directory, disk, key)
-        path = "\(directory)/\(BlobPath.received)/\(Hex.encode(SecureRandom.bytes(16)))"
+        let path = path ?? "\(directory)/\(BlobPath.received)/\(Hex.encode(SecureRandom.bytes(16)))"
+        self.path = path
         do throws(DiskError) { file = try disk.open(path, .create) } catch  where error.isMissing {
             try disk.makeDirectories(Path.directory(of: path))
             file = try disk.open(path, .create)
@@ -52,7 +57,11 @@ final class BlobWriter {
 
     /// Gives a finished file its name, durably. A row must announce it before, so that a start removes it if nothing follows.
     func place(as id: FileID) throws(DiskError) {
-        let target = "\(directory)/\(BlobPath.of(id))"
+        try move(to: "\(directory)/\(BlobPath.of(id))")
+    }
+
+    /// Moves a finished file, durably.
+    func move(to target: String) throws(DiskError) {
         try disk.makeDirectories(Path.directory(of: target))
         try disk.rename(path, to: target)
         isPlaced = true

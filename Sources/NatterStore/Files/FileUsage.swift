@@ -57,14 +57,17 @@ struct FileUsage {
     /// Those that no message names.
     private(set) var waiting: [FileID: FileRow] = [:]
     private var accounts: [Int64: Account] = [:]
-    private var bytes: UInt64 = 0
+    /// How many there are, and their bytes, those of waiting files included.
+    private(set) var count: UInt64 = 0
+    private(set) var bytes: UInt64 = 0
     private var receiving: UInt64 = 0
 
-    /// - Parameter bytes: of each account, those of waiting files included.
-    init(_ bytes: [(account: Int64, bytes: UInt64)] = [], waiting rows: [FileRow] = []) {
-        for (account, count) in bytes {
-            accounts[account, default: Account()].bytes &+= count
-            self.bytes &+= count
+    /// - Parameter uses: of each account, those of waiting files included.
+    init(_ uses: [FileRows.Use] = [], waiting rows: [FileRow] = []) {
+        for use in uses {
+            accounts[use.account, default: Account()].bytes &+= use.bytes
+            bytes &+= use.bytes
+            count &+= use.count
         }
         for row in rows {
             waiting[row.id] = row
@@ -80,6 +83,8 @@ struct FileUsage {
         }
     }
 
+    func bytes(of account: AccountID) -> UInt64 { accounts[account.rawValue]?.bytes ?? 0 }
+
     func waiting(of account: AccountID) -> [FileRow] { waiting.values.filter { $0.account == account.rawValue } }
 
     /// Applies a row that the table has now.
@@ -93,12 +98,14 @@ struct FileUsage {
             accounts[row.account, default: Account()].waiting += 1
         case .named: if known == nil { count(row) }
         case .gone:
+            count.subtract(atMost: 1)
             bytes.subtract(atMost: row.size)
             accounts[row.account]?.bytes.subtract(atMost: row.size)
         }
     }
 
     private mutating func count(_ row: FileRow) {
+        count &+= 1
         bytes &+= row.size
         accounts[row.account, default: Account()].bytes &+= row.size
     }

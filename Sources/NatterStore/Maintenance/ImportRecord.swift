@@ -15,6 +15,7 @@ final class ImportRecord: Sendable {
     private let isNew: Bool
     // No two threads use them at once: the packer is done, and this one waits for the writer's thread.
     nonisolated(unsafe) private let files: StagedFiles
+    private let blobs: StagedBlobs
     private let memory: ImportMemory
     private let history: History?
     private let seq: Seq?
@@ -61,10 +62,11 @@ final class ImportRecord: Sendable {
     ///   - seq: the only seq that the first message may get; nil if any will do.
     init(
         _ store: Store, _ staging: ImportStaging, _ identity: ConversationIdentity, isNew: Bool, _ files: StagedFiles,
-        _ memory: ImportMemory, since history: History?, packedFor seq: Seq?
+        _ blobs: StagedBlobs, _ memory: ImportMemory, since history: History?, packedFor seq: Seq?
     ) {
         (self.store, self.staging, self.identity) = (store, staging, identity)
-        (self.isNew, self.files, self.memory, self.history, self.seq) = (isNew, files, memory, history, seq)
+        (self.isNew, self.files, self.blobs, self.memory) = (isNew, files, blobs, memory)
+        (self.history, self.seq) = (history, seq)
     }
 
     /// - Throws: `StoreError`; errors of the disk. Nothing is published then, unless the outcome is unknown.
@@ -137,7 +139,7 @@ final class ImportRecord: Sendable {
         // Somebody wrote here meanwhile.
         if let seq, seq != place.firstSeq { throw StoreError.busy }
         let settled = try files.settle(at: place, in: number, with: writer)
-        let targets = settled.map { (name: $0.name, target: $0.target) }
+        let targets = settled.map { (name: $0.name, target: $0.target) } + blobs.targets
         progress.withLock { $0.published = targets }
         if !targets.isEmpty { try staging.publish(targets) }
         decision.blocks += settled.map(\.written)
@@ -153,6 +155,7 @@ final class ImportRecord: Sendable {
                 decision.append(.related(relation, in: number, author: author))
             }
         }
+        for row in blobs.rows(from: place.firstSeq, in: number, at: builder.now) { decision.append(.fileSet(row)) }
         if let change = memory.change(in: number, first: place.firstSeq, at: builder.now) { decision.append(change) }
         progress.withLock { ($0.first, $0.number) = (place.firstSeq, number) }
         return decision

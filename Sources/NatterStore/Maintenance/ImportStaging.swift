@@ -4,7 +4,7 @@ internal import NatterLog
 internal import NatterModel
 internal import NatterSystem
 
-/// `DIR/import/` holds the log files of an import until its whole input was accepted. No reader looks there.
+/// `DIR/import/` holds the log files of an import, and the files of its messages, until its whole input was accepted. No reader looks there.
 ///
 /// Several files can't be renamed in one step. So their names are first written to a list and synced. If a crash
 /// comes between the first rename and the commit, the next start finds the list and undoes the renames.
@@ -76,11 +76,13 @@ struct ImportStaging {
     }
 
     private func setAside(_ name: String, _ connection: Connection, _ report: (Phrase) -> Void) throws {
-        guard let file = Segment.parts(ofName: name), try disk.information(root + "/" + name)?.isRegular == true,
+        let log = Segment.parts(ofName: name)
+        guard log != nil || BlobPath.isBlob(name), try disk.information(root + "/" + name)?.isRegular == true,
             try !RetiredFiles.isRecorded(name, on: connection)
         else { return }
+        let label = log.map { "\($0.conversation)-" } ?? ""
         let target = try Quarantine(root: root, disk: disk).move(
-            root + "/" + name, named: "\(file.conversation)-\(Path.name(of: name))-import")
+            root + "/" + name, named: "\(label)\(Path.name(of: name))-import")
         report("moved '\(name)' of an import that was not finished to '\(target)'")
     }
 }

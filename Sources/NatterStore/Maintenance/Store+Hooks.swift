@@ -68,7 +68,7 @@ extension Store {
                 }
                 return true
             }
-            try MessageFolder(reader, folds: false).apply(to: &messages)
+            try MessageFolder(reader, folds: false, showsFiles: true).apply(to: &messages)
             return HookPage(messages: messages, gone: gone, last: last)
         }
     }

@@ -122,7 +122,7 @@ public final class StoreExporter {
             guard found != nil || end < block.records.lastSeq else { return nil }
             messages = found ?? run.messages()
         }
-        return isNewest ? messages.filter { !$0.kind.isChange } : messages
+        return isNewest ? messages.filter { !$0.kind.isPart } : messages
     }
 
     /// The next piece; nil at the end.

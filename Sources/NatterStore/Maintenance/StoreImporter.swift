@@ -22,8 +22,9 @@ public final class StoreImporter {
     /// How long an import waits for another one to end.
     private static let patienceMilliseconds = 10_000
 
-    private let store: Store
+    let store: Store
     private let staging: ImportStaging
+    let blobs: StagedBlobs
     private let identity: ConversationIdentity
     /// Whether the import creates the group.
     private let isNew: Bool
@@ -69,6 +70,7 @@ public final class StoreImporter {
     ) throws(ImportError) {
         (self.store, self.takesOld) = (store, takesOld)
         staging = ImportStaging(root: store.directory, disk: store.disk)
+        blobs = StagedBlobs(staging)
         // The known messages include those of all imports before this one.
         try StoreImporter.begin(store)
         do {
@@ -242,7 +244,7 @@ public final class StoreImporter {
         do {
             try packer.finish()
             let record = ImportRecord(
-                store, staging, identity, isNew: isNew, files, memory, since: history,
+                store, staging, identity, isNew: isNew, files, blobs, memory, since: history,
                 packedFor: namesEarlier ? firstSeq : nil)
             let summary = try record.run()
             finishStaging()
@@ -253,7 +255,7 @@ public final class StoreImporter {
         }
     }
 
-    private static func failure(_ error: any Error, _ store: Store) -> ImportError {
+    static func failure(_ error: any Error, _ store: Store) -> ImportError {
         store.stopIfDiskFailed(error)
         return .store(StoreError(error))
     }

@@ -125,7 +125,7 @@ extension Store {
         let now = clock.now()
         let names = state.withLock { $0.names }
         return lookUp(names.ids) { state, id in
-            state.accounts[id].flatMap { $0.isErased ? nil : $0.adminView(at: now) }
+            state.accounts[id].flatMap { $0.isErased ? nil : $0.adminView(at: now, state.files) }
         }
         .sorted { one, other in
             (one.lastSeen ?? one.created, other.name) > (other.lastSeen ?? other.created, one.name)
@@ -151,9 +151,9 @@ extension AccountState {
             display: display)
     }
 
-    func adminView(at now: Timestamp) -> AccountView {
+    func adminView(at now: Timestamp, _ files: FileUsage) -> AccountView {
         AccountView(
             name: name.text, isAdmin: isAdmin, isDisabled: isDisabled, created: created, lastSeen: lastSeen,
-            lastAddress: lastAddress, isOnline: isOnline(at: now))
+            lastAddress: lastAddress, isOnline: isOnline(at: now), fileBytes: files.bytes(of: id))
     }
 }

@@ -12,6 +12,8 @@ public struct AccountView: Sendable, Equatable {
     public let lastSeen: Timestamp?
     public let lastAddress: String?
     public let isOnline: Bool
+    /// How many bytes its files have.
+    public let fileBytes: UInt64
 }
 
 /// An action of an admin or operator, and the account or thing that it affected.
@@ -118,8 +120,9 @@ extension Store {
         { [self] changed in
             completion(
                 changed.flatMap { id in
-                    let found = state.withLock { $0.accounts[id] }
-                    return found.map { .success($0.adminView(at: clock.now())) } ?? .failure(.noSuchUser(name))
+                    let now = clock.now()
+                    let view = state.withLock { $0.accounts[id]?.adminView(at: now, $0.files) }
+                    return view.map { .success($0) } ?? .failure(.noSuchUser(name))
                 })
         }
     }

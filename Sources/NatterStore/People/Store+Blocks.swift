@@ -45,6 +45,8 @@ extension Store {
                 counts.unsealedMessages += UInt64(conversation.tail.count)
             }
             counts.journalBytes = state.journalBytes
+            (counts.files, counts.fileBytes) = (state.files.count, state.files.bytes)
+            counts.waitingFiles = UInt64(state.files.waiting.count)
             counts.commit = state.commit.rawValue
             counts.epochRun = UInt64(state.epoch.run)
             counts.epoch = "\(state.epoch)"

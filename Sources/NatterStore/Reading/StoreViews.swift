@@ -221,6 +221,10 @@ public struct StoreStatistics: Sendable, Equatable {
     /// Messages that are not in a log file yet.
     public var unsealedMessages: UInt64 = 0
     public var journalBytes = 0
+    /// Files of messages, those that still wait for theirs included.
+    public var files: UInt64 = 0
+    public var fileBytes: UInt64 = 0
+    public var waitingFiles: UInt64 = 0
     public var commit: UInt64 = 0
     public var epochRun: UInt64 = 0
     /// The complete epoch, as in `logs/epoch`.

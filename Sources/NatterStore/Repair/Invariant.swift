@@ -12,8 +12,9 @@ enum Invariant: String, CaseIterable, Sendable {
         """
     case tailsFollowLogs = "The journal continues each log where it ends, without a gap."
     case tailsHaveConversations = "Each message of the journal is in a conversation that has a row."
+    case filesOfMessagesAreWhole = "Each file that a message names is there, with the bytes that were uploaded."
     case rowsLoad = "A start can load each row."
-    case filesAreKnown = "The index knows each log file, or the next start adopts it."
+    case filesAreKnown = "The index knows each log file and each file of a message, or the next start adopts it."
     case databaseIsThere = "A directory with logs has a database with content."
     case sharedLogIsWhole = "The log of a store in PostgreSQL can be read and lacks no entry at either end."
 

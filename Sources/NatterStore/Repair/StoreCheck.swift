@@ -15,6 +15,8 @@ public final class StoreCheck {
         public var damages = 0
         /// Messages that a repair has already reported as lost. They do not count as damage.
         public var stated: [StoreDamage] = []
+        /// Files of messages that are not what they must be. Each is one of the damages.
+        var strayFiles: [StrayFile] = []
         /// Whether the logs, or some of them, were not checked, because the database can't be read.
         public var hasUncheckedLogs = false
     }
@@ -29,7 +31,7 @@ public final class StoreCheck {
     /// Converts a path to the name that people use.
     private(set) var name: (String) -> String = { $0 }
     var summary = Summary()
-    /// Paths of segment files that rows name.
+    /// Paths of segment files and of files of messages that rows name.
     var knownFiles: Set<String> = []
     /// Where the log of each conversation ends, by the hexadecimal id.
     var sealedEnds: [String: Seq] = [:]
@@ -71,7 +73,7 @@ public final class StoreCheck {
     ///
     /// - Parameters:
     ///   - database: its path, if it is not the usual one.
-    ///   - files: the log files that the index must know; nil for all.
+    ///   - files: the log files and files of messages that the index must know; nil for all.
     ///   - name: what people call a path, where it is not the path.
     static func check(
         _ directory: String, database: String? = nil, files: Set<String>? = nil, disk: any Disk,
@@ -130,10 +132,11 @@ public final class StoreCheck {
         case .databaseIsWhole:
             for problem in try connection?.problems() ?? [] { report(invariant, problem) }
         case .databaseIsNewest, .journalIsWhole, .usersAreKnown, .logsAreWhole, .tailsFollowLogs,
-            .tailsHaveConversations,
-            .rowsLoad:
+            .tailsHaveConversations, .filesOfMessagesAreWhole, .rowsLoad:
             if let connection, version > 0 { try check(invariant, rowsOf: connection) }
-        case .filesAreKnown: try checkUnknownFiles()
+        case .filesAreKnown:
+            try checkUnknownFiles()
+            try checkUnknownBlobs()
         case .databaseIsThere:
             // A new directory has neither, and a first start that was killed leaves an empty database. If there are logs, the record
             // of which messages count is lost.
@@ -175,6 +178,8 @@ public final class StoreCheck {
                         count, "the journal has \(count) message of conversation \(number), whose row is lost",
                         "the journal has \(count) messages of conversation \(number), whose row is lost"))
             }
+        case .filesOfMessagesAreWhole:
+            if version >= StoreSchema.fileStep { try FileCheck(self, conversations, connection).run(tails) }
         case .rowsLoad: try checkLoading(connection)
         default: break
         }
@@ -198,6 +203,9 @@ public final class StoreCheck {
     private func load(_ connection: Connection) throws {
         let size = try disk.information(database)?.size ?? 0
         progress.totalBytes = try size &+ ArchiveRows.segmentBytes(on: connection)
+        if version >= StoreSchema.fileStep {
+            progress.totalBytes &+= try FileRows.wanted(on: connection).reduce(0) { $0 &+ $1.size }
+        }
         try advance(size)
         conversations = try CheckedConversation.all(on: connection)
         for conversation in conversations {
@@ -289,6 +297,19 @@ public final class StoreCheck {
         }
     }
 
+    private func checkUnknownBlobs() throws {
+        // Without rows nothing tells which are known.
+        guard version >= StoreSchema.fileStep else { return }
+        let received = "\(directory)/\(BlobPath.received)/"
+        let blobs = try StoreCheck.files(below: "\(directory)/\(BlobPath.directory)", disk)
+        for path in blobs.subtracting(knownFiles).sorted()
+        where !path.hasPrefix(received) && files?.contains(path) != false {
+            summary.files += 1
+            summary.strayFiles.append(StrayFile(path: path, conversation: nil))
+            report(.filesAreKnown, StoreDamage(file: path, problem: "no message names this file"))
+        }
+    }
+
     private func reportUnknown(_ path: String) {
         if let files, !files.contains(path) { return }
         summary.files += 1
@@ -362,14 +383,16 @@ extension Store {
         var random = SystemRandomNumberGenerator()
         let copy = directory + "/" + Store.copyPrefix + String(random.next() as UInt32)
         defer { try? disk.removeDatabase(copy) }
-        let files = try StoreCheck.logFiles(directory, disk)
+        // Before the copy, which has a row of each of them.
+        let logs = try StoreCheck.logFiles(directory, disk)
+        let files = try logs.union(StoreCheck.files(below: "\(directory)/\(BlobPath.directory)", disk))
         do { try withReader { try $0.connection.copy(to: copy, disk: disk) } } catch let error as SQLiteError
             where error.reason == .corrupt
         {
             visit(
                 StoreDamage(
                     file: Store.databasePath(directory), problem: "the database can't be read: \(error.message)"))
-            return StoreCheck.Summary(damages: 1, hasUncheckedLogs: !files.isEmpty)
+            return StoreCheck.Summary(damages: 1, hasUncheckedLogs: !logs.isEmpty)
         }
         return try StoreCheck.check(directory, database: copy, files: files, disk: disk, progress: progress) { damage in
             var damage = damage
@@ -393,7 +416,7 @@ public struct StoreDamage: Sendable, Equatable {
     public var offset: UInt64?
     /// `general`, a group's name, `@alice,@bob`, or the id if there is no name.
     public var conversation: String?
-    /// The messages that are lost; nil if none are.
+    /// The messages that are lost, or whose files are; nil if none are.
     public var range: ClosedRange<Seq>?
     public var problem: Phrase
     /// What does not hold; nil for a file of the service, or of a backup.

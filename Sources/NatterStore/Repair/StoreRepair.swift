@@ -33,13 +33,21 @@ public enum StoreRepair {
         try StoreRestore.requireFinished(in: directory, disk: disk)
         let lock = try Store.takeLock(directory, disk: disk)
         return try withExtendedLifetime(lock) {
-            let found = try StoreCheck.check(directory, disk: disk, progress: progress, visit)
-            guard found.damages > 0 else { return Summary(found: found, left: found) }
-            let rebuilt = try StoreRebuild.rebuild(directory, .repair, disk: disk, clock: clock, report: report)
-            let left = try StoreCheck.check(directory, disk: disk, progress: progress) { damage in
-                report("still damaged: '\(damage.file)': \(damage.problem)")
+            // A rebuild mends no file of a message.
+            var needsRebuild = false
+            let found = try StoreCheck.check(directory, disk: disk, progress: progress) { damage in
+                if !damage.file.hasPrefix("\(directory)/\(BlobPath.directory)/") { needsRebuild = true }
+                visit(damage)
             }
-            return Summary(found: found, left: left, rebuilt: rebuilt)
+            var repair = Summary(found: found, left: found)
+            if needsRebuild {
+                repair.rebuilt = try StoreRebuild.rebuild(directory, .repair, disk: disk, clock: clock, report: report)
+                repair.left = try StoreCheck.check(directory, disk: disk, progress: progress) { damage in
+                    report("still damaged: '\(damage.file)': \(damage.problem)")
+                }
+            }
+            try setAside(&repair.left, in: directory, disk: disk, report: report)
+            return repair
         }
     }
 }

@@ -87,7 +87,7 @@ final class MessageSearch {
         if let before = request.before {
             filter.until = min(before.time.advanced(milliseconds: 1), request.until ?? .max)
         }
-        matcher = SearchMatcher(filter, query.conditions, name: name)
+        matcher = SearchMatcher(filter, query, name: name)
         self.filter = matcher.filter
         work = WorkBudget(steps: budget.steps, pages: budget.pages)
         blockBudget = budget.blocks * MessageSearch.blockCost
@@ -258,7 +258,7 @@ final class MessageSearch {
             return start + 1
         }
         let found = try scanner().matches(count: texts.count) { index, body in
-            try texts[index].records.withText(at: texts[index].position, body)
+            _ = try texts[index].records.withSearchedText(at: texts[index].position, body)
         }
         for index in found { try offer(texts[index].records, texts[index].position, texts[index].reader) }
         textsOfScan = min(2 * textsOfScan, MessageSearch.mostTextsOfScan)
@@ -345,17 +345,36 @@ final class MessageSearch {
     private func offer(
         _ records: Records, _ position: Int, _ reader: LogReader, of block: OpenBlock? = nil
     ) throws {
-        let place = SearchPlace(
-            time: records.time(at: position), conversation: reader.log.id,
-            seq: records.firstSeq.advanced(by: position))
-        guard try matcher.matches(records, position), request.before.map({ place < $0 }) ?? true else { return }
-        guard wants(place) else { return }
+        guard try matcher.matches(records, position, reader),
+            let (place, bytes) = try place(of: records, position, reader),
+            request.before.map({ place < $0 }) ?? true, wants(place)
+        else { return }
         spent += 2
         if let block, try scanner().matches(in: block, position...position).isEmpty { return }
         guard try MessageFolder(reader, folds: true, needsEdits: true).isCurrent(records[position]) else { return }
         let rank = found.indices.partitionPoint { found[$0].place <= place }
-        found.insert(Found(place: place, bytes: records.answerBytes(at: position)), at: rank)
+        // A text and its files are one message.
+        if rank < found.count, found[rank].place == place { return }
+        found.insert(Found(place: place, bytes: bytes), at: rank)
         if found.count > request.limit + 1 { found.removeLast() }
+    }
+
+    /// Where a page has a message, and about how many bytes it takes there. A folded page has a file at the text that it came
+    /// with; nil if that can't be read.
+    private func place(
+        of records: Records, _ position: Int, _ reader: LogReader
+    ) throws -> (SearchPlace, bytes: Int)? {
+        guard request.isFolded, records.kind(at: position) == .file else {
+            let place = SearchPlace(
+                time: records.time(at: position), conversation: reader.log.id,
+                seq: records.firstSeq.advanced(by: position))
+            return (place, records.answerBytes(at: position))
+        }
+        guard let seq = records[position].about, let text = try block(of: seq, reader)?.records,
+            let index = text.index(of: seq), text.kind(at: index) == .text
+        else { return nil }
+        let place = SearchPlace(time: text.time(at: index), conversation: reader.log.id, seq: seq)
+        return (place, text.answerBytes(at: index))
     }
 
     // MARK: The page
@@ -379,9 +398,11 @@ final class MessageSearch {
 
     /// The message that a folded answer has for one that was found: for an edit, the edited message; nil if that can't be read.
     private func folded(_ message: Message, _ reader: LogReader) throws -> Message? {
-        guard message.kind == .edit, let about = message.about else { return message }
         do {
-            guard let original = try reader.run(of: about)?.messages().first else { return nil }
+            let about = message.kind.isPart ? message.about : nil
+            guard let original = try about.map({ try reader.run(of: $0)?.messages().first }) ?? message else {
+                return nil
+            }
             return try MessageFolder(reader, folds: true, needsEdits: true).applied(to: original)
         } catch let error as ArchiveError where error.withheld != nil {
             return nil
@@ -406,7 +427,12 @@ final class MessageSearch {
                 }
             }
         }
-        return places.compactMap { messages[$0] }
+        var seen: Set<SearchPlace> = []
+        return places.compactMap { messages[$0] }.filter { message in
+            // The edit of a text and its files are one message, too.
+            seen.insert(SearchPlace(time: message.time, conversation: message.conversationID, seq: message.seq))
+                .inserted
+        }
     }
 }
 

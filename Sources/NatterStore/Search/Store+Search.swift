@@ -13,7 +13,6 @@ extension Store {
         do { query = try SearchQuery(request.query) } catch { throw .badQuery("\(error)") }
         try checkCost(of: query)
         let numbers = try searched(request.conversation, query.conditions, for: principal)
-        if query.conditions.hasFile == true { return SearchPage(messages: [], more: false, next: request.before) }
         let user = state.withLock { $0.accounts[principal.account]?.name.text }
         let logs = lookUp(numbers) { state, number in
             state.visible(number, to: principal).flatMap { $0.head > .zero ? SearchedLog($0) : nil }

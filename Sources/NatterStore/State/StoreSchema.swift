@@ -4,7 +4,7 @@ internal import NatterSQLite
 /// The tables of a server's store: `DIR/store.db`.
 enum StoreSchema {
     /// How many steps a file needs to have these. A check does not write, so it meets files of earlier versions.
-    static let (lossStep, retiredStep, firstSeqStep) = (2, 6, 7)
+    static let (lossStep, retiredStep, firstSeqStep, fileStep) = (2, 6, 7, 13)
 
     static let current = Schema(steps: [
         ArchiveSchema.tables + """

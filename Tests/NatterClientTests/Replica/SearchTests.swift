@@ -24,6 +24,38 @@ struct ReplicaSearchTests {
         return found
     }
 
+    @Test("a text is found once by the names of its files, also by a pattern, with and without an index")
+    func files() throws {
+        let server = try TestStore(users: ["alice"])
+        let alice = try server.user("alice")
+        for (text, names) in [("It failed", ["build.log", "build.png"]), ("build", []), ("", ["x.bin"])] {
+            var message = NewMessage(conversation: "general", text: text, key: nil)
+            for name in names {
+                message.uploads.append(
+                    try server.store.beginUpload(of: name, to: "general", length: nil, for: alice).finish().upload)
+            }
+            #expect(server.post([message], by: alice).first?.message != nil)
+        }
+        let location = server.location(of: "alice")
+        try server.sync("alice", location)
+        for isIndexed in [false, true] {
+            if isIndexed { while try !ReplicaIndexing.run(at: location) {} }
+            let replica = try #require(try Replica.open(at: location))
+            func found(_ query: String) throws -> [UInt64] { try search(query, replica).map(\.seq.rawValue) }
+            #expect(try found("build") == [4, 1] && found("png") == [1] && found("png -failed") == [1])
+            #expect(try found("has:file") == [5, 1] && found("has:file failed") == [1] && found("-has:file") == [4])
+            var seqs: [UInt64] = []
+            // The key and the id are hexadecimal, the type is "application/octet-stream".
+            for regex in ["build", "^x.bin$", "octet|[0-9a-f]{16}"] {
+                let found = try ReplicaPatternSearch.run(Pattern(regex: regex), in: replica) {
+                    seqs += $0.messages().map(\.seq.rawValue)
+                }
+                #expect(found.foundCount == ["build": 2, "^x.bin$": 1][regex] ?? 0)
+            }
+            #expect(seqs == [4, 1, 5])
+        }
+    }
+
     @Test("each turn of indexing adds something, however slow the machine is")
     func slowMachine() throws {
         let server = try TestStore(users: ["alice", "bob"])

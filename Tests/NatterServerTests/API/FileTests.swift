@@ -193,6 +193,29 @@ struct FileTests {
         #expect(try full.json["error"]?["setting"] == "files-total")
     }
 
+    @Test("admins see how many files there are, what they take, which wait, and whose they are")
+    func counted() throws {
+        try server.makeAdmin("alice")
+        _ = try alice.post("text", [alice.upload([1, 2, 3]), alice.upload([4])])
+        _ = try server.account("bob").upload([5, 6])
+        func expect(_ count: Int, _ bytes: Int, waiting: Int, alice own: Int) throws {
+            let stats = try alice.get("/v1/admin/stats").json
+            #expect(stats["files"]?.int == count && stats["file_bytes"]?.int == bytes)
+            #expect(stats["waiting_files"]?.int == waiting)
+            let metrics = try alice.get("/metrics").text
+            for (name, value) in [("files", count), ("file_bytes", bytes), ("waiting_files", waiting)] {
+                #expect(metrics.contains("\nnatter_\(name) \(value)\n"))
+            }
+            let users = try #require(try alice.get("/v1/admin/users").json["users"]?.items)
+            #expect(users.first { $0["name"] == "alice" }?["file_bytes"]?.int == own)
+            #expect(users.first { $0["name"] == "bob" }?["file_bytes"]?.int == 2)
+        }
+        try expect(3, 6, waiting: 1, alice: 4)
+        let erased = try alice.post("/v1/admin/erase", ["conversation": "general", "seqs": [2]])
+        #expect(erased.status == 200)
+        try expect(2, 3, waiting: 1, alice: 1)
+    }
+
     @Test("a body that turns out too long is refused, and one that breaks off leaves nothing")
     func cut() throws {
         var limits = FileLimits()

@@ -37,6 +37,7 @@ export function show(layout, signal, rest) {
 const labels = {
   version: 'Version', registration: 'Who may register', certificate_expires: 'The certificate ends', accounts: 'Accounts', online: 'Online', sessions: 'Sessions and tokens',
   conversations: 'Conversations', messages: 'Messages', unsealed_messages: 'Messages not in a log file yet', journal_bytes: 'Bytes of the journal',
+  files: 'Files', file_bytes: 'Bytes of all files', waiting_files: 'Files that no message names yet',
   commits: 'Durable batches', runs: 'Starts', connections: 'Connections', waiting: 'Requests that wait',
 };
 const limits = {

@@ -39,7 +39,7 @@ public enum StoreCopy {
         let lock = try Store.takeLock(directory, disk: PosixDisk())
         return try withExtendedLifetime(lock) {
             let rows = try Connection(path: Store.databasePath(directory), role: .reader)
-            guard try FileRows.bytesByAccount(on: rows).isEmpty else {
+            guard try FileRows.uses(on: rows).isEmpty else {
                 throw StoreOpenError.unfit("messages of this store have files, which a store in PostgreSQL can't keep")
             }
             return try translating {
