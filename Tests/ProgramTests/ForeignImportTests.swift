@@ -62,6 +62,41 @@ struct ForeignImportTests {
         #expect(try world.natterd("fsck").code == 0)
     }
 
+    @Test("slack: members with accounts are in the group, its maker is the admin; topic and display names are taken")
+    func people() throws {
+        let export = world.directory("export")
+        let files = [
+            "users.json": """
+            [{"id":"U1","name":"alice","profile":{"display_name":"Alice Archer"}},{"id":"U2","name":"bob","profile":{}},
+            {"id":"U3","name":"zoe","profile":{}}]
+            """,
+            "channels.json": """
+            [{"id":"C1","name":"ops","creator":"U2","members":["U1","U2","U3"],"topic":{"value":"Disks"}}]
+            """,
+            "ops/2023-11-14.json": #"[{"type":"message","user":"U3","text":"hi","ts":"1700000200.000100"}]"#,
+        ]
+        for (name, text) in files { try world.directory.write("export/" + name, text) }
+        for _ in 0..<2 {
+            let outcome = try take("slack", export)
+            #expect(try outcome.code == 0 && skipped(outcome) == [:], "\(outcome)")
+            #expect(outcome.errors.contains("1 member of groups has no account here"))
+        }
+        try world.serve()
+        let members = try world.alice("group", "members", "ops", "--json").objects()
+        #expect(members.map { $0[string: "name"] } == ["alice", "bob"])
+        #expect(members.map { $0[bool: "admin"] } == [false, true])
+        #expect(members.first?[string: "display"] == "Alice Archer")
+        #expect(try world.alice("group", "topic", "ops").output == "Disks\n")
+        #expect(try world.alice("ls", "--json").objects().allSatisfy { $0[int: "unread"] == 0 })
+        // What people have changed since stays
+        try expect(world.bob("group", "remove", "ops", "alice"))
+        try expect(world.bob("group", "topic", "ops", ""))
+        #expect(try take("slack", export).code == 0)
+        #expect(try world.bob("group", "members", "ops").lines.count == 1)
+        #expect(try world.alice.run(["group", "topic", "ops"]).code == 67)
+        #expect(try world.bob("group", "topic", "ops").output == "Disks\n")
+    }
+
     @Test("the same export again adds nothing, and a later one only what is new; also with a server running")
     func again() throws {
         try world.serve()

@@ -186,11 +186,13 @@ class Output:
             self.note(f"the name '{name[:200]}' has more than {NAME_BYTES} bytes; its sender is '{self.names[name]}'")
         return self.names[name]
 
-    def message(self, conversation, ts, sender, text, id=None, answers=(), edited=None, people=None):
+    def message(self, conversation, ts, sender, text, id=None, answers=(), edited=None, people=None,
+                members=(), topic=None):
         """Prints a message.
 
         ts and edited are Unix milliseconds. 'id' is what others call it, 'answers' are the ids of those that it may
         answer, the likeliest first. 'people' are those who talk in the conversation alone, if they are two or one.
+        'members' are the names of those who are in it, each with the name to show or None; of a group the maker is first.
         """
         if ts is None:
             return self.skip('without_time')
@@ -212,6 +214,11 @@ class Output:
                 line['edited'] = edited
             if number == 1 and people and len(people) in (1, 2):
                 line['people'] = [self.sender(name) for name in people]
+            if number == 1 and members:
+                line['members'] = [{'name': self.sender(name)} | ({'display': clean(shown)} if shown else {})
+                                   for name, shown in members]
+            if number == 1 and topic:
+                line['topic'] = clean(topic)
             self.file.write(json.dumps(line, ensure_ascii=False, separators=(',', ':')).encode() + b'\n')
             if id is not None:
                 numbers[id] = number

@@ -22,11 +22,14 @@ enum ForeignImport {
         var known: UInt64
         /// Answers to messages of an earlier import of which nobody knows which they are. They became plain messages.
         var lostAnswers: UInt64 = 0
+        /// Members of the group that it got, and those without an account.
+        var members = 0
+        var strangers = 0
         var first: UInt64
         var last: UInt64
 
         enum CodingKeys: String, CodingKey {
-            case channels, conversation, count, known, first, last
+            case channels, conversation, count, known, members, strangers, first, last
             case lostAnswers = "lost_answers"
         }
     }
@@ -72,8 +75,14 @@ enum ForeignImport {
         if arguments.flag("dry-run") {
             try tell(plan, arguments, console)
         } else {
-            let orphans = try carryOut(plan, spool, arguments, console)
+            let (orphans, strangers) = try carryOut(plan, spool, arguments, console)
             if orphans > 0 { skipped["answers_to_missing", default: 0] += orphans }
+            if strangers > 0, !arguments.flag("quiet") {
+                console.note(
+                    .plural(
+                        strangers, "\(strangers) member of groups has no account here",
+                        "\(strangers) members of groups have no account here"))
+            }
         }
         try tellSkipped(plan, skipped, arguments, console)
         return .success
@@ -122,12 +131,13 @@ enum ForeignImport {
     /// How often an import of a conversation begins before it is given up.
     private static let tries = 5
 
-    /// - Returns: how many answers became plain messages, because nobody knows to which earlier ones they belong.
+    /// - Returns: how many answers became plain messages, because nobody knows to which earlier ones they belong, and how many
+    ///   members have no account.
     private static func carryOut(
         _ plan: ImportPlan, _ spool: ImportSpool, _ arguments: Arguments, _ console: Console
-    ) throws -> Int {
+    ) throws -> (orphans: Int, strangers: Int) {
         let line = ProgressLine(console)
-        var orphans = 0
+        var (orphans, strangers) = (0, 0)
         for (index, target) in plan.targets.enumerated() {
             line.show("conversation \(index + 1) of \(plan.targets.count)")
             for attempt in 1... {
@@ -137,11 +147,12 @@ enum ForeignImport {
                     guard case .merged(var report) = reply else { return }
                     report.channels = target.channels.map(\.name)
                     lost = Int(clamping: report.lostAnswers)
+                    strangers += report.strangers
                     line.clear()
                     try console.report(report, arguments, sentence(report))
                 }
                 do {
-                    _ = try client.perform(.merging(conversation: target.conversation))
+                    _ = try client.perform(.merging(conversation: target.conversation, people: target.people))
                     orphans += lost
                     break
                 } catch let error as CommandFailure where error.code == ErrorCode.busy.rawValue && attempt < tries {
@@ -150,7 +161,7 @@ enum ForeignImport {
             }
         }
         line.clear()
-        return orphans
+        return (orphans, strangers)
     }
 
     private static func sentence(_ report: Report) -> Phrase {

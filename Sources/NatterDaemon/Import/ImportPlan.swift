@@ -7,6 +7,10 @@ struct ImportPlan {
     struct Target {
         let conversation: String
         var channels: [ImportSpool.Channel]
+        var people: ImportedPeople {
+            ImportedPeople(
+                members: channels.flatMap(\.members.members), topic: channels.lazy.compactMap(\.members.topic).first)
+        }
         /// The channel that gave it its name, if no operand and no option did.
         var namesake: String?
     }

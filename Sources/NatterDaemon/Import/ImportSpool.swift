@@ -9,6 +9,9 @@ private struct ConvertedLine: Decodable {
     let conversation: String
     /// Those who talk in the conversation alone, two or one. The first line of a conversation says it.
     let people: [String]?
+    /// Who is in the conversation, and what it is about. The first line of a conversation says it.
+    let members: [ImportedPeople.Member]?
+    let topic: String?
     let seq: ImportLine.LineSeq?
     let ts: ImportLine.LineTime
     let sender: String
@@ -35,6 +38,7 @@ final class ImportSpool {
     struct Channel {
         let name: String
         fileprivate(set) var people: [String]?
+        fileprivate(set) var members = ImportedPeople()
         fileprivate(set) var count: UInt64 = 0
         /// Messages that stand together in the file.
         fileprivate var parts: [Range<UInt64>] = []
@@ -109,6 +113,13 @@ final class ImportSpool {
             return number
         }
         if let people = line.people, (1...2).contains(people.count) { channel.people = people.map(renamed) }
+        if let members = line.members {
+            channel.members.members = members.map {
+                ImportedPeople.Member(
+                    name: renamed($0.name), display: $0.display.flatMap { label($0, Limits.displayCharacters) })
+            }
+        }
+        if let topic = line.topic { channel.members.topic = label(topic, Limits.topicCharacters) }
         channel.count += 1
         if let seq = line.seq?.value { channel.numbers[seq] = channel.count }
         if open != line.conversation {
@@ -122,6 +133,12 @@ final class ImportSpool {
         if pending.count >= ImportSpool.chunkBytes { try flush(into: &channel) }
         count += 1
         if count % 1_000 == 0 { progress(count) }
+    }
+
+    /// A text that is shown beside a name, cut where it is too long; nil for none.
+    private func label(_ text: String, _ length: ClosedRange<Int>) -> String? {
+        let label = String(text.unicodeScalars.filter { $0 != "\0" }.prefix(length.upperBound))
+        return label.isEmpty ? nil : label
     }
 
     private func check(_ time: Timestamp, _ sender: String, _ text: String) throws {

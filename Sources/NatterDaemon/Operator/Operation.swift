@@ -31,7 +31,7 @@ enum Operation: Codable, Sendable, Equatable {
     case importing(conversation: String, file: String, ImportCommand.Options)
     case erase(conversation: String, ranges: [ClosedRange<UInt64>])
     /// Imports messages of another program, which arrive as data (`ForeignLine`).
-    case merging(conversation: String)
+    case merging(conversation: String, people: ImportedPeople)
     case addHook(conversation: String, url: String, format: Hook.Format, events: Bool, allowPrivate: Bool)
     case listHooks
     case removeHook(id: String)

@@ -82,9 +82,10 @@ struct OperationRunner {
             try channel.reply(
                 .erased(EraseCommand.Report(conversation: conversation, erased: count, remains: remains)))
             return store.isFailed ? .inputOutput : .success
-        case .merging(let conversation):
-            let report = try ForeignImport.merge(conversation, store, channel)
+        case .merging(let conversation, let people):
+            var report = try ForeignImport.merge(conversation, store, channel)
             recordImport(into: report.conversation, first: report.first, last: report.last)
+            (report.members, report.strangers) = try answer { store.take(people, for: report.conversation, $0) }
             try channel.reply(.merged(report))
         case .addHook, .listHooks, .removeHook, .retryHook, .hookLog:
             let registry = try hooks?.registry ?? HookRegistry(of: store.directory, disk: store.disk)

@@ -105,8 +105,11 @@ struct Decision: Sendable {
 
     mutating func append(_ change: Change) { changes.append(change) }
 
-    mutating func append(_ event: GroupEvent, in conversation: Int64, by actor: Principal) {
+    /// - Parameter cost: nil for that of the event.
+    mutating func append(
+        _ event: GroupEvent, in conversation: Int64, by actor: Principal, cost: GroupEvent.Cost? = nil
+    ) {
         events.append(
-            Event(text: event.text, conversation: conversation, actor: actor, cost: event.cost))
+            Event(text: event.text, conversation: conversation, actor: actor, cost: cost ?? event.cost))
     }
 }
