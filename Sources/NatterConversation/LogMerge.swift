@@ -65,9 +65,64 @@ public struct LogMerge {
         }
     }
 
-    /// The seq of each conversation behind which the newest `count` messages of all conversations begin, in the form
-    /// of `walk`'s `after`. With it, the newest messages can be visited oldest first without keeping them in memory.
-    public func starts(ofNewest count: Int) throws -> [ConversationID: Seq] {
+    /// Where the newest `count` messages of all conversations begin: the first of them by time, nil if none is to be left out
+    /// behind the seqs, and the seq before the first of each conversation, in the form of `walk`'s `after`. With both, the newest
+    /// messages can be visited oldest first without keeping them in memory.
+    public func newest(_ count: Int) throws -> (from: TimePlace?, after: [ConversationID: Seq]) {
+        let starts = try starts(ofNewest: count)
+        let hasImported = try readers.contains { reader in
+            var last = filter
+            (last.after, last.before) = (starts[reader.log.id] ?? .zero, nil)
+            return try reader.hasImported(last)
+        }
+        guard count > 0, hasImported else { return (nil, starts) }
+        var all = filter
+        (all.after, all.before) = (.zero, nil)
+        let (from, after) = try LogMerge.newest(count, of: readers, all)
+        let heads = readers.map { ($0.log.id, $0.log.head) }
+        return (from, after.merging(heads) { known, _ in known })
+    }
+
+    /// The same where imported messages are older than those before them: blocks are read in the order of their highest times, as
+    /// far as they can hold one.
+    ///
+    /// - Returns: `after` for conversations that have any of the messages.
+    static func newest(
+        _ count: Int, of readers: [LogReader], _ filter: MessageFilter
+    ) throws -> (from: TimePlace?, after: [ConversationID: Seq]) {
+        var places: [TimePlace] = []
+        var newest = filter
+        func keepNewest() {
+            places.sort(by: >)
+            places = Array(places.prefix(count))
+            if places.count == count { newest.newestFrom = places.last }
+        }
+        let runs = try readers.flatMap { reader in try reader.extents().map { (reader: reader, run: $0) } }
+        for (reader, run) in runs.sorted(by: { $0.run.highTime > $1.run.highTime }) where !run.isMissing {
+            let id = reader.log.id
+            if let least = newest.newestFrom {
+                if run.highTime < least.time { break }
+                if TimePlace(time: run.highTime, conversation: id, seq: run.seqs.upperBound) < least { continue }
+            }
+            var part = newest
+            part.after = max(filter.after, run.seqs.lowerBound.previous)
+            part.before = run.seqs.upperBound.next
+            try reader.forward(part) { piece in
+                guard case .messages(let run) = piece else { return true }
+                places += run.positions.map {
+                    TimePlace(
+                        time: run.records.time(at: $0), conversation: id, seq: run.records.firstSeq.advanced(by: $0))
+                }
+                return true
+            }
+            if places.count >= (newest.newestFrom == nil ? count : 2 * count) { keepNewest() }
+        }
+        keepNewest()
+        return (newest.newestFrom, Dictionary(places.map { ($0.conversation, $0.seq.previous) }, uniquingKeysWith: min))
+    }
+
+    /// The seqs behind which the newest messages begin in the order of `walk`.
+    private func starts(ofNewest count: Int) throws -> [ConversationID: Seq] {
         var starts: [ConversationID: Seq] = [:]
         for reader in readers { starts[reader.log.id] = reader.log.head }
         try walk(isNewestFirst: true, limit: count) { piece in

@@ -270,36 +270,13 @@ public struct LogReader {
         guard newest.after > filter.after, count > 0, filter.before == nil, try hasImported(newest) else {
             return newest
         }
-        newest.after = filter.after
-        var places: [TimePlace] = []
-        func keepNewest() {
-            places.sort(by: >)
-            places = Array(places.prefix(count))
-            if places.count == count { newest.newestFrom = places.last }
-        }
-        for run in try extents().sorted(by: { $0.highTime > $1.highTime }) where !run.isMissing {
-            if let least = newest.newestFrom {
-                if run.highTime < least.time { break }
-                if TimePlace(time: run.highTime, seq: run.seqs.upperBound) < least { continue }
-            }
-            var part = newest
-            part.after = max(filter.after, run.seqs.lowerBound.previous)
-            part.before = run.seqs.upperBound.next
-            try forward(part) { piece in
-                guard case .messages(let run) = piece else { return true }
-                places += run.positions.map {
-                    TimePlace(time: run.records.time(at: $0), seq: run.records.firstSeq.advanced(by: $0))
-                }
-                return true
-            }
-            if places.count >= (newest.newestFrom == nil ? count : 2 * count) { keepNewest() }
-        }
-        keepNewest()
-        if let lowest = places.map(\.seq).min() { newest.after = lowest.previous }
+        let (from, after) = try LogMerge.newest(count, of: [self], filter)
+        (newest.newestFrom, newest.after) = (from, after[log.id] ?? filter.after)
         return newest
     }
 
-    private func hasImported(_ filter: MessageFilter) throws -> Bool {
+    /// Whether any of the messages that match was imported.
+    func hasImported(_ filter: MessageFilter) throws -> Bool {
         var isFound = false
         try forward(filter) { piece in
             guard case .messages(let run) = piece else { return true }

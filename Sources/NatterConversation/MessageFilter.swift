@@ -59,9 +59,12 @@ public struct MessageFilter: Sendable {
 /// The place of a message in the order of time, in which imported history stands where it belongs.
 public struct TimePlace: Sendable, Comparable {
     let time: Timestamp
+    let conversation: ConversationID
     let seq: Seq
 
-    public static func < (one: TimePlace, other: TimePlace) -> Bool { (one.time, one.seq) < (other.time, other.seq) }
+    public static func < (one: TimePlace, other: TimePlace) -> Bool {
+        (one.time, one.conversation, one.seq) < (other.time, other.conversation, other.seq)
+    }
 }
 
 /// A filter prepared for checking many messages. It ignores the filter's seqs.
@@ -114,7 +117,9 @@ public struct MessageMatcher {
         let time = records.time(at: index)
         if let since = filter.since, time < since { return false }
         if let until = filter.until, time >= until { return false }
-        if let place = filter.newestFrom, TimePlace(time: time, seq: records.firstSeq.advanced(by: index)) < place {
+        if let place = filter.newestFrom, let log = reader?.log,
+            TimePlace(time: time, conversation: log.id, seq: records.firstSeq.advanced(by: index)) < place
+        {
             return false
         }
         if !senders.isEmpty || own != nil {

@@ -184,8 +184,33 @@ struct ReadingTests {
             #expect(
                 try Visited { try merge.walk(isNewestFirst: true, limit: limit, visit: $0) }.messages
                     == Array(expected.reversed().prefix(limit)))
-            let starts = try merge.starts(ofNewest: limit)
-            #expect(try Visited { try merge.walk(after: starts, visit: $0) }.messages == Array(expected.suffix(limit)))
+            let newest = try merge.newest(limit)
+            #expect(newest.from == nil)
+            #expect(
+                try Visited { try merge.walk(after: newest.after, visit: $0) }.messages
+                    == Array(expected.suffix(limit)))
+        }
+    }
+
+    @Test(
+        "the newest of all conversations are found by time, wherever imported history stands", arguments: seeds(1...6))
+    func newestOfAll(seed: UInt64) throws {
+        var random = SeededGenerator(seed: seed)
+        let archive = try TestArchive()
+        let logs = try (1...4).map { try TestLog($0, in: archive, isImported: true, &random) }
+        let byTime = logs.flatMap(\.messages).sorted {
+            ($0.time, $0.conversationID, $0.seq) < ($1.time, $1.conversationID, $1.seq)
+        }
+        for count in [0, 1, 7, 40, 300] {
+            var filter = MessageFilter()
+            let newest = try LogMerge(logs.map(\.reader), filter).newest(count)
+            filter.newestFrom = newest.from
+            let merge = LogMerge(logs.map(\.reader), filter)
+            let found = try Visited { try merge.walk(after: newest.after, visit: $0) }.messages
+            let isLess = { (one: Message, other: Message) in
+                (one.conversationID, one.seq) < (other.conversationID, other.seq)
+            }
+            #expect(found.sorted(by: isLess) == byTime.suffix(count).sorted(by: isLess))
         }
     }
 

@@ -167,13 +167,11 @@ extension Replica {
         try ReplicaError.translate { try reader(of: conversation).window(around: seq, count: count, filter) }
     }
 
-    /// The seqs before the newest `count` messages of several conversations; see `LogMerge.starts`.
-    public func starts(
-        ofNewest count: Int, _ conversations: [ReplicaConversation], _ filter: MessageFilter
-    ) throws(ReplicaError) -> [ConversationID: Seq] {
-        try ReplicaError.translate {
-            try LogMerge(conversations.map(reader(of:)), filter).starts(ofNewest: count)
-        }
+    /// Where the newest `count` messages of several conversations begin; see `LogMerge.newest`.
+    public func newest(
+        _ count: Int, _ conversations: [ReplicaConversation], _ filter: MessageFilter
+    ) throws(ReplicaError) -> (from: TimePlace?, after: [ConversationID: Seq]) {
+        try ReplicaError.translate { try LogMerge(conversations.map(reader(of:)), filter).newest(count) }
     }
 
     /// The hash chain after a message; see `LogReader.hash`.

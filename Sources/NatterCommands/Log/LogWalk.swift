@@ -139,7 +139,7 @@ struct LogWalk {
             let newest = try replica.newest(count, only, filter(for: [only]))
             (positions[only.id], filter.newestFrom) = (newest.after, newest.newestFrom)
         } else {
-            positions = try replica.starts(ofNewest: count, conversations, filter(for: conversations))
+            (filter.newestFrom, positions) = try replica.newest(count, conversations, filter(for: conversations))
         }
     }
 
