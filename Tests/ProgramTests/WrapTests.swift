@@ -79,7 +79,9 @@ struct WrapTests {
         // From a whole line on, behind a line that says what is not there
         let shown = (texts.last ?? "").split(separator: "\n").dropFirst().map(String.init)
         let kept = shown.dropFirst().reduce(0) { $0 + $1.utf8.count + 1 }
-        #expect(shown.first == "[\(588_895 - kept) bytes of output before this are left out]")
+        #expect(shown.first == "[\(588_895 - kept) bytes of output before this are in seq.log]")
+        let whole = try world.bob("get", "last", "-o", "-")
+        #expect(whole.code == 0 && whole.bytes == large.bytes)
         #expect(shown.dropFirst().allSatisfy { $0.utf8.count == 5 || $0 == "100000" } && kept > 4_000)
         let lines = (texts.first ?? "").split(separator: "\n")
         #expect(Set(lines.dropFirst()) == ["out", "err"])

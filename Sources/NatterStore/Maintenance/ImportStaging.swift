@@ -4,7 +4,8 @@ internal import NatterLog
 internal import NatterModel
 internal import NatterSystem
 
-/// `DIR/import/` holds the log files of an import, and the files of its messages, until its whole input was accepted. No reader looks there.
+/// `DIR/import/` holds the log files of an import, and the files of its messages, until its whole input was accepted. No reader
+/// looks there.
 ///
 /// Several files can't be renamed in one step. So their names are first written to a list and synced. If a crash
 /// comes between the first rename and the commit, the next start finds the list and undoes the renames.

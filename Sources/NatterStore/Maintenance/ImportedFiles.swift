@@ -20,8 +20,8 @@ public struct ExportedFile: Sendable {
     }
 }
 
-/// The files of an import. They lie in the staging directory until the commit that numbers its messages. Each has a key of its own,
-/// because erasing one message must not take the file of another.
+/// The files of an import. They lie in the staging directory until the commit that numbers its messages. Each has a key of its
+/// own, because erasing one message must not take the file of another.
 final class StagedBlobs: Sendable {
     private static let pieceBytes = 1 << 20
 
