@@ -31,6 +31,9 @@ static const unsigned char ends_js[] = {
 static const unsigned char errors_js[] = {
 #embed "page/errors.js"
 };
+static const unsigned char files_js[] = {
+#embed "page/files.js"
+};
 static const unsigned char help_js[] = {
 #embed "page/help.js"
 };
@@ -69,6 +72,9 @@ static const unsigned char outbox_js[] = {
 };
 static const unsigned char people_js[] = {
 #embed "page/people.js"
+};
+static const unsigned char pictures_js[] = {
+#embed "page/pictures.js"
 };
 static const unsigned char place_js[] = {
 #embed "page/place.js"
@@ -126,6 +132,7 @@ static const struct natter_page_file files[] = {
     SCRIPT("dom.js", dom_js),
     SCRIPT("ends.js", ends_js),
     SCRIPT("errors.js", errors_js),
+    SCRIPT("files.js", files_js),
     SCRIPT("help.js", help_js),
     SCRIPT("history.js", history_js),
     SCRIPT("i18n.js", i18n_js),
@@ -139,6 +146,7 @@ static const struct natter_page_file files[] = {
     SCRIPT("notify.js", notify_js),
     SCRIPT("outbox.js", outbox_js),
     SCRIPT("people.js", people_js),
+    SCRIPT("pictures.js", pictures_js),
     SCRIPT("place.js", place_js),
     SCRIPT("row.js", row_js),
     SCRIPT("rows.js", rows_js),

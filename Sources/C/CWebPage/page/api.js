@@ -22,6 +22,7 @@ export class Refusal extends Error {
 }
 
 export const ordinaryTimeout = 30_000;
+const fileTimeout = 600_000;
 
 export class API {
   /** Only in this object's memory, if the session belongs to this tab alone; else the browser has a cookie. */
@@ -41,17 +42,18 @@ export class API {
   }
 
   /** Sends a request. Resolves to the response if its status is 2xx. */
-  async send(method, path, { body, signal, timeout = ordinaryTimeout, headers = {} } = {}) {
+  async send(method, path, { body, bytes, signal, timeout = ordinaryTimeout, headers = {} } = {}) {
     const all = { Accept: 'application/json', ...headers };
     if (this.#token) all.Authorization = `Bearer ${this.#token}`;
     else if (this.user !== null) all['Natter-User'] = encodeURIComponent(this.user);
     if (method !== 'GET') all['Natter-Request'] = '1';
     if (body !== undefined) all['Content-Type'] = 'application/json';
+    if (bytes) all['Content-Type'] = 'application/octet-stream';
     const limit = AbortSignal.timeout(timeout);
     let response;
     try {
       response = await fetch(path, {
-        method, headers: all, body: body === undefined ? undefined : JSON.stringify(body), cache: 'no-store',
+        method, headers: all, body: bytes ?? (body === undefined ? undefined : JSON.stringify(body)), cache: 'no-store',
         // With a token of this tab, another account's cookie must not be sent.
         credentials: this.#token ? 'omit' : 'same-origin',
         signal: signal ? AbortSignal.any([signal, limit]) : limit,
@@ -83,6 +85,23 @@ export class API {
 
   get(path, options) {
     return this.json('GET', path, undefined, options);
+  }
+
+  /** The bytes of a file. */
+  async file(id) {
+    const response = await this.send('GET', `/v1/files/${id}`, { timeout: fileTimeout, headers: { Accept: '*/*' } });
+    try {
+      return await response.blob();
+    } catch {
+      throw new Refusal(0, 'not_reached', 'the answer is incomplete');
+    }
+  }
+
+  /** Uploads bytes for a message to a conversation. Resolves to what names them in that message. */
+  async upload(conversation, id, name, bytes, signal) {
+    const { conversation_id } = meant(conversation, id);
+    const answer = await this.json('POST', path(['conversations', conversation, 'files'], { name, conversation_id }), undefined, { bytes, signal, timeout: fileTimeout });
+    return answer.upload;
   }
 
   /** The objects of an NDJSON answer. */

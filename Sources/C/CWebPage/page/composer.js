@@ -3,6 +3,8 @@ import { h, fill, icon, iconButton, debounce, announce, freshId } from './dom.js
 import { t, number } from './i18n.js';
 import { byteCount, line, quotedText } from './text.js';
 import { freshKey, meant, Refusal } from './api.js';
+import { Tray } from './files.js';
+import { withoutMetadata } from './pictures.js';
 import { errorText } from './errors.js';
 import * as storage from './storage.js';
 import * as shell from './shell.js';
@@ -23,6 +25,8 @@ export class Composer {
   #key = null;
   /** The edit whose answer has not come yet. */
   #sending = null;
+  /** Ends the upload of files. */
+  #upload = null;
   /** What was being written when the edit began. */
   #draft = null;
   /** Whether something was changed here that is not kept yet, and whether the draft is of this tab. Otherwise it follows the other tabs. */
@@ -48,14 +52,18 @@ export class Composer {
         this.#isChanged = true;
         this.#keep();
       },
+      paste: (event) => this.#take(event, event.clipboardData),
     });
+    this.tray = new Tray(() => this.field.focus());
+    this.attach = iconButton('plus', t('Attach files'), () => this.tray.picker.click());
     this.banner = h('div', { class: 'banner', hidden: true });
     this.status = h('p', { class: 'composer-status', id: hintId });
     this.button = iconButton('send', t('Send'), () => this.send(), { class: 'icon-button send' });
     this.element = h('form', { class: 'composer', submit: () => {
       // An edit waits for its answer, but a message that is written meanwhile does not.
       this.send();
-    } }, this.banner, h('div', { class: 'composer-line' }, this.field, this.button), this.status);
+    }, dragover: (event) => event.dataTransfer.types.includes('Files') && event.preventDefault(), drop: (event) => this.#take(event, event.dataTransfer) },
+    this.banner, this.tray.element, h('div', { class: 'composer-line' }, this.attach, this.tray.picker, this.field, this.button), this.status);
     this.#restore();
     storage.onChange(this.#draftName, (name) => {
       if (name === this.#draftName && !this.#isOurs && !this.#isChanged) this.#restore();
@@ -205,14 +213,56 @@ export class Composer {
     if (!seqs || seqs.includes((this.#edit ?? this.#reply)?.seq)) this.#showBanner();
   }
 
+  /** Takes files that were pasted or dropped. */
+  #take(event, data) {
+    const files = [...data?.files ?? []];
+    if (files.length === 0) return;
+    event.preventDefault();
+    this.tray.add(files);
+  }
+
+  /** Uploads the chosen files. Resolves to null if that failed or was ended; what has arrived is not sent again. */
+  async #uploadFiles() {
+    const end = new AbortController();
+    this.#upload = end;
+    this.button.disabled = true;
+    const { name, id } = this.#conversation;
+    try {
+      for (const pick of this.tray.picks) {
+        if (pick.upload) continue;
+        fill(this.status, t('Sending {name}…', { name: line(pick.file.name) }), ' ',
+          h('button', { type: 'button', class: 'link', click: () => end.abort() }, t('Cancel')));
+        const bytes = this.tray.keepsMetadata ? pick.file : await withoutMetadata(pick.file);
+        pick.upload = await this.#state.api.upload(name, id, pick.file.name || 'picture', bytes, AbortSignal.any([end.signal, this.#signal]));
+      }
+      this.#say('');
+      return this.tray.picks.map((pick) => ({ upload: pick.upload, name: pick.file.name || 'picture' }));
+    } catch (error) {
+      if (error instanceof Refusal) this.#say(t('Not sent: {reason}', { reason: errorText(error) }), true);
+      else if (end.signal.aborted) this.#say('');
+      else if (!this.#signal.aborted) this.#say(t('The file cannot be read'), true);
+      return null;
+    } finally {
+      this.#upload = null;
+      this.#showSending();
+    }
+  }
+
   async send() {
-    const text = this.field.value;
-    if (text.trim() === '') return;
+    if (this.#upload) return undefined;
+    let text = this.field.value;
+    const hasFiles = this.tray.picks.length > 0 && !this.#edit;
+    if (text.trim() === '' && !hasFiles) return;
     if (text.includes('\0')) return this.#say(t('A message cannot contain the character U+0000'), true);
     if (byteCount(text) > maximumBytes) return this.#say(t('The message has {n} bytes; at most {max} are possible', { n: number(byteCount(text)), max: number(maximumBytes) }), true);
     if (this.#edit) return this.#sendEdit(text);
-    const isKept = this.#outbox.add(this.#conversation, text, this.#reply?.seq);
-    shell.did(shell.send(this.#conversation, text, this.#reply?.seq));
+    const uploads = hasFiles ? await this.#uploadFiles() : [];
+    if (!uploads || this.#signal.aborted) return undefined;
+    // More may have been written meanwhile.
+    text = this.field.value;
+    const isKept = this.#outbox.add(this.#conversation, text, this.#reply?.seq, uploads);
+    shell.did(shell.send(this.#conversation, text, this.#reply?.seq, uploads.map((one) => one.name)));
+    this.tray.clear();
     this.sent();
     this.#reply = null;
     this.field.value = '';
@@ -261,6 +311,6 @@ export class Composer {
   }
 
   #showSending() {
-    this.button.disabled = this.#edit !== null && this.#edit === this.#sending;
+    this.button.disabled = this.#upload !== null || (this.#edit !== null && this.#edit === this.#sending);
   }
 }

@@ -35,6 +35,7 @@ export class History extends Ends {
     const go = (seq) => onTarget(seq);
     go.address = (seq) => `#/${encodeURIComponent(conversation.name)}/${seq}`;
     this.maker = new RowMaker(state.me, {
+      api: state.api,
       quote: (seq, show) => this.quote(seq, show), go,
       retry: (entry) => outbox.retry(entry.name), drop: (entry) => actions.restore(entry),
     });
@@ -252,6 +253,7 @@ export class History extends Ends {
       return;
     }
     this.end = message.seq;
+    if (kind === 'file' && message.file) this.onFile(message);
     if (kind !== 'text' && kind !== 'event') return;
     if (!this.state.isForeign(message) && !message.imported && kind === 'text') this.outbox.cover(message);
     // An answer may have thousands, and rows of their own would each move all others.
@@ -298,6 +300,14 @@ export class History extends Ends {
   onChange(message, kind) {
     this.addFresh();
     this.change([message.about], kind === 'edit' ? { text: message.text, edited: message.time } : { text: '', deleted: true });
+  }
+
+  /** A file comes behind its text. */
+  onFile(message) {
+    this.addFresh();
+    const known = this.rowOf(message.about)?.message;
+    const { key, ...file } = message.file;
+    if (known && !known.deleted && !known.files?.some((one) => one.id === file.id)) this.change([message.about], { files: [...known.files ?? [], file] });
   }
 
   onErased(notice) {

@@ -166,7 +166,7 @@ export class Layout {
     const { last } = one;
     const person = one.kind === 'personal' ? one.name.slice(1) : null;
     const isOnline = person !== null && this.#state.users.get(person)?.online;
-    const text = last ? (last.deleted || last.kind === 'delete' ? t('(deleted)') : last.erased ? t('(erased)') : (last.kind === 'event' && eventText(last.text)) || excerpt(last.text, 80)) : t('No messages yet');
+    const text = last ? (last.deleted || last.kind === 'delete' ? t('(deleted)') : last.erased ? t('(erased)') : (last.kind === 'event' && eventText(last.text)) || excerpt(last.text || (last.files ?? []).map((file) => file.name).join(', '), 80)) : t('No messages yet');
     // A name that is written from the right does not turn the text.
     const who = last?.sender && !person && [h('bdi', null, last.sender === this.#state.me.name && !last.imported ? t('You') : line(last.sender)), ': '];
     const isMentioned = one.mention > one.read;

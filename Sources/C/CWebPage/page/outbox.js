@@ -77,12 +77,13 @@ export class Outbox {
   }
 
   /** Keeps a message and tries to send it. */
-  add(conversation, text, about) {
+  add(conversation, text, about, uploads = []) {
     this.#counter += 1;
     // The clock may go back, and the order is that of the names.
     const last = [...this.#entries.keys()].reduce((time, name) => Math.max(time, Number(name.slice(this.#start.length).split('-')[0])), 0);
     const name = `${this.#start}${String(Math.max(Date.now(), last + 1)).padStart(15, '0')}-${String(this.#counter).padStart(4, '0')}-${Math.random().toString(36).slice(2, 8)}`;
     const entry = { id: freshKey(), conversation: conversation.name, conversationId: conversation.id, text, about, at: Date.now() };
+    if (uploads.length > 0) Object.assign(entry, { files: uploads.map((one) => one.upload), names: uploads.map((one) => one.name) });
     const isKept = storage.write(name, entry);
     this.#entries.set(name, { ...entry, name, isKept });
     this.#state.emit('outbox');
@@ -165,8 +166,8 @@ export class Outbox {
         continue;
       }
       try {
-        const { conversation, conversationId, text, id, about } = entry;
-        const message = await this.#state.change('POST', ['messages'], { ...meant(conversation, conversationId), text, id, about });
+        const { conversation, conversationId, text, id, about, files } = entry;
+        const message = await this.#state.change('POST', ['messages'], { ...meant(conversation, conversationId), text, id, about, files });
         this.#failures = 0;
         this.#entries.delete(entry.name);
         storage.write(entry.name, null);

@@ -3,6 +3,7 @@ import { h, fill } from './dom.js';
 import { t, n, number, ago, clock, exact, day, dayKey } from './i18n.js';
 import { line, nodes, fold, quotedText } from './text.js';
 import { errorText } from './errors.js';
+import { fileList } from './files.js';
 
 const groupMilliseconds = 5 * 60_000;
 
@@ -42,8 +43,8 @@ export function eventText(text) {
 
 /** Makes rows for a conversation. `quote` finds a message that a reply is about, `go` leads to it. */
 export class RowMaker {
-  constructor(me, { quote, go, retry, drop }) {
-    Object.assign(this, { me, quote, go, retry, drop });
+  constructor(me, { api, quote, go, retry, drop }) {
+    Object.assign(this, { me, api, quote, go, retry, drop });
   }
 
   row(message, previous, hasLine) {
@@ -68,6 +69,7 @@ export class RowMaker {
       const bubble = h('div', { class: 'bubble' }, sender,
         message.about && this.#quoted(message),
         h('span', { class: 'text', dir: 'auto' }, ...this.#body(li)),
+        !message.deleted && message.files?.length > 0 && this.#files(li),
         h('span', { class: 'meta' },
           message.via && h('span', { class: 'note' }, t('via {name}', { name: line(message.via) })),
           message.edited && !message.deleted && h('span', { class: 'note', title: editedTitle(message.edited) }, t('(edited)')),
@@ -75,6 +77,13 @@ export class RowMaker {
       fill(li, avatar(message.sender || '?'), bubble);
     }
     this.decorate(li, li.previous, li.hasLine);
+  }
+
+  /** Pictures that are there already stay, whatever else of the row is shown anew. */
+  #files(li) {
+    const ids = li.message.files.map((file) => file.id).join(' ');
+    if (li.fileIds !== ids) Object.assign(li, { fileIds: ids, fileList: fileList(li.message, this.api) });
+    return li.fileList;
   }
 
   #body(li) {
@@ -136,6 +145,7 @@ export class RowMaker {
     const li = h('li', { class: `row own pending continues${entry.refusal || entry.isUnsent ? ' unsent' : ''}` },
       h('div', { class: 'bubble' },
         h('span', { class: 'text', dir: 'auto' }, ...nodes(entry.text.slice(0, cut ?? undefined)), cut !== null && ' …'),
+        entry.names && h('span', { class: 'files' }, entry.names.map((name) => h('bdi', { class: 'file-line' }, line(name)))),
         h('span', { class: 'meta' }, state,
           (entry.refusal || entry.isUnsent) && [
             h('button', { type: 'button', class: 'link', click: () => this.retry(entry) }, t('Retry')),

@@ -26,12 +26,14 @@ function printf(text) {
 
 /** A command that ends with a text. */
 function withText(command, text) {
+  if (text === '') return command;
   // Standard input drops one newline at the end, an argument none.
   if (unsafe.test(text)) return `${printf(`${text}\n`)} | ${command} -`;
   return `${command} -- ${quote(text)}`;
 }
 
-export const send = (conversation, text, about) => withText(words('natter', 'send', '-c', conversation.name, ...(about ? ['--re', about] : [])), text);
+export const send = (conversation, text, about, files = []) => withText(
+  words('natter', 'send', '-c', conversation.name, ...(about ? ['--re', about] : []), ...files.flatMap((name) => ['--file', name])), text);
 export const edit = (conversation, seq, text) => withText(words('natter', 'edit', '-c', conversation.name, seq), text);
 export const remove = (conversation, seq) => words('natter', 'delete', '-c', conversation.name, seq);
 export const erase = (conversation, seq) => words('natter', 'admin', 'erase', conversation.name, seq);

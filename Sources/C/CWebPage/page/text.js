@@ -30,7 +30,7 @@ export function excerpt(text, length = 120) {
 
 /** What a reply quotes of a message. */
 export function quotedText(message) {
-  return message.deleted ? t('(deleted)') : message.erased ? t('(erased)') : excerpt(message.text);
+  return message.deleted ? t('(deleted)') : message.erased ? t('(erased)') : excerpt(message.text || (message.files ?? []).map((file) => file.name).join(', '));
 }
 
 /** What a text shows: nodes. `words` are marked. */
