@@ -208,7 +208,9 @@ final class HTTPConnection {
         do {
             let left = Int(clamping: rest.source.count - rest.offset)
             let piece = try rest.source.read(count: min(left, HTTPConnection.pieceBytes), at: rest.offset)
-            guard !piece.isEmpty, piece.count <= left else { throw TransportError.interrupted("the body has ended early") }
+            guard !piece.isEmpty, piece.count <= left else {
+                throw TransportError.interrupted("the body has ended early")
+            }
             self.rest?.offset += UInt64(piece.count)
             if evbuffer_add(bufferevent_get_output(stream), piece, piece.count) != 0 {
                 exchange?.fail(.interrupted("memory is short"))

@@ -220,7 +220,7 @@ struct NetworkTests {
             #expect(!path.hasSuffix(".js") || lines.allSatisfy { $0.count { $0 == "`" } % 2 == 0 }, "\(path)")
         }
         // Its goal is 60 KB with the first messages and with 300 bytes for the head of each answer.
-        #expect(bytes + 300 * paths.count < 54_000, "\(bytes)")
+        #expect(bytes + 300 * paths.count < 60_000, "\(bytes)")
         #expect(try RawRequest.send("GET", "/page/0123456789abcdef/app.js", to: world.url).status == 404)
         let head = try RawRequest.send("HEAD", "/", to: world.url)
         #expect(

@@ -273,7 +273,8 @@ public final class ServerAPI {
             onTrace?(
                 Trace(
                     method: request.method, path: request.path, status: response?.status,
-                    milliseconds: MonotonicClock.now() - start, bytesOut: Int(clamping: request.source?.count ?? UInt64(request.body?.count ?? 0)),
+                    milliseconds: MonotonicClock.now() - start,
+                    bytesOut: Int(clamping: request.source?.count ?? UInt64(request.body?.count ?? 0)),
                     bytesIn: streamed + (response?.body.count ?? 0)))
         }
         let response: HTTPResponse

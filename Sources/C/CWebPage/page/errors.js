@@ -33,6 +33,9 @@ const sentences = {
   "cannot read the time '%s'; write 2026-11-20 or 2026-11-20T07:24:05Z": "cannot read the time '{a}'; write 2026-11-20",
   "'%s*' needs %s or more letters before the '*'": "'{a}*' needs {b} or more letters before the '*'",
   'this server keeps messages for %s days at most': 'this server keeps messages for {a} days at most',
+  "the file is larger than %s bytes, the server's limit ('file-size')": 'the file has more than {a} bytes, which is the limit (file-size)',
+  "your files have %s of %s bytes ('files-per-user'), so this one has no room; delete some messages with files, or ask an admin": 'your files have {a} of {b} bytes (files-per-user); delete some messages with files, or ask an admin',
+  "the files on this server have %s of %s bytes ('files-total'), so this one has no room; ask an admin": 'the files of this server have {a} of {b} bytes (files-total); ask an admin',
   "'retain' takes days, such as '90d', or 'forever', not '%s'": 'enter from 1 to 36500 days, or nothing',
 };
 
