@@ -102,7 +102,7 @@ enum SendCommand {
                 "queue", "if the server cannot be reached, keep the message and send it later",
                 long:
                     "natter also keeps it if the certificate is not verified or something else answers in the server's "
-                    + "place."),
+                    + "place.")
         ]
     }
 

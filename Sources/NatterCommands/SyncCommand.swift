@@ -113,7 +113,9 @@ enum SyncCommand {
             defer { meter.clear() }
             for file in try replica.lackingFiles(upTo: size) {
                 guard let path = try Replica.expect(file, at: synced.location) else { continue }
-                let download = FileDownload(file.record, from: try synced.api()) { meter.show($0, of: file.record.size) }
+                let download = FileDownload(file.record, from: try synced.api()) {
+                    meter.show($0, of: file.record.size)
+                }
                 do { try download.save(as: path, replaces: true) } catch RequestError.refused(let refusal)
                     where [404, 410].contains(refusal.status)
                 {

@@ -72,7 +72,8 @@ final class StagedBlobs: Sendable {
             digest.add(piece)
             try writer.append(piece)
         }
-        guard file.key == nil || digest.finish() == file.id.bytes, let record = try writer.finish(named: file.name)?.record
+        guard file.key == nil || digest.finish() == file.id.bytes,
+            let record = try writer.finish(named: file.name)?.record
         else { return nil }
         try writer.move(to: staging.path(of: StagedBlobs.name(of: record)))
         return record
