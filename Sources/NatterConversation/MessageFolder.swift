@@ -31,7 +31,7 @@ public struct MessageFolder {
             let (low, high) = (min(first, last), max(first, last))
             let seqs = records.firstSeq.advanced(by: low)...records.firstSeq.advanced(by: high)
             if try reader.changes(seqs).isEmpty {
-                let files = try showsFiles ? run.positions.map { try self.files(at: $0, in: records) } : []
+                let files = try hasFiles(behind: seqs) ? run.positions.map { try self.files(at: $0, in: records) } : []
                 guard files.contains(where: { !$0.isEmpty }) else { return nil }
                 var messages = run.messages()
                 for (index, files) in files.enumerated() { messages[index].files = files }
@@ -60,9 +60,10 @@ public struct MessageFolder {
         for original in originals where original < low || original > high {
             changes.merge(try reader.changes(original...original)) { known, _ in known }
         }
+        let hasFiles = try hasFiles(behind: low...high)
         var records: Records?
         for index in messages.indices {
-            if showsFiles, messages[index].kind == .text {
+            if hasFiles, messages[index].kind == .text {
                 let seq = messages[index].seq
                 // Most messages of a page lie in one block.
                 if records?.index(of: seq) == nil { records = (try? reader.block(containing: seq))?.records }
@@ -129,6 +130,14 @@ public struct MessageFolder {
             }
         }
         return files
+    }
+
+    /// Whether any text of a range may have files that are to be shown.
+    private func hasFiles(behind seqs: ClosedRange<Seq>) throws -> Bool {
+        try showsFiles
+            && RelationRows.hasFiles(
+                in: seqs.lowerBound...seqs.upperBound.advanced(by: Limits.filesPerMessage), of: reader.log.number,
+                on: reader.archive.connection)
     }
 
     private func file(_ record: Record) -> FileRecord? {

@@ -158,6 +158,15 @@ public enum RelationRows {
         ) { Seq($0.uint64(0)) }
     }
 
+    /// Whether a range has any record of a file. It is asked for each page, and has an index of its own.
+    static func hasFiles(
+        in seqs: ClosedRange<Seq>, of conversation: Int64, on connection: Connection
+    ) throws(SQLiteError) -> Bool {
+        try connection.hasRow(
+            "SELECT 1 FROM relation WHERE kind=4 AND conversation=? AND seq BETWEEN ? AND ? LIMIT 1", conversation,
+            seqs.lowerBound.rawValue, seqs.upperBound.rawValue)
+    }
+
     /// All deletions of a store, with their authors.
     public static func deletions(
         on connection: Connection
