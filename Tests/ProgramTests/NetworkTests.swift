@@ -188,7 +188,7 @@ struct NetworkTests {
             #expect(!answer.text.contains(forbidden), "\(forbidden)")
         }
         for header in [
-            "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+            "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
                 + "connect-src 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; "
                 + "frame-ancestors 'none'; require-trusted-types-for 'script'",
             "X-Content-Type-Options: nosniff", "Referrer-Policy: no-referrer",
