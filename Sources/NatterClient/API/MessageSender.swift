@@ -96,7 +96,7 @@ public final class MessageSender {
     ) throws -> RequestError.Refusal? {
         var progress = MonotonicClock.now()
         var backoff = Backoff.sending
-        mayHaveArrived = false
+        (mayHaveArrived, uploads) = (false, [])
         while !batch.isEmpty {
             let before = batch.count
             let limit = min(progress + timeoutMilliseconds, deadline)

@@ -157,6 +157,31 @@ struct MessageFileTests {
         #expect(kept().isEmpty)
     }
 
+    @Test("a file that is refused is parked, and the next message goes with its own")
+    func parked() throws {
+        var limits = FileLimits()
+        limits.fileBytes = 1_000
+        server.stop()
+        #expect(
+            alice("send", "--queue", "--file", try file("large"), "--file", try file("small", [1]), "one").code == 0)
+        #expect(alice("send", "--queue", "--file", try file("other", [2]), "two").code == 0)
+        try server.start()
+        server.store.use(limits)
+        #expect(alice("sync").code == 0)
+        #expect(bob("log", "--format", "%m|%f").lines == ["two|other"])
+        #expect(bob("get", "1", "-o", "-").bytes == [2])
+        #expect(alice("outbox", "ls").output.contains("'file-size'"))
+        // Small first, so that it is there when the other is refused
+        server.stop()
+        #expect(
+            alice("send", "--queue", "--file", try file("small", [1]), "--file", try file("large"), "three").code == 0)
+        #expect(alice("send", "--queue", "--file", try file("last", [3]), "four").code == 0)
+        try server.start()
+        server.store.use(limits)
+        #expect(alice("sync").code == 0)
+        #expect(bob("log", "--format", "%m|%f").lines == ["two|other", "four|last"])
+    }
+
     @Test("sync fetches files only if it is told to, up to a size, and they go when they are erased")
     func synced() throws {
         let secret = Array("Xylophonkonzert-7731".utf8)
