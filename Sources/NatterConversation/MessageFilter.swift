@@ -79,12 +79,14 @@ public struct MessageMatcher {
     /// Edits and deletions of these messages are wanted.
     private let changed: ClosedRange<Seq>?
     private let reader: LogReader?
+    /// That of the reader's log, because a copy of the log for each message costs more than the message.
+    private let conversation: ConversationID?
 
     public init(_ filter: MessageFilter) { self.init(filter, in: nil) }
 
     /// - Parameter reader: the log that the messages belong to.
     init(_ filter: MessageFilter, in reader: LogReader?) {
-        (self.filter, self.reader) = (filter, reader)
+        (self.filter, self.reader, conversation) = (filter, reader, reader?.log.id)
         let needsCurrent = filter.text != nil || !filter.senders.isEmpty || filter.unreadFor != nil
         current = needsCurrent ? reader.map { CurrentMessages($0) } : nil
         // A change of a message that is not kept any more says nothing. A replica may begin later than the server's log:
@@ -117,8 +119,8 @@ public struct MessageMatcher {
         let time = records.time(at: index)
         if let since = filter.since, time < since { return false }
         if let until = filter.until, time >= until { return false }
-        if let place = filter.newestFrom, let log = reader?.log,
-            TimePlace(time: time, conversation: log.id, seq: records.firstSeq.advanced(by: index)) < place
+        if let place = filter.newestFrom, let conversation,
+            TimePlace(time: time, conversation: conversation, seq: records.firstSeq.advanced(by: index)) < place
         {
             return false
         }

@@ -30,13 +30,7 @@ public struct MessageFolder {
         if !run.positions.contains(where: { records.kind(at: $0).isPart }) {
             let (low, high) = (min(first, last), max(first, last))
             let seqs = records.firstSeq.advanced(by: low)...records.firstSeq.advanced(by: high)
-            if try reader.changes(seqs).isEmpty {
-                let files = try hasFiles(behind: seqs) ? run.positions.map { try self.files(at: $0, in: records) } : []
-                guard files.contains(where: { !$0.isEmpty }) else { return nil }
-                var messages = run.messages()
-                for (index, files) in files.enumerated() { messages[index].files = files }
-                return messages
-            }
+            if try reader.changes(seqs).isEmpty, try !hasFiles(behind: seqs) { return nil }
         }
         var messages = run.messages()
         try apply(to: &messages)
@@ -61,6 +55,7 @@ public struct MessageFolder {
             changes.merge(try reader.changes(original...original)) { known, _ in known }
         }
         let hasFiles = try hasFiles(behind: low...high)
+        if changes.isEmpty, !hasFiles { return }
         var records: Records?
         for index in messages.indices {
             if hasFiles, messages[index].kind == .text {
