@@ -73,21 +73,26 @@ public enum FileRows {
     }
 
     public static func row(_ id: FileID, on connection: Connection) throws(SQLiteError) -> FileRow? {
-        try connection.row("SELECT \(columns) FROM file WHERE id=?", id.bytes) { read($0) } ?? nil
+        try rows("id=?", id.bytes, on: connection).first
+    }
+
+    private static func rows(
+        _ condition: String, _ values: any SQLValue..., on connection: Connection
+    ) throws(SQLiteError) -> [FileRow] {
+        let statement = try connection.statement("SELECT \(columns) FROM file WHERE \(condition)", values)
+        var rows: [FileRow] = []
+        while try statement.step() { if let row = read(statement) { rows.append(row) } }
+        return rows
     }
 
     /// Those of no message.
     public static func unnamed(on connection: Connection) throws(SQLiteError) -> [FileRow] {
-        try connection.rows("SELECT \(columns) FROM file WHERE conversation IS NULL AND state<=1") { read($0) }
-            .compactMap { $0 }
+        try rows("conversation IS NULL AND state<=1", on: connection)
     }
 
     /// Those whose blobs must be there.
     public static func wanted(on connection: Connection) throws(SQLiteError) -> [FileRow] {
-        try connection.rows("SELECT \(columns) FROM file WHERE state IN (1,2) ORDER BY conversation,seq") { read($0) }
-            .compactMap {
-                $0
-            }
+        try rows("state IN (1,2) ORDER BY conversation,seq", on: connection)
     }
 
     /// Lets go of files that an earlier process was about to name. Their blobs may be there.
@@ -103,10 +108,9 @@ public enum FileRows {
     public static func named(
         in seqs: ClosedRange<Seq>, of conversation: Int64, on connection: Connection
     ) throws(SQLiteError) -> [FileRow] {
-        try connection.rows(
-            "SELECT \(columns) FROM file WHERE conversation=? AND seq BETWEEN ? AND ? AND state=2", conversation,
-            seqs.lowerBound.rawValue, seqs.upperBound.rawValue
-        ) { read($0) }.compactMap { $0 }
+        try rows(
+            "conversation=? AND seq BETWEEN ? AND ? AND state=2", conversation, seqs.lowerBound.rawValue,
+            seqs.upperBound.rawValue, on: connection)
     }
 
     /// Drops the rows of what records of a range name, and lets the files themselves go.

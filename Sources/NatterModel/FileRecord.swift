@@ -19,7 +19,7 @@ public struct FileID: Hashable, Sendable, CustomStringConvertible {
     public var description: String { Hex.encode(bytes) }
 }
 
-/// What a record of kind `file` says about its blob. The log stores it as one line, `ID KEY SIZE TYPE NAME`.
+/// The content of a record of kind `file`, which names a blob. The log stores it as one line, `ID KEY SIZE TYPE NAME`.
 public struct FileRecord: Hashable, Sendable {
     public static let keyBytes = 16
     /// The most bytes of a line.

@@ -62,7 +62,7 @@ public struct FileDownload {
                 try file.truncate(to: 0)
                 offset = 0
             }
-            try FileDownload.read(file, upTo: offset) { digest.add($0) }
+            try digest.add(file, upTo: offset)
             do {
                 try fetch(from: offset) { bytes, offset in
                     try file.write(bytes, at: offset)
@@ -96,21 +96,7 @@ public struct FileDownload {
 
     /// Whether a file has the bytes of a message's file.
     public static func has(_ path: String, bytesOf record: FileRecord) -> Bool {
-        guard let file = try? PosixDisk().open(path, .read), (try? file.size()) == record.size else { return false }
-        let digest = StreamingDigest()
-        digest.add(record.key)
-        do { try read(file, upTo: record.size) { digest.add($0) } } catch { return false }
-        return digest.finish() == record.id.bytes
-    }
-
-    private static func read(_ file: any DiskFile, upTo end: UInt64, _ visit: ([UInt8]) -> Void) throws {
-        var offset: UInt64 = 0
-        while offset < end {
-            let piece = try file.read(count: Int(clamping: min(end - offset, UInt64(pieceBytes))), at: offset)
-            guard !piece.isEmpty else { throw DiskError(code: .ioError, operation: "read", path: file.path) }
-            visit(piece)
-            offset += UInt64(piece.count)
-        }
+        (try? PosixDisk().open(path, .read).isWhole(record)) ?? false
     }
 
     private func fetch(

@@ -38,16 +38,18 @@ extension Replica {
     }
 
     /// The path of a file of the replica, whether it is there or not.
-    public func path(of record: FileRecord) -> String { location.directory + "/" + BlobPath.of(record.id) }
+    public func path(of record: FileRecord) -> String { path(of: record.id) }
 
-    public func hasBytes(of record: FileRecord) -> Bool {
-        (try? disk.information(path(of: record)))?.size == record.size
-    }
+    private func path(of id: FileID) -> String { location.directory + "/" + BlobPath.of(id) }
+
+    public func hasBytes(of record: FileRecord) -> Bool { has(record.id, size: record.size) }
+
+    private func has(_ id: FileID, size: UInt64) -> Bool { (try? disk.information(path(of: id)))?.size == size }
 
     /// The files up to a size that messages name and the replica does not have.
     public func lackingFiles(upTo size: UInt64) throws -> [MessageFile] {
         do {
-            let known = try FileRows.wanted(on: connection).compactMap { row in
+            let known = try FileRows.wanted(on: connection).filter { !has($0.id, size: $0.size) }.compactMap { row in
                 row.conversation.flatMap { number in row.seq.map { (number, $0) } }
             }
             let conversations = Dictionary(
@@ -55,7 +57,7 @@ extension Replica {
             return try (known + FileRows.unknown(on: connection)).compactMap { number, seq in
                 guard let conversation = conversations[number],
                     let message = try message(seq, in: conversation, folds: false),
-                    let record = message.files.first, record.size <= size, !hasBytes(of: record)
+                    let record = message.files.first, record.size <= size
                 else { return nil }
                 return MessageFile(conversation: conversation, seq: seq, record: record)
             }

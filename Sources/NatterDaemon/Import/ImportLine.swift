@@ -14,9 +14,9 @@ struct ImportLine: Decodable {
     let written: LineNumber<Int64>?
     let erased: Bool?
     let deleted: LineMark?
-    /// Of a line of kind `file`.
+    /// The file that a line of kind `file` names.
     let file: LineFiles?
-    /// Of any other line.
+    /// The files of the text of any other line.
     let files: LineFiles?
 
     /// Files of a line, one or several. Other values, which other programs write there, are ignored and no error.

@@ -9,7 +9,7 @@ private struct ConvertedLine: Decodable {
     let conversation: String
     /// Those who talk in the conversation alone, two or one. The first line of a conversation says it.
     let people: [String]?
-    /// Who is in the conversation, and what it is about. The first line of a conversation says it.
+    /// The members of the conversation; the first line of one says them, and its topic.
     let members: [ImportedPeople.Member]?
     let topic: String?
     let seq: ImportLine.LineSeq?

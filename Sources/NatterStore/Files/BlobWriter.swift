@@ -102,15 +102,5 @@ public final class Blob: Sendable {
     }
 
     /// Whether the bytes are those that were uploaded.
-    package func isIntact() throws(DiskError) -> Bool {
-        let digest = StreamingDigest()
-        digest.add(record.key)
-        var offset: UInt64 = 0
-        while offset < record.size {
-            let piece = try read(count: 1 << 20, at: offset)
-            digest.add(piece)
-            offset += UInt64(piece.count)
-        }
-        return digest.finish() == record.id.bytes
-    }
+    package func isIntact() throws(DiskError) -> Bool { try file.isWhole(record) }
 }

@@ -182,4 +182,12 @@ struct NewFile: Sendable {
     let checksum: UInt32
     /// The conversation that it was uploaded for.
     let conversation: ConversationID
+
+    /// What it has in common with another upload of the same file, as of a message that is repeated.
+    var content: [UInt8] {
+        var bytes = [0] + Array(record.name.utf8) + [0]
+        bytes.append(littleEndian: record.size)
+        bytes.append(littleEndian: checksum)
+        return bytes
+    }
 }

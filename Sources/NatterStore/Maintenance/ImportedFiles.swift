@@ -106,18 +106,14 @@ extension Blob {
     /// - Returns: false if it is not there, or not what was uploaded.
     public static func export(
         _ record: FileRecord, of data: String, into directory: String, disk: any Disk = PosixDisk()
-    ) throws(DiskError) -> Bool {
+    ) throws -> Bool {
         let path = "\(directory)/\(record.id)"
         // An earlier export has the same bytes.
         if let found = try disk.information(path), found.isRegular, found.size == record.size { return true }
         guard let blob = try? Blob(record, in: data, disk: disk), (try? blob.isIntact()) == true else { return false }
         let copy = try disk.open(path, .create)
-        var offset: UInt64 = 0
-        while offset < record.size {
-            let piece = try blob.read(count: 1 << 20, at: offset)
-            try copy.write(piece, at: offset)
-            offset += UInt64(piece.count)
-        }
+        _ = try FileCopy(disk: disk).append(
+            "\(data)/\(BlobPath.of(record.id))", from: 0, to: record.size, onto: copy)
         try copy.sync()
         try disk.syncDirectory(directory)
         return true

@@ -366,12 +366,7 @@ final class BatchBuilder {
             LEB128.append(message.about?.rawValue ?? 0, to: &bytes)
         }
         bytes += text
-        // Whoever repeats a message has uploaded its files again.
-        for file in message.files {
-            bytes += [0] + Array(file.record.name.utf8) + [0]
-            bytes.append(littleEndian: file.record.size)
-            bytes.append(littleEndian: file.checksum)
-        }
+        for file in message.files { bytes += file.content }
         return bytes.withUnsafeBytes { store.keySecret.hash($0) }
     }
 

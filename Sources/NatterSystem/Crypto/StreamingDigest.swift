@@ -1,4 +1,5 @@
 internal import CSodium
+public import NatterModel
 
 /// BLAKE2b-256 of bytes that come piece by piece.
 public final class StreamingDigest {
@@ -23,11 +24,35 @@ public final class StreamingDigest {
 
     public func add(_ bytes: [UInt8]) { bytes.withUnsafeBytes { add($0) } }
 
+    /// Adds the first bytes of a file.
+    ///
+    /// - Throws: also if it has fewer.
+    public func add(_ file: any DiskFile, upTo end: UInt64) throws(DiskError) {
+        var offset: UInt64 = 0
+        while offset < end {
+            let piece = try file.read(count: Int(clamping: min(end - offset, 1 << 20)), at: offset)
+            guard !piece.isEmpty else { throw DiskError(code: .ioError, operation: "read", path: file.path) }
+            add(piece)
+            offset += UInt64(piece.count)
+        }
+    }
+
     /// The digest of all bytes. Call it once, and add nothing afterwards.
     public func finish() -> [UInt8] {
         var output = [UInt8](repeating: 0, count: Digest.byteCount)
         _ = crypto_generichash_final(OpaquePointer(state), &output, Digest.byteCount)
         return output
+    }
+}
+
+extension DiskFile {
+    /// Whether these are the bytes that a message names.
+    public func isWhole(_ record: FileRecord) throws(DiskError) -> Bool {
+        guard try size() == record.size else { return false }
+        let digest = StreamingDigest()
+        digest.add(record.key)
+        try digest.add(self, upTo: record.size)
+        return digest.finish() == record.id.bytes
     }
 }
 
