@@ -97,8 +97,12 @@ public struct LogMerge {
             places = Array(places.prefix(count))
             if places.count == count { newest.newestFrom = places.last }
         }
-        let runs = try readers.flatMap { reader in try reader.extents().map { (reader: reader, run: $0) } }
-        for (reader, run) in runs.sorted(by: { $0.run.highTime > $1.run.highTime }) where !run.isMissing {
+        // By their places, because to sort copies of a reader takes longer than to read a page.
+        let runs = try readers.indices.flatMap { place in
+            try readers[place].extents().map { (reader: place, run: $0) }
+        }
+        for (place, run) in runs.sorted(by: { $0.run.highTime > $1.run.highTime }) where !run.isMissing {
+            let reader = readers[place]
             let id = reader.log.id
             if let least = newest.newestFrom {
                 if run.highTime < least.time { break }
