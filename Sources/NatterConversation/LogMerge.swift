@@ -69,6 +69,10 @@ public struct LogMerge {
     /// behind the seqs, and the seq before the first of each conversation, in the form of `walk`'s `after`. With both, the newest
     /// messages can be visited oldest first without keeping them in memory.
     public func newest(_ count: Int) throws -> (from: TimePlace?, after: [ConversationID: Seq]) {
+        if let only = readers.first, readers.count == 1 {
+            let newest = try only.newest(count, filter)
+            return (newest.newestFrom, [only.log.id: newest.after])
+        }
         let starts = try starts(ofNewest: count)
         let hasImported = try readers.contains { reader in
             var last = filter

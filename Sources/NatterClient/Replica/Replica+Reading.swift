@@ -144,13 +144,6 @@ extension Replica {
         try ReplicaError.translate { try reader(of: conversation).start(ofNewest: count, filter) }
     }
 
-    /// The filter for the newest `count` messages by time; see `LogReader.newest`.
-    public func newest(
-        _ count: Int, _ conversation: ReplicaConversation, _ filter: MessageFilter
-    ) throws(ReplicaError) -> MessageFilter {
-        try ReplicaError.translate { try reader(of: conversation).newest(count, filter) }
-    }
-
     /// The newest message by time, as it was sent; nil if there is none.
     public func newestMessage(of conversation: ReplicaConversation) throws(ReplicaError) -> Message? {
         try ReplicaError.translate {
@@ -167,7 +160,7 @@ extension Replica {
         try ReplicaError.translate { try reader(of: conversation).window(around: seq, count: count, filter) }
     }
 
-    /// Where the newest `count` messages of several conversations begin; see `LogMerge.newest`.
+    /// Where the newest `count` messages of conversations begin; see `LogMerge.newest`.
     public func newest(
         _ count: Int, _ conversations: [ReplicaConversation], _ filter: MessageFilter
     ) throws(ReplicaError) -> (from: TimePlace?, after: [ConversationID: Seq]) {

@@ -135,12 +135,9 @@ struct LogWalk {
 
     /// Sets each conversation's position so that the next walk visits exactly its part of the newest messages.
     mutating func placeBeforeNewest(_ count: Int, _ conversations: [ReplicaConversation]) throws {
-        if let only = conversations.first, conversations.count == 1 {
-            let newest = try replica.newest(count, only, filter(for: [only]))
-            (positions[only.id], filter.newestFrom) = (newest.after, newest.newestFrom)
-        } else {
-            (filter.newestFrom, positions) = try replica.newest(count, conversations, filter(for: conversations))
-        }
+        let newest = try replica.newest(count, conversations, filter(for: conversations))
+        filter.newestFrom = newest.from
+        positions.merge(newest.after) { $1 }
     }
 
     private func filter(for conversation: ReplicaConversation) -> MessageFilter {

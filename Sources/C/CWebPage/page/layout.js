@@ -1,7 +1,7 @@
 // The frame: conversations at the left, the view in the middle, people at the right.
 import { h, fill, icon, iconButton, announce, silence, betweenClicks } from './dom.js';
 import { t, n, number, brief, exact } from './i18n.js';
-import { excerpt, line } from './text.js';
+import { excerpt, line, wording } from './text.js';
 import { avatar, eventText } from './row.js';
 import { ConversationView, announceNote } from './conversation.js';
 import { startKeys } from './keys.js';
@@ -166,7 +166,7 @@ export class Layout {
     const { last } = one;
     const person = one.kind === 'personal' ? one.name.slice(1) : null;
     const isOnline = person !== null && this.#state.users.get(person)?.online;
-    const text = last ? (last.deleted || last.kind === 'delete' ? t('(deleted)') : last.erased ? t('(erased)') : (last.kind === 'event' && eventText(last.text)) || excerpt(last.text || (last.files ?? []).map((file) => file.name).join(', '), 80)) : t('No messages yet');
+    const text = last ? (last.deleted || last.kind === 'delete' ? t('(deleted)') : last.erased ? t('(erased)') : (last.kind === 'event' && eventText(last.text)) || excerpt(wording(last), 80)) : t('No messages yet');
     // A name that is written from the right does not turn the text.
     const who = last?.sender && !person && [h('bdi', null, last.sender === this.#state.me.name && !last.imported ? t('You') : line(last.sender)), ': '];
     const isMentioned = one.mention > one.read;

@@ -28,9 +28,14 @@ export function excerpt(text, length = 120) {
   return Array.from(beginning, (c) => (hostile.test(c) ? escaped(c) : c)).join('');
 }
 
+/** The text of a message, or the names of its files if it has none. */
+export function wording(message) {
+  return message.text || (message.files ?? []).map((file) => file.name).join(', ');
+}
+
 /** What a reply quotes of a message. */
 export function quotedText(message) {
-  return message.deleted ? t('(deleted)') : message.erased ? t('(erased)') : excerpt(message.text || (message.files ?? []).map((file) => file.name).join(', '));
+  return message.deleted ? t('(deleted)') : message.erased ? t('(erased)') : excerpt(wording(message));
 }
 
 /** What a text shows: nodes. `words` are marked. */
